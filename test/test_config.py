@@ -32,7 +32,9 @@ def test_flags_override_defaults_and_only_those_given():
     assert parse() == ToyConfig()
 
 
-@pytest.mark.parametrize("arguments", [["--causal", "maybe"], ["--front-end", "conv3d"], ["--num-layers", "1,x"], ["--lr"]])
+@pytest.mark.parametrize(
+    "arguments", [["--causal", "maybe"], ["--front-end", "conv3d"], ["--num-layers", "1,x"], ["--lr"]]
+)
 def test_bad_flags_are_refused(arguments):
     with pytest.raises(SystemExit) as stop:
         parse(*arguments)

@@ -27,14 +27,14 @@ def test_a_failed_write_leaves_the_old_file_and_no_rest(tmp_path):
 
 
 def test_a_full_disk_names_the_file(tmp_path):
-    with pytest.raises(OSError, match=r"could not write .*a\.txt: No space left on device"):
-        with replacing(tmp_path / "a.txt"):
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    message = r"could not write .*a\.txt: No space left on device"
+    with pytest.raises(OSError, match=message), replacing(tmp_path / "a.txt"):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
 def test_unknown_class_lists_the_known_ones():
     room = icefall_discrete.tokenizers
-    with pytest.raises(ValueError, match="unknown object 'nonesuch'; known: .*base"):
+    with pytest.raises(ValueError, match=r"unknown object 'nonesuch'; known: .*base"):
         find_class(room, "nonesuch", object)
     assert "base" in known_names(room)
 
@@ -69,7 +69,9 @@ def test_spec_difference_is_named_and_versions_are_not_compared():
         CODES.require_same(other, "the model", "the cuts")
 
 
-@pytest.mark.parametrize("change", [{"kind": "tokens"}, {"num_codebooks": 3}, {"kind": "continuous", "num_codebooks": 0}])
+@pytest.mark.parametrize(
+    "change", [{"kind": "tokens"}, {"num_codebooks": 3}, {"kind": "continuous", "num_codebooks": 0}]
+)
 def test_impossible_spec_is_refused(change):
     with pytest.raises(ValueError, match="spec 'encodec'"):
         dataclasses.replace(CODES, **change)
