@@ -1,0 +1,1 @@
+"""Codes on cuts: archive, extraction, dataset, augmentation, loaders, filters, text to labels."""

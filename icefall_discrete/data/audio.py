@@ -1,0 +1,48 @@
+"""A cut's samples as a tokenizer wants them, and one sentence when they cannot be had."""
+
+import re
+from pathlib import Path
+
+import torch
+from lhotse import MonoCut
+from lhotse.audio import DurationMismatchError
+from torch import Tensor
+
+TRUNCATED = "it holds less or more audio than its manifest says: fetch the file again, or remake the manifests"
+
+
+class UnreadableAudio(ValueError):
+    """Audio that is missing, truncated or not decodable; the message names the cut and the file."""
+
+
+def source_of(cut: MonoCut) -> str:
+    """Path (or command, or URL) of the cut's audio."""
+    return ", ".join(str(source.source) for source in cut.recording.sources)
+
+
+def _reason(cut: MonoCut, error: Exception) -> str:
+    if any(source.type == "file" and not Path(source.source).exists() for source in cut.recording.sources):
+        return "the file does not exist"
+    text = " ".join(str(error).split())
+    if isinstance(error, DurationMismatchError) or text.startswith("The number of declared samples"):
+        return TRUNCATED
+    # lhotse lists what each of its backends said; the first is the one that knows the format.
+    first = re.search(r"Exception #0 \(.*?\): <class '.*?'>: (.*?)(?= Exception #1|$)", text)
+    return (first.group(1) if first else text)[:300] or type(error).__name__
+
+
+def load_samples(cut: MonoCut, sample_rate_hz: int) -> Tensor:
+    """Read the cut's audio as float32 samples (S,) in [-1, 1] at `sample_rate_hz`, speed perturbation included.
+
+    Audio at another rate is resampled: whether that is wanted is asked by the caller.
+    Raises UnreadableAudio for a file that is missing, damaged or shorter than its manifest says.
+    """
+    if cut.sampling_rate != sample_rate_hz:
+        cut = cut.resample(sample_rate_hz)
+    try:
+        audio = cut.load_audio()
+    except Exception as error:  # every audio library has its own errors, and lhotse wraps some of them
+        raise UnreadableAudio(f"cut {cut.id}: cannot read {source_of(cut)}: {_reason(cut, error)}") from error
+    if audio.shape[1] != cut.num_samples:
+        raise UnreadableAudio(f"cut {cut.id}: cannot read {source_of(cut)}: {TRUNCATED}")
+    return torch.from_numpy(audio[0]).to(torch.float32)

@@ -1,0 +1,118 @@
+"""Time warp and time masks on codes and features: SpecAugment for discrete tokens.
+
+The settings of "Towards Universal Speech Discrete Tokens" (https://arxiv.org/abs/2309.07377), as its released code has
+them (80 and 100 frames at 100 Hz), stated in seconds, so that feature types of different rates are masked alike. Masks
+over the embedding and Gaussian noise act after the embedding: models/code_embedding.py reads their settings from here.
+"""
+
+import dataclasses
+import math
+from typing import Sequence
+
+import torch
+from torch import Tensor
+
+from icefall_discrete.config import setting
+
+
+@dataclasses.dataclass(frozen=True)
+class AugmentConfig:
+    """Augmentation of the training data, on codes and after the embedding."""
+
+    augment_prob: float = setting(0.9, "probability with which an utterance is warped and masked in time")
+    time_warp_sec: float = setting(0.8, "largest shift of the warp's centre, in seconds; 0 switches the warp off")
+    num_frame_masks: int = setting(10, "largest number of time masks of an utterance; 0 switches them off")
+    frames_mask_sec: float = setting(1.0, "largest width of a time mask, in seconds")
+    max_frames_mask_fraction: float = setting(0.15, "largest part of an utterance that time masks may cover")
+    num_embedding_masks: int = setting(2, "number of masks over embedding dimensions")
+    embedding_mask_size: int = setting(27, "largest width of a mask over embedding dimensions (paper: 27 of 80)")
+    gaussian_noise_prob: float = setting(0.0, "probability of N(0, 1) noise on the embedding (paper's code: 0.25)")
+    augment_start_epoch: int = setting(1, "first epoch with masks, warp and noise; epochs are numbered from 1")
+
+    def __post_init__(self) -> None:
+        for name in ("augment_prob", "max_frames_mask_fraction", "gaussian_noise_prob"):
+            if not 0.0 <= getattr(self, name) <= 1.0:
+                raise ValueError(f"{name} is {getattr(self, name)}, expected a value from 0 to 1.")
+
+    def is_on(self, epoch: int) -> bool:
+        """Whether epoch number `epoch` (from 1) is augmented."""
+        return epoch >= self.augment_start_epoch
+
+
+def _rand_int(low: int, high: int, generator: torch.Generator) -> int:
+    return int(torch.randint(low, high, (1,), generator=generator))
+
+
+def warp_positions(num_frames: int, max_shift: int, generator: torch.Generator) -> Tensor:
+    """Source position (float, T) of each of `num_frames` frames after a random time warp.
+
+    A centre, at least `max_shift` + 1 frames from both ends, moves by up to `max_shift` frames; what lies on either
+    side of it is stretched or squeezed linearly, and the length stays. Too short an utterance (T <= 2 max_shift + 1)
+    is not warped.
+    """
+    if max_shift <= 0 or num_frames <= 2 * max_shift + 1:
+        return torch.arange(num_frames, dtype=torch.float64)
+    centre = _rand_int(max_shift + 1, num_frames - max_shift, generator)
+    warped = _rand_int(centre - max_shift, centre + max_shift + 1, generator)
+    left = (torch.arange(warped, dtype=torch.float64) + 0.5) * centre / warped - 0.5
+    rest = num_frames - centre
+    right = (torch.arange(num_frames - warped, dtype=torch.float64) + 0.5) * rest / (num_frames - warped) - 0.5
+    return torch.cat([left.clamp(0, centre - 1), centre + right.clamp(0, rest - 1)])
+
+
+def warp(frames: Tensor, positions: Tensor) -> Tensor:
+    """Resample `frames` (T, K) or (T, D) at float `positions` (T,): nearest neighbour for ids, linear for floats."""
+    if not frames.is_floating_point():
+        return frames[(positions + 0.5).floor().long()]
+    low = positions.floor().long()
+    high = (low + 1).clamp(max=len(frames) - 1)
+    weight = (positions - low).to(frames.dtype).unsqueeze(1)
+    return frames[low] * (1 - weight) + frames[high] * weight
+
+
+def time_mask(num_frames: int, frame_rate_hz: float, config: AugmentConfig, generator: torch.Generator) -> Tensor:
+    """Frames to mask, bool (T,): up to num_frame_masks spans, together at most max_frames_mask_fraction of T."""
+    mask = torch.zeros(num_frames, dtype=torch.bool)
+    largest = round(config.frames_mask_sec * frame_rate_hz)
+    budget = config.max_frames_mask_fraction * num_frames
+    if config.num_frame_masks <= 0 or largest <= 0 or budget < 1:
+        return mask
+    count = min(config.num_frame_masks, math.ceil(budget / largest))
+    widest = min(largest, int(budget // count))
+    for _ in range(count):
+        width = _rand_int(0, widest + 1, generator)
+        start = _rand_int(0, num_frames - width + 1, generator)
+        mask[start : start + width] = True
+    return mask
+
+
+def augment_frames(
+    frames: Tensor,
+    frame_lens: Tensor,
+    mask_values: Sequence[float],
+    frame_rate_hz: float,
+    config: AugmentConfig,
+    generator: torch.Generator,
+) -> Tensor:
+    """Warp and mask a batch in time; the padded tails and the input tensor stay as they are, and so do the lengths.
+
+    Args:
+      frames: (N, T, K) int64 codes or (N, T, D) float features.
+      frame_lens: (N,) valid frames.
+      mask_values: what a masked frame holds: the K padding ids, or one 0.0 for features.
+      frame_rate_hz: rate of the frames, to turn seconds into frames.
+      config: the settings.
+      generator: the only source of randomness; the same state gives the same result.
+    Returns:
+      A new tensor like `frames`.
+    """
+    result = frames.clone()
+    fill = torch.tensor(list(mask_values), dtype=frames.dtype)
+    max_shift = round(config.time_warp_sec * frame_rate_hz)
+    for row, length in zip(result, frame_lens.tolist()):
+        if float(torch.rand(1, generator=generator)) >= config.augment_prob:
+            continue
+        positions = warp_positions(length, max_shift, generator)
+        row[:length] = warp(row[:length], positions)
+        row[:length][time_mask(length, frame_rate_hz, config, generator)] = fill
+    return result

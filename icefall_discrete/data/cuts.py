@@ -1,0 +1,202 @@
+"""Codes and features on lhotse cuts: attach, count, load; manifests that may be moved with their folder.
+
+In a manifest the archive is named relative to the manifest's own folder (`train.codes` beside `train.jsonl.gz`), and
+`load_cuts` puts the folder in front: a moved, renamed or mounted-elsewhere data folder keeps working, and so does a
+manifest opened from any working directory. Audio paths are left as the corpus manifest gives them.
+"""
+
+import functools
+import gzip
+import json
+import zlib
+from math import isclose
+from pathlib import Path
+from typing import Iterable, Iterator, Optional, Tuple, Union
+
+import numpy as np
+from lhotse import CutSet, MonoCut
+from lhotse.array import TemporalArray, seconds_to_frames
+from lhotse.cut import Cut, MixedCut
+from lhotse.features.io import get_reader
+from lhotse.serialization import deserialize_item
+from lhotse.utils import fastcopy
+
+from icefall_discrete.atomic_files import replacing
+from icefall_discrete.data.code_archive import FlatArchiveReader
+from icefall_discrete.spec import FeatureSpec
+
+PathLike = Union[str, Path]
+FIELDS = {"codes": "codes", "continuous": "features_frames"}
+EDGE_FRAMES = 2  # frames by which a tokenizer may differ from duration x rate: windows without padding, rounding up
+
+
+def field_name(spec: FeatureSpec) -> str:
+    """Name of the custom field that holds the frames: `codes`, or `features_frames` for continuous features."""
+    return FIELDS[spec.kind]
+
+
+def storage_dtype(spec: FeatureSpec) -> str:
+    """dtype on disk: float32 for features, int16 for codes, int32 where an id (or the padding id) does not fit."""
+    if spec.kind == "continuous":
+        return "float32"
+    return "int16" if max(spec.codebook_sizes) <= np.iinfo(np.int16).max else "int32"
+
+
+def without_frames(cut: MonoCut) -> MonoCut:
+    """Return the cut without codes and features; lhotse would keep them, stale, through a speed perturbation."""
+    custom = {key: value for key, value in (cut.custom or {}).items() if key not in FIELDS.values()}
+    return fastcopy(cut, custom=custom or None)
+
+
+def attach(cut: MonoCut, array: TemporalArray, spec: FeatureSpec) -> MonoCut:
+    """Return the cut with `array` as its codes or features."""
+    return fastcopy(cut, custom={**(cut.custom or {}), field_name(spec): array})
+
+
+def is_speed_perturbed(cut: MonoCut) -> bool:
+    """Whether the cut is a speed-perturbed copy (its recording carries a Speed transform)."""
+    transforms = (cut.recording.transforms or []) if cut.has_recording else []
+    return any(
+        (step.get("name") if isinstance(step, dict) else type(step).__name__) == "Speed" for step in transforms
+    )
+
+
+def text_of(cut: Cut) -> str:
+    """The cut's transcript (several supervisions are joined in time order). Raises ValueError if there is none."""
+    text = " ".join(s.text for s in sorted(cut.supervisions, key=lambda s: s.start) if s.text)
+    if not text.strip():
+        raise ValueError(f"cut {cut.id}: its text is empty; drop it in the manifest stage, or give it a transcript.")
+    return text
+
+
+def _array_of(cut: Cut, spec: FeatureSpec) -> TemporalArray:
+    array = (getattr(cut, "custom", None) or {}).get(field_name(spec))
+    if not isinstance(array, TemporalArray):
+        raise ValueError(f"cut {cut.id}: has no {field_name(spec)}; extract feature type '{spec.name}' for it first.")
+    return array
+
+
+def _frame_range(cut: MonoCut, array: TemporalArray) -> Tuple[int, int]:
+    total = array.shape[0]
+    whole = abs(total * array.frame_shift - cut.duration) < (EDGE_FRAMES + 0.5) * array.frame_shift
+    if whole and isclose(array.start, cut.start, abs_tol=1e-6):
+        return 0, total  # not lhotse's rounding of the duration, which would lose a frame of tokenizers that round up
+    if cut.start < array.start - 1e-5:
+        raise ValueError(f"cut {cut.id}: starts at {cut.start} s, its codes at {array.start} s; extract it again.")
+    left = seconds_to_frames(cut.start - array.start, array.frame_shift, max_index=total)
+    return left, min(total, left + seconds_to_frames(cut.duration, array.frame_shift, max_index=total))
+
+
+def num_frames(cut: Cut, spec: FeatureSpec) -> int:
+    """Number of frames T of the cut's codes or features, without reading them (cut.num_frames is None for codes)."""
+    if isinstance(cut, MixedCut):
+        return len(load_frames(cut, spec))
+    left, right = _frame_range(cut, _array_of(cut, spec))
+    return right - left
+
+
+def load_frames(cut: Cut, spec: FeatureSpec) -> np.ndarray:
+    """Read the cut's codes (T, K) int16/int32 or features (T, D) float32; a truncated cut gives its own frames only.
+
+    A padded cut is read by lhotse: pad codes with `pad_value_dict={"codes": pad id}`, never with its default 0.
+    """
+    if isinstance(cut, MixedCut):
+        return cut.load_custom(field_name(spec))
+    array = _array_of(cut, spec)
+    left, right = _frame_range(cut, array)
+    stored = array.array
+    return get_reader(stored.storage_type)(stored.storage_path).read(
+        stored.storage_key, left_offset_frames=left, right_offset_frames=right
+    )
+
+
+def check_num_frames(cut: Cut, spec: FeatureSpec) -> None:
+    """Raise ValueError if the array of an extracted cut does not fit its duration at the promised rate.
+
+    For cuts as they were extracted, not truncated: a stale array, kept through a change of speed, has another length.
+    """
+    found, promised = _array_of(cut, spec).shape[0], spec.num_frames(cut.duration)
+    if abs(found - promised) > EDGE_FRAMES:
+        raise ValueError(
+            f"cut {cut.id}: {found} frames for {cut.duration:.3f} s, but {spec.name} promises {spec.frame_rate_hz} Hz "
+            f"({promised} +- {EDGE_FRAMES}); the codes are stale or of another rate: delete them and extract again."
+        )
+
+
+def _in_folder(cut: Cut, folder: Path) -> Cut:
+    custom = getattr(cut, "custom", None)
+    if not custom:
+        return cut
+    moved = {
+        name: value.with_path_prefix(folder)
+        for name, value in custom.items()
+        if isinstance(value, TemporalArray) and value.array.storage_type == FlatArchiveReader.name
+    }
+    return fastcopy(cut, custom={**custom, **moved}) if moved else cut
+
+
+def _read_lines(path: Path) -> Iterator[dict]:
+    opener = gzip.open if path.suffix == ".gz" else open
+    number = 0  # of the last line that was read whole
+    try:
+        with opener(path, "rt", encoding="utf-8") as stream:
+            for line in stream:
+                yield json.loads(line)
+                number += 1
+    except FileNotFoundError:
+        raise FileNotFoundError(f"{path} does not exist; run the stage that makes it first.") from None
+    except (EOFError, zlib.error, gzip.BadGzipFile, UnicodeDecodeError) as error:
+        raise ValueError(
+            f"{path} is damaged after line {number} ({error}); delete it and rerun the stage that makes it."
+        ) from None
+    except json.JSONDecodeError as error:
+        raise ValueError(
+            f"{path}: line {number + 1} is not valid JSON ({error}); delete the file and rerun the stage that makes it."
+        ) from None
+
+
+def _cut_of(line: dict, path: Path) -> Cut:
+    if "type" not in line:
+        raise ValueError(f"{path} is not a manifest of cuts: it has a line without 'type', with {sorted(line)[:5]}.")
+    return deserialize_item(line)
+
+
+def load_cuts(path: PathLike, lazy: bool = False) -> CutSet:
+    """Read a manifest of cuts (.jsonl or .jsonl.gz) with the paths of code archives put right.
+
+    Args:
+      path: the manifest. lazy: read it while iterating (if it does not fit in memory); nothing is checked then.
+    Raises:
+      FileNotFoundError: if it is missing. ValueError: if it is truncated, damaged or empty.
+    """
+    path = Path(path)
+    place = functools.partial(_in_folder, folder=path.parent)
+    if lazy:
+        return CutSet.from_jsonl_lazy(path).map(place)
+    cuts = [place(_cut_of(line, path)) for line in _read_lines(path)]
+    if not cuts:
+        raise ValueError(f"{path} holds no cuts; delete it and rerun the stage that makes it.")
+    return CutSet.from_cuts(cuts)
+
+
+def load_feature_cuts(path: PathLike, expected: Optional[FeatureSpec] = None) -> Tuple[CutSet, FeatureSpec]:
+    """Read a feature manifest and the spec.json beside it.
+
+    Raises ValueError with every difference if `expected` (the spec a model was trained with) is given and differs.
+    """
+    path = Path(path)
+    spec = FeatureSpec.read(path.parent / "spec.json")
+    if expected is not None:
+        expected.require_same(spec, "the model", str(path))
+    return load_cuts(path), spec
+
+
+def write_cuts(path: PathLike, cuts: Iterable[Cut]) -> None:
+    """Write a .jsonl.gz manifest atomically; same cuts, same bytes (no time stamp or name in the gzip header)."""
+    with (
+        replacing(path) as temporary,
+        open(temporary, "wb") as raw,
+        gzip.GzipFile(filename="", mode="wb", fileobj=raw, mtime=0) as stream,
+    ):
+        for cut in cuts:
+            stream.write(json.dumps(cut.to_dict(), ensure_ascii=False).encode("utf-8") + b"\n")

@@ -1,0 +1,96 @@
+"""Cuts -> batches: a dict of padded codes or features, their lengths, texts and ids."""
+
+import hashlib
+from typing import Any, Dict, List, Optional, Tuple
+
+import torch
+from lhotse import CutSet
+from torch import Tensor
+
+from icefall_discrete.data.augment import AugmentConfig, augment_frames
+from icefall_discrete.data.cuts import load_frames, text_of
+from icefall_discrete.spec import FeatureSpec
+
+Batch = Dict[str, Any]
+
+
+def batch_key(spec: FeatureSpec) -> str:
+    """Name of the batch entry that holds the frames: `codes` or `features`."""
+    return "codes" if spec.kind == "codes" else "features"
+
+
+def padding_values(spec: FeatureSpec) -> Tuple[float, ...]:
+    """What fills a frame that is padded or masked: the K padding ids, or 0.0 in each of the D dimensions."""
+    return spec.pad_ids if spec.kind == "codes" else (0.0,) * spec.feature_dim
+
+
+def collate(cuts: CutSet, spec: FeatureSpec) -> Batch:
+    """Read the cuts' frames and pad them into one batch.
+
+    Returns:
+      `codes` (N, T, K) int64 padded with the padding ids, or `features` (N, T, D) float32 padded with 0;
+      `frame_lens` (N,) int64; `text`, `cut_ids`: lists of N strings; `duration_sec` (N,) float32.
+    Raises:
+      ValueError: if a cut has no frames of this spec, other than K (or D) columns, or no text; the cut is named.
+    """
+    values = padding_values(spec)
+    dtype = torch.int64 if spec.kind == "codes" else torch.float32
+    rows: List[Tensor] = []
+    for cut in cuts:
+        frames = torch.from_numpy(load_frames(cut, spec)).to(dtype)
+        if frames.shape[1] != len(values):
+            raise ValueError(
+                f"cut {cut.id}: {frames.shape[1]} columns, but {spec.name} promises {len(values)}; extract it again."
+            )
+        rows.append(frames)
+    frame_lens = torch.tensor([len(row) for row in rows], dtype=torch.int64)
+    padded = torch.tensor(values, dtype=dtype).repeat(len(rows), int(frame_lens.max()), 1)
+    for target, row in zip(padded, rows):
+        target[: len(row)] = row
+    return {
+        batch_key(spec): padded,
+        "frame_lens": frame_lens,
+        "text": [text_of(cut) for cut in cuts],
+        "cut_ids": [cut.id for cut in cuts],
+        "duration_sec": torch.tensor([cut.duration for cut in cuts], dtype=torch.float32),
+    }
+
+
+def derived_seed(*parts: int) -> int:
+    """A seed of 63 bits from some integers, the same on every machine; nearby integers give unrelated seeds."""
+    digest = hashlib.sha256(",".join(str(part) for part in parts).encode()).digest()
+    return int.from_bytes(digest[:8], "little") >> 1
+
+
+class BatchDataset(torch.utils.data.Dataset):
+    """Map (batch index, cuts) to a batch, augmented with a generator seeded by (seed, epoch, batch index, rank).
+
+    So a batch is the same whichever worker makes it, and whether or not the epoch was interrupted before it.
+    Give `augment` None for data that is not augmented.
+    """
+
+    def __init__(
+        self, spec: FeatureSpec, augment: Optional[AugmentConfig], seed: int, epoch: int, rank: int = 0
+    ) -> None:
+        self.spec = spec
+        self.augment = augment
+        self.seed = seed
+        self.epoch = epoch
+        self.rank = rank
+
+    def __getitem__(self, item: Tuple[int, CutSet]) -> Batch:
+        index, cuts = item
+        batch = collate(cuts, self.spec)
+        if self.augment is None or not self.augment.is_on(self.epoch):
+            return batch
+        key = batch_key(self.spec)
+        generator = torch.Generator().manual_seed(derived_seed(self.seed, self.epoch, index, self.rank))
+        frames = augment_frames(
+            batch[key],
+            batch["frame_lens"],
+            padding_values(self.spec),
+            self.spec.frame_rate_hz,
+            self.augment,
+            generator,
+        )
+        return {**batch, key: frames}

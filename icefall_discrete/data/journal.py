@@ -1,0 +1,112 @@
+"""A journal: what has been done, line by line, so that a killed job continues where it was.
+
+The first line is the header: everything the result depends on. A line counts once its newline is on the disk; a torn
+last line is dropped. The file is locked, so that two jobs cannot write the same output.
+"""
+
+import contextlib
+import fcntl
+import json
+import os
+from pathlib import Path
+from typing import Any, Dict, List, Tuple, Union
+
+Record = Dict[str, Any]
+
+
+def _parse(data: bytes) -> Tuple[List[Record], List[int]]:
+    records: List[Record] = []
+    ends: List[int] = []
+    end = 0
+    for line in data.splitlines(keepends=True):
+        if not line.endswith(b"\n"):
+            break
+        try:
+            record = json.loads(line)
+        except ValueError:  # a crash of the machine may leave a block of zeros
+            break
+        end += len(line)
+        records.append(record)
+        ends.append(end)
+    return records, ends
+
+
+def different_keys(ours: Record, theirs: Record) -> List[str]:
+    """Keys of two flat dictionaries whose values differ, sorted."""
+    return sorted(key for key in set(ours) | set(theirs) if ours.get(key) != theirs.get(key))
+
+
+class Journal:
+    """An append-only list of JSON records behind a header.
+
+    Raises:
+      ValueError: if the file on disk was begun with another header; the keys that differ are named.
+      RuntimeError: if another process holds it.
+      OSError: if it cannot be written.
+    """
+
+    def __init__(self, path: Union[str, Path], header: Record) -> None:
+        self._path = Path(path)
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        self._descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o666)
+        try:
+            self._open(json.loads(json.dumps(header)))
+        except BaseException:
+            self.close()
+            raise
+
+    def _open(self, header: Record) -> None:
+        try:
+            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise RuntimeError(f"another process is writing {self._path}; wait for it or end it, then rerun.") from None
+        with open(self._path, "rb") as stream:
+            lines, self._ends = _parse(stream.read())
+        if lines and lines[0] != header:
+            raise ValueError(
+                f"{self._path} was begun with other {', '.join(different_keys(header, lines[0]))}; "
+                "rerun with the same settings and inputs, or delete it to start anew."
+            )
+        self.records: List[Record] = lines[1:]
+        os.ftruncate(self._descriptor, self._ends[-1] if self._ends else 0)
+        if not lines:
+            self._ends = []
+            self._write([header])
+
+    def _write(self, records: List[Record]) -> None:
+        position = self._ends[-1] if self._ends else 0
+        ends = []
+        for record in records:
+            data = json.dumps(record, ensure_ascii=False).encode("utf-8") + b"\n"
+            done = 0
+            while done < len(data):
+                done += os.pwrite(self._descriptor, data[done:], position + done)
+            position += len(data)
+            ends.append(position)
+        os.fsync(self._descriptor)
+        self._ends.extend(ends)
+
+    def append(self, records: List[Record]) -> None:
+        """Add records and return when they are on the disk."""
+        if records:
+            self._write(records)
+            self.records.extend(records)
+
+    def keep(self, count: int) -> None:
+        """Forget all but the first `count` records."""
+        del self.records[count:]
+        del self._ends[count + 1 :]
+        os.ftruncate(self._descriptor, self._ends[-1])
+        os.fsync(self._descriptor)
+
+    def close(self) -> None:
+        """Close and unlock the file; harmless if done twice."""
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = -1
+
+    def remove(self) -> None:
+        """Delete the file: the job is done."""
+        with contextlib.suppress(FileNotFoundError):
+            self._path.unlink()
+        self.close()

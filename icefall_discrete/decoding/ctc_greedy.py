@@ -1,0 +1,37 @@
+"""Greedy search of the CTC head: best unit at each frame, repeats joined, blanks dropped."""
+
+from typing import Any, List
+
+import torch
+from torch import Tensor
+
+from icefall_discrete.decoding.hypothesis import Hypothesis, check_encoder_output
+
+
+@torch.no_grad()
+def ctc_greedy_search(
+    model: Any, encoder_out: Tensor, encoder_lens: Tensor, blank_penalty: float = 0.0
+) -> List[Hypothesis]:
+    """Read the CTC head frame by frame.
+
+    Args:
+      model: has `ctc_output` ((N, T', D) to logits (N, T', V)) and `predictor.blank_id`.
+      encoder_out: (N, T', D).
+      encoder_lens: (N,).
+      blank_penalty: taken off the logit of blank.
+
+    Returns:
+      A hypothesis for each utterance; a label's timestamp is its first frame, the score sums best log-probabilities.
+    """
+    lens = check_encoder_output(encoder_out, encoder_lens)
+    logits = model.ctc_output(encoder_out).float()
+    if blank_penalty != 0.0:
+        logits[..., model.predictor.blank_id] -= blank_penalty
+    best, units = logits.log_softmax(dim=2).max(dim=2)
+    inside = torch.arange(units.size(1), device=units.device) < encoder_lens.to(units.device)[:, None]
+    scores = (best * inside).sum(dim=1).tolist()
+    hypotheses = []
+    for row, length, score in zip(units.tolist(), lens, scores):
+        starts = [t for t in range(length) if row[t] != model.predictor.blank_id and (t == 0 or row[t] != row[t - 1])]
+        hypotheses.append(Hypothesis([row[t] for t in starts], starts, score))
+    return hypotheses

@@ -1,0 +1,67 @@
+"""Greedy search of a transducer, for a whole batch at once."""
+
+from typing import Any, List
+
+import torch
+from torch import Tensor
+
+from icefall_discrete.decoding.hypothesis import Hypothesis, check_encoder_output, initial_context
+
+
+@torch.no_grad()
+def greedy_search(
+    model: Any, encoder_out: Tensor, encoder_lens: Tensor, max_sym_per_frame: int = 1, blank_penalty: float = 0.0
+) -> List[Hypothesis]:
+    """Take the best unit at each frame; stay on a frame until it gives blank or `max_sym_per_frame` labels.
+
+    Args:
+      model: has `predictor` (with `context_size` and `blank_id`) and `joiner`.
+      encoder_out: (N, T', D).
+      encoder_lens: (N,).
+      max_sym_per_frame: most labels of one frame.
+      blank_penalty: taken off the logit of blank.
+
+    Returns:
+      A hypothesis for each utterance. Its score sums the log-probabilities of the chosen units, blanks included.
+    """
+    if max_sym_per_frame < 1:
+        raise ValueError(f"max_sym_per_frame is {max_sym_per_frame}, expected at least 1.")
+    num_frames = max(check_encoder_output(encoder_out, encoder_lens), default=0)
+    num, blank_id = encoder_out.size(0), model.predictor.blank_id
+    am = model.joiner.encoder_proj(encoder_out)
+    context = initial_context(num, model.predictor.context_size, blank_id, encoder_out.device)
+    lm = _predict(model, context)
+    score = am.new_zeros(num, dtype=torch.float32)
+    chosen, frames = [], []
+    for frame in range(num_frames):
+        searching = frame < encoder_lens.to(am.device)
+        for _ in range(max_sym_per_frame):
+            logits = model.joiner(am[:, frame], lm, project_input=False).float()
+            if blank_penalty != 0.0:
+                logits[:, blank_id] -= blank_penalty
+            best, unit = logits.log_softmax(dim=1).max(dim=1)
+            score += best * searching
+            searching = searching & (unit != blank_id)
+            if not searching.any():
+                break
+            chosen.append(torch.where(searching, unit, blank_id))
+            frames.append(frame)
+            moved = torch.cat([context[:, 1:], unit.unsqueeze(1)], dim=1)
+            context = torch.where(searching.unsqueeze(1), moved, context)
+            lm = _predict(model, context)
+    return _collect(chosen, frames, score, blank_id)
+
+
+def _predict(model: Any, context: Tensor) -> Tensor:
+    """Projected predictor output (N, D) for contexts (N, context_size)."""
+    return model.joiner.decoder_proj(model.predictor(context, need_pad=False).squeeze(1))
+
+
+def _collect(chosen: List[Tensor], frames: List[int], score: Tensor, blank_id: int) -> List[Hypothesis]:
+    scores = score.tolist()
+    rows = torch.stack(chosen, dim=1).tolist() if chosen else [[] for _ in scores]
+    hypotheses = []
+    for row, total in zip(rows, scores):
+        emitted = [(unit, frame) for unit, frame in zip(row, frames) if unit != blank_id]
+        hypotheses.append(Hypothesis([unit for unit, _ in emitted], [frame for _, frame in emitted], total))
+    return hypotheses

@@ -1,0 +1,1 @@
+"""Losses: tensors in, summed nats out; no model and no command line inside."""

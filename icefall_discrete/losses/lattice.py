@@ -1,0 +1,152 @@
+"""The transducer lattice: total log-probability of all alignments and the occupation of every arc.
+
+A lattice has one node for each pair (labels emitted, frames consumed). A label arc leads to the next label, a blank
+arc to the next frame. In the `regular` lattice a label arc stays on its frame, in the `modified` and `constrained`
+ones it also moves to the next frame. https://arxiv.org/abs/1211.3711 (transducer), https://arxiv.org/abs/2206.13236
+(pruned transducer). Letters: N utterances, U labels, T frames.
+"""
+
+from typing import Tuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+from icefall_discrete.backend import k2_module
+
+NEG_INF = float("-inf")
+
+
+def lattice_score(
+    label_arcs: Tensor, blank_arcs: Tensor, label_lens: Tensor, frame_lens: Tensor, backend: str
+) -> Tuple[Tensor, Tensor, Tensor]:
+    """Log-probability of all paths from the first to the last node, and how much each arc is used.
+
+    Args:
+      label_arcs: (N, U, T + 1) log-probabilities of label arcs in a regular lattice, where column `frame_lens[n]` and
+        those after it must be -inf; (N, U, T) in a modified or constrained lattice.
+      blank_arcs: (N, U + 1, T) log-probabilities of blank arcs.
+      label_lens: (N,) number of labels of each utterance.
+      frame_lens: (N,) number of frames of each utterance.
+      backend: "torch" or "k2" (already resolved).
+
+    Returns:
+      score (N,) in nats, differentiable; label occupation (shape of `label_arcs`) and blank occupation (shape of
+      `blank_arcs`): the derivative of `score` by each arc, that is the posterior probability that a path takes it.
+    """
+    if backend == "k2":
+        return _k2_score(label_arcs, blank_arcs, label_lens, frame_lens)
+    return _LatticeScore.apply(label_arcs, blank_arcs, label_lens, frame_lens)
+
+
+def _k2_score(label_arcs: Tensor, blank_arcs: Tensor, label_lens: Tensor, frame_lens: Tensor):
+    zeros = torch.zeros_like(label_lens)
+    boundary = torch.stack([zeros, zeros, label_lens, frame_lens], dim=1).to(torch.int64)
+    score, (label_occupation, blank_occupation) = k2_module().mutual_information_recursion(
+        px=label_arcs, py=blank_arcs, boundary=boundary, return_grad=True
+    )
+    return score, label_occupation, blank_occupation
+
+
+class _LatticeScore(torch.autograd.Function):
+    """`lattice_score` in PyTorch: one step for each wave of nodes that do not depend on each other.
+
+    In a regular lattice a wave is an anti-diagonal (labels + frames constant), in the others it is a frame. All tensors
+    of the recursion are laid out (wave, label position, utterance), so that a step touches contiguous memory.
+    """
+
+    @staticmethod
+    def forward(ctx, label_arcs: Tensor, blank_arcs: Tensor, label_lens: Tensor, frame_lens: Tensor):
+        regular = label_arcs.size(2) == blank_arcs.size(2) + 1
+        into_label, into_blank = _arcs_by_wave(label_arcs, blank_arcs, regular)
+        alpha = _forward(into_label, into_blank)
+        last_wave = frame_lens + label_lens if regular else frame_lens
+        utterances = torch.arange(label_lens.numel(), device=label_arcs.device)
+        score = alpha[last_wave, label_lens + 1, utterances]
+        end = torch.zeros_like(into_label)
+        end[last_wave, label_lens, utterances] = 1.0
+        label_use, blank_use = _occupation(alpha, into_label, into_blank, end)
+        label_occupation, blank_occupation = _arcs_by_node(label_use, blank_use, label_arcs, blank_arcs, regular)
+        ctx.save_for_backward(label_occupation, blank_occupation)
+        ctx.mark_non_differentiable(label_occupation, blank_occupation)
+        return score, label_occupation, blank_occupation
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, score_grad: Tensor, _label_grad, _blank_grad):
+        label_occupation, blank_occupation = ctx.saved_tensors
+        score_grad = score_grad[:, None, None]
+        return label_occupation * score_grad, blank_occupation * score_grad, None, None
+
+
+def _skew(nodes: Tensor) -> Tensor:
+    """Shift row s of (N, S, W) by s columns: (N, S, W + S - 1), so that a column is an anti-diagonal."""
+    num, rows, width = nodes.shape
+    length = width + rows - 1
+    padded = F.pad(nodes, (0, rows), value=NEG_INF).reshape(num, rows * (length + 1))
+    return padded[:, : rows * length].reshape(num, rows, length)
+
+
+def _unskew(waves: Tensor, width: int) -> Tensor:
+    """Undo `_skew`: (N, S, W + S - 1) to (N, S, W)."""
+    num, rows, length = waves.shape
+    padded = F.pad(waves.reshape(num, rows * length), (0, rows))
+    return padded.reshape(num, rows, length + 1)[:, :, :width]
+
+
+def _arcs_by_wave(label_arcs: Tensor, blank_arcs: Tensor, regular: bool) -> Tuple[Tensor, Tensor]:
+    """Arcs by the node they lead to, each (waves, U + 1, N); an arc that does not exist is -inf."""
+    into_blank = F.pad(blank_arcs, (1, 0), value=NEG_INF)
+    if regular:
+        into_label = _skew(F.pad(label_arcs, (0, 0, 1, 0), value=NEG_INF))
+        into_blank = _skew(into_blank)
+    else:
+        into_label = F.pad(label_arcs, (1, 0, 1, 0), value=NEG_INF)
+    return into_label.permute(2, 1, 0).contiguous(), into_blank.permute(2, 1, 0).contiguous()
+
+
+def _arcs_by_node(label_use: Tensor, blank_use: Tensor, label_arcs: Tensor, blank_arcs: Tensor, regular: bool):
+    label_use, blank_use = label_use.permute(2, 1, 0), blank_use.permute(2, 1, 0)
+    if regular:
+        width = label_arcs.size(2)
+        label_use, blank_use = _unskew(label_use, width)[:, 1:], _unskew(blank_use, width)[:, :, 1:]
+    else:
+        label_use, blank_use = label_use[:, 1:, 1:], blank_use[:, :, 1:]
+    return label_use.contiguous(), blank_use.contiguous()
+
+
+def _forward(into_label: Tensor, into_blank: Tensor) -> Tensor:
+    """Log-probability of reaching each node, (waves, 1 + U + 1, N); row 0 is a guard of -inf below the first label."""
+    waves, rows, num = into_label.shape
+    alpha = into_label.new_full((waves, rows + 1, num), NEG_INF)
+    alpha[0, 1] = 0.0
+    here, label_from = alpha[:, 1:].unbind(0), alpha[:, :-1].unbind(0)
+    label_steps, blank_steps = into_label.unbind(0), into_blank.unbind(0)
+    for wave in range(1, waves):
+        by_label = label_from[wave - 1] + label_steps[wave]
+        by_blank = here[wave - 1] + blank_steps[wave]
+        torch.logaddexp(by_label, by_blank, out=here[wave])
+    return alpha
+
+
+def _occupation(alpha: Tensor, into_label: Tensor, into_blank: Tensor, end: Tensor) -> Tuple[Tensor, Tensor]:
+    """Posterior of each arc, by the node it leads to; `end` is 1 at last nodes and is overwritten with node posteriors.
+
+    A path that stands in a node came by its label arc or by its blank arc, with probabilities that sum to one. Walking
+    back from the last node with those probabilities stays within [0, 1], so that it needs no logarithm.
+    """
+    # A sigmoid of the difference keeps the sum of the two at one, so that rounding does not build up on the way.
+    by_label = (alpha[:-1, :-1] + into_label[1:]).sub_(alpha[:-1, 1:] + into_blank[1:]).sigmoid_()
+    by_blank = 1.0 - by_label
+    unreachable = alpha[1:, 1:] == NEG_INF
+    by_label.masked_fill_(unreachable, 0.0)
+    by_blank.masked_fill_(unreachable, 0.0)
+    nodes = end.unbind(0)
+    nodes_below = end[:, :-1].unbind(0)
+    label_steps, blank_steps = by_label.unbind(0), by_blank.unbind(0)
+    for wave in range(len(nodes) - 1, 0, -1):
+        label_use, blank_use = label_steps[wave - 1].mul_(nodes[wave]), blank_steps[wave - 1].mul_(nodes[wave])
+        nodes[wave - 1].add_(blank_use)
+        nodes_below[wave - 1].add_(label_use[1:])
+    return F.pad(by_label, (0, 0, 0, 0, 1, 0)), F.pad(by_blank, (0, 0, 0, 0, 1, 0))

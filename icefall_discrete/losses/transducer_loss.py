@@ -1,0 +1,161 @@
+"""The training objective: simple and pruned transducer losses, CTC, inner CTC, and their weights over the steps."""
+
+from dataclasses import dataclass
+from typing import Any, Dict, List, Optional
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from icefall_discrete.config import setting
+from icefall_discrete.losses.prune import prune, prune_ranges
+from icefall_discrete.losses.pruned_rnnt import (
+    RNNT_TYPES,
+    LatticeOptions,
+    Targets,
+    pruned_rnnt_loss,
+    smoothed_rnnt_loss,
+)
+
+
+@dataclass(frozen=True)
+class LossConfig:
+    """Losses and their weights; a scale of 0 skips the computation of its loss."""
+
+    transducer_loss_scale: float = setting(1.0, "weight of the transducer loss (simple and pruned); 0 trains CTC only")
+    ctc_loss_scale: float = setting(0.2, "weight of the CTC loss on the encoder output; 0 turns it off")
+    inner_ctc_loss_scale: float = setting(0.0, "weight of the mean CTC loss of the inner heads; 0 turns it off")
+    simple_loss_scale: float = setting(0.5, "weight of the simple loss within the transducer loss after the warm-up")
+    prune_range: int = setting(5, "label positions kept for each frame by the pruned loss")
+    lm_scale: float = setting(0.25, "weight of the predictor-only log-probs in the simple loss")
+    am_scale: float = setting(0.0, "weight of the encoder-only log-probs in the simple loss")
+    rnnt_warm_step: int = setting(2000, "steps over which weight moves from the simple to the pruned loss")
+    rnnt_type: str = setting("regular", "lattice of the transducer loss", choices=RNNT_TYPES)
+
+    def __post_init__(self) -> None:
+        scales = (self.transducer_loss_scale, self.ctc_loss_scale, self.inner_ctc_loss_scale, self.simple_loss_scale)
+        if min(scales) < 0.0 or max(scales[:3]) == 0.0:
+            raise ValueError(
+                "loss scales must not be negative, and one of transducer_loss_scale "
+                f"({self.transducer_loss_scale}), ctc_loss_scale ({self.ctc_loss_scale}) and inner_ctc_loss_scale "
+                f"({self.inner_ctc_loss_scale}) must be above 0."
+            )
+        smoothing = self.lm_scale + self.am_scale
+        if min(self.lm_scale, self.am_scale) < 0.0 or smoothing >= 1.0:
+            raise ValueError(f"lm_scale + am_scale is {smoothing}, expected two scales that stay below 1.")
+
+
+@dataclass(frozen=True)
+class Losses:
+    """Losses of one batch, summed over its utterances, in nats; None where the loss was skipped.
+
+    per_utterance: the same by name, each (N,), detached: tells which cut a non-finite loss comes from.
+    """
+
+    simple: Optional[Tensor]
+    pruned: Optional[Tensor]
+    ctc: Optional[Tensor]
+    inner_ctc: Optional[Tensor]
+    config: LossConfig
+    per_utterance: Dict[str, Tensor]
+
+    def total(self, step: int) -> Tensor:
+        """The weighted sum to minimise at training step `step`, in nats over the whole batch."""
+        weights = loss_weights(self.config, step)
+        return sum(weights[name] * getattr(self, name) for name in self.per_utterance)
+
+    def finite_utterances(self) -> Tensor:
+        """(N,) bool: whether every loss of an utterance is finite."""
+        return torch.stack(list(self.per_utterance.values())).isfinite().all(dim=0)
+
+    def finite(self) -> bool:
+        """Whether all losses of all utterances are finite."""
+        return bool(self.finite_utterances().all())
+
+
+def loss_weights(config: LossConfig, step: int) -> Dict[str, float]:
+    """Weights at `step`: over `rnnt_warm_step` steps simple goes from 1 to its scale and pruned from 0.1 to 1."""
+    progress = min(1.0, step / config.rnnt_warm_step) if config.rnnt_warm_step > 0 else 1.0
+    return {
+        "simple": config.transducer_loss_scale * (1.0 - progress * (1.0 - config.simple_loss_scale)),
+        "pruned": config.transducer_loss_scale * (0.1 + 0.9 * progress),
+        "ctc": config.ctc_loss_scale,
+        "inner_ctc": config.inner_ctc_loss_scale,
+    }
+
+
+def transducer_losses(
+    model: Any, encoder_output: Any, labels: Tensor, label_lens: Tensor, config: LossConfig, backend: str
+) -> Losses:
+    """Compute the losses that `config` asks for, in float32 whatever the autocast.
+
+    Args:
+      model: has `predictor` (with `blank_id`), `joiner`, `simple_am_proj`, `simple_lm_proj`; `ctc_output` if
+        `ctc_loss_scale` is above 0; `inner_ctc_outputs` if `inner_ctc_loss_scale` is above 0.
+      encoder_output: has `encoder_out` (N, T', D), `lens` (N,) and `inner`, a list of ((N, T_i, D_i), (N,)).
+      labels: (N, U) int64, padded with anything; U may be 0.
+      label_lens: (N,).
+      config: which losses, and their settings.
+      backend: "k2" or "torch", resolved by `icefall_discrete.backend.resolve`.
+
+    Returns:
+      Losses in nats; infinite for an utterance with fewer encoder frames than its labels need, so filter it before.
+    """
+    blank_id = model.predictor.blank_id
+    positions = torch.arange(labels.size(1), device=labels.device)
+    labels = labels.to(torch.int64).masked_fill(positions >= label_lens[:, None], blank_id)
+    if labels.size(1) == 0:
+        labels = F.pad(labels, (0, 1), value=blank_id)
+    targets = Targets(labels, label_lens.to(torch.int64), encoder_output.lens.to(torch.int64), blank_id)
+    losses: Dict[str, Tensor] = {}
+    if config.transducer_loss_scale > 0.0:
+        losses.update(_rnnt_losses(model, encoder_output.encoder_out, targets, config, backend))
+    if config.ctc_loss_scale > 0.0:
+        losses["ctc"] = _ctc_loss(model.ctc_output(encoder_output.encoder_out), targets.frame_lens, targets)
+    if config.inner_ctc_loss_scale > 0.0:
+        losses["inner_ctc"] = _inner_ctc_loss(model, encoder_output.inner, targets)
+    sums = [losses[name].sum() if name in losses else None for name in ("simple", "pruned", "ctc", "inner_ctc")]
+    return Losses(*sums, config, {name: loss.detach() for name, loss in losses.items()})
+
+
+def _rnnt_losses(
+    model: Any, encoder_out: Tensor, targets: Targets, config: LossConfig, backend: str
+) -> Dict[str, Tensor]:
+    """Simple and pruned loss, each (N,)."""
+    predictor_out = model.predictor(F.pad(targets.labels, (1, 0), value=targets.blank_id))
+    simple_lm, simple_am = model.simple_lm_proj(predictor_out), model.simple_am_proj(encoder_out)
+    options = LatticeOptions(config.rnnt_type, backend=backend)
+    device_type = encoder_out.device.type
+    with torch.autocast(device_type, enabled=False):
+        simple, label_occupation, blank_occupation = smoothed_rnnt_loss(
+            simple_lm.float(), simple_am.float(), targets, config.lm_scale, config.am_scale, options
+        )
+        ranges = prune_ranges(
+            label_occupation, blank_occupation, targets.label_lens, targets.frame_lens, config.prune_range
+        )
+    am, lm = prune(model.joiner.encoder_proj(encoder_out), model.joiner.decoder_proj(predictor_out), ranges)
+    logits = model.joiner(am, lm, project_input=False)
+    with torch.autocast(device_type, enabled=False):
+        pruned = pruned_rnnt_loss(logits.float(), ranges, targets, options)
+    return {"simple": simple, "pruned": pruned}
+
+
+def _ctc_loss(logits: Tensor, frame_lens: Tensor, targets: Targets) -> Tensor:
+    """CTC loss (N,) in nats of unnormalised log-probs (N, T, V)."""
+    with torch.autocast(logits.device.type, enabled=False):
+        log_probs = logits.float().log_softmax(dim=2).transpose(0, 1)
+        return F.ctc_loss(
+            log_probs, targets.labels, frame_lens, targets.label_lens, blank=targets.blank_id, reduction="none"
+        )
+
+
+def _inner_ctc_loss(model: Any, inner: List, targets: Targets) -> Tensor:
+    """Mean over the inner heads of their CTC losses, (N,)."""
+    heads = list(model.inner_ctc_outputs)
+    if not heads or len(heads) != len(inner):
+        raise ValueError(
+            f"inner_ctc_loss_scale is above 0, but the model has {len(heads)} inner CTC heads and the encoder gave "
+            f"{len(inner)} inner outputs; name the inner stacks in the model's settings or set the scale to 0."
+        )
+    losses = [_ctc_loss(head(out), lens.to(torch.int64), targets) for head, (out, lens) in zip(heads, inner)]
+    return torch.stack(losses).mean(dim=0)

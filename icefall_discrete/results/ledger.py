@@ -1,0 +1,152 @@
+"""result.json: everything that RESULTS.md says about one experiment, gathered from the files its stages left.
+
+A figure whose file or field is absent is null, and an empty cell in the table; nothing is estimated.
+"""
+
+import dataclasses
+import re
+from pathlib import Path
+from typing import Any, Dict, List, Optional, Sequence
+
+from icefall_discrete.atomic_files import PathLike
+from icefall_discrete.config import read_json, write_json
+from icefall_discrete.metrics.wer import (
+    ErrorCounts,
+    Transcript,
+    characters_of,
+    confidence_interval,
+    group_errors,
+    total_errors,
+    utterance_errors,
+    words_of,
+)
+from icefall_discrete.spec import FeatureSpec
+
+Json = Dict[str, Any]
+
+_SYMBOLS = {"wer": words_of, "cer": characters_of}
+
+
+def _rate(counts: ErrorCounts) -> Json:
+    return {"rate": round(counts.rate, 4), "errors": counts.errors, **dataclasses.asdict(counts)}
+
+
+def score_transcripts(transcripts: Sequence[Transcript], language_of: Dict[str, str]) -> Json:
+    """Word and character error rates of one set, overall (with a 95 % interval) and per language.
+
+    Args:
+      transcripts: of every cut of the set. language_of: language by cut id.
+    Returns:
+      {"num_utterances", "num_empty", "wer": {"rate" in percent, counts, "interval"}, "cer": ..., "languages":
+      {language: {"num_utterances", "wer", "cer"}}}.
+    Raises:
+      ValueError: if there is no transcript, or a cut has no language.
+    """
+    if not transcripts:
+        raise ValueError("there is no transcript to score; decode first.")
+    scored: Json = {
+        "num_utterances": len(transcripts),
+        "num_empty": sum(not transcript.hyp for transcript in transcripts),
+        "languages": {},
+    }
+    for name, symbols_of in _SYMBOLS.items():
+        counts = utterance_errors(transcripts, symbols_of)
+        low, high = confidence_interval(list(counts.values()))
+        scored[name] = {**_rate(total_errors(counts.values())), "interval": [round(low, 2), round(high, 2)]}
+        for language, errors in group_errors(counts, language_of).items():
+            utterances = sum(language_of[cut_id] == language for cut_id in counts)
+            row = scored["languages"].setdefault(language, {"num_utterances": utterances})
+            row[name] = _rate(errors)
+    return scored
+
+
+def read_optional(path: PathLike) -> Json:
+    """Read a JSON object, or {} if the file is absent (a stage that was not run)."""
+    return read_json(path) if Path(path).is_file() else {}
+
+
+def describe_features(feature_dir: PathLike, spec: FeatureSpec) -> Json:
+    """What the features cost: nominal bits a second, measured bytes an hour and real-time factor of their extraction.
+
+    Bytes and time are summed over the `extract-<split>.json` files of the folder, the entropy is that of report.json.
+    """
+    made = [read_json(path) for path in sorted(Path(feature_dir).glob("extract-*.json"))]
+    report = read_optional(Path(feature_dir) / "report.json")
+    return {
+        "kind": spec.kind,
+        "frame_rate_hz": spec.frame_rate_hz,
+        "codebook_sizes": list(spec.codebook_sizes),
+        "feature_dim": spec.feature_dim,
+        "bits_per_second": spec.bits_per_second,
+        "entropy_bits_per_second": report.get("entropy_bits_per_second"),
+        "code_usage": report.get("code_usage"),
+        "bytes_per_hour": _ratio(made, "bytes", "audio_sec", 3600.0),
+        "extraction_rtf": _ratio(made, "wall_sec", "audio_sec", 1.0),
+    }
+
+
+def describe_training(exp_dir: PathLike) -> Json:
+    """What training cost, from the trainer's train.json: epochs, wall clock, audio seconds a second, parameters."""
+    summary = read_optional(Path(exp_dir) / "train.json")
+    train_sec = summary.get("train_sec")
+    return {
+        "epochs": summary.get("num_epochs"),
+        "stopped_by": summary.get("stopped_by"),
+        "minutes": None if train_sec is None else train_sec / 60.0,
+        "seconds_per_epoch": summary.get("train_sec_per_epoch"),
+        "audio_sec_per_sec": _ratio(summary.get("epochs", []), "audio_sec", "train_sec", 1.0),
+        "num_parameters": summary.get("num_params"),
+        "backend": summary.get("backend"),
+        "device": summary.get("device"),
+        "num_threads": summary.get("num_threads"),
+        "world_size": summary.get("world_size"),
+    }
+
+
+def _ratio(parts: List[Json], over: str, under: str, scale: float) -> Optional[float]:
+    known = [part for part in parts if part.get(over) is not None and part.get(under)]
+    return scale * sum(part[over] for part in known) / sum(part[under] for part in known) if known else None
+
+
+def portable_command(command: str, root: PathLike) -> str:
+    """A command line without this machine's folders: paths in `root` become relative, others keep their last part.
+
+    So that a committed result neither tells whose machine it came from nor suggests a path that others lack.
+    """
+    inside = command.replace(f"{Path(root).resolve()}/", "")
+    return re.sub(r"(?<![\w.])/(?:[^\s/'\"=,:]+/)*([^\s/'\"=,:]+)", r"<path>/\1", inside)
+
+
+def row_name(result: Json) -> str:
+    """File name of a result in the ledger: `<feature type>_<recipe>_<device>.json`."""
+    return f"{result['feature_type']}_{result['recipe']}_{result['device']}.json"
+
+
+def add_to_ledger(ledger_dir: PathLike, result: Json) -> Path:
+    """Add the result to the folder of results that RESULTS.md is made from, in place of its older self."""
+    path = Path(ledger_dir) / row_name(result)
+    write_json(path, result)
+    return path
+
+
+def read_ledger(paths: Sequence[PathLike]) -> List[Json]:
+    """Read result files; the order (recipe, device, falling bit rate, name) does not depend on that of `paths`.
+
+    Raises:
+      ValueError: if a file is not a result, or two files hold the same row.
+    """
+    rows: Dict[str, Json] = {}
+    for path in paths:
+        row = read_json(path)
+        missing = [key for key in ("feature_type", "recipe", "device", "sets") if key not in row]
+        if missing:
+            raise ValueError(f"{path} is not a result: it has no {', '.join(missing)}; score the experiment again.")
+        if row_name(row) in rows:
+            raise ValueError(f"{path}: its row ({row_name(row)}) stands in another file too; remove one of them.")
+        rows[row_name(row)] = row
+    return sorted(rows.values(), key=_order)
+
+
+def _order(row: Json) -> Any:
+    bits = (row.get("features") or {}).get("bits_per_second") or 0.0
+    return row["recipe"], row["device"], -bits, row["feature_type"]

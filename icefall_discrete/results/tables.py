@@ -1,0 +1,157 @@
+"""Tables of results as Markdown, for RESULTS.md, and as aligned text, for the terminal."""
+
+from typing import Any, Dict, List, Optional, Sequence
+
+Json = Dict[str, Any]
+
+
+def _shown(value: Any, form: str) -> str:
+    return "" if value is None else format(value, form)
+
+
+def _look_up(row: Json, *keys: str) -> Any:
+    value: Any = row
+    for key in keys:
+        value = value.get(key) if isinstance(value, dict) else None
+    return value
+
+
+def markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A Markdown table; all columns but the first are right-aligned."""
+    marks = ["---", *("---:" for _ in header[1:])]
+    lines = [header, marks, *rows]
+    return "".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |\n" for line in lines)
+
+
+def text_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A table of aligned columns for a terminal; all columns but the first are right-aligned."""
+    widths = [max(len(line[column]) for line in [header, *rows]) for column in range(len(header))]
+    lines = [
+        "  ".join(cell.rjust(w) if column else cell.ljust(w) for column, (cell, w) in enumerate(zip(line, widths)))
+        for line in [header, ["-" * width for width in widths], *rows]
+    ]
+    return "".join(line.rstrip() + "\n" for line in lines)
+
+
+def languages_of(rows: Sequence[Json], split: str) -> List[str]:
+    """All languages that some row has rates for on `split`, sorted."""
+    return sorted({name for row in rows for name in (_look_up(row, "sets", split, "languages") or {})})
+
+
+def set_table(name: str, scored: Json) -> str:
+    """The table that scoring prints: WER, CER and counts of one set, per language and overall."""
+    header = [name, "utterances", "words", "WER %", "CER %", "ins", "del", "sub"]
+    parts = list(scored["languages"].items())
+    groups = [*(parts if len(parts) > 1 else []), ("all", scored)]
+    return text_table(
+        header,
+        [
+            [
+                label,
+                str(group["num_utterances"]),
+                str(group["wer"]["num_ref"]),
+                f"{group['wer']['rate']:.2f}",
+                f"{group['cer']['rate']:.2f}",
+                *(str(group["wer"][kind]) for kind in ("insertions", "deletions", "substitutions")),
+            ]
+            for label, group in groups
+        ],
+    )
+
+
+def _with_interval(rate: Optional[Json]) -> str:
+    if not rate:
+        return ""
+    interval = rate.get("interval")
+    return f"{rate['rate']:.1f}" + (f" ± {(interval[1] - interval[0]) / 2:.1f}" if interval else "")
+
+
+def main_table(rows: Sequence[Json], test: str, dev: str) -> str:
+    """Error rates of each feature type beside its bit rate and size."""
+    header = ["feature type", "kbit/s", "entropy", "MB/hour"]
+    header += [f"{split} {name} %" for split in (test, dev) for name in ("WER", "CER")]
+    return markdown_table(
+        header,
+        [
+            [
+                row["feature_type"],
+                _shown(_scaled(_look_up(row, "features", "bits_per_second"), 1e-3), ".2f"),
+                _shown(_scaled(_look_up(row, "features", "entropy_bits_per_second"), 1e-3), ".2f"),
+                _shown(_scaled(_look_up(row, "features", "bytes_per_hour"), 1e-6), ".2f"),
+                _with_interval(_look_up(row, "sets", test, "wer")),
+                _with_interval(_look_up(row, "sets", test, "cer")),
+                _shown(_look_up(row, "sets", dev, "wer", "rate"), ".1f"),
+                _shown(_look_up(row, "sets", dev, "cer", "rate"), ".1f"),
+            ]
+            for row in rows
+        ],
+    )
+
+
+def _scaled(value: Optional[float], factor: float) -> Optional[float]:
+    return None if value is None else value * factor
+
+
+def language_table(rows: Sequence[Json], split: str) -> str:
+    """WER / CER of each feature type in each language."""
+    languages = languages_of(rows, split)
+
+    def cell(row: Json, *keys: str) -> str:
+        wer, cer = (_look_up(row, "sets", split, *keys, name, "rate") for name in ("wer", "cer"))
+        return "" if wer is None or cer is None else f"{wer:.1f} / {cer:.1f}"
+
+    return markdown_table(
+        ["feature type", *languages, "all"],
+        [[row["feature_type"], *(cell(row, "languages", name) for name in languages), cell(row)] for row in rows],
+    )
+
+
+def cost_table(rows: Sequence[Json], test: str) -> str:
+    """What each row cost: parameters, training, extraction and decoding."""
+    header = ["feature type", "parameters (M)", "backend", "epochs", "minutes", "s/epoch", "audio s/s"]
+    header += ["extraction RTF", "decoding RTF", "machine"]
+    return markdown_table(
+        header,
+        [
+            [
+                row["feature_type"],
+                _shown(_scaled(_look_up(row, "training", "num_parameters"), 1e-6), ".2f"),
+                _look_up(row, "training", "backend") or "",
+                _shown(_look_up(row, "training", "epochs"), "d"),
+                _shown(_look_up(row, "training", "minutes"), ".1f"),
+                _shown(_look_up(row, "training", "seconds_per_epoch"), ".1f"),
+                _shown(_look_up(row, "training", "audio_sec_per_sec"), ".1f"),
+                _shown(_look_up(row, "features", "extraction_rtf"), ".4f"),
+                _shown(_look_up(row, "sets", test, "decode_rtf"), ".4f"),
+                _look_up(row, "device_name") or "",
+            ]
+            for row in rows
+        ],
+    )
+
+
+def provenance_list(rows: Sequence[Json]) -> str:
+    """How to make each row again: decoding setting, commit, versions and command."""
+    lines = []
+    for row in rows:
+        versions = _look_up(row, "environment", "versions") or {}
+        named = ", ".join(f"{package} {version}" for package, version in sorted(versions.items()))
+        lines += [
+            f"* **{row['feature_type']}**: {_look_up(row, 'decoding', 'method') or ''} "
+            f"{_look_up(row, 'decoding', 'suffix') or ''}, commit {_look_up(row, 'environment', 'git') or ''}; {named}",
+            "",
+            f"      {row.get('command') or ''}",
+            "",
+        ]
+    return "\n".join(lines)
+
+
+def published_table(published: Sequence[Json]) -> str:
+    """Figures of others, each with its source; `published` rows are {"system", "wer", "cer", "source"}."""
+    return markdown_table(
+        ["system", "WER %", "CER %", "source"],
+        [
+            [row["system"], _shown(row.get("wer"), ".1f"), _shown(row.get("cer"), ".1f"), row["source"]]
+            for row in published
+        ],
+    )

@@ -1,0 +1,96 @@
+"""Cuts in, transcripts out: batches, encoder, search and text, with a progress bar and a count of what is too short."""
+
+import dataclasses
+import time
+from typing import Any, Dict, List, Optional, Tuple
+
+import torch
+from lhotse import CutSet
+from tqdm import tqdm
+
+from icefall_discrete.config import setting
+from icefall_discrete.data.bpe import TextEncoder
+from icefall_discrete.data.cuts import num_frames, text_of
+from icefall_discrete.data.dataset import batch_key
+from icefall_discrete.data.loaders import LoaderConfig, make_test_batches
+from icefall_discrete.decoding import DecodeConfig, search
+from icefall_discrete.metrics.wer import Transcript
+from icefall_discrete.models.frames import encoder_frames
+from icefall_discrete.spec import FeatureSpec
+
+
+@dataclasses.dataclass(frozen=True)
+class TranscribeConfig:
+    """How decoding runs; it does not change what is recognised."""
+
+    max_duration: float = setting(200.0, "largest total duration of a batch, in seconds of audio")
+    device: str = setting("auto", "auto: CUDA where there is a device", choices=("auto", "cpu", "cuda"))
+    num_threads: int = setting(0, "threads of torch; 0: as the environment says")
+
+    def torch_device(self) -> torch.device:
+        """The device to decode on. Raises ValueError if CUDA is asked for and absent."""
+        if self.device == "cuda" and not torch.cuda.is_available():
+            raise ValueError("--device cuda, but torch finds no CUDA device here; use --device cpu or auto.")
+        name = ("cuda" if torch.cuda.is_available() else "cpu") if self.device == "auto" else self.device
+        return torch.device(name)
+
+
+def transcribe(
+    model: Any,
+    cuts: CutSet,
+    spec: FeatureSpec,
+    text_encoder: TextEncoder,
+    config: DecodeConfig,
+    run: TranscribeConfig,
+    title: Optional[str] = None,
+) -> Tuple[List[Transcript], Dict[str, Any]]:
+    """Recognise every cut; one that is too short for the model's front end gives an empty hypothesis.
+
+    Args:
+      model: a Transducer in evaluation mode, on the device of `run`. spec: what the cuts hold.
+      title: of the progress bar; None shows no bar.
+    Returns:
+      transcripts in the order of `cuts`, and facts: num_utterances, num_too_short (and `too_short`, their ids),
+      audio_sec, wall_sec and decode_rtf (their ratio; the reading of codes is in it).
+    """
+    every = list(cuts)
+    short = [c.id for c in every if encoder_frames(num_frames(c, spec), model.config, spec) < 1]
+    kept = [cut for cut in every if cut.id not in set(short)]
+    audio_sec = sum(cut.duration for cut in every)
+    found: Dict[str, str] = {}
+    began = time.monotonic()
+    with tqdm(total=round(audio_sec), desc=title, unit="s audio", disable=title is None) as bar:
+        if kept:
+            for batch in make_test_batches(CutSet.from_cuts(kept), LoaderConfig(max_duration=run.max_duration), spec):
+                found.update(zip(batch["cut_ids"], _texts(model, batch, spec, text_encoder, config, run)))
+                bar.update(round(float(batch["duration_sec"].sum())))
+    wall_sec = time.monotonic() - began
+    transcripts = [Transcript(c.id, tuple(text_of(c).split()), tuple(found.get(c.id, "").split())) for c in every]
+    return transcripts, {
+        "num_utterances": len(every),
+        "num_too_short": len(short),
+        "too_short": short,
+        "audio_sec": audio_sec,
+        "wall_sec": wall_sec,
+        "decode_rtf": wall_sec / audio_sec if audio_sec else None,
+    }
+
+
+@torch.no_grad()
+def _texts(
+    model: Any,
+    batch: Dict[str, Any],
+    spec: FeatureSpec,
+    text_encoder: TextEncoder,
+    config: DecodeConfig,
+    run: TranscribeConfig,
+) -> List[str]:
+    device = run.torch_device()
+    encoded = model.encode(batch[batch_key(spec)].to(device), batch["frame_lens"].to(device))
+    hypotheses = search(config.decoding_method, model, encoded.encoder_out, encoded.lens, config)
+    return [text_encoder.decode(hypothesis.labels) for hypothesis in hypotheses]
+
+
+def language_by_cut(cuts: CutSet) -> Dict[str, str]:
+    """Language of each cut's first supervision; "unknown" where none is given."""
+    return {cut.id: (cut.supervisions[0].language if cut.supervisions else None) or "unknown" for cut in cuts}

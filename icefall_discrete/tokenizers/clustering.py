@@ -1,0 +1,137 @@
+"""k-means in bounded memory: a uniform sample of a stream of frames, then mini-batch and full passes over the sample.
+
+A mini-batch that follows the stream sees one speaker or one prompt at a time; a uniform sample does not, needs one
+pass over the audio whatever its length, and its size is the bound on memory. Letters: M frames, D dimensions, V
+clusters.
+"""
+
+from typing import Optional, Tuple
+
+import numpy as np
+from scipy.sparse import csr_matrix
+from sklearn.cluster import MiniBatchKMeans, kmeans_plusplus
+from tqdm import tqdm
+
+BATCH_FRAMES = 8192
+# k-means++ looks at this many frames a cluster: more costs time and changes the result of the later passes little.
+INIT_FRAMES_PER_CLUSTER = 20
+# Full passes stop when one lowers the distortion by less than this fraction.
+MIN_IMPROVEMENT = 5e-4
+
+
+class FrameSample:
+    """A uniform random sample of all frames offered so far, of at most `capacity` frames (reservoir sampling).
+
+    Vitter 1985, "Random sampling with a reservoir", algorithm R. The result depends on the seed and on the order.
+    """
+
+    def __init__(self, capacity: int, dim: int, seed: int) -> None:
+        """Reserve `capacity` frames of `dim` float32 values."""
+        self._frames = np.empty((capacity, dim), dtype=np.float32)
+        self._generator = np.random.default_rng(seed)
+        self.num_seen = 0
+
+    def add(self, frames: np.ndarray) -> None:
+        """Offer frames (T, D)."""
+        capacity = len(self._frames)
+        room = min(max(capacity - self.num_seen, 0), len(frames))
+        self._frames[self.num_seen : self.num_seen + room] = frames[:room]
+        late = frames[room:]
+        positions = self.num_seen + room + np.arange(len(late))
+        slots = (self._generator.random(len(late)) * (positions + 1)).astype(np.int64)
+        for slot, frame in zip(slots[slots < capacity], late[slots < capacity]):
+            self._frames[slot] = frame
+        self.num_seen += len(frames)
+
+    @property
+    def frames(self) -> np.ndarray:
+        """The sample (min(num_seen, capacity), D), not a copy."""
+        return self._frames[: self.num_seen]
+
+
+def nearest(frames: np.ndarray, centroids: np.ndarray) -> Tuple[np.ndarray, float]:
+    """Return the nearest centroid (M,) of each frame (M, D) and the sum of squared distances."""
+    scores = 0.5 * np.einsum("vd,vd->v", centroids, centroids) - frames @ centroids.T
+    ids = scores.argmin(axis=1)
+    best = scores[np.arange(len(ids)), ids]
+    squared = 2.0 * best + np.einsum("md,md->m", frames, frames)
+    return ids, float(np.maximum(squared, 0.0).sum(dtype=np.float64))
+
+
+def full_pass(frames: np.ndarray, centroids: np.ndarray) -> Tuple[np.ndarray, np.ndarray, float]:
+    """One Lloyd iteration in chunks.
+
+    Returns:
+      the new centroids (V, D), where an unused one stays where it was; the number of frames of each (V,); the mean
+      squared distance of a frame to its *old* centroid.
+    """
+    num_clusters = len(centroids)
+    sums = np.zeros(centroids.shape, dtype=np.float64)
+    counts = np.zeros(num_clusters, dtype=np.int64)
+    total = 0.0
+    for start in range(0, len(frames), BATCH_FRAMES):
+        chunk = frames[start : start + BATCH_FRAMES]
+        ids, distance = nearest(chunk, centroids)
+        members = csr_matrix((np.ones(len(ids), np.float32), (ids, np.arange(len(ids)))), (num_clusters, len(ids)))
+        sums += members @ chunk
+        counts += np.bincount(ids, minlength=num_clusters)
+        total += distance
+    means = sums / np.maximum(counts, 1)[:, None]
+    moved = np.where(counts[:, None] > 0, means, centroids).astype(np.float32)
+    return moved, counts, total / len(frames)
+
+
+def distortion(frames: np.ndarray, centroids: np.ndarray) -> float:
+    """Mean squared distance of a frame (M, D) to its nearest centroid (V, D)."""
+    chunks = range(0, len(frames), BATCH_FRAMES)
+    return sum(nearest(frames[start : start + BATCH_FRAMES], centroids)[1] for start in chunks) / len(frames)
+
+
+def _fit_once(
+    frames: np.ndarray, num_clusters: int, num_passes: int, num_full_passes: int, seed: int, bar: tqdm
+) -> np.ndarray:
+    generator = np.random.default_rng(seed)
+    init_size = min(len(frames), INIT_FRAMES_PER_CLUSTER * num_clusters)
+    chosen = np.sort(generator.choice(len(frames), init_size, replace=False))
+    centroids, _ = kmeans_plusplus(frames[chosen], num_clusters, random_state=seed)
+    bar.update()
+    model = MiniBatchKMeans(num_clusters, init=centroids, n_init=1, batch_size=BATCH_FRAMES, random_state=seed)
+    for _ in range(num_passes):
+        order = generator.permutation(len(frames))
+        for start in range(0, len(order), BATCH_FRAMES):
+            model.partial_fit(frames[order[start : start + BATCH_FRAMES]])
+        bar.update()
+    centroids = model.cluster_centers_.astype(np.float32) if num_passes else centroids
+    previous: Optional[float] = None
+    for step in range(num_full_passes):
+        centroids, _, current = full_pass(frames, centroids)
+        bar.update()
+        bar.set_postfix(distortion=f"{current:.5g}")
+        if previous is not None and previous - current < MIN_IMPROVEMENT * previous:
+            bar.update(num_full_passes - step - 1)
+            break
+        previous = current
+    return centroids
+
+
+def fit_centroids(
+    frames: np.ndarray, num_clusters: int, num_restarts: int, num_passes: int, num_full_passes: int, seed: int
+) -> Tuple[np.ndarray, float]:
+    """Cluster frames by k-means: k-means++, `num_passes` mini-batch passes, then up to `num_full_passes` Lloyd ones.
+
+    Args:
+      frames: (M, D) float32, M >= num_clusters.
+      num_restarts: attempts with other seeds; the one with the lowest distortion is kept.
+      seed: the result is a function of it, of the frames and of the number of threads.
+    Returns:
+      centroids (V, D) float32 and the distortion: mean squared distance of a frame to its centroid.
+    """
+    best: Optional[Tuple[np.ndarray, float]] = None
+    steps = num_restarts * (1 + num_passes + num_full_passes)
+    with tqdm(total=steps, desc=f"k-means, {num_clusters} clusters, {len(frames)} frames", unit="pass") as bar:
+        for restart in range(num_restarts):
+            centroids = _fit_once(frames, num_clusters, num_passes, num_full_passes, seed + restart, bar)
+            score = distortion(frames, centroids)
+            if best is None or score < best[1]:
+                best = (centroids, score)
+    return best

@@ -1,0 +1,126 @@
+"""From settings, cuts and pieces to a trainer that is ready to run."""
+
+import dataclasses
+import itertools
+import logging
+from pathlib import Path
+from typing import Callable, List, Optional
+
+import torch
+from lhotse import CutSet
+from torch import Tensor
+
+from icefall_discrete.data.bpe import TextEncoder
+from icefall_discrete.data.filters import filter_cuts
+from icefall_discrete.data.loaders import make_epoch_batches, make_test_batches
+from icefall_discrete.models.code_embedding import FeatureNormalizer
+from icefall_discrete.models.frames import encoder_frames
+from icefall_discrete.models.transducer import Transducer, build_transducer
+from icefall_discrete.spec import FeatureSpec
+from icefall_discrete.training.dev_decoding import dev_decoder
+from icefall_discrete.training.distributed import Group
+from icefall_discrete.training.eden import Eden
+from icefall_discrete.training.objective import Objective, to_model_batch
+from icefall_discrete.training.recipe import TrainSettings
+from icefall_discrete.training.scaled_adam import ScaledAdam
+from icefall_discrete.training.statistics import feature_statistics
+from icefall_discrete.training.trainer import Trainer, TrainingData
+
+LOG = logging.getLogger(__name__)
+# Cuts from which mean and deviation of continuous features are taken: enough for three digits, seconds to read.
+_STATISTICS_CUTS = 500
+
+
+@dataclasses.dataclass(frozen=True)
+class Corpus:
+    """What is trained on: features of a spec, cuts that survived the filter, and the pieces of their text."""
+
+    spec: FeatureSpec
+    train: CutSet
+    valid: CutSet
+    text_encoder: TextEncoder
+
+
+def frames_needed(text_encoder: TextEncoder, with_ctc: bool) -> Callable[[str], List[int]]:
+    """Return a function from text to a sequence with as many items as the text needs encoder frames.
+
+    That is its labels; for CTC, also a blank between equal neighbours, without which the loss is infinite
+    (https://www.cs.toronto.edu/~graves/icml_2006.pdf, section 4.1).
+    """
+
+    def symbols(text: str) -> List[int]:
+        labels = text_encoder.encode(text)
+        if not with_ctc:
+            return labels
+        repeats = sum(left == right for left, right in itertools.pairwise(labels))
+        return labels + [text_encoder.blank_id] * repeats
+
+    return symbols
+
+
+def filtered_corpus(
+    settings: TrainSettings, spec: FeatureSpec, train: CutSet, valid: CutSet, text_encoder: TextEncoder
+) -> Corpus:
+    """Drop the cuts that cannot be trained on; reasons and counts go to the log."""
+    needed = frames_needed(text_encoder, settings.loss.ctc_loss_scale > 0 or settings.loss.inner_ctc_loss_scale > 0)
+
+    def frames(num_frames: int) -> int:
+        return encoder_frames(num_frames, settings.model, spec)
+
+    kept = [filter_cuts(cuts, settings.filter, spec, frames, needed).cuts for cuts in (train, valid)]
+    return Corpus(spec, kept[0], kept[1], text_encoder)
+
+
+def training_data(settings: TrainSettings, corpus: Corpus, device: torch.device) -> TrainingData:
+    """Batches of the corpus for the trainer."""
+    loader, spec, seed = settings.loader, corpus.spec, settings.train.seed
+    return TrainingData(
+        train_batches=lambda epoch, start: make_epoch_batches(
+            corpus.train, loader, spec, settings.augment, epoch, seed, start
+        ),
+        valid_batches=lambda: make_test_batches(corpus.valid, loader, spec),
+        to_model=lambda batch: to_model_batch(batch, spec, corpus.text_encoder, device),
+        epoch_audio_sec=sum(cut.duration for cut in corpus.train),
+    )
+
+
+def build_model(settings: TrainSettings, corpus: Corpus, codebooks: Optional[List[Tensor]]) -> Transducer:
+    """The model with its initial weights; continuous features get the statistics of the training data."""
+    vocab_size = corpus.text_encoder.vocab_size
+    model = build_transducer(settings.model, corpus.spec, vocab_size, settings.augment, codebooks)
+    if isinstance(model.input_embedding, FeatureNormalizer):
+        statistics = feature_statistics(corpus.train, corpus.spec, _STATISTICS_CUTS, settings.train.seed)
+        model.input_embedding.set_statistics(*statistics)
+    return model
+
+
+def build_trainer(
+    settings: TrainSettings, corpus: Corpus, model: Transducer, exp_dir: Path, group: Group, backend: str
+) -> Trainer:
+    """A trainer of `model`, on the device where the model is."""
+    config = settings.train
+    trainable = [(name, value) for name, value in model.named_parameters() if value.requires_grad]
+    optimizer = ScaledAdam(trainable, lr=config.base_lr, clipping_scale=config.clipping_scale)
+    scheduler = Eden(optimizer, config.lr_batches, config.lr_epochs, config.lr_warmup_batches)
+    facts = {
+        "num_params": sum(value.numel() for value in model.parameters()),
+        "num_trainable_params": sum(value.numel() for _, value in trainable),
+        "backend": backend,
+        "device": next(model.parameters()).device.type,
+        "precision": config.precision,
+        "num_threads": torch.get_num_threads(),
+        "world_size": group.world_size,
+        "max_minutes": config.max_minutes,
+        "train_cuts": len(corpus.train),
+    }
+    LOG.info(", ".join(f"{name} {value}" for name, value in facts.items()))
+    # Spread over the manifest, which may be sorted by language or speaker.
+    some_valid = CutSet.from_cuts(list(corpus.valid)[:: max(1, len(corpus.valid) // max(1, config.decode_utterances))])
+    evaluate = dev_decoder(
+        lambda: make_test_batches(some_valid, settings.loader, corpus.spec),
+        corpus.spec,
+        corpus.text_encoder,
+        config.decode_utterances,
+    )
+    objective = Objective(model, settings.loss, backend)
+    return Trainer(objective, optimizer, scheduler, config, exp_dir, group, facts, evaluate)

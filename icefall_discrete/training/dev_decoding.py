@@ -1,0 +1,48 @@
+"""Error rates on part of the dev set while training, so that a person sees words come, not only a loss fall."""
+
+import itertools
+import logging
+from typing import Any, Callable, Dict, Iterable, List, Mapping
+
+import torch
+from torch import nn
+
+from icefall_discrete.data.bpe import TextEncoder
+from icefall_discrete.data.dataset import batch_key
+from icefall_discrete.decoding.greedy import greedy_search
+from icefall_discrete.metrics.wer import characters_of, count_errors, total_errors
+from icefall_discrete.spec import FeatureSpec
+
+LOG = logging.getLogger(__name__)
+_NUM_EXAMPLES = 3
+
+
+def dev_decoder(
+    batches: Callable[[], Iterable[Mapping[str, Any]]],
+    spec: FeatureSpec,
+    text_encoder: TextEncoder,
+    num_utterances: int,
+) -> Callable[[nn.Module], Dict[str, float]]:
+    """Return a function from a model (in evaluation mode) to {"dev_wer", "dev_cer"} in percent, by greedy search.
+
+    It decodes the first `num_utterances` utterances of `batches()` and logs a few of them.
+    """
+
+    def evaluate(model: nn.Module) -> Dict[str, float]:
+        device = next(model.parameters()).device
+        refs: List[str] = []
+        hyps: List[str] = []
+        batch_of = iter(batches())
+        while len(refs) < num_utterances and (batch := next(batch_of, None)) is not None:
+            encoded = model.encode(batch[batch_key(spec)].to(device), batch["frame_lens"].to(device))
+            found = greedy_search(model, encoded.encoder_out, encoded.lens)
+            hyps.extend(text_encoder.decode(hypothesis.labels) for hypothesis in found)
+            refs.extend(batch["text"])
+        for ref, hyp in itertools.islice(zip(refs, hyps), _NUM_EXAMPLES):
+            LOG.info(f"dev: ref '{ref}' hyp '{hyp}'")
+        pairs = [(ref.split(), hyp.split()) for ref, hyp in zip(refs, hyps)]
+        words = total_errors(count_errors(ref, hyp) for ref, hyp in pairs)
+        characters = total_errors(count_errors(characters_of(ref), characters_of(hyp)) for ref, hyp in pairs)
+        return {"dev_wer": words.rate, "dev_cer": characters.rate}
+
+    return torch.no_grad()(evaluate)

@@ -1,0 +1,141 @@
+"""Where training stands, and what it tells a person: log file, console, progress bar, TensorBoard."""
+
+import contextlib
+import dataclasses
+import logging
+import sys
+import time
+from pathlib import Path
+from typing import Any, Dict, Iterator, List, Mapping, Optional
+
+from tqdm import tqdm
+from tqdm.contrib.logging import logging_redirect_tqdm
+
+from icefall_discrete.training.meters import LossMeter, clock
+
+LOG = logging.getLogger(__name__)
+_FORMAT = "%(asctime)s %(levelname)s [%(filename)s:%(lineno)d] %(message)s"
+_DATE_FORMAT = "%Y-%m-%d %H:%M:%S"
+
+
+@dataclasses.dataclass
+class Progress:
+    """Position and totals of a training run; all of it is in every checkpoint.
+
+    epoch: the one being trained, from 1. batch: how many of its batches are done. step: optimiser steps in all.
+    audio_sec: audio seen in all, over all processes. epoch_audio_sec, epoch_sec: audio and wall clock of this epoch's
+    training. total_sec: wall clock of training and validation in all. bad_batches: how many were left out.
+    epochs: one record for each finished epoch.
+    """
+
+    epoch: int = 1
+    batch: int = 0
+    step: int = 0
+    audio_sec: float = 0.0
+    epoch_audio_sec: float = 0.0
+    epoch_sec: float = 0.0
+    total_sec: float = 0.0
+    bad_batches: int = 0
+    best_valid_loss: float = float("inf")
+    best_valid_epoch: int = 0
+    epochs: List[Dict[str, Any]] = dataclasses.field(default_factory=list)
+
+    @property
+    def audio_rate(self) -> float:
+        """Audio seconds trained on in a second of this epoch."""
+        return self.epoch_audio_sec / self.epoch_sec if self.epoch_sec > 0 else 0.0
+
+    def seconds_left(self, epoch_audio_sec: float, num_epochs: int) -> Dict[str, float]:
+        """Estimated wall clock until the end of this epoch and of the run, for epochs of `epoch_audio_sec`."""
+        if self.audio_rate == 0:
+            return {"epoch": 0.0, "run": 0.0}
+        epoch = max(0.0, epoch_audio_sec - self.epoch_audio_sec) / self.audio_rate
+        return {"epoch": epoch, "run": epoch + (num_epochs - self.epoch) * epoch_audio_sec / self.audio_rate}
+
+    def state_dict(self) -> Dict[str, Any]:
+        """Plain values for a checkpoint."""
+        return dataclasses.asdict(self)
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Restore what `state_dict` gave."""
+        for field in dataclasses.fields(self):
+            setattr(self, field.name, state[field.name])
+
+
+def setup_logging(log_dir: Path, name: str, rank: int = 0) -> None:
+    """Send the log to `log_dir`/`name`-<date>-<rank> and, in the main process, to the console."""
+    log_dir.mkdir(parents=True, exist_ok=True)
+    path = log_dir / f"{name}-{time.strftime('%Y-%m-%d-%H-%M-%S')}-{rank}"
+    handlers: List[logging.Handler] = [logging.FileHandler(path, encoding="utf-8")]
+    if rank == 0:
+        handlers.append(logging.StreamHandler())
+    logging.basicConfig(level=logging.INFO, format=_FORMAT, datefmt=_DATE_FORMAT, handlers=handlers, force=True)
+
+
+class Reporter:
+    """Log lines, a bar on terminals, and TensorBoard, for the main process; silent in others.
+
+    Args:
+      exp_dir: TensorBoard writes below it. active: whether this process reports. tensorboard: whether to write it.
+    """
+
+    def __init__(self, exp_dir: Path, active: bool, tensorboard: bool) -> None:
+        self._active = active
+        self._bar: Optional[tqdm] = None
+        self._writer = _summary_writer(exp_dir / "tensorboard") if active and tensorboard else None
+
+    @contextlib.contextmanager
+    def epoch(self, epoch: int, total_sec: float, done_sec: float) -> Iterator[None]:
+        """Show a bar over `total_sec` seconds of audio while the context lasts, if a terminal is watching."""
+        if not (self._active and sys.stderr.isatty()):
+            yield
+            return
+        label = "{l_bar}{bar}| {n:.0f}/{total:.0f} s of audio [{elapsed}<{remaining}{postfix}]"
+        bar = tqdm(total=total_sec, initial=done_sec, desc=f"Epoch {epoch}", bar_format=label, leave=False)
+        with logging_redirect_tqdm(), bar:
+            self._bar = bar
+            try:
+                yield
+            finally:
+                self._bar = None
+
+    def advance(self, audio_sec: float, loss: float) -> None:
+        """Move the bar."""
+        if self._bar is not None:
+            self._bar.set_postfix_str(f"loss {loss:.3g}", refresh=False)
+            self._bar.update(audio_sec)
+
+    def batch(
+        self, progress: Progress, current: LossMeter, total: LossMeter, lr: float, left: Mapping[str, float]
+    ) -> None:
+        """Write icefall's line for a batch, with speed and time left."""
+        if not self._active:
+            return
+        LOG.info(
+            f"Epoch {progress.epoch}, batch {progress.batch}, loss[{current}], tot_loss[{total}], "
+            f"batch size: {current.utterances:.0f}, lr: {lr:.2e}, {progress.audio_rate:.1f} audio s/s, "
+            f"epoch ends in {clock(left['epoch'])}, run in {clock(left['run'])}"
+        )
+        self.scalars("train/current_", current.per_frame(), progress.step)
+        self.scalars("train/tot_", total.per_frame(), progress.step)
+        self.scalars("train/", {"learning_rate": lr, "audio_sec_per_sec": progress.audio_rate}, progress.step)
+
+    def scalars(self, prefix: str, values: Mapping[str, float], step: int) -> None:
+        """Write values to TensorBoard."""
+        if self._writer is not None:
+            for name, value in values.items():
+                self._writer.add_scalar(prefix + name, value, step)
+
+    def close(self) -> None:
+        """Flush TensorBoard."""
+        if self._writer is not None:
+            self._writer.close()
+
+
+def _summary_writer(folder: Path):
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError:
+        LOG.warning("TensorBoard is not installed: no curves are written; pip install tensorboard, or --tensorboard 0.")
+        return None
+    return SummaryWriter(log_dir=str(folder))

@@ -1,0 +1,31 @@
+"""Mean and deviation of continuous training features, from a bounded sample."""
+
+import random
+from typing import Tuple
+
+import torch
+from lhotse import CutSet
+from torch import Tensor
+
+from icefall_discrete.data.cuts import load_frames
+from icefall_discrete.spec import FeatureSpec
+
+
+def feature_statistics(cuts: CutSet, spec: FeatureSpec, num_cuts: int, seed: int) -> Tuple[Tensor, Tensor]:
+    """Mean (D,) and standard deviation (D,) over all frames of `num_cuts` random cuts (of all, if there are fewer).
+
+    Sums in float64; the same cuts and seed give the same numbers.
+    """
+    chosen = list(cuts)
+    if len(chosen) > num_cuts:
+        chosen = random.Random(seed).sample(chosen, num_cuts)
+    total = torch.zeros(spec.feature_dim, dtype=torch.float64)
+    squares = torch.zeros_like(total)
+    count = 0
+    for cut in chosen:
+        frames = torch.from_numpy(load_frames(cut, spec)).to(torch.float64)
+        total += frames.sum(dim=0)
+        squares += frames.square().sum(dim=0)
+        count += len(frames)
+    mean = total / count
+    return mean.float(), (squares / count - mean.square()).clamp(min=0.0).sqrt().float()

@@ -1,0 +1,34 @@
+"""Stage 4: read every cut back, hold it against each promise of spec.json, write a one-page report."""
+
+import logging
+from pathlib import Path
+
+from icefall_discrete.atomic_files import write_text
+from icefall_discrete.config import StageParser, write_json
+from icefall_discrete.data.check import check_folder, figures_of, report_text
+from icefall_discrete.spec import FeatureSpec
+from icefall_discrete.stage import run_stage
+
+
+def get_parser() -> StageParser:
+    """The flags of this stage."""
+    parser = StageParser(__doc__)
+    parser.add_argument("--feature-dir", type=Path, required=True, help="folder of the feature type")
+    parser.add_argument("--splits", default="train,dev,test", help="splits to check (default: train,dev,test)")
+    parser.add_argument("--train-split", default="train", help="split whose code use is reported (default: train)")
+    return parser
+
+
+def main() -> None:
+    """Check the folder; write report.txt and report.json."""
+    args = get_parser().parse_args()
+    spec = FeatureSpec.read(args.feature_dir / "spec.json")
+    reports = check_folder(args.feature_dir, [name for name in args.splits.split(",") if name], args.train_split)
+    figures = figures_of(reports, spec, args.train_split)
+    write_json(args.feature_dir / "report.json", figures)
+    write_text(args.feature_dir / "report.txt", report_text(figures, spec))
+    logging.info("%s:\n%s", args.feature_dir / "report.txt", report_text(figures, spec))
+
+
+if __name__ == "__main__":
+    run_stage(main)

@@ -1,0 +1,126 @@
+"""Stage 7: average checkpoints of an experiment and recognise the cuts of some splits.
+
+The model is rebuilt from the experiment folder; no flag describes its shape. A split that was decoded with the same
+checkpoints, cuts and settings is not decoded again.
+"""
+
+import logging
+from pathlib import Path
+from typing import Any, Dict, List, Tuple
+
+import torch
+
+from icefall_discrete import environment
+from icefall_discrete.config import StageParser, add_flags, from_dict, override, read_json, to_dict, write_json
+from icefall_discrete.data.cuts import load_feature_cuts
+from icefall_discrete.decoding import DecodeConfig, known_methods
+from icefall_discrete.models.transducer import Transducer
+from icefall_discrete.results.checkpoint_choice import (
+    CheckpointChoice,
+    files_of,
+    fingerprint,
+    load_weights,
+    resolve_choice,
+)
+from icefall_discrete.results.decoding_files import DecodingFiles, decoding_files, decoding_suffix
+from icefall_discrete.results.recogs import write_recogs
+from icefall_discrete.results.transcribe import TranscribeConfig, transcribe
+from icefall_discrete.stage import run_stage
+from icefall_discrete.training.experiment import Experiment
+
+LOG = logging.getLogger("decode")
+
+
+def get_parser() -> StageParser:
+    """The flags of this stage."""
+    parser = StageParser(__doc__)
+    parser.add_argument("--exp-dir", type=Path, required=True, help="folder of the trained experiment")
+    parser.add_argument("--feature-dir", type=Path, required=True, help="folder with spec.json and <split>.jsonl.gz")
+    parser.add_argument("--splits", default="dev,test", help="splits to decode, by commas (default: dev,test)")
+    parser.add_argument("--recipe-config", type=Path, help="recipe with sections average, decode (default: none)")
+    for kind in (CheckpointChoice, DecodeConfig, TranscribeConfig):
+        add_flags(parser, kind)
+    return parser
+
+
+def decode_settings(args: Any) -> Tuple[CheckpointChoice, DecodeConfig]:
+    """Checkpoints and search: the defaults, over them the recipe's sections `average` and `decode`, then the flags."""
+    recipe: Dict[str, Any] = read_json(args.recipe_config) if args.recipe_config else {}
+    choice = from_dict(CheckpointChoice, recipe.get("average", {}), str(args.recipe_config))
+    config = override(from_dict(DecodeConfig, recipe.get("decode", {}), str(args.recipe_config)), args)
+    if config.decoding_method not in known_methods():
+        raise ValueError(f"unknown decoding method '{config.decoding_method}'; known: {', '.join(known_methods())}.")
+    return override(choice, args), config
+
+
+def load_model(experiment: Experiment, choice: CheckpointChoice, device: torch.device) -> Transducer:
+    """The experiment's model with averaged weights, ready to recognise."""
+    model = experiment.build_model()
+    model.load_state_dict(load_weights(choice, experiment.exp_dir))
+    return model.to(device).eval()
+
+
+def decode_split(
+    split: str, args: Any, model: Transducer, config: DecodeConfig, run: TranscribeConfig, files: DecodingFiles
+) -> Dict[str, Any]:
+    """Decode one split and write its recogs; returns the facts of its record."""
+    experiment = Experiment(args.exp_dir)
+    spec = experiment.spec()
+    cuts, _ = load_feature_cuts(args.feature_dir / f"{split}.jsonl.gz", spec)
+    transcripts, facts = transcribe(model, cuts, spec, experiment.text_encoder(), config, run, f"Decoding {split}")
+    write_recogs(files.recogs(split), transcripts)
+    if facts["num_too_short"]:
+        LOG.warning(
+            f"{split}: {facts['num_too_short']} of {facts['num_utterances']} cuts are too short for the model and get "
+            f"an empty hypothesis, such as {facts['too_short'][0]}."
+        )
+    LOG.info(
+        f"{split}: {facts['num_utterances']} utterances, {facts['audio_sec']:.0f} s of audio in "
+        f"{facts['wall_sec']:.1f} s (RTF {facts['decode_rtf']:.4f}); {files.recogs(split)}"
+    )
+    return facts
+
+
+def decode_splits(splits: List[str], args: Any, files: DecodingFiles, choice: CheckpointChoice, config: DecodeConfig):
+    """Decode the splits that were not decoded from the same checkpoints and cuts before."""
+    run = override(TranscribeConfig(), args)
+    device = run.torch_device()
+    if run.num_threads:
+        torch.set_num_threads(run.num_threads)
+    torch.set_flush_denormal(True)
+    checkpoints = files_of(choice, args.exp_dir)
+    decoding = {
+        "recipe": args.recipe_config.stem if args.recipe_config else None,
+        "feature_dir": str(args.feature_dir.resolve()),
+        "device": device.type,
+        "device_name": torch.cuda.get_device_name(device) if device.type == "cuda" else environment.cpu_name(),
+    }
+    model = None
+    for split in splits:
+        manifest = args.feature_dir / f"{split}.jsonl.gz"
+        made_from = fingerprint([*checkpoints, manifest], {**to_dict(choice), **to_dict(config)})
+        if files.is_decoded(split, made_from):
+            LOG.info(f"{files.recogs(split)} exists, made from the same checkpoints and cuts: nothing to do")
+            continue
+        if model is None:
+            LOG.info(f"Averaging over {', '.join(path.name for path in checkpoints)}")
+            model = load_model(Experiment(args.exp_dir), choice, device)
+        facts = decode_split(split, args, model, config, run, files)
+        record = {"made_from": made_from, **decoding, **facts, "environment": environment.describe()}
+        write_json(files.record(split), record)
+
+
+def main() -> None:
+    """Choose checkpoints and settings, decode, and leave word for scoring of what was decoded last."""
+    args = get_parser().parse_args()
+    choice, config = decode_settings(args)
+    choice = resolve_choice(choice, args.exp_dir)
+    context_size = Experiment(args.exp_dir).settings().model.context_size
+    files = decoding_files(args.exp_dir, config.decoding_method, decoding_suffix(choice, config, context_size))
+    splits = [name for name in args.splits.split(",") if name]
+    decode_splits(splits, args, files, choice, config)
+    write_json(files.pointer, {"suffix": files.suffix, "splits": splits})
+
+
+if __name__ == "__main__":
+    run_stage(main)

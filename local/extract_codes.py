@@ -1,0 +1,40 @@
+"""Stage 3: encode the cuts of one split, speed-perturbed copies included; a killed run continues where it was."""
+
+import functools
+from pathlib import Path
+
+from icefall_discrete.config import StageParser, add_flags, override
+from icefall_discrete.data.cuts import load_cuts
+from icefall_discrete.data.extraction import ExtractionConfig, extract
+from icefall_discrete.stage import run_stage
+from icefall_discrete.tokenizers.base import load_tokenizer
+
+
+def get_parser() -> StageParser:
+    """The flags of this stage."""
+    parser = StageParser(__doc__)
+    parser.add_argument("--feature-type", required=True, help="name of a JSON file in a conf dir, or a path to one")
+    parser.add_argument("--conf-dir", type=Path, action="append", default=[], help="of feature types; repeatable")
+    parser.add_argument("--cuts", type=Path, required=True, help="manifest of the split, cuts with recordings")
+    parser.add_argument("--split", required=True, help="name of the output files, such as train, dev, test")
+    parser.add_argument("--out-dir", type=Path, required=True, help="folder of the feature type, data/features/<type>")
+    parser.add_argument("--seed", type=int, default=42, help="of tokenizers that draw random numbers (default: 42)")
+    add_flags(parser, ExtractionConfig)
+    return parser
+
+
+def main() -> None:
+    """Extract one split."""
+    args = get_parser().parse_args()
+    extract(
+        load_cuts(args.cuts),
+        functools.partial(load_tokenizer, args.feature_type, args.conf_dir, args.out_dir),
+        args.out_dir,
+        args.split,
+        override(ExtractionConfig(), args),
+        args.seed,
+    )
+
+
+if __name__ == "__main__":
+    run_stage(main)

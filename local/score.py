@@ -1,0 +1,108 @@
+"""Stage 8: error rates of what was decoded last: errs and wer-summary files, a table, examples, result.json."""
+
+import logging
+from pathlib import Path
+from typing import Any, Dict, List
+
+from icefall_discrete import environment
+from icefall_discrete.atomic_files import write_text
+from icefall_discrete.config import StageParser, read_json, write_json
+from icefall_discrete.data.cuts import load_cuts
+from icefall_discrete.results.decoding_files import DecodingFiles, last_decoded
+from icefall_discrete.results.error_report import error_report, wer_summary
+from icefall_discrete.results.examples import typical_examples, worst_utterances
+from icefall_discrete.results.ledger import (
+    add_to_ledger,
+    describe_features,
+    describe_training,
+    portable_command,
+    read_optional,
+    score_transcripts,
+)
+from icefall_discrete.results.recogs import read_recogs
+from icefall_discrete.results.tables import set_table
+from icefall_discrete.results.transcribe import language_by_cut
+from icefall_discrete.spec import FeatureSpec
+from icefall_discrete.stage import run_stage
+
+LOG = logging.getLogger("score")
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def get_parser() -> StageParser:
+    """The flags of this stage."""
+    parser = StageParser(__doc__)
+    parser.add_argument("--exp-dir", type=Path, required=True, help="folder of the decoded experiment")
+    parser.add_argument("--decoding-method", default="greedy_search", help="search to score (default: greedy_search)")
+    parser.add_argument("--feature-dir", type=Path, help="folder of the features (default: as decoding noted it)")
+    parser.add_argument("--splits", help="splits to score, by commas (default: those decoded last)")
+    parser.add_argument("--recipe", help="name of the recipe in tables (default: as decoding noted it, or custom)")
+    parser.add_argument("--run-command", help="what made all of this, for RESULTS.md (default: training)")
+    parser.add_argument("--results-dir", type=Path, help="folder of results to add this one to (default: none)")
+    return parser
+
+
+def score_split(split: str, files: DecodingFiles, feature_dir: Path) -> Dict[str, Any]:
+    """Score one split, write its errs and wer-summary files and print its table and some of its lines."""
+    transcripts = read_recogs(files.recogs(split))
+    language_of = language_by_cut(load_cuts(feature_dir / f"{split}.jsonl.gz"))
+    scored = score_transcripts(transcripts, language_of)
+    write_text(files.errs(split), error_report(transcripts))
+    write_text(files.wer_summary(split), wer_summary({files.folder.name: scored["wer"]["rate"]}))
+    wer = scored["wer"]
+    LOG.info(
+        f"[{split}-{files.folder.name}] %WER {wer['rate']:.2f}% [{wer['errors']} / {wer['num_ref']}, "
+        f"{wer['insertions']} ins, {wer['deletions']} del, {wer['substitutions']} sub ]"
+    )
+    print(set_table(split, scored))
+    if scored["num_empty"]:
+        print(f"{scored['num_empty']} of {scored['num_utterances']} hypotheses are empty.\n")
+    print("\n".join([f"Typical utterances of {split}:", *typical_examples(transcripts, language_of), ""]))
+    print("\n".join([f"Worst utterances of {split} (said->recognised):", *worst_utterances(transcripts), ""]))
+    return scored
+
+
+def gather(args: Any, files: DecodingFiles, records: Dict[str, Dict], sets: Dict[str, Dict]) -> Dict[str, Any]:
+    """The content of result.json: what was measured, what it cost, and how it was made."""
+    spec = FeatureSpec.read(args.exp_dir / "spec.json")
+    training = describe_training(args.exp_dir)
+    made_by = read_optional(args.exp_dir / "env.json") or environment.describe()
+    decoding = next(iter(records.values()))
+    commands = {"train": made_by.get("command"), "decode": decoding["environment"].get("command")}
+    device = training["device"] or decoding["device"]
+    return {
+        "feature_type": spec.name,
+        "recipe": args.recipe or decoding["recipe"] or "custom",
+        "device": device,
+        "device_name": decoding["device_name"] if device == decoding["device"] else None,
+        "command": portable_command(args.run_command or commands["train"] or "", ROOT),
+        "commands": {name: portable_command(text or "", ROOT) for name, text in commands.items()},
+        "sets": sets,
+        "features": describe_features(args.feature_dir, spec),
+        "training": training,
+        "decoding": {"method": files.folder.name, "suffix": files.suffix, **decoding["made_from"]["settings"]},
+        "environment": {key: made_by.get(key) for key in ("git", "versions", "cpu", "cpu_count")},
+    }
+
+
+def main() -> None:
+    """Score the splits and write result.json."""
+    args = get_parser().parse_args()
+    files, splits = last_decoded(args.exp_dir, args.decoding_method)
+    splits = [name for name in args.splits.split(",") if name] if args.splits else splits
+    records: Dict[str, Dict] = {split: read_json(files.record(split)) for split in splits}
+    args.feature_dir = args.feature_dir or Path(records[splits[0]]["feature_dir"])
+    sets: Dict[str, Dict] = {}
+    for split in splits:
+        measured = {key: records[split][key] for key in ("decode_rtf", "num_too_short", "audio_sec")}
+        sets[split] = {**score_split(split, files, args.feature_dir), **measured}
+    result = gather(args, files, records, sets)
+    write_json(args.exp_dir / "result.json", result)
+    written: List[Path] = [args.exp_dir / "result.json"]
+    if args.results_dir:
+        written.append(add_to_ledger(args.results_dir, result))
+    LOG.info(f"Wrote {', '.join(map(str, written))}; details are in {files.errs(splits[-1])}")
+
+
+if __name__ == "__main__":
+    run_stage(main)

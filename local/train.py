@@ -1,0 +1,93 @@
+"""Stage 6: train a transducer on the features of a folder; see --help for every setting and its default."""
+
+import logging
+import os
+import sys
+from pathlib import Path
+
+import torch
+
+from icefall_discrete import backend
+from icefall_discrete.config import StageParser, read_json
+from icefall_discrete.data.bpe import TextEncoder
+from icefall_discrete.data.cuts import load_feature_cuts
+from icefall_discrete.stage import run_stage
+from icefall_discrete.training import random_state
+from icefall_discrete.training.assembly import build_model, build_trainer, filtered_corpus, training_data
+from icefall_discrete.training.distributed import choose_device, join_group, leave_group
+from icefall_discrete.training.experiment import Experiment, read_codebooks
+from icefall_discrete.training.meters import clock
+from icefall_discrete.training.progress import setup_logging
+from icefall_discrete.training.recipe import add_setting_flags, read_settings
+
+LOG = logging.getLogger("train")
+
+
+def get_parser() -> StageParser:
+    """The stage's flags: files, and one for each setting."""
+    parser = StageParser(__doc__)
+    parser.add_argument("--recipe-config", type=Path, required=True, help="JSON file with the recipe's settings")
+    parser.add_argument("--feature-dir", type=Path, required=True, help="folder with spec.json and <split>.jsonl.gz")
+    parser.add_argument("--lang-dir", type=Path, required=True, help="folder with bpe.model")
+    parser.add_argument("--exp-dir", type=Path, required=True, help="experiment folder; a rerun goes on in it")
+    parser.add_argument("--model-size", help="name or path of a model size (default: the recipe's)")
+    parser.add_argument("--conf-dir", type=Path, action="append", default=[], help="folder with models/ of the recipe")
+    parser.add_argument("--train-split", default="train", help="split to train on (default: train)")
+    parser.add_argument("--valid-split", default="dev", help="split to validate on (default: dev)")
+    parser.add_argument("--backend", default="auto", choices=backend.BACKENDS, help="pruned RNN-T (default: auto)")
+    parser.add_argument("--world-size", type=int, default=1, help="processes on this machine (default: 1)")
+    parser.add_argument("--master-port", type=int, default=12354, help="port they meet at (default: 12354)")
+    add_setting_flags(parser)
+    return parser
+
+
+def start_processes(world_size: int, master_port: int) -> None:
+    """Replace this process by torchrun with `world_size` processes of the same command, unless it is one of them."""
+    if world_size > 1 and "WORLD_SIZE" not in os.environ:
+        launcher = ["-m", "torch.distributed.run", f"--nproc_per_node={world_size}", f"--master_port={master_port}"]
+        os.execv(sys.executable, [sys.executable, *launcher, *sys.argv])
+
+
+def main() -> None:
+    """Prepare or check the experiment folder, then train what is left to train."""
+    args = get_parser().parse_args()
+    settings = read_settings(args.recipe_config, args.model_size, args.conf_dir, args)
+    train_cuts, spec = load_feature_cuts(args.feature_dir / f"{args.train_split}.jsonl.gz")
+    valid_cuts, _ = load_feature_cuts(args.feature_dir / f"{args.valid_split}.jsonl.gz", spec)
+    codebooks = read_codebooks(args.feature_dir / "codebooks.safetensors")
+    text_encoder = TextEncoder(args.lang_dir / "bpe.model")
+    experiment = Experiment(args.exp_dir)
+    if "RANK" not in os.environ:
+        experiment.start(settings, spec, args.lang_dir / "bpe.model", codebooks)
+        if experiment.is_finished(settings):
+            summary = read_json(args.exp_dir / "train.json")
+            LOG.info(
+                f"{args.exp_dir}: training is finished ({summary['num_epochs']} epochs, stopped by "
+                f"{summary['stopped_by']}); nothing to do."
+            )
+            return
+    start_processes(args.world_size, args.master_port)
+
+    config = settings.train
+    device_type = choose_device(config.device)
+    group = join_group(device_type)
+    setup_logging(args.exp_dir / "log", "log-train", group.rank)
+    if config.num_threads:
+        torch.set_num_threads(config.num_threads)
+    torch.set_flush_denormal(True)
+    device = torch.device(device_type, group.local_rank) if device_type == "cuda" else torch.device("cpu")
+    random_state.seed_everything(config.seed)
+
+    corpus = filtered_corpus(settings, spec, train_cuts, valid_cuts, text_encoder)
+    model = build_model(settings, corpus, codebooks).to(device)
+    trainer = build_trainer(settings, corpus, model, args.exp_dir, group, backend.resolve(args.backend))
+    summary = trainer.fit(training_data(settings, corpus, device))
+    LOG.info(
+        f"Trained {summary['num_epochs']} epochs in {clock(summary['train_sec'])}, stopped by {summary['stopped_by']}; "
+        f"best validation loss after epoch {summary['best_valid_epoch']}. Results are in {args.exp_dir}."
+    )
+    leave_group(group)
+
+
+if __name__ == "__main__":
+    run_stage(main)

@@ -1,0 +1,50 @@
+"""Stage 2: fit the feature type's tokenizer (k-means) on the training cuts, if it needs fitting."""
+
+import logging
+from pathlib import Path
+
+import torch
+
+from icefall_discrete.config import StageParser
+from icefall_discrete.data.cuts import load_cuts
+from icefall_discrete.data.fitting import fit_tokenizer
+from icefall_discrete.stage import run_stage
+from icefall_discrete.tokenizers.base import load_tokenizer
+
+
+def get_parser() -> StageParser:
+    """The flags of this stage."""
+    parser = StageParser(__doc__)
+    parser.add_argument("--feature-type", required=True, help="name of a JSON file in a conf dir, or a path to one")
+    parser.add_argument("--conf-dir", type=Path, action="append", default=[], help="of feature types; repeatable")
+    parser.add_argument("--cuts", type=Path, required=True, help="manifest <corpus>_cuts_<split>.jsonl.gz to fit on")
+    parser.add_argument("--train-split", default="train", help="start of the training split's name (default: train)")
+    parser.add_argument("--out-dir", type=Path, required=True, help="folder of the feature type, data/features/<type>")
+    parser.add_argument("--seed", type=int, default=42, help="of the subset, its order and the clusters (default: 42)")
+    parser.add_argument("--max-hours", type=float, default=0.0, help="fit on a random subset; 0: all (default: 0)")
+    parser.add_argument("--nj", type=int, default=1, help="computing threads; may change the last bits (default: 1)")
+    return parser
+
+
+def require_training_split(cuts: Path, train_split: str) -> None:
+    """Raise ValueError unless the manifest's name says that it is of the training split."""
+    split = cuts.name.split(".jsonl")[0].rsplit("_cuts_", 1)[-1]
+    if not split.startswith(train_split):
+        raise ValueError(
+            f"{cuts} is not the training split '{train_split}'; k-means is fitted on training data only, since "
+            "clusters that have seen the test set flatter it (name another training split with --train-split)."
+        )
+
+
+def main() -> None:
+    """Fit, or say why there is nothing to do."""
+    args = get_parser().parse_args()
+    require_training_split(args.cuts, args.train_split)
+    tokenizer = load_tokenizer(args.feature_type, args.conf_dir, args.out_dir)
+    torch.set_num_threads(args.nj)
+    if fit_tokenizer(tokenizer, list(load_cuts(args.cuts)), args.out_dir, args.seed, args.max_hours):
+        logging.info("wrote the fitted state to %s", args.out_dir)
+
+
+if __name__ == "__main__":
+    run_stage(main)

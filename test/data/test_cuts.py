@@ -1,0 +1,155 @@
+import dataclasses
+import gzip
+import shutil
+
+import numpy as np
+import pytest
+from lhotse import MonoCut, Recording, SupervisionSegment
+from lhotse.array import TemporalArray
+
+from icefall_discrete.data.code_archive import FlatArchiveWriter
+from icefall_discrete.data.cuts import (
+    attach,
+    check_num_frames,
+    load_cuts,
+    load_feature_cuts,
+    load_frames,
+    num_frames,
+    storage_dtype,
+    text_of,
+    without_frames,
+    write_cuts,
+)
+from icefall_discrete.spec import FeatureSpec
+
+SPEC = FeatureSpec("toy", "codes", 16000, 50.0, 2, (500, 30), 0)
+
+
+def write_split(folder, frames_and_durations, start=0.0):
+    """A manifest with codes 0, 1, 2, ... in its first codebook; returns the arrays by cut id."""
+    folder.mkdir(parents=True, exist_ok=True)
+    cuts, stored = [], {}
+    with FlatArchiveWriter(folder / "train.codes") as writer:
+        for index, (frames, duration) in enumerate(frames_and_durations):
+            codes = np.stack([np.arange(frames), np.full(frames, index)], axis=1).astype(np.int16)
+            array = writer.store_array(str(index), codes, frame_shift=0.02, temporal_dim=0, start=start)
+            array.array.storage_path = "train.codes"
+            supervision = SupervisionSegment(str(index), "r", 0.0, duration, text="some words")
+            size = round((start + duration) * 16000)
+            recording = Recording("r", [], 16000, size, size / 16000)
+            cut = MonoCut(f"cut-{index}", start, duration, 0, supervisions=[supervision], recording=recording)
+            cuts.append(attach(cut, array, SPEC))
+            stored[cut.id] = codes
+    write_cuts(folder / "train.jsonl.gz", cuts)
+    SPEC.write(folder / "spec.json")
+    return stored
+
+
+def test_a_moved_folder_keeps_working(tmp_path, monkeypatch):
+    stored = write_split(tmp_path / "data" / "toy", [(50, 1.0), (75, 1.5)])
+    (tmp_path / "elsewhere").mkdir()
+    shutil.move(tmp_path / "data", tmp_path / "elsewhere" / "renamed")
+    monkeypatch.chdir(tmp_path)
+    for lazy in (False, True):
+        cuts = load_cuts("elsewhere/renamed/toy/train.jsonl.gz", lazy=lazy)
+        loaded = {cut.id: load_frames(cut, SPEC) for cut in cuts}
+        assert loaded.keys() == stored.keys()
+        for cut_id, codes in stored.items():
+            np.testing.assert_array_equal(loaded[cut_id], codes)
+
+
+def test_the_same_cuts_give_the_same_bytes(tmp_path):
+    write_split(tmp_path / "a", [(50, 1.0)])
+    cuts = list(load_cuts(tmp_path / "a" / "train.jsonl.gz"))
+    write_cuts(tmp_path / "first.jsonl.gz", cuts)
+    write_cuts(tmp_path / "other" / "second.jsonl.gz", cuts)
+    first = (tmp_path / "first.jsonl.gz").read_bytes()
+    assert first == (tmp_path / "other" / "second.jsonl.gz").read_bytes()
+
+
+def test_truncated_missing_and_empty_manifests_are_named(tmp_path):
+    write_split(tmp_path, [(50, 1.0)] * 200)
+    path = tmp_path / "train.jsonl.gz"
+    data = path.read_bytes()
+    path.write_bytes(data[: len(data) // 2])
+    with pytest.raises(ValueError, match=r"train\.jsonl\.gz is damaged after line \d+"):
+        load_cuts(path)
+    path.write_bytes(b"")
+    with pytest.raises(ValueError, match=r"train\.jsonl\.gz holds no cuts"):
+        load_cuts(path)
+    with pytest.raises(FileNotFoundError, match=r"none\.jsonl\.gz does not exist"):
+        load_cuts(tmp_path / "none.jsonl.gz")
+    line = gzip.decompress(data).splitlines()[0]
+    (tmp_path / "x.jsonl").write_bytes(line + b"\n" + line[:40] + b"\n")
+    with pytest.raises(ValueError, match=r"x\.jsonl: line 2 is not valid JSON"):
+        load_cuts(tmp_path / "x.jsonl")
+    (tmp_path / "x.jsonl").write_text('{"id": 1, "text": "a"}\n')
+    with pytest.raises(ValueError, match=r"x\.jsonl is not a manifest of cuts"):
+        load_cuts(tmp_path / "x.jsonl")
+
+
+@pytest.mark.parametrize("frames", [49, 50, 51])
+@pytest.mark.parametrize("start", [0.0, 3.5])
+def test_no_frame_of_a_whole_cut_is_lost_whichever_way_the_tokenizer_rounds(tmp_path, frames, start):
+    write_split(tmp_path, [(frames, 1.0)], start)
+    cut = load_cuts(tmp_path / "train.jsonl.gz")[0]
+    assert num_frames(cut, SPEC) == frames
+    assert load_frames(cut, SPEC)[:, 0].tolist() == list(range(frames))
+
+
+def test_a_truncated_cut_gives_its_own_frames(tmp_path):
+    write_split(tmp_path, [(499, 10.0)], start=2.0)
+    part = load_cuts(tmp_path / "train.jsonl.gz")[0].truncate(offset=2.0, duration=3.0)
+    assert num_frames(part, SPEC) == 150
+    assert load_frames(part, SPEC)[:, 0].tolist() == list(range(100, 250))
+
+
+def test_a_padded_cut_is_padded_with_the_id_that_is_asked_for(tmp_path):
+    write_split(tmp_path, [(50, 1.0)])
+    padded = load_cuts(tmp_path / "train.jsonl.gz")[0].pad(duration=2.0, pad_value_dict={"codes": 500})
+    codes = load_frames(padded, SPEC)
+    assert len(codes) == 100 and (codes[50:] == 500).all() and codes[49, 0] == 49
+    assert num_frames(padded, SPEC) == 100
+
+
+def test_codes_that_survived_a_change_of_speed_are_found_out(tmp_path):
+    write_split(tmp_path, [(250, 5.0)])
+    cut = load_cuts(tmp_path / "train.jsonl.gz")[0]
+    check_num_frames(cut, SPEC)
+    for factor, duration in ((1.1, "4.545"), (0.9, "5.556")):
+        with pytest.raises(ValueError, match=rf"cut cut-0_sp{factor}: 250 frames for {duration} s, but toy promises"):
+            check_num_frames(cut.perturb_speed(factor), SPEC)
+    bare = without_frames(cut)
+    assert bare.custom is None and cut.custom is not None
+    with pytest.raises(ValueError, match=r"cut cut-0: has no codes"):
+        num_frames(bare, SPEC)
+
+
+def test_cuts_of_another_spec_are_refused_with_the_difference(tmp_path):
+    write_split(tmp_path, [(50, 1.0)])
+    _, spec = load_feature_cuts(tmp_path / "train.jsonl.gz", SPEC)
+    assert spec == SPEC
+    other = dataclasses.replace(SPEC, provenance={"layer": 24})
+    with pytest.raises(ValueError, match=r"train\.jsonl\.gz does not fit the model: provenance\.layer: 24 against"):
+        load_feature_cuts(tmp_path / "train.jsonl.gz", other)
+
+
+def test_storage_dtype_holds_the_largest_id_and_padding():
+    assert storage_dtype(SPEC) == "int16"
+    assert storage_dtype(dataclasses.replace(SPEC, codebook_sizes=(500, 32767))) == "int16"
+    assert storage_dtype(dataclasses.replace(SPEC, codebook_sizes=(500, 32768))) == "int32"
+    assert storage_dtype(FeatureSpec("f", "continuous", 16000, 100.0, 0, (), 80)) == "float32"
+
+
+def test_an_empty_text_names_the_cut():
+    cut = MonoCut("cut-9", 0.0, 1.0, 0, supervisions=[SupervisionSegment("s", "r", 0.0, 1.0, text="  ")])
+    with pytest.raises(ValueError, match=r"cut cut-9: its text is empty"):
+        text_of(cut)
+
+
+def test_codes_are_a_temporal_array_of_lhotse(tmp_path):
+    write_split(tmp_path, [(50, 1.0)])
+    cut = load_cuts(tmp_path / "train.jsonl.gz")[0]
+    assert isinstance(cut.codes, TemporalArray) and cut.codes.temporal_dim == 0 and cut.codes.frame_shift == 0.02
+    np.testing.assert_array_equal(cut.load_codes(), load_frames(cut, SPEC))
+    np.testing.assert_array_equal(load_frames(cut.move_to_memory(), SPEC), load_frames(cut, SPEC))

@@ -1,0 +1,163 @@
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+from lhotse import CutSet, MonoCut, SupervisionSegment
+
+from icefall_discrete.data.augment import AugmentConfig
+from icefall_discrete.data.code_archive import FlatArchiveWriter
+from icefall_discrete.data.cuts import attach, load_cuts, write_cuts
+from icefall_discrete.data.dataset import BatchDataset, collate
+from icefall_discrete.data.loaders import LoaderConfig, count_batches, make_epoch_batches, make_test_batches
+from icefall_discrete.spec import FeatureSpec
+
+SPEC = FeatureSpec("toy", "codes", 16000, 50.0, 2, (500, 30), 0)
+CONTINUOUS = FeatureSpec("toyf", "continuous", 16000, 50.0, 0, (), 3)
+CONFIG = LoaderConfig(max_duration=20.0, num_buckets=4)
+
+
+def write_split(folder, spec, num_cuts=60):
+    rng = np.random.default_rng(0)
+    cuts = []
+    with FlatArchiveWriter(folder / "train.codes") as writer:
+        for index in range(num_cuts):
+            frames = int(rng.integers(25, 250))
+            if spec.kind == "codes":
+                values = rng.integers(0, spec.codebook_sizes, (frames, 2)).astype(np.int16)
+            else:
+                values = rng.standard_normal((frames, 3)).astype(np.float32)
+            array = writer.store_array(str(index), values, frame_shift=0.02, temporal_dim=0)
+            array.array.storage_path = "train.codes"
+            supervision = SupervisionSegment(str(index), "r", 0.0, frames / 50, text=f"text {index}")
+            cuts.append(attach(MonoCut(f"cut-{index}", 0.0, frames / 50, 0, supervisions=[supervision]), array, spec))
+    write_cuts(folder / "train.jsonl.gz", cuts)
+    return load_cuts(folder / "train.jsonl.gz")
+
+
+@pytest.fixture(scope="module")
+def cuts(tmp_path_factory):
+    return write_split(tmp_path_factory.mktemp("codes"), SPEC)
+
+
+def same(left, right):
+    assert left.keys() == right.keys()
+    for key, value in left.items():
+        assert torch.equal(value, right[key]) if isinstance(value, torch.Tensor) else value == right[key], key
+    return True
+
+
+def epoch(cuts, config=CONFIG, number=1, seed=7, start_batch=0):
+    return list(make_epoch_batches(cuts, config, SPEC, AugmentConfig(), number, seed, start_batch))
+
+
+def test_a_batch_holds_the_codes_padded_with_the_padding_ids(cuts):
+    some = CutSet.from_cuts([cuts["cut-3"], cuts["cut-5"]])
+    batch = collate(some, SPEC)
+    assert batch["codes"].dtype == torch.int64 and batch["frame_lens"].dtype == torch.int64
+    assert batch["cut_ids"] == ["cut-3", "cut-5"] and batch["text"] == ["text 3", "text 5"]
+    for cut, row, length in zip(some, batch["codes"], batch["frame_lens"]):
+        np.testing.assert_array_equal(row[:length].numpy(), cut.load_codes())
+        assert (row[length:] == torch.tensor([500, 30])).all()
+    assert batch["codes"].shape == (2, int(batch["frame_lens"].max()), 2)
+    torch.testing.assert_close(batch["duration_sec"], torch.tensor([cut.duration for cut in some]))
+
+
+def test_features_are_padded_with_zero(tmp_path):
+    batch = collate(write_split(tmp_path, CONTINUOUS, 3), CONTINUOUS)
+    assert batch["features"].dtype == torch.float32 and "codes" not in batch
+    for row, length in zip(batch["features"], batch["frame_lens"]):
+        assert (row[length:] == 0).all() and (row[:length] != 0).any(dim=1).all()
+
+
+def test_other_columns_than_promised_name_the_cut(cuts):
+    wide = dataclasses.replace(SPEC, num_codebooks=3, codebook_sizes=(500, 30, 30))
+    with pytest.raises(ValueError, match=r"cut cut-0: 2 columns, but toy promises 3"):
+        collate(CutSet.from_cuts([cuts["cut-0"]]), wide)
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        CONFIG,
+        dataclasses.replace(CONFIG, shuffle=False),
+        dataclasses.replace(CONFIG, curriculum_epochs=2, curriculum_max_duration=8.0),
+        LoaderConfig(max_duration=1000.0, num_buckets=30),
+    ],
+)
+def test_an_epoch_has_each_cut_once_within_the_limit(cuts, config):
+    for number in (1, 3):
+        batches = epoch(cuts, config, number)
+        ids = [cut_id for batch in batches for cut_id in batch["cut_ids"]]
+        assert sorted(ids) == sorted(cut.id for cut in cuts)
+        assert all(float(batch["duration_sec"].sum()) <= config.batch_sec(number) + 1e-3 for batch in batches)
+        assert count_batches(cuts, config, number, 7) == len(batches)
+
+
+@pytest.mark.parametrize("curriculum_epochs", [0, 5])
+@pytest.mark.parametrize("start_batch", [0, 1, 6])
+def test_a_resumed_epoch_is_the_tail_of_the_whole_one(cuts, start_batch, curriculum_epochs):
+    config = dataclasses.replace(CONFIG, curriculum_epochs=curriculum_epochs)
+    whole, tail = epoch(cuts, config, 2), epoch(cuts, config, 2, start_batch=start_batch)
+    assert len(tail) == len(whole) - start_batch > 0
+    assert all(same(a, b) for a, b in zip(whole[start_batch:], tail))
+
+
+def test_epochs_and_seeds_differ(cuts):
+    one, other_epoch, other_seed = epoch(cuts), epoch(cuts, number=2), epoch(cuts, seed=8)
+    for other in (other_epoch, other_seed):
+        assert {tuple(batch["cut_ids"]) for batch in one} != {tuple(batch["cut_ids"]) for batch in other}
+
+
+def test_workers_do_not_change_a_batch(cuts):
+    config = dataclasses.replace(CONFIG, num_workers=2)
+    assert all(same(a, b) for a, b in zip(epoch(cuts)[3:], epoch(cuts, config, start_batch=3)))
+
+
+def test_the_curriculum_comes_short_utterances_first(cuts):
+    config = dataclasses.replace(CONFIG, curriculum_epochs=1)
+    durations = torch.cat([batch["duration_sec"] for batch in epoch(cuts, config)])
+    assert (durations.diff() >= 0).all()
+    later = torch.cat([batch["duration_sec"] for batch in epoch(cuts, config, number=2)])
+    assert (later.diff() < 0).any()
+
+
+def test_the_order_of_the_manifest_does_not_matter_to_the_curriculum(cuts):
+    config = dataclasses.replace(CONFIG, curriculum_epochs=1)
+    turned = CutSet.from_cuts(list(cuts)[::-1])
+    assert [b["cut_ids"] for b in epoch(cuts, config)] == [b["cut_ids"] for b in epoch(turned, config)]
+
+
+def test_augmentation_begins_with_its_epoch_and_is_off_for_none(cuts):
+    item = (0, CutSet.from_cuts([cuts["cut-1"], cuts["cut-2"]]))
+    plain = BatchDataset(SPEC, None, seed=1, epoch=5)[item]
+    config = AugmentConfig(augment_prob=1.0, augment_start_epoch=3, time_warp_sec=0.2)
+    assert same(plain, BatchDataset(SPEC, config, seed=1, epoch=2)[item])
+    augmented = BatchDataset(SPEC, config, seed=1, epoch=3)[item]
+    assert not torch.equal(plain["codes"], augmented["codes"])
+    assert torch.equal(plain["frame_lens"], augmented["frame_lens"])
+
+
+def test_test_batches_are_whole_plain_and_longest_first(cuts):
+    batches = list(make_test_batches(cuts, CONFIG, SPEC))
+    ids = [cut_id for batch in batches for cut_id in batch["cut_ids"]]
+    assert sorted(ids) == sorted(cut.id for cut in cuts)
+    durations = torch.cat([batch["duration_sec"] for batch in batches])
+    assert (durations.diff() <= 0).all()
+    assert all(len(b["cut_ids"]) * float(b["duration_sec"].max()) <= CONFIG.max_duration + 1e-3 for b in batches)
+    plain = collate(CutSet.from_cuts([cuts[cut_id] for cut_id in batches[1]["cut_ids"]]), SPEC)
+    assert same(plain, batches[1])
+
+
+def test_a_single_cut_and_one_longer_than_the_limit_are_batches(cuts):
+    config = LoaderConfig(max_duration=0.4)
+    one = CutSet.from_cuts([cuts["cut-0"]])
+    assert [b["cut_ids"] for b in epoch(one, config)] == [["cut-0"]]
+    assert [b["cut_ids"] for b in make_test_batches(one, config, SPEC)] == [["cut-0"]]
+
+
+def test_impossible_settings_are_refused():
+    with pytest.raises(ValueError, match="max_duration is 0"):
+        LoaderConfig(max_duration=0)
+    with pytest.raises(ValueError, match="num_buckets is 0"):
+        LoaderConfig(num_buckets=0)

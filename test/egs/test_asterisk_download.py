@@ -1,0 +1,182 @@
+"""Fetching the corpus without the network: from a stand-in for apt, from a local mirror, and from nowhere."""
+
+import functools
+import gzip
+import hashlib
+import http.server
+import io
+import os
+import sys
+import tarfile
+import threading
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("num2words")
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "egs" / "asterisk" / "ASR" / "local"))
+
+import download
+from corpus_folder import CorpusError, damaged_files
+
+SOUNDS = {"hello.g722": b"\x01\x02" * 500, "digits/0.g722": b"\x03" * 700}
+TRANSCRIPT = b"hello: Hello.\ndigits/0: zero\n"
+
+
+def archive(files, mode="w:gz"):
+    stream = io.BytesIO()
+    with tarfile.open(fileobj=stream, mode=mode) as tar:
+        for name, content in files.items():
+            info = tarfile.TarInfo(name)
+            info.size = len(content)
+            tar.addfile(info, io.BytesIO(content))
+    return stream.getvalue()
+
+
+def write_release(folder, language="en"):
+    name = f"asterisk-core-sounds-{language}-g722-{download.RELEASE}.tar.gz"
+    content = archive({**{f"./{k}": v for k, v in SOUNDS.items()}, f"core-sounds-{language}.txt": TRANSCRIPT})
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / name).write_bytes(content)
+    (folder / f"{name}.sha1").write_text(f"{hashlib.sha1(content).hexdigest()}  {name}\n")
+    return folder / name
+
+
+class QuietHandler(http.server.SimpleHTTPRequestHandler):
+    def log_message(self, *args):
+        pass
+
+
+@pytest.fixture
+def mirror(tmp_path):
+    folder = tmp_path / "mirror"
+    folder.mkdir()
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(QuietHandler, directory=str(folder)))
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    yield folder, f"http://127.0.0.1:{server.server_address[1]}"
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+@pytest.fixture
+def no_apt(monkeypatch):
+    monkeypatch.setattr(download.shutil, "which", lambda name: None)
+
+
+def config_for(tmp_path, url="http://127.0.0.1:9"):
+    return download.DownloadConfig(dl_dir=str(tmp_path / "dl"), languages=("en",), mirror_url=url)
+
+
+def test_no_network_is_one_sentence_that_says_what_to_do(tmp_path, no_apt):
+    with pytest.raises(CorpusError) as caught:
+        download.fetch_language("en", config_for(tmp_path))
+    message = str(caught.value)
+    assert message.startswith(
+        "cannot fetch the corpus for 'en': there is no apt-get on this machine; http://127.0.0.1:9/"
+    )
+    assert "Check the network and run again" in message and "\n" not in message
+    assert not (tmp_path / "dl" / "asterisk" / "en").exists()
+
+
+def test_apt_without_network_is_tried_with_own_lists_and_then_upstream(tmp_path, monkeypatch):
+    tools = tmp_path / "bin"
+    tools.mkdir()
+    for name in ("apt-get", "dpkg-deb"):
+        (tools / name).write_text(
+            f'#!/bin/sh\necho "$@" >>{tmp_path}/calls\necho "E: Unable to connect" >&2\nexit 100\n'
+        )
+        (tools / name).chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tools}:{os.environ['PATH']}")
+    with pytest.raises(CorpusError, match=r"apt-get update: Unable to connect; http://127\.0\.0\.1:9/"):
+        download.fetch_language("en", config_for(tmp_path))
+    calls = (tmp_path / "calls").read_text().splitlines()
+    assert calls[0].endswith("download asterisk-core-sounds-en-g722 asterisk-core-sounds-en")
+    assert "Dir::State::Lists=" in calls[1] and calls[1].endswith("update")
+
+
+def test_upstream_release_gives_the_corpus_folder(tmp_path, no_apt, mirror):
+    folder, url = mirror
+    write_release(folder)
+    assert download.fetch_language("en", config_for(tmp_path, url))
+    language = tmp_path / "dl" / "asterisk" / "en"
+    assert {p: (language / "sounds" / p).read_bytes() for p in SOUNDS} == SOUNDS
+    assert (language / "core-sounds-en.txt").read_bytes() == TRANSCRIPT
+    assert damaged_files(language) == []
+
+
+def test_second_call_fetches_nothing_and_a_damaged_file_is_fetched_again(tmp_path, no_apt, mirror):
+    folder, url = mirror
+    release = write_release(folder)
+    config = config_for(tmp_path, url)
+    download.fetch_language("en", config)
+    assert not download.fetch_language("en", config)
+    damaged = tmp_path / "dl" / "asterisk" / "en" / "sounds" / "hello.g722"
+    damaged.write_bytes(b"short")
+    release.unlink()  # the archive that was fetched before is used
+    assert download.fetch_language("en", config)
+    assert damaged.read_bytes() == SOUNDS["hello.g722"]
+
+
+def test_a_release_that_differs_from_its_checksum_is_refused(tmp_path, no_apt, mirror):
+    folder, url = mirror
+    write_release(folder).write_bytes(b"garbage")
+    with pytest.raises(CorpusError, match=r"has SHA-1 .* run stage 0 again"):
+        download.fetch_language("en", config_for(tmp_path, url))
+    assert not list((tmp_path / "dl").rglob("*.tar.gz"))
+
+
+def test_a_partial_download_is_continued_or_begun_anew(tmp_path, no_apt, mirror):
+    folder, url = mirror
+    release = write_release(folder)
+    partial = tmp_path / "dl" / "asterisk" / "packages" / (release.name + ".partial")
+    partial.parent.mkdir(parents=True)
+    partial.write_bytes(release.read_bytes()[:100])
+    assert download.fetch_language("en", config_for(tmp_path, url))
+
+
+def fake_deb(path, sounds, checksums):
+    """A directory of two tar files that the stand-in for dpkg-deb prints."""
+    path.mkdir()
+    (path / "ctrl").write_bytes(archive({"./md5sums": checksums.encode()}, "w"))
+    (path / "fsys").write_bytes(archive({f"./{k}": v for k, v in sounds.items()}, "w"))
+
+
+@pytest.fixture
+def debs(tmp_path, monkeypatch):
+    """apt-get that needs no network: dpkg-deb reads folders in the place of packages."""
+    tools, packages = tmp_path / "bin", tmp_path / "dl" / "asterisk" / "packages"
+    tools.mkdir()
+    packages.mkdir(parents=True)
+    (tools / "apt-get").write_text("#!/bin/sh\nexit 100\n")
+    (tools / "dpkg-deb").write_text('#!/bin/sh\ncase $1 in --ctrl*) cat "$2/ctrl";; *) cat "$2/fsys";; esac\n')
+    for tool in tools.iterdir():
+        tool.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tools}:{os.environ['PATH']}")
+    root = "usr/share/asterisk/sounds/en_US_f_Voice"
+    sounds = {f"{root}/{k}": v for k, v in SOUNDS.items()}
+    checksums = "".join(f"{hashlib.md5(v).hexdigest()}  {k}\n" for k, v in sounds.items())
+    fake_deb(
+        packages / "asterisk-core-sounds-en_1_all.deb",
+        {"usr/share/doc/x/core-sounds-en.txt.gz": gzip.compress(TRANSCRIPT)},
+        "",
+    )
+    return packages / "asterisk-core-sounds-en-g722_1_all.deb", sounds, checksums
+
+
+def test_packages_give_the_corpus_folder(tmp_path, debs):
+    fake_deb(*debs)
+    assert download.fetch_language("en", config_for(tmp_path))
+    language = tmp_path / "dl" / "asterisk" / "en"
+    assert {p: (language / "sounds" / p).read_bytes() for p in SOUNDS} == SOUNDS
+    assert (language / "core-sounds-en.txt").read_bytes() == TRANSCRIPT
+
+
+def test_a_package_whose_audio_differs_from_its_own_checksums_is_refused(tmp_path, debs):
+    path, sounds, checksums = debs
+    name = next(iter(sounds))
+    fake_deb(path, {**sounds, name: b"truncated"}, checksums)
+    with pytest.raises(CorpusError, match=rf"{name} has MD5 .*, not "):
+        download.fetch_language("en", config_for(tmp_path))
+    assert not (tmp_path / "dl" / "asterisk" / "en").exists()

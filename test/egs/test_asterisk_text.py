@@ -1,0 +1,67 @@
+"""The corpus's text rules against hand-written truths, and the split against the published counts' rule."""
+
+import hashlib
+import sys
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("num2words")
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "egs" / "asterisk" / "ASR" / "local"))
+
+from asterisk_text import is_silence, normalize, parse_transcript, split_of, utterance_id
+
+
+@pytest.mark.parametrize(
+    "language, written, spoken",
+    [
+        ("en", "That agent is  logged on. Press the pound key!", "that agent is logged on press the pound key"),
+        ("en", "dot [.]", "dot"),
+        ("en", "[this is an error beep tone]", ""),
+        ("es", "(beep)", ""),
+        ("en", "<beep ascending>", "beep ascending"),
+        ("en", "press 21", "press twenty one"),
+        ("en", "28.8 Kb", "twenty eight eight kb"),
+        ("es", "marque 0 para obtener ayuda", "marque cero para obtener ayuda"),
+        ("fr", "appuyez sur 5, ou 71", "appuyez sur cinq ou soixante et onze"),
+        ("it", "modem da 28Kilobit", "modem da ventotto kilobit"),
+        ("it", "L’agente è E\u0300 qui", "l'agente è è qui"),
+        ("ru", "Нажмите 2", "нажмите два"),
+        ("fr", "Pour (emphase)", "pour"),
+        ("es", "Sus saludos [temporales] estan", "sus saludos estan"),
+        ("en", "one[a] two[b]", "one two"),
+        ("en", "[a] middle [b]", "middle"),
+        ("en", " \t", ""),
+        ("en", "snake_case-word", "snake case word"),
+    ],
+)
+def test_normalize_says_what_is_spoken(language, written, spoken):
+    assert normalize(written, language) == spoken
+
+
+def test_normalize_is_idempotent():
+    once = normalize("Si c'est l'été, composez le 1234 (merci)!", "fr")
+    assert normalize(once, "fr") == once
+
+
+def test_parse_transcript_drops_mark_and_comments_and_keeps_the_last_of_a_repeated_prompt():
+    content = "\ufeff; comment\n\nagent-ok: Agent: fine.\r\n digits/0 :zero\ndigits/0: nought\nbeep:\n ; late\n"
+    assert parse_transcript(content, "x.txt") == {"agent-ok": "Agent: fine.", "digits/0": "nought", "beep": ""}
+
+
+def test_parse_transcript_names_the_file_and_line_of_a_damaged_line():
+    with pytest.raises(ValueError, match=r"x\.txt, line 2: expected 'prompt-id: text', got 'no colon here'"):
+        parse_transcript("a: b\nno colon here\n", "x.txt")
+
+
+def test_ids_and_silence():
+    assert utterance_id("en", "digits/h-1") == "en-digits_h-1"
+    assert is_silence("silence/3") and not is_silence("silences")
+
+
+def test_split_follows_the_published_rule():
+    ids = [f"prompt/{i}" for i in range(500)]
+    for prompt_id in ids:
+        last_digit = str(int.from_bytes(hashlib.md5(prompt_id.encode()).digest(), "big"))[-1]
+        assert split_of(prompt_id) == {"0": "test", "1": "dev"}.get(last_digit, "train")
+    assert {split_of(i) for i in ids} == {"train", "dev", "test"}

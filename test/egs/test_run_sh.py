@@ -1,0 +1,66 @@
+"""run.sh of egs/asterisk: mistakes are told at once, before an environment is made or anything is fetched."""
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+RUN = ROOT / "egs" / "asterisk" / "ASR" / "run.sh"
+
+
+def run(*arguments):
+    return subprocess.run(["bash", str(RUN), *arguments], capture_output=True, text=True, timeout=60)
+
+
+def test_help_lists_stages_and_options_with_defaults():
+    done = run("--help")
+    assert done.returncode == 0
+    lines = [line.strip() for line in done.stdout.splitlines()]
+    assert [line.split()[0] for line in lines if line[:2].strip().isdigit()] == [str(i) for i in range(9)]
+    assert any(line.startswith("--feature-type") and "(default: whisper_tiny_km500)" in line for line in lines)
+    assert any(line.startswith("--stop-stage") and "(default: 8)" in line for line in lines)
+
+
+@pytest.mark.parametrize(
+    "arguments, complaint",
+    [
+        (["3"], "stray argument '3'"),
+        (["--feature-typ", "fbank"], "unknown option --feature-typ, did you mean --feature-type?"),
+        (["--stage"], "option --stage needs a value"),
+    ],
+)
+def test_mistakes_in_options(arguments, complaint):
+    done = run(*arguments)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert complaint in done.stderr
+
+
+def test_unknown_feature_type_lists_the_known_ones():
+    done = run("--feature-type", "mfc_km500")
+    assert done.returncode == 2 and done.stdout == ""
+    known = {path.stem for path in (ROOT / "icefall_discrete" / "conf" / "features").glob("*.json")}
+    assert known
+    assert "unknown feature type 'mfc_km500'; known: " in done.stderr
+    assert known <= set(done.stderr.split("known: ")[1].split())
+
+
+def test_unknown_recipe_lists_the_known_ones():
+    done = run("--recipe", "fulll")
+    assert done.returncode == 2
+    assert "unknown recipe 'fulll'; known: default full" in done.stderr
+
+
+def test_every_option_is_used():
+    text = RUN.read_text()
+    head, body = text.split("tools/parse_options.sh", 1)
+    options = [line.split("=")[0] for line in head.splitlines() if "# " in line and line[0].islower() and "=" in line]
+    assert len(options) > 10
+    unused = [name for name in options if f"${name}" not in body and f"${{{name}" not in body]
+    assert [name for name in unused if name not in ("stage", "stop_stage")] == []  # those two belong to stages.sh
+
+
+def test_no_feature_type_is_named_in_the_code():
+    body = RUN.read_text().split("tools/parse_options.sh", 1)[1]
+    known = [path.stem for path in (ROOT / "icefall_discrete" / "conf" / "features").glob("*.json")]
+    assert [name for name in known if name in body] == []

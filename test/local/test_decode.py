@@ -1,0 +1,212 @@
+"""Decoding a small trained experiment: what it writes, what it refuses, and that a second run does nothing."""
+
+import json
+import logging
+import runpy
+import shutil
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+import synthetic_codes
+import torch
+
+from icefall_discrete.data.cuts import load_feature_cuts, load_frames, num_frames
+from icefall_discrete.decoding import DecodeConfig
+from icefall_discrete.metrics.wer import Transcript
+from icefall_discrete.models.transducer import EncoderOutput, ModelConfig
+from icefall_discrete.results.checkpoint_choice import CheckpointChoice, files_of, load_weights, resolve_choice
+from icefall_discrete.results.decoding_files import decoding_suffix
+from icefall_discrete.results.recogs import read_recogs
+from icefall_discrete.results.transcribe import TranscribeConfig, transcribe
+from icefall_discrete.training.assembly import build_model, build_trainer, filtered_corpus, training_data
+from icefall_discrete.training.checkpoint import load_checkpoint
+from icefall_discrete.training.distributed import Group
+from icefall_discrete.training.experiment import Experiment, read_codebooks
+from icefall_discrete.training.recipe import TrainSettings
+
+ROOT = Path(__file__).resolve().parents[2]
+SUFFIX = "epoch-2_avg-1_context-2_max-sym-per-frame-1_use-averaged-model"
+
+
+def _train(folder: Path) -> None:
+    recipe = synthetic_codes.TINY_RECIPE
+    train = {**recipe["train"], "average_period": 1, "save_every_n": 2, "keep_last_k": 9, "device": "cpu"}
+    settings = TrainSettings.from_dict({**recipe, "train": train}, "the test's recipe")
+    cuts, spec = load_feature_cuts(folder / "features" / "train.jsonl.gz")
+    codebooks = read_codebooks(folder / "features" / "codebooks.safetensors")
+    experiment = Experiment(folder / "exp")
+    experiment.start(settings, spec, folder / "lang" / "bpe.model", codebooks)
+    torch.manual_seed(0)
+    corpus = filtered_corpus(settings, spec, cuts, cuts, experiment.text_encoder())
+    model = build_model(settings, corpus, codebooks)
+    trainer = build_trainer(settings, corpus, model, folder / "exp", Group(), "torch")
+    trainer.fit(training_data(settings, corpus, torch.device("cpu")))
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    folder = synthetic_codes.write_corpus(tmp_path_factory.mktemp("decode") / "work", num_train=12)
+    synthetic_codes.write_split(folder / "features", "test", 5, seed=3)
+    _train(folder)
+    recipe = {"average": {"avg": 1}, "decode": {"max_sym_per_frame": 1}}
+    (folder / "plain.json").write_text(json.dumps(recipe))
+    return folder
+
+
+@pytest.fixture
+def folder(trained, tmp_path):
+    shutil.copytree(trained, tmp_path / "work")
+    return tmp_path / "work"
+
+
+@pytest.fixture
+def decode(folder, monkeypatch, caplog):
+    caplog.set_level(logging.INFO)
+
+    def run(*flags, feature_dir=None):
+        arguments = ["--exp-dir", folder / "exp", "--feature-dir", feature_dir or folder / "features"]
+        arguments += ["--recipe-config", folder / "plain.json", "--device", "cpu", *flags]
+        monkeypatch.setattr(sys, "argv", ["decode.py", *map(str, arguments)])
+        caplog.clear()
+        runpy.run_path(str(ROOT / "local" / "decode.py"))["main"]()
+        return caplog.text
+
+    yield run
+    torch.set_flush_denormal(False)  # the stage set it, for its own process as it thinks
+
+
+def test_every_cut_is_transcribed_and_as_it_is_alone(folder, decode):
+    decode()
+    experiment = Experiment(folder / "exp")
+    model = experiment.build_model()
+    model.load_state_dict(load_weights(CheckpointChoice(epoch=2, avg=1), folder / "exp"))
+    one_by_one = TranscribeConfig(max_duration=0.01, device="cpu")
+    compared = 0
+    for split, number in (("dev", 6), ("test", 5)):
+        found = read_recogs(folder / "exp" / "greedy_search" / f"recogs-{split}-{SUFFIX}.txt")
+        cuts, spec = load_feature_cuts(folder / "features" / f"{split}.jsonl.gz")
+        assert len(found) == number
+        assert {t.cut_id: " ".join(t.ref) for t in found} == {cut.id: cut.supervisions[0].text for cut in cuts}
+        # A last group of frames that is not full is filled from the padding in a batch: such cuts may end otherwise.
+        full = {cut.id for cut in cuts if (num_frames(cut, spec) + 1) // 2 % 2 == 0}
+        alone, _ = transcribe(model.eval(), cuts, spec, experiment.text_encoder(), DecodeConfig(), one_by_one)
+        assert [t for t in sorted(alone) if t.cut_id in full] == [t for t in found if t.cut_id in full]
+        compared += sum(bool(t.hyp) for t in found if t.cut_id in full)
+    assert compared >= 3, "too few transcripts for a comparison"
+
+
+def test_second_run_does_nothing_and_says_so(folder, decode):
+    decode()
+    path = folder / "exp" / "greedy_search" / f"recogs-test-{SUFFIX}.txt"
+    before = path.stat().st_mtime_ns
+    assert decode().count("nothing to do") == 2
+    assert path.stat().st_mtime_ns == before
+
+
+def test_other_weights_or_cuts_or_a_lost_file_are_decoded_again(folder, decode):
+    decode()
+    state = torch.load(folder / "exp" / "epoch-2.pt", weights_only=True)
+    torch.save({**state, "step": state["step"] + 1000}, folder / "exp" / "epoch-2.pt")
+    assert "nothing to do" not in decode()
+    shutil.copy(folder / "features" / "dev.jsonl.gz", folder / "features" / "test.jsonl.gz")
+    assert decode().count("nothing to do") == 1
+    (folder / "exp" / "greedy_search" / f"recogs-dev-{SUFFIX}.txt").unlink()
+    assert decode().count("nothing to do") == 1
+
+
+def test_record_says_how_fast_and_what_was_decoded_last(folder, decode):
+    decode("--splits", "test")
+    record = json.loads((folder / "exp" / "greedy_search" / f"decode-test-{SUFFIX}.json").read_text())
+    assert record["num_utterances"] == 5
+    assert record["decode_rtf"] == pytest.approx(record["wall_sec"] / record["audio_sec"])
+    assert (record["recipe"], record["device"]) == ("plain", "cpu")
+    last = json.loads((folder / "exp" / "greedy_search" / "last-decoded.json").read_text())
+    assert last == {"suffix": SUFFIX, "splits": ["test"]}
+
+
+def test_flags_override_the_recipe(folder, decode):
+    decode("--splits", "dev", "--epoch", "1", "--decoding-method", "modified_beam_search", "--beam-size", "2")
+    names = {path.name for path in (folder / "exp" / "modified_beam_search").glob("recogs-*")}
+    assert names == {"recogs-dev-epoch-1_avg-1__modified_beam_search__beam-size-2_use-averaged-model.txt"}
+
+
+def test_cuts_of_another_spec_are_refused_with_the_difference(folder, decode):
+    spec = json.loads((folder / "features" / "spec.json").read_text())
+    spec["provenance"] = {"layer": 9}
+    (folder / "features" / "spec.json").write_text(json.dumps(spec))
+    with pytest.raises(ValueError, match=r"dev\.jsonl\.gz does not fit the model: provenance\.layer: None against 9"):
+        decode()
+    assert not list((folder / "exp" / "greedy_search").glob("recogs*"))
+
+
+@pytest.mark.parametrize(
+    "flags, message",
+    [
+        (["--decoding-method", "magic"], "unknown decoding method 'magic'; known: greedy_search"),
+        (["--epoch", "7"], "holds epochs 1 to 2"),
+        (["--iter", "9999"], "holds checkpoint-"),
+    ],
+)
+def test_mistakes_are_one_sentence_that_lists_what_there_is(decode, flags, message):
+    with pytest.raises(ValueError, match=message):
+        decode(*flags)
+
+
+def test_missing_split_is_named(decode):
+    with pytest.raises(FileNotFoundError, match=r"eval\.jsonl\.gz does not exist"):
+        decode("--splits", "eval")
+
+
+def test_iterations_are_averaged_like_epochs(trained):
+    choice = resolve_choice(CheckpointChoice(iter=4, avg=9, use_averaged_model=False), trained / "exp")
+    paths = files_of(choice, trained / "exp")
+    assert paths[-1].name == "checkpoint-4.pt"
+    assert choice.avg == len(paths) > 1
+    states = [load_checkpoint(path)["model"] for path in paths]
+    weights = load_weights(choice, trained / "exp")
+    for name, value in weights.items():
+        if value.is_floating_point():
+            torch.testing.assert_close(value, sum(state[name] for state in states) / len(states))
+    averaged = resolve_choice(CheckpointChoice(iter=4, avg=9), trained / "exp")
+    assert len(files_of(averaged, trained / "exp")) == averaged.avg + 1
+    assert load_weights(averaged, trained / "exp").keys() == weights.keys()
+
+
+def test_suffixes_are_icefalls():
+    choice = CheckpointChoice(epoch=30, avg=9, use_averaged_model=True)
+    greedy = decoding_suffix(choice, DecodeConfig(), 2)
+    assert greedy == "epoch-30_avg-9_context-2_max-sym-per-frame-1_use-averaged-model"
+    by_iteration = CheckpointChoice(iter=8000, avg=2, use_averaged_model=False)
+    beam = DecodeConfig(decoding_method="modified_beam_search", beam_size=8)
+    assert decoding_suffix(by_iteration, beam, 2) == "iter-8000_avg-2__modified_beam_search__beam-size-8"
+
+
+class _EchoModel:
+    """Has conv2d's frame counts and emits the first code of each utterance as its one label."""
+
+    config = ModelConfig(front_end="conv2d")
+    predictor = SimpleNamespace(blank_id=0, context_size=2)
+
+    def encode(self, frames, frame_lens):
+        assert (frame_lens >= 9).all(), "a cut that is too short reached the model"
+        labels = torch.nn.functional.one_hot(frames[:, :1, 0] + 3, 30).float()
+        return EncoderOutput(labels, torch.ones(len(frames), dtype=torch.int64), [])
+
+    ctc_output = staticmethod(lambda x: 50 * x)
+
+
+def test_too_short_cuts_give_an_empty_hypothesis_and_are_counted(trained):
+    cuts, spec = load_feature_cuts(trained / "features" / "test.jsonl.gz")
+    short = next(iter(cuts)).truncate(duration=0.08)
+    cuts = [short.with_id("short"), *cuts]
+    encoder = SimpleNamespace(decode=lambda labels: " ".join(f"code{label}" for label in labels))
+    config, run = DecodeConfig(decoding_method="ctc_greedy_search"), TranscribeConfig(device="cpu")
+    transcripts, facts = transcribe(_EchoModel(), cuts, spec, encoder, config, run)
+    assert transcripts[0] == Transcript("short", tuple(short.supervisions[0].text.split()), ())
+    expected = [(f"code{load_frames(cut, spec)[0, 0] + 3}",) for cut in cuts[1:]]
+    assert [transcript.hyp for transcript in transcripts[1:]] == expected
+    assert (facts["num_too_short"], facts["too_short"], facts["num_utterances"]) == (1, ["short"], 6)
+    only, facts = transcribe(_EchoModel(), cuts[:1], spec, encoder, config, run)
+    assert (only[0].hyp, facts["num_too_short"]) == ((), 1)

@@ -1,0 +1,115 @@
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from synthetic_codes import write_corpus
+
+from icefall_discrete.training.checkpoint import load_checkpoint
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def command(stage, folder, exp_dir, *flags):
+    paths = ["--recipe-config", folder / "recipe.json", "--exp-dir", exp_dir]
+    if stage == "train.py":
+        paths += ["--conf-dir", folder, "--feature-dir", folder / "features", "--lang-dir", folder / "lang"]
+    return [sys.executable, str(ROOT / "local" / stage), *map(str, paths), *flags]
+
+
+def environment():
+    return {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE"}
+
+
+def run(stage, folder, exp_dir, *flags):
+    done = subprocess.run(command(stage, folder, exp_dir, *flags), env=environment(), capture_output=True, text=True)
+    return done.returncode, done.stdout + done.stderr
+
+
+@pytest.fixture(scope="module")
+def corpus_dir(tmp_path_factory):
+    return write_corpus(tmp_path_factory.mktemp("synthetic") / "corpus", num_train=40)
+
+
+@pytest.fixture(scope="module")
+def trained(corpus_dir, tmp_path_factory):
+    exp_dir = tmp_path_factory.mktemp("trained") / "exp"
+    status, output = run("train.py", corpus_dir, exp_dir, "--num-epochs", "3", "--tensorboard", "1")
+    assert status == 0, output
+    return exp_dir
+
+
+def test_a_finished_training_says_so_and_does_nothing(corpus_dir, trained):
+    before = {path.name: path.stat().st_mtime_ns for path in trained.glob("*.pt")}
+    status, output = run("train.py", corpus_dir, trained, "--num-epochs", "3", "--tensorboard", "1")
+    assert status == 0 and "training is finished (3 epochs, stopped by num_epochs); nothing to do" in output
+    assert {path.name: path.stat().st_mtime_ns for path in trained.glob("*.pt")} == before
+
+
+def test_what_the_folder_holds_afterwards(trained):
+    names = {path.name for path in trained.iterdir()}
+    assert {"config.json", "spec.json", "bpe.model", "env.json", "train.json", "epoch-3.pt", "log"} <= names
+    assert list((trained / "tensorboard").iterdir())
+    log = next((trained / "log").iterdir()).read_text()
+    assert "Epoch 3, validation: loss=" in log and "audio s/s" in log
+
+
+def test_other_settings_end_in_one_sentence_that_names_them(corpus_dir, trained):
+    status, output = run("train.py", corpus_dir, trained, "--num-epochs", "3", "--base-lr", "0.02")
+    assert status == 1 and "Traceback" not in output
+    assert output.strip().splitlines()[-1].startswith("error: ") and "train.base_lr: 0.045 there, 0.02 now" in output
+
+
+def test_killed_between_checkpoints_and_run_again_gives_the_same_weights(corpus_dir, trained, tmp_path):
+    exp_dir = tmp_path / "exp"
+    flags = ("--num-epochs", "3", "--save-every-n", "3")
+    process = subprocess.Popen(
+        command("train.py", corpus_dir, exp_dir, *flags),
+        env=environment(),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    deadline = time.time() + 300
+    while not (exp_dir / "checkpoint-3.pt").exists() and process.poll() is None and time.time() < deadline:
+        time.sleep(0.005)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    assert (exp_dir / "checkpoint-3.pt").exists() and not (exp_dir / "epoch-3.pt").exists()
+
+    status, output = run("train.py", corpus_dir, exp_dir, *flags)
+    assert status == 0 and "Resumed from checkpoint-" in output
+    expected = load_checkpoint(trained / "epoch-3.pt")
+    resumed = load_checkpoint(exp_dir / "epoch-3.pt")
+    assert resumed["step"] == expected["step"]
+    for name, value in expected["model"].items():
+        assert torch.equal(resumed["model"][name], value), name
+
+
+def test_averaging_stage(corpus_dir, trained):
+    status, output = run("average.py", corpus_dir, trained, "--avg", "2")
+    assert status == 0, output
+    assert json.loads((trained / "average.json").read_text()) == {"epoch": 3, "avg": 2, "use_averaged_model": True}
+    averaged = load_checkpoint(trained / "averaged.pt")["model"]
+    ends = [load_checkpoint(trained / f"epoch-{epoch}.pt")["model_avg"] for epoch in (1, 3)]
+    name = "joiner.output_linear.weight"
+    samples = [end["count"] * end["weights"][name] for end in ends]
+    expected = (samples[1] - samples[0]) / (ends[1]["count"] - ends[0]["count"])
+    torch.testing.assert_close(averaged[name], expected.float())
+    status, output = run("average.py", corpus_dir, trained, "--avg", "2")
+    assert status == 0 and "nothing to do" in output
+
+
+def test_cuts_of_another_spec_are_refused(corpus_dir, trained, tmp_path):
+    other = tmp_path / "corpus"
+    shutil.copytree(corpus_dir, other)
+    spec_file = other / "features" / "spec.json"
+    spec = json.loads(spec_file.read_text())
+    spec_file.write_text(json.dumps({**spec, "provenance": {"kmeans": "another"}}))
+    status, output = run("train.py", other, trained, "--num-epochs", "4", "--tensorboard", "1")
+    assert status == 1 and "provenance.kmeans" in output

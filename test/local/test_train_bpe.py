@@ -1,0 +1,43 @@
+import dataclasses
+
+from toy_corpus import run_stage_script, write_manifest
+
+from icefall_discrete.data.bpe import TextEncoder
+from icefall_discrete.data.cuts import load_cuts, write_cuts
+
+
+def test_train_then_nothing_then_refuse_another_size(tmp_path):
+    cuts = write_manifest(tmp_path / "manifests", "train", 12)
+    flags = ("--cuts", cuts, "--lang-dir", tmp_path / "lang")
+    run_stage_script("train_bpe.py", *flags, "--vocab-size", 30)
+    encoder = TextEncoder(tmp_path / "lang" / "bpe.model")
+    assert encoder.vocab_size == 30
+    for cut in load_cuts(cuts):
+        assert encoder.decode(encoder.encode(cut.supervisions[0].text)) == cut.supervisions[0].text
+    assert len((tmp_path / "lang" / "tokens.txt").read_text(encoding="utf-8").splitlines()) == 30
+    before = {path: path.stat().st_mtime_ns for path in (tmp_path / "lang").iterdir()}
+    assert "nothing to do" in run_stage_script("train_bpe.py", *flags, "--vocab-size", 30).stderr
+    assert before == {path: path.stat().st_mtime_ns for path in (tmp_path / "lang").iterdir()}
+    other = run_stage_script("train_bpe.py", *flags, "--vocab-size", 31, check=False)
+    assert other.returncode == 1 and "trained with other vocab_size" in other.stderr.splitlines()[-1]
+
+
+def test_perturbed_copies_do_not_count(tmp_path):
+    path = write_manifest(tmp_path, "train", 12)
+    cuts = list(load_cuts(path))
+    write_cuts(tmp_path / "both.jsonl.gz", [*cuts, *(cut.perturb_speed(0.9) for cut in cuts)])
+    for name, manifest in (("a", path), ("b", tmp_path / "both.jsonl.gz")):
+        run_stage_script("train_bpe.py", "--cuts", manifest, "--lang-dir", tmp_path / name, "--vocab-size", 30)
+    assert (tmp_path / "a" / "bpe.model").read_bytes() == (tmp_path / "b" / "bpe.model").read_bytes()
+
+
+def test_user_mistakes_are_one_sentence(tmp_path):
+    cuts = write_manifest(tmp_path, "train", 12)
+    flags = ("--cuts", cuts, "--lang-dir", tmp_path / "lang")
+    done = run_stage_script("train_bpe.py", *flags, "--vocab-size", 3000, check=False)
+    assert done.returncode == 1 and done.stderr.startswith("error: vocab_size 3000 is too large for this text; the")
+    silent = [*load_cuts(cuts)]
+    silent[3] = dataclasses.replace(silent[3], supervisions=[dataclasses.replace(silent[3].supervisions[0], text="")])
+    write_cuts(cuts, silent)
+    done = run_stage_script("train_bpe.py", *flags, "--vocab-size", 30, check=False)
+    assert done.returncode == 1 and done.stderr.startswith("error: cut train-003: its text is empty")

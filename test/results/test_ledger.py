@@ -1,0 +1,119 @@
+"""Scoring a set, gathering costs, the ledger's order and refusals, commands without machine paths."""
+
+import json
+
+import pytest
+
+from icefall_discrete.metrics.wer import Transcript
+from icefall_discrete.results.ledger import (
+    add_to_ledger,
+    describe_features,
+    describe_training,
+    portable_command,
+    read_ledger,
+    score_transcripts,
+)
+from icefall_discrete.results.tables import set_table
+from icefall_discrete.spec import FeatureSpec
+
+TRANSCRIPTS = [
+    Transcript("en-1", ("press", "one"), ("press", "won")),
+    Transcript("en-2", ("goodbye",), ()),
+    Transcript("it-1", ("ciao", "a", "tutti"), ("ciao", "a", "tutti")),
+]
+LANGUAGES = {"en-1": "en", "en-2": "en", "it-1": "it"}
+
+
+def result(feature_type="fbank", recipe="default", device="cpu", bits=256000.0):
+    return {
+        "feature_type": feature_type,
+        "recipe": recipe,
+        "device": device,
+        "sets": {"test": score_transcripts(TRANSCRIPTS, LANGUAGES)},
+        "features": {"bits_per_second": bits},
+    }
+
+
+def test_scores_by_hand():
+    scored = score_transcripts(TRANSCRIPTS, LANGUAGES)
+    assert (scored["num_utterances"], scored["num_empty"]) == (3, 1)
+    assert scored["wer"]["rate"] == pytest.approx(100 * 2 / 6, abs=1e-3)
+    # Characters: pressone -> presswon inserts w and deletes e (of 8); goodbye is deleted (7); ciaoatutti is right (10).
+    assert scored["cer"]["rate"] == pytest.approx(100 * (2 + 7) / 25, abs=1e-3)
+    assert scored["languages"]["it"]["wer"]["rate"] == 0
+    assert scored["languages"]["en"]["wer"]["deletions"] == 1
+    assert scored["languages"]["en"]["num_utterances"] == 2
+    low, high = scored["wer"]["interval"]
+    assert low < scored["wer"]["rate"] < high
+
+
+def test_languages_add_up_to_the_whole():
+    scored = score_transcripts(TRANSCRIPTS, LANGUAGES)
+    for name in ("wer", "cer"):
+        for kind in ("num_ref", "insertions", "deletions", "substitutions"):
+            assert sum(part[name][kind] for part in scored["languages"].values()) == scored[name][kind]
+
+
+def test_no_transcript_is_an_error():
+    with pytest.raises(ValueError, match="decode first"):
+        score_transcripts([], {})
+
+
+def test_printed_table_has_a_row_for_each_language_and_all():
+    lines = set_table("test", score_transcripts(TRANSCRIPTS, LANGUAGES)).splitlines()
+    assert [line.split()[0] for line in lines] == ["test", "----", "en", "it", "all"]
+    assert lines[-1].split()[1:4] == ["3", "6", "33.33"]
+
+
+def test_feature_costs_are_sums_over_splits_and_absent_ones_are_null(tmp_path):
+    spec = FeatureSpec("mfcc_km500", "codes", 16000, 50.0, 1, (500,), 0)
+    assert describe_features(tmp_path, spec)["extraction_rtf"] is None
+    (tmp_path / "extract-train.json").write_text(json.dumps({"audio_sec": 3000, "wall_sec": 30, "bytes": 300000}))
+    (tmp_path / "extract-test.json").write_text(json.dumps({"audio_sec": 600, "wall_sec": 42, "bytes": 60000}))
+    described = describe_features(tmp_path, spec)
+    assert described["extraction_rtf"] == pytest.approx(72 / 3600)
+    assert described["bytes_per_hour"] == pytest.approx(360000)
+    assert described["bits_per_second"] == pytest.approx(448.3, abs=0.1)
+
+
+def test_training_costs_come_from_the_trainers_summary(tmp_path):
+    assert set(describe_training(tmp_path).values()) == {None}
+    epochs = [{"audio_sec": 5000.0, "train_sec": 50.0}, {"audio_sec": 5000.0, "train_sec": 150.0}]
+    summary = {"num_epochs": 2, "train_sec": 240.0, "train_sec_per_epoch": 100.0, "num_params": 7, "epochs": epochs}
+    (tmp_path / "train.json").write_text(json.dumps(summary))
+    described = describe_training(tmp_path)
+    assert (described["epochs"], described["minutes"], described["num_parameters"]) == (2, 4.0, 7)
+    assert described["audio_sec_per_sec"] == 50.0
+    assert described["backend"] is None
+
+
+def test_ledger_replaces_its_own_row_and_sorts_by_bit_rate(tmp_path):
+    add_to_ledger(tmp_path, result("mfcc_km500", bits=448.0))
+    add_to_ledger(tmp_path, result("fbank", recipe="full"))
+    first = add_to_ledger(tmp_path, result("fbank", bits=1.0))
+    assert add_to_ledger(tmp_path, result("fbank")) == first
+    assert first.name == "fbank_default_cpu.json"
+    rows = read_ledger(list(tmp_path.glob("*.json")))
+    assert [(row["recipe"], row["feature_type"]) for row in rows] == [
+        ("default", "fbank"),
+        ("default", "mfcc_km500"),
+        ("full", "fbank"),
+    ]
+    assert read_ledger(sorted(tmp_path.glob("*.json"), reverse=True)) == rows
+
+
+def test_foreign_and_double_files_are_refused(tmp_path):
+    path = add_to_ledger(tmp_path, result())
+    (tmp_path / "copy.json").write_text(path.read_text())
+    with pytest.raises(ValueError, match="remove one"):
+        read_ledger(sorted(tmp_path.glob("*.json")))
+    (tmp_path / "other.json").write_text('{"a": 1}')
+    with pytest.raises(ValueError, match=r"other\.json is not a result: it has no feature_type"):
+        read_ledger([tmp_path / "other.json"])
+
+
+def test_commands_lose_the_folders_of_this_machine(tmp_path):
+    command = f"decode.py --exp-dir {tmp_path}/egs/x/exp --other /elsewhere/deep/model.bin --rate 1/2 --flag=/a/b"
+    assert portable_command(command, tmp_path) == (
+        "decode.py --exp-dir egs/x/exp --other <path>/model.bin --rate 1/2 --flag=<path>/b"
+    )

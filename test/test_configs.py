@@ -1,0 +1,104 @@
+"""Every configuration that ships is read by the code that uses it, and builds what it describes."""
+
+import subprocess
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+from icefall_discrete import registry, tokenizers
+from icefall_discrete.config import from_dict, read_json
+from icefall_discrete.data.augment import AugmentConfig
+from icefall_discrete.decoding import DecodeConfig, known_methods
+from icefall_discrete.models.transducer import ModelConfig, build_transducer
+from icefall_discrete.results.checkpoint_choice import CheckpointChoice
+from icefall_discrete.spec import FeatureSpec
+from icefall_discrete.tokenizers.base import SpeechTokenizer
+from icefall_discrete.training.recipe import OTHER_SECTIONS, TrainSettings, check_sections, read_settings
+
+ROOT = Path(__file__).resolve().parents[1]
+CONF_DIRS = [ROOT / "icefall_discrete" / "conf", *sorted(ROOT.glob("egs/*/ASR/conf"))]
+FEATURES = sorted(path for folder in CONF_DIRS for path in folder.glob("features/*.json"))
+MODELS = sorted(path for folder in CONF_DIRS for path in folder.glob("models/*.json"))
+RECIPES = sorted(path for folder in CONF_DIRS for path in folder.glob("recipes/*.json"))
+SCRIPTS = sorted(path for folder in ("egs", "tools", "test") for path in (ROOT / folder).rglob("*.sh"))
+CODES = FeatureSpec("some_codes", "codes", 16000, 50.0, 2, (500, 320), 0)
+FRAMES = FeatureSpec("some_features", "continuous", 16000, 100.0, 0, (), 80)
+VOCAB_SIZE = 60
+
+
+def _name(path: Path) -> str:
+    return str(path.relative_to(ROOT))
+
+
+def test_there_is_something_of_each_kind():
+    assert FEATURES and MODELS and RECIPES and SCRIPTS
+
+
+@pytest.mark.parametrize("path", FEATURES, ids=_name)
+def test_feature_type_is_read_by_its_tokenizer(path):
+    values = dict(read_json(path))
+    found = registry.find_class(tokenizers, values.pop("tokenizer"), SpeechTokenizer)
+    from_dict(found.Config, values, str(path))
+
+
+def _build(config: ModelConfig, spec: FeatureSpec):
+    # Codebooks only change where vectors start; without them, "codebook" is the one setting that cannot be built.
+    codebooks = [torch.zeros(size, 16) for size in spec.codebook_sizes] or None
+    return build_transducer(config, spec, VOCAB_SIZE, AugmentConfig(), codebooks)
+
+
+def _encodes(config: ModelConfig, spec: FeatureSpec) -> None:
+    model = _build(config, spec).eval()
+    frames = torch.zeros(1, 60, spec.num_codebooks, dtype=torch.int64)
+    if spec.kind == "continuous":
+        frames = torch.zeros(1, 60, spec.feature_dim)
+    with torch.no_grad():
+        encoded = model.encode(frames, torch.tensor([60]))
+        assert encoded.encoder_out.shape[1] == int(encoded.lens[0]) > 0
+        assert model.ctc_output(encoded.encoder_out).shape[2] == VOCAB_SIZE
+
+
+@pytest.mark.parametrize("path", MODELS, ids=_name)
+def test_model_size_builds(path):
+    config = from_dict(ModelConfig, read_json(path), str(path))
+    if path.stem in ("medium", "large"):
+        pytest.importorskip("torch", minversion="2.1", reason="a large model is built on the meta device, torch >= 2.1")
+        with torch.device("meta"):
+            model = _build(config, CODES)
+        assert sum(value.numel() for value in model.parameters()) > 50_000_000
+    else:
+        for spec in (CODES, FRAMES):
+            _encodes(config, spec)
+
+
+def test_model_sizes_grow():
+    if torch.__version__.startswith("1."):
+        pytest.skip("models are counted on the meta device, torch >= 2.1")
+    sizes = {}
+    for path in MODELS:
+        with torch.device("meta"):
+            model = _build(from_dict(ModelConfig, read_json(path), str(path)), CODES)
+        sizes[path.stem] = sum(value.numel() for value in model.parameters())
+    assert sizes["tiny"] < sizes["small"] < sizes["medium"] < sizes["large"], sizes
+
+
+@pytest.mark.parametrize("path", RECIPES, ids=_name)
+def test_recipe_builds_and_its_other_sections_are_read(path):
+    recipe = read_json(path)
+    check_sections(recipe, str(path))
+    settings = read_settings(path, None, [path.parents[1]], SimpleNamespace())
+    assert TrainSettings.from_dict(settings.to_dict(), str(path)) == settings
+    for spec in (CODES, FRAMES):
+        _encodes(settings.model, spec)
+    assert from_dict(CheckpointChoice, recipe.get("average", {}), str(path)).avg >= 1
+    assert from_dict(DecodeConfig, recipe.get("decode", {}), str(path)).decoding_method in known_methods()
+    assert recipe["bpe"]["vocab_size"] > 3
+    assert {"average", "decode", "bpe"} <= set(OTHER_SECTIONS)
+
+
+@pytest.mark.parametrize("path", SCRIPTS, ids=_name)
+def test_script_parses(path):
+    done = subprocess.run(["bash", "-n", path], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr

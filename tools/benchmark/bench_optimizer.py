@@ -1,0 +1,103 @@
+"""Time of an optimiser step on the parameters of a model size: ScaledAdam against torch.optim.AdamW.
+
+ScaledAdam clips gradients itself, so AdamW is measured with `clip_grad_norm_`, in the ways this torch offers.
+"""
+
+import dataclasses
+import statistics
+import sys
+import time
+from pathlib import Path
+from typing import Callable, Dict, List
+
+import torch
+from torch import nn
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+
+from icefall_discrete.config import StageParser, add_flags, from_dict, override, read_json, setting
+from icefall_discrete.data.augment import AugmentConfig
+from icefall_discrete.models.transducer import ModelConfig, build_transducer
+from icefall_discrete.spec import FeatureSpec
+from icefall_discrete.training.scaled_adam import ScaledAdam
+
+SIZES = Path(__file__).resolve().parents[2] / "icefall_discrete" / "conf" / "models"
+SPEC = FeatureSpec("benchmark", "codes", 16000, 50.0, 1, (500,), 0)
+
+
+@dataclasses.dataclass(frozen=True)
+class BenchConfig:
+    """What is measured."""
+
+    sizes: tuple[str, ...] = setting(("tiny", "small"), "model sizes, files of conf/models")
+    vocab_size: int = setting(500, "output units")
+    threads: int = setting(2, "CPU threads")
+    repeats: int = setting(15, "steps after one to warm up; the median is reported")
+    device: str = setting("cpu", "cpu or cuda")
+
+
+def adamw(parameters: List[nn.Parameter], way: str) -> Callable[[], None]:
+    """A step of AdamW after clipping."""
+    optimizer = torch.optim.AdamW(parameters, lr=1e-3, **({} if way == "loop" else {way: True}))
+
+    def step() -> None:
+        nn.utils.clip_grad_norm_(parameters, 1.0)
+        optimizer.step()
+
+    return step
+
+
+def steps_of(model: nn.Module, device: str) -> Dict[str, Callable[[], None]]:
+    """The steps to compare, by name; AdamW's fused way only where this torch has it for the device."""
+    parameters = list(model.parameters())
+    found = {"ScaledAdam": ScaledAdam(model.named_parameters(), lr=1e-3, clipping_scale=2.0).step}
+    for way in ("foreach", "fused"):
+        try:
+            step = adamw(parameters, way)
+            step()
+        except (RuntimeError, TypeError) as error:
+            print(f"AdamW {way} is not measured on {device}: {str(error).splitlines()[0]}", file=sys.stderr)
+            continue
+        found[f"AdamW {way}"] = step
+    found["AdamW loop"] = adamw(parameters, "loop")
+    return found
+
+
+def milliseconds(step: Callable[[], None], repeats: int, device: str) -> float:
+    """Median time of a step."""
+    times = []
+    for _ in range(repeats + 1):
+        start = time.perf_counter()
+        step()
+        if device == "cuda":
+            torch.cuda.synchronize()
+        times.append(1000.0 * (time.perf_counter() - start))
+    return statistics.median(times[1:])
+
+
+def main() -> None:
+    """Print a table for each model size."""
+    parser = StageParser(__doc__)
+    add_flags(parser, BenchConfig)
+    config = override(BenchConfig(), parser.parse_args())
+    torch.set_num_threads(config.threads)
+    print(f"{config.device}, {config.threads} threads, torch {torch.__version__}; ms a step with gradient clipping")
+    print("| model | parameters | optimiser | ms | ratio to AdamW foreach |")
+    print("|---|---|---|---|---|")
+    for size in config.sizes:
+        settings = from_dict(ModelConfig, read_json(SIZES / f"{size}.json"), f"{size}.json")
+        model = build_transducer(settings, SPEC, config.vocab_size, AugmentConfig()).to(config.device)
+        count = sum(param.numel() for param in model.parameters())
+        for param in model.parameters():
+            param.grad = torch.randn_like(param) * 1e-3
+        results = {
+            name: milliseconds(step, config.repeats, config.device)
+            for name, step in steps_of(model, config.device).items()
+        }
+        for name, value in results.items():
+            ratio = value / results["AdamW foreach"]
+            print(f"| {size} | {count / 1e6:.1f} M | {name} | {value:.1f} | {ratio:.2f} |")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,98 @@
+# Turns `--some-name value` (or `--some-name=value`) into the shell variable some_name. To be sourced.
+#
+# The options of a script are the variables that it sets in column one above the line that sources this file:
+#
+#     nj=2             # processes at a time
+#     . tools/parse_options.sh
+#
+# The comment behind a variable is its help. `--help` prints $help_message, if set, and every option with its default.
+# A stray argument, an unknown option, an option without a value, or a value of another kind than its default
+# (true/false, whole number) ends the script with exit status 2.
+
+_options_of() { # _options_of <script>: the lines "name<TAB>help" of its options
+  awk '/^(\.|source) .*parse_options\.sh/ { exit }
+       /^[a-z][a-z0-9_]*=/ {
+         name = $0; sub(/=.*/, "", name)
+         help = ""
+         if (match($0, /[ \t]# /)) help = substr($0, RSTART + 3)
+         if (name != "help_message") print name "\t" help
+       }' "$1"
+}
+
+_nearest_option() { # _nearest_option <name>, names on stdin: the one with the fewest edits, if there are at most three
+  awk -v a="$1" '
+    function min3(x, y, z) { m = x < y ? x : y; return m < z ? m : z }
+    {
+      for (j = 0; j <= length($0); j++) previous[j] = j
+      for (i = 1; i <= length(a); i++) {
+        current[0] = i
+        for (j = 1; j <= length($0); j++)
+          current[j] = min3(previous[j] + 1, current[j - 1] + 1, previous[j - 1] + (substr(a, i, 1) != substr($0, j, 1)))
+        for (j = 0; j <= length($0); j++) previous[j] = current[j]
+      }
+      if (NR == 1 || previous[length($0)] < best) { best = previous[length($0)]; nearest = $0 }
+    }
+    END { if (NR && best <= 3) print nearest }'
+}
+
+_option_error() {
+  echo "$(basename "$0"): $1; --help lists the options." >&2
+  exit 2
+}
+
+_print_help() { # _print_help <script>
+  [ -z "${help_message:-}" ] || printf '%s\n\n' "$help_message"
+  echo "Options:"
+  local name help
+  while IFS=$'\t' read -r name help; do
+    printf '  %-20s %s%s\n' "--${name//_/-}" "$help" "${!name:+ (default: ${!name})}"
+  done < <(_options_of "$1")
+}
+
+_set_option() { # _set_option <name> <value>: checks the value against the kind of the default
+  local flag="--${1//_/-}" default="${!1}"
+  case "$default" in
+    true | false)
+      case "$2" in true | false) ;; *) _option_error "$flag must be true or false, not '$2'" ;; esac
+      ;;
+    '' | *[!0-9]*) ;;
+    *)
+      [[ "$2" =~ ^-?[0-9]+$ ]] || _option_error "$flag must be a whole number, not '$2'"
+      ;;
+  esac
+  printf -v "$1" '%s' "$2"
+}
+
+_parse_options() { # _parse_options <script> <argument>...
+  local script="$1" names argument flag name value nearest
+  shift
+  names=$(_options_of "$script" | cut -f 1)
+  for argument in "$@"; do
+    case "$argument" in -h | --help) _print_help "$script"; exit 0 ;; esac
+  done
+  while [ $# -gt 0 ]; do
+    argument="$1"
+    shift
+    case "$argument" in
+      --?*) ;;
+      *) _option_error "stray argument '$argument' (options are of the form --name value)" ;;
+    esac
+    flag="${argument%%=*}"
+    name="${flag#--}"
+    name="${name//-/_}"
+    if ! grep -qx -- "$name" <<<"$names"; then
+      nearest=$(_nearest_option "$name" <<<"$names")
+      _option_error "unknown option $flag${nearest:+, did you mean --${nearest//_/-}?}"
+    fi
+    if [ "$flag" != "$argument" ]; then
+      value="${argument#*=}"
+    else
+      [ $# -gt 0 ] && [[ "$1" != --* ]] || _option_error "option $flag needs a value"
+      value="$1"
+      shift
+    fi
+    _set_option "$name" "$value"
+  done
+}
+
+_parse_options "${BASH_SOURCE[1]}" "$@"
