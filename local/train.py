@@ -57,15 +57,15 @@ def main() -> None:
     codebooks = read_codebooks(args.feature_dir / "codebooks.safetensors")
     text_encoder = TextEncoder(args.lang_dir / "bpe.model")
     experiment = Experiment(args.exp_dir)
-    if "RANK" not in os.environ:
+    if os.environ.get("RANK", "0") == "0":
         experiment.start(settings, spec, args.lang_dir / "bpe.model", codebooks)
-        if experiment.is_finished(settings):
-            summary = read_json(args.exp_dir / "train.json")
-            LOG.info(
-                f"{args.exp_dir}: training is finished ({summary['num_epochs']} epochs, stopped by "
-                f"{summary['stopped_by']}); nothing to do."
-            )
-            return
+    if experiment.is_finished(settings):
+        summary = read_json(args.exp_dir / "train.json")
+        LOG.info(
+            f"{args.exp_dir}: training is finished ({summary['num_epochs']} epochs, stopped by "
+            f"{summary['stopped_by']}); nothing to do."
+        )
+        return
     start_processes(args.world_size, args.master_port)
 
     config = settings.train

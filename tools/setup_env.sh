@@ -94,9 +94,9 @@ write_exports() { # write_exports <folder>: the file to source before using the 
     echo "export MALLOC_TRIM_THRESHOLD_=\${MALLOC_TRIM_THRESHOLD_:-8589934592}"
     echo "export MALLOC_MMAP_THRESHOLD_=\${MALLOC_MMAP_THRESHOLD_:-8589934592}"
     echo "export TOKENIZERS_PARALLELISM=\${TOKENIZERS_PARALLELISM:-false}"
-    if [ "$env" = k2 ] && grep -qs AuthenticAMD /proc/cpuinfo; then
+    if [ "$env" = k2 ]; then
       echo "# MKL 2020.0, which this torch carries, takes a slow path on AMD processors unless told otherwise."
-      echo "export MKL_DEBUG_CPU_TYPE=5"
+      echo "if grep -qs AuthenticAMD /proc/cpuinfo; then export MKL_DEBUG_CPU_TYPE=5; fi"
     fi
   } >"$1/exports.sh.partial"
   mv "$1/exports.sh.partial" "$1/exports.sh"

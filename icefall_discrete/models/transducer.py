@@ -15,7 +15,7 @@ from icefall_discrete.models.code_embedding import COMBINATIONS, CodeEmbedding, 
 from icefall_discrete.models.joiner import Joiner
 from icefall_discrete.models.predictor import StatelessPredictor
 from icefall_discrete.models.rate_matching import match_rate, rate_ratio
-from icefall_discrete.models.scaling import scaled_linear
+from icefall_discrete.models.scaling import Schedule, scaled_linear
 from icefall_discrete.models.subsampling import Conv1dSubsampling, Conv2dSubsampling
 from icefall_discrete.models.zipformer import Zipformer, ZipformerConfig
 from icefall_discrete.spec import FeatureSpec
@@ -101,10 +101,11 @@ class Transducer(nn.Module):
         self.input_embedding = input_embedding
         self.augment = augment
         stack_dims = config.stack_values("encoder_dim")
+        dropout = Schedule.from_flat(config.dropout)
         if config.front_end == "conv2d":
-            self.front_end: nn.Module = Conv2dSubsampling(input_embedding.out_dim, stack_dims[0])
+            self.front_end: nn.Module = Conv2dSubsampling(input_embedding.out_dim, stack_dims[0], dropout)
         else:
-            self.front_end = Conv1dSubsampling(input_embedding.out_dim, stack_dims[0], config.front_end_stride)
+            self.front_end = Conv1dSubsampling(input_embedding.out_dim, stack_dims[0], config.front_end_stride, dropout)
         self.encoder = Zipformer(ZipformerConfig.of(config))
         encoder_dim = config.output_dim
         self.predictor = StatelessPredictor(vocab_size, config.decoder_dim, BLANK_ID, config.context_size)

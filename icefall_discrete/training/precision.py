@@ -27,7 +27,9 @@ class Precision:
             raise ValueError("--precision fp16 needs a CUDA device; use bf16 or fp32 on a CPU.")
         self.dtype = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}[name]
         self.device_type = device_type
-        self.scaler = torch.cuda.amp.GradScaler(init_scale=1.0) if name == "fp16" else None
+        # torch 2.3 moved the class; both have the same interface.
+        scaler = getattr(torch.amp, "GradScaler", torch.cuda.amp.GradScaler)
+        self.scaler = scaler(init_scale=1.0) if name == "fp16" else None
 
     def autocast(self) -> ContextManager[Any]:
         """Context of the forward pass."""

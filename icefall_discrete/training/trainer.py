@@ -313,6 +313,7 @@ class Trainer:
         state = {
             "model": self.model.state_dict(),
             "model_avg": self.average.state_dict(),
+            "step": self.progress.step,
             "optimizer": self.optimizer.state_dict(),
             "scheduler": self.scheduler.state_dict(),
             "precision": self.precision.state_dict(),

@@ -138,24 +138,15 @@ def assert_same(a, b, where="epoch-2.pt"):
             assert_same(a[key], b[key], f"{where}: {key}")
 
 
-def test_training_survives_a_kill(copied_corpus, recipe, tmp_path):
-    flags = ["--recipe", recipe, "--subset", SUBSET, "--stop-stage", 6, "--data-dir", copied_corpus]
-    flags += ["--feature-type", "mfcc_km500"]
-    whole, killed = tmp_path / "whole", tmp_path / "killed"
-    run_sh(*flags, "--exp-dir", whole)
-    kill_when(lambda: (killed / "epoch-1.pt").exists(), *flags, "--exp-dir", killed)
-    assert not (killed / "epoch-2.pt").exists()
-    resumed = run_sh(*flags, "--exp-dir", killed)
-    assert "Stage 5: BPE model of 60 pieces: already done" in resumed
-    assert_same(weights(killed), weights(whole))
-
-
-def test_training_killed_within_an_epoch_goes_on_from_its_checkpoint(copied_corpus, recipe, tmp_path):
+def test_training_survives_kills_within_and_between_epochs(copied_corpus, recipe, tmp_path):
     flags = ["--recipe", recipe, "--subset", SUBSET, "--stop-stage", 6, "--data-dir", copied_corpus]
     flags += ["--feature-type", "mfcc_km500"]
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     run_sh(*flags, "--exp-dir", whole)
     kill_when(lambda: any(killed.glob("checkpoint-*.pt")), *flags, "--exp-dir", killed)
     assert not (killed / "epoch-1.pt").exists()
-    run_sh(*flags, "--exp-dir", killed)
+    kill_when(lambda: (killed / "epoch-1.pt").exists(), *flags, "--exp-dir", killed)
+    assert not (killed / "epoch-2.pt").exists()
+    resumed = run_sh(*flags, "--exp-dir", killed)
+    assert "Stage 5: BPE model of 60 pieces: already done" in resumed
     assert_same(weights(killed), weights(whole))

@@ -70,7 +70,6 @@ exp_dir=${exp_dir:-exp/${feature_name}_$recipe_name}
 features_dir=$data_dir/features/$feature_name
 lang_dir=$data_dir/lang_bpe_$vocab_size
 cuts_of() { echo "$data_dir/manifests/asterisk_cuts_$1.jsonl.gz"; }
-mkdir -p "$exp_dir"
 
 # What a stage's outcome depends on; each list contains those of the stages before it.
 data_settings=$(settings_of subset)
