@@ -170,6 +170,9 @@ class Trainer:
                 if progress.step % config.save_every_n == 0 and progress.step != self._saved_step:
                     self._save_training_state()
                 mark = time.perf_counter()
+        # Each epoch has a sample, however short it is, so that every span of epochs has an average.
+        if progress.step % config.average_period != 0:
+            self.average.update(self.model)
 
     def _step(self, batches: List[Batch], data: TrainingData) -> "tuple[LossMeter, float]":
         """One optimiser step on the summed gradients of `batches`; none, and a record, if something is not finite."""
