@@ -20,6 +20,7 @@ class FilterConfig:
 
     min_utterance_sec: float = setting(0.3, "shorter utterances are dropped, in seconds (paper's code: 1)")
     max_utterance_sec: float = setting(20.0, "longer utterances are dropped, in seconds")
+    use_speed_copies: bool = setting(True, "train on the speed-perturbed copies too, not only on speed 1.0")
 
 
 class Filtered(NamedTuple):
@@ -29,6 +30,13 @@ class Filtered(NamedTuple):
     dropped: Dict[str, int]
 
 
+def is_speed_copy(cut: Cut) -> bool:
+    """Whether the cut's audio was played at another speed (lhotse's perturb_speed)."""
+    transforms = (cut.recording.transforms if cut.has_recording else None) or []
+    names = [step["name"] if isinstance(step, dict) else type(step).__name__ for step in transforms]
+    return "Speed" in names
+
+
 def drop_reason(
     cut: Cut,
     config: FilterConfig,
@@ -36,11 +44,13 @@ def drop_reason(
     encoder_frames: Callable[[int], int],
     labels_of: Callable[[str], Sequence[int]],
 ) -> Optional[str]:
-    """Why the cut cannot be trained on, or None if it can: its duration, or fewer encoder frames T' than labels U.
+    """Why the cut is not trained on, or None if it is: its speed, its duration, or fewer encoder frames than labels.
 
     `encoder_frames` maps the number of code frames T to T' (the count of codes decides: a token cut has no num_frames).
     Raises ValueError if the text is empty.
     """
+    if not config.use_speed_copies and is_speed_copy(cut):
+        return "speed-perturbed copy, which the recipe does not use"
     if cut.duration < config.min_utterance_sec:
         return f"shorter than {config.min_utterance_sec} s"
     if cut.duration > config.max_utterance_sec:
