@@ -1,5 +1,6 @@
 """The loop: epochs, steps, validation, checkpoints; resumed exactly where it stopped."""
 
+import contextlib
 import dataclasses
 import logging
 import math
@@ -21,6 +22,7 @@ from icefall_discrete.training.checkpoint import (
     load_checkpoint,
     remove_old_checkpoints,
     save_checkpoint,
+    span_average,
     training_checkpoints,
 )
 from icefall_discrete.training.distributed import Group
@@ -278,11 +280,33 @@ class Trainer:
             return {}
         state = random_state.capture()
         self.model.eval()
-        with torch.no_grad():
+        with torch.no_grad(), self._epoch_average():
             figures = self.evaluate(self.model)
         self.model.train()
         random_state.restore(state)
         return figures
+
+    @contextlib.contextmanager
+    def _epoch_average(self) -> Iterator[None]:
+        """Give the model the mean of this epoch's samples, as decoding does, and its own weights back afterwards.
+
+        On small batches the last weights alone are so noisy that their error rates say little.
+        """
+        before = epoch_path(self.exp_dir, self.progress.epoch - 1)
+        own = {name: value.clone() for name, value in self.model.state_dict().items()}
+        start = load_checkpoint(before) if before.is_file() else None
+        self.model.load_state_dict(span_average(start, {"model": own, **self._average_and_place()}))
+        try:
+            yield
+        finally:
+            self.model.load_state_dict(own)
+
+    def _average_and_place(self) -> Dict[str, Any]:
+        return {
+            "model_avg": self.average.state_dict(),
+            "epoch": self.progress.epoch,
+            "step": self.progress.step,
+        }
 
     def _out_of_time(self) -> bool:
         """Whether one more epoch as long as the longest of the last two would go over `max_minutes`."""
@@ -298,9 +322,7 @@ class Trainer:
         path = epoch_path(self.exp_dir, self.progress.epoch)
         state = {
             "model": {name: value.detach().cpu() for name, value in self.model.state_dict().items()},
-            "model_avg": self.average.state_dict(),
-            "epoch": self.progress.epoch,
-            "step": self.progress.step,
+            **self._average_and_place(),
         }
         save_checkpoint(path, state)
         if is_best:

@@ -5,7 +5,7 @@ import pytest
 import torch
 from synthetic_codes import make_trainer
 
-from icefall_discrete.training.checkpoint import load_checkpoint
+from icefall_discrete.training.checkpoint import average_epochs, load_checkpoint
 
 
 class Killed(Exception):
@@ -142,3 +142,23 @@ def test_greedy_decoding_of_dev_is_reported(corpus_dir, tmp_path):
     trainer, data = make_trainer(corpus_dir, tmp_path, train__decode_interval=2, train__decode_utterances=3)
     records = trainer.fit(data)["epochs"]
     assert "dev_wer" not in records[0] and records[1]["dev_wer"] > 0 and records[1]["dev_cer"] > 0
+
+
+def test_dev_is_decoded_with_the_mean_of_the_epoch_and_training_goes_on_with_its_own_weights(corpus_dir, tmp_path):
+    seen = []
+
+    def evaluate(model):
+        seen.append({name: value.clone() for name, value in model.state_dict().items()})
+        return {"dev_wer": 100.0, "dev_cer": 100.0}
+
+    trainer, data = make_trainer(corpus_dir, tmp_path, train__decode_interval=1, train__average_period=1)
+    trainer.evaluate = evaluate
+    trainer.fit(data)
+    for epoch, weights in enumerate(seen, start=1):
+        expected = average_epochs(tmp_path, epoch, 1, use_averaged_model=True)
+        last = load_checkpoint(tmp_path / f"epoch-{epoch}.pt")["model"]
+        assert all(torch.equal(weights[name], value) for name, value in expected.items())
+        assert any(not torch.equal(weights[name], value) for name, value in last.items())
+    assert len(seen) == 2
+    final = load_checkpoint(tmp_path / "epoch-2.pt")["model"]
+    assert all(torch.equal(trainer.model.state_dict()[name], value) for name, value in final.items())
