@@ -99,7 +99,7 @@ def test_all_stages_then_nothing_to_do(feature_type, copied_corpus, recipe, tmp_
     scored = json.loads((exp_dir / "result.json").read_text())["sets"]["test"]
     assert scored["num_utterances"] == SUBSET
     assert 0 < scored["cer"]["rate"] <= 200 and scored["cer"]["num_ref"] > 200
-    assert list((exp_dir / "greedy_search").glob("recogs-test-*.txt"))
+    assert list((exp_dir / "modified_beam_search").glob("recogs-test-*.txt"))
     assert feature_type in (exp_dir / "RESULTS.md").read_text()
 
     before = snapshot(copied_corpus, exp_dir)

@@ -35,7 +35,7 @@ subset=                                # keep this many short utterances a split
 vocab_size=                            # pieces of the BPE model
 max_duration=                          # audio in a training batch (s)
 num_epochs=                            # epochs to train
-decoding_method=greedy_search          # how to decode
+decoding_method=modified_beam_search   # greedy_search, modified_beam_search or ctc_greedy_search
 seed=42                                # of the k-means, the order of the data, the model
 
 . "$ROOT/tools/parse_options.sh"
@@ -136,9 +136,10 @@ fi
 [ -z "$subset" ] || results_dir=$exp_dir/results # the figures of a subset are no results
 scores=$exp_dir/$decoding_method/scores.txt
 if begin_stage 8 "error rates" "$exp_dir/.done-8-$decoding_method" "$decode_settings" "$scores"; then
-  command="egs/asterisk/ASR/run.sh --feature-type $feature_type --recipe $recipe${max_duration:+ --max-duration $max_duration}"
+  command="egs/asterisk/ASR/run.sh --feature-type $feature_type --recipe $recipe --decoding-method $decoding_method"
   python "$ROOT/local/score.py" --exp-dir "$exp_dir" --decoding-method "$decoding_method" --recipe "$recipe_name" \
-    --run-command "$command${num_epochs:+ --num-epochs $num_epochs}" --results-dir "$results_dir" >"$scores.partial"
+    --run-command "$command${max_duration:+ --max-duration $max_duration}${num_epochs:+ --num-epochs $num_epochs}" \
+    --results-dir "$results_dir" >"$scores.partial"
   mv "$scores.partial" "$scores"
   python "$ROOT/tools/make_results.py" --results-dir "$results_dir" --output "$(dirname "$results_dir")/RESULTS.md" \
     --title "Asterisk core sounds"
