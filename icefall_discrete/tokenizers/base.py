@@ -19,7 +19,15 @@ from icefall_discrete.config import from_dict, read_json, to_dict
 from icefall_discrete.spec import FeatureSpec
 
 # Modules of this package that tokenizers share; they hold no tokenizer and are not offered as one.
-SUPPORT_MODULES = ("base", "clustering", "kaldi_features", "kmeans", "slaney_mel", "whisper_encoder")
+SUPPORT_MODULES = (
+    "base",
+    "clustering",
+    "kaldi_features",
+    "kmeans",
+    "slaney_mel",
+    "spectral_kmeans",
+    "whisper_encoder",
+)
 # Float audio is in [-1, 1]; resampling overshoots that a little, audio read as integers by thousands.
 MAX_AMPLITUDE = 2.0
 # A tokenizer may differ from duration x frame rate by this many frames: window edges and rounding.
