@@ -11,6 +11,9 @@
 
 _stages_run=0
 
+# A log file needs no progress bar ten times a second.
+[ -t 2 ] || export TQDM_MININTERVAL=${TQDM_MININTERVAL:-10}
+
 log() { # log <words>...: to stdout, with the time and the place in the script that sourced this file
   local depth=1
   while [ "${BASH_SOURCE[depth]}" = "${BASH_SOURCE[0]}" ]; do depth=$((depth + 1)); done

@@ -21,6 +21,7 @@ from icefall_discrete.data.cuts import (
     text_of,
 )
 from icefall_discrete.metrics.code_usage import CodeUsage, bytes_per_hour
+from icefall_discrete.metrics.position_information import PositionInformation
 from icefall_discrete.spec import FeatureSpec
 
 SPEED_SUFFIX = re.compile(r"_sp(\d+(?:\.\d+)?)$")
@@ -39,6 +40,7 @@ class SplitReport:
     dropped: Dict[str, int] = dataclasses.field(default_factory=dict)
     rtf: Optional[float] = None
     usage: Optional[CodeUsage] = None
+    position: Optional[PositionInformation] = None
     recordings: Set[str] = dataclasses.field(default_factory=set)
 
 
@@ -96,7 +98,10 @@ def _check_perturbed(cut: MonoCut, durations: Mapping[str, float]) -> None:
 def check_split(cuts: Iterable[MonoCut], spec: FeatureSpec, split: str) -> SplitReport:
     """Check every cut: codes, text, unique ids, perturbed lengths. Raises ValueError naming the first bad cut."""
     cuts = list(cuts)
-    report = SplitReport(split, usage=CodeUsage(spec.codebook_sizes) if spec.kind == "codes" else None)
+    report = SplitReport(split)
+    if spec.kind == "codes":
+        report.usage = CodeUsage(spec.codebook_sizes)
+        report.position = PositionInformation(spec.codebook_sizes, spec.frame_rate_hz)
     durations = {cut.id: cut.duration for cut in cuts}
     seen: Set[str] = set()
     for cut in tqdm(cuts, desc=f"check {split}", unit="cut", mininterval=2.0):
@@ -110,6 +115,7 @@ def check_split(cuts: Iterable[MonoCut], spec: FeatureSpec, split: str) -> Split
             report.num_perturbed += 1
         if report.usage is not None:
             report.usage.add(frames)
+            report.position.add(frames)
         report.num_cuts += 1
         report.audio_sec += cut.duration
         report.num_frames += len(frames)
@@ -167,6 +173,7 @@ def figures_of(reports: List[SplitReport], spec: FeatureSpec, train_split: str) 
         "bytes_per_hour": bytes_per_hour(sum(report.num_bytes for report in reports), audio_sec),
         "rtf": encode_sec / audio_sec,
         "code_usage": None,
+        "position_fraction_of_entropy": None,
         "splits": {
             report.split: {
                 "num_cuts": report.num_cuts,
@@ -180,10 +187,11 @@ def figures_of(reports: List[SplitReport], spec: FeatureSpec, train_split: str) 
             for report in reports
         },
     }
-    measured = next((r for r in reports if r.split == train_split), reports[0]).usage
-    if measured is not None:
-        figures["code_usage"] = measured.summary()
-        figures["entropy_bits_per_second"] = spec.frame_rate_hz * measured.entropy_bits_per_frame
+    measured = next((r for r in reports if r.split == train_split), reports[0])
+    if measured.usage is not None:
+        figures["code_usage"] = measured.usage.summary()
+        figures["entropy_bits_per_second"] = spec.frame_rate_hz * measured.usage.entropy_bits_per_frame
+        figures["position_fraction_of_entropy"] = measured.position.fraction_of_entropy
     return figures
 
 
@@ -206,6 +214,8 @@ def report_text(figures: Mapping[str, Any], spec: FeatureSpec) -> str:
             f"entropy          {figures['entropy_bits_per_second']:.1f} bits/s",
             f"codebook use     {usage['fraction_used']:.1%} (least used: {usage['fraction_used_min']:.1%})",
             f"perplexity       {usage['perplexity']:.1f} (lowest: {usage['perplexity_min']:.1f})",
+            f"position         {figures['position_fraction_of_entropy']:.1%} of the entropy tells only the time since "
+            "the utterance began",
         ]
     lines += ["", f"{'split':<16}{'hours':>8}{'cuts':>9}{'perturbed':>11}{'frames':>11}  dropped"]
     for name, split in figures["splits"].items():

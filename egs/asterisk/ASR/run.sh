@@ -146,7 +146,9 @@ if begin_stage 8 "error rates" "$exp_dir/.done-8-$decoding_method" "$decode_sett
   end_stage
 fi
 
-[ ! -f "$scores" ] || cat "$scores"
+if [ "$stop_stage" -ge 8 ] && [ -f "$scores" ]; then
+  cat "$scores"
+fi
 if [ "$(stages_run)" = 0 ]; then
   log "Nothing to do: stages $stage to $stop_stage were done before with the same settings"
 else
