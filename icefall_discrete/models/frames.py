@@ -31,3 +31,9 @@ def encoder_frames(num_frames: Any, config: Any, spec: Optional[FeatureSpec] = N
         raise ValueError(f"front_end is '{config.front_end}'; known: {', '.join(FRONT_ENDS)}.")
     frames = downsampled_lens(frames, config.output_downsampling_factor)
     return max(frames, 0) if isinstance(frames, int) else frames.clamp(min=0)
+
+
+def encoder_frame_sec(config: Any, spec: FeatureSpec) -> float:
+    """Seconds of audio from one encoder frame to the next; settings as for `encoder_frames`."""
+    stride = 2 if config.front_end == "conv2d" else config.front_end_stride
+    return stride * config.output_downsampling_factor / (config.input_frame_rate_hz or spec.frame_rate_hz)

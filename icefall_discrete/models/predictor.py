@@ -2,6 +2,7 @@
 
 from typing import Optional
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -53,6 +54,28 @@ class StatelessPredictor(nn.Module):
             x = F.pad(x, (0, 0, self.context_size - 1, 0))
         x = self.conv(x.transpose(1, 2)).transpose(1, 2)
         return self.balancer_out(F.relu(x))
+
+    def tables(self) -> Tensor:
+        """What each label adds at each place of the context, (context_size, V + 1, D); the last row is for no label."""
+        vectors = self.embedding.weight
+        if self.conv is None:
+            added = vectors.unsqueeze(0)
+        else:
+            groups, (num, dim) = self.conv.groups, vectors.shape
+            weight = self.conv.weight.view(groups, dim // groups, dim // groups, -1)
+            parts = torch.einsum("vgi,goik->kvgo", vectors.view(num, groups, -1), weight)
+            added = parts.reshape(-1, num, dim)
+        return F.pad(added, (0, 0, 0, 1))
+
+    def from_tables(self, tables: Tensor, contexts: Tensor) -> Tensor:
+        """Output (M, D) for contexts (M, context_size), as `forward` without padding gives it in evaluation.
+
+        For searches: convolution routines are slow on many short sequences, and `tables` are made once a search.
+        """
+        x = tables[0][contexts[:, 0]]
+        for place in range(1, self.context_size):
+            x = x + tables[place][contexts[:, place]]
+        return x if self.conv is None else F.relu(x)
 
 
 def _size_balancer() -> Balancer:

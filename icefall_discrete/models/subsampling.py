@@ -5,6 +5,7 @@ belong together. `conv1d` is for codes, whose embedding dimensions have no neigh
 costs a small part of the other. Letters: N utterances, T input frames, T' output frames, F bins, C channels.
 """
 
+from dataclasses import dataclass
 from typing import Optional, Tuple
 
 import torch
@@ -24,12 +25,29 @@ from icefall_discrete.models.scaling.swoosh import dropout_mask
 from icefall_discrete.models.zipformer.convolution import DepthwiseConv1d
 from icefall_discrete.models.zipformer.masks import padding_mask
 from icefall_discrete.models.zipformer.resample import downsampled_lens
+from icefall_discrete.models.zipformer.state import Past
 
 MIN_CONV2D_FRAMES, MIN_CONV2D_DIM = 9, 7
 CONV2D_CHANNELS = (8, 32, 128)
 CONV2D_FIRST_GRAD_SCALE = 0.2
 CONV1D_KERNEL = {1: 3, 2: 5, 4: 7}
 CONVNEXT_KERNEL = 7
+CONVNEXT_REACH = CONVNEXT_KERNEL // 2
+
+
+@dataclass(frozen=True)
+class StreamWindow:
+    """Input frames that a front end needs for some output frames: output t comes from `kernel` frames at t x stride,
+    the first of them `lead` frames earlier, and from its neighbours up to CONVNEXT_REACH away (those before it are
+    remembered)."""
+
+    stride: int
+    kernel: int
+    lead: int
+
+    def num_frames(self, num_outputs: int) -> int:
+        """Input frames for `num_outputs` output frames and the CONVNEXT_REACH after them."""
+        return (num_outputs + CONVNEXT_REACH - 1) * self.stride + self.kernel
 
 
 class _ScaleGradient(torch.autograd.Function):
@@ -69,12 +87,25 @@ class _ConvNext(nn.Module):
             update = update * (torch.rand(shape, device=x.device) > rate).to(update.dtype)
         return self.out_whiten(self.out_balancer(x + update))
 
+    def stream(self, x: Tensor, num_frames: Tensor, past: Past) -> Tensor:
+        """Map T + CONVNEXT_REACH frames x (N, T + 3, ..., C) behind the past (N, 3, ..., C) to the first T of them.
+
+        num_frames (N,), on the CPU, counts those before the end of a stream; in evaluation mode only.
+        """
+        if int(num_frames.min()) < x.shape[1]:
+            padding = (torch.arange(x.shape[1]) >= num_frames.unsqueeze(1)).to(x.device)
+            x = x.masked_fill(padding.view(*padding.shape, *(1 for _ in x.shape[2:])), 0.0)
+        joined = torch.cat((past.frames, x), dim=1)
+        past.frames = joined[:, -2 * CONVNEXT_REACH : -CONVNEXT_REACH]
+        update = self.depthwise(joined)[:, CONVNEXT_REACH:-CONVNEXT_REACH]
+        return x[:, :-CONVNEXT_REACH] + self.down(self.up(update))
+
 
 class _Depthwise2d(nn.Conv2d):
     """7 x 7 depthwise convolution of channels-last images (N, T, F, C)."""
 
     def __init__(self, channels: int) -> None:
-        super().__init__(channels, channels, CONVNEXT_KERNEL, padding=CONVNEXT_KERNEL // 2, groups=channels)
+        super().__init__(channels, channels, CONVNEXT_KERNEL, padding=CONVNEXT_REACH, groups=channels)
 
     def forward(self, x: Tensor) -> Tensor:
         return super().forward(x.permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
@@ -121,6 +152,11 @@ class Conv2dSubsampling(nn.Module):
                 f"the longest utterance has {x.shape[1]} frames, but front end conv2d needs {MIN_CONV2D_FRAMES}; "
                 "drop shorter ones with the duration filter or use front_end conv1d."
             )
+        frames = self.conv_next(self._convolve(x))
+        return _finish(self, self.out(frames.flatten(2))), self.out_lens(lens)
+
+    def _convolve(self, x: Tensor) -> Tensor:
+        """Map x (N, T, in_dim) to the input of the ConvNeXt block, (N, (T - 7) // 2, bins, channels)."""
         image = x.unsqueeze(1).contiguous(memory_format=torch.channels_last)
         image = self.conv1(image)
         if self.training:
@@ -129,8 +165,22 @@ class Conv2dSubsampling(nn.Module):
         image = swoosh_r(self.balancer1(image))
         image = swoosh_r(self.balancer2(self.conv2(image)))
         image = swoosh_r(self.balancer3(self.conv3(image)))
-        frames = self.conv_next(image.permute(0, 2, 3, 1).contiguous())
-        return _finish(self, self.out(frames.flatten(2))), self.out_lens(lens)
+        return image.permute(0, 2, 3, 1).contiguous()
+
+    @property
+    def window(self) -> StreamWindow:
+        """The input frames that streaming needs for a chunk."""
+        return StreamWindow(stride=2, kernel=MIN_CONV2D_FRAMES, lead=0)
+
+    def initial_past(self, num: int) -> Past:
+        """The past of `num` streams before their first chunk."""
+        channels = CONV2D_CHANNELS[-1]
+        return Past(self.out.weight.new_zeros((num, CONVNEXT_REACH, self.out.in_features // channels, channels)))
+
+    def stream(self, x: Tensor, num_frames: Tensor, past: Past) -> Tensor:
+        """Map a window x (N, window.num_frames(T), in_dim) to its T output frames (N, T, out_dim), see _ConvNext."""
+        frames = self.conv_next.stream(self._convolve(x), num_frames, past)
+        return _finish(self, self.out(frames.flatten(2)))
 
 
 class Conv1dSubsampling(nn.Module):
@@ -154,7 +204,7 @@ class Conv1dSubsampling(nn.Module):
         self.conv = nn.Linear(self.kernel * in_dim, out_dim)
         self.balancer = Balancer(abs_value=(0.2, 4.0))
         self.project = SwooshLinear(out_dim, out_dim, "r", scale=1.0)
-        self.conv_next = _ConvNext(DepthwiseConv1d(out_dim, CONVNEXT_KERNEL, CONVNEXT_KERNEL // 2), out_dim)
+        self.conv_next = _ConvNext(DepthwiseConv1d(out_dim, CONVNEXT_KERNEL, CONVNEXT_REACH), out_dim)
         self.out_whiten = Whiten(Schedule((0.0, 4.0), (20000.0, 8.0)), grad_scale=0.02)
         self.out_norm = BiasNorm(out_dim)
         self.dropout = dropout
@@ -170,15 +220,33 @@ class Conv1dSubsampling(nn.Module):
         padding = padding_mask(lens, num_frames)
         if padding is not None:
             x = x.masked_fill(padding.unsqueeze(2), 0.0)
-        left = (self.kernel - self.stride + 1) // 2
-        span = (count - 1) * self.stride + 1
-        x = F.pad(x, (0, 0, left, span + self.kernel - 1 - left - num_frames))
-        windows = torch.cat([x[:, k : k + span : self.stride] for k in range(self.kernel)], dim=2)
-        x = self.project(self.balancer(self.conv(windows)))
+        left = self.window.lead
+        x = F.pad(x, (0, 0, left, (count - 1) * self.stride + self.kernel - left - num_frames))
+        x = self._convolve(x, count)
         out_lens = self.out_lens(lens)
         padding = padding_mask(out_lens, count)
         x = self.conv_next(x, None if padding is None else padding.unsqueeze(2))
         return _finish(self, x), out_lens
+
+    def _convolve(self, x: Tensor, count: int) -> Tensor:
+        """The input of the ConvNeXt block, (N, count, out_dim), from x (N, (count - 1) stride + kernel, in_dim)."""
+        span = (count - 1) * self.stride + 1
+        windows = torch.cat([x[:, k : k + span : self.stride] for k in range(self.kernel)], dim=2)
+        return self.project(self.balancer(self.conv(windows)))
+
+    @property
+    def window(self) -> StreamWindow:
+        """The input frames that streaming needs for a chunk."""
+        return StreamWindow(self.stride, self.kernel, lead=(self.kernel - self.stride + 1) // 2)
+
+    def initial_past(self, num: int) -> Past:
+        """The past of `num` streams before their first chunk."""
+        return Past(self.conv.weight.new_zeros((num, CONVNEXT_REACH, self.conv.out_features)))
+
+    def stream(self, x: Tensor, num_frames: Tensor, past: Past) -> Tensor:
+        """Map a window x (N, window.num_frames(T), in_dim) to its T output frames (N, T, out_dim), see _ConvNext."""
+        count = (x.shape[1] - self.kernel) // self.stride + 1
+        return _finish(self, self.conv_next.stream(self._convolve(x, count), num_frames, past))
 
 
 def _finish(front_end: nn.Module, x: Tensor) -> Tensor:

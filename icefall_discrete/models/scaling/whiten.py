@@ -88,14 +88,18 @@ class Whiten(nn.Module):
             size = self.grad_scale * wide.norm() / (direction.norm() + TINY)
             return wide.addcmul(direction, size * exceeded).to(grad.dtype)
 
+    def settled_prob(self) -> float:
+        """Probability of acting on the next step, with what the device found last."""
+        if self._exceeded is not None:
+            self.prob = MAX_PROB if bool(self._exceeded) else MIN_PROB
+            self._exceeded = None
+        return self.prob
+
     def draw(self) -> bool:
         """Decide whether to act on this step."""
         if not (self.training and torch.is_grad_enabled()):
             return False
-        if self._exceeded is not None:
-            self.prob = MAX_PROB if bool(self._exceeded) else MIN_PROB
-            self._exceeded = None
-        return random.random() <= self.prob
+        return random.random() <= self.settled_prob()
 
     def forward(self, x: Tensor) -> Tensor:
         """Return x (..., D); the gradient may change."""

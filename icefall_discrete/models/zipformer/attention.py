@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from icefall_discrete.models.scaling import Balancer, Schedule, Whiten, scaled_linear
 from icefall_discrete.models.scaling.whiten import whitening_limit
+from icefall_discrete.models.zipformer.state import Past
 
 HIDDEN_SCORE = -1000.0
 PENALTY_PROB, PENALTY_LIMIT, PENALTY = 0.1, 25.0, 1.0e-04
@@ -106,15 +107,20 @@ class AttentionWeights(nn.Module):
         # The weights do not change if a constant is added to all keys, so rounding alone would let their mean drift.
         self.balance_keys = Balancer(positive=(0.4, 0.6), abs_value=(0.0, 100.0), prob=0.025)
 
-    def forward(self, x: Tensor, positions: Tensor, hidden: Optional[Tensor]) -> Tuple[Tensor, Tensor]:
-        """Return weights (H, N, T, T) and head 0's (N, T, T) for x (N, T, D).
+    def forward(
+        self, x: Tensor, positions: Tensor, hidden: Optional[Tensor], past: Optional[Past] = None
+    ) -> Tuple[Tensor, Tensor]:
+        """Return weights (H, N, T, S) and head 0's (N, T, S) for x (N, T, D); S = T without a past.
 
         Args:
-          positions: (2 T - 1, pos_dim), see RelativePositions.
-          hidden: bool, broadcast over (N, T, T), or None.
+          positions: (T + S - 1, pos_dim), see RelativePositions.
+          hidden: bool, broadcast over (N, T, S), or None.
+          past: keys of the frames before x, in streaming.
         """
         query, key, pos_query = self.in_proj(x).split(self.sizes, dim=2)
         key = self.whiten_keys(self.balance_keys(key))
+        if past is not None:
+            key = past.extend(key)
         encodings = None
         if not self.training or random.random() >= float(self.pos_skip_rate):
             encodings = self.linear_pos(positions).view(positions.shape[0], self.num_heads, -1).permute(1, 2, 0)
@@ -142,9 +148,10 @@ class SelfAttention(nn.Module):
         self.out_proj = scaled_linear(num_heads * value_head_dim, dim, 0.05)
         self.whiten = Whiten(whitening_limit(7.5, ratio=3.0))
 
-    def forward(self, x: Tensor, weights: Tensor) -> Tensor:
-        """Map x (N, T, D) with weights (H, N, T, T) to (N, T, D)."""
-        values = _by_head(self.in_proj(x), self.num_heads)
+    def forward(self, x: Tensor, weights: Tensor, past: Optional[Past] = None) -> Tensor:
+        """Map x (N, T, D) with weights (H, N, T, S) to (N, T, D); past: values of the S - T frames before x."""
+        values = self.in_proj(x)
+        values = _by_head(values if past is None else past.extend(values), self.num_heads)
         return self.whiten(self.out_proj(_by_frame(torch.matmul(weights, values))))
 
 
@@ -163,9 +170,10 @@ class NonlinAttention(nn.Module):
         self.whiten1 = Whiten(whitening_limit(5.0))
         self.whiten2 = Whiten(whitening_limit(5.0, ratio=3.0))
 
-    def forward(self, x: Tensor, weights: Tensor) -> Tensor:
-        """Map x (N, T, D) with one head's weights (N, T, T) to (N, T, D)."""
+    def forward(self, x: Tensor, weights: Tensor, past: Optional[Past] = None) -> Tensor:
+        """Map x (N, T, D) with one head's weights (N, T, S) to (N, T, D); past: gated values of the frames before x."""
         gate, value, out_gate = self.in_proj(x).chunk(3, dim=2)
         gate = torch.tanh(self.balancer(gate))
-        averaged = torch.bmm(weights, (self.whiten1(value) * gate).to(weights.dtype))
+        value = self.whiten1(value) * gate
+        averaged = torch.bmm(weights, (value if past is None else past.extend(value)).to(weights.dtype))
         return self.whiten2(self.out_proj(averaged * out_gate))

@@ -5,7 +5,7 @@ faster for depthwise kernels than (N, C, T).
 """
 
 import math
-from typing import Optional, Tuple
+from typing import Optional, Sequence, Tuple
 
 import torch
 import torch.nn.functional as F
@@ -13,6 +13,8 @@ from torch import Tensor, nn
 
 from icefall_discrete.models.scaling import Balancer, Schedule, SwooshLinear, Whiten
 from icefall_discrete.models.scaling.whiten import whitening_limit
+from icefall_discrete.models.zipformer.masks import StackMasks
+from icefall_discrete.models.zipformer.state import Past
 
 
 def _channels_last(weight: Tensor) -> Tensor:
@@ -106,16 +108,29 @@ class ChunkCausalConv1d(nn.Module):
             left, right = F.pad(left, (0, missing)), F.pad(right, (missing, 0))
         return (1.0 + left + right).t()
 
-    def forward(self, x: Tensor, chunk_size: int) -> Tensor:
-        """Map x (N, T, C) to (N, T, C); chunk_size in frames, -1 for one chunk."""
+    def forward(
+        self, x: Tensor, chunk_size: int, past: Optional[Past] = None, only_chunks: Optional[Sequence[int]] = None
+    ) -> Tensor:
+        """Map x (N, T, C) to (N, T, C).
+
+        Args:
+          chunk_size: in frames, -1 for one chunk; in streaming x is one chunk.
+          past: the frames before x, in streaming.
+          only_chunks: in streaming, what is a chunk to each stream, where one is shorter than a chunk altogether.
+        """
         batch, frames, channels = x.shape
         if chunk_size < 0 or chunk_size > frames:
             chunk_size = frames
-        past = self.causal(F.pad(x, (0, 0, self.kernel // 2, 0)))
+        causal = self.causal(F.pad(x, (0, 0, self.kernel // 2, 0)) if past is None else past.extend(x))
         missing = -frames % chunk_size
         chunks = F.pad(x, (0, 0, 0, missing)).reshape(-1, chunk_size, channels)
-        inside = self.chunkwise(chunks) * self._scale(chunk_size)
-        return past + inside.reshape(batch, frames + missing, channels)[:, :frames]
+        if only_chunks is None:
+            scale = self._scale(chunk_size)
+        else:
+            rows = [F.pad(self._scale(size), (0, 0, 0, chunk_size - size)) for size in only_chunks]
+            scale = torch.stack(rows)
+        inside = self.chunkwise(chunks) * scale
+        return causal + inside.reshape(batch, frames + missing, channels)[:, :frames]
 
 
 class ConvolutionModule(nn.Module):
@@ -138,14 +153,14 @@ class ConvolutionModule(nn.Module):
         self.whiten = Whiten(whitening_limit(7.5))
         self.out_proj = SwooshLinear(dim, dim, "r", scale=0.05)
 
-    def forward(self, x: Tensor, padding: Optional[Tensor], chunk_size: int) -> Tensor:
-        """Map x (N, T, D) to (N, T, D); padding is (N, T, 1) bool or None, chunk_size in frames or -1."""
+    def forward(self, x: Tensor, masks: StackMasks, past: Optional[Past] = None) -> Tensor:
+        """Map x (N, T, D) to (N, T, D); past: inputs of the depthwise convolution before x, in streaming."""
         x = self.in_proj(x)
         if self.gate_balancer.draw():
             value, gate = x.chunk(2, dim=2)
             x = torch.cat((value, self.gate_balancer.act(gate)), dim=2)
         x = F.glu(x, dim=2)
-        if padding is not None:
-            x = x.masked_fill(padding, 0.0)
-        x = self.depthwise(x, chunk_size) if self.causal else self.depthwise(x)
+        if masks.padding is not None:
+            x = x.masked_fill(masks.padding, 0.0)
+        x = self.depthwise(x, masks.chunk_size, past, masks.only_chunks) if self.causal else self.depthwise(x)
         return self.out_proj(self.whiten(self.balancer(x)))

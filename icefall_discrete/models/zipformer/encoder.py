@@ -12,7 +12,7 @@ from icefall_discrete.models.zipformer.resample import Downsample, downsampled_l
 from icefall_discrete.models.zipformer.stack import ZipformerStack
 
 
-def _with_dim(x: Tensor, dim: int) -> Tensor:
+def with_dim(x: Tensor, dim: int) -> Tensor:
     """Cut x (N, T, D) to `dim` channels, or add zeros."""
     present = x.shape[2]
     return x if present == dim else x[..., :dim].contiguous() if present > dim else F.pad(x, (0, dim - present))
@@ -58,16 +58,16 @@ class Zipformer(nn.Module):
         feature_masks = draw_feature_masks(config, x) if self.training else [None] * config.num_stacks
         outputs = []
         for index, stack in enumerate(self.stacks):
-            x = stack(_with_dim(x, dims[index]), masks[index], feature_masks[index])
+            x = stack(with_dim(x, dims[index]), masks[index], feature_masks[index])
             outputs.append(x)
-        x = self._widest(outputs)
+        x = self.widest(outputs)
         if self.output_downsample is not None:
             x = self.output_downsample(x)
         lens = downsampled_lens(x_lens, config.output_downsampling_factor)
         return x, lens, [outputs[index] for index in inner_stacks]
 
     @staticmethod
-    def _widest(outputs: Sequence[Tensor]) -> Tensor:
+    def widest(outputs: Sequence[Tensor]) -> Tensor:
         """Put together the dimensions of all stacks, each from the last stack that has it."""
         pieces = [outputs[-1]]
         present = outputs[-1].shape[2]

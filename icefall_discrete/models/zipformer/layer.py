@@ -18,9 +18,11 @@ from icefall_discrete.models.zipformer.config import StackConfig
 from icefall_discrete.models.zipformer.convolution import ConvolutionModule
 from icefall_discrete.models.zipformer.feed_forward import FeedForward
 from icefall_discrete.models.zipformer.masks import StackMasks
+from icefall_discrete.models.zipformer.state import LayerState, Past
 
 # Their outputs only seldom leave their range, so a small share of the steps is enough.
 RARE = 0.05
+_WHOLE_UTTERANCES = LayerState()
 
 
 def _draw_keep(x: Tensor, rate: float) -> Optional[Tensor]:
@@ -80,34 +82,35 @@ class ZipformerLayer(nn.Module):
     def _keep(self, x: Tensor, rate: Schedule) -> Optional[Tensor]:
         return _draw_keep(x, float(rate)) if self.training else None
 
-    def forward(self, x: Tensor, positions: Tensor, masks: StackMasks) -> Tensor:
+    def forward(self, x: Tensor, positions: Tensor, masks: StackMasks, state: LayerState = _WHOLE_UTTERANCES) -> Tensor:
         """Map x (N, T, D) to (N, T, D).
 
         Args:
-          positions: (2 T - 1, pos_dim) relative positional encodings.
+          positions: (L + 2 T - 1, pos_dim) relative positional encodings; L = 0 without a past.
           masks: padding and chunk masks at the frame rate of x.
+          state: in streaming, the past of the layer; brought up to date.
         """
         origin = x
-        weights, first = self.attention_weights(x, positions, masks.attention)
+        weights, first = self.attention_weights(x, positions, masks.attention, state.keys)
         if self.training and random.random() < float(self.uniform_attention_rate):
             first = uniform_weights(first)
         keep = self._keep(x, self.attention_skip_rate)
 
         x = x + self.feed_forward1(x)
-        x = _add(x, self.balancer_nonlin(self.nonlin_attention(x, first)), keep)
-        x = _add(x, self.self_attention1(x, weights), keep)
-        x = self._convolve(self.convolution1, x, masks)
+        x = _add(x, self.balancer_nonlin(self.nonlin_attention(x, first, state.gated_values)), keep)
+        x = _add(x, self.self_attention1(x, weights, state.values1), keep)
+        x = self._convolve(self.convolution1, x, masks, state.conv1)
         update = self.balancer_feed_forward2(self.feed_forward2(x))
         x = _add(x, update, self._keep(x, self.feed_forward_skip_rate))
         x = self.bypass_middle(origin, x)
 
-        x = _add(x, self.self_attention2(x, weights), keep)
-        x = self._convolve(self.convolution2, x, masks)
+        x = _add(x, self.self_attention2(x, weights, state.values2), keep)
+        x = self._convolve(self.convolution2, x, masks, state.conv2)
         update = self.balancer_feed_forward3(self.feed_forward3(x))
         x = _add(x, update, self._keep(x, self.feed_forward_skip_rate))
         x = self.norm(self.balancer_norm(x))
         return self.whiten(self.balancer_out(self.bypass(origin, x)))
 
-    def _convolve(self, module: ConvolutionModule, x: Tensor, masks: StackMasks) -> Tensor:
-        update = module(x, masks.padding, masks.chunk_size)
+    def _convolve(self, module: ConvolutionModule, x: Tensor, masks: StackMasks, past: Optional[Past]) -> Tensor:
+        update = module(x, masks, past)
         return _add(x, update, self._keep(x, self.convolution_skip_rate))

@@ -17,12 +17,13 @@ class StackMasks:
     """Masks of one stack at its own frame rate; True means hidden.
 
     attention: (N, T, T), (N, 1, T), (1, T, T) or None, target frame before source frame. padding: (N, T, 1) or None.
-    chunk_size: frames of a chunk, or -1.
+    chunk_size: frames of a chunk, or -1. only_chunks: see ChunkCausalConv1d; None but in streaming.
     """
 
     attention: Optional[Tensor]
     padding: Optional[Tensor]
     chunk_size: int
+    only_chunks: Optional[Tuple[int, ...]] = None
 
 
 def padding_mask(lens: Tensor, num_frames: int) -> Optional[Tensor]:
@@ -39,8 +40,12 @@ def draw_chunk(config: ZipformerConfig) -> Tuple[int, int]:
     chunk_size = random.choice(config.chunk_size)
     if chunk_size == -1:
         return -1, -1
-    left_context = random.choice(config.left_context_frames)
-    return chunk_size, -1 if left_context < 0 else max(left_context // chunk_size, 1)
+    return chunk_size, left_chunks_of(random.choice(config.left_context_frames), chunk_size)
+
+
+def left_chunks_of(left_context_frames: int, chunk_size: int) -> int:
+    """Chunks of left context, at least 1 where it is limited (0 or more frames), or -1."""
+    return -1 if left_context_frames < 0 else max(left_context_frames // chunk_size, 1)
 
 
 def check_chunk(config: ZipformerConfig, chunk_size: int, left_chunks: int) -> None:

@@ -1,6 +1,6 @@
 """A stack of layers at one frame rate."""
 
-from typing import Optional
+from typing import Optional, Sequence
 
 from torch import Tensor, nn
 
@@ -10,6 +10,7 @@ from icefall_discrete.models.zipformer.layer import ZipformerLayer
 from icefall_discrete.models.zipformer.masks import StackMasks
 from icefall_discrete.models.zipformer.positions import RelativePositions
 from icefall_discrete.models.zipformer.resample import Downsample, upsample
+from icefall_discrete.models.zipformer.state import LayerState
 
 FIRST_SKIP_RATE, LAST_SKIP_RATE = 0.5, 0.035
 
@@ -34,16 +35,28 @@ class ZipformerStack(nn.Module):
         self.downsample = Downsample(self.factor) if self.factor > 1 else None
         self.bypass = Bypass(config.encoder_dim) if self.factor > 1 else None
 
-    def forward(self, x: Tensor, masks: StackMasks, feature_mask: Optional[Tensor]) -> Tensor:
-        """Map x (N, T, D) to (N, T, D); masks are at the stack's own rate, feature_mask is (N, 1, D) or None."""
+    def forward(
+        self,
+        x: Tensor,
+        masks: StackMasks,
+        feature_mask: Optional[Tensor],
+        states: Optional[Sequence[LayerState]] = None,
+    ) -> Tensor:
+        """Map x (N, T, D) to (N, T, D); masks are at the stack's own rate, feature_mask is (N, 1, D) or None.
+
+        In streaming x is a chunk of whole groups of frames, and `states` is the past of each layer.
+        """
         origin = x
         if self.downsample is not None:
             x = self.downsample(x)
-        positions = self.positions(x)
+        if states is None:
+            positions, states = self.positions(x), [LayerState()] * len(self.layers)
+        else:
+            positions = self.positions(x, left_context=states[0].keys.frames.shape[1])
         if feature_mask is not None:
             x = x * feature_mask
-        for layer in self.layers:
-            x = layer(x, positions, masks)
+        for layer, state in zip(self.layers, states):
+            x = layer(x, positions, masks, state)
             if feature_mask is not None:
                 x = x * feature_mask
         if self.bypass is None:

@@ -1,0 +1,184 @@
+"""Searches that go on where they stopped: encoder frames come in pieces, from streams that began at different times.
+
+A stream's hypothesis after all of its frames is the one that greedy_search or modified_beam_search finds at once.
+"""
+
+from dataclasses import dataclass
+from typing import Any, List, NamedTuple, Optional, Protocol, Sequence
+
+import torch
+from torch import Tensor
+
+from icefall_discrete.decoding.hypothesis import Hypothesis, initial_context
+from icefall_discrete.decoding.modified_beam import BeamConfig, _advance, _Beams, _start
+from icefall_discrete.decoding.prediction import Predictions
+
+
+class StreamSearch(Protocol):
+    """A search over streams; what it knows of one of them is in an object that `open` makes."""
+
+    def open(self) -> Any:
+        """The state of a stream before its first frame."""
+
+    def advance(self, encoder_out: Tensor, lens: Sequence[int], streams: Sequence[Any]) -> None:
+        """Bring streams up to date with their next frames, encoder_out (N, T', D), of which each has lens[n]."""
+
+    def best(self, stream: Any) -> Hypothesis:
+        """What was found so far; timestamps count from the stream's first frame."""
+
+
+@dataclass
+class GreedyStream:
+    """One stream's labels so far; context: (1, context_size)."""
+
+    context: Tensor
+    labels: List[int]
+    timestamps: List[int]
+    score: float = 0.0
+    num_frames: int = 0
+
+
+class StreamingGreedy:
+    """Greedy search with at most one label a frame.
+
+    Args:
+      model: has `predictor` and `joiner`. blank_penalty: taken off the logit of blank.
+    """
+
+    def __init__(self, model: Any, blank_penalty: float = 0.0) -> None:
+        self._model, self._blank_penalty = model, blank_penalty
+        with torch.no_grad():
+            self._predictions = Predictions(model)
+
+    def open(self) -> GreedyStream:
+        """The state of a stream before its first frame."""
+        predictor = self._model.predictor
+        device = predictor.embedding.weight.device
+        return GreedyStream(initial_context(1, predictor.context_size, predictor.blank_id, device), [], [])
+
+    @torch.no_grad()
+    def advance(self, encoder_out: Tensor, lens: Sequence[int], streams: Sequence[GreedyStream]) -> None:
+        """Take the best unit at each of the next frames of each stream."""
+        model, blank_id = self._model, self._model.predictor.blank_id
+        am = model.joiner.encoder_proj(encoder_out)
+        context = torch.cat([stream.context for stream in streams])
+        ends = torch.tensor(list(lens), device=am.device)
+        lm = self._predictions.of(context)
+        units, scores = [], []
+        for frame in range(max(lens)):
+            logits = model.joiner(am[:, frame], lm, project_input=False).float()
+            if self._blank_penalty != 0.0:
+                logits[:, blank_id] -= self._blank_penalty
+            best, unit = logits.log_softmax(dim=1).max(dim=1)
+            units.append(unit)
+            scores.append(best)
+            emits = (unit != blank_id) & (frame < ends)
+            if emits.any():
+                moved = torch.cat([context[:, 1:], unit.unsqueeze(1)], dim=1)
+                context = torch.where(emits.unsqueeze(1), moved, context)
+                lm = self._predictions.of(context)
+        unit_rows, score_rows = torch.stack(units, dim=1).tolist(), torch.stack(scores, dim=1).tolist()
+        for row, (stream, length) in enumerate(zip(streams, lens)):
+            frames = [frame for frame in range(length) if unit_rows[row][frame] != blank_id]
+            stream.labels.extend(unit_rows[row][frame] for frame in frames)
+            stream.timestamps.extend(stream.num_frames + frame for frame in frames)
+            stream.score += sum(score_rows[row][:length])
+            stream.num_frames += length
+            stream.context = context[row : row + 1]
+
+    def best(self, stream: GreedyStream) -> Hypothesis:
+        """What was found so far."""
+        return Hypothesis(list(stream.labels), list(stream.timestamps), stream.score)
+
+
+class _Label(NamedTuple):
+    """A label of a prefix, and the one before it; prefixes share their beginnings."""
+
+    unit: int
+    frame: int
+    before: Optional["_Label"]
+
+
+def _labels(last: Optional[_Label]) -> List[_Label]:
+    """The labels of a prefix from its first to `last`."""
+    labels = []
+    while last is not None:
+        labels.append(last)
+        last = last.before
+    return labels[::-1]
+
+
+def _joined(parts: Sequence[_Beams]) -> _Beams:
+    """Beams of several streams as one batch."""
+    return _Beams(**{name: torch.cat([getattr(part, name) for part in parts]) for name in vars(parts[0])})
+
+
+def _rows(beams: _Beams, start: int, end: int) -> _Beams:
+    """Some streams of a batch."""
+    return _Beams(**{name: value[start:end] for name, value in vars(beams).items()})
+
+
+@dataclass
+class BeamStream:
+    """One stream's prefixes: the beam of a batch of one, and the last label of each slot."""
+
+    beams: _Beams
+    last: List[Optional[_Label]]
+    num_frames: int = 0
+
+
+class StreamingModifiedBeam:
+    """Modified beam search, at most one label a frame.
+
+    Args:
+      model: has `predictor` and `joiner`. config: beam and logits.
+    """
+
+    def __init__(self, model: Any, config: BeamConfig) -> None:
+        self._model, self._config = model, config
+        with torch.no_grad():
+            self._predictions = Predictions(model)
+
+    @torch.no_grad()
+    def open(self) -> BeamStream:
+        """The state of a stream before its first frame."""
+        size, device = self._config.beam_size, self._model.predictor.embedding.weight.device
+        return BeamStream(_start(self._model, self._predictions, 1, size, device), [None] * size)
+
+    @torch.no_grad()
+    def advance(self, encoder_out: Tensor, lens: Sequence[int], streams: Sequence[BeamStream]) -> None:
+        """Extend the prefixes of each stream by its next frames."""
+        model, config = self._model, self._config
+        # Longest first: at any frame the streams still searched are then the first ones.
+        order = sorted(range(len(streams)), key=lambda row: -lens[row])
+        lens = [lens[row] for row in order]
+        am = model.joiner.encoder_proj(encoder_out[torch.tensor(order, device=encoder_out.device)])
+        beams = _joined([streams[row].beams for row in order])
+        for frame in range(lens[0]):
+            logits = model.joiner(am[: len(beams.score), frame].unsqueeze(1), beams.predicted, project_input=False)
+            scores = config.log_probs(logits, model.predictor.blank_id) + beams.score.unsqueeze(2)
+            beams, parents, units = _advance(beams, scores, self._predictions, model.predictor.blank_id)
+            active = sum(length > frame + 1 for length in lens)
+            for place, (row_parents, row_units) in enumerate(zip(parents.tolist(), units.tolist())):
+                stream = streams[order[place]]
+                self._follow(stream, row_parents, row_units)
+                if place >= active:
+                    stream.beams = _rows(beams, place, place + 1)
+            beams = _rows(beams, 0, active)
+
+    def _follow(self, stream: BeamStream, parents: Sequence[int], units: Sequence[int]) -> None:
+        blank_id, frame, before = self._model.predictor.blank_id, stream.num_frames, stream.last
+        stream.last = [
+            before[parent] if unit == blank_id else _Label(unit, frame, before[parent])
+            for parent, unit in zip(parents, units)
+        ]
+        stream.num_frames += 1
+
+    def best(self, stream: BeamStream) -> Hypothesis:
+        """The prefix with the best score divided by its length, as modified_beam_search chooses it."""
+        beams = stream.beams
+        found = [_labels(last) for last in stream.last]
+        lengths = torch.tensor([len(labels) for labels in found], device=beams.score.device)
+        slot = int((beams.score[0] / (lengths + self._model.predictor.context_size)).argmax())
+        labels = found[slot]
+        return Hypothesis([one.unit for one in labels], [one.frame for one in labels], float(beams.score[0, slot]))
