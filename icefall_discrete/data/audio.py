@@ -23,6 +23,11 @@ def source_of(cut: MonoCut) -> str:
 def _reason(cut: MonoCut, error: Exception) -> str:
     if any(source.type == "file" and not Path(source.source).exists() for source in cut.recording.sources):
         return "the file does not exist"
+    return reason_of(error)
+
+
+def reason_of(error: Exception) -> str:
+    """What an audio library's error says went wrong, on one line of at most 300 characters."""
     text = " ".join(str(error).split())
     if isinstance(error, DurationMismatchError) or text.startswith("The number of declared samples"):
         return TRUNCATED

@@ -7,7 +7,7 @@ over the embedding and Gaussian noise act after the embedding: models/code_embed
 
 import dataclasses
 import math
-from typing import Sequence
+from typing import Sequence, Tuple
 
 import torch
 from torch import Tensor
@@ -24,6 +24,9 @@ class AugmentConfig:
     num_frame_masks: int = setting(10, "largest number of time masks of an utterance; 0 switches them off")
     frames_mask_sec: float = setting(1.0, "largest width of a time mask, in seconds")
     max_frames_mask_fraction: float = setting(0.15, "largest part of an utterance that time masks may cover")
+    time_mask_ratio: float = setting(
+        2.5, "times as many time masks, over as much more of an utterance, where there are two views (CR-CTC)"
+    )
     num_embedding_masks: int = setting(2, "number of masks over embedding dimensions")
     embedding_mask_size: int = setting(27, "largest width of a mask over embedding dimensions (paper: 27 of 80)")
     gaussian_noise_prob: float = setting(0.0, "probability of N(0, 1) noise on the embedding (paper's code: 0.25)")
@@ -33,6 +36,16 @@ class AugmentConfig:
         for name in ("augment_prob", "max_frames_mask_fraction", "gaussian_noise_prob"):
             if not 0.0 <= getattr(self, name) <= 1.0:
                 raise ValueError(f"{name} is {getattr(self, name)}, expected a value from 0 to 1.")
+        if self.time_mask_ratio <= 0.0:
+            raise ValueError(f"time_mask_ratio is {self.time_mask_ratio}, expected above 0.")
+
+    def of_views(self) -> "AugmentConfig":
+        """The settings with the stronger time masks of two views."""
+        return dataclasses.replace(
+            self,
+            num_frame_masks=int(self.num_frame_masks * self.time_mask_ratio),
+            max_frames_mask_fraction=min(1.0, self.max_frames_mask_fraction * self.time_mask_ratio),
+        )
 
     def is_on(self, epoch: int) -> bool:
         """Whether epoch number `epoch` (from 1) is augmented."""
@@ -116,3 +129,27 @@ def augment_frames(
         row[:length] = warp(row[:length], positions)
         row[:length][time_mask(length, frame_rate_hz, config, generator)] = fill
     return result
+
+
+def augment_views(
+    frames: Tensor,
+    frame_lens: Tensor,
+    mask_values: Sequence[float],
+    frame_rate_hz: float,
+    config: AugmentConfig,
+    generator: torch.Generator,
+) -> Tuple[Tensor, Tensor]:
+    """Two views of a batch for CR-CTC: warped in the same way, so that their frames correspond, and masked apart.
+
+    CR-CTC, https://arxiv.org/abs/2410.05101: time masks are stronger than usual, by `config.time_mask_ratio`; an
+    utterance is warped, and each of its views masked, with probability `config.augment_prob`.
+
+    Args: as of `augment_frames`.
+    Returns:
+      Two new tensors like `frames`.
+    """
+    warp_only = dataclasses.replace(config, num_frame_masks=0)
+    mask_only = dataclasses.replace(config.of_views(), time_warp_sec=0.0)
+    warped = augment_frames(frames, frame_lens, mask_values, frame_rate_hz, warp_only, generator)
+    first = augment_frames(warped, frame_lens, mask_values, frame_rate_hz, mask_only, generator)
+    return first, augment_frames(warped, frame_lens, mask_values, frame_rate_hz, mask_only, generator)

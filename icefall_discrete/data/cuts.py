@@ -27,7 +27,7 @@ from icefall_discrete.spec import FeatureSpec
 
 PathLike = Union[str, Path]
 FIELDS = {"codes": "codes", "continuous": "features_frames"}
-EDGE_FRAMES = 2  # frames by which a tokenizer may differ from duration x rate: windows without padding, rounding up
+EDGE_FRAMES = 3  # frames by which a tokenizer may differ from duration x rate: windows without padding, rounding up
 
 
 def field_name(spec: FeatureSpec) -> str:

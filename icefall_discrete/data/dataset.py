@@ -7,11 +7,13 @@ import torch
 from lhotse import CutSet
 from torch import Tensor
 
-from icefall_discrete.data.augment import AugmentConfig, augment_frames
+from icefall_discrete.data.augment import AugmentConfig, augment_frames, augment_views
 from icefall_discrete.data.cuts import load_frames, text_of
 from icefall_discrete.spec import FeatureSpec
 
 Batch = Dict[str, Any]
+# The batch entry with a second view of the frames, augmented in another way, for CR-CTC.
+OTHER_VIEW = "other_view"
 
 
 def batch_key(spec: FeatureSpec) -> str:
@@ -56,6 +58,11 @@ def collate(cuts: CutSet, spec: FeatureSpec) -> Batch:
     }
 
 
+def with_views(batch: Batch, spec: FeatureSpec, num_views: int) -> Batch:
+    """The batch with its own frames as the second view where `num_views` is 2: of the size that training meets."""
+    return batch if num_views == 1 else {**batch, OTHER_VIEW: batch[batch_key(spec)]}
+
+
 def derived_seed(*parts: int) -> int:
     """A seed of 63 bits from some integers, the same on every machine; nearby integers give unrelated seeds."""
     digest = hashlib.sha256(",".join(str(part) for part in parts).encode()).digest()
@@ -66,17 +73,25 @@ class BatchDataset(torch.utils.data.Dataset):
     """Map (batch index, cuts) to a batch, augmented with a generator seeded by (seed, epoch, batch index, rank).
 
     So a batch is the same whichever worker makes it, and whether or not the epoch was interrupted before it.
-    Give `augment` None for data that is not augmented.
+    Give `augment` None for data that is not augmented. With `num_views` 2, augmented batches hold the frames twice,
+    as data/augment.py's two views; the second under OTHER_VIEW.
     """
 
     def __init__(
-        self, spec: FeatureSpec, augment: Optional[AugmentConfig], seed: int, epoch: int, rank: int = 0
+        self,
+        spec: FeatureSpec,
+        augment: Optional[AugmentConfig],
+        seed: int,
+        epoch: int,
+        rank: int = 0,
+        num_views: int = 1,
     ) -> None:
         self.spec = spec
         self.augment = augment
         self.seed = seed
         self.epoch = epoch
         self.rank = rank
+        self.num_views = num_views
 
     def __getitem__(self, item: Tuple[int, CutSet]) -> Batch:
         index, cuts = item
@@ -85,12 +100,11 @@ class BatchDataset(torch.utils.data.Dataset):
             return batch
         key = batch_key(self.spec)
         generator = torch.Generator().manual_seed(derived_seed(self.seed, self.epoch, index, self.rank))
-        frames = augment_frames(
-            batch[key],
-            batch["frame_lens"],
-            padding_values(self.spec),
-            self.spec.frame_rate_hz,
-            self.augment,
-            generator,
-        )
-        return {**batch, key: frames}
+        values, rate = padding_values(self.spec), self.spec.frame_rate_hz
+        if self.num_views == 1:
+            return {
+                **batch,
+                key: augment_frames(batch[key], batch["frame_lens"], values, rate, self.augment, generator),
+            }
+        views = augment_views(batch[key], batch["frame_lens"], values, rate, self.augment, generator)
+        return {**batch, key: views[0], OTHER_VIEW: views[1]}

@@ -2,9 +2,10 @@
 
 import dataclasses
 import itertools
+import logging
 import random
 import warnings
-from typing import Iterable, Iterator, List, Optional, Tuple
+from typing import Callable, Dict, Iterable, Iterator, List, Optional, Tuple, TypeVar
 
 from lhotse import CutSet
 from lhotse.dataset.sampling import DynamicBucketingSampler, SimpleCutSampler
@@ -13,8 +14,12 @@ from torch.utils.data import DataLoader, Sampler
 
 from icefall_discrete.config import setting
 from icefall_discrete.data.augment import AugmentConfig
+from icefall_discrete.data.cuts import text_of
 from icefall_discrete.data.dataset import Batch, BatchDataset, collate
 from icefall_discrete.spec import FeatureSpec
+
+LOG = logging.getLogger(__name__)
+Item = TypeVar("Item")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,7 +58,11 @@ class _SamplerBase(Sampler):
 
 
 class _SimpleSampler(SimpleCutSampler, _SamplerBase):
-    """lhotse's SimpleCutSampler for torch 1 and 2."""
+    """lhotse's SimpleCutSampler for torch 1 and 2, with the penalty for long utterances."""
+
+    def __init__(self, cuts: CutSet, config: LoaderConfig, max_duration: float, shuffle: bool, seed: int = 0) -> None:
+        super().__init__(cuts, max_duration=max_duration, shuffle=shuffle, drop_last=config.drop_last, seed=seed)
+        self.time_constraint.quadratic_duration = config.quadratic_duration or None
 
 
 class _BucketingSampler(DynamicBucketingSampler, _SamplerBase):
@@ -85,7 +94,7 @@ def epoch_sampler(cuts: CutSet, config: LoaderConfig, epoch: int, seed: int) -> 
     """The lhotse sampler of one epoch; the same arguments give the same batches. Rank and world size are torch's."""
     if config.is_curriculum(epoch):
         return _SimpleSampler(
-            _sorted_by_duration(cuts, longest_first=False), max_duration=config.batch_sec(epoch), shuffle=False
+            _sorted_by_duration(cuts, longest_first=False), config, config.batch_sec(epoch), shuffle=False
         )
     num_buckets = config.num_buckets
     if not cuts.is_lazy:
@@ -95,9 +104,7 @@ def epoch_sampler(cuts: CutSet, config: LoaderConfig, epoch: int, seed: int) -> 
         cuts = CutSet.from_cuts(items)
         num_buckets = min(num_buckets, len(items) // 2)
     if num_buckets < 2:
-        sampler = _SimpleSampler(
-            cuts, max_duration=config.max_duration, shuffle=config.shuffle, drop_last=config.drop_last, seed=seed
-        )
+        sampler = _SimpleSampler(cuts, config, config.max_duration, config.shuffle, seed)
     else:
         sampler = _bucketing_sampler(cuts, config, num_buckets, seed)
     sampler.set_epoch(epoch)
@@ -107,6 +114,54 @@ def epoch_sampler(cuts: CutSet, config: LoaderConfig, epoch: int, seed: int) -> 
 def count_batches(cuts: CutSet, config: LoaderConfig, epoch: int, seed: int) -> int:
     """Number of batches of an epoch, found by drawing them without reading codes (about 0.1 ms a cut)."""
     return sum(1 for _ in epoch_sampler(cuts, config, epoch, seed))
+
+
+def report_long_cuts(cuts: CutSet, config: LoaderConfig) -> List[str]:
+    """Log and return the ids of the cuts that a batch cannot hold: each becomes a batch of its own, whatever it needs.
+
+    The limit is the smaller of `max_duration` and that of the curriculum, with the quadratic penalty.
+    """
+    limit = min(config.max_duration, config.batch_sec(1))
+    penalty = 1.0 / config.quadratic_duration if config.quadratic_duration else 0.0
+    long = [cut for cut in cuts if cut.duration * (1.0 + penalty * cut.duration) > limit]
+    if long:
+        longest = max(long, key=lambda cut: cut.duration)
+        LOG.warning(
+            "%d of %d cuts are too long for a batch of %g s and are batches of their own; the longest is %s with "
+            "%.1f s. If memory does not suffice for it, lower --max-utterance-sec.",
+            *(len(long), len(cuts), limit, longest.id, longest.duration),
+        )
+    return [cut.id for cut in long]
+
+
+# What can be largest about a batch: name -> size from the number of cuts, the longest of them, and the longest text.
+_SIZES: Dict[str, Callable[[int, float, int], float]] = {
+    "most padded audio": lambda num_cuts, longest_sec, text_len: num_cuts * longest_sec,
+    "longest attention": lambda num_cuts, longest_sec, text_len: num_cuts * longest_sec**2,
+    "largest lattice": lambda num_cuts, longest_sec, text_len: num_cuts * longest_sec * text_len,
+}
+
+
+def largest_batches(cuts: CutSet, config: LoaderConfig, spec: FeatureSpec, seed: int) -> Iterator[Tuple[str, Batch]]:
+    """Yield the training batches that need most memory, each once, with what is largest about it; not augmented.
+
+    They are looked for in the first epoch and in the first one after the curriculum, without reading codes.
+    """
+    largest: Dict[str, Tuple[float, CutSet]] = {}
+    for epoch in sorted({1, config.curriculum_epochs + 1}):
+        for batch in epoch_sampler(cuts, config, epoch, seed):
+            longest_sec = max(cut.duration for cut in batch)
+            text_len = max(len(text_of(cut)) for cut in batch)
+            for name, size_of in _SIZES.items():
+                size = size_of(len(batch), longest_sec, text_len)
+                if name not in largest or size > largest[name][0]:
+                    largest[name] = (size, batch)
+    names: Dict[Tuple[str, ...], List[str]] = {}
+    batches = {tuple(cut.id for cut in batch): batch for _, batch in largest.values()}
+    for name, (_, batch) in largest.items():
+        names.setdefault(tuple(cut.id for cut in batch), []).append(name)
+    for ids, batch in batches.items():
+        yield " and ".join(names[ids]), collate(batch, spec)
 
 
 class _Plan:
@@ -131,6 +186,7 @@ def make_epoch_batches(
     epoch: int,
     seed: int,
     start_batch: int = 0,
+    num_views: int = 1,
 ) -> Iterator[Batch]:
     """Yield the training batches of one epoch.
 
@@ -141,12 +197,15 @@ def make_epoch_batches(
       cuts: training cuts with codes or features. config: how to group them. spec: what they hold.
       augment: augmentation settings, or None. epoch: number from 1. seed: of order and augmentation.
       start_batch: number of batches to leave out at the start, when an epoch is resumed.
+      num_views: 2 for two views of each utterance, see BatchDataset.
     Yields:
       Batches as data/dataset.py describes them.
     """
     sampler = epoch_sampler(cuts, config, epoch, seed)
-    plan = itertools.islice(enumerate(sampler), start_batch, None)
-    dataset = BatchDataset(spec, augment, seed, epoch, rank=sampler.rank)
+    # Numbered over all processes: a batch is augmented in the same way however many there are.
+    numbered = ((index * sampler.world_size + sampler.rank, batch) for index, batch in enumerate(sampler))
+    plan = itertools.islice(numbered, start_batch, None)
+    dataset = BatchDataset(spec, augment, seed, epoch, num_views=num_views)
     if config.num_workers == 0:
         for item in plan:
             yield dataset[item]
@@ -156,15 +215,24 @@ def make_epoch_batches(
     )
 
 
+def padded_groups(items: Iterable[Item], sec_of: Callable[[Item], float], max_duration: float) -> Iterator[List[Item]]:
+    """Divide `items`, longest first, into batches of at most `max_duration` seconds, padding included (or one item).
+
+    Args:
+      items: in descending order of `sec_of`, so that a batch is padded to its first. sec_of: seconds of an item.
+    """
+    group: List[Item] = []
+    for item in items:
+        if group and (len(group) + 1) * sec_of(group[0]) > max_duration:
+            yield group
+            group = []
+        group.append(item)
+    if group:
+        yield group
+
+
 def make_test_batches(cuts: CutSet, config: LoaderConfig, spec: FeatureSpec) -> Iterator[Batch]:
     """Yield each cut once, not augmented, longest first: the batch that needs most memory comes at once."""
     ordered = _sorted_by_duration(cuts, longest_first=True)
-    group: List = []
-    for cut in ordered:
-        # All are padded to the first, longest one.
-        if group and (len(group) + 1) * group[0].duration > config.max_duration:
-            yield collate(CutSet.from_cuts(group), spec)
-            group = []
-        group.append(cut)
-    if group:
+    for group in padded_groups(ordered, lambda cut: cut.duration, config.max_duration):
         yield collate(CutSet.from_cuts(group), spec)

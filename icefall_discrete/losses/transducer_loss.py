@@ -1,4 +1,4 @@
-"""The training objective: simple and pruned transducer losses, CTC, inner CTC, and their weights over the steps."""
+"""The training objective: simple and pruned transducer losses, CTC, inner CTC, CR-CTC, and their weights by step."""
 
 from dataclasses import dataclass
 from typing import Any, Dict, List, Optional
@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from icefall_discrete.config import setting
+from icefall_discrete.losses.cr_ctc import NUM_VIEWS, consistency_loss, mean_of_views
 from icefall_discrete.losses.prune import prune, prune_ranges
 from icefall_discrete.losses.pruned_rnnt import (
     RNNT_TYPES,
@@ -25,11 +26,16 @@ class LossConfig:
     transducer_loss_scale: float = setting(1.0, "weight of the transducer loss (simple and pruned); 0 trains CTC only")
     ctc_loss_scale: float = setting(0.2, "weight of the CTC loss on the encoder output; 0 turns it off")
     inner_ctc_loss_scale: float = setting(0.0, "weight of the mean CTC loss of the inner heads; 0 turns it off")
+    cr_loss_scale: float = setting(
+        0.0, "weight of the consistency between two views (CR-CTC; 0.2 for CTC, 0.02 beside a transducer); 0: one view"
+    )
     simple_loss_scale: float = setting(0.5, "weight of the simple loss within the transducer loss after the warm-up")
     prune_range: int = setting(5, "label positions kept for each frame by the pruned loss")
     lm_scale: float = setting(0.25, "weight of the predictor-only log-probs in the simple loss")
     am_scale: float = setting(0.0, "weight of the encoder-only log-probs in the simple loss")
-    rnnt_warm_step: int = setting(2000, "steps over which weight moves from the simple to the pruned loss")
+    rnnt_warm_step: int = setting(
+        2000, "steps over which weight moves from the simple to the pruned loss, and the consistency's rises from 0"
+    )
     rnnt_type: str = setting("regular", "lattice of the transducer loss", choices=RNNT_TYPES)
 
     def __post_init__(self) -> None:
@@ -40,6 +46,11 @@ class LossConfig:
                 f"({self.transducer_loss_scale}), ctc_loss_scale ({self.ctc_loss_scale}) and inner_ctc_loss_scale "
                 f"({self.inner_ctc_loss_scale}) must be above 0."
             )
+        if self.cr_loss_scale < 0.0 or (self.cr_loss_scale > 0.0 and self.ctc_loss_scale == 0.0):
+            raise ValueError(
+                f"cr_loss_scale is {self.cr_loss_scale} with ctc_loss_scale {self.ctc_loss_scale}; expected 0 or more, "
+                "and above 0 only with a CTC loss, whose posteriors it compares."
+            )
         smoothing = self.lm_scale + self.am_scale
         if min(self.lm_scale, self.am_scale) < 0.0 or smoothing >= 1.0:
             raise ValueError(f"lm_scale + am_scale is {smoothing}, expected two scales that stay below 1.")
@@ -49,6 +60,7 @@ class LossConfig:
 class Losses:
     """Losses of one batch, summed over its utterances, in nats; None where the loss was skipped.
 
+    With two views of each utterance, the mean over the views; `cr` is their consistency.
     per_utterance: the same by name, each (N,), detached: tells which cut a non-finite loss comes from.
     """
 
@@ -56,6 +68,7 @@ class Losses:
     pruned: Optional[Tensor]
     ctc: Optional[Tensor]
     inner_ctc: Optional[Tensor]
+    cr: Optional[Tensor]
     config: LossConfig
     per_utterance: Dict[str, Tensor]
 
@@ -74,13 +87,14 @@ class Losses:
 
 
 def loss_weights(config: LossConfig, step: int) -> Dict[str, float]:
-    """Weights at `step`: over `rnnt_warm_step` steps simple goes from 1 to its scale and pruned from 0.1 to 1."""
+    """Weights at `step`: over `rnnt_warm_step` steps simple goes from 1 to its own, pruned from 0.1 to 1, cr from 0."""
     progress = min(1.0, step / config.rnnt_warm_step) if config.rnnt_warm_step > 0 else 1.0
     return {
         "simple": config.transducer_loss_scale * (1.0 - progress * (1.0 - config.simple_loss_scale)),
         "pruned": config.transducer_loss_scale * (0.1 + 0.9 * progress),
         "ctc": config.ctc_loss_scale,
         "inner_ctc": config.inner_ctc_loss_scale,
+        **({"cr": config.cr_loss_scale * progress} if config.cr_loss_scale > 0.0 else {}),
     }
 
 
@@ -92,7 +106,8 @@ def transducer_losses(
     Args:
       model: has `predictor` (with `blank_id`), `joiner`, `simple_am_proj`, `simple_lm_proj`; `ctc_output` if
         `ctc_loss_scale` is above 0; `inner_ctc_outputs` if `inner_ctc_loss_scale` is above 0.
-      encoder_output: has `encoder_out` (N, T', D), `lens` (N,) and `inner`, a list of ((N, T_i, D_i), (N,)).
+      encoder_output: has `encoder_out` (N, T', D), `lens` (N,) and `inner`, a list of ((N, T_i, D_i), (N,)); with
+        two views of each utterance 2 N instead of N, the first view of all, then the second of all.
       labels: (N, U) int64, padded with anything; U may be 0.
       label_lens: (N,).
       config: which losses, and their settings.
@@ -102,6 +117,8 @@ def transducer_losses(
       Losses in nats; infinite for an utterance with fewer encoder frames than its labels need, so filter it before.
     """
     blank_id = model.predictor.blank_id
+    num_views = _count_views(encoder_output.encoder_out.size(0), labels.size(0), config)
+    labels, label_lens = labels.repeat(num_views, 1), label_lens.repeat(num_views)
     positions = torch.arange(labels.size(1), device=labels.device)
     labels = labels.to(torch.int64).masked_fill(positions >= label_lens[:, None], blank_id)
     if labels.size(1) == 0:
@@ -111,10 +128,15 @@ def transducer_losses(
     if config.transducer_loss_scale > 0.0:
         losses.update(_rnnt_losses(model, encoder_output.encoder_out, targets, config, backend))
     if config.ctc_loss_scale > 0.0:
-        losses["ctc"] = _ctc_loss(model.ctc_output(encoder_output.encoder_out), targets.frame_lens, targets)
+        log_probs = _log_probs(model.ctc_output(encoder_output.encoder_out))
+        losses["ctc"] = _ctc_loss(log_probs, targets.frame_lens, targets)
     if config.inner_ctc_loss_scale > 0.0:
         losses["inner_ctc"] = _inner_ctc_loss(model, encoder_output.inner, targets)
-    sums = [losses[name].sum() if name in losses else None for name in ("simple", "pruned", "ctc", "inner_ctc")]
+    losses = {name: mean_of_views(loss, num_views) for name, loss in losses.items()}
+    if num_views == NUM_VIEWS:
+        with torch.autocast(log_probs.device.type, enabled=False):
+            losses["cr"] = consistency_loss(log_probs, targets.frame_lens)
+    sums = [losses[name].sum() if name in losses else None for name in ("simple", "pruned", "ctc", "inner_ctc", "cr")]
     return Losses(*sums, config, {name: loss.detach() for name, loss in losses.items()})
 
 
@@ -140,12 +162,32 @@ def _rnnt_losses(
     return {"simple": simple, "pruned": pruned}
 
 
-def _ctc_loss(logits: Tensor, frame_lens: Tensor, targets: Targets) -> Tensor:
-    """CTC loss (N,) in nats of unnormalised log-probs (N, T, V)."""
+def _count_views(num_encoded: int, num_utterances: int, config: LossConfig) -> int:
+    views = num_encoded // max(1, num_utterances)
+    if num_encoded != views * num_utterances or views not in (1, NUM_VIEWS if config.cr_loss_scale > 0.0 else 1):
+        raise ValueError(
+            f"{num_encoded} encoder outputs for the labels of {num_utterances} utterances; expected one for each"
+            f"{', or two views of all' if config.cr_loss_scale > 0.0 else ''}."
+        )
+    return views
+
+
+def _log_probs(logits: Tensor) -> Tensor:
+    """Normalise logits (N, T, V) in float32."""
     with torch.autocast(logits.device.type, enabled=False):
-        log_probs = logits.float().log_softmax(dim=2).transpose(0, 1)
+        return logits.float().log_softmax(dim=2)
+
+
+def _ctc_loss(log_probs: Tensor, frame_lens: Tensor, targets: Targets) -> Tensor:
+    """CTC loss (N,) in nats of log-probs (N, T, V)."""
+    with torch.autocast(log_probs.device.type, enabled=False):
         return F.ctc_loss(
-            log_probs, targets.labels, frame_lens, targets.label_lens, blank=targets.blank_id, reduction="none"
+            log_probs.transpose(0, 1),
+            targets.labels,
+            frame_lens,
+            targets.label_lens,
+            blank=targets.blank_id,
+            reduction="none",
         )
 
 
@@ -157,5 +199,7 @@ def _inner_ctc_loss(model: Any, inner: List, targets: Targets) -> Tensor:
             f"inner_ctc_loss_scale is above 0, but the model has {len(heads)} inner CTC heads and the encoder gave "
             f"{len(inner)} inner outputs; name the inner stacks in the model's settings or set the scale to 0."
         )
-    losses = [_ctc_loss(head(out), lens.to(torch.int64), targets) for head, (out, lens) in zip(heads, inner)]
+    losses = [
+        _ctc_loss(_log_probs(head(out)), lens.to(torch.int64), targets) for head, (out, lens) in zip(heads, inner)
+    ]
     return torch.stack(losses).mean(dim=0)

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from icefall_discrete.data.bpe import TextEncoder
-from icefall_discrete.data.dataset import batch_key
+from icefall_discrete.data.dataset import OTHER_VIEW, batch_key
 from icefall_discrete.losses.transducer_loss import LossConfig, transducer_losses
 from icefall_discrete.spec import FeatureSpec
 
@@ -24,7 +24,10 @@ class ObjectiveOutput(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class ModelBatch:
-    """What the model and its losses take: frames (N, T, K or D) with lens (N,), labels (N, U) with label_lens (N,)."""
+    """What the model and its losses take: frames (N, T, K or D) with lens (N,), labels (N, U) with label_lens (N,).
+
+    For CR-CTC frames and lens hold two views of each utterance, 2 N rows: the first view of all, then the second.
+    """
 
     frames: Tensor
     frame_lens: Tensor
@@ -46,7 +49,10 @@ def to_model_batch(
 ) -> ModelBatch:
     """Turn a batch of the loader (data/dataset.py) into tensors on `device`, its texts into labels."""
     labels, label_lens = pad_labels([text_encoder.encode(text) for text in batch["text"]], text_encoder.blank_id)
-    tensors = (batch[batch_key(spec)], batch["frame_lens"], labels, label_lens)
+    frames, frame_lens = batch[batch_key(spec)], batch["frame_lens"]
+    if OTHER_VIEW in batch:
+        frames, frame_lens = torch.cat((frames, batch[OTHER_VIEW])), frame_lens.repeat(2)
+    tensors = (frames, frame_lens, labels, label_lens)
     return ModelBatch(*(tensor.to(device, non_blocking=True) for tensor in tensors))
 
 
@@ -70,4 +76,6 @@ class Objective(nn.Module):
         encoded = self.model.encode(frames, frame_lens)
         losses = transducer_losses(self.model, encoded, labels, label_lens, self.config, self.backend)
         parts = {name: loss.sum() for name, loss in losses.per_utterance.items()}
-        return ObjectiveOutput(losses.total(step), parts, encoded.lens.sum(), losses.finite_utterances())
+        # Two views of an utterance are one utterance to the log.
+        frames_in_all = encoded.lens[: len(labels)].sum()
+        return ObjectiveOutput(losses.total(step), parts, frames_in_all, losses.finite_utterances())

@@ -9,7 +9,14 @@ from icefall_discrete.data.augment import AugmentConfig
 from icefall_discrete.data.code_archive import FlatArchiveWriter
 from icefall_discrete.data.cuts import attach, load_cuts, write_cuts
 from icefall_discrete.data.dataset import BatchDataset, collate
-from icefall_discrete.data.loaders import LoaderConfig, count_batches, make_epoch_batches, make_test_batches
+from icefall_discrete.data.loaders import (
+    LoaderConfig,
+    count_batches,
+    largest_batches,
+    make_epoch_batches,
+    make_test_batches,
+    report_long_cuts,
+)
 from icefall_discrete.spec import FeatureSpec
 
 SPEC = FeatureSpec("toy", "codes", 16000, 50.0, 2, (500, 30), 0)
@@ -161,3 +168,44 @@ def test_impossible_settings_are_refused():
         LoaderConfig(max_duration=0)
     with pytest.raises(ValueError, match="num_buckets is 0"):
         LoaderConfig(num_buckets=0)
+
+
+def test_the_quadratic_penalty_shortens_batches_of_long_cuts_in_every_epoch(cuts):
+    plain = dataclasses.replace(CONFIG, curriculum_epochs=1)
+    config = dataclasses.replace(plain, quadratic_duration=5.0)
+    for number in (1, 2):
+        limits = []
+        for one in (plain, config):
+            batches = epoch(cuts, one, number)
+            ids = [cut_id for batch in batches for cut_id in batch["cut_ids"]]
+            assert sorted(ids) == sorted(cut.id for cut in cuts)
+            limits.append(max(len(b["cut_ids"]) * float(b["duration_sec"].max()) ** 2 for b in batches))
+        assert limits[1] < limits[0]
+
+
+def test_the_largest_batches_are_those_of_the_first_epochs(cuts):
+    config = dataclasses.replace(CONFIG, curriculum_epochs=1, curriculum_max_duration=8.0)
+    found = dict(largest_batches(cuts, config, SPEC, seed=7))
+    every = [batch for number in (1, 2) for batch in epoch(cuts, config, number)]
+
+    def size(batch):
+        return len(batch["cut_ids"]) * float(batch["duration_sec"].max())
+
+    (audio,) = [batch for name, batch in found.items() if "most padded audio" in name]
+    assert size(audio) == max(size(batch) for batch in every)
+    (attention,) = [batch for name, batch in found.items() if "longest attention" in name]
+    assert size(attention) * float(attention["duration_sec"].max()) == pytest.approx(
+        max(size(batch) * float(batch["duration_sec"].max()) for batch in every)
+    )
+    assert len({tuple(sorted(batch["cut_ids"])) for batch in found.values()}) == len(found)
+
+
+def test_cuts_longer_than_a_batch_are_reported_and_trained_on_alone(cuts, caplog):
+    config = LoaderConfig(max_duration=4.0, num_buckets=4)
+    long = report_long_cuts(cuts, config)
+    assert set(long) == {cut.id for cut in cuts if cut.duration > 4.0} and long
+    longest = max(cuts, key=lambda cut: cut.duration)
+    assert f"the longest is {longest.id} with {longest.duration:.1f} s" in caplog.text
+    alone = [batch["cut_ids"] for batch in epoch(cuts, config) if set(batch["cut_ids"]) & set(long)]
+    assert all(len(ids) == 1 for ids in alone) and len(alone) == len(long)
+    assert report_long_cuts(cuts, LoaderConfig(max_duration=100.0)) == []
