@@ -6,14 +6,17 @@ checkpoints, cuts and settings is not decoded again.
 
 import logging
 from pathlib import Path
-from typing import Any, Dict, List, Tuple
+from typing import Any, Callable, Dict, List, Optional, Tuple
 
 import torch
 
 from icefall_discrete import environment
 from icefall_discrete.config import StageParser, add_flags, from_dict, override, read_json, to_dict, write_json
 from icefall_discrete.data.cuts import load_feature_cuts
-from icefall_discrete.decoding import DecodeConfig, known_methods
+from icefall_discrete.decoding import DecodeConfig, check_method
+from icefall_discrete.decoding.fusion import Fusion, fusion_files
+from icefall_discrete.decoding.k2_searches import References
+from icefall_discrete.models.frames import encoder_frame_sec
 from icefall_discrete.models.transducer import Transducer
 from icefall_discrete.results.checkpoint_choice import (
     CheckpointChoice,
@@ -23,8 +26,9 @@ from icefall_discrete.results.checkpoint_choice import (
     resolve_choice,
 )
 from icefall_discrete.results.decoding_files import DecodingFiles, decoding_files, decoding_suffix
+from icefall_discrete.results.nbest import oracle_errors, write_nbest
 from icefall_discrete.results.recogs import write_recogs
-from icefall_discrete.results.transcribe import TranscribeConfig, transcribe
+from icefall_discrete.results.transcribe import TranscribeConfig, recognise, transcripts_of
 from icefall_discrete.stage import run_stage
 from icefall_discrete.training.experiment import Experiment
 
@@ -48,8 +52,7 @@ def decode_settings(args: Any) -> Tuple[CheckpointChoice, DecodeConfig]:
     recipe: Dict[str, Any] = read_json(args.recipe_config) if args.recipe_config else {}
     choice = from_dict(CheckpointChoice, recipe.get("average", {}), str(args.recipe_config))
     config = override(from_dict(DecodeConfig, recipe.get("decode", {}), str(args.recipe_config)), args)
-    if config.decoding_method not in known_methods():
-        raise ValueError(f"unknown decoding method '{config.decoding_method}'; known: {', '.join(known_methods())}.")
+    check_method(config.decoding_method)
     return override(choice, args), config
 
 
@@ -60,15 +63,32 @@ def load_model(experiment: Experiment, choice: CheckpointChoice, device: torch.d
     return model.to(device).eval()
 
 
+def scorers(experiment: Experiment, config: DecodeConfig, device: torch.device) -> Optional[Callable]:
+    """From a batch to what is added to the search's scores, or for the oracle to what was said; None: nothing."""
+    if config.decoding_method == "fast_beam_search_nbest_oracle":
+        decode = experiment.text_encoder().decode
+        return lambda batch: References([text.split() for text in batch["text"]], decode)
+    if not config.is_used:
+        return None
+    fusion = Fusion(config, experiment.exp_dir / "bpe.model", device)
+    return lambda batch: fusion.scorer(batch["cut_ids"])
+
+
 def decode_split(
     split: str, args: Any, model: Transducer, config: DecodeConfig, run: TranscribeConfig, files: DecodingFiles
 ) -> Dict[str, Any]:
-    """Decode one split and write its recogs; returns the facts of its record."""
+    """Decode one split and write its recogs (and n-best lists); returns the facts of its record."""
     experiment = Experiment(args.exp_dir)
-    spec = experiment.spec()
+    spec, text_encoder = experiment.spec(), experiment.text_encoder()
     cuts, _ = load_feature_cuts(args.feature_dir / f"{split}.jsonl.gz", spec)
-    transcripts, facts = transcribe(model, cuts, spec, experiment.text_encoder(), config, run, f"Decoding {split}")
+    scorer_of = scorers(experiment, config, run.torch_device())
+    found, facts = recognise(model, cuts, spec, config, run, f"Decoding {split}", scorer_of)
+    transcripts = transcripts_of(cuts, found, text_encoder)
     write_recogs(files.recogs(split), transcripts)
+    if config.nbest > 1:
+        write_nbest(files.nbest(split), cuts, found, encoder_frame_sec(model.config, spec), text_encoder)
+        facts["nbest_oracle_wer"] = oracle_errors(transcripts, found, text_encoder).rate
+        LOG.info(f"{split}: WER {facts['nbest_oracle_wer']:.2f} if the best of {config.nbest} were always taken")
     if facts["num_too_short"]:
         LOG.warning(
             f"{split}: {facts['num_too_short']} of {facts['num_utterances']} cuts are too short for the model and get "
@@ -79,6 +99,12 @@ def decode_split(
         f"{facts['wall_sec']:.1f} s (RTF {facts['decode_rtf']:.4f}); {files.recogs(split)}"
     )
     return facts
+
+
+def inputs_of(config: DecodeConfig) -> List[Path]:
+    """Language models, phrases and graphs that the result depends on."""
+    graphs = sorted(path for path in Path(config.graph_dir).glob("*") if path.is_file()) if config.graph_dir else []
+    return fusion_files(config) + graphs
 
 
 def decode_splits(splits: List[str], args: Any, files: DecodingFiles, choice: CheckpointChoice, config: DecodeConfig):
@@ -95,10 +121,12 @@ def decode_splits(splits: List[str], args: Any, files: DecodingFiles, choice: Ch
         "device": device.type,
         "device_name": torch.cuda.get_device_name(device) if device.type == "cuda" else environment.cpu_name(),
     }
+    inputs = [fingerprint([path])["files"] for path in inputs_of(config)]
     model = None
     for split in splits:
         manifest = args.feature_dir / f"{split}.jsonl.gz"
-        made_from = fingerprint([*checkpoints, manifest], {**to_dict(choice), **to_dict(config)})
+        settings = {**to_dict(choice), **to_dict(config), "inputs": inputs}
+        made_from = fingerprint([*checkpoints, manifest], settings)
         if files.is_decoded(split, made_from):
             LOG.info(f"{files.recogs(split)} exists, made from the same checkpoints and cuts: nothing to do")
             continue

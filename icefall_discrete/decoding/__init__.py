@@ -1,66 +1,150 @@
-"""Searches: encoder output in, hypotheses out. `search` finds a method by its name."""
+"""Searches: encoder output in, hypotheses out. `search` and `search_nbest` find a method by its name."""
 
-from dataclasses import dataclass
+import importlib
 from typing import Any, Callable, Dict, List, Optional
 
 from torch import Tensor
 
-from icefall_discrete.config import setting
+from icefall_discrete.backend import resolve
 from icefall_discrete.decoding.ctc_greedy import ctc_greedy_search
+from icefall_discrete.decoding.ctc_prefix_beam import ctc_prefix_beam_search
 from icefall_discrete.decoding.greedy import greedy_search
-from icefall_discrete.decoding.hypothesis import Hypothesis, PrefixScorer
+from icefall_discrete.decoding.hypothesis import Hypothesis
 from icefall_discrete.decoding.modified_beam import BeamConfig, modified_beam_search
+from icefall_discrete.decoding.scorer import Scorer
+from icefall_discrete.decoding.settings import DecodeConfig
 
-__all__ = ["DecodeConfig", "Hypothesis", "PrefixScorer", "known_methods", "search"]
+__all__ = [
+    "DecodeConfig",
+    "Hypothesis",
+    "Scorer",
+    "check_method",
+    "k2_methods",
+    "known_methods",
+    "search",
+    "search_nbest",
+]
+
+Search = Callable[[Any, Tensor, Tensor, DecodeConfig, Optional[Scorer]], List[List[Hypothesis]]]
 
 
-@dataclass(frozen=True)
-class DecodeConfig:
-    """How hypotheses are searched."""
-
-    decoding_method: str = setting(
-        "greedy_search", "search to use: greedy_search, modified_beam_search or ctc_greedy_search"
-    )
-    beam_size: int = setting(4, "prefixes kept for each utterance by modified_beam_search")
-    max_sym_per_frame: int = setting(1, "most labels that greedy_search emits on one encoder frame")
-    blank_penalty: float = setting(0.0, "taken off the logit of blank; above 0 gives fewer deletions, more insertions")
-    temperature: float = setting(1.0, "divides the logits in modified_beam_search")
+def _one_each(found: List[Hypothesis]) -> List[List[Hypothesis]]:
+    return [[hypothesis] for hypothesis in found]
 
 
-def _greedy(model: Any, encoder_out: Tensor, encoder_lens: Tensor, config: DecodeConfig, scorer: Any):
+def _greedy(model: Any, encoder_out: Tensor, encoder_lens: Tensor, config: DecodeConfig, scorer: Optional[Scorer]):
     _refuse_scorer("greedy_search", scorer)
-    return greedy_search(model, encoder_out, encoder_lens, config.max_sym_per_frame, config.blank_penalty)
+    return _one_each(greedy_search(model, encoder_out, encoder_lens, config.max_sym_per_frame, config.blank_penalty))
 
 
-def _ctc_greedy(model: Any, encoder_out: Tensor, encoder_lens: Tensor, config: DecodeConfig, scorer: Any):
+def _ctc_greedy(model: Any, encoder_out: Tensor, encoder_lens: Tensor, config: DecodeConfig, scorer: Optional[Scorer]):
     _refuse_scorer("ctc_greedy_search", scorer)
-    if getattr(model, "ctc_output", None) is None:
-        raise ValueError(
-            "ctc_greedy_search needs a model with a CTC head; this one has none, train with ctc_loss_scale."
-        )
-    return ctc_greedy_search(model, encoder_out, encoder_lens, config.blank_penalty)
+    _require_ctc_head("ctc_greedy_search", model)
+    return _one_each(ctc_greedy_search(model, encoder_out, encoder_lens, config.blank_penalty))
 
 
-def _modified_beam(model: Any, encoder_out: Tensor, encoder_lens: Tensor, config: DecodeConfig, scorer: Any):
-    beam = BeamConfig(config.beam_size, config.blank_penalty, config.temperature)
-    return modified_beam_search(model, encoder_out, encoder_lens, beam, scorer)
+def _modified_beam(
+    model: Any, encoder_out: Tensor, encoder_lens: Tensor, config: DecodeConfig, scorer: Optional[Scorer]
+):
+    return modified_beam_search(model, encoder_out, encoder_lens, _beam(config), scorer)
 
 
-def _refuse_scorer(method: str, scorer: Any) -> None:
+def _ctc_prefix_beam(
+    model: Any, encoder_out: Tensor, encoder_lens: Tensor, config: DecodeConfig, scorer: Optional[Scorer]
+):
+    _require_ctc_head("ctc_prefix_beam_search", model)
+    return ctc_prefix_beam_search(model, encoder_out, encoder_lens, _beam(config), scorer)
+
+
+def _beam(config: DecodeConfig) -> BeamConfig:
+    return BeamConfig(config.beam_size, config.blank_penalty, config.temperature, config.nbest)
+
+
+def _refuse_scorer(method: str, scorer: Optional[Scorer]) -> None:
     if scorer is not None:
-        raise ValueError(f"{method} takes no scorer; use modified_beam_search.")
+        raise ValueError(f"{method} takes no scorer; use modified_beam_search or ctc_prefix_beam_search.")
 
 
-_METHODS: Dict[str, Callable[..., List[Hypothesis]]] = {
+def _require_ctc_head(method: str, model: Any) -> None:
+    if getattr(model, "ctc_output", None) is None:
+        raise ValueError(f"{method} needs a model with a CTC head; this one has none, train with ctc_loss_scale.")
+
+
+_METHODS: Dict[str, Search] = {
     "greedy_search": _greedy,
     "modified_beam_search": _modified_beam,
     "ctc_greedy_search": _ctc_greedy,
+    "ctc_prefix_beam_search": _ctc_prefix_beam,
+}
+# Its K2_METHODS maps each name of `_WITHOUT_K2` to a Search; it is imported only when one of them is asked for.
+_K2_ROOM = "icefall_discrete.decoding.k2_searches"
+# Searches that need k2, and what to use where there is none.
+_WITHOUT_K2 = {
+    "fast_beam_search": "modified_beam_search",
+    "fast_beam_search_nbest": "modified_beam_search with --nbest",
+    "fast_beam_search_nbest_oracle": "modified_beam_search with --nbest",
+    "fast_beam_search_nbest_LG": "modified_beam_search with --lm",
+    "ctc_decoding": "ctc_prefix_beam_search",
+    "1best": "ctc_prefix_beam_search with --lm",
+    "nbest-rescoring": "ctc_prefix_beam_search with --lm",
 }
 
 
 def known_methods() -> List[str]:
-    """Names that `search` and --decoding-method take."""
+    """Methods that work everywhere."""
     return list(_METHODS)
+
+
+def k2_methods() -> List[str]:
+    """Methods that need k2."""
+    return list(_WITHOUT_K2)
+
+
+def _k2_search(method: str) -> Search:
+    if resolve("auto") != "k2":
+        raise RuntimeError(
+            f"{method} needs k2, which cannot be imported here; make the k2 environment with "
+            f"tools/setup_env.sh --env k2, or use {_WITHOUT_K2[method]}."
+        )
+    return importlib.import_module(_K2_ROOM).K2_METHODS[method]
+
+
+def check_method(method: str) -> None:
+    """Raise ValueError if `method` is unknown, RuntimeError if it needs k2 and there is none."""
+    _search_of(method)
+
+
+def _search_of(method: str) -> Search:
+    if method in _METHODS:
+        return _METHODS[method]
+    if method in _WITHOUT_K2:
+        return _k2_search(method)
+    raise ValueError(
+        f"unknown decoding method '{method}'; known: {', '.join(_METHODS)}; with k2: {', '.join(_WITHOUT_K2)}."
+    )
+
+
+def search_nbest(
+    method: str,
+    model: Any,
+    encoder_out: Tensor,
+    encoder_lens: Tensor,
+    config: DecodeConfig,
+    scorer: Optional[Scorer] = None,
+) -> List[List[Hypothesis]]:
+    """Find up to `config.nbest` label sequences for each utterance, best first, at least one.
+
+    Batching changes nothing for an utterance but rounding.
+
+    Args:
+      method: one of `known_methods`, or with k2 one of `k2_methods`.
+      model: has `predictor` (with `context_size` and `blank_id`), `joiner`, and `ctc_output` for CTC.
+      encoder_out: (N, T', D).
+      encoder_lens: (N,).
+      config: settings; those of other methods are ignored.
+      scorer: adds scores to labels; for modified_beam_search and ctc_prefix_beam_search.
+    """
+    return _search_of(method)(model, encoder_out, encoder_lens, config, scorer)
 
 
 def search(
@@ -69,18 +153,7 @@ def search(
     encoder_out: Tensor,
     encoder_lens: Tensor,
     config: DecodeConfig,
-    scorer: Optional[PrefixScorer] = None,
+    scorer: Optional[Scorer] = None,
 ) -> List[Hypothesis]:
-    """Find the labels of each utterance; batching changes nothing for an utterance but rounding.
-
-    Args:
-      method: one of `known_methods`.
-      model: has `predictor` (with `context_size` and `blank_id`), `joiner`, and `ctc_output` for CTC.
-      encoder_out: (N, T', D).
-      encoder_lens: (N,).
-      config: settings; those of other methods are ignored.
-      scorer: adds scores to labels; for modified_beam_search only.
-    """
-    if method not in _METHODS:
-        raise ValueError(f"unknown decoding method '{method}'; known: {', '.join(_METHODS)}.")
-    return _METHODS[method](model, encoder_out, encoder_lens, config, scorer)
+    """The best hypothesis of each utterance; arguments as for `search_nbest`."""
+    return [found[0] for found in search_nbest(method, model, encoder_out, encoder_lens, config, scorer)]

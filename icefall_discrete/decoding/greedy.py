@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from icefall_discrete.decoding.hypothesis import Hypothesis, check_encoder_output, initial_context
+from icefall_discrete.decoding.prediction import Predictions
 
 
 @torch.no_grad()
@@ -30,7 +31,8 @@ def greedy_search(
     num, blank_id = encoder_out.size(0), model.predictor.blank_id
     am = model.joiner.encoder_proj(encoder_out)
     context = initial_context(num, model.predictor.context_size, blank_id, encoder_out.device)
-    lm = _predict(model, context)
+    predictions = Predictions(model)
+    lm = predictions.of(context)
     score = am.new_zeros(num, dtype=torch.float32)
     chosen, frames = [], []
     for frame in range(num_frames):
@@ -48,13 +50,8 @@ def greedy_search(
             frames.append(frame)
             moved = torch.cat([context[:, 1:], unit.unsqueeze(1)], dim=1)
             context = torch.where(searching.unsqueeze(1), moved, context)
-            lm = _predict(model, context)
+            lm = predictions.of(context)
     return _collect(chosen, frames, score, blank_id)
-
-
-def _predict(model: Any, context: Tensor) -> Tensor:
-    """Projected predictor output (N, D) for contexts (N, context_size)."""
-    return model.joiner.decoder_proj(model.predictor(context, need_pad=False).squeeze(1))
 
 
 def _collect(chosen: List[Tensor], frames: List[int], score: Tensor, blank_id: int) -> List[Hypothesis]:

@@ -1,7 +1,7 @@
 """What a search finds."""
 
 from dataclasses import dataclass
-from typing import List, Protocol
+from typing import List
 
 import torch
 from torch import Tensor
@@ -14,21 +14,6 @@ class Hypothesis:
     labels: List[int]
     timestamps: List[int]
     score: float
-
-
-class PrefixScorer(Protocol):
-    """Outside knowledge for a beam search, such as a language model or a list of words to prefer."""
-
-    def __call__(self, prefixes: Tensor, prefix_lens: Tensor) -> Tensor:
-        """Scores in nats to add to each next label.
-
-        Args:
-          prefixes: (M, L) int64 labels so far; what lies behind a prefix's length is undefined.
-          prefix_lens: (M,).
-
-        Returns:
-          (M, V); the column of blank is ignored.
-        """
 
 
 def initial_context(num: int, context_size: int, blank_id: int, device: torch.device) -> Tensor:

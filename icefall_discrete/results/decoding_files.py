@@ -6,6 +6,7 @@ from typing import Any, Dict, List, NamedTuple, Tuple
 from icefall_discrete.atomic_files import PathLike
 from icefall_discrete.config import read_json
 from icefall_discrete.decoding import DecodeConfig
+from icefall_discrete.decoding.settings import setting_parts
 from icefall_discrete.results.checkpoint_choice import CheckpointChoice
 
 
@@ -14,8 +15,7 @@ def decoding_suffix(choice: CheckpointChoice, config: DecodeConfig, context_size
     parts = [choice.suffix]
     if "beam_search" in config.decoding_method:
         parts.append(f"_{config.decoding_method}__beam-size-{config.beam_size}")
-        if config.temperature != DecodeConfig.temperature:
-            parts.append(f"temperature-{config.temperature}")
+        parts += setting_parts(config)
     elif config.decoding_method == "greedy_search":
         parts += [f"context-{context_size}", f"max-sym-per-frame-{config.max_sym_per_frame}"]
     if config.blank_penalty:
@@ -42,6 +42,10 @@ class DecodingFiles(NamedTuple):
     def wer_summary(self, split: str) -> Path:
         """Word error rate of a set."""
         return self.folder / f"wer-summary-{split}-{self.suffix}.txt"
+
+    def nbest(self, split: str) -> Path:
+        """Several hypotheses of each cut of a set, with scores and times."""
+        return self.folder / f"nbest-{split}-{self.suffix}.jsonl"
 
     def record(self, split: str) -> Path:
         """What the transcripts were made from, how fast and where: JSON, written after them."""

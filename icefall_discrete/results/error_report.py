@@ -73,9 +73,7 @@ def _word_lines(pairs: Sequence[Pair]) -> List[str]:
         if ref is not None and ref == hyp:
             correct[ref] += 1
     errors = {word: in_ref[word] + in_hyp[word] - 2 * correct[word] for word in {*in_ref, *in_hyp}}
-    return [
-        f"{word}   {correct[word]} {count} {in_ref[word]} {in_hyp[word]}" for word, count in _most_first(errors)
-    ]
+    return [f"{word}   {correct[word]} {count} {in_ref[word]} {in_hyp[word]}" for word, count in _most_first(errors)]
 
 
 def wer_summary(rates: Dict[str, float]) -> str:

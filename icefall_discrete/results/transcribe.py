@@ -2,10 +2,11 @@
 
 import dataclasses
 import time
-from typing import Any, Dict, List, Optional, Tuple
+from typing import Any, Callable, Dict, List, Optional, Tuple
 
 import torch
 from lhotse import CutSet
+from torch import Tensor
 from tqdm import tqdm
 
 from icefall_discrete.config import setting
@@ -13,10 +14,12 @@ from icefall_discrete.data.bpe import TextEncoder
 from icefall_discrete.data.cuts import num_frames, text_of
 from icefall_discrete.data.dataset import batch_key
 from icefall_discrete.data.loaders import LoaderConfig, make_test_batches
-from icefall_discrete.decoding import DecodeConfig, search
+from icefall_discrete.decoding import DecodeConfig, Hypothesis, Scorer, search_nbest
 from icefall_discrete.metrics.wer import Transcript
 from icefall_discrete.models.frames import encoder_frames
 from icefall_discrete.spec import FeatureSpec
+
+ScorerOfBatch = Callable[[Dict[str, Any]], Optional[Scorer]]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,29 +47,49 @@ def transcribe(
     run: TranscribeConfig,
     title: Optional[str] = None,
 ) -> Tuple[List[Transcript], Dict[str, Any]]:
-    """Recognise every cut; one that is too short for the model's front end gives an empty hypothesis.
+    """Recognise every cut, without outside knowledge; arguments and facts are those of `recognise`.
+
+    Returns:
+      transcripts in the order of `cuts`, and facts.
+    """
+    found, facts = recognise(model, cuts, spec, config, run, title)
+    return transcripts_of(cuts, found, text_encoder), facts
+
+
+def recognise(
+    model: Any,
+    cuts: CutSet,
+    spec: FeatureSpec,
+    config: DecodeConfig,
+    run: TranscribeConfig,
+    title: Optional[str] = None,
+    scorer_of: Optional[ScorerOfBatch] = None,
+) -> Tuple[Dict[str, List[Hypothesis]], Dict[str, Any]]:
+    """Find the hypotheses of every cut; one that is too short for the model's front end has none.
 
     Args:
       model: a Transducer in evaluation mode, on the device of `run`. spec: what the cuts hold.
-      title: of the progress bar; None shows no bar.
+      title: of the progress bar; None shows no bar. scorer_of: gives the scorer for a batch; None: no scorer.
     Returns:
-      transcripts in the order of `cuts`, and facts: num_utterances, num_too_short (and `too_short`, their ids),
-      audio_sec, wall_sec and decode_rtf (their ratio; the reading of codes is in it).
+      `config.nbest` hypotheses by cut id, best first, and facts: num_utterances, num_too_short (and `too_short`, their
+      ids), audio_sec, wall_sec and decode_rtf (their ratio; the reading of codes is in it).
     """
+    device = run.torch_device()
     every = list(cuts)
     short = [c.id for c in every if encoder_frames(num_frames(c, spec), model.config, spec) < 1]
     kept = [cut for cut in every if cut.id not in set(short)]
     audio_sec = sum(cut.duration for cut in every)
-    found: Dict[str, str] = {}
+    found: Dict[str, List[Hypothesis]] = {}
     began = time.monotonic()
     with tqdm(total=round(audio_sec), desc=title, unit="s audio", disable=title is None) as bar:
         if kept:
             for batch in make_test_batches(CutSet.from_cuts(kept), LoaderConfig(max_duration=run.max_duration), spec):
-                found.update(zip(batch["cut_ids"], _texts(model, batch, spec, text_encoder, config, run)))
+                scorer = scorer_of(batch) if scorer_of is not None else None
+                frames, lens = batch[batch_key(spec)].to(device), batch["frame_lens"].to(device)
+                found.update(zip(batch["cut_ids"], _search_batch(model, frames, lens, config, scorer)))
                 bar.update(round(float(batch["duration_sec"].sum())))
     wall_sec = time.monotonic() - began
-    transcripts = [Transcript(c.id, tuple(text_of(c).split()), tuple(found.get(c.id, "").split())) for c in every]
-    return transcripts, {
+    return found, {
         "num_utterances": len(every),
         "num_too_short": len(short),
         "too_short": short,
@@ -77,18 +100,20 @@ def transcribe(
 
 
 @torch.no_grad()
-def _texts(
-    model: Any,
-    batch: Dict[str, Any],
-    spec: FeatureSpec,
-    text_encoder: TextEncoder,
-    config: DecodeConfig,
-    run: TranscribeConfig,
-) -> List[str]:
-    device = run.torch_device()
-    encoded = model.encode(batch[batch_key(spec)].to(device), batch["frame_lens"].to(device))
-    hypotheses = search(config.decoding_method, model, encoded.encoder_out, encoded.lens, config)
-    return [text_encoder.decode(hypothesis.labels) for hypothesis in hypotheses]
+def _search_batch(
+    model: Any, frames: Tensor, frame_lens: Tensor, config: DecodeConfig, scorer: Optional[Scorer]
+) -> List[List[Hypothesis]]:
+    encoded = model.encode(frames, frame_lens)
+    return search_nbest(config.decoding_method, model, encoded.encoder_out, encoded.lens, config, scorer)
+
+
+def transcripts_of(cuts: CutSet, found: Dict[str, List[Hypothesis]], text_encoder: TextEncoder) -> List[Transcript]:
+    """The best hypothesis of each cut as words, in the order of `cuts`."""
+
+    def words(cut_id: str) -> Tuple[str, ...]:
+        return tuple(text_encoder.decode(found[cut_id][0].labels).split()) if cut_id in found else ()
+
+    return [Transcript(cut.id, tuple(text_of(cut).split()), words(cut.id)) for cut in cuts]
 
 
 def language_by_cut(cuts: CutSet) -> Dict[str, str]:

@@ -5,29 +5,14 @@ from types import SimpleNamespace
 import numpy
 import pytest
 import torch
+from plain_search import plain_ctc_prefix_beam_search, plain_modified_beam_search
 from torch import nn
+from toy_transducer import random_model, random_output
 
-from icefall_discrete.decoding import DecodeConfig, known_methods, search
+from icefall_discrete import backend
+from icefall_discrete.decoding import DecodeConfig, check_method, k2_methods, known_methods, search, search_nbest
 from icefall_discrete.models.joiner import Joiner
 from icefall_discrete.models.predictor import StatelessPredictor
-
-
-def random_model(vocab_size=11, context_size=2, seed=0):
-    torch.manual_seed(seed)
-    model = nn.Module()
-    model.predictor = StatelessPredictor(vocab_size, 8, 0, context_size)
-    model.joiner = Joiner(12, 8, 10, vocab_size)
-    model.ctc_output = nn.Linear(12, vocab_size)
-    with torch.no_grad():
-        for param in model.joiner.parameters():
-            param.mul_(6.0)
-        model.ctc_output.weight.mul_(4.0)
-    return model.eval()
-
-
-def random_output(num=4, num_frames=15, seed=1):
-    torch.manual_seed(seed)
-    return torch.randn(num, num_frames, 12), torch.tensor([num_frames, 6, 9, 1][:num])
 
 
 @pytest.fixture(scope="module")
@@ -121,25 +106,116 @@ def test_beam_of_one_is_greedy():
     assert [h.timestamps for h in beam] == [h.timestamps for h in greedy]
 
 
-def test_scorer_sees_prefixes_and_changes_the_outcome():
-    model = random_model()
+class OnlyRising:
+    """Labels must rise; the state is the last label."""
+
+    def __init__(self):
+        self.asked = 0
+
+    def start(self, utterances):
+        return (torch.zeros_like(utterances),), torch.zeros(len(utterances), 11)
+
+    def advance(self, state, units):
+        self.asked += len(units)
+        falls = torch.arange(11) <= units.unsqueeze(1)
+        assert (units > 0).all(), "a scorer sees no blank"
+        return (units,), falls * -1000.0
+
+    def final(self, state):
+        return torch.where(state[0] == 10, 0.5, 0.0)
+
+
+@pytest.mark.parametrize("method", ["modified_beam_search", "ctc_prefix_beam_search"])
+def test_scorer_changes_the_outcome_and_is_asked_only_where_a_label_was_added(method):
+    model, scorer = random_model(), OnlyRising()
     out, lens = random_output()
-    seen = set()
-
-    def only_rising(prefixes, prefix_lens):
-        scores = torch.zeros(prefixes.size(0), 11)
-        for row, (prefix, length) in enumerate(zip(prefixes.tolist(), prefix_lens.tolist())):
-            seen.add(tuple(prefix[:length]))
-            scores[row, : prefix[length - 1] + 1 if length else 0] = -1000.0
-        return scores
-
-    plain = search("modified_beam_search", model, out, lens, DecodeConfig())
-    found = search("modified_beam_search", model, out, lens, DecodeConfig(), only_rising)
+    plain = search(method, model, out, lens, DecodeConfig())
+    found = search(method, model, out, lens, DecodeConfig(), scorer)
     assert any(h.labels != sorted(set(h.labels)) for h in plain)
     assert all(h.labels == sorted(set(h.labels)) for h in found)
-    assert all(tuple(h.labels[:-1]) in seen for h in found)
+    assert 0 < scorer.asked < int(lens.sum()) * 4
     with pytest.raises(ValueError, match="greedy_search takes no scorer"):
-        search("greedy_search", model, out, lens, DecodeConfig(), only_rising)
+        search("greedy_search", model, out, lens, DecodeConfig(), scorer)
+
+
+@pytest.mark.parametrize("with_scorer", [False, True])
+@pytest.mark.parametrize("beam_size", [1, 2, 4, 7])
+def test_modified_beam_equals_plain_hypothesis_objects(beam_size, with_scorer):
+    model = random_model()
+    out, lens = random_output()
+    config = DecodeConfig(beam_size=beam_size, nbest=beam_size)
+    bonus = {
+        "bonus": lambda n, prefix, unit: -1000.0 if prefix and unit <= prefix[-1] else 0.0,
+        "final": lambda n, prefix: 0.5 if prefix and prefix[-1] == 10 else 0.0,
+    }
+    expected = plain_modified_beam_search(model, out, lens, beam_size, **(bonus if with_scorer else {}))
+    found = search_nbest("modified_beam_search", model, out, lens, config, OnlyRising() if with_scorer else None)
+    for ours, theirs in zip(found, expected):
+        assert [(h.labels, h.timestamps) for h in ours] == [(h.labels, h.timestamps) for h in theirs]
+        assert [h.score for h in ours] == pytest.approx([h.score for h in theirs], abs=1e-3)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("beam_size", [1, 3, 8])
+def test_ctc_prefix_beam_equals_the_plain_one(beam_size):
+    model = random_model()
+    out, lens = random_output()
+    found = search_nbest("ctc_prefix_beam_search", model, out, lens, DecodeConfig(beam_size=beam_size, nbest=beam_size))
+    for n, ours in enumerate(found):
+        log_probs = model.ctc_output(out[n, : lens[n]]).log_softmax(dim=1)
+        theirs = plain_ctc_prefix_beam_search(log_probs, beam_size)
+        assert [tuple(h.labels) for h in ours] == [prefix for prefix, _ in theirs]
+        assert [h.score for h in ours] == pytest.approx([score for _, score in theirs], abs=1e-3)
+
+
+@torch.no_grad()
+def test_wide_ctc_beam_sums_over_all_alignments():
+    model = random_model(vocab_size=4)
+    out = random_output(num=1, num_frames=5)[0]
+    log_probs = model.ctc_output(out[0]).log_softmax(dim=1)
+    totals = {}
+    for units in itertools.product(range(4), repeat=5):
+        labels = tuple(unit for unit, _ in itertools.groupby(units) if unit)
+        score = sum(log_probs[frame, unit].item() for frame, unit in enumerate(units))
+        totals[labels] = numpy.logaddexp(totals.get(labels, -numpy.inf), score)
+    config = DecodeConfig(beam_size=400, nbest=400)
+    found = search_nbest("ctc_prefix_beam_search", model, out, torch.tensor([5]), config)[0]
+    assert {tuple(h.labels): h.score for h in found} == pytest.approx(totals, abs=1e-4)
+    assert [h.score for h in found] == sorted((h.score for h in found), reverse=True)
+    assert torch.tensor([h.score for h in found]).logsumexp(dim=0).item() == pytest.approx(0.0, abs=1e-4)
+
+
+def test_nbest_begins_with_the_best_and_has_no_doubles():
+    model = random_model()
+    out, lens = random_output()
+    for method in known_methods():
+        best = search(method, model, out, lens, DecodeConfig())
+        several = search_nbest(method, model, out, lens, DecodeConfig(nbest=4))
+        assert [found[0] for found in several] == best
+        for found in several:
+            assert len({tuple(h.labels) for h in found}) == len(found)
+        assert (len(several[0]) == 4) == ("beam" in method)
+    with pytest.raises(ValueError, match="nbest is 5, but beam_size keeps 4"):
+        search_nbest("modified_beam_search", model, out, lens, DecodeConfig(nbest=5))
+
+
+@pytest.mark.parametrize("method", known_methods())
+def test_utterances_without_frames_and_empty_batches(method):
+    model = random_model()
+    out, _ = random_output(num=2)
+    first, second = search(method, model, out, torch.tensor([0, 15]), DecodeConfig())
+    assert (first.labels, first.timestamps, first.score) == ([], [], 0.0)
+    assert second.labels == search(method, model, out[1:], torch.tensor([15]), DecodeConfig())[0].labels
+    assert search(method, model, out[:0], torch.zeros(0, dtype=torch.int64), DecodeConfig()) == []
+
+
+def test_without_k2_its_methods_say_how_to_get_it(monkeypatch):
+    monkeypatch.setattr(backend, "_import_k2", lambda: (None, "ImportError: no k2"))
+    for method in k2_methods():
+        with pytest.raises(
+            RuntimeError, match=rf"{method} needs k2.*tools/setup_env\.sh --env k2, or use .*beam_search"
+        ):
+            check_method(method)
 
 
 def test_ctc_joins_repeats_and_drops_blanks():

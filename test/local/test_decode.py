@@ -132,6 +132,40 @@ def test_flags_override_the_recipe(folder, decode):
     assert names == {"recogs-dev-epoch-1_avg-1__modified_beam_search__beam-size-2_use-averaged-model.txt"}
 
 
+def test_language_models_phrases_and_nbest_lists(folder, decode, monkeypatch):
+    for name, flags in (("trigram", []), ("bigram", ["--ngram-order", "2"])):
+        cuts = [folder / "features" / f"{split}.jsonl.gz" for split in ("train", "dev")]
+        arguments = ["--cuts", cuts[0], "--dev-cuts", cuts[1], "--lang-dir", folder / "lang", "--lm-dir", folder / name]
+        monkeypatch.setattr(sys, "argv", ["train_lm.py", *map(str, [*arguments, *flags])])
+        runpy.run_path(str(ROOT / "local" / "train_lm.py"))["main"]()
+    phrases = folder / "phrases.txt"
+    phrases.write_text("abc\n")
+    method = ["--splits", "test", "--decoding-method", "modified_beam_search", "--nbest", "3"]
+    outside = ["--lm", folder / "trigram", "--lodr", folder / "bigram", "--context-file", phrases]
+    assert "if the best of 3 were always taken" in decode(*method, *outside)
+    name = (
+        "test-epoch-2_avg-1__modified_beam_search__beam-size-4_lm-trigram-scale-0.3_LODR-bigram-scale-0.1_"
+        "context-phrases-score-2.0_nbest-3_use-averaged-model"
+    )
+    results = folder / "exp" / "modified_beam_search"
+    lines = [json.loads(line) for line in (results / f"nbest-{name}.jsonl").read_text().splitlines()]
+    best = {t.cut_id: " ".join(t.hyp) for t in read_recogs(results / f"recogs-{name}.txt")}
+    assert [line["nbest"][0]["text"] for line in lines] == [best[line["id"]] for line in lines]
+    assert all(1 <= len(line["nbest"]) <= 3 for line in lines) and len(lines) == 5
+    words = [entry for line in lines for entry in line["nbest"] if entry["words"]]
+    assert words and all(" ".join(w["word"] for w in entry["words"]) == entry["text"] for entry in words)
+    assert json.loads((results / f"decode-{name}.json").read_text())["nbest_oracle_wer"] >= 0
+    assert "nothing to do" in decode(*method, *outside)
+    phrases.write_text("abc\nabd\n")
+    assert "nothing to do" not in decode(*method, *outside)
+    with pytest.raises(ValueError, match="greedy_search takes no scorer"):
+        decode("--lm", folder / "trigram")
+    facts = json.loads((folder / "trigram" / "lm.json").read_text())
+    (folder / "trigram" / "lm.json").write_text(json.dumps({**facts, "pieces_sha256": "0"}))
+    with pytest.raises(ValueError, match="trigram was trained with other pieces than those of"):
+        decode(*method, *outside)
+
+
 def test_cuts_of_another_spec_are_refused_with_the_difference(folder, decode):
     spec = json.loads((folder / "features" / "spec.json").read_text())
     spec["provenance"] = {"layer": 9}

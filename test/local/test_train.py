@@ -113,3 +113,14 @@ def test_cuts_of_another_spec_are_refused(corpus_dir, trained, tmp_path):
     spec_file.write_text(json.dumps({**spec, "provenance": {"kmeans": "another"}}))
     status, output = run("train.py", other, trained, "--num-epochs", "4", "--tensorboard", "1")
     assert status == 1 and "provenance.kmeans" in output
+
+
+def test_two_processes_on_this_machine(corpus_dir, tmp_path):
+    flags = ("--num-epochs", "1", "--world-size", "2", "--backend", "torch")
+    status, output = run("train.py", corpus_dir, tmp_path / "exp", *flags)
+    assert status == 0, output
+    summary = json.loads((tmp_path / "exp" / "train.json").read_text())
+    assert summary["finished"] and summary["world_size"] == 2
+    assert output.count("Trained 1 epochs") == 1 and len(list((tmp_path / "exp" / "log").iterdir())) == 2
+    status, output = run("train.py", corpus_dir, tmp_path / "other", *flags, "--lang-dir", str(tmp_path))
+    assert status == 1 and "Traceback" not in output and output.count("bpe.model") >= 1

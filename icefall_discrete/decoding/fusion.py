@@ -1,0 +1,61 @@
+"""From settings to scorers: what `--lm`, `--lodr` and `--context-file` add to a beam search."""
+
+from pathlib import Path
+from typing import List, Optional, Sequence
+
+import torch
+
+from icefall_discrete.data.bpe import UNK_ID, TextEncoder
+from icefall_discrete.decoding.hotwords import read_context_file
+from icefall_discrete.decoding.lm_scorers import NeuralScorer, ngram_scorer
+from icefall_discrete.decoding.scorer import Scorer, SumScorer
+from icefall_discrete.decoding.settings import FusionConfig
+from icefall_discrete.lm.arpa import NgramModel
+from icefall_discrete.lm.folder import files_of, load_language_model
+
+
+class Fusion:
+    """The language models and phrases of a decoding, read once; `scorer` gives those of a batch.
+
+    Args:
+      config: what to use. bpe_model: the experiment's pieces. device: of the search.
+
+    Raises:
+      FileNotFoundError, ValueError: if something does not exist or does not fit the pieces.
+    """
+
+    def __init__(self, config: FusionConfig, bpe_model: Path, device: torch.device) -> None:
+        self._config, self._device = config, device
+        encoder = TextEncoder(bpe_model)
+        self._vocab_size = encoder.vocab_size
+        self._scorers: List[Scorer] = []
+        self._scales: List[float] = []
+        for path, scale in ((config.lm, config.lm_scale), (config.lodr, -config.lodr_scale)):
+            if path:
+                self._scorers.append(_lm_scorer(Path(path), bpe_model, encoder.pieces(), device))
+                self._scales.append(scale)
+        self._phrases = None
+        if config.context_file:
+            path = Path(config.context_file)
+            self._phrases = read_context_file(path, encoder.encode, config.context_score, UNK_ID)
+
+    def scorer(self, cut_ids: Sequence[str]) -> Optional[Scorer]:
+        """The scorer for a batch of cuts; None if nothing was asked for."""
+        scorers, scales = list(self._scorers), list(self._scales)
+        if self._phrases is not None:
+            scorers.append(self._phrases.scorer(cut_ids, self._vocab_size, self._device))
+            scales.append(1.0)
+        return SumScorer(scorers, scales) if scorers else None
+
+
+def fusion_files(config: FusionConfig) -> List[Path]:
+    """The files on which the result of a decoding with `config` depends."""
+    models = [file for path in (config.lm, config.lodr) if path for file in files_of(path)]
+    return models + ([Path(config.context_file)] if config.context_file else [])
+
+
+def _lm_scorer(path: Path, bpe_model: Path, pieces: List[str], device: torch.device) -> Scorer:
+    found = load_language_model(path, bpe_model)
+    if isinstance(found.model, NgramModel):
+        return ngram_scorer(found.model, pieces, found.where, device)
+    return NeuralScorer(found.model.to(device))

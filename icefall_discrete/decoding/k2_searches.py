@@ -1,0 +1,324 @@
+"""The searches that need k2, under icefall's names: `K2_METHODS`.
+
+fast_beam_search and its n-best forms search a graph with the transducer, ctc_decoding, 1best and nbest-rescoring one
+with the CTC head. Labels of a hypothesis are pieces whatever the graph, so that all methods read alike; those over a
+lexicon also name the words. See `k2_searches.md`.
+"""
+
+import itertools
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
+
+import torch
+from torch import Tensor
+
+from icefall_discrete import backend
+from icefall_discrete.decoding.hypothesis import Hypothesis, check_encoder_output
+from icefall_discrete.decoding.k2_graphs import (
+    GRAPH_STAGE,
+    Fsa,
+    cached_graph,
+    ctc_graph,
+    load_graph,
+    search_graph,
+    trivial_graph,
+)
+from icefall_discrete.decoding.k2_lattices import (
+    PathList,
+    alignments,
+    ctc_lattice,
+    hypotheses_of,
+    lattice_device,
+    path_scores,
+    sampled_paths,
+    transducer_lattice,
+)
+from icefall_discrete.decoding.k2_lexicon import Lexicon, read_lexicon, read_pieces
+from icefall_discrete.decoding.k2_settings import K2SearchConfig, k2_settings
+from icefall_discrete.metrics.wer import count_errors
+
+
+@dataclass(frozen=True)
+class WordHypothesis(Hypothesis):
+    """A hypothesis of a search over a lexicon: its labels are the pieces of `words`."""
+
+    words: Tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class References:
+    """What was said in each utterance of the batch, for the oracle: words, and how labels are read as text."""
+
+    words: Sequence[Sequence[str]]
+    decode: Callable[[Sequence[int]], str]
+
+
+def n_best(
+    model: Any, encoder_out: Tensor, encoder_lens: Tensor, config: Any, graph: Optional[Fsa] = None
+) -> List[List[Hypothesis]]:
+    """All distinct hypotheses sampled from each utterance's lattice of fast_beam_search, best first, never none.
+
+    A score sums over the alignments in the lattice; timestamps are those of the best alignment.
+
+    Args:
+      model: has `predictor` and `joiner`. encoder_out: (N, T', D). encoder_lens: (N,).
+      config: DecodeConfig or K2SearchConfig. graph: with an ending; None: every piece may follow every other.
+    """
+    lattice = _transducer_lattice(model, encoder_out, encoder_lens, config, graph)
+    vocab_size = _vocab_size(model)
+    paths = sampled_paths(lattice, k2_settings(config))
+    found: List[List[Hypothesis]] = [[] for _ in range(encoder_out.size(0))]
+    for utterance, hypothesis in zip(paths.utterances, _aligned(lattice, paths, vocab_size)):
+        found[utterance].append(hypothesis)
+    return [sorted(several, key=lambda hypothesis: -hypothesis.score) for several in found]
+
+
+def rescore(
+    model: Any, encoder_out: Tensor, encoder_lens: Tensor, config: Any, lm_scales: Sequence[float]
+) -> Dict[float, List[WordHypothesis]]:
+    """nbest-rescoring for several weights of G at the cost of one: hypotheses of each utterance by weight.
+
+    Sentences are sampled from the lattice of HLG. Each gets its log-probability from the CTC head, over all alignments,
+    plus a weight times its log-probability from G; the scores of HLG count for the sampling only.
+
+    Args:
+      model: has `ctc_output`. encoder_out: (N, T', D). encoder_lens: (N,).
+      config: DecodeConfig or K2SearchConfig; `graph_dir` holds HLG.pt, G.pt, lexicon.txt and tokens.txt.
+      lm_scales: weights of the log-probabilities of G.
+    """
+    settings, vocab_size = k2_settings(config), _ctc_vocab_size(model)
+    graph = _file_graph(settings, "HLG.pt", model, encoder_out)
+    lexicon = _lexicon(settings, vocab_size)
+    lens = _checked_lens(encoder_out, encoder_lens)
+    log_probs = _ctc_log_probs(model, encoder_out, config)
+    lattice = ctc_lattice(log_probs, lens, graph, settings)
+    paths = sampled_paths(lattice, settings)
+    groups = [lexicon.groups([label for label in labels if label < vocab_size]) for labels in paths.labels]
+    spellings = [[label for group in several for label in lexicon.spellings[group.word]] for several in groups]
+    acoustic = _ctc_scores(log_probs, lens, spellings, paths.utterances)
+    grammar = _grammar(Path(settings.graph_dir) / "G.pt", lexicon)
+    lm = _grammar_scores(grammar, [[group.word for group in several] for several in groups], lexicon)
+    of_utterance = [[i for i, n in enumerate(paths.utterances) if n == utterance] for utterance in range(len(lens))]
+    best = {s: [max(of, key=lambda i, s=s: acoustic[i] + s * lm[i]) for of in of_utterance] for s in lm_scales}
+    chosen = sorted({i for several in best.values() for i in several})
+    aligned = dict(zip(chosen, _aligned(lattice, paths.at(chosen), vocab_size)))
+    return {
+        scale: [_in_words(aligned[i], lexicon, acoustic[i] + scale * lm[i]) for i in several]
+        for scale, several in best.items()
+    }
+
+
+def _aligned(lattice: Fsa, paths: PathList, vocab_size: int) -> List[Hypothesis]:
+    """Each path as a hypothesis: timestamps of its best alignment, score of all its alignments in the lattice."""
+    k2 = backend.k2_module()
+    found: List[Hypothesis] = []
+    for part in alignments(lattice, paths):
+        best = k2.shortest_path(part, use_double_scores=True)
+        found.extend(hypotheses_of(best, path_scores(part, log_semiring=True), vocab_size))
+    return found
+
+
+def _ctc_scores(
+    log_probs: Tensor, lens: Sequence[int], sentences: Sequence[Sequence[int]], utterances: Sequence[int]
+) -> List[float]:
+    """Log-probability of labels over all their CTC alignments, in nats.
+
+    Args:
+      log_probs: (N, T', V). lens: N lengths. sentences: labels. utterances: the row of log_probs of each, rising.
+    """
+    scores: List[float] = []
+    for utterance, members in itertools.groupby(range(len(sentences)), key=lambda i: utterances[i]):
+        targets = [list(sentences[i]) for i in members]
+        if lens[utterance] == 0:
+            scores.extend([0.0] * len(targets))
+            continue
+        frames = log_probs[utterance, : lens[utterance], None].expand(-1, len(targets), -1).cpu()
+        losses = torch.nn.functional.ctc_loss(
+            frames,
+            torch.tensor([label for labels in targets for label in labels], dtype=torch.int64),
+            torch.full((len(targets),), lens[utterance], dtype=torch.int64),
+            torch.tensor([len(labels) for labels in targets], dtype=torch.int64),
+            reduction="none",
+        )
+        scores.extend((-losses).tolist())
+    return scores
+
+
+def _grammar(path: Path, lexicon: Lexicon) -> Fsa:
+    """G as an acceptor of word ids in which backing off reads nothing."""
+    k2 = backend.k2_module()
+    grammar = load_graph(path)
+    if hasattr(grammar, "aux_labels"):
+        del grammar.aux_labels
+    labels = grammar.labels.clone()
+    labels[labels >= lexicon.word_table()["#0"]] = 0
+    grammar.labels = labels
+    return k2.create_fsa_vec([k2.arc_sort(grammar)])
+
+
+def _grammar_scores(grammar: Fsa, sentences: Sequence[Sequence[str]], lexicon: Lexicon) -> List[float]:
+    """Log-probability of each sentence, its end included, in nats: the best way to read it with backing off."""
+    k2 = backend.k2_module()
+    table = lexicon.word_table()
+    linear = k2.add_epsilon_self_loops(k2.linear_fsa([[table[word] for word in words] for words in sentences]))
+    everywhere = torch.zeros(len(sentences), dtype=torch.int32)
+    read = k2.top_sort(k2.connect(k2.intersect_device(grammar, linear, b_to_a_map=everywhere, sorted_match_a=True)))
+    return read.get_tot_scores(use_double_scores=True, log_semiring=False).tolist()
+
+
+def _vocab_size(model: Any) -> int:
+    if model.predictor.blank_id != 0:
+        raise ValueError(f"k2 searches need blank to be unit 0, but it is {model.predictor.blank_id}.")
+    return model.joiner.output_linear.out_features
+
+
+def _ctc_vocab_size(model: Any) -> int:
+    if getattr(model, "ctc_output", None) is None:
+        raise ValueError("this search needs a model with a CTC head; this one has none, train with ctc_loss_scale.")
+    return model.ctc_output.out_features
+
+
+def _checked_lens(encoder_out: Tensor, encoder_lens: Tensor) -> List[int]:
+    """Lengths as a list; k2 would go astray in what is not a number."""
+    lens = check_encoder_output(encoder_out, encoder_lens)
+    for number, length in enumerate(lens):
+        if not torch.isfinite(encoder_out[number, :length]).all():
+            raise ValueError(f"encoder output of utterance {number} of the batch is not finite; is the model sound?")
+    return lens
+
+
+def _transducer_lattice(
+    model: Any, encoder_out: Tensor, encoder_lens: Tensor, config: Any, graph: Optional[Fsa]
+) -> Fsa:
+    lens = _checked_lens(encoder_out, encoder_lens)
+    if graph is None:
+        vocab_size = _vocab_size(model)
+        graph = search_graph(trivial_graph(vocab_size), vocab_size, 1.0, False, lattice_device(encoder_out.device))
+    logits = (getattr(config, "blank_penalty", 0.0), getattr(config, "temperature", 1.0))
+    with torch.no_grad():
+        return transducer_lattice(model, encoder_out, lens, graph, k2_settings(config), logits)
+
+
+def _ctc_log_probs(model: Any, encoder_out: Tensor, config: Any) -> Tensor:
+    with torch.no_grad():
+        logits = model.ctc_output(encoder_out).float()
+        logits[..., model.predictor.blank_id] -= getattr(config, "blank_penalty", 0.0)
+        return logits.log_softmax(dim=2)
+
+
+def _ctc_lattice(model: Any, encoder_out: Tensor, encoder_lens: Tensor, config: Any, graph: Fsa) -> Fsa:
+    lens = _checked_lens(encoder_out, encoder_lens)
+    return ctc_lattice(_ctc_log_probs(model, encoder_out, config), lens, graph, k2_settings(config))
+
+
+def _file_graph(settings: K2SearchConfig, name: str, model: Any, encoder_out: Tensor) -> Fsa:
+    """LG.pt or HLG.pt of `graph_dir`, with its scale and an ending."""
+    if not settings.graph_dir:
+        raise ValueError(f"this search needs {name}; make it with {GRAPH_STAGE}, then say --graph-dir <its folder>.")
+    is_ctc = name.startswith("H")
+    vocab_size = _ctc_vocab_size(model) if is_ctc else _vocab_size(model)
+    scale = settings.hlg_scale if is_ctc else settings.ngram_lm_scale
+    return cached_graph(Path(settings.graph_dir) / name, vocab_size, scale, lattice_device(encoder_out.device))
+
+
+def _lexicon(settings: K2SearchConfig, vocab_size: int) -> Lexicon:
+    pieces = read_pieces(Path(settings.graph_dir) / "tokens.txt")
+    if len(pieces) != vocab_size:
+        raise ValueError(
+            f"{settings.graph_dir}/tokens.txt has {len(pieces)} pieces, but the model has {vocab_size} units; make the "
+            f"graphs with {GRAPH_STAGE} from the experiment's own bpe.model."
+        )
+    return read_lexicon(settings.graph_dir, pieces)
+
+
+def _in_words(hypothesis: Hypothesis, lexicon: Lexicon, score: float) -> WordHypothesis:
+    """Only whole words: where the search had to give up within a word, its pieces are left out."""
+    groups = lexicon.groups(hypothesis.labels)
+    kept = [i for group in groups for i in range(group.start, group.stop)]
+    labels, frames = [hypothesis.labels[i] for i in kept], [hypothesis.timestamps[i] for i in kept]
+    return WordHypothesis(labels, frames, score, words=tuple(group.word for group in groups))
+
+
+def _best_paths(lattice: Fsa, vocab_size: int) -> List[Hypothesis]:
+    best = backend.k2_module().shortest_path(lattice, use_double_scores=True)
+    return hypotheses_of(best, path_scores(best, log_semiring=False), vocab_size)
+
+
+def _one_each(found: Sequence[Hypothesis]) -> List[List[Hypothesis]]:
+    return [[hypothesis] for hypothesis in found]
+
+
+def _fast_beam_search(model: Any, encoder_out: Tensor, encoder_lens: Tensor, config: Any, scorer: Any):
+    _refuse_scorer(scorer)
+    lattice = _transducer_lattice(model, encoder_out, encoder_lens, config, None)
+    return _one_each(_best_paths(lattice, _vocab_size(model)))
+
+
+def _fast_beam_search_nbest(model: Any, encoder_out: Tensor, encoder_lens: Tensor, config: Any, scorer: Any):
+    _refuse_scorer(scorer)
+    return [several[: _kept(config)] for several in n_best(model, encoder_out, encoder_lens, config)]
+
+
+def _fast_beam_search_nbest_oracle(model: Any, encoder_out: Tensor, encoder_lens: Tensor, config: Any, scorer: Any):
+    if not isinstance(scorer, References) or len(scorer.words) != encoder_out.size(0):
+        raise ValueError("fast_beam_search_nbest_oracle needs the References of the batch's utterances.")
+
+    def errors(reference: Sequence[str], hypothesis: Hypothesis) -> int:
+        return count_errors(reference, scorer.decode(hypothesis.labels).split()).errors
+
+    lists = n_best(model, encoder_out, encoder_lens, config)
+    return _one_each([min(several, key=lambda h: errors(words, h)) for words, several in zip(scorer.words, lists)])
+
+
+def _fast_beam_search_nbest_lg(model: Any, encoder_out: Tensor, encoder_lens: Tensor, config: Any, scorer: Any):
+    _refuse_scorer(scorer)
+    settings = k2_settings(config)
+    graph = _file_graph(settings, "LG.pt", model, encoder_out)
+    lexicon = _lexicon(settings, _vocab_size(model))
+    lists = n_best(model, encoder_out, encoder_lens, config, graph)
+    return [[_in_words(h, lexicon, h.score) for h in several[: _kept(config)]] for several in lists]
+
+
+def _ctc_decoding(model: Any, encoder_out: Tensor, encoder_lens: Tensor, config: Any, scorer: Any):
+    _refuse_scorer(scorer)
+    vocab_size = _ctc_vocab_size(model)
+    graph = search_graph(ctc_graph(vocab_size), vocab_size, 1.0, False, lattice_device(encoder_out.device))
+    return _one_each(_best_paths(_ctc_lattice(model, encoder_out, encoder_lens, config, graph), vocab_size))
+
+
+def _one_best(model: Any, encoder_out: Tensor, encoder_lens: Tensor, config: Any, scorer: Any):
+    _refuse_scorer(scorer)
+    settings = k2_settings(config)
+    graph = _file_graph(settings, "HLG.pt", model, encoder_out)
+    vocab_size = _ctc_vocab_size(model)
+    lexicon = _lexicon(settings, vocab_size)
+    found = _best_paths(_ctc_lattice(model, encoder_out, encoder_lens, config, graph), vocab_size)
+    return _one_each([_in_words(hypothesis, lexicon, hypothesis.score) for hypothesis in found])
+
+
+def _nbest_rescoring(model: Any, encoder_out: Tensor, encoder_lens: Tensor, config: Any, scorer: Any):
+    _refuse_scorer(scorer)
+    scale = k2_settings(config).rescoring_lm_scale
+    return _one_each(rescore(model, encoder_out, encoder_lens, config, [scale])[scale])
+
+
+def _kept(config: Any) -> int:
+    """How many hypotheses of an utterance are asked for."""
+    return getattr(config, "nbest", 1)
+
+
+def _refuse_scorer(scorer: Any) -> None:
+    if scorer is not None:
+        raise ValueError("k2 searches take no scorer; use modified_beam_search, or a graph with a grammar.")
+
+
+K2_METHODS: Dict[str, Callable[..., List[List[Hypothesis]]]] = {
+    "fast_beam_search": _fast_beam_search,
+    "fast_beam_search_nbest": _fast_beam_search_nbest,
+    "fast_beam_search_nbest_oracle": _fast_beam_search_nbest_oracle,
+    "fast_beam_search_nbest_LG": _fast_beam_search_nbest_lg,
+    "ctc_decoding": _ctc_decoding,
+    "1best": _one_best,
+    "nbest-rescoring": _nbest_rescoring,
+}

@@ -1,0 +1,17 @@
+"""The predictor's side of the joiner during a search."""
+
+from typing import Any
+
+from torch import Tensor
+
+
+class Predictions:
+    """Projected predictor output for contexts; `model` has `predictor` and `joiner`."""
+
+    def __init__(self, model: Any) -> None:
+        self._model = model
+        self._tables = model.predictor.tables()
+
+    def of(self, contexts: Tensor) -> Tensor:
+        """(M, D) for contexts (M, context_size)."""
+        return self._model.joiner.decoder_proj(self._model.predictor.from_tables(self._tables, contexts))

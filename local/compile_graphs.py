@@ -1,0 +1,101 @@
+"""Optional stage: lexicon and graphs for the searches that need k2 and a lexicon or a grammar.
+
+Writes words.txt, tokens.txt, lexicon.txt, L.pt, L_disambig.pt, G.arpa, G.pt, LG.pt and HLG.pt to the graph folder,
+which local/decode.py takes as --graph-dir. The words are those of the training transcripts. G is the n-gram model of
+--arpa (one over words), or one that is estimated from the transcripts. H needs no file.
+"""
+
+import hashlib
+import logging
+import shutil
+from pathlib import Path
+from typing import Any, Dict, List
+
+from icefall_discrete import backend
+from icefall_discrete.config import StageParser, read_json, write_json
+from icefall_discrete.data.bpe import TextEncoder
+from icefall_discrete.data.cuts import is_speed_perturbed, load_cuts, text_of
+from icefall_discrete.decoding.k2_graphs import write_graphs
+from icefall_discrete.decoding.k2_lexicon import make_lexicon
+from icefall_discrete.lm.arpa import NgramModel, read_arpa, write_arpa
+from icefall_discrete.lm.ngram import estimate_ngram
+from icefall_discrete.stage import run_stage
+
+LOG = logging.getLogger("compile_graphs")
+RECORD = "graphs.json"  # written last
+FILES = ("words.txt", "tokens.txt", "lexicon.txt", "L.pt", "L_disambig.pt", "G.arpa", "G.pt", "LG.pt", "HLG.pt")
+
+
+def get_parser() -> StageParser:
+    """The flags of this stage."""
+    parser = StageParser(__doc__)
+    parser.add_argument("--cuts", type=Path, required=True, help="manifest of the training split")
+    parser.add_argument("--lang-dir", type=Path, required=True, help="folder with bpe.model")
+    parser.add_argument("--graph-dir", type=Path, required=True, help="folder to write the graphs to")
+    parser.add_argument("--arpa", type=Path, help="n-gram model over words (default: estimate one)")
+    parser.add_argument("--ngram-order", type=int, default=3, help="longest n-grams of an estimated model (default: 3)")
+    return parser
+
+
+def is_compiled(graph_dir: Path, inputs: Dict[str, Any]) -> bool:
+    """Whether the folder holds every file, made from `inputs`."""
+    whole = all((graph_dir / name).is_file() for name in (*FILES, RECORD))
+    return whole and read_json(graph_dir / RECORD) == inputs
+
+
+def compile_graphs(encoder: TextEncoder, texts: List[str], args: Any) -> None:
+    """Write every file of the graph folder."""
+    lexicon, left_out = make_lexicon(encoder, texts)
+    if left_out:
+        LOG.warning("%d words are left out, as the pieces cannot spell them, such as '%s'", len(left_out), left_out[0])
+    lexicon.write(args.graph_dir)
+    encoder.write_tokens(args.graph_dir / "tokens.txt")
+    model = _ngram_model(texts, list(lexicon.spellings), args)
+    num_arcs = write_graphs(args.graph_dir, lexicon, model)
+    arcs = ", ".join(f"{name} {number}" for name, number in num_arcs.items())
+    LOG.info("%d words, n-grams up to %d; arcs: %s", len(lexicon.spellings), model.order, arcs)
+
+
+def _ngram_model(texts: List[str], words: List[str], args: Any) -> NgramModel:
+    """The model of --arpa, of which a copy is kept, or one of the transcripts."""
+    if args.arpa is not None:
+        model = read_arpa(args.arpa)
+        shutil.copyfile(args.arpa, args.graph_dir / "G.arpa")
+    else:
+        model = estimate_ngram([text.split() for text in texts], args.ngram_order, words)
+        write_arpa(args.graph_dir / "G.arpa", model)
+    return model
+
+
+def main() -> None:
+    """Compile the graphs, or say that there is nothing to do."""
+    args = get_parser().parse_args()
+    if backend.resolve("auto") != "k2":
+        raise RuntimeError(
+            "graphs are compiled by k2, which cannot be imported here; make the k2 environment with tools/setup_env.sh "
+            "--env k2, or decode with a method that needs no graph, such as modified_beam_search."
+        )
+    encoder = TextEncoder(args.lang_dir / "bpe.model")
+    texts: List[str] = [text_of(cut) for cut in load_cuts(args.cuts) if not is_speed_perturbed(cut)]
+    if args.arpa is not None and not args.arpa.is_file():
+        raise FileNotFoundError(f"{args.arpa} does not exist; leave --arpa out to estimate a model here.")
+    inputs = {
+        "bpe_model": _digest((args.lang_dir / "bpe.model").read_bytes()),
+        "texts": _digest("\n".join(texts).encode()),
+        "grammar": args.ngram_order if args.arpa is None else _digest(args.arpa.read_bytes()),
+    }
+    if is_compiled(args.graph_dir, inputs):
+        LOG.info("%s holds these graphs already: nothing to do", args.graph_dir)
+        return
+    args.graph_dir.mkdir(parents=True, exist_ok=True)
+    (args.graph_dir / RECORD).unlink(missing_ok=True)
+    compile_graphs(encoder, texts, args)
+    write_json(args.graph_dir / RECORD, inputs)
+
+
+def _digest(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
+if __name__ == "__main__":
+    run_stage(main)

@@ -1,0 +1,135 @@
+"""Train a language model on the transcripts of the training cuts, for shallow fusion, LODR or a grammar.
+
+An n-gram model is written to lm.arpa (interpolated, modified Kneser-Ney), an LSTM or transformer to model.safetensors.
+The dev perplexity is printed and written to lm.json. A model of the same text and settings is not trained again.
+"""
+
+import dataclasses
+import hashlib
+import logging
+import shutil
+from pathlib import Path
+from typing import Any, Dict, List, Sequence
+
+import torch
+
+from icefall_discrete.atomic_files import replacing
+from icefall_discrete.config import StageParser, add_flags, override, read_json, setting, to_dict, write_json
+from icefall_discrete.data.bpe import SPECIAL_PIECES, UNK_ID, TextEncoder
+from icefall_discrete.data.cuts import is_speed_perturbed, load_cuts, text_of
+from icefall_discrete.data.journal import different_keys
+from icefall_discrete.lm.arpa import UNKNOWN, perplexity, write_arpa
+from icefall_discrete.lm.folder import ARPA, FACTS, PIECES, WEIGHTS, digest
+from icefall_discrete.lm.neural import MODELS, NeuralLmConfig
+from icefall_discrete.lm.ngram import estimate_ngram
+from icefall_discrete.lm.training import NeuralLmTrainer, NeuralTrainConfig
+from icefall_discrete.stage import run_stage
+
+LOG = logging.getLogger("train_lm")
+UNITS = ("pieces", "words")
+
+
+@dataclasses.dataclass(frozen=True)
+class LmConfig:
+    """Kind of language model."""
+
+    lm_type: str = setting("ngram", "kind of model", choices=("ngram", *MODELS))
+    lm_unit: str = setting("pieces", "what it predicts; words are for n-gram models in grammars", choices=UNITS)
+    ngram_order: int = setting(3, "longest n-grams; 2 for LODR")
+
+    def __post_init__(self) -> None:
+        if self.lm_unit == "words" and self.lm_type != "ngram":
+            raise ValueError(f"lm_unit words is for n-gram models only; use --lm-unit pieces for {self.lm_type}.")
+
+
+def get_parser() -> StageParser:
+    """The flags of this stage."""
+    parser = StageParser(__doc__)
+    parser.add_argument("--cuts", type=Path, required=True, help="manifest of the training split")
+    parser.add_argument("--dev-cuts", type=Path, required=True, help="manifest of the split for the perplexity")
+    parser.add_argument("--text", type=Path, help="further training text, one sentence a line (default: none)")
+    parser.add_argument("--lang-dir", type=Path, required=True, help="folder with bpe.model")
+    parser.add_argument(
+        "--lm-dir", type=Path, required=True, help="folder to write the model to; a rerun goes on in it"
+    )
+    for kind in (LmConfig, NeuralLmConfig, NeuralTrainConfig):
+        add_flags(parser, kind)
+    return parser
+
+
+def texts_of(cuts: Path) -> List[str]:
+    """Transcripts of the cuts that are not copies at another speed."""
+    return [text_of(cut) for cut in load_cuts(cuts) if not is_speed_perturbed(cut)]
+
+
+def is_trained(lm_dir: Path, inputs: Dict[str, Any]) -> bool:
+    """Whether the folder holds the model of `inputs`. Raises ValueError if it was begun with something else."""
+    begun = lm_dir / "inputs.json"
+    if not begun.is_file():
+        return False
+    changed = different_keys(read_json(begun), inputs)
+    if changed:
+        raise ValueError(
+            f"{lm_dir} holds a language model trained with other {', '.join(changed)}; delete it to train anew, or "
+            "choose another folder."
+        )
+    return (lm_dir / FACTS).is_file() and ((lm_dir / ARPA).is_file() or (lm_dir / WEIGHTS).is_file())
+
+
+def train_ngram(config: LmConfig, train: List[str], dev: List[str], encoder: TextEncoder, lm_dir: Path) -> float:
+    """Write lm.arpa; returns the dev perplexity."""
+    vocabulary: List[str] = []
+    if config.lm_unit == "pieces":
+        pieces = encoder.pieces()
+        vocabulary = [piece for piece in pieces if piece not in (*SPECIAL_PIECES, pieces[UNK_ID])]
+        # Whatever the pieces call it, an ARPA file calls it <unk>.
+        names = [UNKNOWN if label == UNK_ID else piece for label, piece in enumerate(pieces)]
+
+    def tokens_of(text: str) -> Sequence[str]:
+        return text.split() if config.lm_unit == "words" else [names[label] for label in encoder.encode(text)]
+
+    model = estimate_ngram([tokens_of(text) for text in train], config.ngram_order, vocabulary)
+    write_arpa(lm_dir / ARPA, model)
+    LOG.info(f"{lm_dir / ARPA}: {', '.join(f'{len(grams)} {n}-grams' for n, grams in enumerate(model.grams, 1))}")
+    return perplexity(model, [tokens_of(text) for text in dev])
+
+
+def main() -> None:
+    """Train the model, or say that there is nothing to do."""
+    args = get_parser().parse_args()
+    config, shape = override(LmConfig(), args), override(NeuralLmConfig(), args)
+    training = override(NeuralTrainConfig(), args)
+    encoder = TextEncoder(args.lang_dir / PIECES)
+    train, dev = texts_of(args.cuts), texts_of(args.dev_cuts)
+    if args.text:
+        train += [line.strip() for line in args.text.read_text(encoding="utf-8").splitlines() if line.strip()]
+    neural = {} if config.lm_type == "ngram" else {**to_dict(shape), **to_dict(training)}
+    inputs = {
+        **to_dict(config),
+        **neural,
+        "texts": hashlib.sha256("\n".join(train).encode()).hexdigest(),
+        "dev_texts": hashlib.sha256("\n".join(dev).encode()).hexdigest(),
+        "pieces_sha256": digest(args.lang_dir / PIECES),
+    }
+    if is_trained(args.lm_dir, inputs):
+        LOG.info(f"{args.lm_dir} is trained already: nothing to do")
+        return
+    write_json(args.lm_dir / "inputs.json", inputs)
+    facts: Dict[str, Any] = {**to_dict(config), "pieces_sha256": inputs["pieces_sha256"]}
+    facts.update(vocab_size=encoder.vocab_size, num_sentences=len(train))
+    if config.lm_type == "ngram":
+        facts["dev_perplexity"] = train_ngram(config, train, dev, encoder, args.lm_dir)
+    else:
+        device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        trainer = NeuralLmTrainer(config.lm_type, shape, training, encoder.vocab_size, args.lm_dir, device)
+        facts.update(
+            model=to_dict(shape), **trainer.fit(*([encoder.encode(t) for t in texts] for texts in (train, dev)))
+        )
+    with replacing(args.lm_dir / PIECES) as temporary:
+        shutil.copyfile(args.lang_dir / PIECES, temporary)
+    write_json(args.lm_dir / FACTS, facts)
+    LOG.info(f"{args.lm_dir}: dev perplexity {facts['dev_perplexity']:.2f} over {config.lm_unit}")
+
+
+if __name__ == "__main__":
+    run_stage(main)

@@ -1,0 +1,57 @@
+import pytest
+from toy_corpus import run_stage_script, write_manifest
+
+from icefall_discrete import backend
+from icefall_discrete.data.bpe import TextEncoder
+from icefall_discrete.data.cuts import load_cuts, text_of
+from icefall_discrete.decoding.k2_graphs import load_graph
+from icefall_discrete.decoding.k2_lexicon import read_lexicon, read_pieces
+from icefall_discrete.lm.arpa import read_arpa
+
+HAS_K2 = backend.resolve("auto") == "k2"
+
+
+@pytest.fixture(scope="module")
+def flags(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("corpus")
+    cuts = write_manifest(folder / "manifests", "train", 12)
+    run_stage_script("train_bpe.py", "--cuts", cuts, "--lang-dir", folder / "lang", "--vocab-size", 30)
+    return "--cuts", cuts, "--lang-dir", folder / "lang"
+
+
+@pytest.mark.skipif(not HAS_K2, reason="k2 cannot be imported here")
+def test_compile_then_nothing_then_another_model(flags, tmp_path):
+    run_stage_script("compile_graphs.py", *flags, "--graph-dir", tmp_path)
+    pieces = read_pieces(tmp_path / "tokens.txt")
+    assert pieces == TextEncoder(flags[3] / "bpe.model").pieces()
+    words = {word for cut in load_cuts(flags[1]) for word in text_of(cut).split()}
+    assert set(read_lexicon(tmp_path, pieces).spellings) == words
+    model = read_arpa(tmp_path / "G.arpa")
+    assert model.order == 3 and {(word,) for word in words} <= set(model.grams[0])
+    before = {path: path.stat().st_mtime_ns for path in tmp_path.iterdir()}
+    assert {path.name for path in before} > {"L.pt", "L_disambig.pt", "G.pt", "LG.pt", "HLG.pt", "words.txt"}
+    assert "nothing to do" in run_stage_script("compile_graphs.py", *flags, "--graph-dir", tmp_path).stderr
+    assert before == {path: path.stat().st_mtime_ns for path in tmp_path.iterdir()}
+    unigrams = f"\\data\\\n\\1-grams:\n-1 <s>\n-1 </s>\n-1 {min(words)}\n\\end\\\n"
+    (tmp_path / "one.arpa").write_text(unigrams, encoding="utf-8")
+    run_stage_script("compile_graphs.py", *flags, "--graph-dir", tmp_path, "--arpa", tmp_path / "one.arpa")
+    assert read_arpa(tmp_path / "G.arpa").order == 1
+    arcs = [load_graph(tmp_path / name).num_arcs for name in ("LG.pt", "L.pt")]
+    assert arcs[0] < arcs[1]
+
+
+@pytest.mark.skipif(not HAS_K2, reason="k2 cannot be imported here")
+def test_user_mistakes_are_one_sentence(flags, tmp_path):
+    missing = ("compile_graphs.py", *flags, "--graph-dir", tmp_path / "g", "--arpa", tmp_path / "none.arpa")
+    done = run_stage_script(*missing, check=False)
+    assert done.returncode == 1 and "none.arpa does not exist; leave --arpa out" in done.stderr.splitlines()[-1]
+    pieces = tmp_path / "none.arpa"
+    pieces.write_text("\\data\\\n\\1-grams:\n-1 <s>\n-1 </s>\n-1 ▁zebra\n\\end\\\n", encoding="utf-8")
+    done = run_stage_script(*missing, check=False)
+    assert done.returncode == 1 and "it must be one over words" in done.stderr.splitlines()[-1]
+
+
+@pytest.mark.skipif(HAS_K2, reason="k2 can be imported here")
+def test_without_k2_it_says_how_to_get_it(flags, tmp_path):
+    done = run_stage_script("compile_graphs.py", *flags, "--graph-dir", tmp_path, check=False)
+    assert done.returncode == 1 and done.stderr.startswith("error: graphs are compiled by k2, which cannot be imported")

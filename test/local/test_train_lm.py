@@ -1,0 +1,76 @@
+"""The stage that trains language models: what it writes, that a rerun does nothing, and what it refuses."""
+
+import json
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # for toy_corpus
+import pytest
+import torch
+from toy_corpus import run_stage_script, write_manifest
+
+from icefall_discrete.data.bpe import TextEncoder
+from icefall_discrete.decoding.fusion import Fusion, fusion_files
+from icefall_discrete.decoding.settings import FusionConfig
+from icefall_discrete.lm.arpa import read_arpa
+from icefall_discrete.lm.folder import load_language_model
+from icefall_discrete.lm.training import neural_perplexity
+
+SMALL = ("--lm-type", "lstm", "--lm-dim", 16, "--lm-layers", 1, "--lm-num-epochs", 2, "--lm-warmup-batches", 5)
+CPU = torch.device("cpu")
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("lm")
+    train, dev = write_manifest(folder, "train", 12), write_manifest(folder, "dev", 5, seed=1)
+    run_stage_script("train_bpe.py", "--cuts", train, "--lang-dir", folder / "lang", "--vocab-size", 30)
+    flags = ("--cuts", train, "--dev-cuts", dev, "--lang-dir", folder / "lang")
+    return folder, flags
+
+
+def test_ngrams_over_pieces_and_over_words(corpus):
+    folder, flags = corpus
+    done = run_stage_script("train_lm.py", *flags, "--lm-dir", folder / "trigram")
+    facts = json.loads((folder / "trigram" / "lm.json").read_text())
+    assert facts["dev_perplexity"] < 30 and f"dev perplexity {facts['dev_perplexity']:.2f} over pieces" in done.stderr
+    pieces = TextEncoder(folder / "lang" / "bpe.model").pieces()
+    model = read_arpa(folder / "trigram" / "lm.arpa")
+    assert {token for (token,) in model.grams[0]} == {*pieces[2:], "<s>", "</s>"}
+    before = (folder / "trigram" / "lm.arpa").stat().st_mtime_ns
+    assert "nothing to do" in run_stage_script("train_lm.py", *flags, "--lm-dir", folder / "trigram").stderr
+    assert (folder / "trigram" / "lm.arpa").stat().st_mtime_ns == before
+    other = run_stage_script("train_lm.py", *flags, "--lm-dir", folder / "trigram", "--ngram-order", 2, check=False)
+    assert other.returncode == 1 and "trained with other ngram_order" in other.stderr.splitlines()[-1]
+    (folder / "more.txt").write_text("five seventy\n", encoding="utf-8")
+    words = ("--lm-dir", folder / "words", "--lm-unit", "words", "--text", folder / "more.txt")
+    run_stage_script("train_lm.py", *flags, *words)
+    tokens = {token for (token,) in read_arpa(folder / "words" / "lm.arpa").grams[0]}
+    assert {"one", "mañana", "l'eau", "five", "seventy", "</s>"} < tokens
+    with pytest.raises(ValueError, match=r"words is a language model of words; a search over pieces needs"):
+        load_language_model(folder / "words")
+
+
+def test_a_neural_model_and_what_fusion_makes_of_it(corpus):
+    folder, flags = corpus
+    run_stage_script("train_lm.py", *flags, *SMALL, "--lm-dir", folder / "lstm")
+    facts = json.loads((folder / "lstm" / "lm.json").read_text())
+    model = load_language_model(folder / "lstm", folder / "lang" / "bpe.model").model
+    encoder = TextEncoder(folder / "lang" / "bpe.model")
+    assert len(facts["epoch_perplexities"]) == 2
+    assert neural_perplexity(model, [encoder.encode("one two")]) < 100
+    config = FusionConfig(lm=str(folder / "lstm"), lm_scale=0.5)
+    _, scores = Fusion(config, folder / "lang" / "bpe.model", CPU).scorer(["a", "b"]).start(torch.arange(2))
+    expected = model(torch.ones(2, 1, dtype=torch.int64)).log_softmax(dim=2)[:, 0] * 0.5
+    torch.testing.assert_close(scores, expected)
+    assert [path.name for path in fusion_files(config)] == ["lm.json", "model.safetensors"]
+    assert Fusion(FusionConfig(), folder / "lang" / "bpe.model", CPU).scorer(["a"]) is None
+
+
+def test_mistakes_are_one_sentence(corpus):
+    folder, flags = corpus
+    words = ("--lm-dir", folder / "none", "--lm-unit", "words", "--lm-type", "lstm")
+    done = run_stage_script("train_lm.py", *flags, *words, check=False)
+    assert done.returncode == 1 and done.stderr.startswith("error: lm_unit words is for n-gram models only")
+    with pytest.raises(FileNotFoundError, match=r"none holds no language model .*train one with train_lm\.py"):
+        load_language_model(folder / "none")

@@ -1,0 +1,127 @@
+"""Speed of the searches: modified beam search against Python hypothesis objects, greedy search in batch against alone.
+
+All run in one process on the same random model, whose blank is made as likely as in speech, on one batch, and must find
+the same labels. The plain modified beam search is that of the tests, once with the network called once a frame for the
+whole batch, and once for one utterance after the other. Times are of the processor, so that other processes count less.
+"""
+
+import dataclasses
+import statistics
+import sys
+import time
+from pathlib import Path
+from typing import Any, Callable, List
+
+import torch
+from torch import Tensor, nn
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "test" / "decoding"))
+
+from plain_search import plain_modified_beam_search
+
+from icefall_discrete.config import StageParser, add_flags, override, setting
+from icefall_discrete.decoding import DecodeConfig, search
+from icefall_discrete.models.joiner import Joiner
+from icefall_discrete.models.predictor import StatelessPredictor
+
+
+@dataclasses.dataclass(frozen=True)
+class BenchConfig:
+    """Sizes of the batch and the model."""
+
+    batch: int = setting(32, "utterances N")
+    frames: int = setting(150, "encoder frames T' of the longest utterance; the shortest has nine tenths of them")
+    vocab_size: int = setting(500, "output units V")
+    encoder_dim: int = setting(256, "dimension of the encoder output")
+    joiner_dim: int = setting(512, "dimension of predictor and joiner")
+    beam_size: int = setting(4, "prefixes kept for each utterance")
+    blank_share: float = setting(0.75, "share of the frames on which greedy search finds blank")
+    threads: int = setting(1, "CPU threads; their times are added up")
+    repeats: int = setting(3, "timed runs; the median is reported")
+
+
+def build(config: BenchConfig) -> Any:
+    """A transducer without encoder."""
+    torch.manual_seed(0)
+    model = nn.Module()
+    model.predictor = StatelessPredictor(config.vocab_size, config.joiner_dim, 0, 2)
+    model.joiner = Joiner(config.encoder_dim, config.joiner_dim, config.joiner_dim, config.vocab_size)
+    with torch.no_grad():
+        model.joiner.encoder_proj.weight.mul_(8.0)
+        model.joiner.output_linear.weight.mul_(8.0)
+    return model.eval()
+
+
+@torch.no_grad()
+def set_blank_share(model: Any, encoder_out: Tensor, share: float) -> None:
+    """Move the bias of blank until it wins on this share of the frames (with the predictor's first output)."""
+    context = torch.tensor([[-1, 0]])
+    lm = model.predictor(context, need_pad=False).squeeze(1)
+    logits = model.joiner(encoder_out.flatten(0, 1), lm)
+    lead = logits[:, 1:].max(dim=1).values - logits[:, 0]
+    model.joiner.output_linear.bias[0] += lead.quantile(share)
+
+
+def median_sec(run: Callable[[], Any], repeats: int) -> float:
+    """Median processor time of `run`, which has run before."""
+    times = []
+    for _ in range(repeats):
+        start = time.process_time()
+        run()
+        times.append(time.process_time() - start)
+    return statistics.median(times)
+
+
+def fastest_of(name: str) -> str:
+    """The search that a row of the table is compared with."""
+    return "greedy_search" if name.startswith("greedy") else "modified_beam_search"
+
+
+def main() -> None:
+    """Measure and print the table."""
+    parser = StageParser(__doc__)
+    add_flags(parser, BenchConfig)
+    config = override(BenchConfig(), parser.parse_args())
+    torch.set_num_threads(config.threads)
+    model = build(config)
+    encoder_out = torch.randn(config.batch, config.frames, config.encoder_dim)
+    lens = torch.linspace(config.frames, 9 * config.frames // 10, config.batch).long()
+    set_blank_share(model, encoder_out, config.blank_share)
+    settings = DecodeConfig(beam_size=config.beam_size)
+
+    def alone(method: str) -> List[Any]:
+        one = [(encoder_out[n : n + 1, : lens[n]], lens[n : n + 1]) for n in range(config.batch)]
+        return [search(method, model, out, length, settings)[0] for out, length in one]
+
+    def plain_alone() -> List[Any]:
+        one = [(encoder_out[n : n + 1, : lens[n]], lens[n : n + 1]) for n in range(config.batch)]
+        return [plain_modified_beam_search(model, out, length, config.beam_size)[0][0] for out, length in one]
+
+    runs = {
+        "plain modified beam, one by one": plain_alone,
+        "plain modified beam, in batch": lambda: [
+            found[0] for found in plain_modified_beam_search(model, encoder_out, lens, config.beam_size)
+        ],
+        "modified_beam_search": lambda: search("modified_beam_search", model, encoder_out, lens, settings),
+        "greedy_search, one by one": lambda: alone("greedy_search"),
+        "greedy_search": lambda: search("greedy_search", model, encoder_out, lens, settings),
+    }
+    found = {name: [h.labels for h in run()] for name, run in runs.items()}
+    for name, labels in found.items():
+        if labels != found[fastest_of(name)]:
+            raise RuntimeError(f"{name} finds other labels than the search in batch; a ratio of times means nothing.")
+    seconds = {name: median_sec(run, config.repeats) for name, run in runs.items()}
+    share = sum(map(len, found["modified_beam_search"])) / int(lens.sum())
+    print(
+        f"N={config.batch} T'={config.frames} V={config.vocab_size} joiner {config.joiner_dim} beam "
+        f"{config.beam_size}, {share:.2f} labels a frame, {config.threads} threads, torch {torch.__version__}"
+    )
+    print("| search | s a batch | times that of the search in batch |")
+    print("|---|---|---|")
+    for name, value in seconds.items():
+        print(f"| {name} | {value:.3f} | {value / seconds[fastest_of(name)]:.1f} |")
+
+
+if __name__ == "__main__":
+    main()
