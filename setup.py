@@ -26,6 +26,7 @@ setup(
     python_requires=">=3.10",
     packages=find_packages(include=["icefall_discrete", "icefall_discrete.*"]),
     package_data={"icefall_discrete": ["conf/*/*.json"]},
+    entry_points={"console_scripts": ["icefall-discrete = icefall_discrete.command:main"]},
     install_requires=CORE,
     extras_require=EXTRAS,
 )

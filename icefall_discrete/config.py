@@ -144,7 +144,10 @@ def write_json(path: Union[str, Path], value: Any) -> None:
 class StageParser(argparse.ArgumentParser):
     """The parser of every stage: exact flag names only, defaults shown in --help."""
 
-    def __init__(self, description: str) -> None:
+    def __init__(self, description: str, prog: Optional[str] = None) -> None:
         super().__init__(
-            description=description, allow_abbrev=False, formatter_class=argparse.RawDescriptionHelpFormatter
+            prog=prog,
+            description=description,
+            allow_abbrev=False,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
         )

@@ -8,6 +8,7 @@ from icefall_discrete.data.cuts import load_cuts
 from icefall_discrete.data.extraction import ExtractionConfig, extract
 from icefall_discrete.stage import run_stage
 from icefall_discrete.tokenizers.base import load_tokenizer
+from icefall_discrete.transcribe.experiment_files import save_tokenizer
 
 
 def get_parser() -> StageParser:
@@ -34,6 +35,7 @@ def main() -> None:
         override(ExtractionConfig(), args),
         args.seed,
     )
+    save_tokenizer(load_tokenizer(args.feature_type, args.conf_dir, args.out_dir), args.out_dir)
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ import logging
 import os
 import sys
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -14,11 +15,13 @@ from icefall_discrete.data.cuts import load_feature_cuts
 from icefall_discrete.stage import run_stage
 from icefall_discrete.training import random_state
 from icefall_discrete.training.assembly import build_model, build_trainer, filtered_corpus, training_data
-from icefall_discrete.training.distributed import choose_device, join_group, leave_group
+from icefall_discrete.training.distributed import Group, choose_device, joined_group
 from icefall_discrete.training.experiment import Experiment, read_codebooks
+from icefall_discrete.training.launch import launch
 from icefall_discrete.training.meters import clock
 from icefall_discrete.training.progress import setup_logging
-from icefall_discrete.training.recipe import add_setting_flags, read_settings
+from icefall_discrete.training.recipe import TrainSettings, add_setting_flags, read_settings
+from icefall_discrete.transcribe.experiment_files import keep_for_transcription
 
 LOG = logging.getLogger("train")
 
@@ -36,41 +39,29 @@ def get_parser() -> StageParser:
     parser.add_argument("--valid-split", default="dev", help="split to validate on (default: dev)")
     parser.add_argument("--backend", default="auto", choices=backend.BACKENDS, help="pruned RNN-T (default: auto)")
     parser.add_argument("--world-size", type=int, default=1, help="processes on this machine (default: 1)")
-    parser.add_argument("--master-port", type=int, default=12354, help="port they meet at (default: 12354)")
+    parser.add_argument("--master-port", type=int, default=0, help="port they meet at (default: any free one)")
     add_setting_flags(parser)
     return parser
 
 
-def start_processes(world_size: int, master_port: int) -> None:
-    """Replace this process by torchrun with `world_size` processes of the same command, unless it is one of them."""
-    if world_size > 1 and "WORLD_SIZE" not in os.environ:
-        launcher = ["-m", "torch.distributed.run", f"--nproc_per_node={world_size}", f"--master_port={master_port}"]
-        os.execv(sys.executable, [sys.executable, *launcher, *sys.argv])
-
-
-def main() -> None:
+def train(args: Any, settings: TrainSettings, device_type: str, group: Group) -> None:
     """Prepare or check the experiment folder, then train what is left to train."""
-    args = get_parser().parse_args()
-    settings = read_settings(args.recipe_config, args.model_size, args.conf_dir, args)
     train_cuts, spec = load_feature_cuts(args.feature_dir / f"{args.train_split}.jsonl.gz")
     valid_cuts, _ = load_feature_cuts(args.feature_dir / f"{args.valid_split}.jsonl.gz", spec)
     codebooks = read_codebooks(args.feature_dir / "codebooks.safetensors")
     text_encoder = TextEncoder(args.lang_dir / "bpe.model")
     experiment = Experiment(args.exp_dir)
-    if os.environ.get("RANK", "0") == "0":
+    if group.is_main:
         experiment.start(settings, spec, args.lang_dir / "bpe.model", codebooks)
-    if experiment.is_finished(settings):
+        keep_for_transcription(args.exp_dir, args.feature_dir, args.recipe_config)
+    if group.any(group.is_main and experiment.is_finished(settings)):
         summary = read_json(args.exp_dir / "train.json")
         LOG.info(
             f"{args.exp_dir}: training is finished ({summary['num_epochs']} epochs, stopped by "
             f"{summary['stopped_by']}); nothing to do."
         )
         return
-    start_processes(args.world_size, args.master_port)
-
     config = settings.train
-    device_type = choose_device(config.device)
-    group = join_group(device_type)
     setup_logging(args.exp_dir / "log", "log-train", group.rank)
     if config.num_threads:
         torch.set_num_threads(config.num_threads)
@@ -86,7 +77,19 @@ def main() -> None:
         f"Trained {summary['num_epochs']} epochs in {clock(summary['train_sec'])}, stopped by {summary['stopped_by']}; "
         f"best validation loss after epoch {summary['best_valid_epoch']}. Results are in {args.exp_dir}."
     )
-    leave_group(group)
+
+
+def main() -> None:
+    """Train, in this process or in as many as --world-size says, or in those that torchrun has started."""
+    args = get_parser().parse_args()
+    settings = read_settings(args.recipe_config, args.model_size, args.conf_dir, args)
+    if args.world_size != 1 and "WORLD_SIZE" not in os.environ:
+        sys.exit(launch([sys.executable, *sys.argv], args.world_size, args.master_port))
+    device_type = choose_device(settings.train.device)
+    with joined_group(device_type) as group:
+        if not group.is_main:
+            logging.getLogger().setLevel(logging.WARNING)  # on the console one process is enough
+        train(args, settings, device_type, group)
 
 
 if __name__ == "__main__":

@@ -100,7 +100,7 @@ def write_corpus(folder: Path, num_train=24, num_dev=6):
     return folder
 
 
-def make_trainer(folder: Path, exp_dir: Path, **changes):
+def make_trainer(folder: Path, exp_dir: Path, group: Group = Group(), **changes):
     """A trainer and its data on the corpus of `write_corpus`; changes are settings named <section>__<setting>."""
     recipe = json.loads((folder / "recipe.json").read_text())
     recipe.pop("model_size")
@@ -114,5 +114,5 @@ def make_trainer(folder: Path, exp_dir: Path, **changes):
     valid, _ = load_feature_cuts(folder / "features" / "dev.jsonl.gz", spec)
     corpus = filtered_corpus(settings, spec, train, valid, TextEncoder(folder / "lang" / "bpe.model"))
     model = build_model(settings, corpus, read_codebooks(folder / "features" / "codebooks.safetensors"))
-    trainer = build_trainer(settings, corpus, model, exp_dir, Group(), "torch")
+    trainer = build_trainer(settings, corpus, model, exp_dir, group, "torch")
     return trainer, training_data(settings, corpus, torch.device("cpu"))

@@ -22,16 +22,30 @@ from icefall_discrete.spec import FeatureSpec
 SUPPORT_MODULES = (
     "base",
     "clustering",
+    "codec",
+    "cpc_encoder",
+    "fairseq_checkpoints",
+    "frame_encoders",
+    "guarded_pickle",
     "kaldi_features",
     "kmeans",
+    "kmeans_files",
+    "pretrained",
+    "residual_vq",
+    "seanet",
+    "seanet_codec",
     "slaney_mel",
     "spectral_kmeans",
+    "ssl_encoder",
+    "transformers_codec",
+    "vocos",
+    "wav2vec_v1",
     "whisper_encoder",
 )
 # Float audio is in [-1, 1]; resampling overshoots that a little, audio read as integers by thousands.
 MAX_AMPLITUDE = 2.0
 # A tokenizer may differ from duration x frame rate by this many frames: window edges and rounding.
-MAX_EDGE_FRAMES = 2
+MAX_EDGE_FRAMES = 3
 
 REJECTIONS = ("empty", "too_short", "too_long", "non_finite", "out_of_range")
 
@@ -88,6 +102,11 @@ class SpeechTokenizer(ABC):
     def is_fitted(self) -> bool:
         """Whether `encode` and `spec` can be used (always, if it needs no fitting)."""
         return not self.needs_fit
+
+    @property
+    def state_files(self) -> List[Path]:
+        """Files of its fitted state: with its settings, all that makes the same tokenizer elsewhere."""
+        return []
 
     @property
     @abstractmethod

@@ -21,6 +21,8 @@ from icefall_discrete.config import setting
 from icefall_discrete.spec import FeatureSpec
 from icefall_discrete.tokenizers.base import AudioRejected, SpeechTokenizer
 from icefall_discrete.tokenizers.clustering import FrameSample, fit_centroids
+from icefall_discrete.tokenizers.kmeans_files import read_centroids
+from icefall_discrete.tokenizers.pretrained import locate_file
 
 FILE_NAME = "kmeans.safetensors"
 METADATA_KEY = "kmeans"
@@ -39,12 +41,17 @@ class KmeansConfig:
     num_restarts: int = setting(1, "Attempts with other seeds; the best one is kept.")
     num_passes: int = setting(3, "Mini-batch passes over the sample.")
     num_full_passes: int = setting(15, "Most full (Lloyd) passes over the sample, after the mini-batch ones.")
+    kmeans_path: str = setting(
+        "", "Centroids made elsewhere, a file or ORG/NAME/FILE of the hub (see kmeans_files.py); none are fitted then."
+    )
 
     def __post_init__(self) -> None:
         """Raise ValueError for a count that cannot work."""
         for name in ("num_clusters", "fit_memory_mib", "num_restarts", "num_passes"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} is {getattr(self, name)}, expected at least 1.")
+        if self.kmeans_path and self.standardize:
+            raise ValueError(f"standardize is set, but {self.kmeans_path} has a scale of its own; set it to false.")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -66,6 +73,7 @@ class KmeansTokenizer(SpeechTokenizer):
     def __init__(self, name: str, config: Any, state_dir: Optional[Path] = None) -> None:
         """See SpeechTokenizer; the centroids are read when they are first needed."""
         super().__init__(name, config, state_dir)
+        self.needs_fit = not config.kmeans_path
         self._fitted: Optional[Centroids] = None
 
     @property
@@ -83,19 +91,29 @@ class KmeansTokenizer(SpeechTokenizer):
         return {"tokenizer": type(self).__module__.rsplit(".", 1)[-1], **settings}
 
     def _settings(self) -> Dict[str, Any]:
-        return {key: value for key, value in super()._settings().items() if key not in FIT_SETTINGS}
+        # Where the centroids lie is not what they are: their hash is in the provenance.
+        left_out = (*FIT_SETTINGS, "kmeans_path")
+        return {key: value for key, value in super()._settings().items() if key not in left_out}
 
     @property
     def state_path(self) -> Path:
         """Where the centroids are, or will be."""
+        if self.config.kmeans_path:
+            kept = None if self.state_dir is None else self.state_dir / Path(self.config.kmeans_path).name
+            return kept if kept is not None and kept.is_file() else locate_file(self.config.kmeans_path, "k-means")
         if self.state_dir is None:
             raise RuntimeError(f"feature type '{self.name}' needs k-means centroids, but no state folder was given.")
         return self.state_dir / FILE_NAME
 
     @property
+    def state_files(self) -> List[Path]:
+        """The file of centroids."""
+        return [self.state_path]
+
+    @property
     def is_fitted(self) -> bool:
-        """Whether the file of centroids exists."""
-        return self.state_dir is not None and self.state_path.is_file()
+        """Whether the file of centroids exists, or is to be had by `kmeans_path`."""
+        return not self.needs_fit or (self.state_dir is not None and self.state_path.is_file())
 
     @property
     def spec(self) -> FeatureSpec:
@@ -118,7 +136,13 @@ class KmeansTokenizer(SpeechTokenizer):
 
     def _encode_one(self, samples: Tensor) -> Tensor:
         state = self._state()
-        frames = (self.frames(samples) - state.mean) / state.scale
+        frames = self.frames(samples)
+        if frames.shape[1] != state.centroids.shape[1]:
+            raise ValueError(
+                f"the centroids of {self.state_path} have {state.centroids.shape[1]} dimensions, but the frames of "
+                f"'{self.name}' {frames.shape[1]}; they were made for another model."
+            )
+        frames = (frames - state.mean) / state.scale
         scores = 0.5 * state.centroids.square().sum(dim=1) - frames @ state.centroids.T
         return scores.argmin(dim=1, keepdim=True)
 
@@ -132,8 +156,10 @@ class KmeansTokenizer(SpeechTokenizer):
           audio: pairs of samples (S,) float32 at `sample_rate_hz` and cut id, read once.
           state_dir: folder to write to; becomes the tokenizer's own.
         Raises:
-          ValueError: if there are fewer frames than clusters.
+          ValueError: if there are fewer frames than clusters, or if the centroids are given by `kmeans_path`.
         """
+        if not self.needs_fit:
+            super().fit(audio, state_dir, seed)
         sample, num_utterances = self._sample_frames(audio, seed)
         num_clusters = self.config.num_clusters
         found = 0 if sample is None else len(sample.frames)
@@ -218,6 +244,8 @@ class KmeansTokenizer(SpeechTokenizer):
 
     def _read_state(self) -> Centroids:
         path = self.state_path
+        if self.config.kmeans_path:
+            return self._checked(read_centroids(path), path)
         try:
             with safe_open(path, framework="np") as stream:
                 made = json.loads((stream.metadata() or {}).get(METADATA_KEY, "{}"))
@@ -225,11 +253,15 @@ class KmeansTokenizer(SpeechTokenizer):
         except (SafetensorError, OSError, json.JSONDecodeError) as error:
             raise ValueError(f"{path} cannot be read ({error}); delete it and rerun stage 2.") from None
         self._check_origin(made)
+        return self._checked(arrays, path)
+
+    def _checked(self, arrays: Dict[str, np.ndarray], path: Path) -> Centroids:
         centroids = arrays["centroids"]
         if len(centroids) != self.config.num_clusters or not all(np.isfinite(a).all() for a in arrays.values()):
             raise ValueError(
                 f"{path} holds centroids {centroids.shape} with {np.isnan(centroids).sum()} NaN, expected "
-                f"{self.config.num_clusters} finite ones; delete it and rerun stage 2."
+                f"{self.config.num_clusters} finite ones; "
+                + ("correct `num_clusters`." if self.config.kmeans_path else "delete it and rerun stage 2.")
             )
         tensors = {key: torch.from_numpy(array.copy()) for key, array in arrays.items()}
         return Centroids(**tensors, sha256=hashlib.sha256(path.read_bytes()).hexdigest())

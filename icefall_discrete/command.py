@@ -1,0 +1,33 @@
+"""The console script `icefall-discrete`: its first argument is the name of a command."""
+
+import importlib
+import sys
+from typing import Dict, Tuple
+
+from icefall_discrete.stage import run_stage
+
+PROGRAM = "icefall-discrete"
+# Command: the module whose `main(prog, arguments)` it is, imported only when asked for, and what --help says of it.
+COMMANDS: Dict[str, Tuple[str, str]] = {
+    "transcribe": ("icefall_discrete.transcribe.command", "print the text of audio files"),
+}
+
+
+def usage() -> str:
+    """What --help prints."""
+    lines = [f"  {name:<12} {text}" for name, (_, text) in COMMANDS.items()]
+    return "\n".join([f"usage: {PROGRAM} COMMAND [--help] ...", "", "commands:", *lines])
+
+
+def main() -> None:
+    """Run the command named by the first argument; without one, or with an unknown one, print the usage (status 2)."""
+    name, *arguments = sys.argv[1:] or [""]
+    if name in ("-h", "--help"):
+        print(usage())
+    elif name not in COMMANDS:
+        known = ", ".join(COMMANDS)
+        print(f"{usage()}\n{PROGRAM}: unknown command '{name}'; known: {known}." if name else usage(), file=sys.stderr)
+        sys.exit(2)
+    else:
+        command = importlib.import_module(COMMANDS[name][0]).main
+        run_stage(lambda: command(f"{PROGRAM} {name}", arguments))

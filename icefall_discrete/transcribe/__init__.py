@@ -1,0 +1,1 @@
+"""From audio files to text with a trained experiment: read, resample, divide, tokenize, search, print."""

@@ -1,0 +1,144 @@
+"""What is found in an audio file: text, score, segments, and when each word and piece was emitted."""
+
+import dataclasses
+from typing import Any, Dict, List, Sequence, Tuple, Union
+
+from icefall_discrete.data.bpe import UNK_ID, TextEncoder
+from icefall_discrete.decoding import Hypothesis
+
+WORD_START = "\u2581"  # sentencepiece's mark of a piece that begins a word
+
+
+@dataclasses.dataclass(frozen=True)
+class TimedText:
+    """A word or piece: from the encoder frame that emitted its first label to the end of that of its last label.
+
+    Times are in seconds from the beginning of the file. A transducer may emit a label some frames late.
+    """
+
+    text: str
+    start_sec: float
+    end_sec: float
+
+
+@dataclasses.dataclass(frozen=True)
+class Segment:
+    """A stretch of a file that was recognised by itself; score: log-probability of the hypothesis, in nats."""
+
+    start_sec: float
+    end_sec: float
+    text: str
+    score: float
+    words: Tuple[TimedText, ...]
+    tokens: Tuple[TimedText, ...]
+
+
+@dataclasses.dataclass(frozen=True)
+class Transcription:
+    """What was found in `file`; its text and score are those of the segments together."""
+
+    file: str
+    duration_sec: float
+    segments: Tuple[Segment, ...]
+
+    @property
+    def text(self) -> str:
+        """The words, with a space between them."""
+        return " ".join(segment.text for segment in self.segments if segment.text)
+
+    @property
+    def score(self) -> float:
+        """Log-probability in nats, the sum over segments."""
+        return sum(segment.score for segment in self.segments)
+
+    @property
+    def words(self) -> Tuple[TimedText, ...]:
+        """Words of all segments."""
+        return tuple(word for segment in self.segments for word in segment.words)
+
+    @property
+    def tokens(self) -> Tuple[TimedText, ...]:
+        """Pieces of all segments."""
+        return tuple(token for segment in self.segments for token in segment.tokens)
+
+    def to_json(self) -> Dict[str, Any]:
+        """JSON-ready: file, duration, text, score, segments, words and tokens; times in seconds."""
+        segments = [
+            {"start": _rounded(s.start_sec), "end": _rounded(s.end_sec), "text": s.text, "score": _rounded(s.score)}
+            for s in self.segments
+        ]
+        return {
+            "file": self.file,
+            "duration": _rounded(self.duration_sec),
+            "text": self.text,
+            "score": _rounded(self.score),
+            "segments": segments,
+            "words": [_timed_json("word", word) for word in self.words],
+            "tokens": [_timed_json("token", token) for token in self.tokens],
+        }
+
+
+@dataclasses.dataclass(frozen=True)
+class Failure:
+    """A file that could not be transcribed, and the sentence that says why and names it."""
+
+    file: str
+    message: str
+
+    def to_json(self) -> Dict[str, Any]:
+        """JSON-ready: file and error."""
+        return {"file": self.file, "error": self.message}
+
+
+Outcome = Union[Transcription, Failure]
+
+
+def _rounded(value: float) -> float:
+    return round(value, 4)
+
+
+def _timed_json(kind: str, timed: TimedText) -> Dict[str, Any]:
+    return {kind: timed.text, "start": _rounded(timed.start_sec), "end": _rounded(timed.end_sec)}
+
+
+def words_of(labels: Sequence[int], text_encoder: TextEncoder) -> List[Tuple[str, int, int]]:
+    """Words with the positions of their first and last label; in order they are the words of the decoded text."""
+    pieces = text_encoder.pieces()
+    groups: List[List[int]] = []
+    for position, label in enumerate(labels):
+        # An unknown piece is decoded with spaces around it.
+        begins = pieces[label].startswith(WORD_START) or UNK_ID in (label, labels[position - 1])
+        if not groups or begins:
+            groups.append([])
+        groups[-1].append(position)
+    found = []
+    for group in groups:
+        word = text_encoder.decode([labels[position] for position in group]).strip()
+        if word:
+            found.append((word, group[0], group[-1]))
+    return found
+
+
+def make_segment(
+    hypothesis: Hypothesis, span_sec: Tuple[float, float], frame_sec: float, text_encoder: TextEncoder
+) -> Segment:
+    """The segment at `span_sec` (start, end) of a file, from the hypothesis for it.
+
+    Args:
+      frame_sec: duration of an encoder frame, in seconds.
+    """
+    begin, end = span_sec
+
+    def timed(text: str, first: int, last: int) -> TimedText:
+        start = begin + hypothesis.timestamps[first] * frame_sec
+        return TimedText(text, start, min(end, begin + (hypothesis.timestamps[last] + 1) * frame_sec))
+
+    pieces = text_encoder.pieces()
+    return Segment(
+        start_sec=begin,
+        end_sec=end,
+        text=" ".join(text_encoder.decode(hypothesis.labels).split()),
+        score=hypothesis.score,
+        words=tuple(timed(*word) for word in words_of(hypothesis.labels, text_encoder)),
+        tokens=tuple(timed(pieces[label], place, place) for place, label in enumerate(hypothesis.labels)),
+    )
