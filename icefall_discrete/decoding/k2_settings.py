@@ -1,9 +1,24 @@
 """Settings of the searches that need k2, under icefall's names and with its defaults."""
 
 import dataclasses
-from typing import Any
+from pathlib import PurePath
+from typing import Any, Dict, List, Tuple
 
 from icefall_discrete.config import setting
+
+_FAST, _NBEST = ("beam", "max_contexts", "max_states"), ("nbest_scale", "num_paths")
+_CTC = ("search_beam", "output_beam", "min_active_states", "max_active_states")
+# The settings that the names of a method's files always state, and those that they state where they were changed.
+_STATED: Dict[str, Tuple[Tuple[str, ...], Tuple[str, ...]]] = {
+    "fast_beam_search": (_FAST, ()),
+    "fast_beam_search_nbest": ((*_FAST, *_NBEST), ()),
+    "fast_beam_search_nbest_oracle": ((*_FAST, *_NBEST), ()),
+    "fast_beam_search_nbest_LG": ((*_FAST, *_NBEST, "ngram_lm_scale"), ()),
+    "ctc_decoding": ((), _CTC),
+    "1best": (("hlg_scale",), _CTC),
+    "nbest-rescoring": (("hlg_scale", *_NBEST, "rescoring_lm_scale"), _CTC),
+}
+_WITH_GRAPHS = ("fast_beam_search_nbest_LG", "1best", "nbest-rescoring")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,3 +59,11 @@ def k2_settings(config: Any) -> K2SearchConfig:
         return config
     names = [field.name for field in dataclasses.fields(K2SearchConfig) if hasattr(config, field.name)]
     return K2SearchConfig(**{name: getattr(config, name) for name in names})
+
+
+def k2_setting_parts(method: str, config: K2SearchConfig) -> List[str]:
+    """What a k2 search's settings add to the names of its files, such as `beam-20.0`; icefall's names and order."""
+    always, changed = _STATED[method]
+    names = [*always, *(name for name in changed if getattr(config, name) != getattr(K2SearchConfig, name))]
+    parts = [f"{name.replace('_', '-')}-{getattr(config, name)}" for name in names]
+    return [*parts, f"graphs-{PurePath(config.graph_dir).name}"] if method in _WITH_GRAPHS else parts

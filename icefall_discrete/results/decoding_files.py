@@ -5,7 +5,8 @@ from typing import Any, Dict, List, NamedTuple, Tuple
 
 from icefall_discrete.atomic_files import PathLike
 from icefall_discrete.config import read_json
-from icefall_discrete.decoding import DecodeConfig
+from icefall_discrete.decoding import DecodeConfig, k2_methods
+from icefall_discrete.decoding.k2_settings import k2_setting_parts
 from icefall_discrete.decoding.settings import setting_parts
 from icefall_discrete.results.checkpoint_choice import CheckpointChoice
 
@@ -13,7 +14,10 @@ from icefall_discrete.results.checkpoint_choice import CheckpointChoice
 def decoding_suffix(choice: CheckpointChoice, config: DecodeConfig, context_size: int) -> str:
     """icefall's suffix: the checkpoints, the settings of the search that change its result, the kind of average."""
     parts = [choice.suffix]
-    if "beam_search" in config.decoding_method:
+    if config.decoding_method in k2_methods():
+        parts += k2_setting_parts(config.decoding_method, config)
+        parts += [f"nbest-{config.nbest}"] if config.nbest > 1 else []
+    elif "beam_search" in config.decoding_method:
         parts.append(f"_{config.decoding_method}__beam-size-{config.beam_size}")
         parts += setting_parts(config)
     elif config.decoding_method == "greedy_search":

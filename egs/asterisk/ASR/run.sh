@@ -35,7 +35,10 @@ subset=                                # keep this many short utterances a split
 vocab_size=                            # pieces of the BPE model
 max_duration=                          # audio in a training batch (s)
 num_epochs=                            # epochs to train
-decoding_method=modified_beam_search   # greedy_search, modified_beam_search or ctc_greedy_search
+world_size=1                           # processes that train together on this machine
+decoding_method=modified_beam_search   # a search of icefall_discrete/decoding/README.md, such as greedy_search or 1best
+lm=                                    # language model of the search: ngram, lstm or transformer, trained on the transcripts
+lm_scale=                              # its weight
 seed=42                                # of the k-means, the order of the data, the model
 
 . "$ROOT/tools/parse_options.sh"
@@ -77,7 +80,7 @@ tokenizer_settings=$(echo "$data_settings"; settings_of seed; digest_of "$featur
 feature_settings=$(echo "$tokenizer_settings"; settings_of speed_factors)
 text_settings=$(echo "$data_settings"; settings_of vocab_size)
 train_settings=$(echo "$feature_settings"; settings_of vocab_size max_duration num_epochs backend; digest_of "$recipe_config")
-decode_settings=$(echo "$train_settings"; settings_of decoding_method)
+decode_settings=$(echo "$train_settings"; settings_of decoding_method lm lm_scale)
 
 corpus_files=("$dl_dir"/asterisk/{en,es,fr,it,ru}/md5sums)
 if begin_stage 0 "corpus download to $dl_dir" "$dl_dir/asterisk/.done-0" "" "${corpus_files[@]}"; then
@@ -122,21 +125,37 @@ fi
 
 if begin_stage 6 "training of $exp_dir" "$exp_dir/.done-6" "$train_settings"; then
   python "$ROOT/local/train.py" --recipe-config "$recipe_config" --feature-dir "$features_dir" --lang-dir "$lang_dir" \
-    --exp-dir "$exp_dir" --backend "$backend" --seed "$seed" \
+    --exp-dir "$exp_dir" --backend "$backend" --seed "$seed" --world-size "$world_size" \
     ${max_duration:+--max-duration "$max_duration"} ${num_epochs:+--num-epochs "$num_epochs"}
   end_stage
 fi
 
 if begin_stage 7 "decoding with $decoding_method" "$exp_dir/.done-7-$decoding_method" "$decode_settings"; then
+  search_flags=()
+  case "$decoding_method" in
+    *LG | 1best | nbest-rescoring)
+      [ -f "$lang_dir/graphs/HLG.pt" ] ||
+        python "$ROOT/local/compile_graphs.py" --cuts "$(cuts_of train)" --lang-dir "$lang_dir" --graph-dir "$lang_dir/graphs"
+      search_flags+=(--graph-dir "$lang_dir/graphs") ;;
+  esac
+  if [ -n "$lm" ]; then
+    python "$ROOT/local/train_lm.py" --cuts "$(cuts_of train)" --dev-cuts "$(cuts_of dev)" --lang-dir "$lang_dir" \
+      --lm-dir "$lang_dir/lm_$lm" --lm-type "$lm" --ngram-order 4
+    search_flags+=(--lm "$lang_dir/lm_$lm")
+  fi
   python "$ROOT/local/decode.py" --exp-dir "$exp_dir" --feature-dir "$features_dir" --splits dev,test \
-    --recipe-config "$recipe_config" --decoding-method "$decoding_method"
+    --recipe-config "$recipe_config" --decoding-method "$decoding_method" ${lm_scale:+--lm-scale "$lm_scale"} \
+    ${search_flags[@]+"${search_flags[@]}"}
   end_stage
 fi
 
-[ -z "$subset" ] || results_dir=$exp_dir/results # the figures of a subset are no results
+# Rows of RESULTS.md are compared with one another: whole data, the default search, no language model.
+if [ -n "$subset$lm" ] || [ "$decoding_method" != modified_beam_search ]; then
+  results_dir=$exp_dir/results
+fi
 scores=$exp_dir/$decoding_method/scores.txt
 if begin_stage 8 "error rates" "$exp_dir/.done-8-$decoding_method" "$decode_settings" "$scores"; then
-  command="egs/asterisk/ASR/run.sh --feature-type $feature_type --recipe $recipe --decoding-method $decoding_method"
+  command="egs/asterisk/ASR/run.sh --feature-type $feature_type --recipe $recipe --decoding-method $decoding_method${lm:+ --lm $lm}${lm_scale:+ --lm-scale $lm_scale}"
   python "$ROOT/local/score.py" --exp-dir "$exp_dir" --decoding-method "$decoding_method" --recipe "$recipe_name" \
     --run-command "$command${max_duration:+ --max-duration $max_duration}${num_epochs:+ --num-epochs $num_epochs}" \
     --results-dir "$results_dir" >"$scores.partial"
