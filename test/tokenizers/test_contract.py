@@ -35,7 +35,7 @@ TOY_MODELS = {
     "wav2vec_kmeans": {"model": str(CHECKPOINTS / "wav2vec.pt")},
 }
 # Frames by which a long window without padding falls short of duration x rate.
-SHORT_BY = {"vq_wav2vec": 3, "wav2vec": 3, "wav2vec_kmeans": 3}
+SHORT_BY = {"ssl": 2, "ssl_kmeans": 2, "vq_wav2vec": 3, "wav2vec": 3, "wav2vec_kmeans": 3}
 
 
 @pytest.fixture(scope="module", params=known_tokenizers())

@@ -1,0 +1,130 @@
+"""What tokenizers on the frames of a pretrained encoder share: continuous frames, or k-means on them.
+
+Letters: S samples, T frames, D dimensions.
+"""
+
+import functools
+from abc import ABC, abstractmethod
+from pathlib import Path
+from typing import Any, ClassVar, Dict, List, Optional, Tuple
+
+from torch import Tensor
+
+from icefall_discrete.spec import FeatureSpec
+from icefall_discrete.tokenizers.base import SpeechTokenizer, library_versions
+from icefall_discrete.tokenizers.kmeans import KmeansTokenizer
+from icefall_discrete.tokenizers.pretrained import portable_name, sha256_of
+
+
+class FrameEncoder(ABC):
+    """A pretrained encoder, read when first needed.
+
+    Class attributes a subclass sets:
+      frame_rate_hz: frames a second. min_samples: the shortest audio that gives a frame.
+      libraries: packages, besides torch, that run it.
+    """
+
+    frame_rate_hz: ClassVar[float]
+    min_samples: ClassVar[int]
+    libraries: ClassVar[Tuple[str, ...]] = ()
+
+    def __init__(self, config: Any) -> None:
+        """Nothing is read yet; `config` has the setting `model`."""
+        self.config = config
+
+    @property
+    @abstractmethod
+    def dim(self) -> int:
+        """Dimension D of a frame; reads the model."""
+
+    @functools.cached_property
+    @abstractmethod
+    def files(self) -> List[Path]:
+        """The files of weights; FileNotFoundError, in one sentence, if they cannot be had."""
+
+    @property
+    @abstractmethod
+    def normalisation(self) -> str:
+        """What is done to the samples first, for the provenance."""
+
+    @abstractmethod
+    def __call__(self, samples: Tensor) -> Tensor:
+        """Frames (T, D) float32 of one utterance (S,)."""
+
+    @functools.cached_property
+    def provenance(self) -> Dict[str, Any]:
+        """Name and hash of the model: all that identifies it on another machine."""
+        return {
+            "model": portable_name(self.config.model),
+            "model_sha256": sha256_of(self.files),
+            "normalisation": self.normalisation,
+        }
+
+
+class EncoderTokenizer(SpeechTokenizer):
+    """The frames (T, D) of a FrameEncoder."""
+
+    Encoder: ClassVar[type]
+
+    def __init__(self, name: str, config: Any, state_dir: Optional[Path] = None) -> None:
+        """See SpeechTokenizer; the model is read when it is first needed, `state_dir` is not used."""
+        super().__init__(name, config, state_dir)
+        self._encoder = self.Encoder(config)
+
+    @property
+    def min_samples(self) -> int:
+        """That of the encoder."""
+        return self._encoder.min_samples
+
+    @property
+    def spec(self) -> FeatureSpec:
+        """Continuous frames; reads the model, for its dimension and hash."""
+        return FeatureSpec(
+            name=self.name,
+            kind="continuous",
+            sample_rate_hz=self.sample_rate_hz,
+            frame_rate_hz=self._encoder.frame_rate_hz,
+            num_codebooks=0,
+            codebook_sizes=(),
+            feature_dim=self._encoder.dim,
+            provenance={
+                "tokenizer": type(self).__module__.rpartition(".")[2],
+                **self._settings(),
+                **self._encoder.provenance,
+            },
+            made_with={**self._made_with(), **library_versions(*self._encoder.libraries)},
+        )
+
+    def _encode_one(self, samples: Tensor) -> Tensor:
+        return self._encoder(samples)
+
+
+class EncoderKmeansTokenizer(KmeansTokenizer):
+    """One code a frame of a FrameEncoder."""
+
+    Encoder: ClassVar[type]
+
+    def __init__(self, name: str, config: Any, state_dir: Optional[Path] = None) -> None:
+        """See KmeansTokenizer; the model is read when it is first needed."""
+        super().__init__(name, config, state_dir)
+        self._encoder = self.Encoder(config)
+
+    @property
+    def min_samples(self) -> int:
+        """That of the encoder."""
+        return self._encoder.min_samples
+
+    @property
+    def frame_rate_hz(self) -> float:
+        """That of the encoder."""
+        return self._encoder.frame_rate_hz
+
+    def frames(self, samples: Tensor) -> Tensor:
+        """Frames (T, D)."""
+        return self._encoder(samples)
+
+    def _settings(self) -> Dict[str, Any]:
+        return {**super()._settings(), **self._encoder.provenance}
+
+    def _made_with(self) -> Dict[str, str]:
+        return {**super()._made_with(), **library_versions(*self._encoder.libraries)}

@@ -1,0 +1,83 @@
+"""Mimi, Moshi's codec: a causal SEANet with Transformers and a split residual VQ, by transformers' MimiModel.
+
+Défossez et al. 2024, https://arxiv.org/abs/2410.00037. The first codebook is taught by WavLM, the others code on their
+own. Audio is filled up with zeros to whole frames, as by the authors: T = ceil(S / 1920) at 24 kHz.
+
+Unless they are given a mask, older releases of transformers (4.47) attend to the future (eager attention) or forget the
+window of 250 frames (SDPA). There the stages are run one by one, with a mask: codes are those of newer releases.
+"""
+
+import dataclasses
+from pathlib import Path
+from typing import List
+
+import torch
+from torch import Tensor, nn
+
+from icefall_discrete.config import setting
+from icefall_discrete.tokenizers.codec import Codec, pad_to_frames
+from icefall_discrete.tokenizers.transformers_codec import TransformersCodecTokenizer, load_pretrained
+
+
+@dataclasses.dataclass(frozen=True)
+class MimiConfig:
+    """Mimi."""
+
+    model: str = setting("kyutai/mimi", "Mimi model: a folder of transformers, or a hub id.")
+    num_codebooks: int = setting(8, "Codebooks used (K), 0: all (32); Moshi uses 8.")
+
+
+class MimiCodec(Codec):
+    """A loaded MimiModel."""
+
+    def __init__(self, model: nn.Module) -> None:
+        """`model`: a MimiModel in evaluation mode."""
+        self._model = model
+        # Newer releases keep the Transformers inside the encoder and the decoder.
+        self._needs_mask = "encoder_transformer" in dict(model.named_children())
+        quantizer = model.quantizer
+        self._layers = [
+            *quantizer.semantic_residual_vector_quantizer.layers,
+            *quantizer.acoustic_residual_vector_quantizer.layers,
+        ]
+        self.sample_rate_hz = model.config.sampling_rate
+        self.frame_rate_hz = model.config.frame_rate
+        self.frame_samples = round(self.sample_rate_hz / self.frame_rate_hz)
+        self.codebook_sizes = tuple(len(layer.codebook.embed) for layer in self._layers)
+
+    def encode(self, samples: Tensor, num_codebooks: int) -> Tensor:
+        """See Codec."""
+        audio = pad_to_frames(samples, self.frame_samples)[None, None]
+        if not self._needs_mask:
+            return self._model.encode(audio, num_quantizers=num_codebooks).audio_codes[0].t()
+        states = _attend(self._model.encoder_transformer, self._model.encoder(audio))
+        return self._model.quantizer.encode(self._model.downsample(states), num_codebooks)[:, 0].t()
+
+    def decode(self, codes: Tensor) -> Tensor:
+        """See Codec."""
+        if not self._needs_mask:
+            return self._model.decode(codes.t()[None]).audio_values[0, 0]
+        states = self._model.upsample(self._model.quantizer.decode(codes.t()[None]))
+        return self._model.decoder(_attend(self._model.decoder_transformer, states))[0, 0]
+
+    def codebooks(self) -> List[Tensor]:
+        """See Codec."""
+        return [layer.codebook.embed for layer in self._layers]
+
+
+def _attend(transformer: nn.Module, states: Tensor) -> Tensor:
+    """Run a Transformer of an older release over states (1, D, T) with its causal, windowed mask."""
+    mask = torch.ones(1, states.shape[2], dtype=torch.int64)
+    output = transformer(states.transpose(1, 2), attention_mask=mask, use_cache=False, return_dict=True)
+    return output.last_hidden_state.transpose(1, 2)
+
+
+class MimiTokenizer(TransformersCodecTokenizer):
+    """Codes (T, num_codebooks) of Mimi."""
+
+    Config = MimiConfig
+    kind = "Mimi"
+    model_type = "mimi"
+
+    def _load(self, files: List[Path]) -> Codec:
+        return MimiCodec(load_pretrained("MimiModel", files))
