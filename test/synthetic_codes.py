@@ -20,6 +20,7 @@ from icefall_discrete.training.experiment import read_codebooks
 from icefall_discrete.training.recipe import TrainSettings
 
 LETTERS = "abcdefgh"
+ALONE = Group()
 SPEC = FeatureSpec("synthetic", "codes", 16000, 50.0, 1, (2 * len(LETTERS),), 0)
 FRAMES_PER_LETTER = (6, 10)
 
@@ -100,7 +101,7 @@ def write_corpus(folder: Path, num_train=24, num_dev=6):
     return folder
 
 
-def make_trainer(folder: Path, exp_dir: Path, group: Group = Group(), **changes):
+def make_trainer(folder: Path, exp_dir: Path, group: Group = ALONE, **changes):
     """A trainer and its data on the corpus of `write_corpus`; changes are settings named <section>__<setting>."""
     recipe = json.loads((folder / "recipe.json").read_text())
     recipe.pop("model_size")

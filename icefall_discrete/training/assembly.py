@@ -11,12 +11,15 @@ from lhotse import CutSet
 from torch import Tensor
 
 from icefall_discrete.data.bpe import TextEncoder
+from icefall_discrete.data.dataset import with_views
 from icefall_discrete.data.filters import filter_cuts
-from icefall_discrete.data.loaders import make_epoch_batches, make_test_batches
+from icefall_discrete.data.loaders import largest_batches, make_epoch_batches, make_test_batches, report_long_cuts
+from icefall_discrete.losses.cr_ctc import NUM_VIEWS
 from icefall_discrete.models.code_embedding import FeatureNormalizer
 from icefall_discrete.models.frames import encoder_frames
 from icefall_discrete.models.transducer import Transducer, build_transducer
 from icefall_discrete.spec import FeatureSpec
+from icefall_discrete.training import random_state
 from icefall_discrete.training.dev_decoding import dev_decoder
 from icefall_discrete.training.distributed import Group
 from icefall_discrete.training.eden import Eden
@@ -68,19 +71,25 @@ def filtered_corpus(
         return encoder_frames(num_frames, settings.model, spec)
 
     kept = [filter_cuts(cuts, settings.filter, spec, frames, needed).cuts for cuts in (train, valid)]
+    report_long_cuts(kept[0], settings.loader)
     return Corpus(spec, kept[0], kept[1], text_encoder)
 
 
 def training_data(settings: TrainSettings, corpus: Corpus, device: torch.device) -> TrainingData:
     """Batches of the corpus for the trainer."""
     loader, spec, seed = settings.loader, corpus.spec, settings.train.seed
+    num_views = NUM_VIEWS if settings.loss.cr_loss_scale > 0 else 1
     return TrainingData(
         train_batches=lambda epoch, start: make_epoch_batches(
-            corpus.train, loader, spec, settings.augment, epoch, seed, start
+            corpus.train, loader, spec, settings.augment, epoch, seed, start, num_views
         ),
         valid_batches=lambda: make_test_batches(corpus.valid, loader, spec),
         to_model=lambda batch: to_model_batch(batch, spec, corpus.text_encoder, device),
         epoch_audio_sec=sum(cut.duration for cut in corpus.train),
+        largest_batches=lambda: (
+            (what, with_views(batch, spec, num_views))
+            for what, batch in largest_batches(corpus.train, loader, spec, seed)
+        ),
     )
 
 
@@ -97,8 +106,10 @@ def build_model(settings: TrainSettings, corpus: Corpus, codebooks: Optional[Lis
 def build_trainer(
     settings: TrainSettings, corpus: Corpus, model: Transducer, exp_dir: Path, group: Group, backend: str
 ) -> Trainer:
-    """A trainer of `model`, on the device where the model is."""
+    """A trainer of `model`, on the device where the model is; from here on each process draws noise of its own."""
     config = settings.train
+    if group.rank > 0:
+        random_state.seed_everything(config.seed + group.rank)
     trainable = [(name, value) for name, value in model.named_parameters() if value.requires_grad]
     optimizer = ScaledAdam(trainable, lr=config.base_lr, clipping_scale=config.clipping_scale)
     scheduler = Eden(optimizer, config.lr_batches, config.lr_epochs, config.lr_warmup_batches)

@@ -1,11 +1,29 @@
-"""One process or several: who am I, add up figures, keep everyone's random state."""
+"""One process or several: who am I, add up figures, and end together when one of them fails.
 
+Processes are numbered by torchrun's environment variables. `launch` sets the same ones for processes on this machine.
+"""
+
+import contextlib
 import dataclasses
+import logging
 import os
-from typing import Any, Dict, List, Mapping
+import sys
+import threading
+import time
+from typing import Any, Dict, Iterator, List, Mapping, Optional
 
 import torch
 import torch.distributed as dist
+
+from icefall_discrete.stage import one_sentence
+
+LOG = logging.getLogger(__name__)
+
+_POLL_SEC = 1.0
+# How long a process that another one's failure has stopped may take to say so before it is ended from within.
+_GRACE_SEC = 10.0
+# What gloo and NCCL say when the process at the other end is gone.
+_LOST_PEER = ("onnection closed by peer", "onnection reset by peer", "Socket closed", "remote process exited")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,10 +47,6 @@ class Group:
         dist.all_reduce(total)
         return dict(zip(values, total.tolist()))
 
-    def any(self, flag: bool, device: torch.device) -> bool:
-        """Whether `flag` is set in any process, so that all take the same decision."""
-        return self.sum({"flag": float(flag)}, device)["flag"] > 0
-
     def gather(self, value: Any) -> List[Any]:
         """The values of all processes by rank."""
         if self.world_size == 1:
@@ -41,25 +55,94 @@ class Group:
         dist.all_gather_object(values, value)
         return values
 
-    def wait(self) -> None:
-        """Let every process come here before any goes on."""
-        if self.world_size > 1:
-            dist.barrier()
+    def any(self, flag: bool) -> bool:
+        """Whether `flag` is set in any process, so that all take the same decision."""
+        return any(self.gather(flag))
 
 
-def join_group(device_name: str) -> Group:
-    """Join the group that torchrun describes in RANK, WORLD_SIZE and LOCAL_RANK; without them there is one process."""
+def is_lost_peer(error: BaseException) -> bool:
+    """Whether an error only says that another process is gone."""
+    return isinstance(error, RuntimeError) and any(text in str(error) for text in _LOST_PEER)
+
+
+class FailureBoard:
+    """The store where the processes met, with what the first process that failed had to say.
+
+    A connection of its own, so that it works while the process waits in a collective operation.
+    """
+
+    def __init__(self, group: Group) -> None:
+        address, port = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])
+        store = dist.TCPStore(address, port, is_master=False)
+        # A launcher that starts processes again after a failure keeps the store.
+        attempt = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")
+        self._store = dist.PrefixStore(f"icefall_discrete/{attempt}", store)
+        self._group = group
+        self._done = threading.Event()
+
+    def post(self, sentence: str) -> None:
+        """Leave the reason of this process, unless another one was first."""
+        if self._store.add("failures", 1) == 1:
+            self._store.set("reason", f"process {self._group.rank}: {sentence}")
+        if self._group.is_main and os.environ.get("TORCHELASTIC_USE_AGENT_STORE") != "True":
+            time.sleep(2 * _POLL_SEC)  # the store ends with this process; the others are still to read it
+
+    def read(self) -> Optional[str]:
+        """The reason of the first process that failed, or None."""
+        return self._store.get("reason").decode() if self._store.add("failures", 0) > 0 else None
+
+    def watch(self) -> None:
+        """End this process if another one failed and a collective operation does not notice; runs in a thread."""
+        try:
+            while not self._done.wait(_POLL_SEC):
+                reason = self.read()
+                if reason is not None and not self._done.wait(_GRACE_SEC):
+                    print(f"error: {reason}", file=sys.stderr, flush=True)
+                    os._exit(1)
+        except RuntimeError:
+            return  # the store is gone: so is the process that kept it, and the next collective operation says so
+
+    def close(self) -> None:
+        """Stop watching."""
+        self._done.set()
+
+
+@contextlib.contextmanager
+def joined_group(device_type: str) -> Iterator[Group]:
+    """Join the group that torchrun describes in RANK, WORLD_SIZE and LOCAL_RANK; without them there is one process.
+
+    An error in one process ends the others too, each with the sentence of the process that failed first.
+    """
     world_size = int(os.environ.get("WORLD_SIZE", "1"))
     if world_size == 1:
-        return Group()
-    dist.init_process_group("nccl" if device_name == "cuda" else "gloo")
-    return Group(dist.get_rank(), world_size, int(os.environ.get("LOCAL_RANK", "0")))
-
-
-def leave_group(group: Group) -> None:
-    """Close the connections that `join_group` opened."""
-    if group.world_size > 1:
-        dist.destroy_process_group()
+        yield Group()
+        return
+    group = Group(int(os.environ["RANK"]), world_size, int(os.environ.get("LOCAL_RANK", "0")))
+    if device_type == "cuda":
+        if group.local_rank >= torch.cuda.device_count():
+            raise ValueError(
+                f"process {group.rank} is number {group.local_rank} (from 0) on its machine, which has "
+                f"{torch.cuda.device_count()} CUDA devices; start at most that many processes on it."
+            )
+        torch.cuda.set_device(group.local_rank)
+    dist.init_process_group("nccl" if device_type == "cuda" else "gloo")
+    board = FailureBoard(group)
+    threading.Thread(target=board.watch, daemon=True).start()
+    try:
+        yield group
+    except BaseException as error:
+        board.close()
+        reason = board.read()
+        if reason is not None:
+            raise RuntimeError(reason) from error
+        if is_lost_peer(error):
+            raise RuntimeError(
+                f"another process was ended from outside, killed perhaps ({one_sentence(error)})."
+            ) from error
+        board.post(one_sentence(error))
+        raise
+    board.close()
+    dist.destroy_process_group()
 
 
 def choose_device(name: str) -> str:

@@ -45,7 +45,7 @@ class Eden:
             group.setdefault("base_lr", group["lr"])
         self.base_lrs = [group["base_lr"] for group in optimizer.param_groups]
         self.batch = 0
-        self.epoch = 0
+        self.epoch = 0.0
 
     def factor(self) -> float:
         """What the base learning rates are multiplied with at the current batch and epoch."""
@@ -61,7 +61,7 @@ class Eden:
         self._set_lrs()
 
     def step_epoch(self, epoch: Optional[float] = None) -> None:
-        """Move to `epoch`, the number of epochs finished, or to the next one."""
+        """Move to `epoch`, the number of epochs finished (parts of one may count), or to the next one."""
         self.epoch = self.epoch + 1 if epoch is None else epoch
         self._set_lrs()
 

@@ -24,6 +24,7 @@ _FREE = (
     "train.decode_interval",
     "train.decode_utterances",
     "train.max_bad_batches",
+    "train.try_largest_batches",
     "train.device",
     "train.num_threads",
     "train.tensorboard",
@@ -70,7 +71,7 @@ class Experiment:
         self.exp_dir.mkdir(parents=True, exist_ok=True)
         config_file, spec_file = self.exp_dir / "config.json", self.exp_dir / "spec.json"
         if config_file.is_file():
-            found = _differences(_flat(read_json(config_file)), _flat(settings.to_dict()))
+            found = _differences(_flat(self.settings().to_dict()), _flat(settings.to_dict()))
             if found:
                 listed = "; ".join(f"{key}: {old!r} there, {new!r} now" for key, (old, new) in found.items())
                 raise ValueError(
@@ -125,7 +126,7 @@ class Experiment:
         if not path.is_file():
             return False
         summary = read_json(path)
-        if summary["num_epochs"] >= settings.train.num_epochs:
-            return summary["finished"]
+        if summary["stopped_by"] == "num_epochs":
+            return summary["num_epochs"] >= settings.train.num_epochs
         budget = settings.train.max_minutes
         return summary["stopped_by"] == "max_minutes" and 0 < budget <= summary["max_minutes"]

@@ -21,6 +21,14 @@ class LossMeter:
         self.frames += frames
         self.utterances += utterances
 
+    def clear(self) -> None:
+        """Begin anew."""
+        self.sums, self.frames, self.utterances = {}, 0.0, 0.0
+
+    def merge(self, other: "LossMeter") -> None:
+        """Add what another meter holds."""
+        self.add(other.sums, other.frames, other.utterances)
+
     def decay(self, factor: float) -> None:
         """Scale everything down, so that the meter forgets old batches."""
         self.sums = {name: value * factor for name, value in self.sums.items()}

@@ -45,6 +45,10 @@ class Progress:
         """Audio seconds trained on in a second of this epoch."""
         return self.epoch_audio_sec / self.epoch_sec if self.epoch_sec > 0 else 0.0
 
+    def epoch_share(self, epoch_audio_sec: float) -> float:
+        """Part of the epoch that is done, by audio, from 0 to 1."""
+        return min(1.0, self.epoch_audio_sec / epoch_audio_sec) if epoch_audio_sec > 0 else 1.0
+
     def seconds_left(self, epoch_audio_sec: float, num_epochs: int) -> Dict[str, float]:
         """Estimated wall clock until the end of this epoch and of the run, for epochs of `epoch_audio_sec`."""
         if self.audio_rate == 0:

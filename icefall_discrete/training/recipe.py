@@ -11,7 +11,7 @@ from icefall_discrete.data.filters import FilterConfig
 from icefall_discrete.data.loaders import LoaderConfig
 from icefall_discrete.losses.transducer_loss import LossConfig
 from icefall_discrete.models.transducer import ModelConfig
-from icefall_discrete.training.trainer import TrainConfig
+from icefall_discrete.training.train_config import TrainConfig
 
 SECTIONS: Dict[str, type] = {
     "model": ModelConfig,
@@ -80,9 +80,7 @@ def model_size_file(name: str, conf_dirs: Sequence[Path]) -> Path:
     raise ValueError(f"unknown model size '{name}'; known: {', '.join(known)}, or a path to a .json file.")
 
 
-def read_settings(
-    recipe_file: Path, model_size: Optional[str], conf_dirs: Sequence[Path], args: Any
-) -> TrainSettings:
+def read_settings(recipe_file: Path, model_size: Optional[str], conf_dirs: Sequence[Path], args: Any) -> TrainSettings:
     """Read a recipe file and apply flags.
 
     Args:

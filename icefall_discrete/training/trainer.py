@@ -2,75 +2,46 @@
 
 import contextlib
 import dataclasses
+import functools
+import itertools
 import logging
 import math
 import time
 from pathlib import Path
-from typing import Any, Callable, Dict, Iterable, Iterator, List, Mapping, Optional
+from typing import Any, Callable, Dict, Iterable, Iterator, List, Mapping, NamedTuple, Optional, Tuple
 
 import torch
 from torch import Tensor, nn
 
 from icefall_discrete.atomic_files import replacing
-from icefall_discrete.config import setting, write_json
-from icefall_discrete.models.scaling import Whiten, set_batch_count
+from icefall_discrete.config import write_json
+from icefall_discrete.models.scaling import set_batch_count
 from icefall_discrete.training import random_state
 from icefall_discrete.training.bad_batches import BadBatches
+from icefall_discrete.training.budget import TimeBudget
 from icefall_discrete.training.checkpoint import (
     RunningAverage,
     epoch_path,
     load_checkpoint,
-    remove_old_checkpoints,
     save_checkpoint,
     span_average,
-    training_checkpoints,
 )
-from icefall_discrete.training.distributed import Group
+from icefall_discrete.training.distributed import Group, is_lost_peer
 from icefall_discrete.training.eden import Eden
+from icefall_discrete.training.largest import try_batches
 from icefall_discrete.training.meters import LossMeter, clock
 from icefall_discrete.training.objective import ModelBatch, Objective, ObjectiveOutput
-from icefall_discrete.training.precision import PRECISIONS, Precision
+from icefall_discrete.training.precision import Precision
 from icefall_discrete.training.progress import Progress, Reporter
+from icefall_discrete.training.resume import Noise, ResumePoints
+from icefall_discrete.training.train_config import TrainConfig
 
 LOG = logging.getLogger(__name__)
 Batch = Mapping[str, Any]
 
 # Batches after which the running loss of the log has forgotten a batch to 1/e, as in icefall.
 _METER_BATCHES = 200
-
-
-@dataclasses.dataclass(frozen=True)
-class TrainConfig:
-    """How long, how fast and in which numbers to train."""
-
-    num_epochs: int = setting(30, "number of epochs")
-    max_minutes: float = setting(
-        0.0, "stop after an epoch if one more like it would take training over this many minutes; 0: no limit"
-    )
-    base_lr: float = setting(0.045, "learning rate that Eden starts from")
-    lr_batches: float = setting(7500.0, "Eden: steps after which the learning rate begins to fall")
-    lr_epochs: float = setting(3.5, "Eden: epochs after which the learning rate begins to fall")
-    lr_warmup_batches: float = setting(500.0, "Eden: steps over which the learning rate rises from half")
-    clipping_scale: float = setting(2.0, "gradients are clipped at this multiple of their median size")
-    ref_duration: float = setting(600.0, "seconds of audio that count as one batch in the schedules inside the model")
-    accum_grad: int = setting(1, "batches whose gradients are added before a step")
-    seed: int = setting(42, "seed of the model's initial weights, the order of batches and the augmentation")
-    average_period: int = setting(200, "steps between samples of the weights for the averaged model")
-    save_every_n: int = setting(4000, "steps between checkpoints within an epoch (one is written at its end as well)")
-    keep_last_k: int = setting(2, "number of checkpoints to resume from that are kept")
-    log_interval: int = setting(50, "batches between lines of the log")
-    decode_interval: int = setting(0, "epochs between greedy decodings of some of the dev set; 0: none")
-    decode_utterances: int = setting(100, "number of dev utterances in those decodings")
-    max_bad_batches: int = setting(10, "batches with a non-finite loss or gradient to leave out before stopping")
-    precision: str = setting("fp32", "number format of the forward pass", choices=PRECISIONS)
-    device: str = setting("auto", "auto: CUDA where there is a device", choices=("auto", "cpu", "cuda"))
-    num_threads: int = setting(0, "threads of torch; 0: as the environment says")
-    tensorboard: bool = setting(True, "write TensorBoard curves")
-
-    def __post_init__(self) -> None:
-        for name in ("num_epochs", "accum_grad", "average_period", "save_every_n", "log_interval"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} is {getattr(self, name)}, expected at least 1.")
+_BAD_GRADIENT = "a gradient is not finite"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -79,12 +50,23 @@ class TrainingData:
 
     train_batches: (epoch from 1, number of batches to leave out) -> batches. valid_batches: () -> batches.
     to_model: batch -> ModelBatch on the device. epoch_audio_sec: seconds of audio in an epoch, over all processes.
+    largest_batches: () -> (what is largest, training batch), the batches that need most memory.
     """
 
     train_batches: Callable[[int, int], Iterable[Batch]]
     valid_batches: Callable[[], Iterable[Batch]]
     to_model: Callable[[Batch], ModelBatch]
     epoch_audio_sec: float
+    largest_batches: Callable[[], Iterable[Tuple[str, Batch]]] = tuple
+
+
+class _Sums(NamedTuple):
+    """What a step adds up over its batches and all processes."""
+
+    meter: LossMeter
+    audio_sec: float
+    is_bad: bool
+    out_of_time: bool
 
 
 class Trainer:
@@ -125,36 +107,74 @@ class Trainer:
         self.precision = Precision(config.precision, self.device.type)
         self.average = RunningAverage(self.model)
         self.progress = Progress()
+        self.budget = TimeBudget(config.max_minutes)
         self.epoch_losses = LossMeter()
         self.recent_losses = LossMeter()
-        self.bad_batches = BadBatches(exp_dir, config.max_bad_batches, group.is_main)
+        self.bad_batches = BadBatches(exp_dir, config.max_bad_batches, group)
         self.reporter = Reporter(exp_dir, group.is_main, config.tensorboard)
-        self._saved_step = -1
-        if group.world_size > 1:
-            devices = [self.device] if self.device.type == "cuda" else None
-            # Random skips leave some parameters out of some steps.
-            self.objective = nn.parallel.DistributedDataParallel(
-                objective, device_ids=devices, find_unused_parameters=True
-            )
+        self.noise = Noise(self.model)
+        parts = {
+            "model": self.model,
+            "model_avg": self.average,
+            "optimizer": optimizer,
+            "scheduler": scheduler,
+            "precision": self.precision,
+            "epoch_losses": self.epoch_losses,
+            "recent_losses": self.recent_losses,
+        }
+        self.resume_points = ResumePoints(exp_dir, config.keep_last_k, group, self.noise, self.progress, parts)
 
     def fit(self, data: TrainingData) -> Dict[str, Any]:
         """Train to the end, from the newest checkpoint if there is one; return what train.json holds.
 
         Raises:
-          RuntimeError: if more than `max_bad_batches` batches were not finite.
+          RuntimeError: if more than `max_bad_batches` batches were not finite, or a batch failed; it is saved.
         """
-        self._resume()
+        self.resume_points.load_newest()
+        if self.config.try_largest_batches:
+            self._try_largest_batches(data)
+        if self.group.world_size > 1:
+            self.objective = self._in_parallel()
         stopped_by = "num_epochs"
         while self.progress.epoch <= self.config.num_epochs:
-            if self._out_of_time():
+            is_new = self.progress.batch == 0
+            if is_new and self.group.any(not self.budget.allows_another_epoch(self.progress)):
                 stopped_by = "max_minutes"
                 break
-            self._train_epoch(data)
-            self._finish_epoch(data)
+            if not self._train_epoch(data):
+                stopped_by = "max_minutes"
+                self.resume_points.save()
+                self._finish_epoch(data, self.progress.epoch_share(data.epoch_audio_sec))
+                break
+            self._finish_epoch(data, 1.0)
+            self._begin_next_epoch()
         self.reporter.close()
         return self._write_summary(stopped_by)
 
-    def _train_epoch(self, data: TrainingData) -> None:
+    def _in_parallel(self) -> nn.Module:
+        # Only now: its hooks would take part in the backward pass of the batches that were tried.
+        devices = [self.device] if self.device.type == "cuda" else None
+        # Losses that are off and random skips leave parameters out of steps.
+        return nn.parallel.DistributedDataParallel(
+            self._bare_objective, device_ids=devices, find_unused_parameters=True
+        )
+
+    def _try_largest_batches(self, data: TrainingData) -> None:
+        """Forward and backward pass of the largest batches; nothing that training depends on changes."""
+        began, noise = time.perf_counter(), self.noise.state_dict()
+        self._bare_objective.train()
+        set_batch_count(self.model, self.progress.audio_sec / self.config.ref_duration)
+
+        def run(batch: Batch) -> None:
+            self._forward(self._bare_objective, data.to_model(batch)).total.backward()
+            self.optimizer.zero_grad(set_to_none=True)
+
+        try_batches(run, data.largest_batches(), self.device)
+        self.noise.load_state_dict(noise)
+        self.progress.total_sec += time.perf_counter() - began
+
+    def _train_epoch(self, data: TrainingData) -> bool:
+        """Train on the rest of the epoch; return False if the time was up before its end."""
         progress, config = self.progress, self.config
         self.scheduler.step_epoch(progress.epoch - 1)
         self.model.set_epoch(progress.epoch)
@@ -162,48 +182,104 @@ class Trainer:
         LOG.info(f"Epoch {progress.epoch} of {config.num_epochs}: {clock(data.epoch_audio_sec)} of audio.")
         with self.reporter.epoch(progress.epoch, data.epoch_audio_sec, progress.epoch_audio_sec):
             mark = time.perf_counter()
-            for group in _grouped(data.train_batches(progress.epoch, progress.batch), config.accum_grad):
-                meter, audio_sec = self._step(group, data)
+            for batches in _grouped(data.train_batches(progress.epoch, progress.batch), config.accum_grad):
+                if config.fractional_epochs:
+                    self.scheduler.step_epoch(progress.epoch - 1 + progress.epoch_share(data.epoch_audio_sec))
+                sums = self._step(batches, data)
                 now = time.perf_counter()
-                self._advance(now - mark, audio_sec, meter)
-                if progress.batch // config.log_interval != (progress.batch - len(group)) // config.log_interval:
-                    left = progress.seconds_left(data.epoch_audio_sec, config.num_epochs)
-                    self.reporter.batch(progress, meter, self.recent_losses, self.scheduler.get_last_lr()[0], left)
-                if progress.step % config.save_every_n == 0 and progress.step != self._saved_step:
-                    self._save_training_state()
+                self._advance(now - mark, sums)
+                if progress.batch // config.log_interval != (progress.batch - len(batches)) // config.log_interval:
+                    self._report(sums.meter, data.epoch_audio_sec)
+                if progress.step % config.save_every_n == 0 and progress.step != self.resume_points.saved_step:
+                    self.resume_points.save()
                 mark = time.perf_counter()
-        # Each epoch has a sample, however short it is, so that every span of epochs has an average.
-        if progress.step % config.average_period != 0:
-            self.average.update(self.model)
+                if sums.out_of_time:
+                    return False
+        return True
 
-    def _step(self, batches: List[Batch], data: TrainingData) -> "tuple[LossMeter, float]":
-        """One optimiser step on the summed gradients of `batches`; none, and a record, if something is not finite."""
+    def _report(self, meter: LossMeter, epoch_audio_sec: float) -> None:
+        left = self.progress.seconds_left(epoch_audio_sec, self.config.num_epochs)
+        budget = max(0.0, self.budget.seconds_left(self.progress))
+        left = {name: min(seconds, budget) for name, seconds in left.items()}
+        self.reporter.batch(self.progress, meter, self.recent_losses, self.scheduler.get_last_lr()[0], left)
+
+    def _step(self, batches: List[Batch], data: TrainingData) -> _Sums:
+        """One optimiser step on the summed gradients of `batches`, over all processes.
+
+        If something is not finite, there is no step but a record. Any error ends training, with its batch saved.
+        """
+        noise = self.noise.state_dict()
         set_batch_count(self.model, self.progress.audio_sec / self.config.ref_duration)
+        self.progress.batch += len(batches)
+        snapshot = functools.partial(self._snapshot, batches, noise)
+        try:
+            meter, reason = self._backward(batches, data)
+            sums = self._summed(meter, reason, batches)
+            if not sums.is_bad:
+                self._update()
+        except (RuntimeError, ValueError, MemoryError) as error:
+            if is_lost_peer(error):
+                raise
+            raise self.bad_batches.failed(batches, error, self.progress, snapshot) from error
+        if sums.is_bad:
+            self.optimizer.zero_grad(set_to_none=True)
+            if reason == _BAD_GRADIENT and not math.isfinite(sums.meter.sums["loss"]):
+                reason = None  # it came from another process, whose loss is to blame
+            self.bad_batches.leave_out(batches, reason, self.progress, functools.partial(snapshot, reason))
+            return sums._replace(meter=LossMeter())
+        return sums
+
+    def _backward(self, batches: List[Batch], data: TrainingData) -> Tuple[LossMeter, Optional[str]]:
+        """Gradients of the sum of the losses over batches and processes; this process's losses, and what is bad."""
         meter, reason = LossMeter(), None
         for batch in batches:
             output = self._forward(self.objective, data.to_model(batch))
-            self.precision.backward(output.total)
+            # DistributedDataParallel gives the mean over the processes; losses are sums over utterances.
+            self.precision.backward(output.total * self.group.world_size)
             sums = _values(output)
             if not math.isfinite(sums["loss"]):
                 guilty = [cut_id for cut_id, finite in zip(batch["cut_ids"], output.finite.tolist()) if not finite]
                 reason = f"the loss is not finite (cuts {', '.join(guilty) or 'unknown'})"
             meter.add(sums, float(output.frames), len(batch["cut_ids"]))
-        self.progress.batch += len(batches)
         if reason is None and not self.precision.overflows_are_expected and not self._gradients_are_finite():
-            reason = "a gradient is not finite"
-        if self.group.any(reason is not None, self.device):
-            self.optimizer.zero_grad(set_to_none=True)
-            self.bad_batches.leave_out(batches, reason or "not finite in another process", self.progress)
-            meter = LossMeter()
-        else:
-            self.progress.step += 1
-            self.scheduler.step_batch(self.progress.step)
-            self.precision.step(self.optimizer)
-            self.optimizer.zero_grad(set_to_none=True)
-            if self.progress.step % self.config.average_period == 0:
-                self.average.update(self.model)
-        audio_sec = sum(float(batch["duration_sec"].sum()) for batch in batches)
-        return meter, self.group.sum({"audio": audio_sec}, self.device)["audio"]
+            reason = _BAD_GRADIENT
+        return meter, reason
+
+    def _summed(self, meter: LossMeter, reason: Optional[str], batches: List[Batch]) -> _Sums:
+        """Add up a step's figures over the processes, in one exchange."""
+        own = {
+            "audio_sec": sum(float(batch["duration_sec"].sum()) for batch in batches),
+            "is_bad": float(reason is not None),
+            "out_of_time": float(self.budget.is_spent(self.progress)),
+            "frames": meter.frames,
+            "utterances": meter.utterances,
+        }
+        losses = {f"loss/{name}": value for name, value in meter.sums.items()}
+        total = self.group.sum({**own, **losses}, self.device)
+        everyone = LossMeter()
+        everyone.add({name: total[f"loss/{name}"] for name in meter.sums}, total["frames"], total["utterances"])
+        return _Sums(everyone, total["audio_sec"], total["is_bad"] > 0, total["out_of_time"] > 0)
+
+    def _update(self) -> None:
+        self.progress.step += 1
+        self.scheduler.step_batch(self.progress.step)
+        self.precision.step(self.optimizer)
+        self.optimizer.zero_grad(set_to_none=True)
+        if self.progress.step % self.config.average_period == 0:
+            self.average.update(self.model)
+
+    def _snapshot(self, batches: List[Batch], noise: Mapping[str, Any], reason: Optional[str] = None) -> Dict[str, Any]:
+        """What training/replay.py needs to do a step again."""
+        progress = self.progress
+        return {
+            "batches": [dict(batch) for batch in batches],
+            "model": self.model.state_dict(),
+            "precision": self.precision.state_dict(),
+            "noise": noise,
+            "batch_count": progress.audio_sec / self.config.ref_duration,
+            "place": {"epoch": progress.epoch, "batch": progress.batch, "step": progress.step},
+            "reason": reason or "it raised an error",
+        }
 
     def _forward(self, objective: nn.Module, batch: ModelBatch) -> ObjectiveOutput:
         with self.precision.autocast():
@@ -214,32 +290,42 @@ class Trainer:
         sums = [parameter.grad.sum() for parameter in self.model.parameters() if parameter.grad is not None]
         return bool(torch.stack(sums).sum().isfinite())
 
-    def _advance(self, wall_sec: float, audio_sec: float, meter: LossMeter) -> None:
+    def _advance(self, wall_sec: float, sums: _Sums) -> None:
         progress = self.progress
-        progress.audio_sec += audio_sec
-        progress.epoch_audio_sec += audio_sec
+        progress.audio_sec += sums.audio_sec
+        progress.epoch_audio_sec += sums.audio_sec
         progress.epoch_sec += wall_sec
         progress.total_sec += wall_sec
-        self.epoch_losses.add(meter.sums, meter.frames, meter.utterances)
+        self.epoch_losses.merge(sums.meter)
         self.recent_losses.decay(1.0 - 1.0 / _METER_BATCHES)
-        self.recent_losses.add(meter.sums, meter.frames, meter.utterances)
-        self.reporter.advance(audio_sec, meter.per_frame().get("loss", float("nan")))
+        self.recent_losses.merge(sums.meter)
+        self.reporter.advance(sums.audio_sec, sums.meter.per_frame().get("loss", float("nan")))
 
     @torch.no_grad()
     def validate(self, batches: Iterable[Batch], to_model: Callable[[Batch], ModelBatch]) -> LossMeter:
-        """Losses over the validation batches in evaluation mode; random states are as before afterwards."""
+        """Losses over the validation batches in evaluation mode, each process taking its share of them.
+
+        Random states are as before afterwards.
+        """
         state = random_state.capture()
         self.objective.eval()
         meter = LossMeter()
-        for batch in batches:
+        for batch in itertools.islice(batches, self.group.rank, None, self.group.world_size):
             output = self._forward(self._bare_objective, to_model(batch))
             meter.add(_values(output), float(output.frames), len(batch["cut_ids"]))
         self.objective.train()
         random_state.restore(state)
-        return meter
+        total = LossMeter()
+        for part in self.group.gather(meter):
+            total.merge(part)
+        return total
 
-    def _finish_epoch(self, data: TrainingData) -> None:
+    def _finish_epoch(self, data: TrainingData, part: float) -> None:
+        """Validate, decode some of the dev set, and write the weights of the epoch, or of the `part` of it there is."""
         progress, began = self.progress, time.perf_counter()
+        # Each epoch has a sample, however short it is, so that every span of epochs has an average.
+        if progress.step % self.config.average_period != 0:
+            self.average.update(self.model)
         if not self.epoch_losses.frames:
             raise ValueError(f"epoch {progress.epoch} had no usable batch; see the filter and {self.bad_batches.path}.")
         valid = self.validate(data.valid_batches(), data.to_model).per_frame()
@@ -247,6 +333,7 @@ class Trainer:
         progress.total_sec += time.perf_counter() - began
         record = {
             "epoch": progress.epoch,
+            "part": part,
             "step": progress.step,
             "lr": self.scheduler.get_last_lr()[0],
             "train_sec": progress.epoch_sec,
@@ -268,23 +355,28 @@ class Trainer:
             progress.best_valid_loss, progress.best_valid_epoch = valid["loss"], progress.epoch
         if self.group.is_main:
             self._save_weights(is_best)
+
+    def _begin_next_epoch(self) -> None:
+        progress = self.progress
         progress.epoch, progress.batch = progress.epoch + 1, 0
         progress.epoch_sec = progress.epoch_audio_sec = 0.0
-        self.epoch_losses = LossMeter()
-        self._save_training_state()
+        self.epoch_losses.clear()
+        self.resume_points.save()
         self._write_summary(stopped_by=None)
 
     def _evaluate(self) -> Dict[str, float]:
         interval = self.config.decode_interval
         if self.evaluate is None or not interval or self.progress.epoch % interval:
             return {}
-        state = random_state.capture()
-        self.model.eval()
-        with torch.no_grad(), self._epoch_average():
-            figures = self.evaluate(self.model)
-        self.model.train()
-        random_state.restore(state)
-        return figures
+        figures: Dict[str, float] = {}
+        if self.group.is_main:
+            state = random_state.capture()
+            self.model.eval()
+            with torch.no_grad(), self._epoch_average():
+                figures = self.evaluate(self.model)
+            self.model.train()
+            random_state.restore(state)
+        return self.group.gather(figures)[0]
 
     @contextlib.contextmanager
     def _epoch_average(self) -> Iterator[None]:
@@ -308,16 +400,6 @@ class Trainer:
             "step": self.progress.step,
         }
 
-    def _out_of_time(self) -> bool:
-        """Whether one more epoch as long as the longest of the last two would go over `max_minutes`."""
-        progress = self.progress
-        if not self.config.max_minutes or not progress.epochs or progress.batch > 0:
-            return False
-        per_epoch = max(record["train_sec"] for record in progress.epochs[-2:])
-        others = progress.total_sec - sum(record["train_sec"] for record in progress.epochs)
-        per_epoch += others / len(progress.epochs)
-        return progress.total_sec + per_epoch > 60.0 * self.config.max_minutes
-
     def _save_weights(self, is_best: bool) -> None:
         path = epoch_path(self.exp_dir, self.progress.epoch)
         state = {
@@ -329,63 +411,17 @@ class Trainer:
             with replacing(self.exp_dir / "best-valid-loss.pt") as temporary:
                 temporary.write_bytes(path.read_bytes())
 
-    def _save_training_state(self) -> None:
-        """Write everything that `_resume` reads, and remove older ones."""
-        states = self.group.gather(random_state.capture())
-        self._saved_step = self.progress.step
-        if not self.group.is_main:
-            return
-        state = {
-            "model": self.model.state_dict(),
-            "model_avg": self.average.state_dict(),
-            "step": self.progress.step,
-            "optimizer": self.optimizer.state_dict(),
-            "scheduler": self.scheduler.state_dict(),
-            "precision": self.precision.state_dict(),
-            "whiten": {name: part.prob for name, part in self._whitens()},
-            "progress": self.progress.state_dict(),
-            "epoch_losses": self.epoch_losses.state_dict(),
-            "recent_losses": self.recent_losses.state_dict(),
-            "random": states,
-        }
-        save_checkpoint(self.exp_dir / f"checkpoint-{self.progress.step}.pt", state)
-        remove_old_checkpoints(self.exp_dir, self.config.keep_last_k)
-
-    def _resume(self) -> None:
-        found = training_checkpoints(self.exp_dir)
-        if not found:
-            return
-        state = load_checkpoint(found[-1])
-        self.model.load_state_dict(state["model"])
-        self.average.load_state_dict(state["model_avg"])
-        self.optimizer.load_state_dict(state["optimizer"])
-        self.scheduler.load_state_dict(state["scheduler"])
-        self.precision.load_state_dict(state["precision"])
-        for name, part in self._whitens():
-            part.prob = state["whiten"][name]
-        self.progress.load_state_dict(state["progress"])
-        self.epoch_losses.load_state_dict(state["epoch_losses"])
-        self.recent_losses.load_state_dict(state["recent_losses"])
-        states = state["random"]
-        if self.group.rank < len(states):
-            random_state.restore(states[self.group.rank])
-        self._saved_step = self.progress.step
-        LOG.info(f"Resumed from {found[-1].name}: epoch {self.progress.epoch}, after batch {self.progress.batch}.")
-
-    def _whitens(self) -> "Iterator[tuple[str, Whiten]]":
-        # How often a Whiten acts depends on what it saw last; that is neither a parameter nor a buffer.
-        return ((name, part) for name, part in self.model.named_modules() if isinstance(part, Whiten))
-
     def _write_summary(self, stopped_by: Optional[str]) -> Dict[str, Any]:
         progress = self.progress
         num_epochs = len(progress.epochs)
+        num_whole = sum(record["part"] for record in progress.epochs)
         summary = {
             "finished": stopped_by is not None,
             "stopped_by": stopped_by,
             "num_epochs": num_epochs,
             "num_steps": progress.step,
             "train_sec": progress.total_sec,
-            "train_sec_per_epoch": sum(record["train_sec"] for record in progress.epochs) / max(1, num_epochs),
+            "train_sec_per_epoch": sum(record["train_sec"] for record in progress.epochs) / max(1e-9, num_whole),
             "best_valid_epoch": progress.best_valid_epoch,
             "bad_batches": progress.bad_batches,
             **self.facts,

@@ -140,3 +140,28 @@ def test_checkpoints_are_ordered_by_step_and_old_ones_go(tmp_path):
         "checkpoint-20.pt",
         "checkpoint-copy.pt",
     ]
+
+
+def test_the_average_is_that_of_the_reference_recipe(tmp_path):
+    """Its update: every `period` steps avg = w p / step + avg (step - p) / step; its span: weighted by those steps."""
+    period, steps_per_epoch = 3, 12
+    module, generator, reference, written = Counting(), torch.Generator().manual_seed(1), None, {}
+    average = RunningAverage(module)
+    for step in range(1, 4 * steps_per_epoch + 1):
+        module.move(generator)
+        if step % period == 0:
+            average.update(module)
+            now = module.weight.detach().double()
+            share = period / step
+            reference = now * share + (reference * (1.0 - share) if reference is not None else 0.0)
+        if step % steps_per_epoch == 0:
+            epoch = step // steps_per_epoch
+            written[epoch] = (step, reference.clone())
+            state = {"model": module.state_dict(), "model_avg": average.state_dict(), "epoch": epoch, "step": step}
+            save_checkpoint(epoch_path(tmp_path, epoch), state)
+    for epoch, avg in ((4, 1), (4, 3), (3, 2)):
+        (end_step, end), (start_step, start) = written[epoch], written[epoch - avg]
+        weight = end_step / (end_step - start_step)
+        expected = end * weight + start * (1.0 - weight)
+        found = average_epochs(tmp_path, epoch, avg, use_averaged_model=True)["weight"]
+        torch.testing.assert_close(found, expected.float(), rtol=1e-5, atol=1e-4)

@@ -106,6 +106,7 @@ def test_a_batch_that_is_not_finite_is_left_out_and_named(corpus_dir, tmp_path):
     assert summary["bad_batches"] == 1
     records = [json.loads(line) for line in (tmp_path / "bad-batches.jsonl").read_text().splitlines()]
     assert len(records) == 1 and records[0]["batch"] == 2
+    assert (tmp_path / records[0]["saved"]).is_file()
     assert "the loss is not finite" in records[0]["reason"]
     assert set(records[0]["cut_ids"]) <= {f"train-{n}" for n in range(24)} and records[0]["cut_ids"]
     assert records[0]["cut_ids"][0] in records[0]["reason"]
@@ -119,12 +120,44 @@ def test_too_many_such_batches_stop_training(corpus_dir, tmp_path):
         trainer.fit(with_broken_batch(data, trainer, {1, 2, 3}))
 
 
-def test_the_time_budget_ends_training_after_a_whole_epoch(corpus_dir, tmp_path):
-    trainer, data = make_trainer(corpus_dir, tmp_path, train__max_minutes=1e-6, train__num_epochs=5)
+def test_the_time_budget_ends_training_within_an_epoch_and_its_part_can_be_used(corpus_dir, tmp_path, uninterrupted):
+    whole_dir, whole = uninterrupted
+    trainer, data = make_trainer(corpus_dir, tmp_path, train__max_minutes=1e-6)
     summary = trainer.fit(data)
-    assert (summary["num_epochs"], summary["stopped_by"]) == (1, "max_minutes")
-    trainer, data = make_trainer(corpus_dir, tmp_path, train__num_epochs=2)
-    assert trainer.fit(data)["stopped_by"] == "num_epochs"
+    assert (summary["num_epochs"], summary["num_steps"], summary["stopped_by"]) == (1, 1, "max_minutes")
+    assert 0 < summary["epochs"][0]["part"] < 1
+    assert average_epochs(tmp_path, 1, 1, use_averaged_model=True).keys() == trainer.model.state_dict().keys()
+
+    trainer, data = make_trainer(corpus_dir, tmp_path)  # more time: the epoch goes on as if it had not been cut short
+    summary = trainer.fit(data)
+    assert summary["stopped_by"] == "num_epochs" and losses_of(summary) == losses_of(whole)
+    assert [record["part"] for record in summary["epochs"]] == [1.0, 1.0]
+    for epoch in (1, 2):
+        resumed, expected = (load_checkpoint(folder / f"epoch-{epoch}.pt") for folder in (tmp_path, whole_dir))
+        for key, value in expected["model"].items():
+            assert torch.equal(resumed["model"][key], value), key
+            assert torch.equal(resumed["model_avg"]["weights"][key], expected["model_avg"]["weights"][key]), key
+
+
+def test_fractional_epochs_lower_the_learning_rate_at_every_step(corpus_dir, tmp_path):
+    changes = {"train__lr_epochs": 0.5, "train__lr_warmup_batches": 0.0, "train__num_epochs": 1}
+    rates = {}
+    for fractional in (False, True):
+        trainer, data = make_trainer(
+            corpus_dir, tmp_path / str(fractional), train__fractional_epochs=fractional, **changes
+        )
+        seen = rates[fractional] = []
+        step = trainer.precision.step
+        trainer.precision.step = lambda optimizer, seen=seen, step=step, trainer=trainer: (
+            seen.append((trainer.scheduler.epoch, trainer.scheduler.get_last_lr()[0])),
+            step(optimizer),
+        )
+        trainer.fit(data)
+    assert {epoch for epoch, _ in rates[False]} == {0}
+    epochs = [epoch for epoch, _ in rates[True]]
+    assert epochs[0] == 0 and epochs == sorted(epochs) and 0 < epochs[-1] < 1
+    for (_, rate), (epoch, fallen) in zip(rates[False], rates[True]):
+        assert fallen == pytest.approx(rate * (1 + (epoch / 0.5) ** 2) ** -0.25)
 
 
 def test_accumulated_gradients_make_fewer_steps(corpus_dir, tmp_path, uninterrupted):
@@ -133,9 +166,59 @@ def test_accumulated_gradients_make_fewer_steps(corpus_dir, tmp_path, uninterrup
     assert trainer.fit(data)["num_steps"] == (steps + 1) // 2
 
 
-def test_bf16_trains_on_a_cpu(corpus_dir, tmp_path):
+def test_bf16_trains_on_a_cpu_nearly_as_fp32(corpus_dir, tmp_path, uninterrupted):
     trainer, data = make_trainer(corpus_dir, tmp_path, train__precision="bf16", train__num_epochs=1)
-    assert trainer.fit(data)["epochs"][0]["valid"]["loss"] < 100
+    record = trainer.fit(data)["epochs"][0]
+    expected = uninterrupted[1]["epochs"][0]
+    assert record["train"]["loss"] == pytest.approx(expected["train"]["loss"], rel=0.03)
+    assert record["train"]["loss"] != expected["train"]["loss"]
+
+
+@pytest.mark.skipif(not hasattr(torch.amp, "GradScaler"), reason="this torch scales losses on CUDA only")
+def test_fp16_trains_nearly_as_fp32_and_resumes_with_its_scale(corpus_dir, tmp_path, uninterrupted):
+    changes = {"train__precision": "fp16", "train__num_epochs": 1}
+    trainer, data = make_trainer(corpus_dir, tmp_path, **changes)
+    record = trainer.fit(data)["epochs"][0]
+    assert record["train"]["loss"] == pytest.approx(uninterrupted[1]["epochs"][0]["train"]["loss"], rel=0.02)
+    assert all(value.isfinite().all() for value in trainer.model.state_dict().values())
+    resumed, _ = make_trainer(corpus_dir, tmp_path, **changes)
+    resumed.resume_points.load_newest()
+    assert resumed.precision.state_dict() == trainer.precision.state_dict() and resumed.precision.scale > 0.1
+
+
+def test_the_largest_batches_are_tried_first_and_change_nothing(corpus_dir, tmp_path, uninterrupted):
+    trainer, data = make_trainer(corpus_dir, tmp_path, train__try_largest_batches=False)
+    assert losses_of(trainer.fit(data)) == losses_of(uninterrupted[1])
+    trainer, data = make_trainer(corpus_dir, tmp_path / "too-large")
+    batches = dict(data.largest_batches())
+    padded = [len(batch["cut_ids"]) * int(batch["frame_lens"].max()) for batch in batches.values()]
+    every = [batch for epoch in (1, 2) for batch in data.train_batches(epoch, 0)]
+    assert max(padded) == max(len(batch["cut_ids"]) * int(batch["frame_lens"].max()) for batch in every)
+
+    def out_of_memory(batch):
+        raise RuntimeError("CUDA out of memory. Tried to allocate 20.00 GiB")
+
+    failing = dataclasses.replace(data, to_model=out_of_memory)
+    with pytest.raises(RuntimeError, match=r"most padded audio.*utterances padded to \d+ frames.*lower --max-duration"):
+        trainer.fit(failing)
+
+
+def test_an_error_in_a_step_saves_its_batch_and_names_it(corpus_dir, tmp_path):
+    trainer, data = make_trainer(corpus_dir, tmp_path, train__try_largest_batches=False)
+    made = []
+
+    def fails_later(batch):
+        made.append(batch)
+        if len(made) == 2:
+            raise RuntimeError("CUDA out of memory. Tried to allocate 20.00 GiB")
+        return data.to_model(batch)
+
+    with pytest.raises(
+        RuntimeError, match=r"epoch 1, batch 2 \(cuts train-.*out of memory.*epoch-1-batch-2-rank-0\.pt"
+    ):
+        trainer.fit(dataclasses.replace(data, to_model=fails_later))
+    saved = load_checkpoint(tmp_path / "bad-batches" / "epoch-1-batch-2-rank-0.pt")
+    assert saved["batches"][0]["cut_ids"] == made[1]["cut_ids"] and saved["place"]["batch"] == 2
 
 
 def test_greedy_decoding_of_dev_is_reported(corpus_dir, tmp_path):

@@ -1,0 +1,42 @@
+"""Try the largest batches before training, so that too little memory is found in the first minute, not in the night."""
+
+import logging
+import resource
+from typing import Any, Callable, Iterable, Mapping, Tuple
+
+import torch
+
+from icefall_discrete.training.bad_batches import is_out_of_memory, shape_of
+
+LOG = logging.getLogger(__name__)
+Batch = Mapping[str, Any]
+
+
+def peak_memory(device: torch.device) -> str:
+    """Most memory that was in use so far: of the device's tensors on CUDA, of the process on a CPU."""
+    if device.type == "cuda":
+        return f"{torch.cuda.max_memory_allocated(device) / 2**30:.1f} GiB on the device"
+    return f"{resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20:.1f} GiB in the process"
+
+
+def try_batches(run: Callable[[Batch], None], batches: Iterable[Tuple[str, Batch]], device: torch.device) -> None:
+    """Call `run` (forward and backward) on each of the named batches.
+
+    Raises:
+      RuntimeError: if one does not fit into memory, with its size and what to do.
+    """
+    shapes = []
+    for what, batch in batches:
+        try:
+            run(batch)
+        except (RuntimeError, MemoryError) as error:
+            if not is_out_of_memory(error):
+                raise
+            longest = max(zip(batch["duration_sec"].tolist(), batch["cut_ids"]))
+            raise RuntimeError(
+                f"the batch with the {what} ({shape_of(batch)}, the longest is cut {longest[1]} of {longest[0]:.1f} s) "
+                "does not fit into memory; lower --max-duration or --max-utterance-sec, or set --quadratic-duration 30."
+            ) from error
+        shapes.append(f"{what}: {shape_of(batch)}")
+    if shapes:
+        LOG.info(f"The largest batches fit ({'; '.join(shapes)}): {peak_memory(device)} at most.")

@@ -1,0 +1,114 @@
+"""Everything that the next step of training depends on, saved and loaded together: resuming is exact."""
+
+import logging
+from pathlib import Path
+from typing import Any, Dict, Mapping, Protocol
+
+from torch import nn
+
+from icefall_discrete.models.scaling import Whiten
+from icefall_discrete.training import random_state
+from icefall_discrete.training.checkpoint import (
+    load_checkpoint,
+    remove_old_checkpoints,
+    save_checkpoint,
+    training_checkpoints,
+)
+from icefall_discrete.training.distributed import Group
+from icefall_discrete.training.progress import Progress
+
+LOG = logging.getLogger(__name__)
+
+
+class Stateful(Protocol):
+    """Model, optimiser, schedule, meter: whatever can say and take over its state."""
+
+    def state_dict(self) -> Any:
+        """Plain values for a checkpoint."""
+
+    def load_state_dict(self, state: Any) -> Any:
+        """Restore what `state_dict` gave."""
+
+
+class Noise:
+    """What decides about this process's noise: its random generators, and how often each Whiten of a model acts."""
+
+    def __init__(self, model: nn.Module) -> None:
+        self._whitens = {name: part for name, part in model.named_modules() if isinstance(part, Whiten)}
+
+    def state_dict(self) -> Dict[str, Any]:
+        """Plain values for a checkpoint."""
+        whiten = {name: part.settled_prob() for name, part in self._whitens.items()}
+        return {**random_state.capture(), "whiten": whiten}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Restore what `state_dict` gave."""
+        random_state.restore(state)
+        for name, part in self._whitens.items():
+            part.prob = state["whiten"][name]
+
+
+class ResumePoints:
+    """The files `checkpoint-<step>.pt` of an experiment folder.
+
+    Args:
+      exp_dir: the folder. keep_last_k: number of files kept. group: the processes that train together.
+      noise: this process's. progress: where training stands. parts: what else a checkpoint holds, by name.
+    """
+
+    def __init__(
+        self,
+        exp_dir: Path,
+        keep_last_k: int,
+        group: Group,
+        noise: Noise,
+        progress: Progress,
+        parts: Mapping[str, Stateful],
+    ) -> None:
+        self.exp_dir = exp_dir
+        self.keep_last_k = keep_last_k
+        self.group = group
+        self.noise = noise
+        self.progress = progress
+        self.parts = {**parts, "progress": progress}
+        self.saved_step = -1
+
+    def save(self) -> None:
+        """Write the state of now, and remove older files than the last k."""
+        noise = self.group.gather(self.noise.state_dict())
+        self.saved_step = self.progress.step
+        if self.group.is_main:
+            state = {name: part.state_dict() for name, part in self.parts.items()}
+            state.update(step=self.progress.step, noise=noise)
+            save_checkpoint(self.exp_dir / f"checkpoint-{self.progress.step}.pt", state)
+            remove_old_checkpoints(self.exp_dir, self.keep_last_k)
+
+    def load_newest(self) -> None:
+        """Take over the newest file, if there is one.
+
+        Raises:
+          ValueError: if it was written within an epoch by another number of processes, which had other batches.
+        """
+        # The first process says which: another one may look before a file is there, or on another machine's disk.
+        names = [path.name for path in training_checkpoints(self.exp_dir)] if self.group.is_main else []
+        names = self.group.gather(names)[0]
+        if not names:
+            return
+        path = self.exp_dir / names[-1]
+        state = load_checkpoint(path)
+        absent = sorted({*self.parts, "noise"} - set(state))
+        if absent:
+            raise ValueError(f"{path} has no {', '.join(absent)}: it is of another version; delete it and rerun.")
+        noise = state["noise"]
+        if state["progress"]["batch"] > 0 and len(noise) != self.group.world_size:
+            raise ValueError(
+                f"{path} was written within epoch {state['progress']['epoch']} by {len(noise)} processes, and "
+                f"there are {self.group.world_size} now, which would have other batches; go on with as many, or "
+                "delete the checkpoints within the epoch."
+            )
+        for name, part in self.parts.items():
+            part.load_state_dict(state[name])
+        if self.group.rank < len(noise):
+            self.noise.load_state_dict(noise[self.group.rank])
+        self.saved_step = self.progress.step
+        LOG.info(f"Resumed from {path.name}: epoch {self.progress.epoch}, after batch {self.progress.batch}.")

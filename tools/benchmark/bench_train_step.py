@@ -1,0 +1,175 @@
+"""Audio seconds a second of a whole training step (forward, losses, backward, optimiser), and where its time goes.
+
+Codes at 100 Hz (as the paper's code makes them by repetition), `--batch` utterances of `--frames`. Variants: `ours`;
+`plain`, the same maths from PyTorch's own operations (plain_modules.py); where k2 is installed, also both with k2's
+loss, and plain with k2's Swoosh too. Variants take turns, and the median step counts. The loss of the first step shows
+that they compute the same (k2's Swoosh draws random numbers itself, so that other ones are left for the dropout).
+"""
+
+import contextlib
+import copy
+import dataclasses
+import random
+import statistics
+import sys
+import time
+from pathlib import Path
+from typing import Callable, ContextManager, Dict, List, NamedTuple, Tuple
+
+import torch
+from torch import Tensor
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+
+from plain_modules import plain
+
+from icefall_discrete import backend
+from icefall_discrete.config import StageParser, add_flags, from_dict, override, read_json, setting
+from icefall_discrete.data.augment import AugmentConfig
+from icefall_discrete.losses.transducer_loss import LossConfig, transducer_losses
+from icefall_discrete.models.scaling import set_batch_count
+from icefall_discrete.models.transducer import ModelConfig, Transducer, build_transducer
+from icefall_discrete.spec import FeatureSpec
+from icefall_discrete.training.scaled_adam import ScaledAdam
+
+SIZES = Path(__file__).resolve().parents[2] / "icefall_discrete" / "conf" / "models"
+RATE_HZ = 100.0
+CLOCKS = {"wall": time.perf_counter, "cpu": time.process_time}
+PARTS = ("encode", "losses", "backward", "optimiser")
+
+
+@dataclasses.dataclass(frozen=True)
+class BenchConfig:
+    """What is measured."""
+
+    size: str = setting("small", "model size, a file of conf/models")
+    front_ends: Tuple[str, ...] = setting(("conv2d", "conv1d"), "front ends")
+    threads: Tuple[int, ...] = setting((1, 2), "thread counts")
+    batch: int = setting(16, "utterances N")
+    frames: int = setting(600, "frames T of each utterance, at 100 Hz")
+    labels: int = setting(40, "labels U of each utterance")
+    codebook_size: int = setting(500, "number of codes")
+    vocab_size: int = setting(500, "output units V")
+    steps: int = setting(3, "steps after one to warm up; the median counts")
+    batch_count: float = setting(2000.0, "batch count that sets the schedules")
+    clock: str = setting("wall", "cpu: processor time, for one thread on a busy machine", choices=tuple(CLOCKS))
+    profile: int = setting(0, "show the operations that take most time in a step of ours, so many of them")
+
+
+class Variant(NamedTuple):
+    """A way to compute the step."""
+
+    name: str
+    backend: str
+    parts: Callable[[], ContextManager[None]]
+
+
+def variants() -> List[Variant]:
+    """Those that this environment has."""
+    found = [Variant("ours", "torch", contextlib.nullcontext), Variant("plain", "torch", plain)]
+    if backend.resolve("auto") == "k2":
+        k2 = backend.k2_module()
+        functions = {"l": k2.swoosh_l, "r": k2.swoosh_r}
+        found += [
+            Variant("ours, k2 loss", "k2", contextlib.nullcontext),
+            Variant("plain, k2 loss", "k2", plain),
+            Variant("plain, k2 loss and swoosh", "k2", lambda: plain(lambda x, kind: functions[kind](x))),
+        ]
+    return found
+
+
+class Step:
+    """A model with its optimiser, and a batch."""
+
+    def __init__(self, model: Transducer, variant: Variant, config: BenchConfig) -> None:
+        self.model = copy.deepcopy(model)
+        self.variant = variant
+        self.now = CLOCKS[config.clock]
+        self.optimizer = ScaledAdam(self.model.named_parameters(), lr=1e-3, clipping_scale=2.0)
+        torch.manual_seed(1)
+        self.codes = torch.randint(0, config.codebook_size, (config.batch, config.frames, 1))
+        self.lens = torch.linspace(0.8 * config.frames, config.frames, config.batch).long()
+        self.labels = torch.randint(1, config.vocab_size, (config.batch, config.labels))
+        self.label_lens = torch.full((config.batch,), config.labels)
+        self.losses: List[float] = []
+        self.times: List[Dict[str, float]] = []
+
+    def run(self) -> None:
+        """One step; the noise depends on the number of the step only."""
+        torch.manual_seed(len(self.times))
+        random.seed(len(self.times))
+        marks = [self.now()]
+        with self.variant.parts():
+            encoded = self.model.encode(self.codes, self.lens)
+            marks.append(self.now())
+            loss = self._loss(encoded)
+            marks.append(self.now())
+            loss.backward()
+        marks.append(self.now())
+        self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
+        marks.append(self.now())
+        self.losses.append(float(loss.detach()))
+        self.times.append({name: end - begin for name, begin, end in zip(PARTS, marks, marks[1:])})
+
+    def _loss(self, encoded) -> Tensor:
+        config = LossConfig()
+        found = transducer_losses(self.model, encoded, self.labels, self.label_lens, config, self.variant.backend)
+        return found.total(config.rnnt_warm_step)
+
+    def median(self, part: str = "") -> float:
+        """Median seconds of a step, or of a part of it, without the first."""
+        return statistics.median(times[part] if part else sum(times.values()) for times in self.times[1:])
+
+
+def measured(model: Transducer, config: BenchConfig) -> List[Step]:
+    """All variants, step by step in turn."""
+    steps = [Step(model, variant, config) for variant in variants()]
+    for _ in range(config.steps + 1):
+        for step in steps:
+            step.run()
+    return steps
+
+
+def show_profile(step: Step, rows: int) -> None:
+    """Print the operations of one step by the time spent in them alone."""
+    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU]) as profile:
+        step.run()
+    print(profile.key_averages().table(sort_by="self_cpu_time_total", row_limit=rows, max_name_column_width=40))
+
+
+def main() -> None:
+    """Print one row for each front end, thread count and variant."""
+    parser = StageParser(__doc__)
+    add_flags(parser, BenchConfig)
+    config = override(BenchConfig(), parser.parse_args())
+    torch.set_flush_denormal(True)
+    spec = FeatureSpec("benchmark", "codes", 16000, RATE_HZ, 1, (config.codebook_size,), 0)
+    print(f"{config.size}, batch {config.batch} x {config.frames} frames, U={config.labels}, torch {torch.__version__}")
+    print(
+        "| front end | threads | variant | step (s) | audio s/s | ours is faster by | loss | "
+        + " | ".join(PARTS)
+        + " |"
+    )
+    print("|---" * (7 + len(PARTS)) + "|")
+    for front_end in config.front_ends:
+        settings = from_dict(ModelConfig, read_json(SIZES / f"{config.size}.json"), config.size)
+        settings = dataclasses.replace(settings, front_end=front_end)
+        torch.manual_seed(0)
+        model = build_transducer(settings, spec, config.vocab_size, AugmentConfig()).train()
+        set_batch_count(model, config.batch_count)
+        for threads in config.threads:
+            torch.set_num_threads(threads)
+            steps = measured(model, config)
+            for step in steps:
+                wall = step.median()
+                speed = config.batch * config.frames / RATE_HZ / wall
+                shares = " | ".join(f"{100 * step.median(part) / wall:.0f} %" for part in PARTS)
+                row = f"{wall:.2f} | {speed:.1f} | {wall / steps[0].median():.2f} | {step.losses[0]:.2f}"
+                print(f"| {front_end} | {threads} | {step.variant.name} | {row} | {shares} |", flush=True)
+            if config.profile:
+                show_profile(steps[0], config.profile)
+
+
+if __name__ == "__main__":
+    main()
