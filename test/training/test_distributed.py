@@ -74,12 +74,19 @@ def test_two_processes_train_as_one_with_the_same_global_batches(corpus_dir, tmp
     for train_batches, accum_grad, rel in ((one_after_the_other, 2, 1e-5), (together_in_one, 1, 2e-3)):
         exp_dir = tmp_path / train_batches.__name__
         trainer, data = make_trainer(corpus_dir, exp_dir, train__accum_grad=accum_grad, **NO_NOISE)
+        initial = {name: value.clone() for name, value in trainer.model.state_dict().items()}
         summary = trainer.fit(dataclasses.replace(data, train_batches=train_batches))
         for seen in together[1]:
             assert_close(seen["quiet"], losses_of(summary), rel)
     alone = load_checkpoint(tmp_path / one_after_the_other.__name__ / "epoch-2.pt")["model"]
-    for name, value in load_checkpoint(together[0] / "quiet" / "epoch-2.pt")["model"].items():
-        torch.testing.assert_close(value, alone[name], rtol=1e-4, atol=1e-5)
+    both = load_checkpoint(together[0] / "quiet" / "epoch-2.pt")["model"]
+    # As a whole: where a gradient is near zero, Adam turns its rounding into a step.
+    learnt = [name for name, value in both.items() if value.is_floating_point()]
+    apart, moved = (
+        sum(float((left[name] - right[name]).square().sum()) for name in learnt) ** 0.5
+        for left, right in ((both, alone), (both, initial))
+    )
+    assert moved > 0.1 and apart < 1e-3 * moved
 
 
 def test_the_last_batch_is_divided_and_no_cut_is_lost(corpus_dir, tmp_path, together):
