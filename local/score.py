@@ -37,6 +37,7 @@ def get_parser() -> StageParser:
     parser.add_argument("--feature-dir", type=Path, help="folder of the features (default: as decoding noted it)")
     parser.add_argument("--splits", help="splits to score, by commas (default: those decoded last)")
     parser.add_argument("--recipe", help="name of the recipe in tables (default: as decoding noted it, or custom)")
+    parser.add_argument("--search-name", help="what sets this search apart from the recipe's own (default: nothing)")
     parser.add_argument("--run-command", help="what made all of this, for RESULTS.md (default: training)")
     parser.add_argument("--results-dir", type=Path, help="folder of results to add this one to (default: none)")
     return parser
@@ -74,6 +75,7 @@ def gather(args: Any, files: DecodingFiles, records: Dict[str, Dict], sets: Dict
         "feature_type": spec.name,
         "recipe": args.recipe or decoding["recipe"] or "custom",
         "device": device,
+        "search": args.search_name,
         "device_name": decoding["device_name"] if device == decoding["device"] else None,
         "command": portable_command(args.run_command or commands["train"] or "", ROOT),
         "commands": {name: portable_command(text or "", ROOT) for name, text in commands.items()},
@@ -94,7 +96,8 @@ def main() -> None:
     args.feature_dir = args.feature_dir or Path(records[splits[0]]["feature_dir"])
     sets: Dict[str, Dict] = {}
     for split in splits:
-        measured = {key: records[split][key] for key in ("decode_rtf", "num_too_short", "audio_sec")}
+        wanted = ("decode_rtf", "peak_memory_mib", "num_too_short", "audio_sec")
+        measured = {key: records[split].get(key) for key in wanted}
         sets[split] = {**score_split(split, files, args.feature_dir), **measured}
     result = gather(args, files, records, sets)
     write_json(args.exp_dir / "result.json", result)

@@ -41,7 +41,7 @@ def main() -> None:
     rows = read_ledger(sorted(args.results_dir.glob("*.json")))
     published = read_json(args.published) if args.published else []
     output = args.output or args.results_dir.parent / "RESULTS.md"
-    points = points_of(rows, args.test_split)
+    points = points_of([row for row in rows if not row.get("search")], args.test_split)
     chart = None
     if points:
         chart_path = args.results_dir / "error_rate_against_bit_rate.png"

@@ -118,8 +118,9 @@ def portable_command(command: str, root: PathLike) -> str:
 
 
 def row_name(result: Json) -> str:
-    """File name of a result in the ledger: `<feature type>_<recipe>_<device>.json`."""
-    return f"{result['feature_type']}_{result['recipe']}_{result['device']}.json"
+    """File name of a result: `<feature type>_<recipe>_<device>.json`, or `..._<device>__<search>.json`."""
+    search = f"__{result['search']}" if result.get("search") else ""
+    return f"{result['feature_type']}_{result['recipe']}_{result['device']}{search}.json"
 
 
 def add_to_ledger(ledger_dir: PathLike, result: Json) -> Path:
@@ -149,4 +150,4 @@ def read_ledger(paths: Sequence[PathLike]) -> List[Json]:
 
 def _order(row: Json) -> Any:
     bits = (row.get("features") or {}).get("bits_per_second") or 0.0
-    return row["recipe"], row["device"], -bits, row["feature_type"]
+    return row["recipe"], row["device"], -bits, row["feature_type"], row.get("search") or ""

@@ -9,6 +9,7 @@ from icefall_discrete.results.tables import (
     main_table,
     provenance_list,
     published_table,
+    search_table,
 )
 
 Json = Dict[str, Any]
@@ -17,23 +18,23 @@ _LEGEND = """\
 Figures are word and character error rates in percent; a character error rate leaves spaces out. `±` is half of the
 95 % interval of a bootstrap over utterances: differences well inside it mean little. `kbit/s` is frame rate x sum of
 log2 of the codebook sizes (32 bits a value for continuous features), `entropy` what is left of it when frequent codes
-take fewer bits, `MB/hour` what the codes take on disk; an RTF is seconds of computing for a second of audio. An empty
-cell was not measured.
+take fewer bits, `MB/hour` what the codes take on disk; an RTF is seconds of computing for a second of audio, memory the
+most that the decoding process held. An empty cell was not measured.
 """
 
 
 def _group(rows: Sequence[Json], test: str, dev: str) -> List[str]:
-    first = rows[0]
-    return [
-        f"## Recipe `{first['recipe']}` on {first['device']}\n",
-        main_table(rows, test, dev),
-        f"### Per language, {test}: WER % / CER %\n",
-        language_table(rows, test),
-        "### Cost\n",
-        cost_table(rows, test),
-        "### How each row was made\n",
-        provenance_list(rows),
-    ]
+    own = [row for row in rows if not row.get("search")]
+    searched = {row["feature_type"] for row in rows if row.get("search")}
+    parts = [f"## Recipe `{rows[0]['recipe']}` on {rows[0]['device']}\n"]
+    if own:
+        parts += [main_table(own, test, dev), f"### Per language, {test}: WER % / CER %\n", language_table(own, test)]
+    if searched:
+        compared = [row for row in rows if row["feature_type"] in searched]
+        parts += ["### Searches of the same models\n", search_table(compared, test, dev)]
+    if own:
+        parts += ["### Cost\n", cost_table(own, test)]
+    return [*parts, "### How each row was made\n", provenance_list(rows)]
 
 
 def results_page(

@@ -130,6 +130,33 @@ def cost_table(rows: Sequence[Json], test: str) -> str:
     )
 
 
+def search_table(rows: Sequence[Json], test: str, dev: str) -> str:
+    """Error rates and cost of one model's searches; a row without the name of a search is the recipe's own."""
+    header = ["feature type", "search", f"{test} WER %", f"{test} CER %", f"{dev} WER %", f"{dev} CER %"]
+    header += ["decoding RTF", "memory (MiB)"]
+    return markdown_table(
+        header,
+        [
+            [
+                row["feature_type"],
+                row.get("search") or f"{_look_up(row, 'decoding', 'method') or ''} (the recipe's)",
+                *(
+                    _shown(_look_up(row, "sets", split, name, "rate"), ".1f")
+                    for split in (test, dev)
+                    for name in ("wer", "cer")
+                ),
+                _shown(_look_up(row, "sets", test, "decode_rtf"), ".4f"),
+                _shown(_look_up(row, "sets", test, "peak_memory_mib"), ".0f"),
+            ]
+            for row in rows
+        ],
+    )
+
+
+def _search_of(row: Json) -> str:
+    return f" ({row['search']})" if row.get("search") else ""
+
+
 def provenance_list(rows: Sequence[Json]) -> str:
     """How to make each row again: decoding setting, commit, versions and command."""
     lines = []
@@ -137,7 +164,7 @@ def provenance_list(rows: Sequence[Json]) -> str:
         versions = _look_up(row, "environment", "versions") or {}
         named = ", ".join(f"{package} {version}" for package, version in sorted(versions.items()))
         lines += [
-            f"* **{row['feature_type']}**: {_look_up(row, 'decoding', 'method') or ''} "
+            f"* **{row['feature_type']}**{_search_of(row)}: {_look_up(row, 'decoding', 'method') or ''} "
             f"{_look_up(row, 'decoding', 'suffix') or ''}, commit {_look_up(row, 'environment', 'git') or ''}; {named}",
             "",
             f"      {row.get('command') or ''}",

@@ -15,6 +15,7 @@ from icefall_discrete.data.cuts import num_frames, text_of
 from icefall_discrete.data.dataset import batch_key
 from icefall_discrete.data.loaders import LoaderConfig, make_test_batches
 from icefall_discrete.decoding import DecodeConfig, Hypothesis, Scorer, search_nbest
+from icefall_discrete.environment import peak_memory_mib
 from icefall_discrete.metrics.wer import Transcript
 from icefall_discrete.models.frames import encoder_frames
 from icefall_discrete.spec import FeatureSpec
@@ -72,7 +73,7 @@ def recognise(
       title: of the progress bar; None shows no bar. scorer_of: gives the scorer for a batch; None: no scorer.
     Returns:
       `config.nbest` hypotheses by cut id, best first, and facts: num_utterances, num_too_short (and `too_short`, their
-      ids), audio_sec, wall_sec and decode_rtf (their ratio; the reading of codes is in it).
+      ids), audio_sec, wall_sec, decode_rtf (their ratio; the reading of codes is in it) and peak_memory_mib.
     """
     device = run.torch_device()
     every = list(cuts)
@@ -96,6 +97,7 @@ def recognise(
         "audio_sec": audio_sec,
         "wall_sec": wall_sec,
         "decode_rtf": wall_sec / audio_sec if audio_sec else None,
+        "peak_memory_mib": peak_memory_mib(),
     }
 
 

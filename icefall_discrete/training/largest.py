@@ -1,11 +1,11 @@
 """Try the largest batches before training, so that too little memory is found in the first minute, not in the night."""
 
 import logging
-import resource
 from typing import Any, Callable, Iterable, Mapping, Tuple
 
 import torch
 
+from icefall_discrete.environment import peak_memory_mib
 from icefall_discrete.training.bad_batches import is_out_of_memory, shape_of
 
 LOG = logging.getLogger(__name__)
@@ -16,7 +16,7 @@ def peak_memory(device: torch.device) -> str:
     """Most memory that was in use so far: of the device's tensors on CUDA, of the process on a CPU."""
     if device.type == "cuda":
         return f"{torch.cuda.max_memory_allocated(device) / 2**30:.1f} GiB on the device"
-    return f"{resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20:.1f} GiB in the process"
+    return f"{peak_memory_mib() / 2**10:.1f} GiB in the process"
 
 
 def try_batches(run: Callable[[Batch], None], batches: Iterable[Tuple[str, Batch]], device: torch.device) -> None:

@@ -13,6 +13,7 @@ from icefall_discrete.results.ledger import (
     read_ledger,
     score_transcripts,
 )
+from icefall_discrete.results.page import results_page
 from icefall_discrete.results.tables import set_table
 from icefall_discrete.spec import FeatureSpec
 
@@ -100,6 +101,23 @@ def test_ledger_replaces_its_own_row_and_sorts_by_bit_rate(tmp_path):
         ("full", "fbank"),
     ]
     assert read_ledger(sorted(tmp_path.glob("*.json"), reverse=True)) == rows
+
+
+def test_searches_of_a_model_stand_apart_from_its_row(tmp_path):
+    add_to_ledger(tmp_path, result("mfcc_km500", bits=448.0))
+    add_to_ledger(tmp_path, result("dmel", bits=12800.0))
+    other = add_to_ledger(tmp_path, {**result("mfcc_km500", bits=448.0), "search": "1best"})
+    assert other.name == "mfcc_km500_default_cpu__1best.json"
+    rows = read_ledger(list(tmp_path.glob("*.json")))
+    assert [(row["feature_type"], row.get("search")) for row in rows] == [
+        ("dmel", None),
+        ("mfcc_km500", None),
+        ("mfcc_km500", "1best"),
+    ]
+    main, searches = results_page("T", rows, "test", "dev", None, []).split("### Searches of the same models")
+    searches = searches.split("###")[0]
+    assert main.count("| mfcc_km500 |") == 2 and "1best" not in main
+    assert searches.count("| mfcc_km500 |") == 2 and "| 1best |" in searches and "dmel" not in searches
 
 
 def test_foreign_and_double_files_are_refused(tmp_path):

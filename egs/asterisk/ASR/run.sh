@@ -149,14 +149,16 @@ if begin_stage 7 "decoding with $decoding_method" "$exp_dir/.done-7-$decoding_me
   end_stage
 fi
 
-# Rows of RESULTS.md are compared with one another: whole data, the default search, no language model.
-if [ -n "$subset$lm" ] || [ "$decoding_method" != modified_beam_search ]; then
-  results_dir=$exp_dir/results
+[ -z "$subset" ] || results_dir=$exp_dir/results # the figures of a subset are no results
+search_name= # RESULTS.md compares feature types by the default search, and lists other searches apart
+if [ -n "$lm" ] || [ "$decoding_method" != modified_beam_search ]; then
+  search_name=$decoding_method${lm:+_$lm}${lm_scale:+_$lm_scale}
 fi
 scores=$exp_dir/$decoding_method/scores.txt
 if begin_stage 8 "error rates" "$exp_dir/.done-8-$decoding_method" "$decode_settings" "$scores"; then
   command="egs/asterisk/ASR/run.sh --feature-type $feature_type --recipe $recipe --decoding-method $decoding_method${lm:+ --lm $lm}${lm_scale:+ --lm-scale $lm_scale}"
   python "$ROOT/local/score.py" --exp-dir "$exp_dir" --decoding-method "$decoding_method" --recipe "$recipe_name" \
+    ${search_name:+--search-name "$search_name"} \
     --run-command "$command${max_duration:+ --max-duration $max_duration}${num_epochs:+ --num-epochs $num_epochs}" \
     --results-dir "$results_dir" >"$scores.partial"
   mv "$scores.partial" "$scores"
