@@ -1,4 +1,4 @@
-"""Stage 8: error rates of what was decoded last: errs and wer-summary files, a table, examples, result.json."""
+"""Stage 8: error rates of what was decoded last: errs and wer-summary files, a page to listen to, result.json."""
 
 import logging
 from pathlib import Path
@@ -9,6 +9,7 @@ from icefall_discrete.atomic_files import write_text
 from icefall_discrete.config import StageParser, read_json, write_json
 from icefall_discrete.data.cuts import load_cuts
 from icefall_discrete.results.decoding_files import DecodingFiles, last_decoded
+from icefall_discrete.results.error_page import audio_links, error_page
 from icefall_discrete.results.error_report import error_report, wer_summary
 from icefall_discrete.results.examples import typical_examples, worst_utterances
 from icefall_discrete.results.ledger import (
@@ -46,9 +47,12 @@ def get_parser() -> StageParser:
 def score_split(split: str, files: DecodingFiles, feature_dir: Path) -> Dict[str, Any]:
     """Score one split, write its errs and wer-summary files and print its table and some of its lines."""
     transcripts = read_recogs(files.recogs(split))
-    language_of = language_by_cut(load_cuts(feature_dir / f"{split}.jsonl.gz"))
+    cuts = load_cuts(feature_dir / f"{split}.jsonl.gz")
+    language_of = language_by_cut(cuts)
     scored = score_transcripts(transcripts, language_of)
     write_text(files.errs(split), error_report(transcripts))
+    title = f"{split}, {files.folder.name}"
+    write_text(files.page(split), error_page(title, transcripts, audio_links(cuts, files.page(split)), language_of))
     write_text(files.wer_summary(split), wer_summary({files.folder.name: scored["wer"]["rate"]}))
     wer = scored["wer"]
     LOG.info(
@@ -69,6 +73,10 @@ def gather(args: Any, files: DecodingFiles, records: Dict[str, Dict], sets: Dict
     training = describe_training(args.exp_dir)
     made_by = read_optional(args.exp_dir / "env.json") or environment.describe()
     decoding = next(iter(records.values()))
+    settings = {
+        key: portable_command(value, ROOT) if isinstance(value, str) else value
+        for key, value in decoding["made_from"]["settings"].items()
+    }
     commands = {"train": made_by.get("command"), "decode": decoding["environment"].get("command")}
     device = training["device"] or decoding["device"]
     return {
@@ -82,7 +90,7 @@ def gather(args: Any, files: DecodingFiles, records: Dict[str, Dict], sets: Dict
         "sets": sets,
         "features": describe_features(args.feature_dir, spec),
         "training": training,
-        "decoding": {"method": files.folder.name, "suffix": files.suffix, **decoding["made_from"]["settings"]},
+        "decoding": {"method": files.folder.name, "suffix": files.suffix, **settings},
         "environment": {key: made_by.get(key) for key in ("git", "versions", "cpu", "cpu_count")},
     }
 
@@ -104,7 +112,7 @@ def main() -> None:
     written: List[Path] = [args.exp_dir / "result.json"]
     if args.results_dir:
         written.append(add_to_ledger(args.results_dir, result))
-    LOG.info(f"Wrote {', '.join(map(str, written))}; details are in {files.errs(splits[-1])}")
+    LOG.info(f"Wrote {', '.join(map(str, written))}; errors to read and listen to are in {files.page(splits[-1])}")
 
 
 if __name__ == "__main__":

@@ -43,6 +43,10 @@ class DecodingFiles(NamedTuple):
         """Error statistics of a set."""
         return self.folder / f"errs-{split}-{self.suffix}.txt"
 
+    def page(self, split: str) -> Path:
+        """Errors of a set to read and listen to."""
+        return self.folder / f"errors-{split}-{self.suffix}.html"
+
     def wer_summary(self, split: str) -> Path:
         """Word error rate of a set."""
         return self.folder / f"wer-summary-{split}-{self.suffix}.txt"
