@@ -5,18 +5,28 @@
 #     nj=2             # processes at a time
 #     . tools/parse_options.sh
 #
-# The comment behind a variable is its help. `--help` prints $help_message, if set, and every option with its default.
+# A file tools/*_options.sh that the script sources before adds its variables; one set again keeps its place and takes the
+# later comment. The comment behind a variable is its help. `--help` prints $help_message, if set, and every option with its default.
 # A stray argument, an unknown option, an option without a value, or a value of another kind than its default
 # (true/false, whole number) ends the script with exit status 2.
 
 _options_of() { # _options_of <script>: the lines "name<TAB>help" of its options
-  awk '/^(\.|source) .*parse_options\.sh/ { exit }
-       /^[a-z][a-z0-9_]*=/ {
-         name = $0; sub(/=.*/, "", name)
-         help = ""
-         if (match($0, /[ \t]# /)) help = substr($0, RSTART + 3)
-         if (name != "help_message") print name "\t" help
-       }' "$1"
+  awk -v tools="$(dirname "${BASH_SOURCE[0]}")" '
+    function read_option(line,   name, help) {
+      name = line; sub(/=.*/, "", name)
+      help = match(line, /[ \t]# /) ? substr(line, RSTART + 3) : ""
+      if (name == "help_message") return
+      if (!(name in helps)) names[++count] = name
+      helps[name] = help
+    }
+    /^(\.|source) .*parse_options\.sh/ { exit }
+    /^(\.|source) .*_options\.sh/ {
+      file = $0; sub(/.*\//, "", file); sub(/".*/, "", file); file = tools "/" file
+      while ((getline line < file) > 0) if (line ~ /^[a-z][a-z0-9_]*=/) read_option(line)
+      close(file)
+    }
+    /^[a-z][a-z0-9_]*=/ { read_option($0) }
+    END { for (i = 1; i <= count; i++) print names[i] "\t" helps[names[i]] }' "$1"
 }
 
 _nearest_option() { # _nearest_option <name>, names on stdin: the one with the fewest edits, if there are at most three

@@ -91,3 +91,21 @@ def test_help_lists_message_options_and_defaults(run):
         ["--factors", "speeds", "(default:", "0.9", "1.0", "1.1)"],
         ["--quick", "whether", "to", "hurry", "(default:", "false)"],
     ]
+
+
+def test_options_of_a_shared_file_come_first_and_may_be_set_again(tmp_path):
+    tools = tmp_path / "tools"
+    tools.mkdir()
+    (tools / "parse_options.sh").write_text(PARSE_OPTIONS.read_text())
+    (tools / "shared_options.sh").write_text("stage=0   # first stage\nsize=   # of the model\n")
+    script = tmp_path / "try.sh"
+    lines = ['. "$TOOLS/shared_options.sh"', "size=tiny  # here", "own=1  # only here", '. "$TOOLS/parse_options.sh"']
+    script.write_text("\n".join([f'TOOLS="{tools}"', *lines, 'echo "$stage|$size|$own"', ""]))
+    done = subprocess.run(["bash", str(script), "--help"], capture_output=True, text=True)
+    assert [line.split() for line in done.stdout.splitlines() if line.startswith("  --")] == [
+        ["--stage", "first", "stage", "(default:", "0)"],
+        ["--size", "here", "(default:", "tiny)"],
+        ["--own", "only", "here", "(default:", "1)"],
+    ]
+    done = subprocess.run(["bash", str(script), "--stage", "3", "--own=5"], capture_output=True, text=True)
+    assert done.stdout.strip() == "3|tiny|5"
