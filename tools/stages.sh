@@ -48,7 +48,7 @@ begin_stage() { # begin_stage <number> <title> <marker> <settings> <output>...: 
   for old in "$_stage_marker" "$_stage_marker.begun"; do
     if [ -f "$old" ] && [ "$(cat "$old")" != "$_stage_settings" ]; then
       _stage_changed=true
-      log "Stage $number: $title: the settings changed, it is done anew:"
+      log "Stage $number: $title: the settings changed, it runs again:"
       diff "$old" - <<<"$_stage_settings" | sed -n 's/^< /    was /p; s/^> /    is  /p'
     elif [ -f "$old" ] && [ "$old" = "$_stage_marker" ] && _all_exist "$@"; then
       log "Stage $number: $title: already done (remove $_stage_marker to do it again)"

