@@ -47,16 +47,16 @@ class BeamConfig:
 
 
 @dataclass
-class _Beams:
+class Beams:
     """The prefixes of N utterances, K each; a slot that is not in use has score -inf."""
 
     score: Tensor  # (N, K) nats
     prefix: Tensor  # (N, K, context_size + 2) int64: the context, the length, the hash
     predicted: Tensor  # (N, K, D) projected predictor output for the context
 
-    def first(self, num: int) -> "_Beams":
+    def first(self, num: int) -> "Beams":
         """The first `num` utterances, as views."""
-        return _Beams(self.score[:num], self.prefix[:num], self.predicted[:num])
+        return Beams(self.score[:num], self.prefix[:num], self.predicted[:num])
 
 
 @torch.no_grad()
@@ -85,7 +85,7 @@ def modified_beam_search(
     index = order.index(device)
     am = model.joiner.encoder_proj(encoder_out[index])
     predictions = Predictions(model)
-    beams = _start(model, predictions, len(index), config.beam_size, device)
+    beams = start_beams(model, predictions, len(index), config.beam_size, device)
     final_score, final_length = beams.score.clone(), beams.prefix[..., -2].clone()
     extra = SlotScores(scorer, index, config.beam_size, blank_id)
     traces = Traces(order, config.beam_size, blank_id, device)
@@ -95,7 +95,7 @@ def modified_beam_search(
             beams = beams.first(active)
         logits = model.joiner(am[:active, frame].unsqueeze(1), beams.predicted, project_input=False)
         scores = extra.add_to(config.log_probs(logits, blank_id)) + beams.score.unsqueeze(2)
-        beams, parents, units = _advance(beams, scores, predictions, blank_id)
+        beams, parents, units = advance_beams(beams, scores, predictions, blank_id)
         extra.move(parents, units)
         traces.add(frame, parents, units)
         ended = order.num_active(frame + 1)
@@ -105,17 +105,19 @@ def modified_beam_search(
     return traces.best(score, score / (final_length + model.predictor.context_size), config.nbest)
 
 
-def _start(model: Any, predictions: Predictions, num: int, beam_size: int, device: torch.device) -> _Beams:
+def start_beams(model: Any, predictions: Predictions, num: int, beam_size: int, device: torch.device) -> Beams:
     """One empty prefix for each utterance."""
     score = torch.full((num, beam_size), float("-inf"), device=device)
     score[:, 0] = 0.0
     context = initial_context(num * beam_size, model.predictor.context_size, model.predictor.blank_id, device)
     predicted = predictions.of(context)
     prefix = torch.cat([context, context.new_zeros(num * beam_size, 2)], dim=1)
-    return _Beams(score, *(tensor.view(num, beam_size, tensor.size(1)) for tensor in (prefix, predicted)))
+    return Beams(score, *(tensor.view(num, beam_size, tensor.size(1)) for tensor in (prefix, predicted)))
 
 
-def _advance(beams: _Beams, scores: Tensor, predictions: Predictions, blank_id: int) -> Tuple[_Beams, Tensor, Tensor]:
+def advance_beams(
+    beams: Beams, scores: Tensor, predictions: Predictions, blank_id: int
+) -> Tuple[Beams, Tensor, Tensor]:
     """The best extensions of the prefixes in `beams`, and each one's parent slot and unit.
 
     scores: (N, K, V) of each prefix followed by each unit.
@@ -137,7 +139,7 @@ def _advance(beams: _Beams, scores: Tensor, predictions: Predictions, blank_id: 
     emitting = emits.flatten().nonzero().squeeze(1)
     if emitting.numel():
         predicted[emitting] = predictions.of(prefix.flatten(0, 1)[emitting, :-2])
-    return _Beams(_merge_equal(score, prefix[..., -1]), prefix, predicted.view(beams.predicted.shape)), parent, unit
+    return Beams(_merge_equal(score, prefix[..., -1]), prefix, predicted.view(beams.predicted.shape)), parent, unit
 
 
 def _merge_equal(score: Tensor, hashes: Tensor) -> Tensor:

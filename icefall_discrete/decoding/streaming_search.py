@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from icefall_discrete.decoding.hypothesis import Hypothesis, initial_context
-from icefall_discrete.decoding.modified_beam import BeamConfig, _advance, _Beams, _start
+from icefall_discrete.decoding.modified_beam import BeamConfig, Beams, advance_beams, start_beams
 from icefall_discrete.decoding.prediction import Predictions
 
 
@@ -108,21 +108,21 @@ def _labels(last: Optional[_Label]) -> List[_Label]:
     return labels[::-1]
 
 
-def _joined(parts: Sequence[_Beams]) -> _Beams:
+def _joined(parts: Sequence[Beams]) -> Beams:
     """Beams of several streams as one batch."""
-    return _Beams(**{name: torch.cat([getattr(part, name) for part in parts]) for name in vars(parts[0])})
+    return Beams(**{name: torch.cat([getattr(part, name) for part in parts]) for name in vars(parts[0])})
 
 
-def _rows(beams: _Beams, start: int, end: int) -> _Beams:
+def _rows(beams: Beams, start: int, end: int) -> Beams:
     """Some streams of a batch."""
-    return _Beams(**{name: value[start:end] for name, value in vars(beams).items()})
+    return Beams(**{name: value[start:end] for name, value in vars(beams).items()})
 
 
 @dataclass
 class BeamStream:
     """One stream's prefixes: the beam of a batch of one, and the last label of each slot."""
 
-    beams: _Beams
+    beams: Beams
     last: List[Optional[_Label]]
     num_frames: int = 0
 
@@ -143,7 +143,7 @@ class StreamingModifiedBeam:
     def open(self) -> BeamStream:
         """The state of a stream before its first frame."""
         size, device = self._config.beam_size, self._model.predictor.embedding.weight.device
-        return BeamStream(_start(self._model, self._predictions, 1, size, device), [None] * size)
+        return BeamStream(start_beams(self._model, self._predictions, 1, size, device), [None] * size)
 
     @torch.no_grad()
     def advance(self, encoder_out: Tensor, lens: Sequence[int], streams: Sequence[BeamStream]) -> None:
@@ -157,7 +157,7 @@ class StreamingModifiedBeam:
         for frame in range(lens[0]):
             logits = model.joiner(am[: len(beams.score), frame].unsqueeze(1), beams.predicted, project_input=False)
             scores = config.log_probs(logits, model.predictor.blank_id) + beams.score.unsqueeze(2)
-            beams, parents, units = _advance(beams, scores, self._predictions, model.predictor.blank_id)
+            beams, parents, units = advance_beams(beams, scores, self._predictions, model.predictor.blank_id)
             active = sum(length > frame + 1 for length in lens)
             for place, (row_parents, row_units) in enumerate(zip(parents.tolist(), units.tolist())):
                 stream = streams[order[place]]
