@@ -27,7 +27,7 @@ def write_nbest(
     """
 
     def entry(hypothesis: Hypothesis, duration: float) -> Dict[str, Any]:
-        segment = make_segment(hypothesis, (0.0, duration), frame_sec, text_encoder)
+        segment = make_segment([hypothesis], (0.0, duration), frame_sec, text_encoder)
         words = [{"word": w.text, "start": round(w.start_sec, 3), "end": round(w.end_sec, 3)} for w in segment.words]
         return {"text": segment.text, "score": round(segment.score, 4), "words": words}
 

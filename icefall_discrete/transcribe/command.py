@@ -2,8 +2,9 @@
 
 One line a file, in the order given: the text alone for one file, <file><tab><text> for several. --json prints one JSON
 object a line instead: file, duration, text, score (log-probability, nats), segments, words and tokens with their times
-in seconds; for a file that cannot be transcribed, file and error. Text goes to standard output, everything else to
-standard error. The exit status is 1 if a file could not be transcribed; the others are transcribed all the same.
+in seconds; with --nbest N the N best hypotheses of each segment too; for a file that cannot be transcribed, file and
+error. Text goes to standard output, everything else to standard error. The exit status is 1 if a file could not be
+transcribed; the others are transcribed all the same.
 """
 
 import json

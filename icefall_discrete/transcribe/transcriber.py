@@ -12,7 +12,7 @@ from tqdm import tqdm
 
 from icefall_discrete.data.encode_workers import one_thread
 from icefall_discrete.data.loaders import padded_groups
-from icefall_discrete.decoding import DecodeConfig, Hypothesis, check_method, search
+from icefall_discrete.decoding import DecodeConfig, Hypothesis, check_method, search_nbest
 from icefall_discrete.decoding.fusion import Fusion
 from icefall_discrete.models.frames import encoder_frame_sec, encoder_frames
 from icefall_discrete.results.checkpoint_choice import CheckpointChoice, load_weights, resolve_choice
@@ -171,21 +171,22 @@ class Transcriber:
         return pieces
 
     @torch.no_grad()
-    def _search(self, pieces: Sequence[_Piece], bar: Optional[tqdm] = None) -> List[Hypothesis]:
-        """The pieces' hypotheses, in their order, found in batches of similar length."""
-        found: Dict[int, Hypothesis] = {}
+    def _search(self, pieces: Sequence[_Piece], bar: Optional[tqdm] = None) -> List[List[Hypothesis]]:
+        """The hypotheses of each piece, in the order of `pieces`, found in batches of similar length."""
+        found: Dict[int, List[Hypothesis]] = {}
         longest_first = sorted(range(len(pieces)), key=lambda index: -pieces[index].duration_sec)
         for group in padded_groups(longest_first, lambda index: pieces[index].duration_sec, self._run.max_duration):
             frames, lens = pad_outputs([pieces[index].frames for index in group], self.spec)
             encoder_out, encoder_lens, _ = self._model.encode(frames.to(self._device), lens.to(self._device))
             scorer = self._fusion.scorer([Path(pieces[index].name).stem for index in group])
             method = self._decode.decoding_method
-            found.update(zip(group, search(method, self._model, encoder_out, encoder_lens, self._decode, scorer)))
+            hypotheses = search_nbest(method, self._model, encoder_out, encoder_lens, self._decode, scorer)
+            found.update(zip(group, hypotheses))
             if bar is not None:
                 bar.update(sum(pieces[index].duration_sec for index in group) / 2)
         return [found[index] for index in range(len(pieces))]
 
-    def _transcription(self, encoded: _Encoded, found: Iterator[Hypothesis]) -> Transcription:
+    def _transcription(self, encoded: _Encoded, found: Iterator[List[Hypothesis]]) -> Transcription:
         frame_sec = encoder_frame_sec(self._model.config, self.spec)
         segments = (make_segment(next(found), p.span_sec, frame_sec, self._text_encoder) for p in encoded.pieces)
         return Transcription(encoded.name, encoded.duration_sec, tuple(segments))

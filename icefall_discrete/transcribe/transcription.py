@@ -23,7 +23,10 @@ class TimedText:
 
 @dataclasses.dataclass(frozen=True)
 class Segment:
-    """A stretch of a file that was recognised by itself; score: log-probability of the hypothesis, in nats."""
+    """A stretch of a file that was recognised by itself; score: log-probability of the hypothesis, in nats.
+
+    nbest: text and score of each hypothesis, best first, where more than one was asked for.
+    """
 
     start_sec: float
     end_sec: float
@@ -31,6 +34,19 @@ class Segment:
     score: float
     words: Tuple[TimedText, ...]
     tokens: Tuple[TimedText, ...]
+    nbest: Tuple[Tuple[str, float], ...] = ()
+
+    def to_json(self) -> Dict[str, Any]:
+        """JSON-ready: start, end, text, score, and nbest if there is one; times in seconds."""
+        values: Dict[str, Any] = {
+            "start": _rounded(self.start_sec),
+            "end": _rounded(self.end_sec),
+            "text": self.text,
+            "score": _rounded(self.score),
+        }
+        if self.nbest:
+            values["nbest"] = [{"text": text, "score": _rounded(score)} for text, score in self.nbest]
+        return values
 
 
 @dataclasses.dataclass(frozen=True)
@@ -63,16 +79,12 @@ class Transcription:
 
     def to_json(self) -> Dict[str, Any]:
         """JSON-ready: file, duration, text, score, segments, words and tokens; times in seconds."""
-        segments = [
-            {"start": _rounded(s.start_sec), "end": _rounded(s.end_sec), "text": s.text, "score": _rounded(s.score)}
-            for s in self.segments
-        ]
         return {
             "file": self.file,
             "duration": _rounded(self.duration_sec),
             "text": self.text,
             "score": _rounded(self.score),
-            "segments": segments,
+            "segments": [segment.to_json() for segment in self.segments],
             "words": [_timed_json("word", word) for word in self.words],
             "tokens": [_timed_json("token", token) for token in self.tokens],
         }
@@ -120,14 +132,18 @@ def words_of(labels: Sequence[int], text_encoder: TextEncoder) -> List[Tuple[str
 
 
 def make_segment(
-    hypothesis: Hypothesis, span_sec: Tuple[float, float], frame_sec: float, text_encoder: TextEncoder
+    found: Sequence[Hypothesis], span_sec: Tuple[float, float], frame_sec: float, text_encoder: TextEncoder
 ) -> Segment:
-    """The segment at `span_sec` (start, end) of a file, from the hypothesis for it.
+    """The segment at `span_sec` (start, end) of a file, from the hypotheses for it, best first, at least one.
 
     Args:
       frame_sec: duration of an encoder frame, in seconds.
     """
     begin, end = span_sec
+    hypothesis = found[0]
+
+    def text_of(labels: Sequence[int]) -> str:
+        return " ".join(text_encoder.decode(labels).split())
 
     def timed(text: str, first: int, last: int) -> TimedText:
         start = begin + hypothesis.timestamps[first] * frame_sec
@@ -137,8 +153,9 @@ def make_segment(
     return Segment(
         start_sec=begin,
         end_sec=end,
-        text=" ".join(text_encoder.decode(hypothesis.labels).split()),
+        text=text_of(hypothesis.labels),
         score=hypothesis.score,
         words=tuple(timed(*word) for word in words_of(hypothesis.labels, text_encoder)),
         tokens=tuple(timed(pieces[label], place, place) for place, label in enumerate(hypothesis.labels)),
+        nbest=tuple((text_of(other.labels), other.score) for other in found) if len(found) > 1 else (),
     )

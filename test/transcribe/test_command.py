@@ -58,6 +58,19 @@ def test_recipe_of_the_experiment_is_used(run, work, files):
     assert beam != run(*GREEDY, *files)
 
 
+def test_json_has_the_best_hypotheses_where_they_are_asked_for(run, files):
+    status, out, _ = run(
+        "--decoding-method", "modified_beam_search", "--beam-size", "4", "--nbest", "3", "--json", *files
+    )
+    assert status == 0
+    for line in out.splitlines():
+        found = json.loads(line)
+        (segment,) = found["segments"]
+        assert 1 < len(segment["nbest"]) <= 3
+        assert segment["nbest"][0] == {"text": found["text"], "score": found["score"]}
+        assert len({(one["text"], one["score"]) for one in segment["nbest"]}) == len(segment["nbest"])
+
+
 def test_json_lines(run, files, expected, tmp_path):
     status, out, err = run(*GREEDY, "--json", files[0], tmp_path / "gone.wav", files[1])
     first, failed, second = (json.loads(line) for line in out.splitlines())

@@ -39,7 +39,7 @@ def test_times_of_a_sentence(text_encoder):
     labels = text_encoder.encode("two forty")
     pieces = [text_encoder.pieces()[label] for label in labels]
     frames = [10 + 3 * place for place in range(len(labels))]
-    segment = make_segment(Hypothesis(labels, frames, -1.5), (30.0, 31.0), 0.04, text_encoder)
+    segment = make_segment([Hypothesis(labels, frames, -1.5)], (30.0, 31.0), 0.04, text_encoder)
     assert (segment.text, segment.score) == ("two forty", -1.5)
     assert "".join(token.text for token in segment.tokens) == "▁two▁forty"
     assert [token.start_sec for token in segment.tokens] == pytest.approx([30 + 0.04 * frame for frame in frames])
@@ -53,7 +53,7 @@ def test_times_of_a_sentence(text_encoder):
 def test_file_is_its_segments_together(text_encoder):
     hypotheses = [Hypothesis(text_encoder.encode("two"), [1, 2, 3], -1.0), Hypothesis([], [], -0.25)]
     hypotheses.append(Hypothesis(text_encoder.encode("one"), [4, 5, 6], -2.0))
-    segments = [make_segment(h, (10.0 * n, 10.0 * n + 10), 0.02, text_encoder) for n, h in enumerate(hypotheses)]
+    segments = [make_segment([h], (10.0 * n, 10.0 * n + 10), 0.02, text_encoder) for n, h in enumerate(hypotheses)]
     whole = Transcription("a.wav", 30.0, tuple(segments))
     assert (whole.text, whole.score) == ("two one", -3.25)
     values = json.loads(json.dumps(whole.to_json(), ensure_ascii=False))
