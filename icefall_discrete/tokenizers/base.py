@@ -1,7 +1,8 @@
 """The contract of every tokenizer, the checks that none may forget, and the search for a feature type by name.
 
-A feature type is a JSON file `NAME.json` = {"tokenizer": <module of this package>, <settings of its Config>}. Shapes:
-N utterances, S samples, T frames, K codebooks, V entries of a codebook, D feature dimensions.
+A feature type is a JSON file `NAME.json` = {"tokenizer": <module of this package>, <settings of its Config>}, or
+several of them as parallel streams, `NAME+NAME`. Shapes: N utterances, S samples, T frames, K codebooks, V entries of a
+codebook, D feature dimensions, U runs of equal units.
 """
 
 import functools
@@ -9,7 +10,7 @@ import importlib
 import importlib.metadata
 from abc import ABC, abstractmethod
 from pathlib import Path
-from typing import Any, ClassVar, Dict, Iterable, List, Optional, Sequence, Tuple, Type, Union
+from typing import Any, ClassVar, Dict, Iterable, List, NamedTuple, Optional, Sequence, Tuple, Type, Union
 
 import torch
 from torch import Tensor
@@ -23,13 +24,16 @@ SUPPORT_MODULES = (
     "base",
     "clustering",
     "codec",
+    "composite",
     "cpc_encoder",
+    "factorised_vq",
     "fairseq_checkpoints",
     "frame_encoders",
     "guarded_pickle",
     "kaldi_features",
     "kmeans",
     "kmeans_files",
+    "mel_encoder",
     "pretrained",
     "residual_vq",
     "seanet",
@@ -38,6 +42,7 @@ SUPPORT_MODULES = (
     "spectral_kmeans",
     "ssl_encoder",
     "transformers_codec",
+    "unit_pieces",
     "vocos",
     "wav2vec_v1",
     "whisper_encoder",
@@ -46,6 +51,11 @@ SUPPORT_MODULES = (
 MAX_AMPLITUDE = 2.0
 # A tokenizer may differ from duration x frame rate by this many frames: window edges and rounding.
 MAX_EDGE_FRAMES = 3
+# Numbers that a network may compute in. All but the first change its codes, and are in the provenance.
+DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
+# Between the names of feature types that are views of one cut, and the tokenizer that makes them streams.
+VIEW_SEPARATOR = "+"
+VIEWS_TOKENIZER = "multi_view"
 
 REJECTIONS = ("empty", "too_short", "too_long", "non_finite", "out_of_range")
 
@@ -57,6 +67,24 @@ class AudioRejected(ValueError):
         super().__init__(message)
         self.reason = reason
         self.row = row
+
+
+class Encoded(NamedTuple):
+    """A batch of codes (N, T, K) or features (N, T, D), their lens (N,), and durations where the rate is variable.
+
+    durations: for each utterance, how many frames of the highest rate each run of equal units lasts, (U,) int64.
+    """
+
+    frames: Tensor
+    lens: Tensor
+    durations: Optional[List[Tensor]]
+
+
+class Placement(NamedTuple):
+    """Where a network runs, and in which numbers."""
+
+    device: torch.device = torch.device("cpu")
+    dtype: torch.dtype = torch.float32
 
 
 class SpeechTokenizer(ABC):
@@ -82,6 +110,54 @@ class SpeechTokenizer(ABC):
         self.name = name
         self.config = config
         self.state_dir = None if state_dir is None else Path(state_dir)
+        self.placement = Placement()
+
+    def to(self, device: str, dtype: str = "float32") -> None:
+        """Run the network on `device` (cpu, cuda, cuda:N) in `dtype` (one of DTYPES); audio and codes stay on the CPU.
+
+        Codes are those of the CPU but for float noise, which may flip one that is nearly as near to another entry.
+        Another dtype than float32 gives other codes, and its name is in the provenance.
+        Raises ValueError if this tokenizer or this machine cannot.
+        """
+        placement = Placement(torch.device(device), DTYPES[dtype])
+        if placement == self.placement:
+            return
+        if placement.device.type == "cuda" and not torch.cuda.is_available():
+            raise ValueError(f"{self.name} cannot run on {device}: torch finds no CUDA device here; use cpu or auto.")
+        if placement == Placement(torch.device("cpu"), torch.float16):
+            raise ValueError(f"{self.name} cannot run in float16 on the CPU; use bfloat16 or float32.")
+        reason = self.why_not_elsewhere()
+        if reason:
+            raise ValueError(f"{self.name} runs on the CPU in float32 only: {reason}; leave out device and dtype.")
+        for part in self.parts:
+            part.to(device, dtype)
+        self._move(placement)
+        self.placement = placement
+
+    def why_not_elsewhere(self) -> str:
+        """Why it runs on the CPU in float32 only; empty if `to` can change that."""
+        if not self.parts:
+            return "it runs no network of torch"
+        return next((reason for reason in (part.why_not_elsewhere() for part in self.parts) if reason), "")
+
+    def _move(self, placement: Placement) -> None:
+        """Move what is its own, if anything; called if there is no reason against it."""
+        return
+
+    def _precision(self) -> Dict[str, str]:
+        """For the provenance: nothing in float32, else the numbers the network computes in."""
+        dtype = str(self.placement.dtype).rpartition(".")[2]
+        return {} if dtype == "float32" else {"dtype": dtype}
+
+    @classmethod
+    def make(cls, name: str, config: Any, state_dir: Optional[Path], conf_dirs: Sequence[Path]) -> "SpeechTokenizer":
+        """Make the tokenizer; `conf_dirs` are where feature types that its settings name are looked for first."""
+        return cls(name, config, state_dir)
+
+    @property
+    def parts(self) -> Sequence["SpeechTokenizer"]:
+        """The tokenizers it is made of, none for most; the state of each lies in a sub-folder of its name."""
+        return ()
 
     @property
     def sample_rate_hz(self) -> int:
@@ -105,7 +181,7 @@ class SpeechTokenizer(ABC):
 
     @property
     def state_files(self) -> List[Path]:
-        """Files of its fitted state: with its settings, all that makes the same tokenizer elsewhere."""
+        """Files of its own fitted state: with settings and parts, all that makes the same tokenizer elsewhere."""
         return []
 
     @property
@@ -132,17 +208,33 @@ class SpeechTokenizer(ABC):
           AudioRejected: for audio that is empty, too short, too long, not finite or out of range.
           ValueError: for a batch of the wrong type or shape. RuntimeError: if not fitted.
         """
+        frames, lens, _ = self.encode_with_durations(audio, num_samples, cut_ids)
+        return frames, lens
+
+    def encode_with_durations(
+        self, audio: Tensor, num_samples: Tensor, cut_ids: Optional[Sequence[str]] = None
+    ) -> Encoded:
+        """Encode a padded batch, see `encode`; codes of a variable rate come with the durations of their units."""
         spec = self.spec
         check_batch(audio, num_samples)
         outputs: List[Tensor] = []
+        durations: List[Tensor] = []
         for row, length in enumerate(num_samples.tolist()):
             who = cut_ids[row] if cut_ids is not None else f"row {row} of the batch"
             samples = audio[row, :length].clone()
             self.check_audio(samples, who, row)
-            output = self._encode_one(samples)
+            if spec.has_variable_rate:
+                output, duration = self._encode_with_durations(samples)
+                durations.append(duration)
+            else:
+                output = self._encode_one(samples)
             check_output(output, spec, length, who)
             outputs.append(output)
-        return pad_outputs(outputs, spec)
+        return Encoded(*pad_outputs(outputs, spec), durations if spec.has_variable_rate else None)
+
+    def _encode_with_durations(self, samples: Tensor) -> Tuple[Tensor, Tensor]:
+        """Codes (T, K) of a variable rate as `_encode_one` gives them, and the durations (U,) of their units."""
+        raise NotImplementedError(f"{type(self).__name__} promises a variable rate but gives no durations.")
 
     def check_audio(self, samples: Tensor, who: str, row: int = 0) -> None:
         """Raise AudioRejected if `samples` (S,) of the cut named `who` cannot be encoded."""
@@ -196,6 +288,10 @@ class SpeechTokenizer(ABC):
         """Invert `encode` as far as the tokenizer can: see the subclass for what comes back."""
         raise ValueError(f"{self.name} cannot be decoded; it keeps too little of the signal.")
 
+    def settings_to_save(self) -> Dict[str, Any]:
+        """All settings, for a JSON file that makes the same tokenizer elsewhere."""
+        return to_dict(self.config)
+
     def _settings(self) -> Dict[str, Any]:
         """Settings that decide the output, for the provenance."""
         return {key: value for key, value in to_dict(self.config).items() if key not in self.runtime_settings}
@@ -237,11 +333,15 @@ def check_output(output: Tensor, spec: FeatureSpec, num_samples: int, who: str) 
         raise RuntimeError(
             f"{who}: {spec.name} gave {tuple(output.shape)} {output.dtype}, but its spec promises (T, {width}) {dtype}."
         )
-    expected = num_samples * spec.frame_rate_hz / spec.sample_rate_hz
-    if len(output) < 1 or abs(len(output) - expected) > MAX_EDGE_FRAMES:
+    rate, promise = spec.frame_rate_hz, "promises"
+    if spec.has_variable_rate:
+        rate, promise = spec.max_frame_rate_hz, "promises at most"
+    expected = num_samples * rate / spec.sample_rate_hz
+    excess = len(output) - expected
+    if len(output) < 1 or excess > MAX_EDGE_FRAMES or (-excess > MAX_EDGE_FRAMES and not spec.has_variable_rate):
         raise RuntimeError(
             f"{who}: {spec.name} gave {len(output)} frames for {num_samples / spec.sample_rate_hz:.3f} s, but its spec "
-            f"promises {spec.frame_rate_hz} Hz ({expected:.1f} frames)."
+            f"{promise} {rate} Hz ({expected:.1f} frames)."
         )
     if codes:
         sizes = torch.tensor(spec.codebook_sizes)
@@ -281,20 +381,54 @@ def known_feature_types(conf_dirs: Sequence[Path] = ()) -> List[str]:
     return sorted({path.stem for folder in folders for path in folder.glob("*.json")})
 
 
+def _named_conf(feature_type: str, conf_dirs: Sequence[Path]) -> Optional[Path]:
+    candidates = [Path(folder) / f"{feature_type}.json" for folder in [*conf_dirs, _package_conf_dir()]]
+    if feature_type.endswith(".json"):
+        candidates = [Path(feature_type)]
+    return next((path for path in candidates if path.is_file()), None)
+
+
 def find_feature_conf(feature_type: str, conf_dirs: Sequence[Path] = ()) -> Path:
     """Return the JSON file of `feature_type`: a path to one, or NAME in `conf_dirs` (first wins), then the package."""
+    path = _named_conf(feature_type, conf_dirs)
+    if path is not None:
+        return path
     if feature_type.endswith(".json"):
-        if not Path(feature_type).is_file():
-            raise FileNotFoundError(f"feature type file {feature_type} does not exist; give a path to a JSON file.")
-        return Path(feature_type)
-    for folder in [*conf_dirs, _package_conf_dir()]:
-        path = Path(folder) / f"{feature_type}.json"
-        if path.is_file():
-            return path
+        raise FileNotFoundError(f"feature type file {feature_type} does not exist; give a path to a JSON file.")
     raise ValueError(
         f"unknown feature type '{feature_type}'; known: {', '.join(known_feature_types(conf_dirs))}. "
-        "Give one of these, or a path to a JSON file."
+        "Give one of these, a path to a JSON file, or several of them joined by '+'."
     )
+
+
+class FeatureConf(NamedTuple):
+    """A feature type as it was found: its name, its tokenizer's class and settings, and where to look for its parts."""
+
+    name: str
+    tokenizer: Type[SpeechTokenizer]
+    config: Any
+    conf_dirs: Tuple[Path, ...]
+
+
+def read_feature_conf(feature_type: Union[str, Path], conf_dirs: Sequence[Path] = ()) -> FeatureConf:
+    """Find a feature type and read its settings; see `load_tokenizer` for names and errors.
+
+    What its settings name in their turn is looked for beside its file, then in `conf_dirs`, then in the package.
+    """
+    asked = str(feature_type)
+    room = importlib.import_module(__package__)
+    views = asked.split(VIEW_SEPARATOR)
+    if len(views) > 1 and _named_conf(asked, conf_dirs) is None:
+        name = VIEW_SEPARATOR.join(find_feature_conf(view, conf_dirs).stem for view in views)
+        cls = registry.find_class(room, VIEWS_TOKENIZER, SpeechTokenizer)
+        return FeatureConf(name, cls, cls.Config(views=tuple(views)), tuple(conf_dirs))
+    path = find_feature_conf(asked, conf_dirs)
+    values = read_json(path)
+    tokenizer = values.pop("tokenizer", None) if isinstance(values, dict) else None
+    if tokenizer not in known_tokenizers():
+        raise ValueError(f"{path}: unknown tokenizer {tokenizer!r}; known: {', '.join(known_tokenizers())}.")
+    cls = registry.find_class(room, tokenizer, SpeechTokenizer)
+    return FeatureConf(path.stem, cls, from_dict(cls.Config, values, str(path)), (path.parent, *conf_dirs))
 
 
 def load_tokenizer(
@@ -303,16 +437,12 @@ def load_tokenizer(
     """Make the tokenizer of a feature type.
 
     Args:
-      feature_type: NAME of a file NAME.json in `conf_dirs` or the package's conf/features, or a path to such a file.
+      feature_type: NAME of a file NAME.json in `conf_dirs` or the package's conf/features, a path to such a file, or
+        several of either joined by '+': parallel streams of one cut (multi_view.py).
       conf_dirs: folders searched before the package's own.
       state_dir: folder that holds, or will hold, its fitted state.
     Raises:
       ValueError: unknown feature type, tokenizer or setting; the message lists the known ones.
     """
-    path = find_feature_conf(str(feature_type), conf_dirs)
-    values = read_json(path)
-    tokenizer = values.pop("tokenizer", None) if isinstance(values, dict) else None
-    if tokenizer not in known_tokenizers():
-        raise ValueError(f"{path}: unknown tokenizer {tokenizer!r}; known: {', '.join(known_tokenizers())}.")
-    cls = registry.find_class(importlib.import_module(__package__), tokenizer, SpeechTokenizer)
-    return cls(path.stem, from_dict(cls.Config, values, str(path)), state_dir)
+    found = read_feature_conf(feature_type, conf_dirs)
+    return found.tokenizer.make(found.name, found.config, state_dir, found.conf_dirs)

@@ -178,9 +178,10 @@ class GroupResidualVq(nn.Module):
         """The codebooks (V, D / groups): groups of the first layer, then of the second."""
         return [getattr(self, f"codebook{index}") for index in range(NUM_RESIDUALS * self.num_groups)]
 
-    def encode(self, states: Tensor) -> Tensor:
-        """Codes (T, K) of states (T, D), K all codebooks."""
+    def encode(self, states: Tensor, num_codebooks: int) -> Tensor:
+        """Codes (T, num_codebooks) of states (T, D), by the first `num_codebooks`."""
         codes: List[Tensor] = []
+        states = states.contiguous()
         books = self.codebooks()
         for start in range(0, len(books), self.num_groups):
             chosen = books[start : start + self.num_groups]
@@ -189,7 +190,7 @@ class GroupResidualVq(nn.Module):
             # As the straight-through estimator of the authors rounds it.
             states = states - (states + (entries - states))
             codes += found
-        return torch.stack(codes, dim=1)
+        return torch.stack(codes[:num_codebooks], dim=1)
 
     def decode(self, codes: Tensor) -> Tensor:
         """States (T, D) of codes (T, K); codebooks that are left out add nothing."""
@@ -217,7 +218,7 @@ class HificodecCodec(Codec):
 
     def encode(self, samples: Tensor, num_codebooks: int) -> Tensor:
         """See Codec."""
-        return self._quantizer.encode(self._encoder(samples[None]).t().contiguous())[:, :num_codebooks]
+        return self._quantizer.encode(self._encoder(samples[None]).t(), num_codebooks)
 
     def decode(self, codes: Tensor) -> Tensor:
         """See Codec."""

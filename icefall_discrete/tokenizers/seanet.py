@@ -20,7 +20,11 @@ DILATION_BASE = 2
 
 def reflect_pad(signal: Tensor, left: int, right: int) -> Tensor:
     """Reflect (C, L) at its edges; what is shorter than the padding is filled up with zeros on the right before."""
+    if left == right == 0:
+        return signal
     missing = max(0, max(left, right) - signal.shape[-1] + 1)
+    if missing == 0:
+        return F.pad(signal, (left, right), mode="reflect")
     padded = F.pad(F.pad(signal, (0, missing)), (left, right), mode="reflect")
     return padded[..., : padded.shape[-1] - missing]
 

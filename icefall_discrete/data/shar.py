@@ -1,0 +1,210 @@
+"""Cuts and their codes as lhotse Shar: numbered shards that are read in sequence, one set of fields a feature type.
+
+    <folder>/cuts/cuts.000000.jsonl.gz ...      the cuts, without codes, once for all feature types
+    <folder>/cuts/shar.json                     how many, their duration, and a digest of ids and durations
+    <folder>/<feature type>/frames.000000.tar ...   codes (T, K) or features (T, D) of the cuts of the same shard
+    <folder>/<feature type>/spec.json
+
+Another feature type adds its folder and touches nothing else. Memory does not grow with the corpus: a reader holds the
+cuts of the sampler's buffer. A folder appears under its name when it is complete.
+"""
+
+import contextlib
+import dataclasses
+import functools
+import hashlib
+import random
+import shutil
+from pathlib import Path
+from typing import Any, Callable, Dict, Iterable, Iterator, Optional
+
+from lhotse import CutSet
+from lhotse.array import Array, TemporalArray
+from lhotse.cut import MonoCut
+from lhotse.shar import ArrayTarWriter, JsonlShardWriter
+from lhotse.utils import fastcopy
+
+from icefall_discrete.config import read_json, setting, write_json
+from icefall_discrete.data.cuts import field_name, load_frames, without_frames
+from icefall_discrete.data.dataset import derived_seed
+from icefall_discrete.spec import FeatureSpec
+
+CUTS_FOLDER = "cuts"
+SUMMARY_FILE = "shar.json"
+
+
+@dataclasses.dataclass(frozen=True)
+class SharConfig:
+    """How cuts are divided into shards."""
+
+    shard_size: int = setting(1000, "cuts in a shard; shards are shuffled as a whole, cuts within a buffer")
+
+    shuffle_buffer: int = setting(20000, "cuts among which the next one is drawn at export; 1: in the given order")
+
+    def __post_init__(self) -> None:
+        if self.shard_size < 1:
+            raise ValueError(f"shard_size is {self.shard_size}, expected at least 1.")
+
+
+class _Summary:
+    """What identifies a sequence of cuts: number, seconds, and a digest of ids and durations in their order."""
+
+    def __init__(self, shard_size: int) -> None:
+        self._values: Dict[str, Any] = {"num_cuts": 0, "duration_sec": 0.0, "shard_size": shard_size}
+        self._digest = hashlib.sha256()
+
+    def add(self, cut: MonoCut) -> None:
+        """Count the next cut."""
+        self._values["num_cuts"] += 1
+        self._values["duration_sec"] += cut.duration
+        self._digest.update(f"{cut.id} {cut.duration:.6f}\n".encode())
+
+    def values(self) -> Dict[str, Any]:
+        """JSON-ready."""
+        rounded = round(self._values["duration_sec"], 3)
+        return {**self._values, "duration_sec": rounded, "digest": self._digest.hexdigest()}
+
+
+@contextlib.contextmanager
+def _complete_or_absent(folder: Path) -> Iterator[Path]:
+    """A new folder that gets its name `folder` if all goes well; what a killed run left of it is removed first."""
+    partial = folder.with_name(f".{folder.name}.partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True)
+    try:
+        yield partial
+    except BaseException:
+        shutil.rmtree(partial, ignore_errors=True)
+        raise
+    partial.rename(folder)
+
+
+def _placed(cut: MonoCut, spec: FeatureSpec, shape: Iterable[int]) -> TemporalArray:
+    """The entry of a cut's frames in the tar file, where they follow as bytes."""
+    array = Array(storage_type="shar", storage_path="", storage_key="", shape=list(shape))
+    return TemporalArray(array, temporal_dim=0, frame_shift=1.0 / spec.frame_rate_hz, start=cut.start)
+
+
+def _require_whole_rate(spec: FeatureSpec) -> None:
+    if spec.has_variable_rate:
+        raise ValueError(
+            f"'{spec.name}' has a variable rate, and Shar keeps one array a cut, without the durations of its units; "
+            "train from the manifest instead."
+        )
+
+
+def export_shar(cuts: Iterable[MonoCut], spec: FeatureSpec, folder: Path, config: SharConfig) -> Dict[str, Any]:
+    """Write cuts with codes or features of `spec` as Shar; return the summary of the cuts.
+
+    Args:
+      cuts: extracted cuts, read once, in the order of the shards.
+      spec: what they hold. folder: of the split; another feature type of the same cuts may be there already.
+    Raises:
+      FileExistsError: if the feature type is there. ValueError: if the cuts there are others, or none are given.
+    """
+    _require_whole_rate(spec)
+    folder = Path(folder)
+    target, cuts_folder = folder / spec.name, folder / CUTS_FOLDER
+    if target.exists():
+        raise FileExistsError(f"{target} exists; delete it to export '{spec.name}' anew.")
+    summary = _Summary(config.shard_size)
+    with contextlib.ExitStack() as stack:
+        frames_folder = stack.enter_context(_complete_or_absent(target))
+        tar = stack.enter_context(ArrayTarWriter(f"{frames_folder}/frames.%06d.tar", config.shard_size, "numpy"))
+        manifest = None
+        if not cuts_folder.exists():
+            new_cuts = stack.enter_context(_complete_or_absent(cuts_folder))
+            manifest = stack.enter_context(JsonlShardWriter(f"{new_cuts}/cuts.%06d.jsonl.gz", config.shard_size))
+        for cut in cuts:
+            frames = load_frames(cut, spec)
+            tar.write(cut.id, frames, manifest=_placed(cut, spec, frames.shape))
+            if manifest is not None:
+                manifest.write(without_frames(cut))
+            summary.add(cut)
+        if summary.values()["num_cuts"] == 0:
+            raise ValueError(f"there are no cuts to export to {folder}; extract '{spec.name}' first.")
+        if manifest is not None:
+            write_json(new_cuts / SUMMARY_FILE, summary.values())
+        else:
+            _require_same_cuts(read_json(cuts_folder / SUMMARY_FILE), summary.values(), folder)
+        spec.write(frames_folder / "spec.json")
+    return summary.values()
+
+
+def _require_same_cuts(there: Dict[str, Any], given: Dict[str, Any], folder: Path) -> None:
+    if there != given:
+        listed = "; ".join(f"{key}: {there[key]!r} against {given[key]!r}" for key in there if there[key] != given[key])
+        raise ValueError(
+            f"the cuts in {folder} are others than those given ({listed}); export the same cuts in the same order and "
+            "with the same shard size, or to another folder."
+        )
+
+
+class SharSource:
+    """The cuts of a Shar folder with the frames of one feature type, read anew, in sequence, at every pass.
+
+    Args:
+      folder: that of the split. feature_type: name of the fields.
+    Raises:
+      FileNotFoundError: if it was not exported. ValueError: if shards are missing.
+    """
+
+    def __init__(self, folder: Path, feature_type: str) -> None:
+        folder = Path(folder)
+        for needed in (folder / CUTS_FOLDER / SUMMARY_FILE, folder / feature_type / "spec.json"):
+            if not needed.is_file():
+                raise FileNotFoundError(
+                    f"{needed} does not exist; export feature type '{feature_type}' with local/export_shar.py first."
+                )
+        self.spec = FeatureSpec.read(folder / feature_type / "spec.json")
+        self.summary = read_json(folder / CUTS_FOLDER / SUMMARY_FILE)
+        self._shards = {
+            "cuts": sorted((folder / CUTS_FOLDER).glob("cuts.*.jsonl.gz")),
+            field_name(self.spec): sorted((folder / feature_type).glob("frames.*.tar")),
+        }
+        expected = -(-self.summary["num_cuts"] // self.summary["shard_size"])
+        for field, paths in self._shards.items():
+            if len(paths) != expected:
+                raise ValueError(
+                    f"{folder} has {len(paths)} shards of {field} of '{feature_type}', expected {expected}; copy the "
+                    "missing ones, or delete the folder and export again."
+                )
+
+    def cuts(self, seed: Optional[int] = None) -> CutSet:
+        """All cuts, lazily: in the order of the export, or with the shards in an order drawn from `seed`."""
+        order = list(range(len(self._shards["cuts"])))
+        if seed is not None:
+            random.Random(seed).shuffle(order)
+        fields = {field: [paths[index] for index in order] for field, paths in self._shards.items()}
+        return CutSet.from_shar(fields=fields).map(functools.partial(_as_extracted, field=field_name(self.spec)))
+
+
+class KeptCuts:
+    """The cuts of a SharSource that a filter keeps. Each pass reads them anew; nothing is held in memory.
+
+    Args:
+      source: where they are read. keep: tells which to train on. hours: of those, by language; num_cuts: their number.
+    """
+
+    def __init__(
+        self, source: SharSource, keep: Callable[[MonoCut], bool], hours: Dict[str, float], num_cuts: int
+    ) -> None:
+        self._source, self._keep, self._num_cuts = source, keep, num_cuts
+        self.hours = hours
+
+    def __len__(self) -> int:
+        return self._num_cuts
+
+    def __iter__(self) -> Iterator[MonoCut]:
+        return iter(self._source.cuts().filter(self._keep))
+
+    def of_epoch(self, epoch: int, seed: int) -> CutSet:
+        """The cuts of epoch number `epoch`, lazily, the shards in an order of its own."""
+        return self._source.cuts(derived_seed(seed, epoch)).filter(self._keep)
+
+
+def _as_extracted(cut: MonoCut, field: str) -> MonoCut:
+    """The cut without what lhotse's reader notes about the shard in it, its frames where the cut begins."""
+    custom = {key: value for key, value in cut.custom.items() if key not in ("shard_origin", "shar_epoch")}
+    custom[field] = fastcopy(custom[field], start=cut.start)
+    return fastcopy(cut, custom=custom)

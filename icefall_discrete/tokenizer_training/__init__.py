@@ -1,0 +1,1 @@
+"""Training of tokenizers for which no published weights can be had."""

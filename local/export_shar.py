@@ -1,0 +1,46 @@
+"""Export extracted cuts as lhotse Shar, for corpora that do not fit in memory; one set of fields a feature type."""
+
+import logging
+import random
+from pathlib import Path
+
+from tqdm import tqdm
+
+from icefall_discrete.config import StageParser, add_flags, override
+from icefall_discrete.data.cuts import load_cuts
+from icefall_discrete.data.shar import SharConfig, export_shar
+from icefall_discrete.spec import FeatureSpec
+from icefall_discrete.stage import run_stage
+
+LOG = logging.getLogger("export_shar")
+
+
+def get_parser() -> StageParser:
+    """The flags of this stage."""
+    parser = StageParser(__doc__)
+    parser.add_argument("--feature-dir", type=Path, required=True, help="folder with spec.json and <split>.jsonl.gz")
+    parser.add_argument("--splits", default="train", help="splits to export, joined by commas (default: train)")
+    parser.add_argument("--shar-dir", type=Path, required=True, help="output folder; a folder for each split")
+    parser.add_argument("--seed", type=int, default=42, help="of the order of the cuts (default: 42)")
+    add_flags(parser, SharConfig)
+    return parser
+
+
+def main() -> None:
+    """Export the splits that are not there yet."""
+    args = get_parser().parse_args()
+    config = override(SharConfig(), args)
+    for split in args.splits.split(","):
+        manifest = args.feature_dir / f"{split}.jsonl.gz"
+        spec = FeatureSpec.read(args.feature_dir / "spec.json")
+        folder = args.shar_dir / split
+        if (folder / spec.name).is_dir():
+            LOG.info(f"{folder / spec.name} exists: nothing to do")
+            continue
+        cuts = load_cuts(manifest, lazy=True).shuffle(random.Random(args.seed), config.shuffle_buffer)
+        summary = export_shar(tqdm(cuts, desc=f"export {split}", unit="cut"), spec, folder, config)
+        LOG.info(f"{folder / spec.name}: {summary['num_cuts']} cuts, {summary['duration_sec'] / 3600:.2f} h")
+
+
+if __name__ == "__main__":
+    run_stage(main)
