@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from icefall_discrete.data.augment import AugmentConfig
 
-COMBINATIONS = ("concat", "sum")
+COMBINATIONS = ("concat", "sum", "weighted_sum")
 
 
 def standardized(codebook: Tensor) -> Tensor:
@@ -46,17 +46,18 @@ def _projection(in_dim: int, out_dim: int) -> nn.Module:
 
 
 class CodeEmbedding(nn.Module):
-    """Vectors of codes: one table for all codebooks, then concatenation or sum, then a projection where sizes differ.
+    """Vectors of codes: one table for all codebooks, then their combination, then a projection where sizes differ.
 
     arXiv 2309.07377, Figure 1: one embedding a group, fused into one feature. Padding ids give zero vectors and their
     row is never trained. The table holds sum V_k + 1 rows: codebook k starts at row V_0 + ... + V_{k-1}, and the last
-    row is the padding row of all.
+    row is the padding row of all. Combinations: "concat", the K vectors side by side; "sum", sum_k x_k; "weighted_sum",
+    sum_k w_k x_k with learned weights w (K,), the parameter `codebook_weights`, that start as the plain sum, w_k = 1.
 
     Args:
       codebook_sizes: V_k of each codebook.
       embedding_dim: size of the output; 0 means the size of the combination, so that there is no projection.
       codebook_dim: size of one codebook's vectors when they are learned; 0 means embedding_dim.
-      combination: "concat" or "sum".
+      combination: one of COMBINATIONS.
       codebooks: K tensors (V_k, D_k) that set the vectors (standardised per dimension); None learns them from noise.
       frozen: whether the table keeps its initial values.
     """
@@ -88,6 +89,8 @@ class CodeEmbedding(nn.Module):
         combined_dim = table.shape[1] * (len(sizes) if combination == "concat" else 1)
         self.out_dim = embedding_dim or combined_dim
         self.projection = _projection(combined_dim, self.out_dim)
+        if combination == "weighted_sum":
+            self.codebook_weights = nn.Parameter(torch.ones(len(sizes)))
         self.register_buffer("sizes", torch.tensor(sizes), persistent=False)
         self.register_buffer("offsets", torch.tensor([0, *itertools.accumulate(sizes)][:-1]), persistent=False)
 
@@ -108,8 +111,15 @@ class CodeEmbedding(nn.Module):
             )
         rows = torch.where(codes == self.sizes, self.pad_row, codes + self.offsets)
         vectors = F.embedding(rows, self.table, padding_idx=self.pad_row)
-        combined = vectors.flatten(2) if self.combination == "concat" else vectors.sum(dim=2)
-        return self.projection(combined)
+        return self.projection(self._combine(vectors))
+
+    def _combine(self, vectors: Tensor) -> Tensor:
+        """One vector a frame (N, T, D') from those of its K codes (N, T, K, D)."""
+        if self.combination == "concat":
+            return vectors.flatten(2)
+        if self.combination == "sum":
+            return vectors.sum(dim=2)
+        return torch.einsum("ntkd,k->ntd", vectors, self.codebook_weights)
 
 
 class FeatureNormalizer(nn.Module):

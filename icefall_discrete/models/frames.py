@@ -34,6 +34,9 @@ def encoder_frames(num_frames: Any, config: Any, spec: Optional[FeatureSpec] = N
 
 
 def encoder_frame_sec(config: Any, spec: FeatureSpec) -> float:
-    """Seconds of audio from one encoder frame to the next; settings as for `encoder_frames`."""
+    """Seconds of audio from one encoder frame to the next; settings as for `encoder_frames`.
+
+    Where the rate is variable, the average: times that are reckoned with it are approximate.
+    """
     stride = 2 if config.front_end == "conv2d" else config.front_end_stride
     return stride * config.output_downsampling_factor / (config.input_frame_rate_hz or spec.frame_rate_hz)

@@ -40,7 +40,11 @@ class ModelConfig(ZipformerConfig):
         choices=EMBEDDING_INITS,
     )
     embedding_frozen: bool = setting(False, "keep the vectors of codes as they start (with embedding_init codebook)")
-    codebook_combination: str = setting("concat", "how the vectors of K codebooks become one", choices=COMBINATIONS)
+    codebook_combination: str = setting(
+        "concat",
+        "how the vectors of K codebooks become one: side by side, their sum, or their sum with learned weights",
+        choices=COMBINATIONS,
+    )
     input_frame_rate_hz: float = setting(
         0.0, "resample frames to this rate, nearest neighbour (100 in the paper's code); 0: leave their rate"
     )
@@ -146,8 +150,14 @@ def build_transducer(
     Args:
       codebooks: the tokenizer's, K tensors (V_k, D_k), or None; used as `config.embedding_init` says.
     Raises:
-      ValueError: if `embedding_init` is "codebook" and there are none.
+      ValueError: if `embedding_init` is "codebook" and there are none, or `input_frame_rate_hz` asks for another rate
+        of codes that have no constant one.
     """
+    if spec.has_variable_rate and config.input_frame_rate_hz:
+        raise ValueError(
+            f"input_frame_rate_hz is {config.input_frame_rate_hz}, but '{spec.name}' has a variable rate, which cannot "
+            "be matched; use --input-frame-rate-hz 0."
+        )
     if spec.kind == "continuous":
         embedding: nn.Module = FeatureNormalizer(spec.feature_dim, config.embedding_dim)
     else:

@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any, ClassVar, Dict, List, Tuple
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from icefall_discrete.spec import FeatureSpec
-from icefall_discrete.tokenizers.base import SpeechTokenizer
+from icefall_discrete.tokenizers.base import Placement, SpeechTokenizer
 from icefall_discrete.tokenizers.pretrained import portable_name, sha256_of
 
 
@@ -36,6 +36,13 @@ class Codec(ABC):
     @abstractmethod
     def codebooks(self) -> List[Tensor]:
         """The vectors (V_k, D_k) float32 of every codebook."""
+
+    def to(self, device: torch.device) -> "Codec":
+        """Move its networks; samples and codes must then be there too."""
+        for value in vars(self).values():
+            if isinstance(value, nn.Module):
+                value.to(device)
+        return self
 
 
 class CodecTokenizer(SpeechTokenizer):
@@ -70,7 +77,16 @@ class CodecTokenizer(SpeechTokenizer):
                 f"num_codebooks is {self.config.num_codebooks}, but {self.config.model} has {known}; "
                 f"choose 1 to {known}, or 0 for all."
             )
-        return codec
+        return codec.to(self.placement.device)
+
+    def why_not_elsewhere(self) -> str:
+        """See SpeechTokenizer; a codec runs on any device."""
+        return ""
+
+    def _move(self, placement: Placement) -> None:
+        if placement.dtype != torch.float32:
+            raise ValueError(f"{self.name} is a codec, which runs in float32 only: leave out dtype.")
+        vars(self).pop("_codec", None)
 
     @property
     def _num_codebooks(self) -> int:
@@ -113,11 +129,11 @@ class CodecTokenizer(SpeechTokenizer):
 
     @torch.no_grad()
     def _encode_one(self, samples: Tensor) -> Tensor:
-        return self._codec.encode(samples, self._num_codebooks)
+        return self._codec.encode(samples.to(self.placement.device), self._num_codebooks).cpu()
 
     def codebooks(self) -> List[Tensor]:
         """The codec's vectors (V_k, D_k) of the codebooks in use."""
-        return [book.detach().float().clone() for book in self._codec.codebooks()[: self._num_codebooks]]
+        return [book.detach().float().cpu().clone() for book in self._codec.codebooks()[: self._num_codebooks]]
 
     @torch.no_grad()
     def decode(self, codes: Tensor, code_lens: Tensor) -> Tensor:
@@ -137,7 +153,7 @@ class CodecTokenizer(SpeechTokenizer):
                     f"row {row} has ids from {int(alone.min())} to {int(alone.max())} in its {length} frames, "
                     f"but {self.name} has codebooks of {', '.join(str(size) for size in sorted(set(sizes.tolist())))}."
                 )
-            pieces.append(self._codec.decode(alone))
+            pieces.append(self._codec.decode(alone.to(self.placement.device)).cpu())
         return torch.nn.utils.rnn.pad_sequence(pieces, batch_first=True)
 
 

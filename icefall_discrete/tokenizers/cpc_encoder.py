@@ -141,7 +141,11 @@ class CpcEncoder(FrameEncoder):
 
     @functools.cached_property
     def _model(self) -> CpcModel:
-        return load_cpc(self.files[0], self.config.layer)
+        return load_cpc(self.files[0], self.config.layer).to(*self.placement)
+
+    def why_not_elsewhere(self) -> str:
+        """See FrameEncoder."""
+        return ""
 
     @property
     def dim(self) -> int:
@@ -154,7 +158,7 @@ class CpcEncoder(FrameEncoder):
         return "none"
 
     def _frames(self, samples: Tensor) -> Tensor:
-        frames = self._model(samples)
+        frames = self._model(samples.to(*self.placement)).float()
         return unit_variance(frames) if self.config.norm_features else frames
 
     def __call__(self, samples: Tensor) -> Tensor:

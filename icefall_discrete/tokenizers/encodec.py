@@ -32,9 +32,9 @@ class EncodecConfig:
 def overlap_add(pieces: List[Tensor], stride: int) -> Tensor:
     """Join pieces (C, S_i) that start every `stride` samples, faded into each other; weights are triangles."""
     longest = pieces[0].shape[-1]
-    triangle = 0.5 - (torch.linspace(0, 1, longest + 2)[1:-1] - 0.5).abs()
+    triangle = (0.5 - (torch.linspace(0, 1, longest + 2)[1:-1] - 0.5).abs()).to(pieces[0].device)
     total = max(index * stride + piece.shape[-1] for index, piece in enumerate(pieces))
-    joined, weight = torch.zeros(pieces[0].shape[0], total), torch.zeros(total)
+    joined, weight = pieces[0].new_zeros(pieces[0].shape[0], total), pieces[0].new_zeros(total)
     for index, piece in enumerate(pieces):
         inside = slice(index * stride, index * stride + piece.shape[-1])
         joined[:, inside] += piece * triangle[: piece.shape[-1]]

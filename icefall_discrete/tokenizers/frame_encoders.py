@@ -11,7 +11,7 @@ from typing import Any, ClassVar, Dict, List, Optional, Tuple
 from torch import Tensor
 
 from icefall_discrete.spec import FeatureSpec
-from icefall_discrete.tokenizers.base import SpeechTokenizer, library_versions
+from icefall_discrete.tokenizers.base import Placement, SpeechTokenizer, library_versions
 from icefall_discrete.tokenizers.kmeans import KmeansTokenizer
 from icefall_discrete.tokenizers.pretrained import portable_name, sha256_of
 
@@ -29,6 +29,17 @@ class FrameEncoder(ABC):
     def __init__(self, config: Any) -> None:
         """Nothing is read yet; `config` has the setting `model`."""
         self.config = config
+        self.placement = Placement()
+
+    def why_not_elsewhere(self) -> str:
+        """Why it runs on the CPU in float32 only; empty if it runs where and as `placement` says."""
+        return "it reads its model as it is"
+
+    def move(self, placement: Placement) -> None:
+        """Run as `placement` says from now on; what was read before is read again."""
+        self.placement = placement
+        for name in ("_loaded", "_model", "_encoder"):
+            vars(self).pop(name, None)
 
     @property
     def libraries(self) -> Tuple[str, ...]:
@@ -52,7 +63,7 @@ class FrameEncoder(ABC):
 
     @abstractmethod
     def __call__(self, samples: Tensor) -> Tensor:
-        """Frames (T, D) float32 of one utterance (S,)."""
+        """Frames (T, D) float32 of one utterance (S,) on the CPU; the frames are where the model is."""
 
     @functools.cached_property
     def provenance(self) -> Dict[str, Any]:
@@ -85,6 +96,13 @@ class _OnEncoder(SpeechTokenizer):
     def _made_with(self) -> Dict[str, str]:
         return {**super()._made_with(), **library_versions(*self._encoder.libraries)}
 
+    def why_not_elsewhere(self) -> str:
+        """See SpeechTokenizer; that of the encoder."""
+        return self._encoder.why_not_elsewhere()
+
+    def _move(self, placement: Placement) -> None:
+        self._encoder.move(placement)
+
 
 class EncoderTokenizer(_OnEncoder):
     """The frames (T, D) of a FrameEncoder."""
@@ -100,12 +118,16 @@ class EncoderTokenizer(_OnEncoder):
             num_codebooks=0,
             codebook_sizes=(),
             feature_dim=self._encoder.dim,
-            provenance={"tokenizer": type(self).__module__.rpartition(".")[2], **self._settings()},
+            provenance={
+                "tokenizer": type(self).__module__.rpartition(".")[2],
+                **self._settings(),
+                **self._precision(),
+            },
             made_with=self._made_with(),
         )
 
     def _encode_one(self, samples: Tensor) -> Tensor:
-        return self._encoder(samples)
+        return self._encoder(samples).cpu()
 
 
 class EncoderKmeansTokenizer(_OnEncoder, KmeansTokenizer):
@@ -119,3 +141,7 @@ class EncoderKmeansTokenizer(_OnEncoder, KmeansTokenizer):
     def frames(self, samples: Tensor) -> Tensor:
         """Frames (T, D)."""
         return self._encoder(samples)
+
+    def _move(self, placement: Placement) -> None:
+        super()._move(placement)
+        self._fitted = None

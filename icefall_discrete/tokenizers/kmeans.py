@@ -83,7 +83,7 @@ class KmeansTokenizer(SpeechTokenizer):
 
     @abstractmethod
     def frames(self, samples: Tensor) -> Tensor:
-        """Frames (T, D) float32 of one utterance (S,); what is clustered."""
+        """Frames (T, D) float32 of one utterance (S,), on the device of the centroids; what is clustered."""
 
     def front_end(self) -> Dict[str, Any]:
         """All that decides what a code means, but the centroids: settings, hashes of weights."""
@@ -128,13 +128,13 @@ class KmeansTokenizer(SpeechTokenizer):
             num_codebooks=1,
             codebook_sizes=(self.config.num_clusters,),
             feature_dim=0,
-            provenance={**self.front_end(), "kmeans_sha256": self._state().sha256},
+            provenance={**self.front_end(), **self._precision(), "kmeans_sha256": self._state().sha256},
             made_with=self._made_with(),
         )
 
     def codebooks(self) -> List[Tensor]:
         """The centroids [(V, D)], in the (standardised, if so set) space they were found in."""
-        return [self._state().centroids]
+        return [self._state().centroids.cpu()]
 
     def _encode_one(self, samples: Tensor) -> Tensor:
         state = self._state()
@@ -146,7 +146,7 @@ class KmeansTokenizer(SpeechTokenizer):
             )
         frames = (frames - state.mean) / state.scale
         scores = 0.5 * state.centroids.square().sum(dim=1) - frames @ state.centroids.T
-        return scores.argmin(dim=1, keepdim=True)
+        return scores.argmin(dim=1, keepdim=True).cpu()
 
     def fit(self, audio: Iterable[Tuple[Tensor, str]], state_dir: Path, seed: int) -> None:
         """Cluster a uniform sample of the frames of `audio` and write kmeans.safetensors, whole or not at all.
@@ -226,7 +226,7 @@ class KmeansTokenizer(SpeechTokenizer):
                 rejected[error.reason] += 1
                 logging.warning("left out of the k-means sample: %s", error)
                 continue
-            frames = self.frames(samples).numpy()
+            frames = self.frames(samples).cpu().numpy()
             if sample is None:
                 capacity = self.config.fit_memory_mib * 2**20 // (4 * frames.shape[1])
                 sample = FrameSample(capacity, frames.shape[1], seed)
@@ -265,7 +265,7 @@ class KmeansTokenizer(SpeechTokenizer):
                 f"{self.config.num_clusters} finite ones; "
                 + ("correct `num_clusters`." if self.config.kmeans_path else "delete it and rerun stage 2.")
             )
-        tensors = {key: torch.from_numpy(array.copy()) for key, array in arrays.items()}
+        tensors = {key: torch.from_numpy(array.copy()).to(self.placement.device) for key, array in arrays.items()}
         return Centroids(**tensors, sha256=hashlib.sha256(path.read_bytes()).hexdigest())
 
     def _check_origin(self, made: Dict[str, Any]) -> None:

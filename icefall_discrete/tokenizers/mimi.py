@@ -67,7 +67,7 @@ class MimiCodec(Codec):
 
 def _attend(transformer: nn.Module, states: Tensor) -> Tensor:
     """Run a Transformer of an older release over states (1, D, T) with its causal, windowed mask."""
-    mask = torch.ones(1, states.shape[2], dtype=torch.int64)
+    mask = torch.ones(1, states.shape[2], dtype=torch.int64, device=states.device)
     output = transformer(states.transpose(1, 2), attention_mask=mask, use_cache=False, return_dict=True)
     return output.last_hidden_state.transpose(1, 2)
 

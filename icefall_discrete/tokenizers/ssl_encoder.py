@@ -7,8 +7,10 @@ both run in transformers' modules. Layer L >= 1 is the output of the L-th transf
 positional convolution added (`hidden_states[0]`). Letters: S samples, T frames, D dimensions, L layers.
 """
 
+import contextlib
 import dataclasses
 import functools
+import inspect
 import re
 from pathlib import Path
 from typing import Any, Dict, List, Tuple
@@ -43,6 +45,9 @@ EPSILONS = {"layer_norm": 1e-5, "unit_variance": 1e-7}
 _WEIGHT = re.compile(r"(?:\w+\.)?((?:feature_extractor|feature_projection|encoder)\..+)")
 # How torch names direction and gain of a normalised weight: before 2.1, and from then on.
 _WEIGHT_NORM = (("weight_v", "weight_g"), ("parametrizations.weight.original1", "parametrizations.weight.original0"))
+# Stands for masked frames in training; not read, since it is not needed.
+MASK = "masked_spec_embed"
+CAN_ASSIGN = "assign" in inspect.signature(nn.Module.load_state_dict).parameters
 _LAYER = re.compile(r"encoder\.layers\.(\d+)\.")
 
 
@@ -173,11 +178,16 @@ def build_model(loaded: LoadedModel, num_layers: int) -> nn.Module:
     config = loaded.config
     config.num_hidden_layers = num_layers
     config.add_adapter = False
-    model = getattr(transformers, MODEL_CLASSES[config.model_type])(config).float().eval()
+    # Weights become the module's own, often still in the file's memory map, which processes share. Making the module
+    # with memory of its own and copying would take eight times as long and twice the memory; torch 1.13 can only that.
+    with torch.device("meta") if CAN_ASSIGN else contextlib.nullcontext():
+        model = getattr(transformers, MODEL_CLASSES[config.model_type])(config).float().eval()
     _drop_weight_norm(model)
     weights = canonical_weights(loaded.weights, num_layers)
-    result = model.load_state_dict(weights, strict=False)
-    missing = [name for name in result.missing_keys if name != "masked_spec_embed"]
+    result = model.load_state_dict(weights, strict=False, **({"assign": True} if CAN_ASSIGN else {}))
+    missing = [name for name in result.missing_keys if name != MASK]
+    if MASK in result.missing_keys:  # for training only
+        model.masked_spec_embed = nn.Parameter(torch.zeros(config.hidden_size))
     if missing or result.unexpected_keys:
         raise ValueError(
             f"the weights do not fit a {config.model_type} model: {len(missing)} are missing "
@@ -237,7 +247,12 @@ class SslEncoder(FrameEncoder):
         if conv != ((10, 3, 3, 3, 3, 2, 2), (5, 2, 2, 2, 2, 2, 2)):
             raise ValueError(f"{self.config.model} has convolutions {conv}, expected those of wav2vec 2.0 (50 Hz).")
         # Layer 0 is the input of layer 1, which therefore must be there.
-        return build_model(loaded, max(1, self.config.layer)), loaded.config.hidden_size, loaded.normalize
+        model = build_model(loaded, max(1, self.config.layer)).to(*self.placement)
+        return model, loaded.config.hidden_size, loaded.normalize
+
+    def why_not_elsewhere(self) -> str:
+        """See FrameEncoder."""
+        return ""
 
     @property
     def dim(self) -> int:
@@ -256,7 +271,7 @@ class SslEncoder(FrameEncoder):
     @torch.no_grad()
     def __call__(self, samples: Tensor) -> Tensor:
         """Frames (T, D) of layer L; the whole utterance is normalised, then goes through the model in equal pieces."""
-        values = normalized(samples, self._rule)
+        values = normalized(samples, self._rule).to(*self.placement)
         bounds = piece_bounds(len(values), int(self.config.max_chunk_sec * SAMPLE_RATE_HZ))
         return torch.cat([self._piece(values[start:end]) for start, end in bounds]).float().clone()
 

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from icefall_discrete.config import setting
 from icefall_discrete.spec import FeatureSpec
-from icefall_discrete.tokenizers.base import SpeechTokenizer
+from icefall_discrete.tokenizers.base import Placement, SpeechTokenizer
 from icefall_discrete.tokenizers.pretrained import portable_name, sha256_of
 from icefall_discrete.tokenizers.wav2vec_v1 import (
     FIELD_SAMPLES,
@@ -50,7 +50,15 @@ class VqWav2vecTokenizer(SpeechTokenizer):
         model = Wav2VecModel(path)
         if model.quantizer is None:
             raise ValueError(f"{path} is wav2vec without a quantizer; use the tokenizer wav2vec_kmeans.")
+        model.move(self.placement)
         return model
+
+    def why_not_elsewhere(self) -> str:
+        """See SpeechTokenizer."""
+        return ""
+
+    def _move(self, placement: Placement) -> None:
+        vars(self).pop("_model", None)
 
     @functools.cached_property
     def _weights_sha256(self) -> str:
@@ -73,13 +81,14 @@ class VqWav2vecTokenizer(SpeechTokenizer):
                 "model": portable_name(self.config.model),
                 "model_sha256": self._weights_sha256,
                 "normalisation": "none",
+                **self._precision(),
             },
             made_with=self._made_with(),
         )
 
     def codebooks(self) -> List[Tensor]:
         """The entries (V, D / K) of each group."""
-        return [book.clone() for book in self._model.quantizer.codebooks()]
+        return [book.cpu().clone() for book in self._model.quantizer.codebooks()]
 
     def _encode_one(self, samples: Tensor) -> Tensor:
-        return self._model.quantizer(self._model.features(samples))
+        return self._model.quantizer(self._model.features(samples)).cpu()

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from icefall_discrete.config import setting
+from icefall_discrete.tokenizers.base import Placement
 from icefall_discrete.tokenizers.fairseq_checkpoints import parse_layers, read_fairseq
 from icefall_discrete.tokenizers.frame_encoders import FrameEncoder
 from icefall_discrete.tokenizers.pretrained import locate_file
@@ -64,8 +65,9 @@ class ConvStack(nn.Module):
         for conv, norm, project in zip(self.convs, self.norms, self.residual_proj):
             residual = x
             if self._causal:
-                mode = {"zero": "constant", "replicate": "replicate"}[self._causal]
-                x = functional.pad(x, (conv.kernel_size[0] - 1, 0), mode=mode)
+                # Not functional.pad, which has no replication of bfloat16 on the CPU in torch 1.13.
+                first = x[..., :1] if self._causal == "replicate" else x.new_zeros(*x.shape[:2], 1)
+                x = torch.cat([first.expand(-1, -1, conv.kernel_size[0] - 1), x], dim=2)
             x = self._activation(norm(conv(x)))
             residual = project(residual)
             if self._skip and residual.shape[1] == x.shape[1]:
@@ -84,6 +86,10 @@ class GumbelQuantizer:
         stems = sorted(name[: -len("weight")] for name in weights if name.endswith(".weight"))
         self._layers = [(weights[f"{stem}weight"], weights[f"{stem}bias"]) for stem in stems]
         self._vars = weights["vars"][0]
+
+    def move(self, device: torch.device) -> None:
+        """Run on `device`, in float32."""
+        self._layers = [(weight.to(device), bias.to(device)) for weight, bias in self._layers]
 
     def __call__(self, features: Tensor) -> Tensor:
         """Codes (T, K) of features (T, D)."""
@@ -108,6 +114,11 @@ class KmeansQuantizer:
         self._norm = (weights["projection.1.weight"], weights["projection.1.bias"])
         self._embedding = weights["embedding"].expand(num_vars, num_groups, -1)
 
+    def move(self, device: torch.device) -> None:
+        """Run on `device`, in float32."""
+        self._conv, self._embedding = self._conv.to(device), self._embedding.to(device)
+        self._norm = (self._norm[0].to(device), self._norm[1].to(device))
+
     def __call__(self, features: Tensor) -> Tensor:
         """Codes (T, K) of features (T, D)."""
         x = functional.conv1d(features.T[None], self._conv, groups=self._num_groups)
@@ -129,6 +140,7 @@ class Wav2VecModel(nn.Module):
     def __init__(self, path: Path) -> None:
         """Read a checkpoint of fairseq; ValueError if it is another kind of model."""
         super().__init__()
+        self._placement = Placement()
         settings, weights = read_fairseq(path)
         if "conv_aggregator_layers" not in settings or "feature_extractor.conv_layers.0.0.weight" not in weights:
             raise ValueError(f"{path} is no wav2vec or vq-wav2vec of fairseq; wav2vec 2.0 is read by ssl_kmeans.")
@@ -156,6 +168,13 @@ class Wav2VecModel(nn.Module):
         self.quantizer = self._make_quantizer(weights, options.activation)
         self.float().eval()
 
+    def move(self, placement: Placement) -> None:
+        """Run the convolutions as `placement` says; what comes of them is float32, and the quantizer too."""
+        self._placement = placement
+        self.to(*placement)
+        if self.quantizer is not None:
+            self.quantizer.move(placement.device)
+
     def _make_quantizer(self, weights: Dict[str, Tensor], activation: str) -> Any:
         prefix = "vector_quantizer."
         own = {name[len(prefix) :]: value.float() for name, value in weights.items() if name.startswith(prefix)}
@@ -168,13 +187,16 @@ class Wav2VecModel(nn.Module):
     @torch.no_grad()
     def features(self, samples: Tensor) -> Tensor:
         """Encoder features z (T, D) of one utterance (S,)."""
-        z = self.encoder(samples[None, None])[0].T
+        return self._features(samples).float()
+
+    def _features(self, samples: Tensor) -> Tensor:
+        z = self.encoder(samples[None, None].to(*self._placement))[0].T
         return (z.abs() + 1).log() if self._log else z
 
     @torch.no_grad()
     def context(self, samples: Tensor) -> Tensor:
         """Context c (T, D) of one utterance (S,): what wav2vec's users take."""
-        return self.aggregator(self.features(samples).T[None])[0].T
+        return self.aggregator(self._features(samples).T[None])[0].T.float()
 
 
 def window_of(layers: Layers) -> Tuple[int, int]:
@@ -239,7 +261,13 @@ class Wav2VecEncoder(FrameEncoder):
 
     @functools.cached_property
     def _model(self) -> Wav2VecModel:
-        return Wav2VecModel(self.files[0])
+        model = Wav2VecModel(self.files[0])
+        model.move(self.placement)
+        return model
+
+    def why_not_elsewhere(self) -> str:
+        """See FrameEncoder."""
+        return ""
 
     @property
     def dim(self) -> int:

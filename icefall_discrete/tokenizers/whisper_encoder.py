@@ -17,6 +17,7 @@ from safetensors import safe_open
 from torch import Tensor
 
 from icefall_discrete.config import setting
+from icefall_discrete.tokenizers.base import Placement
 from icefall_discrete.tokenizers.frame_encoders import FrameEncoder
 from icefall_discrete.tokenizers.pretrained import HUB_FILES, locate_folder, safetensors_files
 from icefall_discrete.tokenizers.slaney_mel import mel_filters
@@ -64,7 +65,7 @@ class LoadedEncoder(ABC):
 
     @abstractmethod
     def states(self, mel: Tensor) -> Tensor:
-        """States (F / 2, dim) of a log-mel spectrogram (num_mel_bins, F), F even and at most max_mel_frames."""
+        """States (F / 2, dim) of a log-mel spectrogram (num_mel_bins, F) float32, F even and at most max_mel_frames."""
 
 
 class CTranslate2Encoder(LoadedEncoder):
@@ -103,8 +104,8 @@ class CTranslate2Encoder(LoadedEncoder):
 class TransformersEncoder(LoadedEncoder):
     """The encoder of a transformers Whisper folder with safetensors, in float32; any layer."""
 
-    def __init__(self, folder: Path, settings: WhisperSettings) -> None:
-        """Load `folder`; the decoder's weights are not read."""
+    def __init__(self, folder: Path, settings: WhisperSettings, placement: Placement) -> None:
+        """Load `folder` to run as `placement` says; the decoder's weights are not read."""
         try:
             from transformers import WhisperConfig
             from transformers.models.whisper import modeling_whisper
@@ -124,12 +125,15 @@ class TransformersEncoder(LoadedEncoder):
         self._layer = settings.layer
         self._encoder = modeling_whisper.WhisperEncoder(config).float().eval()
         self._encoder.load_state_dict(_encoder_weights(folder))
+        self._encoder.to(*placement)
+        self._placement = placement
         self._positions = self._encoder.embed_positions.weight.detach().clone()
 
     @torch.no_grad()
     def states(self, mel: Tensor) -> Tensor:
         """See LoadedEncoder."""
         encoder = self._encoder
+        mel = mel.to(*self._placement)
         # The library insists on 30 s of input. Whisper's positions are absolute, so the first ones serve shorter input.
         num_states = mel.shape[1] // 2
         encoder.config.max_source_positions = num_states
@@ -193,8 +197,13 @@ class WhisperEncoder(FrameEncoder):
     @functools.cached_property
     def _encoder(self) -> LoadedEncoder:
         weight_files(self._folder)
-        cls = CTranslate2Encoder if is_ctranslate2(self._folder) else TransformersEncoder
-        return cls(self._folder, self.config)
+        if is_ctranslate2(self._folder):
+            return CTranslate2Encoder(self._folder, self.config)
+        return TransformersEncoder(self._folder, self.config, self.placement)
+
+    def why_not_elsewhere(self) -> str:
+        """See FrameEncoder."""
+        return "its model is one of CTranslate2" if is_ctranslate2(self._folder) else ""
 
     @functools.cached_property
     def _filters(self) -> Tensor:

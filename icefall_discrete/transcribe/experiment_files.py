@@ -1,7 +1,8 @@
 """What transcription needs of an experiment beside the model: the tokenizer with its fitted state, and the recipe.
 
-`tokenizer/` holds `<feature type>.json` and the state (such as kmeans.safetensors). Extraction writes it beside the
-codes, training copies it into the experiment folder, transcription makes the tokenizer from it and compares its spec,
+`tokenizer/` holds `<feature type>.json` and the state (such as kmeans.safetensors); for a tokenizer made of others, it
+also holds `<their name>.json` and their states, in sub-folders of their names. Extraction writes it beside the codes,
+training copies it into the experiment folder, transcription makes the tokenizer from it and compares its spec,
 hashes of weights and centroids included, with the one that the model was trained on.
 """
 
@@ -11,7 +12,7 @@ from pathlib import Path
 from typing import Any, Dict, Optional
 
 from icefall_discrete.atomic_files import replacing
-from icefall_discrete.config import read_json, to_dict
+from icefall_discrete.config import read_json
 from icefall_discrete.spec import FeatureSpec
 from icefall_discrete.tokenizers.base import SpeechTokenizer, known_feature_types, load_tokenizer
 
@@ -35,9 +36,15 @@ def _absolute(value: Any) -> Any:
 def save_tokenizer(tokenizer: SpeechTokenizer, feature_dir: Path) -> None:
     """Write the (fitted) tokenizer's settings and state to `feature_dir`/tokenizer; same tokenizer, same bytes."""
     folder = Path(feature_dir) / TOKENIZER_DIR
+    _save(tokenizer, folder, folder)
+
+
+def _save(tokenizer: SpeechTokenizer, folder: Path, state_dir: Path) -> None:
+    for part in tokenizer.parts:
+        _save(part, folder, state_dir / part.name)
     for path in tokenizer.state_files:
-        _write_if_changed(folder / path.name, path.read_bytes())
-    settings = {key: _absolute(value) for key, value in to_dict(tokenizer.config).items()}
+        _write_if_changed(state_dir / path.name, path.read_bytes())
+    settings = {key: _absolute(value) for key, value in tokenizer.settings_to_save().items()}
     values = {"tokenizer": type(tokenizer).__module__.rsplit(".", 1)[-1], **settings}
     text = json.dumps(values, indent=2, ensure_ascii=False) + "\n"
     _write_if_changed(folder / f"{tokenizer.name}.json", text.encode())
@@ -53,9 +60,9 @@ def keep_for_transcription(exp_dir: Path, feature_dir: Path, recipe_config: Path
             "transcribing audio files will need --tokenizer-dir."
         )
         return
-    for path in sorted(saved.iterdir()):
-        if not path.name.startswith("."):  # left by a writer that was killed
-            _write_if_changed(Path(exp_dir) / TOKENIZER_DIR / path.name, path.read_bytes())
+    for path in sorted(saved.rglob("*")):
+        if path.is_file() and not path.name.startswith("."):  # left by a writer that was killed
+            _write_if_changed(Path(exp_dir) / TOKENIZER_DIR / path.relative_to(saved), path.read_bytes())
 
 
 def load_recipe(exp_dir: Path, recipe_config: Optional[Path]) -> Dict[str, Any]:
@@ -87,11 +94,13 @@ def load_experiment_tokenizer(
         )
     tokenizer = load_tokenizer(str(config) if config.is_file() else spec.name, (), folder)
     if not tokenizer.is_fitted:
-        missing = ", ".join(path.name for path in tokenizer.state_files if not path.is_file())
+        states = [path for one in (*tokenizer.parts, tokenizer) for path in one.state_files]
+        missing = ", ".join(str(path.relative_to(folder)) for path in states if not path.is_file())
         raise FileNotFoundError(
             f"{folder} holds no {missing}, the state of tokenizer '{spec.name}' that {exp_dir} was trained with; "
             "give the folder of its features with --tokenizer-dir."
         )
+    tokenizer.to("cpu", spec.provenance.get("dtype", "float32"))
     found = spec.differences(tokenizer.spec)
     if found:
         listed = "; ".join(f"{key}: {trained!r} in training, {now!r} here" for key, (trained, now) in found.items())

@@ -1,7 +1,7 @@
 """What is found in an audio file: text, score, segments, and when each word and piece was emitted."""
 
 import dataclasses
-from typing import Any, Dict, List, Sequence, Tuple, Union
+from typing import Any, Dict, List, Optional, Sequence, Tuple, Union
 
 from icefall_discrete.data.bpe import UNK_ID, TextEncoder
 from icefall_discrete.decoding import Hypothesis
@@ -26,6 +26,7 @@ class Segment:
     """A stretch of a file that was recognised by itself; score: log-probability of the hypothesis, in nats.
 
     nbest: text and score of each hypothesis, best first, where more than one was asked for.
+    language: what the model says it is, where its labels tell languages apart.
     """
 
     start_sec: float
@@ -35,15 +36,18 @@ class Segment:
     words: Tuple[TimedText, ...]
     tokens: Tuple[TimedText, ...]
     nbest: Tuple[Tuple[str, float], ...] = ()
+    language: Optional[str] = None
 
     def to_json(self) -> Dict[str, Any]:
-        """JSON-ready: start, end, text, score, and nbest if there is one; times in seconds."""
+        """JSON-ready: start, end, text, score, and language and nbest if there are such; times in seconds."""
         values: Dict[str, Any] = {
             "start": _rounded(self.start_sec),
             "end": _rounded(self.end_sec),
             "text": self.text,
             "score": _rounded(self.score),
         }
+        if self.language is not None:
+            values["language"] = self.language
         if self.nbest:
             values["nbest"] = [{"text": text, "score": _rounded(score)} for text, score in self.nbest]
         return values
@@ -116,11 +120,13 @@ def _timed_json(kind: str, timed: TimedText) -> Dict[str, Any]:
 def words_of(labels: Sequence[int], text_encoder: TextEncoder) -> List[Tuple[str, int, int]]:
     """Words with the positions of their first and last label; in order they are the words of the decoded text."""
     pieces = text_encoder.pieces()
+    tokens = set(text_encoder.language_tokens.values())
     groups: List[List[int]] = []
-    for position, label in enumerate(labels):
+    spoken = [position for position, label in enumerate(labels) if label not in tokens]
+    for before, position in zip([None, *spoken], spoken):
         # An unknown piece is decoded with spaces around it.
-        begins = pieces[label].startswith(WORD_START) or UNK_ID in (label, labels[position - 1])
-        if not groups or begins:
+        begins = pieces[labels[position]].startswith(WORD_START) or labels[position] == UNK_ID
+        if before is None or begins or labels[before] == UNK_ID:
             groups.append([])
         groups[-1].append(position)
     found = []
@@ -146,16 +152,18 @@ def make_segment(
         return " ".join(text_encoder.decode(labels).split())
 
     def timed(text: str, first: int, last: int) -> TimedText:
-        start = begin + hypothesis.timestamps[first] * frame_sec
+        start = min(end, begin + hypothesis.timestamps[first] * frame_sec)
         return TimedText(text, start, min(end, begin + (hypothesis.timestamps[last] + 1) * frame_sec))
 
-    pieces = text_encoder.pieces()
+    pieces, silent = text_encoder.pieces(), set(text_encoder.language_tokens.values())
+    spoken = [place for place, label in enumerate(hypothesis.labels) if label not in silent]
     return Segment(
         start_sec=begin,
         end_sec=end,
         text=text_of(hypothesis.labels),
         score=hypothesis.score,
         words=tuple(timed(*word) for word in words_of(hypothesis.labels, text_encoder)),
-        tokens=tuple(timed(pieces[label], place, place) for place, label in enumerate(hypothesis.labels)),
+        tokens=tuple(timed(pieces[hypothesis.labels[place]], place, place) for place in spoken),
         nbest=tuple((text_of(other.labels), other.score) for other in found) if len(found) > 1 else (),
+        language=text_encoder.language_of(hypothesis.labels),
     )

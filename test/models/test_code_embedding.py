@@ -71,6 +71,23 @@ def test_codes_of_one_dimension_and_eighty_codebooks_are_the_dequantised_spectru
     torch.testing.assert_close(embedding(codes), expected)
 
 
+def test_learned_weights_start_as_the_plain_sum_and_learn():
+    torch.manual_seed(0)
+    plain = CodeEmbedding([5, 3], embedding_dim=4, codebook_dim=6, combination="sum")
+    weighted = CodeEmbedding([5, 3], embedding_dim=4, codebook_dim=6, combination="weighted_sum")
+    assert set(weighted.state_dict()) == {"table", "projection.weight", "codebook_weights"}
+    assert set(plain.state_dict()) == {"table", "projection.weight"}
+    weighted.load_state_dict({**plain.state_dict(), "codebook_weights": weighted.codebook_weights})
+    codes = some_codes([5, 3])
+    torch.testing.assert_close(weighted(codes), plain(codes))
+    with torch.no_grad():
+        weighted.codebook_weights.copy_(torch.tensor([0.5, -2.0]))
+    alone = [torch.where(torch.arange(2) == k, codes, torch.tensor([5, 3])) for k in range(2)]  # the other one padded
+    torch.testing.assert_close(weighted(codes), 0.5 * plain(alone[0]) - 2.0 * plain(alone[1]))
+    weighted(codes).square().sum().backward()
+    assert (weighted.codebook_weights.grad != 0).all()
+
+
 def test_errors_name_the_value_and_what_was_expected():
     embedding = CodeEmbedding([5, 3], embedding_dim=4)
     codes = torch.zeros(1, 2, 2, dtype=torch.int64)
@@ -79,7 +96,7 @@ def test_errors_name_the_value_and_what_was_expected():
         embedding(codes)
     with pytest.raises(ValueError, match="expected 2 codebooks"):
         embedding(torch.zeros(1, 2, 3, dtype=torch.int64))
-    with pytest.raises(ValueError, match="known: concat, sum"):
+    with pytest.raises(ValueError, match="known: concat, sum, weighted_sum"):
         CodeEmbedding([5], 4, combination="mean")
     with pytest.raises(ValueError, match="belong together"):
         CodeEmbedding([5], 4, codebooks=[torch.zeros(6, 2)])

@@ -60,7 +60,7 @@ def test_shapes_and_lengths_are_those_that_the_filter_counts_with(change):
         encoded = model.encode(padded_codes(lens.tolist()), lens)
     assert encoded.lens.tolist() == [encoder_frames(length, config, CODES) for length in lens.tolist()]
     assert encoded.encoder_out.shape == (3, int(encoded.lens.max()), 48)
-    (inner, inner_lens), = encoded.inner
+    ((inner, inner_lens),) = encoded.inner
     assert inner.shape == (3, int(inner_lens.max()), 32)
     assert model.ctc_output(encoded.encoder_out).shape[2] == 15
     assert model.inner_ctc_outputs[0](inner).shape[2] == 15

@@ -54,7 +54,7 @@ def extract(work, split, files, *flags):
     kind = ("--feature-type", "small_km", "--conf-dir", work / "conf", "--out-dir", work / "features")
     manifest = write_manifest(work / "manifests" / f"toy_cuts_{split}.jsonl.gz", files)
     if split == "train":
-        toy_corpus.run_stage_script("train_kmeans.py", *kind, "--cuts", manifest)
+        toy_corpus.run_stage_script("fit_tokenizer.py", *kind, "--cuts", manifest)
     toy_corpus.run_stage_script("extract_codes.py", *kind, "--cuts", manifest, "--split", split, *flags)
 
 

@@ -42,7 +42,7 @@ def test_times_of_a_sentence(text_encoder):
     segment = make_segment([Hypothesis(labels, frames, -1.5)], (30.0, 31.0), 0.04, text_encoder)
     assert (segment.text, segment.score) == ("two forty", -1.5)
     assert "".join(token.text for token in segment.tokens) == "▁two▁forty"
-    assert [token.start_sec for token in segment.tokens] == pytest.approx([30 + 0.04 * frame for frame in frames])
+    assert [token.start_sec for token in segment.tokens] == pytest.approx([min(31, 30 + 0.04 * f) for f in frames])
     two, forty = segment.words
     starts = [place for place, piece in enumerate(pieces) if piece.startswith("▁")]
     assert two.start_sec == pytest.approx(30.4) and forty.start_sec == pytest.approx(30 + 0.04 * frames[starts[1]])
