@@ -14,7 +14,9 @@ from typing import Any, Dict, List
 from icefall_discrete import backend
 from icefall_discrete.config import StageParser, read_json, write_json
 from icefall_discrete.data.bpe import TextEncoder
-from icefall_discrete.data.cuts import is_speed_perturbed, load_cuts, text_of
+from icefall_discrete.data.cuts import is_speed_perturbed, language_of, load_cuts, text_of
+from icefall_discrete.data.filters import chosen_languages
+from icefall_discrete.data.words import words_in
 from icefall_discrete.decoding.k2_graphs import write_graphs
 from icefall_discrete.decoding.k2_lexicon import make_lexicon
 from icefall_discrete.lm.arpa import NgramModel, read_arpa, write_arpa
@@ -32,6 +34,7 @@ def get_parser() -> StageParser:
     parser.add_argument("--cuts", type=Path, required=True, help="manifest of the training split")
     parser.add_argument("--lang-dir", type=Path, required=True, help="folder with bpe.model")
     parser.add_argument("--graph-dir", type=Path, required=True, help="folder to write the graphs to")
+    parser.add_argument("--languages", default="", help="languages of the words, by commas (default: all)")
     parser.add_argument("--arpa", type=Path, help="n-gram model over words (default: estimate one)")
     parser.add_argument("--ngram-order", type=int, default=3, help="longest n-grams of an estimated model (default: 3)")
     return parser
@@ -62,7 +65,7 @@ def _ngram_model(texts: List[str], words: List[str], args: Any) -> NgramModel:
         model = read_arpa(args.arpa)
         shutil.copyfile(args.arpa, args.graph_dir / "G.arpa")
     else:
-        model = estimate_ngram([text.split() for text in texts], args.ngram_order, words)
+        model = estimate_ngram([words_in(text) for text in texts], args.ngram_order, words)
         write_arpa(args.graph_dir / "G.arpa", model)
     return model
 
@@ -76,7 +79,8 @@ def main() -> None:
             "--env k2, or decode with a method that needs no graph, such as modified_beam_search."
         )
     encoder = TextEncoder(args.lang_dir / "bpe.model")
-    texts: List[str] = [text_of(cut) for cut in load_cuts(args.cuts) if not is_speed_perturbed(cut)]
+    cuts = chosen_languages(load_cuts(args.cuts), [name for name in args.languages.split(",") if name])
+    texts = [encoder.marked(text_of(cut), language_of(cut)) for cut in cuts if not is_speed_perturbed(cut)]
     if args.arpa is not None and not args.arpa.is_file():
         raise FileNotFoundError(f"{args.arpa} does not exist; leave --arpa out to estimate a model here.")
     inputs = {

@@ -13,6 +13,8 @@ import torch
 from icefall_discrete import environment
 from icefall_discrete.config import StageParser, add_flags, from_dict, override, read_json, to_dict, write_json
 from icefall_discrete.data.cuts import load_feature_cuts
+from icefall_discrete.data.filters import chosen_languages
+from icefall_discrete.data.words import words_in
 from icefall_discrete.decoding import DecodeConfig, check_method
 from icefall_discrete.decoding.fusion import Fusion, fusion_files
 from icefall_discrete.decoding.k2_searches import References
@@ -26,6 +28,7 @@ from icefall_discrete.results.checkpoint_choice import (
     resolve_choice,
 )
 from icefall_discrete.results.decoding_files import DecodingFiles, decoding_files, decoding_suffix
+from icefall_discrete.results.languages_said import write_languages
 from icefall_discrete.results.nbest import oracle_errors, write_nbest
 from icefall_discrete.results.recogs import write_recogs
 from icefall_discrete.results.transcribe import TranscribeConfig, recognise, transcripts_of
@@ -67,7 +70,7 @@ def scorers(experiment: Experiment, config: DecodeConfig, device: torch.device) 
     """From a batch to what is added to the search's scores, or for the oracle to what was said; None: nothing."""
     if config.decoding_method == "fast_beam_search_nbest_oracle":
         decode = experiment.text_encoder().decode
-        return lambda batch: References([text.split() for text in batch["text"]], decode)
+        return lambda batch: References([words_in(text) for text in batch["text"]], decode)
     if not config.is_used:
         return None
     fusion = Fusion(config, experiment.exp_dir / "bpe.model", device)
@@ -81,10 +84,13 @@ def decode_split(
     experiment = Experiment(args.exp_dir)
     spec, text_encoder = experiment.spec(), experiment.text_encoder()
     cuts, _ = load_feature_cuts(args.feature_dir / f"{split}.jsonl.gz", spec)
+    cuts = chosen_languages(cuts, experiment.settings().filter.languages)
     scorer_of = scorers(experiment, config, run.torch_device())
     found, facts = recognise(model, cuts, spec, config, run, f"Decoding {split}", scorer_of)
     transcripts = transcripts_of(cuts, found, text_encoder)
     write_recogs(files.recogs(split), transcripts)
+    if text_encoder.languages:
+        write_languages(files.languages(split), cuts, found, text_encoder)
     if config.nbest > 1:
         write_nbest(files.nbest(split), cuts, found, encoder_frame_sec(model.config, spec), text_encoder)
         facts["nbest_oracle_wer"] = oracle_errors(transcripts, found, text_encoder).rate

@@ -6,12 +6,14 @@ from typing import Any, Dict, List
 
 from icefall_discrete import environment
 from icefall_discrete.atomic_files import write_text
-from icefall_discrete.config import StageParser, read_json, write_json
+from icefall_discrete.config import StageParser, from_dict, read_json, to_dict, write_json
 from icefall_discrete.data.cuts import load_cuts
+from icefall_discrete.metrics.scoring_rules import ScoringRules
 from icefall_discrete.results.decoding_files import DecodingFiles, last_decoded
 from icefall_discrete.results.error_page import audio_links, error_page
 from icefall_discrete.results.error_report import error_report, wer_summary
 from icefall_discrete.results.examples import typical_examples, worst_utterances
+from icefall_discrete.results.languages_said import read_languages, with_language_id
 from icefall_discrete.results.ledger import (
     add_to_ledger,
     describe_features,
@@ -38,18 +40,20 @@ def get_parser() -> StageParser:
     parser.add_argument("--feature-dir", type=Path, help="folder of the features (default: as decoding noted it)")
     parser.add_argument("--splits", help="splits to score, by commas (default: those decoded last)")
     parser.add_argument("--recipe", help="name of the recipe in tables (default: as decoding noted it, or custom)")
+    parser.add_argument("--scoring-rules", type=Path, help="JSON file of words that are not scored (default: none)")
     parser.add_argument("--search-name", help="what sets this search apart from the recipe's own (default: nothing)")
     parser.add_argument("--run-command", help="what made all of this, for RESULTS.md (default: training)")
     parser.add_argument("--results-dir", type=Path, help="folder of results to add this one to (default: none)")
     return parser
 
 
-def score_split(split: str, files: DecodingFiles, feature_dir: Path) -> Dict[str, Any]:
+def score_split(split: str, files: DecodingFiles, feature_dir: Path, rules: ScoringRules) -> Dict[str, Any]:
     """Score one split, write its errs and wer-summary files and print its table and some of its lines."""
-    transcripts = read_recogs(files.recogs(split))
+    transcripts = [rules.scored(transcript) for transcript in read_recogs(files.recogs(split))]
     cuts = load_cuts(feature_dir / f"{split}.jsonl.gz")
     language_of = language_by_cut(cuts)
     scored = score_transcripts(transcripts, language_of)
+    scored = with_language_id(scored, read_languages(files.languages(split)), language_of)
     write_text(files.errs(split), error_report(transcripts))
     title = f"{split}, {files.folder.name}"
     write_text(files.page(split), error_page(title, transcripts, audio_links(cuts, files.page(split)), language_of))
@@ -102,12 +106,14 @@ def main() -> None:
     splits = [name for name in args.splits.split(",") if name] if args.splits else splits
     records: Dict[str, Dict] = {split: read_json(files.record(split)) for split in splits}
     args.feature_dir = args.feature_dir or Path(records[splits[0]]["feature_dir"])
+    path = args.scoring_rules
+    rules = from_dict(ScoringRules, read_json(path), str(path)) if path else ScoringRules()
     sets: Dict[str, Dict] = {}
     for split in splits:
         wanted = ("decode_rtf", "peak_memory_mib", "num_too_short", "audio_sec")
         measured = {key: records[split].get(key) for key in wanted}
-        sets[split] = {**score_split(split, files, args.feature_dir), **measured}
-    result = gather(args, files, records, sets)
+        sets[split] = {**score_split(split, files, args.feature_dir, rules), **measured}
+    result = {**gather(args, files, records, sets), "scoring_rules": to_dict(rules) if path else None}
     write_json(args.exp_dir / "result.json", result)
     written: List[Path] = [args.exp_dir / "result.json"]
     if args.results_dir:

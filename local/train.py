@@ -12,6 +12,7 @@ from icefall_discrete import backend
 from icefall_discrete.config import StageParser, read_json
 from icefall_discrete.data.bpe import TextEncoder
 from icefall_discrete.data.cuts import load_feature_cuts
+from icefall_discrete.data.shar import SharSource
 from icefall_discrete.stage import run_stage
 from icefall_discrete.training import random_state
 from icefall_discrete.training.assembly import build_model, build_trainer, filtered_corpus, training_data
@@ -37,6 +38,7 @@ def get_parser() -> StageParser:
     parser.add_argument("--conf-dir", type=Path, action="append", default=[], help="folder with models/ of the recipe")
     parser.add_argument("--train-split", default="train", help="split to train on (default: train)")
     parser.add_argument("--valid-split", default="dev", help="split to validate on (default: dev)")
+    parser.add_argument("--shar-dir", type=Path, help="read the training split in sequence from here (export_shar.py)")
     parser.add_argument("--backend", default="auto", choices=backend.BACKENDS, help="pruned RNN-T (default: auto)")
     parser.add_argument("--world-size", type=int, default=1, help="processes on this machine (default: 1)")
     parser.add_argument("--master-port", type=int, default=0, help="port they meet at (default: any free one)")
@@ -46,8 +48,12 @@ def get_parser() -> StageParser:
 
 def train(args: Any, settings: TrainSettings, device_type: str, group: Group) -> None:
     """Prepare or check the experiment folder, then train what is left to train."""
-    train_cuts, spec = load_feature_cuts(args.feature_dir / f"{args.train_split}.jsonl.gz")
-    valid_cuts, _ = load_feature_cuts(args.feature_dir / f"{args.valid_split}.jsonl.gz", spec)
+    valid_cuts, spec = load_feature_cuts(args.feature_dir / f"{args.valid_split}.jsonl.gz")
+    if args.shar_dir is not None:
+        train_cuts = SharSource(args.shar_dir / args.train_split, spec.name)
+        spec.require_same(train_cuts.spec, str(args.feature_dir), str(args.shar_dir))
+    else:
+        train_cuts, _ = load_feature_cuts(args.feature_dir / f"{args.train_split}.jsonl.gz", spec)
     codebooks = read_codebooks(args.feature_dir / "codebooks.safetensors")
     text_encoder = TextEncoder(args.lang_dir / "bpe.model")
     experiment = Experiment(args.exp_dir)

@@ -3,21 +3,28 @@
 import hashlib
 import logging
 from pathlib import Path
-from typing import Any, Dict, List
+from typing import Any, Dict, List, Optional, Tuple
 
-from icefall_discrete.config import StageParser, read_json, write_json
-from icefall_discrete.data.bpe import TextEncoder, train_bpe
-from icefall_discrete.data.cuts import is_speed_perturbed, load_cuts, text_of
+from icefall_discrete.config import StageParser, add_flags, from_dict, override, read_json, write_json
+from icefall_discrete.data.bpe import BpeConfig, TextEncoder, train_bpe, train_characters, train_language_bpe
+from icefall_discrete.data.cuts import is_speed_perturbed, language_of, load_cuts, text_of
+from icefall_discrete.data.filters import chosen_languages
 from icefall_discrete.data.journal import different_keys
+from icefall_discrete.data.language_pieces import by_language
+from icefall_discrete.data.words import words_in
 from icefall_discrete.stage import run_stage
+
+Utterance = Tuple[str, Optional[str]]  # text and language
 
 
 def get_parser() -> StageParser:
     """The flags of this stage."""
     parser = StageParser(__doc__)
     parser.add_argument("--cuts", type=Path, required=True, help="manifest of the training split")
-    parser.add_argument("--vocab-size", type=int, required=True, help="number of pieces, blank included")
     parser.add_argument("--lang-dir", type=Path, required=True, help="folder to write bpe.model and tokens.txt to")
+    parser.add_argument("--recipe-config", type=Path, help="recipe with sections bpe, filter (default: none)")
+    parser.add_argument("--languages", default="", help="languages to train on, by commas (default: the recipe's, all)")
+    add_flags(parser, BpeConfig)
     return parser
 
 
@@ -34,26 +41,59 @@ def is_trained(lang_dir: Path, inputs: Dict[str, Any]) -> bool:
     return True
 
 
+def inputs_of(config: BpeConfig, utterances: List[Utterance]) -> Dict[str, Any]:
+    """What the pieces depend on."""
+    texts = "\n".join(text for text, _ in utterances)
+    inputs: Dict[str, Any] = {"vocab_size": config.vocab_size, "texts": hashlib.sha256(texts.encode()).hexdigest()}
+    if config.piece_type != "unigram":
+        inputs.update(piece_type=config.piece_type)
+    if config.language_token or config.by_language:
+        groups = by_language(utterances)
+        inputs.update(language_token=config.language_token, by_language=config.by_language)
+        inputs.update(languages={language: len(texts) for language, texts in groups.items()})
+    if config.by_language:
+        inputs.update(sizes=config.sizes(list(groups)))
+    return inputs
+
+
+def train(config: BpeConfig, utterances: List[Utterance], model_path: Path) -> None:
+    """Train the pieces that the settings ask for."""
+    if config.by_language:
+        train_language_bpe(by_language(utterances), config, model_path)
+        return
+    languages = list(by_language(utterances)) if config.language_token else []
+    texts = [text for text, _ in utterances]
+    if config.piece_type == "char":
+        train_characters(texts, model_path, languages)
+    else:
+        train_bpe(texts, config.vocab_size, model_path, languages)
+
+
 def main() -> None:
     """Train the pieces, or say that there is nothing to do."""
     args = get_parser().parse_args()
-    texts: List[str] = [text_of(cut) for cut in load_cuts(args.cuts) if not is_speed_perturbed(cut)]
-    inputs = {"vocab_size": args.vocab_size, "texts": hashlib.sha256("\n".join(texts).encode()).hexdigest()}
+    recipe = read_json(args.recipe_config) if args.recipe_config else {}
+    config = override(from_dict(BpeConfig, recipe.get("bpe", {}), str(args.recipe_config)), args)
+    wanted = [name for name in args.languages.split(",") if name] or recipe.get("filter", {}).get("languages", [])
+    cuts = chosen_languages(load_cuts(args.cuts), wanted)
+    utterances: List[Utterance] = [(text_of(cut), language_of(cut)) for cut in cuts if not is_speed_perturbed(cut)]
+    inputs = inputs_of(config, utterances)
     if is_trained(args.lang_dir, inputs):
         logging.info("%s is trained already: nothing to do", args.lang_dir / "bpe.model")
         return
-    train_bpe(texts, args.vocab_size, args.lang_dir / "bpe.model")
+    train(config, utterances, args.lang_dir / "bpe.model")
     encoder = TextEncoder(args.lang_dir / "bpe.model")
     encoder.write_tokens(args.lang_dir / "tokens.txt")
     write_json(args.lang_dir / "bpe.json", inputs)
-    labels = sum(len(encoder.encode(text)) for text in texts)
+    labels = sum(len(encoder.encode(*utterance)) for utterance in utterances)
+    words = sum(len(words_in(text)) for text, _ in utterances)
     logging.info(
-        "%d pieces from %d utterances; %.2f labels a word", encoder.vocab_size, len(texts), labels / _num_words(texts)
+        "%d pieces from %d utterances; %.2f labels a word", encoder.vocab_size, len(utterances), labels / words
     )
-
-
-def _num_words(texts: List[str]) -> int:
-    return sum(len(text.split()) for text in texts)
+    if encoder.languages:
+        how = "a token and pieces of its own" if config.language_token and config.by_language else "a token"
+        how = how if config.language_token else "pieces of its own"
+        logging.info("each language has %s: %s", how, ", ".join(encoder.languages))
 
 
 if __name__ == "__main__":

@@ -9,15 +9,17 @@ import hashlib
 import logging
 import shutil
 from pathlib import Path
-from typing import Any, Dict, List, Sequence
+from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 import torch
 
 from icefall_discrete.atomic_files import replacing
 from icefall_discrete.config import StageParser, add_flags, override, read_json, setting, to_dict, write_json
 from icefall_discrete.data.bpe import SPECIAL_PIECES, UNK_ID, TextEncoder
-from icefall_discrete.data.cuts import is_speed_perturbed, load_cuts, text_of
+from icefall_discrete.data.cuts import is_speed_perturbed, language_of, load_cuts, text_of
+from icefall_discrete.data.filters import chosen_languages
 from icefall_discrete.data.journal import different_keys
+from icefall_discrete.data.words import words_in
 from icefall_discrete.lm.arpa import UNKNOWN, perplexity, write_arpa
 from icefall_discrete.lm.folder import ARPA, FACTS, PIECES, WEIGHTS, digest
 from icefall_discrete.lm.neural import MODELS, NeuralLmConfig
@@ -27,6 +29,7 @@ from icefall_discrete.stage import run_stage
 
 LOG = logging.getLogger("train_lm")
 UNITS = ("pieces", "words")
+Sentence = Tuple[str, Optional[str]]  # text and language
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,6 +50,7 @@ def get_parser() -> StageParser:
     parser = StageParser(__doc__)
     parser.add_argument("--cuts", type=Path, required=True, help="manifest of the training split")
     parser.add_argument("--dev-cuts", type=Path, required=True, help="manifest of the split for the perplexity")
+    parser.add_argument("--languages", default="", help="languages of both splits, by commas (default: all)")
     parser.add_argument("--text", type=Path, help="further training text, one sentence a line (default: none)")
     parser.add_argument("--lang-dir", type=Path, required=True, help="folder with bpe.model")
     parser.add_argument(
@@ -57,9 +61,10 @@ def get_parser() -> StageParser:
     return parser
 
 
-def texts_of(cuts: Path) -> List[str]:
-    """Transcripts of the cuts that are not copies at another speed."""
-    return [text_of(cut) for cut in load_cuts(cuts) if not is_speed_perturbed(cut)]
+def sentences_of(path: Path, languages: str) -> List[Sentence]:
+    """Transcripts of the cuts in some languages (by commas, none: all) that are not copies at another speed."""
+    cuts = chosen_languages(load_cuts(path), [name for name in languages.split(",") if name])
+    return [(text_of(cut), language_of(cut)) for cut in cuts if not is_speed_perturbed(cut)]
 
 
 def is_trained(lm_dir: Path, inputs: Dict[str, Any]) -> bool:
@@ -76,7 +81,9 @@ def is_trained(lm_dir: Path, inputs: Dict[str, Any]) -> bool:
     return (lm_dir / FACTS).is_file() and ((lm_dir / ARPA).is_file() or (lm_dir / WEIGHTS).is_file())
 
 
-def train_ngram(config: LmConfig, train: List[str], dev: List[str], encoder: TextEncoder, lm_dir: Path) -> float:
+def train_ngram(
+    config: LmConfig, train: List[Sentence], dev: List[Sentence], encoder: TextEncoder, lm_dir: Path
+) -> float:
     """Write lm.arpa; returns the dev perplexity."""
     vocabulary: List[str] = []
     if config.lm_unit == "pieces":
@@ -85,13 +92,15 @@ def train_ngram(config: LmConfig, train: List[str], dev: List[str], encoder: Tex
         # Whatever the pieces call it, an ARPA file calls it <unk>.
         names = [UNKNOWN if label == UNK_ID else piece for label, piece in enumerate(pieces)]
 
-    def tokens_of(text: str) -> Sequence[str]:
-        return text.split() if config.lm_unit == "words" else [names[label] for label in encoder.encode(text)]
+    def tokens_of(sentence: Sentence) -> Sequence[str]:
+        if config.lm_unit == "words":
+            return words_in(encoder.marked(*sentence))
+        return [names[label] for label in encoder.labels_of(*sentence)]
 
-    model = estimate_ngram([tokens_of(text) for text in train], config.ngram_order, vocabulary)
+    model = estimate_ngram([tokens_of(sentence) for sentence in train], config.ngram_order, vocabulary)
     write_arpa(lm_dir / ARPA, model)
     LOG.info(f"{lm_dir / ARPA}: {', '.join(f'{len(grams)} {n}-grams' for n, grams in enumerate(model.grams, 1))}")
-    return perplexity(model, [tokens_of(text) for text in dev])
+    return perplexity(model, [tokens_of(sentence) for sentence in dev])
 
 
 def main() -> None:
@@ -100,15 +109,17 @@ def main() -> None:
     config, shape = override(LmConfig(), args), override(NeuralLmConfig(), args)
     training = override(NeuralTrainConfig(), args)
     encoder = TextEncoder(args.lang_dir / PIECES)
-    train, dev = texts_of(args.cuts), texts_of(args.dev_cuts)
+    train, dev = (sentences_of(cuts, args.languages) for cuts in (args.cuts, args.dev_cuts))
+    if args.text and encoder.languages:
+        raise ValueError(f"{args.text} says no languages, but the pieces need them; leave --text out.")
     if args.text:
-        train += [line.strip() for line in args.text.read_text(encoding="utf-8").splitlines() if line.strip()]
+        train += [(line.strip(), None) for line in args.text.read_text(encoding="utf-8").splitlines() if line.strip()]
     neural = {} if config.lm_type == "ngram" else {**to_dict(shape), **to_dict(training)}
     inputs = {
         **to_dict(config),
         **neural,
-        "texts": hashlib.sha256("\n".join(train).encode()).hexdigest(),
-        "dev_texts": hashlib.sha256("\n".join(dev).encode()).hexdigest(),
+        "texts": _digest(train, encoder),
+        "dev_texts": _digest(dev, encoder),
         "pieces_sha256": digest(args.lang_dir / PIECES),
     }
     if is_trained(args.lm_dir, inputs):
@@ -123,12 +134,16 @@ def main() -> None:
         device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         trainer = NeuralLmTrainer(config.lm_type, shape, training, encoder.vocab_size, args.lm_dir, device)
         facts.update(
-            model=to_dict(shape), **trainer.fit(*([encoder.encode(t) for t in texts] for texts in (train, dev)))
+            model=to_dict(shape), **trainer.fit(*([encoder.labels_of(*s) for s in part] for part in (train, dev)))
         )
     with replacing(args.lm_dir / PIECES) as temporary:
         shutil.copyfile(args.lang_dir / PIECES, temporary)
     write_json(args.lm_dir / FACTS, facts)
     LOG.info(f"{args.lm_dir}: dev perplexity {facts['dev_perplexity']:.2f} over {config.lm_unit}")
+
+
+def _digest(sentences: List[Sentence], encoder: TextEncoder) -> str:
+    return hashlib.sha256("\n".join(encoder.marked(*sentence) for sentence in sentences).encode()).hexdigest()
 
 
 if __name__ == "__main__":

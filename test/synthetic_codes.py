@@ -56,45 +56,50 @@ def random_text(generator, num_words):
     return " ".join("".join(generator.choices(LETTERS, k=generator.randint(2, 3))) for _ in range(num_words))
 
 
-def codes_of(text, generator):
-    """Codes (T, 1): a letter's own code (two of them, drawn at random) for some frames; a space is one more frame."""
+def codes_of(text, generator, voice=None):
+    """Codes (T, 1): a letter's own code (of two: drawn at random, or number `voice`) for some frames."""
     codes = []
     for letter in text.replace(" ", ""):
-        code = 2 * LETTERS.index(letter) + generator.randint(0, 1)
+        code = 2 * LETTERS.index(letter) + (generator.randint(0, 1) if voice is None else voice)
         codes.extend([code] * generator.randint(*FRAMES_PER_LETTER))
     return np.array(codes, dtype=np.int16)[:, None]
 
 
-def write_split(folder, split, num_cuts, seed):
+def write_split(folder, split, num_cuts, seed, languages=()):
+    """Cuts in `languages` by turns, which differ in the codes of a letter; or without a language."""
     generator = random.Random(seed)
     cuts = []
     with FlatArchiveWriter(folder / f"{split}.codes") as writer:
         for index in range(num_cuts):
             text = random_text(generator, generator.randint(1, 3))
-            codes = codes_of(text, generator)
+            language = languages[index % len(languages)] if languages else None
+            codes = codes_of(text, generator, sorted(set(languages)).index(language) if languages else None)
             cut_id = f"{split}-{index}"
             array = writer.store_array(cut_id, codes, frame_shift=0.02, temporal_dim=0, start=0.0)
             array.array.storage_path = f"{split}.codes"
             duration = len(codes) / 50.0
             recording = Recording(cut_id, [], 16000, round(duration * 16000), duration)
-            supervision = SupervisionSegment(cut_id, cut_id, 0.0, duration, text=text)
+            supervision = SupervisionSegment(cut_id, cut_id, 0.0, duration, text=text, language=language)
             cut = MonoCut(cut_id, 0.0, duration, 0, supervisions=[supervision], recording=recording)
             cuts.append(attach(cut, array, SPEC))
     write_cuts(folder / f"{split}.jsonl.gz", cuts)
     return [cut.supervisions[0].text for cut in cuts]
 
 
-def write_corpus(folder: Path, num_train=24, num_dev=6):
-    """Make folder/features, folder/lang and folder/recipe.json, as the stages before training leave them."""
+def write_corpus(folder: Path, num_train=24, num_dev=6, languages=()):
+    """Make folder/features, folder/lang and folder/recipe.json, as the stages before training leave them.
+
+    With `languages`, the pieces have a token for each of them.
+    """
     features, lang = folder / "features", folder / "lang"
     features.mkdir(parents=True)
     lang.mkdir()
-    texts = write_split(features, "train", num_train, 1)
-    write_split(features, "dev", num_dev, 2)
+    texts = write_split(features, "train", num_train, 1, languages)
+    write_split(features, "dev", num_dev, 2, languages)
     SPEC.write(features / "spec.json")
     codebook = torch.randn(SPEC.codebook_sizes[0], 12, generator=torch.Generator().manual_seed(0))
     save_file({"0": codebook}, str(features / "codebooks.safetensors"))
-    train_bpe([*texts, " ".join(LETTERS)], TINY_RECIPE["bpe"]["vocab_size"], lang / "bpe.model")
+    train_bpe([*texts, " ".join(LETTERS)], TINY_RECIPE["bpe"]["vocab_size"], lang / "bpe.model", sorted(set(languages)))
     (folder / "recipe.json").write_text(json.dumps({**TINY_RECIPE, "model_size": "tiny"}))
     (folder / "models").mkdir()
     (folder / "models" / "tiny.json").write_text("{}")

@@ -15,12 +15,13 @@ from icefall_discrete.data.cuts import (
     field_name,
     is_speed_perturbed,
     load_cuts,
+    load_durations,
     load_frames,
     num_frames,
     storage_dtype,
     text_of,
 )
-from icefall_discrete.metrics.code_usage import CodeUsage, bytes_per_hour
+from icefall_discrete.metrics.code_usage import CodeUsage, bytes_per_hour, nominal_bits_per_second
 from icefall_discrete.metrics.position_information import PositionInformation
 from icefall_discrete.spec import FeatureSpec
 
@@ -29,7 +30,10 @@ SPEED_SUFFIX = re.compile(r"_sp(\d+(?:\.\d+)?)$")
 
 @dataclasses.dataclass
 class SplitReport:
-    """What one split holds. Durations include speed-perturbed copies; `recordings` are ids without their suffix."""
+    """What one split holds. Durations include speed-perturbed copies; `recordings` are ids without their suffix.
+
+    num_units, num_base_frames: of codes of a variable rate, the runs and the frames that they stand for.
+    """
 
     split: str
     num_cuts: int = 0
@@ -37,6 +41,8 @@ class SplitReport:
     audio_sec: float = 0.0
     num_frames: int = 0
     num_bytes: int = 0
+    num_units: int = 0
+    num_base_frames: int = 0
     dropped: Dict[str, int] = dataclasses.field(default_factory=dict)
     rtf: Optional[float] = None
     usage: Optional[CodeUsage] = None
@@ -73,6 +79,21 @@ def check_frames(cut: MonoCut, spec: FeatureSpec) -> np.ndarray:
     return frames
 
 
+def check_durations(cut: MonoCut, num_codes: int, spec: FeatureSpec) -> np.ndarray:
+    """Return the durations (U,) of the units of a cut with `num_codes` codes of a variable rate, after checking them.
+
+    Raises ValueError that names the cut; that they sum to the cut's length is checked by `check_frames`.
+    """
+    durations = load_durations(cut, spec)
+    if len(durations) < num_codes or durations.min() < 1:
+        raise ValueError(
+            f"cut {cut.id}: {len(durations)} durations, the shortest of {durations.min()} frames, for {num_codes} "
+            "codes, expected one of at least 1 frame for each unit of each code; "
+            f"delete the folder of '{spec.name}' and extract again."
+        )
+    return durations
+
+
 def _check_ids(cut: MonoCut, codes: np.ndarray, spec: FeatureSpec, advice: str) -> None:
     wrong = (codes < 0) | (codes >= np.asarray(spec.codebook_sizes))
     if wrong.any():
@@ -102,7 +123,7 @@ def check_split(cuts: Iterable[MonoCut], spec: FeatureSpec, split: str) -> Split
     if spec.kind == "codes":
         report.usage = CodeUsage(spec.codebook_sizes)
         report.position = PositionInformation(spec.codebook_sizes, spec.frame_rate_hz)
-    durations = {cut.id: cut.duration for cut in cuts}
+    seconds = {cut.id: cut.duration for cut in cuts}
     seen: Set[str] = set()
     for cut in tqdm(cuts, desc=f"check {split}", unit="cut", mininterval=2.0):
         if cut.id in seen:
@@ -111,7 +132,7 @@ def check_split(cuts: Iterable[MonoCut], spec: FeatureSpec, split: str) -> Split
         text_of(cut)
         frames = check_frames(cut, spec)
         if is_speed_perturbed(cut):
-            _check_perturbed(cut, durations)
+            _check_perturbed(cut, seconds)
             report.num_perturbed += 1
         if report.usage is not None:
             report.usage.add(frames)
@@ -120,6 +141,11 @@ def check_split(cuts: Iterable[MonoCut], spec: FeatureSpec, split: str) -> Split
         report.audio_sec += cut.duration
         report.num_frames += len(frames)
         report.num_bytes += frames.nbytes
+        if spec.has_variable_rate:
+            durations = check_durations(cut, len(frames), spec)
+            report.num_bytes += durations.nbytes
+            report.num_units += len(durations)
+            report.num_base_frames += int(durations.sum())
         report.recordings.add(original_id(cut.recording_id))
     return report
 
@@ -160,6 +186,21 @@ def check_folder(feature_dir: Path, splits: Iterable[str], train_split: str) -> 
     return reports
 
 
+def measured_bits_per_second(report: SplitReport, spec: FeatureSpec) -> Optional[float]:
+    """Codes a second that were found x sum of log2 V, as https://arxiv.org/abs/2406.07725 counts; None for features."""
+    if spec.kind == "continuous" or report.audio_sec == 0.0:
+        return None
+    return nominal_bits_per_second(report.num_frames / report.audio_sec, spec.codebook_sizes)
+
+
+def _rates_of(report: SplitReport) -> Optional[Dict[str, float]]:
+    """Base frames, units and codes a second; None where the rate is constant."""
+    if report.num_base_frames == 0:
+        return None
+    counts = {"frames": report.num_base_frames, "units": report.num_units, "codes": report.num_frames}
+    return {name: count / report.audio_sec for name, count in counts.items()}
+
+
 def figures_of(reports: List[SplitReport], spec: FeatureSpec, train_split: str) -> Dict[str, Any]:
     """report.json: rates and sizes of the feature type, code use on the training split, and figures of each split."""
     audio_sec = sum(report.audio_sec for report in reports)
@@ -169,6 +210,7 @@ def figures_of(reports: List[SplitReport], spec: FeatureSpec, train_split: str) 
         "kind": spec.kind,
         "frame_rate_hz": spec.frame_rate_hz,
         "bits_per_second": spec.bits_per_second,
+        "measured_bits_per_second": None,
         "entropy_bits_per_second": None,
         "bytes_per_hour": bytes_per_hour(sum(report.num_bytes for report in reports), audio_sec),
         "rtf": encode_sec / audio_sec,
@@ -180,6 +222,7 @@ def figures_of(reports: List[SplitReport], spec: FeatureSpec, train_split: str) 
                 "num_perturbed": report.num_perturbed,
                 "hours": report.audio_sec / 3600,
                 "num_frames": report.num_frames,
+                "bits_per_second": measured_bits_per_second(report, spec),
                 "bytes": report.num_bytes,
                 "dropped": report.dropped,
                 "rtf": report.rtf,
@@ -188,11 +231,23 @@ def figures_of(reports: List[SplitReport], spec: FeatureSpec, train_split: str) 
         },
     }
     measured = next((r for r in reports if r.split == train_split), reports[0])
+    figures["rates_hz"] = _rates_of(measured)
     if measured.usage is not None:
         figures["code_usage"] = measured.usage.summary()
+        figures["measured_bits_per_second"] = measured_bits_per_second(measured, spec)
         figures["entropy_bits_per_second"] = spec.frame_rate_hz * measured.usage.entropy_bits_per_frame
         figures["position_fraction_of_entropy"] = measured.position.fraction_of_entropy
     return figures
+
+
+def _sequence_lines(rates: Optional[Mapping[str, float]]) -> List[str]:
+    if rates is None:
+        return []
+    frames, units, codes = rates["frames"], rates["units"], rates["codes"]
+    return [
+        f"sequence         {frames:.2f} frames, {units:.2f} units ({units / frames:.1%}) and {codes:.2f} codes "
+        f"({codes / frames:.1%}) a second"
+    ]
 
 
 def report_text(figures: Mapping[str, Any], spec: FeatureSpec) -> str:
@@ -202,8 +257,11 @@ def report_text(figures: Mapping[str, Any], spec: FeatureSpec) -> str:
         if spec.kind == "codes"
         else f"{spec.feature_dim} dimensions"
     )
+    rate = f"{spec.frame_rate_hz:g} Hz"
+    if spec.has_variable_rate:
+        rate = f"{spec.frame_rate_hz:.2f} Hz on average (at most {spec.max_frame_rate_hz:g})"
     lines = [
-        f"feature type     {spec.name}: {spec.kind}, {spec.frame_rate_hz:g} Hz, {shape}",
+        f"feature type     {spec.name}: {spec.kind}, {rate}, {shape}",
         f"bit rate         {figures['bits_per_second']:.1f} bits/s nominal",
         f"on disk          {figures['bytes_per_hour'] / 1e6:.3f} MB per hour of audio",
         f"extraction       {figures['rtf']:.4f} of real time, one process and thread",
@@ -211,6 +269,8 @@ def report_text(figures: Mapping[str, Any], spec: FeatureSpec) -> str:
     usage = figures["code_usage"]
     if usage is not None:
         lines[2:2] = [
+            f"                 {figures['measured_bits_per_second']:.1f} bits/s measured: codes a second x log2 V",
+            *_sequence_lines(figures["rates_hz"]),
             f"entropy          {figures['entropy_bits_per_second']:.1f} bits/s",
             f"codebook use     {usage['fraction_used']:.1%} (least used: {usage['fraction_used_min']:.1%})",
             f"perplexity       {usage['perplexity']:.1f} (lowest: {usage['perplexity_min']:.1f})",

@@ -11,22 +11,24 @@ import json
 import zlib
 from math import isclose
 from pathlib import Path
-from typing import Iterable, Iterator, Optional, Tuple, Union
+from typing import Iterable, Iterator, Optional, Sequence, Tuple, Union
 
 import numpy as np
 from lhotse import CutSet, MonoCut
-from lhotse.array import TemporalArray, seconds_to_frames
+from lhotse.array import Array, TemporalArray, seconds_to_frames
 from lhotse.cut import Cut, MixedCut
 from lhotse.features.io import get_reader
 from lhotse.serialization import deserialize_item
 from lhotse.utils import fastcopy
 
 from icefall_discrete.atomic_files import replacing
-from icefall_discrete.data.code_archive import FlatArchiveReader
+from icefall_discrete.data.code_archive import ArchiveKey, FlatArchiveReader
 from icefall_discrete.spec import FeatureSpec
 
 PathLike = Union[str, Path]
 FIELDS = {"codes": "codes", "continuous": "features_frames"}
+# Beside codes of a variable rate: how many frames of the highest rate each run of equal units lasts, (U, 1).
+DURATIONS_FIELD = "code_durations"
 EDGE_FRAMES = 3  # frames by which a tokenizer may differ from duration x rate: windows without padding, rounding up
 
 
@@ -44,7 +46,8 @@ def storage_dtype(spec: FeatureSpec) -> str:
 
 def without_frames(cut: MonoCut) -> MonoCut:
     """Return the cut without codes and features; lhotse would keep them, stale, through a speed perturbation."""
-    custom = {key: value for key, value in (cut.custom or {}).items() if key not in FIELDS.values()}
+    stale = (*FIELDS.values(), DURATIONS_FIELD)
+    custom = {key: value for key, value in (cut.custom or {}).items() if key not in stale}
     return fastcopy(cut, custom=custom or None)
 
 
@@ -53,12 +56,29 @@ def attach(cut: MonoCut, array: TemporalArray, spec: FeatureSpec) -> MonoCut:
     return fastcopy(cut, custom={**(cut.custom or {}), field_name(spec): array})
 
 
+def attach_stored(cut: MonoCut, keys: Sequence[str], spec: FeatureSpec, archive_name: str) -> MonoCut:
+    """Return the cut with what an archive holds for it: `keys` of its codes or features and, if stored, durations.
+
+    Arrays of a variable rate are given the frame shift that fits their length to the cut's.
+    """
+    arrays = {}
+    for name, key in zip((field_name(spec), DURATIONS_FIELD), keys):
+        place = ArchiveKey.parse(key)
+        array = Array(
+            storage_type=FlatArchiveReader.name,
+            storage_path=archive_name,
+            storage_key=key,
+            shape=[place.num_frames, place.num_columns],
+        )
+        frame_shift = cut.duration / place.num_frames if spec.has_variable_rate else 1.0 / spec.frame_rate_hz
+        arrays[name] = TemporalArray(array, temporal_dim=0, frame_shift=frame_shift, start=cut.start)
+    return fastcopy(cut, custom={**(cut.custom or {}), **arrays})
+
+
 def is_speed_perturbed(cut: MonoCut) -> bool:
     """Whether the cut is a speed-perturbed copy (its recording carries a Speed transform)."""
     transforms = (cut.recording.transforms or []) if cut.has_recording else []
-    return any(
-        (step.get("name") if isinstance(step, dict) else type(step).__name__) == "Speed" for step in transforms
-    )
+    return any((step.get("name") if isinstance(step, dict) else type(step).__name__) == "Speed" for step in transforms)
 
 
 def text_of(cut: Cut) -> str:
@@ -69,6 +89,11 @@ def text_of(cut: Cut) -> str:
     return text
 
 
+def language_of(cut: Cut) -> Optional[str]:
+    """The language of the cut's first supervision; None where it has none."""
+    return min(cut.supervisions, key=lambda s: s.start).language if cut.supervisions else None
+
+
 def _array_of(cut: Cut, spec: FeatureSpec) -> TemporalArray:
     array = (getattr(cut, "custom", None) or {}).get(field_name(spec))
     if not isinstance(array, TemporalArray):
@@ -76,8 +101,18 @@ def _array_of(cut: Cut, spec: FeatureSpec) -> TemporalArray:
     return array
 
 
-def _frame_range(cut: MonoCut, array: TemporalArray) -> Tuple[int, int]:
+def _frame_range(cut: MonoCut, array: TemporalArray, spec: FeatureSpec) -> Tuple[int, int]:
     total = array.shape[0]
+    if spec.has_variable_rate:
+        same = isclose(array.start, cut.start, abs_tol=1e-6) and isclose(
+            total * array.frame_shift, cut.duration, abs_tol=1e-3
+        )
+        if not same:
+            raise ValueError(
+                f"cut {cut.id}: was truncated or its speed changed after extraction, but '{spec.name}' has a variable "
+                "rate, so that its codes belong to the whole cut only; extract the new cut itself."
+            )
+        return 0, total
     whole = abs(total * array.frame_shift - cut.duration) < (EDGE_FRAMES + 0.5) * array.frame_shift
     if whole and isclose(array.start, cut.start, abs_tol=1e-6):
         return 0, total  # not lhotse's rounding of the duration, which would lose a frame of tokenizers that round up
@@ -91,7 +126,7 @@ def num_frames(cut: Cut, spec: FeatureSpec) -> int:
     """Number of frames T of the cut's codes or features, without reading them (cut.num_frames is None for codes)."""
     if isinstance(cut, MixedCut):
         return len(load_frames(cut, spec))
-    left, right = _frame_range(cut, _array_of(cut, spec))
+    left, right = _frame_range(cut, _array_of(cut, spec), spec)
     return right - left
 
 
@@ -101,9 +136,25 @@ def load_frames(cut: Cut, spec: FeatureSpec) -> np.ndarray:
     A padded cut is read by lhotse: pad codes with `pad_value_dict={"codes": pad id}`, never with its default 0.
     """
     if isinstance(cut, MixedCut):
+        if spec.has_variable_rate:
+            raise ValueError(
+                f"cut {cut.id}: is padded or mixed, but '{spec.name}' has a variable rate, so that its codes have no "
+                "fixed place in time; pad batches of codes, not cuts."
+            )
         return cut.load_custom(field_name(spec))
     array = _array_of(cut, spec)
-    left, right = _frame_range(cut, array)
+    return _read(array, *_frame_range(cut, array, spec))
+
+
+def load_durations(cut: MonoCut, spec: FeatureSpec) -> np.ndarray:
+    """Read the durations (U,) of the units of a cut with codes of a variable rate, in frames of the highest rate."""
+    array = (cut.custom or {}).get(DURATIONS_FIELD)
+    if not spec.has_variable_rate or not isinstance(array, TemporalArray):
+        raise ValueError(f"cut {cut.id}: has no {DURATIONS_FIELD}; extract feature type '{spec.name}' for it first.")
+    return _read(array, *_frame_range(cut, array, spec))[:, 0]
+
+
+def _read(array: TemporalArray, left: int, right: int) -> np.ndarray:
     stored = array.array
     return get_reader(stored.storage_type)(stored.storage_path).read(
         stored.storage_key, left_offset_frames=left, right_offset_frames=right
@@ -114,11 +165,15 @@ def check_num_frames(cut: Cut, spec: FeatureSpec) -> None:
     """Raise ValueError if the array of an extracted cut does not fit its duration at the promised rate.
 
     For cuts as they were extracted, not truncated: a stale array, kept through a change of speed, has another length.
+    Where the rate is variable, the durations of the units are held against it.
     """
     found, promised = _array_of(cut, spec).shape[0], spec.num_frames(cut.duration)
+    if spec.has_variable_rate:
+        found = int(load_durations(cut, spec).sum())
     if abs(found - promised) > EDGE_FRAMES:
         raise ValueError(
-            f"cut {cut.id}: {found} frames for {cut.duration:.3f} s, but {spec.name} promises {spec.frame_rate_hz} Hz "
+            f"cut {cut.id}: {found} frames for {cut.duration:.3f} s, but {spec.name} promises "
+            f"{spec.max_frame_rate_hz or spec.frame_rate_hz} Hz "
             f"({promised} +- {EDGE_FRAMES}); the codes are stale or of another rate: delete them and extract again."
         )
 

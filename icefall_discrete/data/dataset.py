@@ -8,7 +8,7 @@ from lhotse import CutSet
 from torch import Tensor
 
 from icefall_discrete.data.augment import AugmentConfig, augment_frames, augment_views
-from icefall_discrete.data.cuts import load_frames, text_of
+from icefall_discrete.data.cuts import language_of, load_frames, text_of
 from icefall_discrete.spec import FeatureSpec
 
 Batch = Dict[str, Any]
@@ -31,7 +31,8 @@ def collate(cuts: CutSet, spec: FeatureSpec) -> Batch:
 
     Returns:
       `codes` (N, T, K) int64 padded with the padding ids, or `features` (N, T, D) float32 padded with 0;
-      `frame_lens` (N,) int64; `text`, `cut_ids`: lists of N strings; `duration_sec` (N,) float32.
+      `frame_lens` (N,) int64; `text`, `cut_ids`: lists of N strings; `languages`: the same, or None for a cut that
+      has none; `duration_sec` (N,) float32.
     Raises:
       ValueError: if a cut has no frames of this spec, other than K (or D) columns, or no text; the cut is named.
     """
@@ -53,6 +54,7 @@ def collate(cuts: CutSet, spec: FeatureSpec) -> Batch:
         batch_key(spec): padded,
         "frame_lens": frame_lens,
         "text": [text_of(cut) for cut in cuts],
+        "languages": [language_of(cut) for cut in cuts],
         "cut_ids": [cut.id for cut in cuts],
         "duration_sec": torch.tensor([cut.duration for cut in cuts], dtype=torch.float32),
     }

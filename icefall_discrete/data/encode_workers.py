@@ -31,15 +31,40 @@ class Dropped(NamedTuple):
     message: str
 
 
+class TimedCodes(NamedTuple):
+    """Codes (T, K) of a variable rate, and the durations (U, 1) of their units in frames of the highest rate."""
+
+    codes: np.ndarray
+    durations: np.ndarray
+
+
+Outcome = Union[np.ndarray, TimedCodes, Dropped]
+
+
 class EncodedBatch(NamedTuple):
     """The batch's index, for each cut its array (T, K) or why it was dropped, and the seconds that it took."""
 
     index: int
-    outcomes: List[Union[np.ndarray, Dropped]]
+    outcomes: List[Outcome]
     encode_sec: float
 
 
 Job = Tuple[int, List[MonoCut]]
+
+
+def placed(make_tokenizer: Callable[[], Any], device: str, dtype: str) -> Any:
+    """Make a tokenizer and put it on `device` in `dtype`.
+
+    "cuda" is the device that torchrun gave this process, else the first; "auto" is "cuda" where there is one, and a
+    network for it, else "cpu".
+    """
+    tokenizer = make_tokenizer()
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() and not tokenizer.why_not_elsewhere() else "cpu"
+    if device == "cuda":
+        device = f"cuda:{os.environ.get('LOCAL_RANK', '0')}"
+    tokenizer.to(device, dtype)
+    return tokenizer
 
 
 class Encoder:
@@ -53,24 +78,33 @@ class Encoder:
     def __call__(self, index: int, cuts: Sequence[MonoCut]) -> EncodedBatch:
         """Encode the cuts of batch number `index`."""
         start = time.perf_counter()
-        with torch.random.fork_rng(devices=[]), torch.no_grad():
+        # float32 on a device is float32, not TF32, and the same whenever it is asked.
+        exact = torch.backends.cudnn.flags(enabled=True, deterministic=True, allow_tf32=False)
+        with torch.random.fork_rng(devices=[]), torch.inference_mode(), exact:
             torch.manual_seed(derived_seed(self._seed, index))
             outcomes = [self._encode(cut) for cut in cuts]
         return EncodedBatch(index, outcomes, time.perf_counter() - start)
 
-    def _encode(self, cut: MonoCut) -> Union[np.ndarray, Dropped]:
+    def _encode(self, cut: MonoCut) -> Outcome:
         try:
             samples = load_samples(cut, self._tokenizer.sample_rate_hz)
         except UnreadableAudio as error:
             return Dropped(UNREADABLE, str(error))
         try:
-            frames, lens = self._tokenizer.encode(samples.unsqueeze(0), torch.tensor([len(samples)]), [f"cut {cut.id}"])
+            encoded = self._tokenizer.encode_with_durations(
+                samples.unsqueeze(0), torch.tensor([len(samples)]), [f"cut {cut.id}"]
+            )
         except ValueError as error:
             reason = getattr(error, "reason", None)
             if reason is None:  # not the audio's fault
                 raise
             return Dropped(reason, str(error))
-        return frames[0, : int(lens[0])].cpu().numpy().astype(self._dtype)
+        frames = encoded.frames[0, : int(encoded.lens[0])].cpu().numpy().astype(self._dtype)
+        if encoded.durations is None:
+            return frames
+        durations = encoded.durations[0].unsqueeze(1).numpy()
+        dtype = "int16" if durations.max() <= np.iinfo(np.int16).max else "int32"
+        return TimedCodes(frames, durations.astype(dtype))
 
 
 @contextlib.contextmanager

@@ -2,13 +2,16 @@
 
 import dataclasses
 import logging
-from typing import Callable, Dict, List, NamedTuple, Optional, Sequence
+from typing import Callable, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 from lhotse import CutSet
 from lhotse.cut import Cut
+from tqdm import tqdm
 
 from icefall_discrete.config import setting
-from icefall_discrete.data.cuts import num_frames, text_of
+from icefall_discrete.data.cuts import language_of, num_frames
+from icefall_discrete.data.language_sampling import hours_by_language
+from icefall_discrete.data.shar import KeptCuts, SharSource
 from icefall_discrete.spec import FeatureSpec
 
 LOG = logging.getLogger(__name__)
@@ -21,6 +24,7 @@ class FilterConfig:
     min_utterance_sec: float = setting(0.3, "shorter utterances are dropped, in seconds (paper's code: 1)")
     max_utterance_sec: float = setting(20.0, "longer utterances are dropped, in seconds")
     use_speed_copies: bool = setting(True, "train on the speed-perturbed copies too, not only on speed 1.0")
+    languages: Tuple[str, ...] = setting((), "train on, validate on and decode these languages only; none: all")
 
 
 class Filtered(NamedTuple):
@@ -37,17 +41,39 @@ def is_speed_copy(cut: Cut) -> bool:
     return "Speed" in names
 
 
+def chosen_languages(cuts: CutSet, languages: Sequence[str]) -> CutSet:
+    """The cuts in `languages`, or all of them if that is empty.
+
+    Raises ValueError if there is none of a language; those that there are are named.
+    """
+    if not languages:
+        return cuts
+    kept: List[Cut] = []
+    found: Dict[str, int] = {}
+    for cut in cuts:
+        language = language_of(cut) or "unknown"
+        found[language] = found.get(language, 0) + 1
+        if language in languages:
+            kept.append(cut)
+    absent = [language for language in languages if language not in found]
+    if absent:
+        there = ", ".join(f"{language} ({count})" for language, count in sorted(found.items()))
+        raise ValueError(f"no cut is in language {', '.join(absent)}; there are: {there}. Correct --languages.")
+    LOG.info("%d of %d cuts are in the languages %s", len(kept), sum(found.values()), ", ".join(languages))
+    return CutSet.from_cuts(kept)
+
+
 def drop_reason(
     cut: Cut,
     config: FilterConfig,
     spec: FeatureSpec,
     encoder_frames: Callable[[int], int],
-    labels_of: Callable[[str], Sequence[int]],
+    labels_of: Callable[[Cut], Sequence[int]],
 ) -> Optional[str]:
     """Why the cut is not trained on, or None if it is: its speed, its duration, or fewer encoder frames than labels.
 
     `encoder_frames` maps the number of code frames T to T' (the count of codes decides: a token cut has no num_frames).
-    Raises ValueError if the text is empty.
+    Raises what `labels_of` raises, such as a ValueError if the text is empty.
     """
     if not config.use_speed_copies and is_speed_copy(cut):
         return "speed-perturbed copy, which the recipe does not use"
@@ -55,7 +81,7 @@ def drop_reason(
         return f"shorter than {config.min_utterance_sec} s"
     if cut.duration > config.max_utterance_sec:
         return f"longer than {config.max_utterance_sec} s"
-    if encoder_frames(num_frames(cut, spec)) < max(1, len(labels_of(text_of(cut)))):
+    if encoder_frames(num_frames(cut, spec)) < max(1, len(labels_of(cut))):
         return "fewer encoder frames than labels"
     return None
 
@@ -65,25 +91,66 @@ def filter_cuts(
     config: FilterConfig,
     spec: FeatureSpec,
     encoder_frames: Callable[[int], int],
-    labels_of: Callable[[str], Sequence[int]],
+    labels_of: Callable[[Cut], Sequence[int]],
 ) -> Filtered:
     """Keep the cuts that have no `drop_reason`; log how many were dropped for which reason, with an example of each.
 
-    Raises ValueError if nothing is left.
+    Raises ValueError if nothing is left, or if a language was asked for of which there is no cut.
     """
-    kept: List[Cut] = []
-    dropped: Dict[str, int] = {}
-    example: Dict[str, str] = {}
-    for cut in cuts:
-        reason = drop_reason(cut, config, spec, encoder_frames, labels_of)
+    cuts = chosen_languages(cuts, config.languages)
+    tally = _Tally()
+    kept = [cut for cut in cuts if tally.keeps(cut, drop_reason(cut, config, spec, encoder_frames, labels_of))]
+    return Filtered(CutSet.from_cuts(kept), tally.report())
+
+
+def filter_shar(
+    source: SharSource,
+    config: FilterConfig,
+    encoder_frames: Callable[[int], int],
+    labels_of: Callable[[Cut], Sequence[int]],
+) -> KeptCuts:
+    """As `filter_cuts`, for cuts that are read in sequence: one pass counts them, and each later pass filters anew."""
+
+    def reason(cut: Cut) -> Optional[str]:
+        if config.languages and language_of(cut) not in config.languages:
+            return "another language"
+        return drop_reason(cut, config, source.spec, encoder_frames, labels_of)
+
+    def keep(cut: Cut) -> bool:
+        return reason(cut) is None
+
+    tally = _Tally()
+    total = source.summary["num_cuts"]
+    kept = (cut for cut in tqdm(source.cuts(), total=total, desc="filter", unit="cut") if tally.keeps(cut, reason(cut)))
+    hours = hours_by_language(kept)
+    tally.report()
+    return KeptCuts(source, keep, hours, tally.num_kept)
+
+
+class _Tally:
+    """Counts cuts kept, and dropped by reason."""
+
+    def __init__(self) -> None:
+        self.num_kept = 0
+        self._dropped: Dict[str, int] = {}
+        self._example: Dict[str, str] = {}
+
+    def keeps(self, cut: Cut, reason: Optional[str]) -> bool:
+        """Count a cut; whether it has no reason to be dropped."""
         if reason is None:
-            kept.append(cut)
-            continue
-        dropped[reason] = dropped.get(reason, 0) + 1
-        example.setdefault(reason, cut.id)
-    total = len(kept) + sum(dropped.values())
-    for reason, count in sorted(dropped.items()):
-        LOG.info("dropped %d of %d cuts: %s (such as %s)", count, total, reason, example[reason])
-    if not kept:
-        raise ValueError(f"all {total} cuts were dropped: {dropped}; widen the filter or raise the frame rate.")
-    return Filtered(CutSet.from_cuts(kept), dropped)
+            self.num_kept += 1
+            return True
+        self._dropped[reason] = self._dropped.get(reason, 0) + 1
+        self._example.setdefault(reason, cut.id)
+        return False
+
+    def report(self) -> Dict[str, int]:
+        """Log and return the number dropped for each reason. Raises ValueError if nothing is left."""
+        total = self.num_kept + sum(self._dropped.values())
+        for reason, count in sorted(self._dropped.items()):
+            LOG.info("dropped %d of %d cuts: %s (such as %s)", count, total, reason, self._example[reason])
+        if not self.num_kept:
+            raise ValueError(
+                f"all {total} cuts were dropped: {self._dropped}; widen the filter or raise the frame rate."
+            )
+        return self._dropped

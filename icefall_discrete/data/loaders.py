@@ -5,7 +5,7 @@ import itertools
 import logging
 import random
 import warnings
-from typing import Callable, Dict, Iterable, Iterator, List, Optional, Tuple, TypeVar
+from typing import Callable, Dict, Iterable, Iterator, List, Optional, Tuple, TypeVar, Union
 
 from lhotse import CutSet
 from lhotse.dataset.sampling import DynamicBucketingSampler, SimpleCutSampler
@@ -16,10 +16,13 @@ from icefall_discrete.config import setting
 from icefall_discrete.data.augment import AugmentConfig
 from icefall_discrete.data.cuts import text_of
 from icefall_discrete.data.dataset import Batch, BatchDataset, collate
+from icefall_discrete.data.language_sampling import drawn_cuts
+from icefall_discrete.data.shar import KeptCuts
 from icefall_discrete.spec import FeatureSpec
 
 LOG = logging.getLogger(__name__)
 Item = TypeVar("Item")
+Cuts = Union[CutSet, KeptCuts]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,12 +37,17 @@ class LoaderConfig:
     num_workers: int = setting(0, "processes that read batches ahead; 0: read in the training process")
     curriculum_epochs: int = setting(0, "number of first epochs whose batches come short utterances first")
     curriculum_max_duration: float = setting(0.0, "max_duration in those epochs, in seconds; 0: as max_duration")
+    language_temperature: float = setting(
+        1.0, "T: a language with h of H hours is drawn with (h/H)^(1/T), normalised; 1: each cut once an epoch"
+    )
 
     def __post_init__(self) -> None:
         if self.max_duration <= 0:
             raise ValueError(f"max_duration is {self.max_duration}, expected seconds > 0.")
         if self.num_buckets < 1:
             raise ValueError(f"num_buckets is {self.num_buckets}, expected at least 1.")
+        if not self.language_temperature > 0:
+            raise ValueError(f"language_temperature is {self.language_temperature}, expected a number > 0.")
 
     def batch_sec(self, epoch: int) -> float:
         """Largest duration of a batch in epoch number `epoch` (from 1), in seconds."""
@@ -90,8 +98,23 @@ def _bucketing_sampler(cuts: CutSet, config: LoaderConfig, num_buckets: int, see
         )
 
 
-def epoch_sampler(cuts: CutSet, config: LoaderConfig, epoch: int, seed: int) -> CutSampler:
+def epoch_cuts(cuts: Cuts, config: LoaderConfig, epoch: int, seed: int) -> CutSet:
+    """The cuts of an epoch, not in order: all of them, or with a language temperature as many hours of them."""
+    if isinstance(cuts, KeptCuts):
+        cuts = cuts.of_epoch(epoch, seed)
+        if config.is_curriculum(epoch):
+            raise ValueError(
+                f"curriculum_epochs is {config.curriculum_epochs}, but cuts that are read from Shar in sequence cannot "
+                "be sorted by duration; set it to 0, or train from the manifest."
+            )
+    if config.language_temperature == 1.0:
+        return cuts
+    return drawn_cuts(cuts, config.language_temperature, epoch, seed)
+
+
+def epoch_sampler(cuts: Cuts, config: LoaderConfig, epoch: int, seed: int) -> CutSampler:
     """The lhotse sampler of one epoch; the same arguments give the same batches. Rank and world size are torch's."""
+    cuts = epoch_cuts(cuts, config, epoch, seed)
     if config.is_curriculum(epoch):
         return _SimpleSampler(
             _sorted_by_duration(cuts, longest_first=False), config, config.batch_sec(epoch), shuffle=False
@@ -111,12 +134,12 @@ def epoch_sampler(cuts: CutSet, config: LoaderConfig, epoch: int, seed: int) -> 
     return sampler
 
 
-def count_batches(cuts: CutSet, config: LoaderConfig, epoch: int, seed: int) -> int:
+def count_batches(cuts: Cuts, config: LoaderConfig, epoch: int, seed: int) -> int:
     """Number of batches of an epoch, found by drawing them without reading codes (about 0.1 ms a cut)."""
     return sum(1 for _ in epoch_sampler(cuts, config, epoch, seed))
 
 
-def report_long_cuts(cuts: CutSet, config: LoaderConfig) -> List[str]:
+def report_long_cuts(cuts: Cuts, config: LoaderConfig) -> List[str]:
     """Log and return the ids of the cuts that a batch cannot hold: each becomes a batch of its own, whatever it needs.
 
     The limit is the smaller of `max_duration` and that of the curriculum, with the quadratic penalty.
@@ -142,7 +165,7 @@ _SIZES: Dict[str, Callable[[int, float, int], float]] = {
 }
 
 
-def largest_batches(cuts: CutSet, config: LoaderConfig, spec: FeatureSpec, seed: int) -> Iterator[Tuple[str, Batch]]:
+def largest_batches(cuts: Cuts, config: LoaderConfig, spec: FeatureSpec, seed: int) -> Iterator[Tuple[str, Batch]]:
     """Yield the training batches that need most memory, each once, with what is largest about it; not augmented.
 
     They are looked for in the first epoch and in the first one after the curriculum, without reading codes.
@@ -179,7 +202,7 @@ def _as_it_is(batch: Batch) -> Batch:
 
 
 def make_epoch_batches(
-    cuts: CutSet,
+    cuts: Cuts,
     config: LoaderConfig,
     spec: FeatureSpec,
     augment: Optional[AugmentConfig],

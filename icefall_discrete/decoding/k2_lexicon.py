@@ -5,6 +5,8 @@ from typing import Dict, Iterable, List, NamedTuple, Sequence, Tuple
 
 from icefall_discrete.atomic_files import PathLike, write_text
 from icefall_discrete.data.bpe import UNK_ID, TextEncoder
+from icefall_discrete.data.language_pieces import language_token
+from icefall_discrete.data.words import words_in
 
 WORD_BEGINNING = "\u2581"  # sentencepiece writes the space before a word as this
 FIRST_WORDS, LAST_WORDS = ("<eps>",), ("#0", "<s>", "</s>")  # ids 0 and the three highest of words.txt
@@ -74,11 +76,22 @@ class Lexicon:
 def make_lexicon(encoder: TextEncoder, texts: Iterable[str]) -> Tuple[Lexicon, List[str]]:
     """The lexicon of all words of `texts`, and the words left out because the pieces cannot spell them.
 
-    A word is spelt as the encoder spells it within a sentence: sentencepiece cuts at spaces first.
+    A word is spelt as the encoder spells it within a sentence: sentencepiece cuts at spaces first. A language token
+    (of `TextEncoder.marked`) is a word, spelt by itself.
     """
-    words = sorted({word for text in texts for word in text.split()} - {*FIRST_WORDS, *LAST_WORDS})
-    spellings = {word: tuple(encoder.encode(word)) for word in words}
-    unspellable = [word for word, labels in spellings.items() if UNK_ID in labels or encoder.decode(labels) != word]
+    if encoder.is_by_language:
+        raise ValueError(
+            "these pieces are those of single languages, so that a word has no one spelling; decode with a search that "
+            "needs no lexicon, such as modified_beam_search."
+        )
+    tokens = {language_token(language): (label,) for language, label in encoder.language_tokens.items()}
+    words = sorted({word for text in texts for word in words_in(text)} - {*FIRST_WORDS, *LAST_WORDS})
+    spellings = {word: tokens.get(word) or tuple(encoder.encode(word)) for word in words}
+    unspellable = [
+        word
+        for word, labels in spellings.items()
+        if word not in tokens and (UNK_ID in labels or encoder.decode(labels) != word)
+    ]
     for word in unspellable:
         del spellings[word]
     return Lexicon(encoder.pieces(), spellings), unspellable

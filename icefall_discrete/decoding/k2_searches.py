@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from icefall_discrete import backend
+from icefall_discrete.data.words import words_in
 from icefall_discrete.decoding.hypothesis import Hypothesis, check_encoder_output
 from icefall_discrete.decoding.k2_graphs import (
     GRAPH_STAGE,
@@ -265,7 +266,7 @@ def _fast_beam_search_nbest_oracle(model: Any, encoder_out: Tensor, encoder_lens
         raise ValueError("fast_beam_search_nbest_oracle needs the References of the batch's utterances.")
 
     def errors(reference: Sequence[str], hypothesis: Hypothesis) -> int:
-        return count_errors(reference, scorer.decode(hypothesis.labels).split()).errors
+        return count_errors(reference, words_in(scorer.decode(hypothesis.labels))).errors
 
     lists = n_best(model, encoder_out, encoder_lens, config)
     return _one_each([min(several, key=lambda h: errors(words, h)) for words, several in zip(scorer.words, lists)])

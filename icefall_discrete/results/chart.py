@@ -11,8 +11,8 @@ from matplotlib.transforms import Bbox
 
 from icefall_discrete.atomic_files import PathLike, replacing
 
-_COLOURS = ("#1f5fa8", "#c4511a", "#2e7d4f", "#7b3f98", "#8a6d1b", "#555555")
-_MARKERS = ("o", "s", "^", "D", "v", "P")
+COLOURS = ("#1f5fa8", "#c4511a", "#2e7d4f", "#7b3f98", "#8a6d1b", "#555555")
+MARKERS = ("o", "s", "^", "D", "v", "P")
 _LABEL_SIZE = 9
 _MARGIN_POINTS = 5
 # Where a label may go: first close to its point, then further out. Right and left read best, so they come first.
@@ -64,9 +64,9 @@ def _draw_panel(axis: Axes, panel: str, points: Sequence[Point], series: Sequenc
             [point.bits_per_second / 1000 for point in mine],
             [point.error_rates[panel] for point in mine],
             linestyle="none",
-            marker=_MARKERS[number % len(_MARKERS)],
+            marker=MARKERS[number % len(MARKERS)],
             markersize=8,
-            color=_COLOURS[number % len(_COLOURS)],
+            color=COLOURS[number % len(COLOURS)],
             markeredgecolor="white",
             label=name,
             zorder=3,
@@ -74,7 +74,7 @@ def _draw_panel(axis: Axes, panel: str, points: Sequence[Point], series: Sequenc
         for point in mine:
             if panel in point.intervals:
                 ends = [point.bits_per_second / 1000] * 2, point.intervals[panel]
-                axis.plot(*ends, color=_COLOURS[number % len(_COLOURS)], linewidth=1, alpha=0.6)
+                axis.plot(*ends, color=COLOURS[number % len(COLOURS)], linewidth=1, alpha=0.6)
     _scale(axis, panel, points)
 
 
@@ -102,7 +102,7 @@ def _place_labels(axis: Axes, panel: str, points: Sequence[Point], series: Seque
     taken += [_bar_box(axis, point, panel) for point in points if panel in point.intervals]
     frame = axis.get_window_extent()
     for centre, point in sorted(zip(centres, points), key=lambda placed: (-placed[0][1], placed[1].label)):
-        colour = _COLOURS[series.index(point.series) % len(_COLOURS)]
+        colour = COLOURS[series.index(point.series) % len(COLOURS)]
         label = f"{point.label} {point.error_rates[panel]:.1f}"
         size = _text_size(axis, label)
         box, distance = _free_box(centre, size, taken, frame, pixels_per_point)

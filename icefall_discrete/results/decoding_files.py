@@ -47,6 +47,10 @@ class DecodingFiles(NamedTuple):
         """Errors of a set to read and listen to."""
         return self.folder / f"errors-{split}-{self.suffix}.html"
 
+    def languages(self, split: str) -> Path:
+        """Languages that were said in the cuts of a set, where labels tell languages apart."""
+        return self.folder / f"languages-{split}-{self.suffix}.txt"
+
     def wer_summary(self, split: str) -> Path:
         """Word error rate of a set."""
         return self.folder / f"wer-summary-{split}-{self.suffix}.txt"

@@ -98,4 +98,4 @@ def _article(transcript: Transcript, errors: int, link: Optional[str], language:
 def _cell(pair: Pair) -> str:
     ref, hyp = (html.escape(word) if word is not None else "&middot;" for word in pair)
     rows: List[str] = [f"<b>{ref}</b>", f"<b>{hyp}</b>"]
-    return f'<span{"" if pair[0] == pair[1] else " class=wrong"}>{"".join(rows)}</span>'
+    return f"<span{'' if pair[0] == pair[1] else ' class=wrong'}>{''.join(rows)}</span>"

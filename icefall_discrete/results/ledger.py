@@ -68,10 +68,13 @@ def read_optional(path: PathLike) -> Json:
 def describe_features(feature_dir: PathLike, spec: FeatureSpec) -> Json:
     """What the features cost: nominal bits a second, measured bytes an hour and real-time factor of their extraction.
 
-    Bytes and time are summed over the `extract-<split>.json` files of the folder, the entropy is that of report.json.
+    Bytes and time are summed over the `extract-<split>.json` files of the splits that report.json is about (of all, if
+    there is no report); other sets, such as noisy ones, may lie beside them. The entropy is that of report.json.
     """
-    made = [read_json(path) for path in sorted(Path(feature_dir).glob("extract-*.json"))]
-    report = read_optional(Path(feature_dir) / "report.json")
+    folder = Path(feature_dir)
+    report = read_optional(folder / "report.json")
+    files = [folder / f"extract-{split}.json" for split in report.get("splits", [])] or folder.glob("extract-*.json")
+    made = [read_optional(path) for path in sorted(files)]
     return {
         "kind": spec.kind,
         "frame_rate_hz": spec.frame_rate_hz,

@@ -7,6 +7,7 @@ from lhotse.cut import Cut
 
 from icefall_discrete.atomic_files import PathLike, write_text
 from icefall_discrete.data.bpe import TextEncoder
+from icefall_discrete.data.words import words_in
 from icefall_discrete.decoding import Hypothesis
 from icefall_discrete.metrics.wer import ErrorCounts, Transcript, count_errors, total_errors
 from icefall_discrete.transcribe.transcription import make_segment
@@ -21,6 +22,8 @@ def write_nbest(
 ) -> None:
     """Write a JSON object a line for each cut: `id`, and `nbest` with text, score (nats), and words with their times.
 
+    Where labels tell languages apart, the language is there too.
+
     Args:
       path: the file. cuts: in the order of the file. found: hypotheses by cut id, best first; a cut may be absent.
       frame_sec: duration of an encoder frame, in seconds. text_encoder: labels to text.
@@ -29,7 +32,8 @@ def write_nbest(
     def entry(hypothesis: Hypothesis, duration: float) -> Dict[str, Any]:
         segment = make_segment([hypothesis], (0.0, duration), frame_sec, text_encoder)
         words = [{"word": w.text, "start": round(w.start_sec, 3), "end": round(w.end_sec, 3)} for w in segment.words]
-        return {"text": segment.text, "score": round(segment.score, 4), "words": words}
+        language = {"language": segment.language} if segment.language is not None else {}
+        return {"text": segment.text, **language, "score": round(segment.score, 4), "words": words}
 
     lines = [
         {"id": cut.id, "nbest": [entry(hypothesis, cut.duration) for hypothesis in found.get(cut.id, [])]}
@@ -45,6 +49,6 @@ def oracle_errors(
 
     def fewest(transcript: Transcript) -> ErrorCounts:
         texts = {text_encoder.decode(hypothesis.labels) for hypothesis in found.get(transcript.cut_id, [])} or {""}
-        return min((count_errors(transcript.ref, text.split()) for text in texts), key=lambda counts: counts.errors)
+        return min((count_errors(transcript.ref, words_in(text)) for text in texts), key=lambda counts: counts.errors)
 
     return total_errors(fewest(transcript) for transcript in transcripts)

@@ -39,8 +39,13 @@ def languages_of(rows: Sequence[Json], split: str) -> List[str]:
 
 
 def set_table(name: str, scored: Json) -> str:
-    """The table that scoring prints: WER, CER and counts of one set, per language and overall."""
+    """The table that scoring prints: WER, CER and counts of one set, per language and overall.
+
+    Where the model says languages, LID % is how often they are right.
+    """
     header = [name, "utterances", "words", "WER %", "CER %", "ins", "del", "sub"]
+    says_languages = "language_id" in scored
+    header += ["LID %"] if says_languages else []
     parts = list(scored["languages"].items())
     groups = [*(parts if len(parts) > 1 else []), ("all", scored)]
     return text_table(
@@ -53,23 +58,28 @@ def set_table(name: str, scored: Json) -> str:
                 f"{group['wer']['rate']:.2f}",
                 f"{group['cer']['rate']:.2f}",
                 *(str(group["wer"][kind]) for kind in ("insertions", "deletions", "substitutions")),
+                *([f"{group['language_id']['rate']:.1f}"] if says_languages else []),
             ]
             for label, group in groups
         ],
     )
 
 
-def _with_interval(rate: Optional[Json]) -> str:
+def with_interval(rate: Optional[Json]) -> str:
+    """An error rate in percent, with half of its interval if it has one; nothing for None."""
     if not rate:
         return ""
     interval = rate.get("interval")
     return f"{rate['rate']:.1f}" + (f" ± {(interval[1] - interval[0]) / 2:.1f}" if interval else "")
 
 
-def main_table(rows: Sequence[Json], test: str, dev: str) -> str:
-    """Error rates of each feature type beside its bit rate and size."""
+def main_table(rows: Sequence[Json], tests: Sequence[str], devs: Sequence[str]) -> str:
+    """Error rates of each feature type beside its bit rate and size; those of test sets with their intervals."""
     header = ["feature type", "kbit/s", "entropy", "MB/hour"]
-    header += [f"{split} {name} %" for split in (test, dev) for name in ("WER", "CER")]
+    header += [f"{split} {name} %" for split in (*tests, *devs) for name in ("WER", "CER")]
+    rates = ("wer", "cer")
+    said = [split for split in tests if any(_look_up(row, "sets", split, "language_id") for row in rows)]
+    header += [f"{split} LID %" for split in said]
     return markdown_table(
         header,
         [
@@ -78,10 +88,9 @@ def main_table(rows: Sequence[Json], test: str, dev: str) -> str:
                 _shown(_scaled(_look_up(row, "features", "bits_per_second"), 1e-3), ".2f"),
                 _shown(_scaled(_look_up(row, "features", "entropy_bits_per_second"), 1e-3), ".2f"),
                 _shown(_scaled(_look_up(row, "features", "bytes_per_hour"), 1e-6), ".2f"),
-                _with_interval(_look_up(row, "sets", test, "wer")),
-                _with_interval(_look_up(row, "sets", test, "cer")),
-                _shown(_look_up(row, "sets", dev, "wer", "rate"), ".1f"),
-                _shown(_look_up(row, "sets", dev, "cer", "rate"), ".1f"),
+                *(with_interval(_look_up(row, "sets", split, name)) for split in tests for name in rates),
+                *(_shown(_look_up(row, "sets", split, name, "rate"), ".1f") for split in devs for name in rates),
+                *(_shown(_look_up(row, "sets", split, "language_id", "rate"), ".1f") for split in said),
             ]
             for row in rows
         ],
@@ -130,9 +139,10 @@ def cost_table(rows: Sequence[Json], test: str) -> str:
     )
 
 
-def search_table(rows: Sequence[Json], test: str, dev: str) -> str:
+def search_table(rows: Sequence[Json], tests: Sequence[str], devs: Sequence[str]) -> str:
     """Error rates and cost of one model's searches; a row without the name of a search is the recipe's own."""
-    header = ["feature type", "search", f"{test} WER %", f"{test} CER %", f"{dev} WER %", f"{dev} CER %"]
+    splits, rates = (*tests, *devs), ("wer", "cer")
+    header = ["feature type", "search", *(f"{split} {name.upper()} %" for split in splits for name in rates)]
     header += ["decoding RTF", "memory (MiB)"]
     return markdown_table(
         header,
@@ -140,13 +150,9 @@ def search_table(rows: Sequence[Json], test: str, dev: str) -> str:
             [
                 row["feature_type"],
                 row.get("search") or f"{_look_up(row, 'decoding', 'method') or ''} (the recipe's)",
-                *(
-                    _shown(_look_up(row, "sets", split, name, "rate"), ".1f")
-                    for split in (test, dev)
-                    for name in ("wer", "cer")
-                ),
-                _shown(_look_up(row, "sets", test, "decode_rtf"), ".4f"),
-                _shown(_look_up(row, "sets", test, "peak_memory_mib"), ".0f"),
+                *(_shown(_look_up(row, "sets", split, name, "rate"), ".1f") for split in splits for name in rates),
+                _shown(_look_up(row, "sets", tests[0], "decode_rtf"), ".4f"),
+                _shown(_look_up(row, "sets", tests[0], "peak_memory_mib"), ".0f"),
             ]
             for row in rows
         ],
@@ -171,14 +177,3 @@ def provenance_list(rows: Sequence[Json]) -> str:
             "",
         ]
     return "\n".join(lines)
-
-
-def published_table(published: Sequence[Json]) -> str:
-    """Figures of others, each with its source; `published` rows are {"system", "wer", "cer", "source"}."""
-    return markdown_table(
-        ["system", "WER %", "CER %", "source"],
-        [
-            [row["system"], _shown(row.get("wer"), ".1f"), _shown(row.get("cer"), ".1f"), row["source"]]
-            for row in published
-        ],
-    )

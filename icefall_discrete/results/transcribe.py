@@ -14,6 +14,7 @@ from icefall_discrete.data.bpe import TextEncoder
 from icefall_discrete.data.cuts import num_frames, text_of
 from icefall_discrete.data.dataset import batch_key
 from icefall_discrete.data.loaders import LoaderConfig, make_test_batches
+from icefall_discrete.data.words import words_in
 from icefall_discrete.decoding import DecodeConfig, Hypothesis, Scorer, search_nbest
 from icefall_discrete.environment import peak_memory_mib
 from icefall_discrete.metrics.wer import Transcript
@@ -113,9 +114,9 @@ def transcripts_of(cuts: CutSet, found: Dict[str, List[Hypothesis]], text_encode
     """The best hypothesis of each cut as words, in the order of `cuts`."""
 
     def words(cut_id: str) -> Tuple[str, ...]:
-        return tuple(text_encoder.decode(found[cut_id][0].labels).split()) if cut_id in found else ()
+        return tuple(words_in(text_encoder.decode(found[cut_id][0].labels))) if cut_id in found else ()
 
-    return [Transcript(cut.id, tuple(text_of(cut).split()), words(cut.id)) for cut in cuts]
+    return [Transcript(cut.id, tuple(words_in(text_of(cut))), words(cut.id)) for cut in cuts]
 
 
 def language_by_cut(cuts: CutSet) -> Dict[str, str]:

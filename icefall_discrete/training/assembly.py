@@ -1,19 +1,32 @@
 """From settings, cuts and pieces to a trainer that is ready to run."""
 
 import dataclasses
+import functools
 import itertools
 import logging
 from pathlib import Path
-from typing import Callable, List, Optional
+from typing import Any, Callable, Dict, List, Optional, Union
 
 import torch
 from lhotse import CutSet
+from lhotse.cut import Cut
 from torch import Tensor
 
 from icefall_discrete.data.bpe import TextEncoder
+from icefall_discrete.data.cuts import language_of, text_of
 from icefall_discrete.data.dataset import with_views
-from icefall_discrete.data.filters import filter_cuts
-from icefall_discrete.data.loaders import largest_batches, make_epoch_batches, make_test_batches, report_long_cuts
+from icefall_discrete.data.filters import filter_cuts, filter_shar
+from icefall_discrete.data.language_sampling import hours_by_language
+from icefall_discrete.data.loaders import (
+    Cuts,
+    LoaderConfig,
+    epoch_cuts,
+    largest_batches,
+    make_epoch_batches,
+    make_test_batches,
+    report_long_cuts,
+)
+from icefall_discrete.data.shar import KeptCuts, SharSource
 from icefall_discrete.losses.cr_ctc import NUM_VIEWS
 from icefall_discrete.models.code_embedding import FeatureNormalizer
 from icefall_discrete.models.frames import encoder_frames
@@ -39,20 +52,29 @@ class Corpus:
     """What is trained on: features of a spec, cuts that survived the filter, and the pieces of their text."""
 
     spec: FeatureSpec
-    train: CutSet
+    train: Cuts
     valid: CutSet
     text_encoder: TextEncoder
 
+    @functools.cached_property
+    def hours(self) -> Dict[str, float]:
+        """Hours of training data by language."""
+        return self.train.hours if isinstance(self.train, KeptCuts) else hours_by_language(self.train)
 
-def frames_needed(text_encoder: TextEncoder, with_ctc: bool) -> Callable[[str], List[int]]:
-    """Return a function from text to a sequence with as many items as the text needs encoder frames.
+
+def frames_needed(text_encoder: TextEncoder, with_ctc: bool) -> Callable[[Cut], List[int]]:
+    """Return a function from a cut to a sequence with as many items as its text needs encoder frames.
 
     That is its labels; for CTC, also a blank between equal neighbours, without which the loss is infinite
     (https://www.cs.toronto.edu/~graves/icml_2006.pdf, section 4.1).
     """
 
-    def symbols(text: str) -> List[int]:
-        labels = text_encoder.encode(text)
+    def symbols(cut: Cut) -> List[int]:
+        text, language = text_of(cut), language_of(cut)
+        try:
+            labels = text_encoder.labels_of(text, language)
+        except ValueError as error:
+            raise ValueError(f"cut {cut.id}: {error}") from None
         if not with_ctc:
             return labels
         repeats = sum(left == right for left, right in itertools.pairwise(labels))
@@ -62,7 +84,11 @@ def frames_needed(text_encoder: TextEncoder, with_ctc: bool) -> Callable[[str], 
 
 
 def filtered_corpus(
-    settings: TrainSettings, spec: FeatureSpec, train: CutSet, valid: CutSet, text_encoder: TextEncoder
+    settings: TrainSettings,
+    spec: FeatureSpec,
+    train: Union[CutSet, SharSource],
+    valid: CutSet,
+    text_encoder: TextEncoder,
 ) -> Corpus:
     """Drop the cuts that cannot be trained on; reasons and counts go to the log."""
     needed = frames_needed(text_encoder, settings.loss.ctc_loss_scale > 0 or settings.loss.inner_ctc_loss_scale > 0)
@@ -70,9 +96,30 @@ def filtered_corpus(
     def frames(num_frames: int) -> int:
         return encoder_frames(num_frames, settings.model, spec)
 
-    kept = [filter_cuts(cuts, settings.filter, spec, frames, needed).cuts for cuts in (train, valid)]
-    report_long_cuts(kept[0], settings.loader)
-    return Corpus(spec, kept[0], kept[1], text_encoder)
+    kept_valid = filter_cuts(valid, settings.filter, spec, frames, needed).cuts
+    kept: Cuts
+    if isinstance(train, SharSource):
+        kept = filter_shar(train, settings.filter, frames, needed)
+    else:
+        kept = filter_cuts(train, settings.filter, spec, frames, needed).cuts
+        report_long_cuts(kept, settings.loader)
+    corpus = Corpus(spec, kept, kept_valid, text_encoder)
+    if len(corpus.hours) > 1:
+        LOG.info(f"Training data by language: {_shown_hours(corpus.hours)}.")
+    return corpus
+
+
+def _shown_hours(hours: Dict[str, float]) -> str:
+    return ", ".join(f"{language} {amount:.2f} h" for language, amount in hours.items())
+
+
+def drawn_hours(cuts: CutSet, config: LoaderConfig, epoch: int, seed: int) -> Dict[str, Any]:
+    """Facts of an epoch for train.json: hours drawn of each language; none where each cut is drawn once."""
+    if config.language_temperature == 1.0:
+        return {}
+    hours = hours_by_language(epoch_cuts(cuts, config, epoch, seed))
+    LOG.info(f"Epoch {epoch} drew {_shown_hours(hours)}.")
+    return {"drawn_hours": hours}
 
 
 def training_data(settings: TrainSettings, corpus: Corpus, device: torch.device) -> TrainingData:
@@ -85,7 +132,8 @@ def training_data(settings: TrainSettings, corpus: Corpus, device: torch.device)
         ),
         valid_batches=lambda: make_test_batches(corpus.valid, loader, spec),
         to_model=lambda batch: to_model_batch(batch, spec, corpus.text_encoder, device),
-        epoch_audio_sec=sum(cut.duration for cut in corpus.train),
+        epoch_audio_sec=3600.0 * sum(corpus.hours.values()),
+        epoch_facts=lambda epoch: drawn_hours(corpus.train, loader, epoch, seed),
         largest_batches=lambda: (
             (what, with_views(batch, spec, num_views))
             for what, batch in largest_batches(corpus.train, loader, spec, seed)

@@ -47,8 +47,10 @@ def pad_labels(rows: List[List[int]], pad: int) -> Tuple[Tensor, Tensor]:
 def to_model_batch(
     batch: Mapping[str, Any], spec: FeatureSpec, text_encoder: TextEncoder, device: torch.device
 ) -> ModelBatch:
-    """Turn a batch of the loader (data/dataset.py) into tensors on `device`, its texts into labels."""
-    labels, label_lens = pad_labels([text_encoder.encode(text) for text in batch["text"]], text_encoder.blank_id)
+    """Turn a batch of the loader (data/dataset.py) into tensors on `device`, its texts (and languages) into labels."""
+    texts = batch["text"]
+    rows = [text_encoder.labels_of(*pair) for pair in zip(texts, batch.get("languages", [None] * len(texts)))]
+    labels, label_lens = pad_labels(rows, text_encoder.blank_id)
     frames, frame_lens = batch[batch_key(spec)], batch["frame_lens"]
     if OTHER_VIEW in batch:
         frames, frame_lens = torch.cat((frames, batch[OTHER_VIEW])), frame_lens.repeat(2)

@@ -1,22 +1,25 @@
 """Mean and deviation of continuous training features, from a bounded sample."""
 
+import itertools
 import random
 from typing import Tuple
 
 import torch
-from lhotse import CutSet
 from torch import Tensor
 
 from icefall_discrete.data.cuts import load_frames
+from icefall_discrete.data.loaders import Cuts
+from icefall_discrete.data.shar import KeptCuts
 from icefall_discrete.spec import FeatureSpec
 
 
-def feature_statistics(cuts: CutSet, spec: FeatureSpec, num_cuts: int, seed: int) -> Tuple[Tensor, Tensor]:
+def feature_statistics(cuts: Cuts, spec: FeatureSpec, num_cuts: int, seed: int) -> Tuple[Tensor, Tensor]:
     """Mean (D,) and standard deviation (D,) over all frames of `num_cuts` random cuts (of all, if there are fewer).
 
     Sums in float64; the same cuts and seed give the same numbers.
     """
-    chosen = list(cuts)
+    # What Shar gives is shuffled, and is not all held in memory.
+    chosen = list(itertools.islice(cuts.of_epoch(0, seed), num_cuts)) if isinstance(cuts, KeptCuts) else list(cuts)
     if len(chosen) > num_cuts:
         chosen = random.Random(seed).sample(chosen, num_cuts)
     total = torch.zeros(spec.feature_dim, dtype=torch.float64)

@@ -51,6 +51,7 @@ class TrainingData:
     train_batches: (epoch from 1, number of batches to leave out) -> batches. valid_batches: () -> batches.
     to_model: batch -> ModelBatch on the device. epoch_audio_sec: seconds of audio in an epoch, over all processes.
     largest_batches: () -> (what is largest, training batch), the batches that need most memory.
+    epoch_facts: epoch -> what train.json says about its data besides.
     """
 
     train_batches: Callable[[int, int], Iterable[Batch]]
@@ -58,6 +59,7 @@ class TrainingData:
     to_model: Callable[[Batch], ModelBatch]
     epoch_audio_sec: float
     largest_batches: Callable[[], Iterable[Tuple[str, Batch]]] = tuple
+    epoch_facts: Callable[[int], Mapping[str, Any]] = lambda epoch: {}
 
 
 class _Sums(NamedTuple):
@@ -342,6 +344,7 @@ class Trainer:
             "train": self.epoch_losses.per_frame(),
             "valid": valid,
             **figures,
+            **data.epoch_facts(progress.epoch),
         }
         progress.epochs.append(record)
         shown = ", ".join(f"{name}={value:.4g}" for name, value in {**valid, **figures}.items())

@@ -3,18 +3,22 @@ from lhotse import CutSet, MonoCut, SupervisionSegment
 from lhotse.array import Array, TemporalArray
 from lhotse.testing.dummies import dummy_cut, dummy_recording
 
-from icefall_discrete.data.cuts import attach
+from icefall_discrete.data.cuts import attach, text_of
 from icefall_discrete.data.filters import FilterConfig, filter_cuts, is_speed_copy
 from icefall_discrete.spec import FeatureSpec
 
 SPEC = FeatureSpec("toy", "codes", 16000, 50.0, 1, (500,), 0)
 
 
-def cut(cut_id, frames, text, duration=None):
+def cut(cut_id, frames, text, duration=None, language=None):
     duration = frames / 50 if duration is None else duration
     array = TemporalArray(Array("flat_archive", "x", f"0,{frames},1,int16", [frames, 1]), 0, 0.02, 0.0)
-    supervision = SupervisionSegment(cut_id, "r", 0.0, duration, text=text)
+    supervision = SupervisionSegment(cut_id, "r", 0.0, duration, text=text, language=language)
     return attach(MonoCut(cut_id, 0.0, duration, 0, supervisions=[supervision]), array, SPEC)
+
+
+def letters_of(one):
+    return list(text_of(one))
 
 
 def encoder_frames(frames):
@@ -22,7 +26,7 @@ def encoder_frames(frames):
 
 
 def kept(cuts):
-    filtered = filter_cuts(CutSet.from_cuts(cuts), FilterConfig(), SPEC, encoder_frames, list)
+    filtered = filter_cuts(CutSet.from_cuts(cuts), FilterConfig(), SPEC, encoder_frames, letters_of)
     return [item.id for item in filtered.cuts], filtered.dropped
 
 
@@ -57,7 +61,19 @@ def test_a_recipe_may_leave_out_the_speed_perturbed_copies():
     prepared = [cut("plain", 100, "a"), cut("copy", 100, "a")]
     prepared[1].recording = cuts[1].recording
     filtered = filter_cuts(
-        CutSet.from_cuts(prepared), FilterConfig(use_speed_copies=False), SPEC, encoder_frames, list
+        CutSet.from_cuts(prepared), FilterConfig(use_speed_copies=False), SPEC, encoder_frames, letters_of
     )
     assert [item.id for item in filtered.cuts] == ["plain"]
     assert filtered.dropped == {"speed-perturbed copy, which the recipe does not use": 1}
+
+
+def test_only_the_chosen_languages_are_kept_and_an_absent_one_is_an_error(caplog):
+    cuts = CutSet.from_cuts(
+        [cut(f"{name}-{n}", 100, "a", language=name) for n in range(2) for name in ("cy", "eu", "pl")]
+    )
+    with caplog.at_level("INFO"):
+        filtered = filter_cuts(cuts, FilterConfig(languages=("eu", "cy")), SPEC, encoder_frames, letters_of)
+    assert [item.id for item in filtered.cuts] == ["cy-0", "eu-0", "cy-1", "eu-1"]
+    assert filtered.dropped == {} and "4 of 6 cuts are in the languages eu, cy" in caplog.text
+    with pytest.raises(ValueError, match=r"no cut is in language de; there are: cy \(2\), eu \(2\), pl \(2\)"):
+        filter_cuts(cuts, FilterConfig(languages=("de", "cy")), SPEC, encoder_frames, letters_of)

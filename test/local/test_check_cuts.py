@@ -13,7 +13,7 @@ def features(tmp_path_factory):
     for seed, split in enumerate(("train", "dev", "test")):
         cuts = write_manifest(work / "manifests", split, 5, seed)
         if split == "train":
-            run_stage_script("train_kmeans.py", *kind, "--cuts", cuts)
+            run_stage_script("fit_tokenizer.py", *kind, "--cuts", cuts)
         speeds = "0.9,1.0,1.1" if split == "train" else "1.0"
         run_stage_script("extract_codes.py", *kind, "--cuts", cuts, "--split", split, "--speed-factors", speeds)
     return out

@@ -20,29 +20,29 @@ def flags(work, split="train", feature_type="small_km", out="features"):
 
 
 def test_fit_then_nothing_then_refuse_another_seed(work):
-    run_stage_script("train_kmeans.py", *flags(work))
+    run_stage_script("fit_tokenizer.py", *flags(work))
     path = work / "features" / "kmeans.safetensors"
     before = path.read_bytes()
     assert load_file(path)["centroids"].shape == (8, 20)
-    again = run_stage_script("train_kmeans.py", *flags(work))
+    again = run_stage_script("fit_tokenizer.py", *flags(work))
     assert "is fitted already" in again.stderr and path.read_bytes() == before
-    other = run_stage_script("train_kmeans.py", *flags(work), "--seed", 1, check=False)
+    other = run_stage_script("fit_tokenizer.py", *flags(work), "--seed", 1, check=False)
     assert other.returncode == 1 and "was fitted with other seed" in other.stderr and "Traceback" not in other.stderr
-    run_stage_script("train_kmeans.py", *flags(work, out="again"))
+    run_stage_script("fit_tokenizer.py", *flags(work, out="again"))
     assert (work / "again" / "kmeans.safetensors").read_bytes() == before
 
 
 def test_data_that_is_not_for_training_is_refused(work):
-    done = run_stage_script("train_kmeans.py", *flags(work, "test", out="x"), check=False)
+    done = run_stage_script("fit_tokenizer.py", *flags(work, "test", out="x"), check=False)
     assert done.returncode == 1 and not (work / "x").exists()
     assert "toy_cuts_test.jsonl.gz is not the training split 'train'" in done.stderr.splitlines()[-1]
-    run_stage_script("train_kmeans.py", *flags(work, "test", out="y"), "--train-split", "te")
+    run_stage_script("fit_tokenizer.py", *flags(work, "test", out="y"), "--train-split", "te")
     assert (work / "y" / "kmeans.safetensors").exists()
 
 
 def test_a_feature_type_without_fit_is_skipped_and_an_unknown_one_lists_the_known(work):
-    done = run_stage_script("train_kmeans.py", *flags(work, feature_type="fbank", out="z"))
+    done = run_stage_script("fit_tokenizer.py", *flags(work, feature_type="fbank", out="z"))
     assert "needs no fitting: nothing to do" in done.stderr and not (work / "z").exists()
-    wrong = run_stage_script("train_kmeans.py", *flags(work, feature_type="fbnk", out="z"), check=False)
+    wrong = run_stage_script("fit_tokenizer.py", *flags(work, feature_type="fbnk", out="z"), check=False)
     assert wrong.returncode == 1 and "unknown feature type 'fbnk'; known: " in wrong.stderr
     assert "small_km" in wrong.stderr and "mfcc_km500" in wrong.stderr

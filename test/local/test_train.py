@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 from synthetic_codes import write_corpus
+from toy_corpus import run_stage_script
 
 from icefall_discrete.training.checkpoint import load_checkpoint
 
@@ -20,7 +21,7 @@ def command(stage, folder, exp_dir, *flags):
     paths = ["--recipe-config", folder / "recipe.json", "--exp-dir", exp_dir]
     if stage == "train.py":
         paths += ["--conf-dir", folder, "--feature-dir", folder / "features", "--lang-dir", folder / "lang"]
-    return [sys.executable, str(ROOT / "local" / stage), *map(str, paths), *flags]
+    return [sys.executable, str(ROOT / "local" / stage), *map(str, paths), *map(str, flags)]
 
 
 def environment():
@@ -89,6 +90,36 @@ def test_killed_between_checkpoints_and_run_again_gives_the_same_weights(corpus_
     assert resumed["step"] == expected["step"]
     for name, value in expected["model"].items():
         assert torch.equal(resumed["model"][name], value), name
+
+
+def test_training_from_shar_killed_and_run_again_gives_the_same_weights(corpus_dir, tmp_path):
+    folder = ("--feature-dir", corpus_dir / "features", "--shar-dir", tmp_path / "shar", "--shard-size", "7")
+    run_stage_script("export_shar.py", *folder)
+    flags = (
+        "--num-epochs",
+        "2",
+        "--save-every-n",
+        "3",
+        "--keep-last-k",
+        "9",
+        "--curriculum-epochs",
+        "0",
+        "--shar-dir",
+        tmp_path / "shar",
+    )
+    status, output = run("train.py", corpus_dir, tmp_path / "whole", *flags)
+    assert status == 0, output
+    resumed = tmp_path / "resumed"
+    status, output = run("train.py", corpus_dir, resumed, *flags)
+    assert status == 0, output
+    for path in [*resumed.glob("epoch-*.pt"), *resumed.glob("checkpoint-*.pt"), resumed / "train.json"]:
+        if path.name != "checkpoint-3.pt":
+            path.unlink()
+    status, output = run("train.py", corpus_dir, resumed, *flags)
+    assert status == 0 and "Resumed from checkpoint-3" in output
+    expected = load_checkpoint(tmp_path / "whole" / "epoch-2.pt")["model"]
+    found = load_checkpoint(resumed / "epoch-2.pt")["model"]
+    assert all(torch.equal(found[name], value) for name, value in expected.items())
 
 
 def test_averaging_stage(corpus_dir, trained):

@@ -75,6 +75,9 @@ def test_feature_costs_are_sums_over_splits_and_absent_ones_are_null(tmp_path):
     assert described["extraction_rtf"] == pytest.approx(72 / 3600)
     assert described["bytes_per_hour"] == pytest.approx(360000)
     assert described["bits_per_second"] == pytest.approx(448.3, abs=0.1)
+    (tmp_path / "extract-test-white-snr5.json").write_text(json.dumps({"audio_sec": 600, "wall_sec": 900, "bytes": 9}))
+    (tmp_path / "report.json").write_text(json.dumps({"splits": ["train", "test"]}))
+    assert describe_features(tmp_path, spec)["extraction_rtf"] == pytest.approx(72 / 3600)
 
 
 def test_training_costs_come_from_the_trainers_summary(tmp_path):
@@ -114,7 +117,7 @@ def test_searches_of_a_model_stand_apart_from_its_row(tmp_path):
         ("mfcc_km500", None),
         ("mfcc_km500", "1best"),
     ]
-    main, searches = results_page("T", rows, "test", "dev", None, []).split("### Searches of the same models")
+    main, searches = results_page("T", rows, ["test"], ["dev"], None, []).split("### Searches of the same models")
     searches = searches.split("###")[0]
     assert main.count("| mfcc_km500 |") == 2 and "1best" not in main
     assert searches.count("| mfcc_km500 |") == 2 and "| 1best |" in searches and "dmel" not in searches

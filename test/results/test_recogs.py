@@ -59,9 +59,7 @@ def test_runs_of_errors_are_joined():
 def test_error_report_has_icefalls_sections_and_counts():
     lines = error_report(TRANSCRIPTS).splitlines()
     assert lines[0] == "%WER = 83.33"
-    assert lines[1] == (
-        "Errors: 1 insertions, 3 deletions, 1 substitutions, over 6 reference words (2 correct)"
-    )
+    assert lines[1] == ("Errors: 1 insertions, 3 deletions, 1 substitutions, over 6 reference words (2 correct)")
     assert "fr-b:\t(l'été est là->*)" in lines
     assert lines[lines.index("DELETIONS: count ref") + 1] == "1   est"
     assert "press   1 0 1 1" in lines

@@ -1,0 +1,127 @@
+"""A chart of noise: error rate, and token stability below it, against the signal-to-noise ratio; a line a model."""
+
+import itertools
+from pathlib import Path
+from typing import Any, Dict, List, NamedTuple, Sequence
+
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from icefall_discrete.atomic_files import PathLike, replacing
+from icefall_discrete.results.chart import COLOURS, MARKERS
+from icefall_discrete.results.noise import CLEAN, NoiseResults, conditions_of
+
+Json = Dict[str, Any]
+LINE_STYLES = ("-", "--", ":")
+ERROR_RATE = "WER"
+STABILITY = "unit edit distance"
+
+
+class Curve(NamedTuple):
+    """One line of one panel: percentages by ratio in dB, and `clean`, that of the clean set."""
+
+    label: str
+    kind: str
+    clean: float
+    percent: Dict[float, float]
+
+
+def _curves(label: str, sets: Json, split: str, percent_of: Any, clean: float) -> List[Curve]:
+    conditions = conditions_of(list(sets), split)
+    return [
+        Curve(
+            label,
+            kind,
+            clean,
+            {c.snr_db: percent_of(sets[c.set_name(split)]) for c in conditions if c.kind == kind},
+        )
+        for kind in sorted({condition.kind for condition in conditions})
+    ]
+
+
+def error_curves(rows: Sequence[Json], split: str) -> List[Curve]:
+    """Word error rates of each model with the recipe's own search under each noise."""
+    own = [row for row in rows if not row.get("search") and split in row["sets"]]
+    recipes = {(row["recipe"], row["device"]) for row in own}
+    curves: List[Curve] = []
+    for row in own:
+        label = row["feature_type"] + (f" ({row['recipe']}, {row['device']})" if len(recipes) > 1 else "")
+        sets = row["sets"]
+        curves += _curves(label, sets, split, lambda scored: scored["wer"]["rate"], sets[split]["wer"]["rate"])
+    return curves
+
+
+def stability_curves(stability: Sequence[Json], split: str) -> List[Curve]:
+    """Unit edit distances of each feature type under each noise, repetitions included."""
+    curves: List[Curve] = []
+    for content in stability:
+        if content["split"] == split:
+            sets = content["sets"]
+            curves += _curves(content["feature_type"], sets, split, lambda compared: compared["ued"], 0.0)
+    return curves
+
+
+def draw_noise_chart(path: PathLike, results: NoiseResults, split: str, title: str) -> None:
+    """Draw a PNG file: a column of panels for each kind of noise, error rates above and unit edit distances below.
+
+    Raises:
+      ValueError: if no row has the clean and a noisy set.
+    """
+    rows = {ERROR_RATE: error_curves(results.rows, split), STABILITY: stability_curves(results.stability, split)}
+    if not rows[ERROR_RATE]:
+        raise ValueError(f"{path}: no result has '{split}' and a noisy version of it; score both.")
+    rows = {name: curves for name, curves in rows.items() if curves}
+    every = [curve for curves in rows.values() for curve in curves]
+    kinds = sorted({curve.kind for curve in every})
+    labels = list(dict.fromkeys(curve.label for curve in every))
+    ratios = sorted({ratio for curve in every for ratio in curve.percent})
+    figure = Figure(figsize=(1.2 + 3.6 * len(kinds), 1.6 + 3.2 * len(rows)), dpi=120, layout="constrained")
+    FigureCanvasAgg(figure)
+    figure.suptitle(title, fontsize=13, fontweight="bold")
+    grid = figure.subplots(len(rows), len(kinds), squeeze=False, sharex=True, sharey="row")
+    for axes, (name, curves) in zip(grid, rows.items()):
+        for axis, kind in zip(axes, kinds):
+            _draw_panel(axis, [curve for curve in curves if curve.kind == kind], labels, ratios)
+        axes[0].set_ylabel(f"{name}, % (lower is better)", fontsize=11)
+        top = max(max(curve.clean, *curve.percent.values()) for curve in curves)
+        axes[0].set_ylim(0, 1.06 * top)
+    for axis, kind in zip(grid[0], kinds):
+        axis.set_title(kind, fontsize=12)
+    for axis in grid[-1]:
+        axis.set_xlabel("signal-to-noise ratio, dB", fontsize=11)
+    handles = {handle.get_label(): handle for axis in grid.flat for handle in axis.get_lines()}
+    shown = [label for label in labels if label in handles]
+    figure.legend(
+        [handles[label] for label in shown], shown, loc="outside lower center", ncols=min(4, len(shown)), frameon=False
+    )
+    with replacing(Path(path)) as temporary:
+        figure.savefig(temporary, metadata={"Software": None})
+
+
+def _draw_panel(axis: Axes, curves: Sequence[Curve], labels: Sequence[str], ratios: Sequence[float]) -> None:
+    """Lines against the ratio; the clean set stands right of all ratios, as far as these lie apart at the most."""
+    gaps = [after - before for before, after in itertools.pairwise(ratios)]
+    clean_place = ratios[-1] + max(gaps, default=10.0)
+    for curve in curves:
+        number = labels.index(curve.label)
+        places = sorted(curve.percent)
+        axis.plot(
+            [*places, clean_place],
+            [*(curve.percent[place] for place in places), curve.clean],
+            linestyle=LINE_STYLES[number // len(COLOURS) % len(LINE_STYLES)],
+            linewidth=1.6,
+            marker=MARKERS[number % len(MARKERS)],
+            markersize=6,
+            markeredgecolor="white",
+            color=COLOURS[number % len(COLOURS)],
+            label=curve.label,
+            clip_on=False,
+            zorder=3,
+        )
+    axis.axvline((ratios[-1] + clean_place) / 2, color="#bbbbbb", linewidth=0.8, linestyle=":")
+    axis.set_xticks([*ratios, clean_place], [*(f"{ratio:g}" for ratio in ratios), CLEAN])
+    axis.tick_params(labelbottom=True, labelleft=True)
+    axis.grid(True, axis="y", color="#dddddd", linewidth=0.8)
+    axis.set_axisbelow(True)
+    axis.spines[["top", "right"]].set_visible(False)

@@ -1,0 +1,59 @@
+"""Error rates of several experiments that share the test sets between them, as if they were one model.
+
+For models of one language each: every experiment was decoded and scored before; the utterances of all are scored as one
+set, and the result is a row of the tables, to be compared with the model of all languages.
+"""
+
+import logging
+from pathlib import Path
+from typing import Any, Dict, List
+
+from icefall_discrete.config import StageParser, from_dict, read_json, write_json
+from icefall_discrete.data.cuts import load_cuts
+from icefall_discrete.metrics.scoring_rules import ScoringRules
+from icefall_discrete.results.decoding_files import last_decoded
+from icefall_discrete.results.joined import joined_result, joined_set
+from icefall_discrete.results.ledger import add_to_ledger
+from icefall_discrete.results.recogs import read_recogs
+from icefall_discrete.results.tables import set_table
+from icefall_discrete.results.transcribe import language_by_cut
+from icefall_discrete.stage import run_stage
+
+LOG = logging.getLogger("score_together")
+
+
+def get_parser() -> StageParser:
+    """The flags of this stage."""
+    parser = StageParser(__doc__)
+    parser.add_argument("--exp-dir", type=Path, action="append", required=True, help="a scored experiment (repeatable)")
+    parser.add_argument("--decoding-method", default="greedy_search", help="search to score (default: greedy_search)")
+    parser.add_argument("--feature-dir", type=Path, required=True, help="folder of the features")
+    parser.add_argument("--recipe", required=True, help="name of the recipe in tables")
+    parser.add_argument("--output", type=Path, required=True, help="file to write the result to, such as result.json")
+    parser.add_argument("--results-dir", type=Path, help="folder of results to add this one to (default: none)")
+    return parser
+
+
+def main() -> None:
+    """Score the union of what the experiments decoded last."""
+    args = get_parser().parse_args()
+    decoded = [last_decoded(exp_dir, args.decoding_method) for exp_dir in args.exp_dir]
+    results: List[Dict[str, Any]] = [read_json(exp_dir / "result.json") for exp_dir in args.exp_dir]
+    rules = from_dict(ScoringRules, results[0].get("scoring_rules") or {}, str(args.exp_dir[0] / "result.json"))
+    sets: Dict[str, Any] = {}
+    for split in decoded[0][1]:
+        language_of = language_by_cut(load_cuts(args.feature_dir / f"{split}.jsonl.gz"))
+        parts = [[rules.scored(one) for one in read_recogs(files.recogs(split))] for files, _ in decoded]
+        sets[split] = joined_set(split, parts, [result["sets"].get(split, {}) for result in results], language_of)
+        missing = len(language_of) - sets[split]["num_utterances"]
+        if missing:
+            LOG.warning("%d of %d cuts of %s were decoded by none of the experiments", missing, len(language_of), split)
+        print(set_table(split, sets[split]))
+    result = joined_result(results, sets, args.recipe)
+    write_json(args.output, result)
+    if args.results_dir:
+        LOG.info("Wrote %s", add_to_ledger(args.results_dir, result))
+
+
+if __name__ == "__main__":
+    run_stage(main)

@@ -1,0 +1,90 @@
+"""Noisy sets, their codes and their token stability through the stages, on toy audio."""
+
+import json
+
+import pytest
+from toy_corpus import run_stage_script, write_conf, write_manifest
+
+from icefall_discrete.data.cuts import load_cuts
+
+
+@pytest.fixture(scope="module")
+def work(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("noisy")
+    for split, num_cuts, seed in (("train", 8, 0), ("test", 4, 1)):
+        write_manifest(folder / "manifests", split, num_cuts, seed)
+    return folder
+
+
+def manifest(work, name):
+    return work / "manifests" / f"toy_cuts_{name}.jsonl.gz"
+
+
+def make_noisy(work, *more, check=True):
+    return run_stage_script(
+        "make_noisy.py",
+        *("--cuts", manifest(work, "test"), "--train-cuts", manifest(work, "train"), "--audio-dir", work / "audio"),
+        *more,
+        check=check,
+    )
+
+
+def snapshot(folder):
+    return {path: path.stat().st_mtime_ns for path in folder.rglob("*") if path.is_file()}
+
+
+def test_a_set_for_each_kind_and_ratio_once(work):
+    make_noisy(work, "--snrs", "20 -5", "--kinds", "babble,white", "--nj", 2)
+    sets = [f"test-{kind}-snr{ratio}" for kind in ("babble", "white") for ratio in (20, -5)]
+    for name in sets:
+        cuts = load_cuts(manifest(work, name))
+        assert len(cuts) == 4 and {cut.snr_db for cut in cuts} == {float(name.split("snr")[1])}
+    before = snapshot(work)
+    again = make_noisy(work, "--snrs", "20 -5", "--kinds", "babble,white")
+    assert again.stderr.count("is complete already: nothing to do") == 4
+    assert snapshot(work) == before
+    make_noisy(work, "--snrs", "20 -5 0", "--kinds", "white")
+    assert set(before) < set(snapshot(work)) and all(snapshot(work)[path] == time for path, time in before.items())
+
+
+def test_mistakes_are_one_sentence(work):
+    cases = {
+        "noise 'recorded' has no cuts": make_noisy(work, "--kinds", "recorded", check=False),
+        "nowhere.jsonl.gz: No such file": make_noisy(work, "--noise-cuts", work / "nowhere.jsonl.gz", check=False),
+    }
+    for expected, done in cases.items():
+        assert done.returncode == 1 and expected in done.stderr.splitlines()[-1], done.stderr
+        assert done.stderr.splitlines()[-1].startswith("error: ")
+
+
+def test_codes_of_noisy_sets_are_compared_with_the_clean_ones(work):
+    make_noisy(work, "--snrs", "60,0", "--kinds", "white")
+    conf, out = write_conf(work / "conf", num_clusters=8), work / "features"
+    common = ("--feature-type", "small_km", "--conf-dir", conf, "--out-dir", out)
+    run_stage_script("fit_tokenizer.py", *common, "--cuts", manifest(work, "train"), "--train-split", "train")
+    for split in ("test", "test-white-snr60", "test-white-snr0"):
+        run_stage_script("extract_codes.py", *common, "--cuts", manifest(work, split), "--split", split)
+    run_stage_script("token_stability.py", "--feature-dir", out, "--output", work / "stability.json")
+    result = json.loads((work / "stability.json").read_text())
+    assert (result["feature_type"], result["split"]) == ("small_km", "test")
+    sets = result["sets"]
+    assert set(sets) == {"test-white-snr60", "test-white-snr0"}
+    assert 0 <= sets["test-white-snr60"]["ued"] < sets["test-white-snr0"]["ued"] <= 100
+    assert sets["test-white-snr0"]["num_utterances"] == 4
+    assert len(sets["test-white-snr0"]["streams"]) == 1
+
+    done = run_stage_script(
+        *("token_stability.py", "--feature-dir", out, "--noisy-splits", "test", "--output", work / "b.json"),
+    )
+    assert done.returncode == 0 and json.loads((work / "b.json").read_text())["sets"] == {}
+
+
+def test_continuous_features_have_no_units(work):
+    out = work / "fbank"
+    run_stage_script(
+        *("extract_codes.py", "--feature-type", "fbank", "--cuts", manifest(work, "test"), "--split", "test"),
+        *("--out-dir", out),
+    )
+    done = run_stage_script("token_stability.py", "--feature-dir", out, "--output", work / "fbank.json")
+    assert "fbank is continuous: it has no units to compare" in done.stderr
+    assert json.loads((work / "fbank.json").read_text())["sets"] == {}

@@ -1,0 +1,40 @@
+"""Words and scoring rules against hand-made truths."""
+
+import pytest
+
+from icefall_discrete.config import from_dict
+from icefall_discrete.data.words import words_in
+from icefall_discrete.metrics.scoring_rules import ScoringRules
+from icefall_discrete.metrics.wer import Transcript
+
+
+@pytest.mark.parametrize(
+    "text, words",
+    [
+        ("please  call l'eau\n", ["please", "call", "l'eau"]),
+        ("广州市T恤ABC", ["广", "州", "市", "T", "恤", "ABC"]),
+        ("买 iphone十五", ["买", "iphone", "十", "五"]),
+        ("𠀀", ["𠀀"]),
+        ("сообщение ねこ", ["сообщение", "ねこ"]),
+        (" ", []),
+    ],
+)
+def test_words_are_divided_by_spaces_and_chinese_characters_are_words(text, words):
+    assert words_in(text) == words
+
+
+def test_default_rules_change_nothing():
+    transcript = Transcript("a", ("Well-known", "UH"), ("well", "known"))
+    assert ScoringRules().scored(transcript) == transcript
+
+
+def test_rules_are_applied_in_order_to_both_sides():
+    values = {"upper_case": True, "separators": "-_", "unscored_words": ["UH", "<COMMA>"]}
+    rules = from_dict(ScoringRules, values, "scoring.json")
+    found = rules.scored(Transcript("a", ("Uh", "e-commerce", "<comma>", "uh-huh"), ("uh", "x_y")))
+    assert found == Transcript("a", ("E", "COMMERCE", "HUH"), ("X", "Y"))
+
+
+def test_an_unknown_rule_is_named():
+    with pytest.raises(ValueError, match=r"scoring\.json: unknown setting fillers"):
+        from_dict(ScoringRules, {"fillers": []}, "scoring.json")
