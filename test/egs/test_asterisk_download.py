@@ -1,17 +1,15 @@
 """Fetching the corpus without the network: from a stand-in for apt, from a local mirror, and from nowhere."""
 
-import functools
 import gzip
 import hashlib
-import http.server
 import io
 import os
 import sys
 import tarfile
-import threading
 from pathlib import Path
 
 import pytest
+from local_mirror import served
 
 pytest.importorskip("num2words")
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "egs" / "asterisk" / "ASR" / "local"))
@@ -42,22 +40,12 @@ def write_release(folder, language="en"):
     return folder / name
 
 
-class QuietHandler(http.server.SimpleHTTPRequestHandler):
-    def log_message(self, *args):
-        pass
-
-
 @pytest.fixture
 def mirror(tmp_path):
     folder = tmp_path / "mirror"
     folder.mkdir()
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(QuietHandler, directory=str(folder)))
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    yield folder, f"http://127.0.0.1:{server.server_address[1]}"
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    with served(folder) as url:
+        yield folder, url
 
 
 @pytest.fixture

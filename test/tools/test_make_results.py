@@ -20,7 +20,7 @@ def _row(feature_type, bits, wer):
         "num_empty": 0,
         "wer": {**_rates(wer), "interval": [wer - 2, wer + 2]},
         "cer": {**_rates(wer / 2), "interval": [wer / 2 - 1, wer / 2 + 1]},
-        "languages": {"en": {"wer": _rates(wer - 1), "cer": _rates(wer / 2 - 1)}},
+        "languages": {name: {"wer": _rates(wer - 1), "cer": _rates(wer / 2 - 1)} for name in ("en", "es")},
         "decode_rtf": 0.0123,
     }
     return {
@@ -59,7 +59,7 @@ def test_page_holds_every_figure_in_order_of_bit_rate(folder, make):
     make()
     page = (folder / "RESULTS.md").read_text()
     assert page.index("| fbank | 256.00 |  | 0.36 | 70.0 ± 2.0 | 35.0 ± 1.0 |") < page.index("| mfcc_km500 | 0.45 |")
-    assert "| mfcc_km500 | 79.0 / 39.0 | 80.0 / 40.0 |" in page
+    assert "| mfcc_km500 | 79.0 / 39.0 | 79.0 / 39.0 | 80.0 / 40.0 |" in page
     assert "| fbank | 5.10 | torch | 30 | 21.5 |  |  | 0.0005 | 0.0123 | Some Processor |" in page
     assert "commit abc1234-clean; torch 2.13.0" in page
     assert "./run.sh --feature-type fbank" in page
@@ -95,8 +95,33 @@ def test_result_of_an_experiment_becomes_a_row(folder, make):
         make("--exp-dir", folder / "nowhere")
 
 
-def test_published_figures_stand_beside_with_their_source(folder, make):
-    published = [{"system": "reference", "wer": 97.0, "cer": None, "source": "a page"}]
+def test_several_test_sets_each_have_their_columns(folder, make):
+    row = _row("dmel", 12800.0, 75.0)
+    row["sets"] = {"clean": row["sets"]["test"], "other": _row("dmel", 12800.0, 85.0)["sets"]["test"]}
+    row["sets"]["other"]["languages"].pop("es")
+    (folder / "results" / "dmel_default_cpu.json").write_text(json.dumps(row))
+    make("--test-split", "clean,other", "--dev-split", "dev,dev-other")
+    page = (folder / "RESULTS.md").read_text()
+    assert "| clean WER % | clean CER % | other WER % | other CER % | dev WER % | dev CER % | dev-other WER % |" in page
+    assert "| dmel | 12.80 |  | 0.36 | 75.0 ± 2.0 | 37.5 ± 1.0 | 85.0 ± 2.0 | 42.5 ± 1.0 |  |  |  |  |" in page
+    assert "Per language, clean" in page and "Per language, other" not in page
+
+
+def test_published_figures_stand_beside_ours_with_their_source(folder, make):
+    published = [
+        {"system": "reference", "sets": {"test": {"wer": 97.0}}, "source": "a page"},
+        {"system": "tokens", "feature_type": "mfcc_km500", "recipe": "default", "source": "Table 1"},
+    ]
+    published[1]["sets"] = {"test": {"wer": 75.5}, "dev": {"cer": 30.0}}
     (folder / "published.json").write_text(json.dumps(published))
     make("--published", folder / "published.json")
-    assert "| reference | 97.0 |  | a page |" in (folder / "RESULTS.md").read_text()
+    page = (folder / "RESULTS.md").read_text()
+    assert "| system | feature type | recipe | test WER % | ours | dev CER % | ours | source |" in page
+    assert "| reference |  |  | 97.00 |  |  |  | a page |" in page
+    assert "| tokens | mfcc_km500 | default | 75.50 | 80.00 | 30.00 | 40.00 | Table 1 |" in page
+
+
+def test_a_published_figure_without_its_source_is_refused(folder, make):
+    (folder / "published.json").write_text(json.dumps([{"system": "reference", "sets": {"test": {"wer": 97.0}}}]))
+    with pytest.raises(ValueError, match="has no source; correct the file"):
+        make("--published", folder / "published.json")

@@ -5,22 +5,14 @@
 <language>/md5sums                      "<md5>  <path below the language's folder>"; written last
 """
 
-import hashlib
 from pathlib import Path
 from typing import Dict, List
+
+from icefall_discrete.data.manifests import CorpusError, md5_of
 
 CHECKSUMS = "md5sums"
 SAMPLE_RATE_HZ = 16000
 SAMPLES_PER_BYTE = 2  # G.722 at 64 kbit/s holds two samples in a byte
-
-
-class CorpusError(RuntimeError):
-    """A corpus that cannot be fetched or read; the message says what to do."""
-
-
-def md5_of(path: Path) -> str:
-    """Return the MD5 of a file as hexadecimal text."""
-    return hashlib.md5(path.read_bytes()).hexdigest()
 
 
 def transcript_path(folder: Path) -> Path:

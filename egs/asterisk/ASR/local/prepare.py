@@ -26,11 +26,12 @@ from corpus_folder import (
     read_checksums,
     transcript_path,
 )
-from lhotse import AudioSource, CutSet, MonoCut, Recording, RecordingSet, SupervisionSegment, SupervisionSet, validate
+from lhotse import AudioSource, MonoCut, Recording, SupervisionSegment
 from tqdm import tqdm
 
 from icefall_discrete.atomic_files import replacing
 from icefall_discrete.config import StageParser, add_flags, override, setting
+from icefall_discrete.data.manifests import write_split
 from icefall_discrete.stage import run_stage
 
 EXPECTED_UTTERANCES = {
@@ -223,39 +224,6 @@ def make_cut(prompt: Prompt) -> MonoCut:
     )
 
 
-def validate_cuts(cuts: CutSet, where: str) -> None:
-    """Check what the later stages rely on.
-
-    Raises:
-      CorpusError: naming the first cut that has no text, more than one supervision, or an id that is not unique.
-    """
-    validate(cuts)
-    seen = set()
-    for cut in cuts:
-        if len(cut.supervisions) != 1:
-            raise CorpusError(f"{where}: cut {cut.id} has {len(cut.supervisions)} supervisions, expected 1.")
-        if not (cut.supervisions[0].text or "").strip():
-            raise CorpusError(f"{where}: the text of cut {cut.id} is empty; correct its transcript or drop the cut.")
-        if cut.id in seen:
-            raise CorpusError(f"{where}: cut id {cut.id} occurs twice.")
-        seen.add(cut.id)
-
-
-def write_manifests(prompts: List[Prompt], folder: Path) -> None:
-    """Write recordings, supervisions and cuts of each split, validated, whole or not at all."""
-    for split in SPLITS:
-        cuts = CutSet.from_cuts(make_cut(prompt) for prompt in prompts if prompt.split == split)
-        validate_cuts(cuts, f"split {split}")
-        parts = {
-            "recordings": RecordingSet.from_recordings(cut.recording for cut in cuts),
-            "supervisions": SupervisionSet.from_segments(cut.supervisions[0] for cut in cuts),
-            "cuts": cuts,
-        }
-        for kind, manifest in parts.items():
-            with replacing(folder / f"asterisk_{kind}_{split}.jsonl.gz") as partial:
-                manifest.to_file(partial)
-
-
 def table(prompts: List[Prompt], languages: Iterable[str]) -> Iterator[str]:
     """Yield the lines of a table: utterances per language and split, then hours and words per split."""
     count = collections.Counter((p.language, p.split) for p in prompts)
@@ -307,7 +275,9 @@ def prepare(config: PrepareConfig) -> None:
     if config.subset:
         prompts = take_subset(prompts, config.subset, config.subset_max_duration)
     decode_all(prompts, config.nj)
-    write_manifests(prompts, Path(config.data_dir) / "manifests")
+    for split in SPLITS:
+        cuts = (make_cut(prompt) for prompt in prompts if prompt.split == split)
+        write_split(Path(config.data_dir) / "manifests", "asterisk", split, cuts)
     for reason, number in drops.most_common():
         logging.info(f"prompts {reason}: {number}")
     for line in table(prompts, config.languages):

@@ -1,0 +1,146 @@
+"""Common Voice: its lists and clips on disk, its text rules, and what is said of a corpus that is not whole."""
+
+import concurrent.futures
+import shutil
+
+import pytest
+from recipe_checks import feature_type_of_environment, load_local, pipeline_only, run_recipe
+from stand_in import clips, write_audio, write_lines
+
+from icefall_discrete.data.cuts import load_cuts
+from icefall_discrete.data.manifests import CorpusError
+
+RELEASE, LANG = "cv-corpus-17.0-2024-03-15", "es"
+COLUMNS = (
+    *("client_id", "path", "sentence_id", "sentence", "sentence_domain", "up_votes", "down_votes"),
+    *("age", "gender", "accents", "variant", "locale", "segment"),
+)
+
+
+def _row(client, name, sentence):
+    values = dict.fromkeys(COLUMNS, "")
+    values.update(client_id=client, path=name, sentence=sentence, up_votes="2", down_votes="0", locale=LANG)
+    return "\t".join(values[column] for column in COLUMNS)
+
+
+def make_corpus(release, sizes):
+    """A release with one language: mp3 at 32 kHz, lists with a header; one clip in clips/ that no split lists."""
+    folder = release / LANG
+    every = clips(sum(sizes.values()) + 1, language=LANG)
+    taken = iter(enumerate(every))
+    for split, size in sizes.items():
+        lines = ["\t".join(COLUMNS)]
+        for number, clip in (next(taken) for _ in range(size)):
+            name = f"common_voice_{LANG}_{1000 + number}.mp3"
+            write_audio(folder / "clips" / name, clip.samples, rate=32000)  # played at twice its rate: it is no result
+            lines.append(_row(f"speaker{number % 5}", name, f'"{clip.text.capitalize()}, "¿no?'))
+        write_lines(folder / f"{split}.tsv", lines)
+    number, clip = next(taken)
+    name = f"common_voice_{LANG}_{1000 + number}.mp3"
+    write_audio(folder / "clips" / name, clip.samples, rate=32000)
+    write_lines(folder / "validated.tsv", ["\t".join(COLUMNS), _row("speaker0", name, clip.text)])
+    return folder
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    release = tmp_path_factory.mktemp("commonvoice") / RELEASE
+    make_corpus(release, {"train": 6, "dev": 2, "test": 2})
+    return release
+
+
+@pytest.fixture
+def broken(whole, tmp_path):
+    """A copy of the corpus for a test to damage."""
+    return shutil.copytree(whole, tmp_path / RELEASE)
+
+
+@pytest.fixture(scope="module")
+def prepare():
+    return load_local("commonvoice", "prepare")
+
+
+def config(prepare, release, data_dir, **changes):
+    return prepare.PrepareConfig(corpus_dir=str(release), data_dir=str(data_dir), lang=LANG, nj=1, **changes)
+
+
+class Threads(concurrent.futures.ThreadPoolExecutor):
+    """In the place of the processes that lhotse spawns for each split, which would import torch for half a minute."""
+
+    def __init__(self, max_workers, mp_context):
+        super().__init__(max_workers)
+
+
+def test_manifests_of_a_whole_corpus(prepare, whole, tmp_path, monkeypatch):
+    monkeypatch.setattr("lhotse.recipes.commonvoice.ProcessPoolExecutor", Threads)
+    prepare.prepare(config(prepare, whole, tmp_path))
+    sizes = {}
+    for split in ("train", "dev", "test"):
+        cuts = load_cuts(tmp_path / "manifests" / f"commonvoice_cuts_{split}.jsonl.gz")
+        sizes[split] = len(cuts)
+        for cut in cuts:
+            supervision = cut.supervisions[0]
+            assert supervision.language == LANG and supervision.speaker.startswith("speaker")
+            assert supervision.text == supervision.text.lower() and supervision.text.endswith(" no")
+            assert supervision.custom["written"].endswith(', "¿no?')
+            assert cut.sampling_rate == 16000  # half of that of the clips
+            assert cut.load_audio().shape == (1, cut.num_samples)
+    assert sizes == {"train": 6, "dev": 2, "test": 2}
+
+
+def test_a_listed_clip_that_is_absent_is_named(prepare, broken, tmp_path):
+    gone = sorted((broken / LANG / "clips").iterdir())[:2]
+    for path in gone:
+        path.unlink()
+    with pytest.raises(
+        CorpusError, match=rf"train\.tsv: 2 transcripts have no audio \({gone[0].name}, {gone[1].name}\)"
+    ):
+        prepare.prepare(config(prepare, broken, tmp_path / "data"))
+    assert not (tmp_path / "data").exists()
+
+
+def test_a_missing_split_is_named(prepare, broken):
+    (broken / LANG / "dev.tsv").unlink()
+    with pytest.raises(CorpusError, match=r"lacks 1 of 4 parts \(dev\.tsv\); unpack the archive"):
+        prepare.check_whole(broken / LANG)
+
+
+def test_a_clip_in_two_splits_is_named(prepare, broken):
+    line = (broken / LANG / "test.tsv").read_text(encoding="utf-8").splitlines()[1]
+    with open(broken / LANG / "train.tsv", "a", encoding="utf-8") as stream:
+        stream.write(line + "\n")
+    with pytest.raises(CorpusError, match=rf"1 clips are in train and test \({line.split(chr(9))[1]}\)"):
+        prepare.check_whole(broken / LANG)
+
+
+@pytest.mark.parametrize(
+    "change, complaint",
+    [
+        (lambda text: text.replace("\taccents\t", "\taccent\t"), r"train\.tsv lacks accents; .* release before 8\.0"),
+        (lambda text: text + text.splitlines()[-1] + "\n", r"train\.tsv names 1 clips twice"),
+        (lambda text: text + "speaker1\tclip.mp3\n", r"train\.tsv: line 8 cut short"),
+        (lambda text: "", r"train\.tsv lacks"),
+    ],
+)
+def test_a_damaged_list_is_named(prepare, broken, change, complaint):
+    path = broken / LANG / "train.tsv"
+    path.write_text(change(path.read_text(encoding="utf-8")), encoding="utf-8")
+    with pytest.raises(CorpusError, match=complaint):
+        prepare.check_whole(broken / LANG)
+
+
+def test_words_and_written_text():
+    rules = load_local("commonvoice", "commonvoice_text")
+    assert rules.normalize("  Mae’n \"oer\" heddiw: 'go iawn'! ", "words") == "mae'n oer heddiw go iawn"
+    assert rules.normalize("Ŵyl–Ddewi", "words") == "ŵyl ddewi"
+    assert rules.normalize("… – !", "words") == ""
+    assert rules.normalize("Kaixo,  zer moduz? ", "written") == "Kaixo, zer moduz?"
+    assert rules.normalize("Kaixo, mundua!", "written") == ""
+
+
+@pipeline_only
+def test_run_sh(tmp_path):
+    make_corpus(tmp_path / "download" / RELEASE, {"train": 24, "dev": 6, "test": 6})
+    result = run_recipe("commonvoice", feature_type_of_environment(tmp_path), tmp_path, ("--lang", LANG))
+    assert list(result["sets"]["test"]["languages"]) == [LANG]
+    assert (tmp_path / "data" / LANG / "manifests" / "commonvoice_cuts_train.jsonl.gz").is_file()

@@ -1,0 +1,156 @@
+"""MyST: students' and sessions' folders on disk, the text rules, the filters, and a corpus that is not whole."""
+
+import shutil
+
+import numpy as np
+import pytest
+from recipe_checks import feature_type_of_environment, load_local, pipeline_only, run_recipe
+from stand_in import RATE, clips, write_audio
+
+from icefall_discrete.data.cuts import load_cuts
+from icefall_discrete.data.manifests import CorpusError
+
+FOLDERS = {"train": "train", "dev": "development", "test": "test"}
+
+
+def make_corpus(corpus_dir, sizes):
+    """data/<split>/<student>/<session>/<session>_<number>.flac with .trn; one utterance a split has no transcript."""
+    every = iter(clips(sum(sizes.values()) + len(sizes), seed=3))
+    for number, (split, size) in enumerate(sizes.items(), start=1):
+        student = f"00200{number}"
+        session = f"myst_{student}_2014-02-26_09-55-53_MS_1.{number}"
+        folder = corpus_dir / "data" / FOLDERS[split] / student / session
+        for index in range(size + 1):
+            clip, name = next(every), f"{session}_{index:03d}"
+            write_audio(folder / f"{name}.flac", clip.samples)
+            if index < size:
+                (folder / f"{name}.trn").write_text(f"<NOISE> {clip.text.upper()} (*) +UM+ REALLY YES\n")
+    return corpus_dir
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    return make_corpus(tmp_path_factory.mktemp("myst") / "corpus", {"train": 6, "dev": 2, "test": 2})
+
+
+@pytest.fixture
+def copied(whole, tmp_path):
+    """A copy of the corpus for a test to change."""
+    return shutil.copytree(whole, tmp_path / "corpus")
+
+
+@pytest.fixture(scope="module")
+def prepare():
+    return load_local("myst", "prepare")
+
+
+def run(prepare, corpus_dir, data_dir, **changes):
+    """Run the stage; return the cuts of each split."""
+    prepare.prepare(prepare.PrepareConfig(corpus_dir=str(corpus_dir), data_dir=str(data_dir), nj=1, **changes))
+    return {split: load_cuts(data_dir / "manifests" / f"myst_cuts_{split}.jsonl.gz") for split in FOLDERS}
+
+
+def test_transcribed_utterances_become_cuts(prepare, whole, tmp_path):
+    cuts = run(prepare, whole, tmp_path)
+    assert {split: len(of_split) for split, of_split in cuts.items()} == {"train": 6, "dev": 2, "test": 2}
+    for cut in cuts["train"]:
+        supervision = cut.supervisions[0]
+        assert (supervision.speaker, supervision.language) == ("002001", "en")
+        assert supervision.text.endswith("really yes") and "um" not in supervision.text.split()
+        assert supervision.custom["session"] == "myst_002001_2014-02-26_09-55-53_MS_1.1"
+        assert supervision.custom["written"].startswith("<NOISE> ")
+
+
+def first_of(corpus_dir, split):
+    return sorted((corpus_dir / "data" / FOLDERS[split]).rglob("*.trn"))[0]
+
+
+def lengthen(transcript):
+    """Write more than the 30 s of the filter into its audio file."""
+    samples = clips(1)[0].samples
+    write_audio(transcript.with_suffix(".flac"), np.tile(samples, 31 * RATE // len(samples) + 1))
+
+
+def test_filters_by_words_length_and_quality(prepare, copied, tmp_path):
+    few, long, noisy = sorted((copied / "data" / "train").rglob("*.trn"))[:3]
+    few.write_text("(*) YES <LAUGH> NO\n")
+    lengthen(long)
+    every = run(prepare, copied, tmp_path / "all", min_words=0, max_duration=1000.0)
+    assert len(every["train"]) == 6
+
+    by_length = run(prepare, copied, tmp_path / "length")
+    assert {few.stem, long.stem}.isdisjoint(by_length["train"].ids) and len(by_length["train"]) == 4
+
+    texts = {cut.id: cut.supervisions[0].text for cuts in every.values() for cut in cuts}
+    texts[noisy.stem] = "something else was said altogether by someone else"
+    dropped = first_of(copied, "dev").stem
+    lines = [f"{name}\t{text.upper()}!" for name, text in texts.items() if name != dropped]
+    (tmp_path / "hypotheses.tsv").write_text("".join(f"{line}\n" for line in lines))
+    good = run(prepare, copied, tmp_path / "quality", hypotheses=str(tmp_path / "hypotheses.tsv"))
+    assert len(good["train"]) == 3 and noisy.stem not in set(good["train"].ids)
+    assert len(good["dev"]) == 1 and dropped not in set(good["dev"].ids)
+    assert len(good["test"]) == 2
+
+
+def test_long_utterances_of_test_alone_are_kept(prepare, copied, tmp_path):
+    long = {split: first_of(copied, split) for split in FOLDERS}
+    for path in long.values():
+        lengthen(path)
+    cuts = run(prepare, copied, tmp_path)
+    assert {split for split, path in long.items() if path.stem in set(cuts[split].ids)} == {"test"}
+
+
+def test_hypotheses_without_a_tab_are_named(prepare, whole, tmp_path):
+    (tmp_path / "hypotheses.tsv").write_text("a\tone\nb two\n")
+    with pytest.raises(CorpusError, match=r"hypotheses\.tsv, line 2: expected an utterance id, a tab and a text"):
+        run(prepare, whole, tmp_path, hypotheses=str(tmp_path / "hypotheses.tsv"))
+
+
+def test_a_transcript_without_audio_is_named(prepare, copied, tmp_path):
+    path = first_of(copied, "test")
+    path.with_suffix(".flac").unlink()
+    with pytest.raises(CorpusError, match=rf"data.test: 1 transcript has no audio \({path.stem}\); copy or unpack"):
+        run(prepare, copied, tmp_path / "data")
+    assert not (tmp_path / "data").exists()
+
+
+def test_a_missing_split_is_named(prepare, copied, tmp_path):
+    shutil.rmtree(copied / "data" / "development")
+    with pytest.raises(CorpusError, match=r"lacks 1 of 3 parts \(development\)"):
+        run(prepare, copied, tmp_path / "data")
+
+
+def test_unreadable_audio_is_left_out(prepare, copied, tmp_path, caplog):
+    path = first_of(copied, "train").with_suffix(".flac")
+    path.write_bytes(b"no audio")
+    cuts = run(prepare, copied, tmp_path / "data")
+    assert len(cuts["train"]) == 5 and path.stem not in set(cuts["train"].ids)
+    assert f"{path} is left out" in caplog.text
+
+
+@pytest.mark.parametrize(
+    "written, spoken",
+    [
+        ("<NO_SIGNAL>", ""),
+        ("IT'S (*) THE SUN &amp THE MOON", "it's the sun and amp the moon"),
+        ("+UM+ TH- THE D BATTERY, HAS 3 (uh (loud)) {x} ENDS.", "th the d battery has three ends"),
+        ("'CAUSE IT’S [noise] WELL-KNOWN", "cause it's well known"),
+    ],
+)
+def test_text_rules(written, spoken):
+    rules = load_local("myst", "myst_text")
+    assert rules.normalize(written) == spoken
+    assert rules.normalize(spoken) == spoken
+
+
+def test_word_error_rate_of_a_hypothesis():
+    rules = load_local("myst", "myst_text")
+    assert rules.word_error_rate("the sun is hot", "The sun, is hot.") == 0.0
+    assert rules.word_error_rate("the sun is hot", "a moon is") == 75.0
+
+
+@pipeline_only
+def test_run_sh(tmp_path):
+    make_corpus(tmp_path / "download" / "myst_child_conv_speech", {"train": 24, "dev": 6, "test": 6})
+    result = run_recipe("myst", feature_type_of_environment(tmp_path), tmp_path)
+    assert result["sets"]["test"]["num_utterances"] == 6

@@ -1,0 +1,193 @@
+"""Extraction of k-means units from a model of HuBERT large's size, against the plain loop that most scripts are.
+
+The model has random weights. The plain loop takes one utterance at a time through the defaults of transformers: the
+hidden states of all layers are kept, then the wanted one is held against the centroids. Ours is the library's
+`extract`. Each runs in fresh processes, once on one utterance for each of its processes and once on all: the
+difference is free of the time that importing and loading take, and gives audio seconds a second.
+"""
+
+import dataclasses
+import functools
+import json
+import os
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Dict, List, NamedTuple, Tuple
+
+import numpy as np
+import torch
+from lhotse import MonoCut
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+
+from icefall_discrete.config import StageParser, add_flags, override, setting
+from icefall_discrete.data import extraction
+from icefall_discrete.data.cuts import load_cuts, write_cuts
+from icefall_discrete.tokenizers.base import load_tokenizer
+
+FEATURE_TYPE = "large"
+
+
+@dataclasses.dataclass(frozen=True)
+class BenchConfig:
+    """What is measured."""
+
+    cuts: str = setting("egs/asterisk/ASR/data/manifests/asterisk_cuts_test.jsonl.gz", "manifest to take cuts from")
+    num_cuts: int = setting(20, "number of cuts")
+    min_sec: float = setting(2.0, "duration of the shortest")
+    max_sec: float = setting(3.0, "duration of the longest")
+    layer: int = setting(24, "layer whose units are wanted, of 24")
+    num_clusters: int = setting(2000, "entries of the codebook")
+    repeats: int = setting(1, "times that each variant is run; the median counts")
+    clock: str = setting(
+        "wall", "wall, or cpu: processor time of all processes, for a busy machine", choices=("wall", "cpu")
+    )
+    variant: str = setting("", "used by the benchmark itself: run this variant and print what it took")
+    work_dir: str = setting("", "used by the benchmark itself: folder of the model and the cuts")
+
+
+class Variant(NamedTuple):
+    """Who encodes, in how many processes of how many threads."""
+
+    kind: str
+    processes: int
+    threads: int
+
+    @property
+    def name(self) -> str:
+        """As the table shows it."""
+        return f"{self.kind}, {self.processes} x {self.threads} threads"
+
+
+def variants() -> List[Variant]:
+    """The plain loop on all cores, ours with a process on each; then both on one core."""
+    cores = len(os.sched_getaffinity(0))
+    found = [Variant("plain", 1, cores), Variant("ours", cores, 1), Variant("plain", 1, 1), Variant("ours", 1, 1)]
+    return list(dict.fromkeys(found))
+
+
+def make_model(work_dir: Path, config: BenchConfig) -> None:
+    """Write a random model, random centroids and the feature type that names them."""
+    from transformers import HubertConfig, HubertModel
+
+    torch.manual_seed(0)
+    large = HubertConfig(
+        hidden_size=1024,
+        num_hidden_layers=24,
+        num_attention_heads=16,
+        intermediate_size=4096,
+        feat_extract_norm="layer",
+        do_stable_layer_norm=True,
+        conv_bias=True,
+    )
+    HubertModel(large).save_pretrained(work_dir / "model")
+    (work_dir / "model" / "preprocessor_config.json").write_text(json.dumps({"do_normalize": True}))
+    np.save(work_dir / "centroids.npy", np.random.default_rng(0).standard_normal((config.num_clusters, 1024), "f4"))
+    values = {
+        "tokenizer": "ssl_kmeans",
+        "model": str(work_dir / "model"),
+        "layer": config.layer,
+        "num_clusters": config.num_clusters,
+        "kmeans_path": str(work_dir / "centroids.npy"),
+    }
+    (work_dir / f"{FEATURE_TYPE}.json").write_text(json.dumps(values))
+
+
+@torch.no_grad()
+def run_plain(cuts: List[MonoCut], work_dir: Path, config: BenchConfig) -> None:
+    """The plain loop; codes are written one file each."""
+    from transformers import HubertModel
+
+    model = HubertModel.from_pretrained(work_dir / "model").eval()
+    centroids = torch.from_numpy(np.load(work_dir / "centroids.npy"))
+    for cut in cuts:
+        audio = torch.from_numpy(cut.load_audio())
+        audio = (audio - audio.mean()) / torch.sqrt(audio.var() + 1e-7)
+        states = model(audio, output_hidden_states=True).hidden_states[config.layer][0]
+        np.save(work_dir / f"{cut.id}.npy", torch.cdist(states, centroids).argmin(dim=1).numpy())
+
+
+def run_ours(cuts: List[MonoCut], work_dir: Path, processes: int) -> None:
+    """The library's extraction."""
+    extraction.BATCH_SEC = 0.0  # a cut is a batch, so that few cuts can be divided
+    make = functools.partial(load_tokenizer, FEATURE_TYPE, [work_dir])
+    with tempfile.TemporaryDirectory() as out_dir:
+        extraction.extract(cuts, make, Path(out_dir), "bench", extraction.ExtractionConfig(nj=processes))
+
+
+def run_variant(variant: Variant, num_cuts: int, config: BenchConfig) -> Dict[str, float]:
+    """Encode the first cuts in this process; print seconds by both clocks, audio, and memory in MiB."""
+    work_dir = Path(config.work_dir)
+    torch.set_num_threads(variant.threads)
+    cuts = list(load_cuts(work_dir / "cuts.jsonl.gz"))[:num_cuts]
+    begun = time.perf_counter()
+    if variant.kind == "plain":
+        run_plain(cuts, work_dir, config)
+    else:
+        run_ours(cuts, work_dir, variant.processes)
+    wall = time.perf_counter() - begun
+    usage = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    biggest = max(used.ru_maxrss for used in usage[: 2 if variant.processes > 1 else 1])
+    return {
+        "wall": wall,
+        "cpu": sum(used.ru_utime + used.ru_stime for used in usage),
+        "audio": sum(cut.duration for cut in cuts),
+        "mib": biggest / 1024,
+    }
+
+
+def in_fresh_process(index: int, num_cuts: int, config: BenchConfig, work_dir: Path) -> Dict[str, float]:
+    """Run a variant in a process of its own, which is as a stage would find it."""
+    flags = ["--variant", str(index), "--work-dir", str(work_dir), "--num-cuts", str(num_cuts)]
+    command = [sys.executable, __file__, *flags, "--layer", str(config.layer)]
+    environment = {**os.environ, "OMP_WAIT_POLICY": "PASSIVE"}
+    done = subprocess.run(command, capture_output=True, text=True, env=environment)
+    if done.returncode:
+        raise RuntimeError(f"{variants()[index].name} failed: {done.stderr.splitlines()[-1]}")
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def measure(index: int, config: BenchConfig, work_dir: Path) -> Tuple[float, float]:
+    """Audio seconds a second of a variant, without import and loading, and the memory of its largest process."""
+    rates, memory = [], 0.0
+    for _ in range(config.repeats):
+        few = in_fresh_process(index, variants()[index].processes, config, work_dir)
+        many = in_fresh_process(index, config.num_cuts, config, work_dir)
+        rates.append((many["audio"] - few["audio"]) / (many[config.clock] - few[config.clock]))
+        memory = max(memory, many["mib"])
+    return statistics.median(rates), memory
+
+
+def main() -> None:
+    """Measure and print the table."""
+    parser = StageParser(__doc__)
+    add_flags(parser, BenchConfig)
+    config = override(BenchConfig(), parser.parse_args())
+    if config.variant:
+        print(json.dumps(run_variant(variants()[int(config.variant)], config.num_cuts, config)))
+        return
+    fitting = [cut for cut in load_cuts(config.cuts) if config.min_sec <= cut.duration <= config.max_sec]
+    cuts = fitting[: config.num_cuts]
+    if len(cuts) < config.num_cuts:
+        raise ValueError(f"{config.cuts} has only {len(cuts)} cuts of {config.min_sec} to {config.max_sec} s.")
+    with tempfile.TemporaryDirectory() as folder:
+        make_model(Path(folder), config)
+        write_cuts(Path(folder) / "cuts.jsonl.gz", cuts)
+        seconds = sum(cut.duration for cut in cuts)
+        print(f"{len(cuts)} utterances, {seconds:.0f} s, layer {config.layer} of 24, torch {torch.__version__}")
+        print(f"| variant | audio s a second ({config.clock}) | times the first | MiB of the largest process |")
+        print("|---|---|---|---|")
+        base = 0.0
+        for index, variant in enumerate(variants()):
+            rate, memory = measure(index, config, Path(folder))
+            base = base or rate
+            print(f"| {variant.name} | {rate:.2f} | {rate / base:.2f} | {memory:.0f} |", flush=True)
+
+
+if __name__ == "__main__":
+    main()
