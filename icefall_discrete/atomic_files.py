@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import secrets
 from pathlib import Path
 from typing import Iterator, Union
 
@@ -17,7 +18,8 @@ def replacing(path: PathLike) -> Iterator[Path]:
     """
     target = Path(path)
     target.parent.mkdir(parents=True, exist_ok=True)
-    temporary = target.with_name(f".{os.getpid()}.partial.{target.name}")
+    # Not the process id, which another machine with the same file system may be using too.
+    temporary = target.with_name(f".{secrets.token_hex(4)}.partial.{target.name}")
     try:
         yield temporary
         with open(temporary, "rb") as stream:

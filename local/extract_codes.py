@@ -2,10 +2,12 @@
 
 import functools
 from pathlib import Path
+from typing import Any, Callable
 
 from icefall_discrete.config import StageParser, add_flags, override
 from icefall_discrete.data.cuts import load_cuts
 from icefall_discrete.data.extraction import ExtractionConfig, extract
+from icefall_discrete.data.jobs import dask_client, extract_in_group, extract_with, in_group
 from icefall_discrete.stage import run_stage
 from icefall_discrete.tokenizers.base import load_tokenizer
 from icefall_discrete.transcribe.experiment_files import save_tokenizer
@@ -20,21 +22,29 @@ def get_parser() -> StageParser:
     parser.add_argument("--split", required=True, help="name of the output files, such as train, dev, test")
     parser.add_argument("--out-dir", type=Path, required=True, help="folder of the feature type, data/features/<type>")
     parser.add_argument("--seed", type=int, default=42, help="of tokenizers that draw random numbers (default: 42)")
+    parser.add_argument("--dask-scheduler", default="", help="address of a Dask scheduler whose workers do the shards")
+    parser.add_argument("--dask-workers", type=int, default=0, help="start so many Dask workers here (default: 0)")
     add_flags(parser, ExtractionConfig)
     return parser
 
 
+def extract_by_dask(args: Any, make_tokenizer: Callable[[], Any], config: ExtractionConfig) -> None:
+    """Extract in the workers of a Dask cluster, which must see the same files under the same names."""
+    read_cuts = functools.partial(load_cuts, args.cuts)
+    with dask_client(args.dask_scheduler, args.dask_workers) as client:
+        extract_with(client.get_executor(), read_cuts, make_tokenizer, args.out_dir, args.split, config, args.seed)
+
+
 def main() -> None:
-    """Extract one split."""
+    """Extract one split, or a shard of it."""
     args = get_parser().parse_args()
-    extract(
-        load_cuts(args.cuts),
-        functools.partial(load_tokenizer, args.feature_type, args.conf_dir, args.out_dir),
-        args.out_dir,
-        args.split,
-        override(ExtractionConfig(), args),
-        args.seed,
-    )
+    make_tokenizer = functools.partial(load_tokenizer, args.feature_type, args.conf_dir, args.out_dir)
+    config = override(ExtractionConfig(), args)
+    if args.dask_scheduler or args.dask_workers:
+        extract_by_dask(args, make_tokenizer, config)
+    else:
+        run = extract_in_group if in_group() else extract
+        run(load_cuts(args.cuts), make_tokenizer, args.out_dir, args.split, config, args.seed)
     save_tokenizer(load_tokenizer(args.feature_type, args.conf_dir, args.out_dir), args.out_dir)
 
 

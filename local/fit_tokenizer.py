@@ -1,5 +1,6 @@
-"""Stage 2: fit the feature type's tokenizer (k-means) on the training cuts, if it needs fitting."""
+"""Stage 2: fit the feature type's tokenizer (k-means, codec, encoder) on the training cuts, if it needs fitting."""
 
+import functools
 import logging
 from pathlib import Path
 
@@ -7,6 +8,7 @@ import torch
 
 from icefall_discrete.config import StageParser
 from icefall_discrete.data.cuts import load_cuts
+from icefall_discrete.data.encode_workers import placed
 from icefall_discrete.data.fitting import fit_tokenizer
 from icefall_discrete.stage import run_stage
 from icefall_discrete.tokenizers.base import load_tokenizer
@@ -22,6 +24,7 @@ def get_parser() -> StageParser:
     parser.add_argument("--out-dir", type=Path, required=True, help="folder of the feature type, data/features/<type>")
     parser.add_argument("--seed", type=int, default=42, help="of the subset, its order and the clusters (default: 42)")
     parser.add_argument("--max-hours", type=float, default=0.0, help="fit on a random subset; 0: all (default: 0)")
+    parser.add_argument("--device", default="cpu", help="where networks run: cpu, cuda, cuda:N or auto (default: cpu)")
     parser.add_argument("--nj", type=int, default=1, help="computing threads; may change the last bits (default: 1)")
     return parser
 
@@ -31,8 +34,8 @@ def require_training_split(cuts: Path, train_split: str) -> None:
     split = cuts.name.split(".jsonl")[0].rsplit("_cuts_", 1)[-1]
     if not split.startswith(train_split):
         raise ValueError(
-            f"{cuts} is not the training split '{train_split}'; k-means is fitted on training data only, since "
-            "clusters that have seen the test set flatter it (name another training split with --train-split)."
+            f"{cuts} is not the training split '{train_split}'; a tokenizer is fitted on training data only, since "
+            "one that has seen the test set flatters it (name another training split with --train-split)."
         )
 
 
@@ -40,7 +43,8 @@ def main() -> None:
     """Fit, or say why there is nothing to do."""
     args = get_parser().parse_args()
     require_training_split(args.cuts, args.train_split)
-    tokenizer = load_tokenizer(args.feature_type, args.conf_dir, args.out_dir)
+    make_tokenizer = functools.partial(load_tokenizer, args.feature_type, args.conf_dir, args.out_dir)
+    tokenizer = placed(make_tokenizer, args.device, "float32")
     torch.set_num_threads(args.nj)
     if fit_tokenizer(tokenizer, list(load_cuts(args.cuts)), args.out_dir, args.seed, args.max_hours):
         logging.info("wrote the fitted state to %s", args.out_dir)

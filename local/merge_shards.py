@@ -1,0 +1,26 @@
+"""Stage 3, after extract_codes.py in several jobs (--num-shards): check the shards of one split and join them."""
+
+from pathlib import Path
+
+from icefall_discrete.config import StageParser
+from icefall_discrete.data.sharding import find_num_shards, merge_shards
+from icefall_discrete.stage import run_stage
+
+
+def get_parser() -> StageParser:
+    """The flags of this stage."""
+    parser = StageParser(__doc__)
+    parser.add_argument("--out-dir", type=Path, required=True, help="folder of the feature type, data/features/<type>")
+    parser.add_argument("--split", required=True, help="name of the split, such as train")
+    parser.add_argument("--num-shards", type=int, default=0, help="number of jobs (default: as are found)")
+    return parser
+
+
+def main() -> None:
+    """Merge one split."""
+    args = get_parser().parse_args()
+    merge_shards(args.out_dir, args.split, args.num_shards or find_num_shards(args.out_dir, args.split))
+
+
+if __name__ == "__main__":
+    run_stage(main)
