@@ -12,7 +12,7 @@ from typing import List, Sequence
 from icefall_discrete.atomic_files import write_text
 from icefall_discrete.config import StageParser, read_json
 from icefall_discrete.results.chart import draw_chart, points_of
-from icefall_discrete.results.ledger import add_to_ledger, read_ledger
+from icefall_discrete.results.ledger import add_to_ledger, read_ledger, traceable
 from icefall_discrete.results.noise import NoiseResults, conditions_of, noise_section, read_noise_results
 from icefall_discrete.results.noise_chart import draw_noise_chart, error_curves
 from icefall_discrete.results.page import results_page
@@ -62,7 +62,7 @@ def main() -> None:
     args = get_parser().parse_args()
     for exp_dir in args.exp_dir:
         add_to_ledger(args.results_dir, read_json(exp_dir / "result.json"))
-    rows = read_ledger(sorted(args.results_dir.glob("*.json")))
+    rows = traceable(read_ledger(sorted(args.results_dir.glob("*.json"))))
     published = read_json(args.published) if args.published else []
     output = args.output or args.results_dir.parent / "RESULTS.md"
     tests, devs = args.test_split.split(","), args.dev_split.split(",")

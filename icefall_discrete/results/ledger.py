@@ -4,6 +4,7 @@ A figure whose file or field is absent is null, and an empty cell in the table; 
 """
 
 import dataclasses
+import logging
 import re
 from pathlib import Path
 from typing import Any, Dict, List, Optional, Sequence
@@ -22,6 +23,7 @@ from icefall_discrete.metrics.wer import (
 )
 from icefall_discrete.spec import FeatureSpec
 
+LOG = logging.getLogger(__name__)
 Json = Dict[str, Any]
 
 _SYMBOLS = {"wer": words_of, "cer": characters_of}
@@ -149,6 +151,28 @@ def read_ledger(paths: Sequence[PathLike]) -> List[Json]:
             raise ValueError(f"{path}: its row ({row_name(row)}) stands in another file too; remove one of them.")
         rows[row_name(row)] = row
     return sorted(rows.values(), key=_order)
+
+
+def traceable(rows: Sequence[Json]) -> List[Json]:
+    """The results of which commit and features are known; the others are named in the log and left out of tables."""
+    known = []
+    for row in rows:
+        commit = (row.get("environment") or {}).get("git") or "unknown"
+        unknown = [name for name, is_known in _origins(row, commit).items() if not is_known]
+        if unknown:
+            LOG.warning(
+                "result %s is left out: its %s is unknown, so that nobody could repeat it; run it in a git clone, on "
+                "features with their spec.json.",
+                row_name(row),
+                " and ".join(unknown),
+            )
+            continue
+        known.append(row)
+    return known
+
+
+def _origins(row: Json, commit: str) -> Dict[str, bool]:
+    return {"commit": commit != "unknown", "spec": bool((row.get("features") or {}).get("kind"))}
 
 
 def _order(row: Json) -> Any:

@@ -25,7 +25,8 @@ def row(feature_type, clean, kinds=("babble", "white"), ratios=RATIOS):
     for kind in kinds:
         for number, ratio in enumerate(ratios, start=1):
             sets[Condition(kind, ratio).set_name("test")] = scored(clean + 10.0 * number + len(kind))
-    common = {"recipe": "default", "device": "cpu", "features": {"bits_per_second": clean}}
+    common = {"recipe": "default", "device": "cpu", "features": {"kind": "codes", "bits_per_second": clean}}
+    common["environment"] = {"git": "abc1234-clean"}
     return {"feature_type": feature_type, **common, "sets": sets, "command": f"./run_noise.sh {feature_type}"}
 
 

@@ -30,7 +30,7 @@ def _row(feature_type, bits, wer):
         "device_name": "Some Processor",
         "command": f"./run.sh --feature-type {feature_type}",
         "sets": {"test": scored, "dev": scored},
-        "features": {"bits_per_second": bits, "bytes_per_hour": 360000.0, "extraction_rtf": 0.0005},
+        "features": {"kind": "codes", "bits_per_second": bits, "bytes_per_hour": 360000.0, "extraction_rtf": 0.0005},
         "training": {"num_parameters": 5100000, "backend": "torch", "epochs": 30, "minutes": 21.5},
         "decoding": {"method": "greedy_search", "suffix": "epoch-30_avg-9"},
         "environment": {"git": "abc1234-clean", "versions": {"torch": "2.13.0"}},
@@ -75,7 +75,8 @@ def test_second_run_gives_the_same_page(folder, make):
 
 
 def test_absent_fields_are_empty_cells_and_no_result_is_said(folder, make):
-    bare = {"feature_type": "dmel", "recipe": "default", "device": "cpu", "sets": {}}
+    bare = {"feature_type": "dmel", "recipe": "default", "device": "cpu", "sets": {}, "features": {"kind": "codes"}}
+    bare["environment"] = {"git": "abc1234-dirty"}
     (folder / "results" / "dmel_default_cpu.json").write_text(json.dumps(bare))
     make()
     assert "| dmel |  |  |  |  |  |  |  |" in (folder / "RESULTS.md").read_text()
@@ -83,6 +84,18 @@ def test_absent_fields_are_empty_cells_and_no_result_is_said(folder, make):
         path.unlink()
     make()
     assert "No run has been scored yet." in (folder / "RESULTS.md").read_text()
+
+
+@pytest.mark.parametrize(
+    "absent, named",
+    [({"environment": {"git": "unknown"}}, "commit"), ({"features": {}}, "spec"), ({"environment": {}}, "commit")],
+)
+def test_results_that_nobody_could_repeat_are_left_out_by_name(folder, make, caplog, absent, named):
+    row = {**_row("dmel", 12800.0, 75.0), **absent}
+    (folder / "results" / "dmel_default_cpu.json").write_text(json.dumps(row))
+    make()
+    assert "dmel" not in (folder / "RESULTS.md").read_text()
+    assert f"result dmel_default_cpu.json is left out: its {named} is unknown" in caplog.text
 
 
 def test_result_of_an_experiment_becomes_a_row(folder, make):
