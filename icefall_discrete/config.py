@@ -151,3 +151,10 @@ class StageParser(argparse.ArgumentParser):
             allow_abbrev=False,
             formatter_class=argparse.RawDescriptionHelpFormatter,
         )
+
+
+def config_from_flags(cls: Type[C], description: str) -> C:
+    """The settings `cls` of a script whose flags are those alone, from its command line; --help shows `description`."""
+    parser = StageParser(description)
+    add_flags(parser, cls)
+    return override(cls(), parser.parse_args())

@@ -9,7 +9,7 @@ from lhotse.cut import Cut
 from tqdm import tqdm
 
 from icefall_discrete.config import setting
-from icefall_discrete.data.cuts import language_of, num_frames
+from icefall_discrete.data.cuts import is_speed_perturbed, language_of, num_frames
 from icefall_discrete.data.language_sampling import hours_by_language
 from icefall_discrete.data.shar import KeptCuts, SharSource
 from icefall_discrete.spec import FeatureSpec
@@ -32,13 +32,6 @@ class Filtered(NamedTuple):
 
     cuts: CutSet
     dropped: Dict[str, int]
-
-
-def is_speed_copy(cut: Cut) -> bool:
-    """Whether the cut's audio was played at another speed (lhotse's perturb_speed)."""
-    transforms = (cut.recording.transforms if cut.has_recording else None) or []
-    names = [step["name"] if isinstance(step, dict) else type(step).__name__ for step in transforms]
-    return "Speed" in names
 
 
 def chosen_languages(cuts: CutSet, languages: Sequence[str]) -> CutSet:
@@ -75,7 +68,7 @@ def drop_reason(
     `encoder_frames` maps the number of code frames T to T' (the count of codes decides: a token cut has no num_frames).
     Raises what `labels_of` raises, such as a ValueError if the text is empty.
     """
-    if not config.use_speed_copies and is_speed_copy(cut):
+    if not config.use_speed_copies and is_speed_perturbed(cut):
         return "speed-perturbed copy, which the recipe does not use"
     if cut.duration < config.min_utterance_sec:
         return f"shorter than {config.min_utterance_sec} s"

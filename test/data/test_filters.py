@@ -3,8 +3,8 @@ from lhotse import CutSet, MonoCut, SupervisionSegment
 from lhotse.array import Array, TemporalArray
 from lhotse.testing.dummies import dummy_cut, dummy_recording
 
-from icefall_discrete.data.cuts import attach, text_of
-from icefall_discrete.data.filters import FilterConfig, filter_cuts, is_speed_copy
+from icefall_discrete.data.cuts import attach, is_speed_perturbed, text_of
+from icefall_discrete.data.filters import FilterConfig, filter_cuts
 from icefall_discrete.spec import FeatureSpec
 
 SPEC = FeatureSpec("toy", "codes", 16000, 50.0, 1, (500,), 0)
@@ -57,7 +57,7 @@ def test_empty_text_names_the_cut_and_an_empty_result_is_an_error():
 def test_a_recipe_may_leave_out_the_speed_perturbed_copies():
     plain = dummy_cut(0, duration=2.0, recording=dummy_recording(0, duration=2.0))
     cuts = [plain, plain.perturb_speed(0.9), plain.perturb_speed(1.1)]
-    assert [is_speed_copy(item) for item in cuts] == [False, True, True]
+    assert [is_speed_perturbed(item) for item in cuts] == [False, True, True]
     prepared = [cut("plain", 100, "a"), cut("copy", 100, "a")]
     prepared[1].recording = cuts[1].recording
     filtered = filter_cuts(

@@ -21,7 +21,7 @@ from lhotse.features.io import FeaturesReader, FeaturesWriter, get_reader, get_w
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from icefall_discrete.config import StageParser, add_flags, override, setting
+from icefall_discrete.config import config_from_flags, setting
 from icefall_discrete.data.code_archive import FlatArchiveWriter
 from icefall_discrete.data.cuts import attach_stored, load_cuts, load_frames, write_cuts
 from icefall_discrete.spec import FeatureSpec
@@ -155,9 +155,7 @@ def stores(folder: Path, spec: FeatureSpec) -> Dict[Path, Store]:
 
 def main() -> None:
     """Measure and print the table."""
-    parser = StageParser(__doc__)
-    add_flags(parser, BenchConfig)
-    config = override(BenchConfig(), parser.parse_args())
+    config = config_from_flags(BenchConfig, __doc__)
     clock = CLOCKS[config.clock]
     generator = np.random.default_rng(0)
     lens = generator.integers(config.min_frames, config.max_frames + 1, config.utterances)

@@ -15,7 +15,7 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from icefall_discrete.config import StageParser, add_flags, override, read_json, setting
+from icefall_discrete.config import config_from_flags, read_json, setting
 from icefall_discrete.models.scaling import Schedule, set_batch_count
 from icefall_discrete.models.subsampling import Conv1dSubsampling, Conv2dSubsampling
 from icefall_discrete.models.zipformer import Zipformer, ZipformerConfig
@@ -79,9 +79,7 @@ def measure(model: Step, config: BenchConfig, rate_hz: int) -> float:
 
 def main() -> None:
     """Print one row for each size, front end and thread count."""
-    parser = StageParser(__doc__)
-    add_flags(parser, BenchConfig)
-    config = override(BenchConfig(), parser.parse_args())
+    config = config_from_flags(BenchConfig, __doc__)
     torch.set_flush_denormal(True)
     print(f"torch {torch.__version__}, batch {config.batch} x {config.duration} s")
     print("size    front end  threads  parameters  step (ms)  audio s/s")

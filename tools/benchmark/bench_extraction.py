@@ -25,7 +25,7 @@ from lhotse import MonoCut
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from icefall_discrete.config import StageParser, add_flags, override, setting
+from icefall_discrete.config import config_from_flags, setting
 from icefall_discrete.data import extraction
 from icefall_discrete.data.cuts import load_cuts, write_cuts
 from icefall_discrete.tokenizers.base import load_tokenizer
@@ -165,9 +165,7 @@ def measure(index: int, config: BenchConfig, work_dir: Path) -> Tuple[float, flo
 
 def main() -> None:
     """Measure and print the table."""
-    parser = StageParser(__doc__)
-    add_flags(parser, BenchConfig)
-    config = override(BenchConfig(), parser.parse_args())
+    config = config_from_flags(BenchConfig, __doc__)
     if config.variant:
         print(json.dumps(run_variant(variants()[int(config.variant)], config.num_cuts, config)))
         return

@@ -21,7 +21,7 @@ from sklearn.cluster import KMeans, MiniBatchKMeans
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from icefall_discrete.config import StageParser, add_flags, override, setting
+from icefall_discrete.config import config_from_flags, setting
 from icefall_discrete.data.audio import load_samples
 from icefall_discrete.data.cuts import load_cuts
 from icefall_discrete.tokenizers.base import load_tokenizer
@@ -142,9 +142,7 @@ def print_memory(config: BenchConfig) -> None:
 
 def main() -> None:
     """Measure and print the tables."""
-    parser = StageParser(__doc__)
-    add_flags(parser, BenchConfig)
-    config = override(BenchConfig(), parser.parse_args())
+    config = config_from_flags(BenchConfig, __doc__)
     warnings.simplefilter("ignore")
     if config.stream:
         print(json.dumps(fit_stream(config)))

@@ -15,7 +15,7 @@ from torch import nn
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from icefall_discrete.config import StageParser, add_flags, from_dict, override, read_json, setting
+from icefall_discrete.config import config_from_flags, from_dict, read_json, setting
 from icefall_discrete.data.augment import AugmentConfig
 from icefall_discrete.models.transducer import ModelConfig, build_transducer
 from icefall_discrete.spec import FeatureSpec
@@ -77,9 +77,7 @@ def milliseconds(step: Callable[[], None], repeats: int, device: str) -> float:
 
 def main() -> None:
     """Print a table for each model size."""
-    parser = StageParser(__doc__)
-    add_flags(parser, BenchConfig)
-    config = override(BenchConfig(), parser.parse_args())
+    config = config_from_flags(BenchConfig, __doc__)
     torch.set_num_threads(config.threads)
     print(f"{config.device}, {config.threads} threads, torch {torch.__version__}; ms a step with gradient clipping")
     print("| model | parameters | optimiser | ms | ratio to AdamW foreach |")

@@ -21,7 +21,7 @@ from torch import Tensor
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from icefall_discrete.backend import k2_module, resolve
-from icefall_discrete.config import StageParser, add_flags, override, setting
+from icefall_discrete.config import config_from_flags, setting
 from icefall_discrete.losses.prune import prune, prune_ranges
 from icefall_discrete.losses.pruned_rnnt import LatticeOptions, Targets, pruned_rnnt_loss, smoothed_rnnt_loss
 
@@ -146,9 +146,7 @@ def measure(config: BenchConfig) -> Dict[str, float]:
 
 def main() -> None:
     """Measure one variant, or all of them and print the table."""
-    parser = StageParser(__doc__)
-    add_flags(parser, BenchConfig)
-    config = override(BenchConfig(), parser.parse_args())
+    config = config_from_flags(BenchConfig, __doc__)
     if config.variant:
         print(json.dumps(measure(config)))
         return

@@ -20,7 +20,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "test" / "decoding"
 
 from plain_search import plain_modified_beam_search
 
-from icefall_discrete.config import StageParser, add_flags, override, setting
+from icefall_discrete.config import config_from_flags, setting
 from icefall_discrete.decoding import DecodeConfig, search
 from icefall_discrete.models.joiner import Joiner
 from icefall_discrete.models.predictor import StatelessPredictor
@@ -80,9 +80,7 @@ def fastest_of(name: str) -> str:
 
 def main() -> None:
     """Measure and print the table."""
-    parser = StageParser(__doc__)
-    add_flags(parser, BenchConfig)
-    config = override(BenchConfig(), parser.parse_args())
+    config = config_from_flags(BenchConfig, __doc__)
     torch.set_num_threads(config.threads)
     model = build(config)
     encoder_out = torch.randn(config.batch, config.frames, config.encoder_dim)

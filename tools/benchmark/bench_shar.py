@@ -18,7 +18,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 import numpy as np
 from lhotse import MonoCut, SupervisionSegment
 
-from icefall_discrete.config import StageParser, add_flags, override, setting
+from icefall_discrete.config import config_from_flags, setting
 from icefall_discrete.data.code_archive import FlatArchiveWriter
 from icefall_discrete.data.cuts import attach_stored, load_cuts, write_cuts
 from icefall_discrete.data.dataset import collate
@@ -84,9 +84,7 @@ def in_child(config: BenchConfig, folder: Path, reading: str, replicas: int) -> 
 
 def main() -> None:
     """Measure and print the table."""
-    parser = StageParser(__doc__)
-    add_flags(parser, BenchConfig)
-    config = override(BenchConfig(), parser.parse_args())
+    config = config_from_flags(BenchConfig, __doc__)
     if config.reading == "make":
         make(config, Path(config.folder))
         return

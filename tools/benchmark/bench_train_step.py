@@ -24,7 +24,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 from plain_modules import plain
 
 from icefall_discrete import backend
-from icefall_discrete.config import StageParser, add_flags, from_dict, override, read_json, setting
+from icefall_discrete.config import config_from_flags, from_dict, read_json, setting
 from icefall_discrete.data.augment import AugmentConfig
 from icefall_discrete.losses.transducer_loss import LossConfig, transducer_losses
 from icefall_discrete.models.scaling import set_batch_count
@@ -140,9 +140,7 @@ def show_profile(step: Step, rows: int) -> None:
 
 def main() -> None:
     """Print one row for each front end, thread count and variant."""
-    parser = StageParser(__doc__)
-    add_flags(parser, BenchConfig)
-    config = override(BenchConfig(), parser.parse_args())
+    config = config_from_flags(BenchConfig, __doc__)
     torch.set_flush_denormal(True)
     spec = FeatureSpec("benchmark", "codes", 16000, RATE_HZ, 1, (config.codebook_size,), 0)
     print(f"{config.size}, batch {config.batch} x {config.frames} frames, U={config.labels}, torch {torch.__version__}")

@@ -8,7 +8,7 @@ from pathlib import Path
 from lhotse.recipes.aishell import download_aishell
 from lhotse.utils import resumable_download
 
-from icefall_discrete.config import StageParser, add_flags, override, setting
+from icefall_discrete.config import config_from_flags, setting
 from icefall_discrete.data.manifests import explained_download, require_md5
 from icefall_discrete.stage import run_stage
 
@@ -50,9 +50,7 @@ def fetch(config: DownloadConfig) -> bool:
 
 def main() -> None:
     """Fetch the corpus if it is missing."""
-    parser = StageParser(__doc__)
-    add_flags(parser, DownloadConfig)
-    config = override(DownloadConfig(), parser.parse_args())
+    config = config_from_flags(DownloadConfig, __doc__)
     logging.info("AISHELL-1 %s", "fetched" if fetch(config) else f"is in {config.dl_dir} already")
 
 

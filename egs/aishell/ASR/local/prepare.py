@@ -12,7 +12,7 @@ from typing import Dict, Set
 
 from lhotse.recipes.aishell import prepare_aishell
 
-from icefall_discrete.config import StageParser, add_flags, override, setting
+from icefall_discrete.config import config_from_flags, setting
 from icefall_discrete.data.manifests import (
     listed,
     require_count,
@@ -77,9 +77,7 @@ def prepare(config: PrepareConfig) -> None:
 
 def main() -> None:
     """Prepare the manifests."""
-    parser = StageParser(__doc__)
-    add_flags(parser, PrepareConfig)
-    prepare(override(PrepareConfig(), parser.parse_args()))
+    prepare(config_from_flags(PrepareConfig, __doc__))
 
 
 if __name__ == "__main__":

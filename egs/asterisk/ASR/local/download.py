@@ -22,7 +22,7 @@ from asterisk_text import LANGUAGES
 from corpus_folder import CHECKSUMS, CorpusError, damaged_files, parse_checksums, transcript_path
 
 from icefall_discrete.atomic_files import write_text
-from icefall_discrete.config import StageParser, add_flags, override, setting
+from icefall_discrete.config import config_from_flags, setting
 from icefall_discrete.stage import run_stage
 
 RELEASE = "1.6.1"
@@ -195,9 +195,7 @@ def fetch_language(language: str, config: DownloadConfig) -> bool:
 
 
 def main() -> None:
-    parser = StageParser(__doc__)
-    add_flags(parser, DownloadConfig)
-    config = override(DownloadConfig(), parser.parse_args())
+    config = config_from_flags(DownloadConfig, __doc__)
     fetched = [language for language in config.languages if fetch_language(language, config)]
     if not fetched:
         logging.info(f"{config.dl_dir}/asterisk holds all of {' '.join(config.languages)}: nothing to fetch")

@@ -30,7 +30,7 @@ from lhotse import AudioSource, MonoCut, Recording, SupervisionSegment
 from tqdm import tqdm
 
 from icefall_discrete.atomic_files import replacing
-from icefall_discrete.config import StageParser, add_flags, override, setting
+from icefall_discrete.config import config_from_flags, setting
 from icefall_discrete.data.manifests import write_split
 from icefall_discrete.stage import run_stage
 
@@ -285,9 +285,7 @@ def prepare(config: PrepareConfig) -> None:
 
 
 def main() -> None:
-    parser = StageParser(__doc__)
-    add_flags(parser, PrepareConfig)
-    config = override(PrepareConfig(), parser.parse_args())
+    config = config_from_flags(PrepareConfig, __doc__)
     prepare(config)
 
 

@@ -17,7 +17,7 @@ from lhotse.utils import fastcopy
 from normalize_text import is_speech, normalize
 from tqdm import tqdm
 
-from icefall_discrete.config import StageParser, add_flags, override, setting
+from icefall_discrete.config import config_from_flags, setting
 from icefall_discrete.data.manifests import (
     CorpusError,
     listed,
@@ -120,9 +120,7 @@ def prepare(config: PrepareConfig) -> None:
 
 def main() -> None:
     """Prepare the manifests."""
-    parser = StageParser(__doc__)
-    add_flags(parser, PrepareConfig)
-    prepare(override(PrepareConfig(), parser.parse_args()))
+    prepare(config_from_flags(PrepareConfig, __doc__))
 
 
 if __name__ == "__main__":

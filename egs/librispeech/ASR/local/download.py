@@ -10,7 +10,7 @@ from lhotse.recipes.librispeech import download_librispeech
 from lhotse.utils import resumable_download
 from librispeech_parts import PARTS
 
-from icefall_discrete.config import StageParser, add_flags, override, setting
+from icefall_discrete.config import config_from_flags, setting
 from icefall_discrete.data.manifests import explained_download, require_md5
 from icefall_discrete.stage import run_stage
 
@@ -50,9 +50,7 @@ def fetch_part(part: str, config: DownloadConfig) -> bool:
 
 def main() -> None:
     """Fetch what is missing."""
-    parser = StageParser(__doc__)
-    add_flags(parser, DownloadConfig)
-    config = override(DownloadConfig(), parser.parse_args())
+    config = config_from_flags(DownloadConfig, __doc__)
     for part in config.parts:
         logging.info("%s: %s", part, "fetched" if fetch_part(part, config) else "is there already")
 

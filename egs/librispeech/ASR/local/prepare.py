@@ -13,7 +13,7 @@ from lhotse.recipes.librispeech import prepare_librispeech
 from librispeech_parts import PARTS
 from tqdm import tqdm
 
-from icefall_discrete.config import StageParser, add_flags, override, setting
+from icefall_discrete.config import config_from_flags, setting
 from icefall_discrete.data.manifests import require_count, require_pairs, require_paths, utterance_cuts, write_split
 from icefall_discrete.stage import run_stage
 
@@ -77,9 +77,7 @@ def prepare(config: PrepareConfig) -> None:
 
 def main() -> None:
     """Prepare the manifests."""
-    parser = StageParser(__doc__)
-    add_flags(parser, PrepareConfig)
-    prepare(override(PrepareConfig(), parser.parse_args()))
+    prepare(config_from_flags(PrepareConfig, __doc__))
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ from lhotse import MonoCut
 from lhotse.utils import fastcopy
 from ml_superb_text import normalize
 
-from icefall_discrete.config import StageParser, add_flags, override, setting
+from icefall_discrete.config import config_from_flags, setting
 from icefall_discrete.data.corpus_files import read_headers, whole_supervision
 from icefall_discrete.data.cuts import load_cuts
 from icefall_discrete.data.manifests import (
@@ -187,9 +187,7 @@ def prepare(config: PrepareConfig) -> None:
 
 
 def main() -> None:
-    parser = StageParser(__doc__)
-    add_flags(parser, PrepareConfig)
-    prepare(override(PrepareConfig(), parser.parse_args()))
+    prepare(config_from_flags(PrepareConfig, __doc__))
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ from typing import Iterator, List, NamedTuple, Optional, Set, Tuple
 from lhotse import MonoCut, RecordingSet, SupervisionSet
 from lhotse.recipes import prepare_mls
 
-from icefall_discrete.config import StageParser, add_flags, override, setting
+from icefall_discrete.config import config_from_flags, setting
 from icefall_discrete.data.manifests import (
     CorpusError,
     listed,
@@ -160,9 +160,7 @@ def prepare(config: PrepareConfig) -> None:
 
 
 def main() -> None:
-    parser = StageParser(__doc__)
-    add_flags(parser, PrepareConfig)
-    prepare(override(PrepareConfig(), parser.parse_args()))
+    prepare(config_from_flags(PrepareConfig, __doc__))
 
 
 if __name__ == "__main__":

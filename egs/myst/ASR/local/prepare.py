@@ -14,7 +14,7 @@ from lhotse import MonoCut
 from lhotse.utils import fastcopy
 from myst_text import normalize, read_hypotheses, word_error_rate
 
-from icefall_discrete.config import StageParser, add_flags, override, setting
+from icefall_discrete.config import config_from_flags, setting
 from icefall_discrete.data.corpus_files import read_headers, whole_supervision
 from icefall_discrete.data.manifests import (
     CorpusError,
@@ -111,9 +111,7 @@ def prepare(config: PrepareConfig) -> None:
 
 
 def main() -> None:
-    parser = StageParser(__doc__)
-    add_flags(parser, PrepareConfig)
-    prepare(override(PrepareConfig(), parser.parse_args()))
+    prepare(config_from_flags(PrepareConfig, __doc__))
 
 
 if __name__ == "__main__":
