@@ -102,8 +102,7 @@ def _coerce(cls: type, name: str, annotation: Any, value: Any, where: str) -> An
     expected = typing.get_origin(kind) or kind
     if not isinstance(value, expected) or (expected is int and isinstance(value, bool)):
         raise ValueError(
-            f"{where}: setting '{name}' is {value!r}, but {cls.__name__} expects {expected.__name__}; "
-            "correct the file."
+            f"{where}: setting '{name}' is {value!r}, but {cls.__name__} expects {expected.__name__}; correct the file."
         )
     return value
 

@@ -1,5 +1,6 @@
 """A corpus that can be learnt in seconds: each letter is a code of its own, held for some frames."""
 
+import dataclasses
 import json
 import random
 from pathlib import Path
@@ -106,7 +107,7 @@ def write_corpus(folder: Path, num_train=24, num_dev=6, languages=()):
     return folder
 
 
-def make_trainer(folder: Path, exp_dir: Path, group: Group = ALONE, **changes):
+def make_trainer(folder: Path, exp_dir: Path, group: Group = ALONE, device: str = "cpu", **changes):
     """A trainer and its data on the corpus of `write_corpus`; changes are settings named <section>__<setting>."""
     recipe = json.loads((folder / "recipe.json").read_text())
     recipe.pop("model_size")
@@ -120,5 +121,23 @@ def make_trainer(folder: Path, exp_dir: Path, group: Group = ALONE, **changes):
     valid, _ = load_feature_cuts(folder / "features" / "dev.jsonl.gz", spec)
     corpus = filtered_corpus(settings, spec, train, valid, TextEncoder(folder / "lang" / "bpe.model"))
     model = build_model(settings, corpus, read_codebooks(folder / "features" / "codebooks.safetensors"))
-    trainer = build_trainer(settings, corpus, model, exp_dir, group, "torch")
-    return trainer, training_data(settings, corpus, torch.device("cpu"))
+    trainer = build_trainer(settings, corpus, model.to(device), exp_dir, group, "torch")
+    return trainer, training_data(settings, corpus, torch.device(device))
+
+
+class Killed(Exception):
+    """What a process that dies raises here."""
+
+
+def killed_after(data, num_batches):
+    """The same data, but the process dies after `num_batches` training batches."""
+    left = [num_batches]
+
+    def train_batches(epoch, start):
+        for batch in data.train_batches(epoch, start):
+            if left[0] == 0:
+                raise Killed
+            left[0] -= 1
+            yield batch
+
+    return dataclasses.replace(data, train_batches=train_batches)

@@ -3,27 +3,9 @@ import json
 
 import pytest
 import torch
-from synthetic_codes import make_trainer
+from synthetic_codes import Killed, killed_after, make_trainer
 
 from icefall_discrete.training.checkpoint import average_epochs, load_checkpoint
-
-
-class Killed(Exception):
-    pass
-
-
-def killed_after(data, num_batches):
-    """The same data, but the process dies after `num_batches` training batches."""
-    left = [num_batches]
-
-    def train_batches(epoch, start):
-        for batch in data.train_batches(epoch, start):
-            if left[0] == 0:
-                raise Killed
-            left[0] -= 1
-            yield batch
-
-    return dataclasses.replace(data, train_batches=train_batches)
 
 
 def losses_of(summary):

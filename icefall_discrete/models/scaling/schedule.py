@@ -31,9 +31,7 @@ class Schedule:
         if len(numbers) == 1:
             return cls((0.0, numbers[0]))
         if not numbers or len(numbers) % 2:
-            raise ValueError(
-                f"schedule {tuple(numbers)}: expected one number, or pairs 'batch count, value, ...'."
-            )
+            raise ValueError(f"schedule {tuple(numbers)}: expected one number, or pairs 'batch count, value, ...'.")
         return cls(*zip(numbers[::2], numbers[1::2]))
 
     def at(self, batch_count: float) -> float:

@@ -1,0 +1,76 @@
+"""The trainer on a device, in every number format."""
+
+import dataclasses
+
+import pytest
+import torch
+from synthetic_codes import Killed, killed_after, make_trainer
+
+from icefall_discrete.decoding.greedy import greedy_search
+from icefall_discrete.training.checkpoint import load_checkpoint
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16", "fp16"])
+def test_three_utterances_are_learnt_by_heart(corpus_dir, tmp_path, precision):
+    trainer, data = make_trainer(
+        corpus_dir,
+        tmp_path,
+        device="cuda",
+        train__num_epochs=1,
+        train__precision=precision,
+        train__average_period=20,
+        model__dropout=[0.0],
+        model__embedding_init="codebook",
+        train__ref_duration=0.1,
+        train__lr_batches=60.0,
+    )
+    three = {key: value[:3] for key, value in next(iter(data.valid_batches())).items()}
+    trainer.fit(
+        dataclasses.replace(data, train_batches=lambda epoch, start: [three] * 200, valid_batches=lambda: [three])
+    )
+    batch = data.to_model(three)
+    expected = [row[:size].tolist() for row, size in zip(batch.labels, batch.label_lens)]
+    model = trainer.model.eval()
+    with torch.no_grad():
+        encoded = model.encode(batch.frames, batch.frame_lens)
+    found = greedy_search(model, encoded.encoder_out, encoded.lens, max_sym_per_frame=3)
+    assert [hypothesis.labels for hypothesis in found] == expected
+
+
+@pytest.mark.parametrize("precision", ["fp32", "fp16"])
+def test_a_killed_run_goes_on(corpus_dir, tmp_path, precision):
+    settings = {"train__precision": precision, "train__save_every_n": 2}
+    whole, data = make_trainer(corpus_dir, tmp_path / "whole", device="cuda", **settings)
+    expected = whole.fit(data)
+    trainer, data = make_trainer(corpus_dir, tmp_path / "killed", device="cuda", **settings)
+    with pytest.raises(Killed):
+        trainer.fit(killed_after(data, 3))
+    trainer, data = make_trainer(corpus_dir, tmp_path / "killed", device="cuda", **settings)
+    found = trainer.fit(data)
+    assert found["num_steps"] == expected["num_steps"]
+    assert found["device"] == "cuda" and found["precision"] == precision
+    # Not bit for bit as on a CPU: sums of a device depend on the order in which its threads arrive.
+    for name in ("loss", "ctc"):
+        assert found["epochs"][-1]["valid"][name] == pytest.approx(expected["epochs"][-1]["valid"][name], rel=0.05)
+    states = [load_checkpoint(tmp_path / folder / "epoch-2.pt")["model"] for folder in ("whole", "killed")]
+    assert all(value.device.type == "cpu" for state in states for value in state.values())
+
+
+def test_a_batch_whose_loss_is_not_finite_is_left_out(corpus_dir, tmp_path):
+    trainer, data = make_trainer(corpus_dir, tmp_path, device="cuda", train__num_epochs=1)
+    bias = trainer.model.joiner.output_linear.bias
+
+    def to_model(batch):
+        batch_on_device = data.to_model(batch)
+        if trainer.progress.batch == 2:
+            with torch.no_grad():
+                bias[1] = float("nan")
+        elif trainer.progress.batch == 3:
+            with torch.no_grad():
+                bias[1] = 0.0
+        return batch_on_device
+
+    summary = trainer.fit(dataclasses.replace(data, to_model=to_model))
+    assert summary["bad_batches"] == 1
+    assert list((tmp_path / "bad-batches").glob("epoch-1-batch-2-*.pt"))
+    assert torch.isfinite(bias).all()
