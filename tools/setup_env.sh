@@ -18,6 +18,7 @@ requirements=     # requirements file (default: requirements/<env>.txt)
 venv_root=        # folder of the environments (default: .venv in the repository)
 
 ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+K2_WHEEL=$ROOT/requirements/k2-wheel.txt
 . "$ROOT/tools/parse_options.sh"
 
 say() { echo "$(date '+%Y-%m-%d %H:%M:%S') (setup_env.sh) $*" >&2; }
@@ -74,12 +75,15 @@ install() { # install <folder> <interpreter>: makes or completes the environment
   write_requirements "$folder/requirements.txt"
   say "installing $(grep -c '^[^#]' "$folder/requirements.txt" || true) packages and what they need; a few minutes and 2 to 5 GB (log: $log_file)"
   if ! { $pip install --progress-bar off -r "$folder/requirements.txt" &&
+    { [ "$env" != k2 ] || $pip install --progress-bar off --no-deps --force-reinstall --require-hashes -r "$K2_WHEEL"; } &&
     $pip install --progress-bar off --no-deps --no-build-isolation -e "$ROOT"; } 2>&1 | tee "$log_file" |
     awk '/^ *Collecting/ { printf "  %d %s\n", ++n, $2; fflush() } /^Installing collected/ { print "  unpacking, about a minute"; fflush() }' >&2; then
     reason=$(grep -E '^ERROR|No space left' "$log_file" | tail -n 1 || true)
     die "the $env environment could not be installed (${reason:-pip failed}); check the network, pip's index settings and" \
       "the free disk, then run this again: what is installed is kept. All of pip's output: $log_file"
   fi
+  [ "$env" != k2 ] || reason=$("$folder/bin/python" -c 'import k2' 2>&1 >/dev/null) ||
+    die "k2 is installed in $folder but cannot be imported ($(tail -n 1 <<<"$reason")); remove that folder and run this again, or use --env portable"
 }
 
 write_exports() { # write_exports <folder>: the file to source before using the environment
@@ -120,7 +124,7 @@ folder="${venv_root:-$ROOT/.venv}/$env"
 mkdir -p "$folder"
 folder=$(cd "$folder" && pwd)
 marker="$folder/.complete"
-wanted="$("$interpreter" -V) $(cat "$requirements" "$ROOT/setup.py" "${BASH_SOURCE[0]}" | cksum) torch=$torch root=$ROOT"
+wanted="$("$interpreter" -V) $(cat "$requirements" "$K2_WHEEL" "$ROOT/setup.py" "${BASH_SOURCE[0]}" | cksum) torch=$torch root=$ROOT"
 
 exec 9>"$folder.lock" # two scripts may ask at the same time
 ! command -v flock >/dev/null || flock 9

@@ -75,6 +75,21 @@ def test_no_network_is_one_sentence_and_the_next_call_tries_again(stand_in, tmp_
     assert setup_env(*flags(stand_in, tmp_path)).returncode == 0
 
 
+def test_the_k2_environment_takes_the_wheel_of_its_python_and_proves_it(stand_in, tmp_path):
+    k2 = ["--env", "k2", "--python", stand_in, "--venv-root", tmp_path / "venvs"]
+    stand_in.write_text(stand_in.read_text().replace("exec ", 'case "$*" in *ensurepip*) exit;; esac\nexec '))
+    (tmp_path / "k2.py").write_text("")
+    made = setup_env(*k2, PYTHONPATH=str(tmp_path))
+    assert made.returncode == 0, made.stderr
+    wheel = next(call for call in calls(tmp_path) if call.endswith("requirements/k2-wheel.txt"))
+    assert "--require-hashes" in wheel and "--no-deps" in wheel
+    (tmp_path / "k2.py").write_text("import _k2_of_another_python")
+    (tmp_path / "venvs" / "k2" / ".complete").unlink()
+    failed = setup_env(*k2, PYTHONPATH=str(tmp_path))
+    assert failed.returncode == 1 and not (tmp_path / "venvs" / "k2" / ".complete").exists()
+    assert "cannot be imported (ModuleNotFoundError: No module named '_k2_of_another_python')" in failed.stderr
+
+
 def test_exports_can_be_sourced_under_strict_shells(stand_in, tmp_path):
     folder = setup_env(*flags(stand_in, tmp_path)).stdout.strip()
     script = f"set -eou pipefail; . {folder}/exports.sh; echo $OMP_WAIT_POLICY; command -v python"
