@@ -6,6 +6,7 @@ ones it also moves to the next frame. https://arxiv.org/abs/1211.3711 (transduce
 (pruned transducer). Letters: N utterances, U labels, T frames.
 """
 
+import importlib.util
 from typing import Tuple
 
 import torch
@@ -16,6 +17,8 @@ from torch.autograd.function import once_differentiable
 from icefall_discrete.backend import k2_module
 
 NEG_INF = float("-inf")
+# Triton comes with PyTorch's CUDA builds; without it the device is asked wave by wave, as a CPU is.
+HAS_TRITON = importlib.util.find_spec("triton") is not None
 
 
 def lattice_score(
@@ -37,6 +40,8 @@ def lattice_score(
     """
     if backend == "k2":
         return _k2_score(label_arcs, blank_arcs, label_lens, frame_lens)
+    if label_arcs.is_cuda and HAS_TRITON and label_arcs.dtype == torch.float32:
+        return _FusedLatticeScore.apply(label_arcs, blank_arcs, label_lens, frame_lens)
     return _LatticeScore.apply(label_arcs, blank_arcs, label_lens, frame_lens)
 
 
@@ -59,14 +64,17 @@ class _LatticeScore(torch.autograd.Function):
     @staticmethod
     def forward(ctx, label_arcs: Tensor, blank_arcs: Tensor, label_lens: Tensor, frame_lens: Tensor):
         regular = label_arcs.size(2) == blank_arcs.size(2) + 1
-        into_label, into_blank = _arcs_by_wave(label_arcs, blank_arcs, regular)
+        into_label, into_blank = (
+            arcs.permute(2, 1, 0).contiguous() for arcs in _arcs_by_wave(label_arcs, blank_arcs, regular)
+        )
         alpha = _forward(into_label, into_blank)
         last_wave = frame_lens + label_lens if regular else frame_lens
         utterances = torch.arange(label_lens.numel(), device=label_arcs.device)
         score = alpha[last_wave, label_lens + 1, utterances]
         end = torch.zeros_like(into_label)
         end[last_wave, label_lens, utterances] = 1.0
-        label_use, blank_use = _occupation(alpha, into_label, into_blank, end)
+        uses = _occupation(alpha, into_label, into_blank, end)
+        label_use, blank_use = (use.permute(2, 1, 0) for use in uses)
         label_occupation, blank_occupation = _arcs_by_node(label_use, blank_use, label_arcs, blank_arcs, regular)
         ctx.save_for_backward(label_occupation, blank_occupation)
         ctx.mark_non_differentiable(label_occupation, blank_occupation)
@@ -78,6 +86,31 @@ class _LatticeScore(torch.autograd.Function):
         label_occupation, blank_occupation = ctx.saved_tensors
         score_grad = score_grad[:, None, None]
         return label_occupation * score_grad, blank_occupation * score_grad, None, None
+
+
+class _FusedLatticeScore(torch.autograd.Function):
+    """`lattice_score` with a kernel for each direction; its tensors are laid out (utterance, wave, label position)."""
+
+    @staticmethod
+    def forward(ctx, label_arcs: Tensor, blank_arcs: Tensor, label_lens: Tensor, frame_lens: Tensor):
+        from icefall_discrete.losses.fused_lattice import forward_scores, occupations
+
+        regular = label_arcs.size(2) == blank_arcs.size(2) + 1
+        into_label, into_blank = (
+            arcs.transpose(1, 2).contiguous() for arcs in _arcs_by_wave(label_arcs, blank_arcs, regular)
+        )
+        last_wave = frame_lens + label_lens if regular else frame_lens
+        alpha = forward_scores(into_label, into_blank, last_wave)
+        utterances = torch.arange(label_lens.numel(), device=label_arcs.device)
+        score = alpha[utterances, last_wave, label_lens]
+        uses = occupations(alpha, into_label, into_blank, last_wave, label_lens)
+        label_use, blank_use = (use.transpose(1, 2) for use in uses)
+        label_occupation, blank_occupation = _arcs_by_node(label_use, blank_use, label_arcs, blank_arcs, regular)
+        ctx.save_for_backward(label_occupation, blank_occupation)
+        ctx.mark_non_differentiable(label_occupation, blank_occupation)
+        return score, label_occupation, blank_occupation
+
+    backward = _LatticeScore.backward
 
 
 def _skew(nodes: Tensor) -> Tensor:
@@ -96,18 +129,18 @@ def _unskew(waves: Tensor, width: int) -> Tensor:
 
 
 def _arcs_by_wave(label_arcs: Tensor, blank_arcs: Tensor, regular: bool) -> Tuple[Tensor, Tensor]:
-    """Arcs by the node they lead to, each (waves, U + 1, N); an arc that does not exist is -inf."""
+    """Arcs by the node they lead to, each (N, U + 1, waves); an arc that does not exist is -inf."""
     into_blank = F.pad(blank_arcs, (1, 0), value=NEG_INF)
     if regular:
         into_label = _skew(F.pad(label_arcs, (0, 0, 1, 0), value=NEG_INF))
         into_blank = _skew(into_blank)
     else:
         into_label = F.pad(label_arcs, (1, 0, 1, 0), value=NEG_INF)
-    return into_label.permute(2, 1, 0).contiguous(), into_blank.permute(2, 1, 0).contiguous()
+    return into_label, into_blank
 
 
 def _arcs_by_node(label_use: Tensor, blank_use: Tensor, label_arcs: Tensor, blank_arcs: Tensor, regular: bool):
-    label_use, blank_use = label_use.permute(2, 1, 0), blank_use.permute(2, 1, 0)
+    """Undo `_arcs_by_wave` for what is known of each arc."""
     if regular:
         width = label_arcs.size(2)
         label_use, blank_use = _unskew(label_use, width)[:, 1:], _unskew(blank_use, width)[:, :, 1:]

@@ -43,7 +43,8 @@ class MimiCodec(Codec):
         self.sample_rate_hz = model.config.sampling_rate
         self.frame_rate_hz = model.config.frame_rate
         self.frame_samples = round(self.sample_rate_hz / self.frame_rate_hz)
-        self.codebook_sizes = tuple(len(layer.codebook.embed) for layer in self._layers)
+        # Not of `embed`: it is made when first asked for, and would stay on this device when the model moves.
+        self.codebook_sizes = tuple(len(layer.codebook.embed_sum) for layer in self._layers)
 
     def encode(self, samples: Tensor, num_codebooks: int) -> Tensor:
         """See Codec."""

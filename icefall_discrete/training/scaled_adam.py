@@ -61,20 +61,32 @@ class _Bucket:
 
 
 class _Workspace:
-    """Memory for the matrices of one bucket at a time, used again by the next one so that it stays in the cache."""
+    """Memory for the matrices of the buckets that are updated together, used again by the next ones."""
 
     def __init__(self, like: Tensor, size: int) -> None:
         self.grad, self.values, self.denominator = like.new_empty(3, size)
 
-    def load(self, bucket: _Bucket) -> Tuple[Tensor, Tensor, Tensor]:
-        """Gradients and values of the bucket as matrices, and a third one of their shape with undefined content."""
-        rows, elements = bucket.shape
-        grad, values, denominator = (
-            flat[: rows * elements].view(rows, elements) for flat in (self.grad, self.values, self.denominator)
-        )
-        torch.stack([tensor.reshape(-1) for tensor in bucket.grads], out=grad)
-        torch.stack([tensor.reshape(-1) for tensor in bucket.params], out=values)
-        return grad, values, denominator
+    def load(self, buckets: Sequence[_Bucket]) -> "_Matrices":
+        """Gradients and values of the buckets as matrices, and a third one for each with undefined content."""
+        size = _num_elements(buckets)
+        flats = (self.grad[:size], self.values[:size], self.denominator[:size])
+        torch.cat([tensor.reshape(-1) for bucket in buckets for tensor in bucket.grads], out=flats[0])
+        torch.cat([tensor.reshape(-1) for bucket in buckets for tensor in bucket.params], out=flats[1])
+        sizes = [_num_elements([bucket]) for bucket in buckets]
+        rows = [[part.view(bucket.shape) for part, bucket in zip(flat.split(sizes), buckets)] for flat in flats]
+        return _Matrices(*flats, *rows)
+
+
+@dataclass
+class _Matrices:
+    """Gradients, values and denominators of some buckets: each whole, and as the matrix of each bucket."""
+
+    grad: Tensor
+    values: Tensor
+    denominator: Tensor
+    grads_of: List[Tensor]
+    values_of: List[Tensor]
+    denominators_of: List[Tensor]
 
 
 class ScaledAdam(Optimizer):
@@ -126,8 +138,8 @@ class ScaledAdam(Optimizer):
         for group, names in zip(self.param_groups, self.parameter_names):
             buckets = self._buckets(group["params"], names)
             factor = _clipping_factor(group, buckets)
-            for bucket in buckets:
-                _update(group, bucket, factor, self._workspace(bucket))
+            for together in _updated_together(buckets):
+                _update(group, together, factor, self._workspace(together))
         return loss
 
     def _buckets(self, params: List[Tensor], names: List[str]) -> List[_Bucket]:
@@ -144,13 +156,27 @@ class ScaledAdam(Optimizer):
             buckets.append(_Bucket([names[i] for i in indexes], own, grads, self.state[own[0]]))
         return buckets
 
-    def _workspace(self, bucket: _Bucket) -> _Workspace:
-        """The workspace for the bucket's device and type, grown if it is too small."""
-        first = bucket.params[0]
-        key, size = (first.device, first.dtype), len(bucket.params) * first.numel()
+    def _workspace(self, buckets: Sequence[_Bucket]) -> _Workspace:
+        """The workspace for the buckets' device and type, grown if it is too small."""
+        first, size = buckets[0].params[0], _num_elements(buckets)
+        key = (first.device, first.dtype)
         if key not in self._workspaces or self._workspaces[key].grad.numel() < size:
             self._workspaces[key] = _Workspace(first, size)
         return self._workspaces[key]
+
+
+def _num_elements(buckets: Sequence[_Bucket]) -> int:
+    return sum(rows * elements for rows, elements in (bucket.shape for bucket in buckets))
+
+
+def _updated_together(buckets: Sequence[_Bucket]) -> List[List[_Bucket]]:
+    """Each bucket alone on a CPU, where it stays in the cache; on a device all of a kind, in few launches."""
+    groups: Dict[Any, List[_Bucket]] = {}
+    for index, bucket in enumerate(buckets):
+        param = bucket.params[0]
+        apart = index if param.device.type == "cpu" else bucket.state.get("step", 0)
+        groups.setdefault((param.device, param.dtype, bucket.is_scalar, apart), []).append(bucket)
+    return list(groups.values())
 
 
 def _rows_that_fit(members: Dict[Tuple, List[int]]) -> List[List[int]]:
@@ -177,42 +203,57 @@ def _split_names(params) -> Tuple[List[Dict[str, Any]], List[List[str]]]:
     return groups, names
 
 
-def _update(group: Dict[str, Any], bucket: _Bucket, factor: Optional[Tensor], workspace: _Workspace) -> None:
-    """One step of one bucket, with its gradients multiplied by `factor`."""
-    state = bucket.state
-    grad, values, denominator = workspace.load(bucket)
+def _update(group: Dict[str, Any], buckets: Sequence[_Bucket], factor: Optional[Tensor], workspace: _Workspace) -> None:
+    """One step of buckets that are all of scalars or all not, with their gradients multiplied by `factor`."""
+    now = workspace.load(buckets)
     if factor is not None:
         # After a factor of 0 what is left of infinities is NaN; with any other factor all gradients are finite.
-        grad.mul_(factor).nan_to_num_(nan=0.0)
-    if "step" not in state:
-        _init_state(group, state, values)
-    step = state["step"]
+        now.grad.mul_(factor).nan_to_num_(nan=0.0)
+    states = [bucket.state for bucket in buckets]
+    for state, values in zip(states, now.values_of):
+        if "step" not in state:
+            _init_state(group, state, values)
+    step, is_scalar = states[0]["step"], buckets[0].is_scalar
     beta1, beta2 = group["betas"]
-    scale_step = (
-        None if bucket.is_scalar else _learn_scale(group, state, values, torch.mul(values, grad, out=denominator))
-    )
+    scale_steps: List[Optional[Tensor]] = [None] * len(buckets)
+    if not is_scalar:
+        torch.mul(now.values, now.grad, out=now.denominator)
+        scale_steps = [_learn_scale(group, *row) for row in zip(states, now.values_of, now.denominators_of)]
 
-    mean_square = state["exp_avg_sq"].mul_(beta2).addcmul_(grad, grad, value=1.0 - beta2)
+    mean_squares = [state["exp_avg_sq"] for state in states]
+    torch._foreach_mul_(mean_squares, beta2)
+    torch._foreach_addcmul_(mean_squares, now.grads_of, now.grads_of, 1.0 - beta2)
     correction = 1.0 - beta2 ** (step + 1)
     correction = correction**0.5 if correction < FULL_BIAS_CORRECTION else 1.0
     # grad / (sqrt(mean_square) / correction + eps), with the division by the correction moved into the step size
-    torch.sqrt(mean_square, out=denominator).add_(group["eps"] * correction)
+    for mean_square, denominator in zip(mean_squares, now.denominators_of):
+        torch.sqrt(mean_square, out=denominator)
+    now.denominator.add_(group["eps"] * correction)
     step_size = group["lr"] * correction * (1.0 - beta1)
-    if bucket.is_scalar:
+    if is_scalar:
         step_size *= group["scalar_lr_scale"]
     else:
-        grad.mul_(state["param_rms"].clamp(min=group["param_min_rms"]))
-    delta = state["delta"].mul_(beta1).addcdiv_(grad, denominator, value=-step_size)
-    if scale_step is not None:
-        delta.addcmul_(values, scale_step, value=1.0 - beta1)
+        for state, grad in zip(states, now.grads_of):
+            grad.mul_(state["param_rms"].clamp(min=group["param_min_rms"]))
+    deltas = [state["delta"] for state in states]
+    torch._foreach_mul_(deltas, beta1)
+    torch._foreach_addcdiv_(deltas, now.grads_of, now.denominators_of, -step_size)
+    for delta, values, scale_step in zip(deltas, now.values_of, scale_steps):
+        if scale_step is not None:
+            delta.addcmul_(values, scale_step, value=1.0 - beta1)
+    _move(buckets, deltas, group["scalar_max"] if is_scalar else None)
+    for state in states:
+        state["step"] = step + 1
 
-    if bucket.is_scalar:
-        bound = group["scalar_max"]
-        for param, value in zip(bucket.params, values.add_(delta).clamp_(-bound, bound)):
-            param.copy_(value.view_as(param))
-    else:
-        torch._foreach_add_(bucket.params, [row.view_as(p) for row, p in zip(delta, bucket.params)])
-    state["step"] = step + 1
+
+def _move(buckets: Sequence[_Bucket], deltas: Sequence[Tensor], bound: Optional[float]) -> None:
+    """Add each row of the deltas to its parameter, which stays within `bound` where there is one."""
+    params = [param for bucket in buckets for param in bucket.params]
+    rows = [row for delta in deltas for row in delta]
+    torch._foreach_add_(params, [row.view_as(param) for row, param in zip(rows, params)])
+    if bound is not None:
+        for param in params:
+            param.clamp_(-bound, bound)
 
 
 def _init_state(group: Dict[str, Any], state: Dict[str, Any], values: Tensor) -> None:
@@ -260,8 +301,7 @@ def _clipping_factor(group: Dict[str, Any], buckets: Sequence[_Bucket]) -> Optio
     if group["clipping_scale"] is None or step == 0:
         return None
     period = group["clipping_update_period"]
-    sizes = [_scaled_norms(group, bucket) for bucket in buckets]
-    squares = torch.cat(sizes).square_()
+    squares = _scaled_norms(group, buckets).square_()
     norm = squares.sum().sqrt()
     if "model_norms" not in state:
         state["model_norms"] = norm.new_zeros(period)
@@ -283,10 +323,16 @@ def _clipping_factor(group: Dict[str, Any], buckets: Sequence[_Bucket]) -> Optio
     return factor
 
 
-def _scaled_norms(group: Dict[str, Any], bucket: _Bucket) -> Tensor:
-    """Norm of each parameter's gradient in units of what a step changes, (rows,)."""
-    norms = torch.stack(torch._foreach_norm(bucket.grads))
-    return norms * (group["scalar_lr_scale"] if bucket.is_scalar else bucket.state["param_rms"].squeeze(1))
+def _scaled_norms(group: Dict[str, Any], buckets: Sequence[_Bucket]) -> Tensor:
+    """Norm of each parameter's gradient in units of what a step changes, (parameters,), bucket by bucket."""
+    norms = torch.stack(torch._foreach_norm([grad for bucket in buckets for grad in bucket.grads]))
+    units = [
+        norms.new_full((len(bucket.params),), group["scalar_lr_scale"])
+        if bucket.is_scalar
+        else bucket.state["param_rms"].squeeze(1)
+        for bucket in buckets
+    ]
+    return norms.mul_(torch.cat(units))
 
 
 def _renew_threshold(group: Dict[str, Any], buckets: Sequence[_Bucket], count: int, early: bool) -> None:

@@ -288,9 +288,9 @@ class Trainer:
             return objective(batch.frames, batch.frame_lens, batch.labels, batch.label_lens, self.progress.step)
 
     def _gradients_are_finite(self) -> bool:
-        # A sum is not finite if one of its terms is not; one number for all keeps the device busy.
-        sums = [parameter.grad.sum() for parameter in self.model.parameters() if parameter.grad is not None]
-        return bool(torch.stack(sums).sum().isfinite())
+        # Norms are a few launches on a device, and one number to wait for; one that overflows is no good either.
+        gradients = [parameter.grad for parameter in self.model.parameters() if parameter.grad is not None]
+        return bool(torch.stack(torch._foreach_norm(gradients)).isfinite().all())
 
     def _advance(self, wall_sec: float, sums: _Sums) -> None:
         progress = self.progress
