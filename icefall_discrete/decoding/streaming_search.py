@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from icefall_discrete.decoding.hypothesis import Hypothesis, initial_context
-from icefall_discrete.decoding.modified_beam import BeamConfig, Beams, advance_beams, start_beams
+from icefall_discrete.decoding.modified_beam import BeamConfig, Beams, advance_beams, start_beams, unit_log_probs
 from icefall_discrete.decoding.prediction import Predictions
 
 
@@ -155,8 +155,8 @@ class StreamingModifiedBeam:
         am = model.joiner.encoder_proj(encoder_out[torch.tensor(order, device=encoder_out.device)])
         beams = _joined([streams[row].beams for row in order])
         for frame in range(lens[0]):
-            logits = model.joiner(am[: len(beams.score), frame].unsqueeze(1), beams.predicted, project_input=False)
-            scores = config.log_probs(logits, model.predictor.blank_id) + beams.score.unsqueeze(2)
+            log_probs = unit_log_probs(model, am[: len(beams.score), frame], beams, config)
+            scores = log_probs + beams.score.unsqueeze(2)
             beams, parents, units = advance_beams(beams, scores, self._predictions, model.predictor.blank_id)
             active = sum(length > frame + 1 for length in lens)
             for place, (row_parents, row_units) in enumerate(zip(parents.tolist(), units.tolist())):

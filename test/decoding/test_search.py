@@ -10,7 +10,15 @@ from torch import nn
 from toy_transducer import random_model, random_output
 
 from icefall_discrete import backend
-from icefall_discrete.decoding import DecodeConfig, check_method, k2_methods, known_methods, search, search_nbest
+from icefall_discrete.decoding import (
+    DecodeConfig,
+    check_method,
+    k2_methods,
+    known_methods,
+    modified_beam,
+    search,
+    search_nbest,
+)
 from icefall_discrete.models.joiner import Joiner
 from icefall_discrete.models.predictor import StatelessPredictor
 
@@ -48,6 +56,20 @@ def test_an_utterance_in_a_batch_gets_what_it_gets_alone(method, context_size):
         alone = search(method, model, out[n : n + 1, : lens[n]], lens[n : n + 1], config)[0]
         assert (alone.labels, alone.timestamps) == (hypothesis.labels, hypothesis.timestamps)
         assert alone.score == pytest.approx(hypothesis.score, abs=1e-4)
+
+
+@pytest.mark.parametrize("context_size", [1, 2, 3])
+def test_prefixes_that_share_their_next_units_find_what_they_find_apart(context_size, monkeypatch):
+    model = random_model(context_size=context_size)
+    out, lens = random_output(num_frames=30)
+    config, found = DecodeConfig(blank_penalty=0.3, beam_size=6, nbest=6), []
+    for least in (0, 2**62):
+        monkeypatch.setattr(modified_beam, "MIN_SHARED_WEIGHTS", least)
+        found.append(search_nbest("modified_beam_search", model, out, lens, config))
+    assert sum(len(hypotheses) for hypotheses in found[0]) > 12
+    for shared, apart in zip(*found):
+        assert [hypothesis.labels for hypothesis in shared] == [hypothesis.labels for hypothesis in apart]
+        assert [hypothesis.score for hypothesis in shared] == pytest.approx([h.score for h in apart], abs=1e-4)
 
 
 def step_log_probs(model, prefix, frame_out):
