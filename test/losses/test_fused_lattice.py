@@ -5,8 +5,9 @@ import torch
 
 from icefall_discrete.losses import lattice
 
-pytest.importorskip("triton", "3.9", reason="Triton 3.9 or newer is not installed")
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
+# Interpreters of older releases do not know today's NumPy.
+pytest.importorskip("triton", None if DEVICE == "cuda" else "3.9")
 
 
 @pytest.fixture(scope="module", autouse=True)
