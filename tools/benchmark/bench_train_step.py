@@ -1,9 +1,10 @@
 """Audio seconds a second of a whole training step (forward, losses, backward, optimiser), and where its time goes.
 
-Codes at 100 Hz (as the paper's code makes them by repetition), `--batch` utterances of `--frames`. Variants: `ours`;
-`plain`, the same maths from PyTorch's own operations (plain_modules.py); where k2 is installed, also both with k2's
-loss, and plain with k2's Swoosh too. Variants take turns, and the median step counts. The loss of the first step shows
-that they compute the same (k2's Swoosh draws random numbers itself, so that other ones are left for the dropout).
+Codes at `--rate-hz` (100: as the paper's code makes them by repetition), `--batch` utterances of `--frames`. Variants:
+`ours`; `ours, bf16` (as `--precision bf16`) where the processor has the instructions and torch uses them; `plain`, the
+same maths from PyTorch's own operations (plain_modules.py); where k2 is installed, also both with k2's loss, and plain
+with k2's Swoosh too. Variants take turns, and the median step counts. The loss of the first step shows that they
+compute the same (k2's Swoosh draws random numbers itself, so that other ones are left for the dropout).
 """
 
 import contextlib
@@ -33,7 +34,6 @@ from icefall_discrete.spec import FeatureSpec
 from icefall_discrete.training.scaled_adam import ScaledAdam
 
 SIZES = Path(__file__).resolve().parents[2] / "icefall_discrete" / "conf" / "models"
-RATE_HZ = 100.0
 CLOCKS = {"wall": time.perf_counter, "cpu": time.process_time}
 PARTS = ("encode", "losses", "backward", "optimiser")
 
@@ -46,7 +46,8 @@ class BenchConfig:
     front_ends: Tuple[str, ...] = setting(("conv2d", "conv1d"), "front ends")
     threads: Tuple[int, ...] = setting((1, 2), "thread counts")
     batch: int = setting(16, "utterances N")
-    frames: int = setting(600, "frames T of each utterance, at 100 Hz")
+    rate_hz: float = setting(100.0, "frames a second of the codes")
+    frames: int = setting(600, "frames T of each utterance")
     labels: int = setting(40, "labels U of each utterance")
     codebook_size: int = setting(500, "number of codes")
     vocab_size: int = setting(500, "output units V")
@@ -62,11 +63,20 @@ class Variant(NamedTuple):
     name: str
     backend: str
     parts: Callable[[], ContextManager[None]]
+    bf16: bool = False
+
+
+def has_bf16() -> bool:
+    """Whether this torch multiplies bf16 matrices by the processor's own instructions."""
+    flags = Path("/proc/cpuinfo").read_text() if Path("/proc/cpuinfo").is_file() else ""
+    return int(torch.__version__.split(".")[0]) >= 2 and ("avx512_bf16" in flags or "amx_bf16" in flags)
 
 
 def variants() -> List[Variant]:
     """Those that this environment has."""
     found = [Variant("ours", "torch", contextlib.nullcontext), Variant("plain", "torch", plain)]
+    if has_bf16():
+        found.insert(1, Variant("ours, bf16", "torch", contextlib.nullcontext, bf16=True))
     if backend.resolve("auto") == "k2":
         k2 = backend.k2_module()
         functions = {"l": k2.swoosh_l, "r": k2.swoosh_r}
@@ -100,10 +110,11 @@ class Step:
         random.seed(len(self.times))
         marks = [self.now()]
         with self.variant.parts():
-            encoded = self.model.encode(self.codes, self.lens)
-            marks.append(self.now())
-            loss = self._loss(encoded)
-            marks.append(self.now())
+            with torch.autocast("cpu", torch.bfloat16, enabled=self.variant.bf16):
+                encoded = self.model.encode(self.codes, self.lens)
+                marks.append(self.now())
+                loss = self._loss(encoded)
+                marks.append(self.now())
             loss.backward()
         marks.append(self.now())
         self.optimizer.step()
@@ -142,7 +153,7 @@ def main() -> None:
     """Print one row for each front end, thread count and variant."""
     config = config_from_flags(BenchConfig, __doc__)
     torch.set_flush_denormal(True)
-    spec = FeatureSpec("benchmark", "codes", 16000, RATE_HZ, 1, (config.codebook_size,), 0)
+    spec = FeatureSpec("benchmark", "codes", 16000, config.rate_hz, 1, (config.codebook_size,), 0)
     print(f"{config.size}, batch {config.batch} x {config.frames} frames, U={config.labels}, torch {torch.__version__}")
     print(
         "| front end | threads | variant | step (s) | audio s/s | ours is faster by | loss | "
@@ -161,7 +172,7 @@ def main() -> None:
             steps = measured(model, config)
             for step in steps:
                 wall = step.median()
-                speed = config.batch * config.frames / RATE_HZ / wall
+                speed = config.batch * config.frames / config.rate_hz / wall
                 shares = " | ".join(f"{100 * step.median(part) / wall:.0f} %" for part in PARTS)
                 row = f"{wall:.2f} | {speed:.1f} | {wall / steps[0].median():.2f} | {step.losses[0]:.2f}"
                 print(f"| {front_end} | {threads} | {step.variant.name} | {row} | {shares} |", flush=True)
