@@ -195,7 +195,8 @@ def span_average(start: Optional[Mapping[str, Any]], end: Mapping[str, Any]) -> 
             continue
         total = end_weights[name] * end_count
         if start:
-            total = total - start["model_avg"]["weights"][name] * start_count
+            # A checkpoint is read onto the CPU; the running training may be on a device.
+            total = total - start["model_avg"]["weights"][name].to(total.device) * start_count
         result[name] = (total / (end_count - start_count)).to(value.dtype)
     return result
 

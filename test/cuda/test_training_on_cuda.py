@@ -39,7 +39,7 @@ def test_three_utterances_are_learnt_by_heart(corpus_dir, tmp_path, precision):
 
 @pytest.mark.parametrize("precision", ["fp32", "fp16"])
 def test_a_killed_run_goes_on(corpus_dir, tmp_path, precision):
-    settings = {"train__precision": precision, "train__save_every_n": 2}
+    settings = {"train__precision": precision, "train__save_every_n": 2, "train__decode_interval": 1}
     whole, data = make_trainer(corpus_dir, tmp_path / "whole", device="cuda", **settings)
     expected = whole.fit(data)
     trainer, data = make_trainer(corpus_dir, tmp_path / "killed", device="cuda", **settings)
@@ -50,6 +50,7 @@ def test_a_killed_run_goes_on(corpus_dir, tmp_path, precision):
     assert found["num_steps"] == expected["num_steps"]
     assert found["device"] == "cuda" and found["precision"] == precision
     # Not bit for bit as on a CPU: sums of a device depend on the order in which its threads arrive.
+    assert all("dev_wer" in record for record in found["epochs"])
     for name in ("loss", "ctc"):
         assert found["epochs"][-1]["valid"][name] == pytest.approx(expected["epochs"][-1]["valid"][name], rel=0.05)
     states = [load_checkpoint(tmp_path / folder / "epoch-2.pt")["model"] for folder in ("whole", "killed")]

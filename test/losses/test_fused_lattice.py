@@ -41,7 +41,7 @@ def test_score_occupation_and_gradient(regular, num_labels, num_frames):
     weight = torch.tensor([1.0, 0.5, -2.0, 3.0])
     found = []
     for function, device in ((lattice._LatticeScore, "cpu"), (lattice._FusedLatticeScore, DEVICE)):
-        own = [tensor.to(device).requires_grad_() for tensor in arcs]
+        own = [tensor.detach().to(device).requires_grad_() for tensor in arcs]
         score, label_use, blank_use = function.apply(*own, label_lens.to(device), frame_lens.to(device))
         (score * weight.to(device)).sum().backward()
         found.append([tensor.detach().cpu() for tensor in (score, label_use, blank_use, own[0].grad, own[1].grad)])
