@@ -54,7 +54,7 @@ def cluster(frames: Tensor, size: int, seed: int) -> Tensor:
             f"{len(frames)} frames cannot start {size} entries of a codebook; set more kmeans_batches or batch_sec, "
             "or a smaller codebook_size."
         )
-    centroids, _ = fit_centroids(frames.detach().cpu().numpy(), size, 1, 1, KMEANS_FULL_PASSES, seed)
+    centroids, _ = fit_centroids(frames.detach().cpu().numpy(), size, 1, 1, KMEANS_FULL_PASSES, 0, seed)
     return torch.from_numpy(centroids).to(frames)
 
 

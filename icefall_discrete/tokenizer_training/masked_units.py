@@ -49,7 +49,7 @@ def write_units(
     scale = column_scale(sample.frames, standardize)
     scaled = sample.frames
     scaled *= scale  # in place: the sample is all the memory there is
-    passes = (config.num_restarts, config.num_passes, config.num_full_passes)
+    passes = (config.num_restarts, config.num_passes, config.num_full_passes, config.num_breaths)
     centroids, score = fit_centroids(scaled, num_clusters, *passes, seed)
     LOG.info(f"{num_clusters} clusters of {len(scaled)} of {num_frames} frames, distortion {score:.5g}")
     with replacing(path) as temporary:

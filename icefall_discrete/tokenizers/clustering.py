@@ -1,11 +1,14 @@
 """k-means in bounded memory: a uniform sample of a stream of frames, then mini-batch and full passes over the sample.
 
+Full passes end in a local optimum, where some clusters should be two and others one. Breathing repairs that: Fritzke
+2020, "The breathing k-means algorithm", https://arxiv.org/abs/2006.15666.
+
 A mini-batch that follows the stream sees one speaker or one prompt at a time; a uniform sample does not, needs one
 pass over the audio whatever its length, and its size is the bound on memory. Letters: M frames, D dimensions, V
 clusters.
 """
 
-from typing import Optional, Tuple
+from typing import List, Optional, Set, Tuple
 
 import numpy as np
 from scipy.sparse import csr_matrix
@@ -17,6 +20,13 @@ BATCH_FRAMES = 8192
 INIT_FRAMES_PER_CLUSTER = 20
 # Full passes stop when one lowers the distortion by less than this fraction.
 MIN_IMPROVEMENT = 5e-4
+# A breath adds this share of the clusters, then removes as many; after each the centroids move by so many full passes.
+BREATH_SHARE = 0.1
+BREATH_PASSES = 3
+# How far a new centroid lies from the one it is to relieve, in standard deviations of the frames.
+BREATH_OFFSET = 0.1
+# Of a removed centroid, so many neighbours stay in the same breath: they take over its frames.
+FROZEN_NEIGHBOURS = 2
 
 
 class FrameSample:
@@ -87,6 +97,65 @@ def distortion(frames: np.ndarray, centroids: np.ndarray) -> float:
     return sum(nearest(frames[start : start + BATCH_FRAMES], centroids)[1] for start in chunks) / len(frames)
 
 
+def errors_and_utilities(frames: np.ndarray, centroids: np.ndarray) -> Tuple[np.ndarray, np.ndarray]:
+    """For each centroid (V,): the sum of squared distances of its frames, and what it would grow by without it."""
+    num_clusters = len(centroids)
+    errors, utilities = np.zeros(num_clusters), np.zeros(num_clusters)
+    offsets = 0.5 * np.einsum("vd,vd->v", centroids, centroids)
+    for start in range(0, len(frames), BATCH_FRAMES):
+        chunk = frames[start : start + BATCH_FRAMES]
+        scores = offsets - chunk @ centroids.T
+        rows, first = np.arange(len(chunk)), scores.argmin(axis=1)
+        best = scores[rows, first]
+        scores[rows, first] = np.inf
+        squared = 2.0 * best + np.einsum("md,md->m", chunk, chunk)
+        errors += np.bincount(first, np.maximum(squared, 0.0), num_clusters)
+        utilities += np.bincount(first, 2.0 * (scores.min(axis=1) - best), num_clusters)
+    return errors, utilities
+
+
+def _least_useful(utilities: np.ndarray, centroids: np.ndarray, number: int) -> List[int]:
+    """Centroids to remove, by rising utility; neighbours of a removed one stay while there are others to choose."""
+    squares = np.einsum("vd,vd->v", centroids, centroids)
+    chosen: List[int] = []
+    frozen: Set[int] = set()
+    for index in np.argsort(utilities, kind="stable").tolist():
+        if len(chosen) == number:
+            break
+        if index in frozen and len(frozen) + number < len(centroids):
+            continue
+        chosen.append(index)
+        distances = squares - 2.0 * (centroids @ centroids[index])
+        frozen.update(np.argsort(distances, kind="stable")[1 : 1 + FROZEN_NEIGHBOURS].tolist())
+    return chosen
+
+
+def _breathe(frames: np.ndarray, centroids: np.ndarray, num_breaths: int, seed: int, bar: tqdm) -> np.ndarray:
+    """Add centroids where the error is large and remove the least useful ones, while that lowers the distortion."""
+    generator = np.random.default_rng(seed)
+    spread = BREATH_OFFSET * frames.std(axis=0)
+    number, best = max(1, round(BREATH_SHARE * len(centroids))), distortion(frames, centroids)
+    for _ in range(num_breaths):
+        errors, _ = errors_and_utilities(frames, centroids)
+        worst = np.argsort(-errors, kind="stable")[:number]
+        offsets = generator.standard_normal((len(worst), frames.shape[1]), dtype=np.float32) * spread
+        moved = np.concatenate([centroids, centroids[worst] + offsets])
+        for _ in range(BREATH_PASSES):
+            moved, _, _ = full_pass(frames, moved)
+        _, utilities = errors_and_utilities(frames, moved)
+        moved = np.delete(moved, _least_useful(utilities, moved, len(worst)), axis=0)
+        for _ in range(BREATH_PASSES):
+            moved, _, _ = full_pass(frames, moved)
+        now = distortion(frames, moved)
+        bar.update()
+        if now < best:
+            centroids, best = moved, now
+            bar.set_postfix(distortion=f"{best:.5g}")
+        else:
+            number = max(1, number // 2)
+    return centroids
+
+
 def _fit_once(
     frames: np.ndarray, num_clusters: int, num_passes: int, num_full_passes: int, seed: int, bar: tqdm
 ) -> np.ndarray:
@@ -115,22 +184,30 @@ def _fit_once(
 
 
 def fit_centroids(
-    frames: np.ndarray, num_clusters: int, num_restarts: int, num_passes: int, num_full_passes: int, seed: int
+    frames: np.ndarray,
+    num_clusters: int,
+    num_restarts: int,
+    num_passes: int,
+    num_full_passes: int,
+    num_breaths: int,
+    seed: int,
 ) -> Tuple[np.ndarray, float]:
     """Cluster frames by k-means: k-means++, `num_passes` mini-batch passes, then up to `num_full_passes` Lloyd ones.
 
     Args:
       frames: (M, D) float32, M >= num_clusters.
+      num_breaths: repairs of the optimum that was found, of seven to eight passes each.
       num_restarts: attempts with other seeds; the one with the lowest distortion is kept.
       seed: the result is a function of it, of the frames and of the number of threads.
     Returns:
       centroids (V, D) float32 and the distortion: mean squared distance of a frame to its centroid.
     """
     best: Optional[Tuple[np.ndarray, float]] = None
-    steps = num_restarts * (1 + num_passes + num_full_passes)
+    steps = num_restarts * (1 + num_passes + num_full_passes + num_breaths)
     with tqdm(total=steps, desc=f"k-means, {num_clusters} clusters, {len(frames)} frames", unit="pass") as bar:
         for restart in range(num_restarts):
             centroids = _fit_once(frames, num_clusters, num_passes, num_full_passes, seed + restart, bar)
+            centroids = _breathe(frames, centroids, num_breaths, seed + restart, bar)
             score = distortion(frames, centroids)
             if best is None or score < best[1]:
                 best = (centroids, score)

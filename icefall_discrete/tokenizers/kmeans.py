@@ -28,7 +28,7 @@ FILE_NAME = "kmeans.safetensors"
 METADATA_KEY = "kmeans"
 # Below this many frames a cluster the centroids follow chance; a larger sample helps.
 FRAMES_PER_CLUSTER = 100
-FIT_SETTINGS = ("fit_memory_mib", "num_restarts", "num_passes", "num_full_passes")
+FIT_SETTINGS = ("fit_memory_mib", "num_restarts", "num_passes", "num_full_passes", "num_breaths")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,6 +41,7 @@ class KmeansConfig:
     num_restarts: int = setting(1, "Attempts with other seeds; the best one is kept.")
     num_passes: int = setting(3, "Mini-batch passes over the sample.")
     num_full_passes: int = setting(15, "Most full (Lloyd) passes over the sample, after the mini-batch ones.")
+    num_breaths: int = setting(2, "Times that clusters are added and removed after them, to leave a local optimum.")
     kmeans_path: str = setting(
         "", "Centroids made elsewhere, a file or ORG/NAME/FILE of the hub (see kmeans_files.py); none are fitted then."
     )
@@ -182,6 +183,7 @@ class KmeansTokenizer(SpeechTokenizer):
             self.config.num_restarts,
             self.config.num_passes,
             self.config.num_full_passes,
+            self.config.num_breaths,
             seed,
         )
         logging.info(

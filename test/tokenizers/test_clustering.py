@@ -2,8 +2,16 @@
 
 import numpy as np
 import pytest
+from sklearn.cluster import KMeans
 
-from icefall_discrete.tokenizers.clustering import FrameSample, distortion, fit_centroids, full_pass, nearest
+from icefall_discrete.tokenizers.clustering import (
+    FrameSample,
+    distortion,
+    errors_and_utilities,
+    fit_centroids,
+    full_pass,
+    nearest,
+)
 
 
 def blobs(num_clusters, frames_each, dim, seed, spread=0.05):
@@ -17,7 +25,7 @@ def blobs(num_clusters, frames_each, dim, seed, spread=0.05):
 
 def test_recovers_separated_clusters():
     frames, centres = blobs(20, 100, 8, seed=0)
-    centroids, score = fit_centroids(frames, 20, 3, 2, 15, seed=0)
+    centroids, score = fit_centroids(frames, 20, 3, 2, 15, 0, seed=0)
     ids, _ = nearest(centres, centroids)
     assert sorted(ids) == list(range(20))
     assert np.abs(centroids[ids] - centres).max() < 0.03
@@ -27,17 +35,53 @@ def test_recovers_separated_clusters():
 
 def test_same_seed_same_centroids():
     frames, _ = blobs(30, 40, 5, seed=1, spread=1.0)
-    first, _ = fit_centroids(frames, 16, 2, 2, 5, seed=7)
-    again, _ = fit_centroids(frames, 16, 2, 2, 5, seed=7)
-    other, _ = fit_centroids(frames, 16, 2, 2, 5, seed=70)
+    first, _ = fit_centroids(frames, 16, 2, 2, 5, 1, seed=7)
+    again, _ = fit_centroids(frames, 16, 2, 2, 5, 1, seed=7)
+    other, _ = fit_centroids(frames, 16, 2, 2, 5, 1, seed=70)
     assert np.array_equal(first, again)
     assert not np.array_equal(first, other)
 
 
 def test_restarts_never_hurt():
     frames, _ = blobs(30, 40, 5, seed=2, spread=0.3)
-    scores = [fit_centroids(frames, 30, restarts, 1, 3, seed=5)[1] for restarts in (1, 2, 4)]
+    scores = [fit_centroids(frames, 30, restarts, 1, 3, 0, seed=5)[1] for restarts in (1, 2, 4)]
     assert scores == sorted(scores, reverse=True)
+
+
+def mixture(num_gaussians, num_frames, dim, seed):
+    """Frames of Gaussians that overlap and of which some are rare."""
+    generator = np.random.default_rng(seed)
+    shares = generator.dirichlet(np.full(num_gaussians, 0.5))
+    centres = generator.normal(0.0, 3.0, (num_gaussians, dim))
+    frames = centres[generator.choice(num_gaussians, num_frames, p=shares)]
+    return (frames + generator.normal(size=frames.shape)).astype(np.float32)
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_breathing_leaves_the_optimum_that_full_passes_end_in(seed):
+    frames = mixture(150, 9000, 12, seed)
+    without, with_breaths = (fit_centroids(frames, 80, 1, 3, 15, breaths, seed=seed)[1] for breaths in (0, 2))
+    reference = KMeans(80, n_init=1, random_state=seed).fit(frames).inertia_ / len(frames)
+    assert with_breaths < without
+    assert with_breaths < 1.01 * reference
+
+
+def test_errors_and_utilities_of_centroids():
+    frames, centres = blobs(5, 40, 3, seed=4, spread=0.6)
+    errors, utilities = errors_and_utilities(frames, centres)
+    nearest_ids, _ = nearest(frames, centres)
+    for cluster in range(5):
+        own = ((frames[nearest_ids == cluster] - centres[cluster]) ** 2).sum()
+        assert errors[cluster] == pytest.approx(own, rel=1e-4)
+        without = distortion(frames, np.delete(centres, cluster, axis=0)) - distortion(frames, centres)
+        assert utilities[cluster] == pytest.approx(without * len(frames), rel=1e-3)
+
+
+def test_breathing_keeps_the_number_of_clusters_and_fits_few_frames():
+    frames, _ = blobs(4, 3, 2, seed=5)
+    for num_clusters in (1, 2, 3, 12):
+        centroids, _ = fit_centroids(frames, num_clusters, 1, 1, 3, 2, seed=0)
+        assert centroids.shape == (num_clusters, 2) and centroids.dtype == np.float32 and np.isfinite(centroids).all()
 
 
 def test_full_pass_is_one_lloyd_iteration():

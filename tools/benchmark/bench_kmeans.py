@@ -87,7 +87,7 @@ def mfcc_frames(config: BenchConfig) -> np.ndarray:
 def ours(frames: np.ndarray, config: BenchConfig) -> np.ndarray:
     """Centroids by the library, with the defaults of its settings."""
     defaults = KmeansConfig()
-    passes = (defaults.num_restarts, defaults.num_passes, defaults.num_full_passes)
+    passes = (defaults.num_restarts, defaults.num_passes, defaults.num_full_passes, defaults.num_breaths)
     return fit_centroids(frames, config.clusters, *passes, config.seed)[0]
 
 
@@ -123,7 +123,7 @@ def fit_stream(config: BenchConfig) -> Dict[str, float]:
     sample = FrameSample(capacity, config.dim, config.seed)
     for chunk in mixture(config.stream, config):
         sample.add(chunk)
-    fit_centroids(sample.frames, config.clusters, 1, 1, 1, config.seed)
+    fit_centroids(sample.frames, config.clusters, 1, 1, 1, 1, config.seed)
     return {"seen": sample.num_seen, "mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024}
 
 
