@@ -6,7 +6,8 @@ ones it also moves to the next frame. https://arxiv.org/abs/1211.3711 (transduce
 (pruned transducer). Letters: N utterances, U labels, T frames.
 """
 
-import importlib.util
+import functools
+import importlib.metadata
 from typing import Tuple
 
 import torch
@@ -18,7 +19,7 @@ from icefall_discrete.backend import k2_module
 
 NEG_INF = float("-inf")
 # Triton comes with PyTorch's CUDA builds; without it the device is asked wave by wave, as a CPU is.
-HAS_TRITON = importlib.util.find_spec("triton") is not None
+OLDEST_TRITON, OLDEST_CAPABILITY = 3, (7, 0)
 
 
 def lattice_score(
@@ -40,9 +41,19 @@ def lattice_score(
     """
     if backend == "k2":
         return _k2_score(label_arcs, blank_arcs, label_lens, frame_lens)
-    if label_arcs.is_cuda and HAS_TRITON and label_arcs.dtype == torch.float32:
+    if label_arcs.is_cuda and label_arcs.dtype == torch.float32 and _has_kernels(label_arcs.device):
         return _FusedLatticeScore.apply(label_arcs, blank_arcs, label_lens, frame_lens)
     return _LatticeScore.apply(label_arcs, blank_arcs, label_lens, frame_lens)
+
+
+@functools.cache
+def _has_kernels(device: torch.device) -> bool:
+    """Whether the kernels of fused_lattice.py can be built for this device."""
+    try:
+        version = importlib.metadata.version("triton")
+    except importlib.metadata.PackageNotFoundError:
+        return False
+    return int(version.split(".")[0]) >= OLDEST_TRITON and torch.cuda.get_device_capability(device) >= OLDEST_CAPABILITY
 
 
 def _k2_score(label_arcs: Tensor, blank_arcs: Tensor, label_lens: Tensor, frame_lens: Tensor):
