@@ -7,25 +7,12 @@ import soundfile
 import torch
 from codec_checks import encode_whole, make_codec
 from lhotse import MonoCut, Recording
+from toy_fits import SMALL_CODEC as SMALL
 
 from icefall_discrete.data.fitting import fit_tokenizer
-from icefall_discrete.tokenizer_training.codec_config import CodecConfig
 from icefall_discrete.tokenizer_training.codec_losses import ReconstructionLoss
 from icefall_discrete.tokenizers.trained_codec import FILE_NAME, TrainedCodecTokenizer
 
-SMALL = CodecConfig(
-    channels=(4, 8, 8, 12),
-    state_dim=8,
-    num_codebooks=2,
-    codebook_size=16,
-    codebook_dim=4,
-    max_steps=3,
-    batch_sec=0.5,
-    segment_sec=0.25,
-    plain_steps=1,
-    kmeans_batches=3,
-    fit_device="cpu",
-)
 # Enough to learn one sentence; a few seconds of computing.
 LEARNING = dataclasses.replace(
     SMALL,

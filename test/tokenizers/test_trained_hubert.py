@@ -7,17 +7,12 @@ import logging
 import pytest
 import torch
 from safetensors import safe_open
+from toy_fits import SMALL_HUBERT as CONFIG
 
-from icefall_discrete.tokenizer_training.masked_config import MaskedPredictionConfig
 from icefall_discrete.tokenizers import kmeans
 from icefall_discrete.tokenizers.kaldi_features import make_fbank, make_mfcc
 from icefall_discrete.tokenizers.mel_encoder import StackedMel, save_encoder
 from icefall_discrete.tokenizers.trained_hubert import TrainedHubertTokenizer
-
-CONFIG = MaskedPredictionConfig(
-    num_layers=2, layer=2, dim=16, num_heads=2, ffn_dim=32, position_kernel=5, position_groups=4, fit_memory_mib=1,
-    teacher_clusters=(4, 6), steps=(3, 3), warmup_steps=2, batch_sec=3.0, num_clusters=8, device="cpu",
-)  # fmt: skip
 
 
 def fitted(folder, audio, config=CONFIG, seed=3):
