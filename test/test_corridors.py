@@ -4,6 +4,8 @@ import dataclasses
 import errno
 import math
 import os
+import sys
+from pathlib import Path
 
 import pytest
 
@@ -44,6 +46,11 @@ def test_backend_resolution():
     assert backend.resolve("auto") in ("k2", "torch")
     with pytest.raises(ValueError, match="unknown backend 'cuda'; known: auto, k2, torch"):
         backend.resolve("cuda")
+
+
+@pytest.mark.skipif(Path(sys.prefix).name != "k2", reason="this is not the k2 environment")
+def test_the_k2_environment_has_k2():
+    assert backend.resolve("auto") == "k2"
 
 
 def test_missing_k2_says_how_to_get_it(monkeypatch):
