@@ -6,8 +6,6 @@ an utterance and walks its waves itself. The maths is that of `lattice.py`. Lett
 label positions.
 """
 
-from typing import Tuple
-
 import torch
 import triton
 import triton.language as tl
@@ -17,12 +15,13 @@ NEG_INF = float("-inf")
 
 
 @triton.jit
-def _alpha_kernel(into_label, into_blank, alpha, last_wave, waves, positions, BLOCK: tl.constexpr):
+def _alpha_kernel(arcs, alpha, ends, waves, positions, BLOCK: tl.constexpr):
+    into_label, into_blank = arcs, arcs + tl.num_programs(0).to(tl.int64) * waves * positions
     place = tl.arange(0, BLOCK)
     inside = place < positions
     row = tl.program_id(0).to(tl.int64) * waves * positions
     tl.store(alpha + row + place, tl.where(place == 0, 0.0, float("-inf")), mask=inside)
-    for _ in range(tl.load(last_wave + tl.program_id(0))):
+    for _ in range(tl.load(ends + tl.program_id(0))):
         tl.debug_barrier()  # the wave before is written by other threads
         before = row
         row += positions
@@ -38,15 +37,15 @@ def _alpha_kernel(into_label, into_blank, alpha, last_wave, waves, positions, BL
 
 
 @triton.jit
-def _occupation_kernel(
-    alpha, into_label, into_blank, label_use, blank_use, last_wave, last_place, waves, positions, BLOCK: tl.constexpr
-):
+def _occupation_kernel(alpha, arcs, uses, ends, waves, positions, BLOCK: tl.constexpr):
+    size = tl.num_programs(0).to(tl.int64) * waves * positions
+    into_label, into_blank, label_use, blank_use = arcs, arcs + size, uses, uses + size
     place = tl.arange(0, BLOCK)
     inside = place < positions
     utterance = tl.program_id(0)
-    last = tl.load(last_wave + utterance)
+    last = tl.load(ends + utterance)
     row = (utterance.to(tl.int64) * waves + last) * positions
-    node = tl.where(place == tl.load(last_place + utterance), 1.0, 0.0)
+    node = tl.where(place == tl.load(ends + tl.num_programs(0) + utterance), 1.0, 0.0)
     for _ in range(last):
         before = row - positions
         by_blank = tl.load(alpha + before + place, mask=inside, other=float("-inf"))
@@ -71,28 +70,21 @@ def _launch(positions: int) -> dict:
     return {"BLOCK": block, "num_warps": min(8, max(1, block // 64)), "num_stages": 1}
 
 
-def forward_scores(into_label: Tensor, into_blank: Tensor, last_wave: Tensor) -> Tensor:
-    """Log-probability of reaching each node, (N, W, S); beyond the last wave (N,) of an utterance it is -inf.
+def forward_scores(arcs: Tensor, ends: Tensor) -> Tensor:
+    """Log-probability of reaching each node, (N, W, S); beyond the last wave of an utterance it is -inf.
 
-    into_label, into_blank: (N, W, S) float32, contiguous: log-probabilities of the arcs that lead to each node.
+    arcs: (2, N, W, S) float32, contiguous: log-probabilities of the label arc and the blank arc that lead to each node.
+    ends: (2, N) int64, contiguous: wave and label position where the paths of each utterance end.
     """
-    num, waves, positions = into_label.shape
-    alpha = torch.full_like(into_label, NEG_INF)
-    _alpha_kernel[(num,)](into_label, into_blank, alpha, last_wave, waves, positions, **_launch(positions))
+    _, num, waves, positions = arcs.shape
+    alpha = torch.full_like(arcs[0], NEG_INF)
+    _alpha_kernel[(num,)](arcs, alpha, ends, waves, positions, **_launch(positions))
     return alpha
 
 
-def occupations(
-    alpha: Tensor, into_label: Tensor, into_blank: Tensor, last_wave: Tensor, last_place: Tensor
-) -> Tuple[Tensor, Tensor]:
-    """Posterior of the label arc and of the blank arc that lead to each node, both (N, W, S).
-
-    last_wave, last_place: (N,) where the paths of each utterance end.
-    """
+def occupations(alpha: Tensor, arcs: Tensor, ends: Tensor) -> Tensor:
+    """Posteriors of the label arc and of the blank arc that lead to each node, (2, N, W, S)."""
     num, waves, positions = alpha.shape
-    label_use, blank_use = torch.zeros_like(alpha), torch.zeros_like(alpha)
-    _occupation_kernel[(num,)](
-        alpha, into_label, into_blank, label_use, blank_use, last_wave, last_place, waves, positions,
-        **_launch(positions),
-    )  # fmt: skip
-    return label_use, blank_use
+    uses = torch.zeros_like(arcs)
+    _occupation_kernel[(num,)](alpha, arcs, uses, ends, waves, positions, **_launch(positions))
+    return uses

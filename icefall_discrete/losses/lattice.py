@@ -107,15 +107,13 @@ class _FusedLatticeScore(torch.autograd.Function):
         from icefall_discrete.losses.fused_lattice import forward_scores, occupations
 
         regular = label_arcs.size(2) == blank_arcs.size(2) + 1
-        into_label, into_blank = (
-            arcs.transpose(1, 2).contiguous() for arcs in _arcs_by_wave(label_arcs, blank_arcs, regular)
-        )
+        arcs = torch.stack(_arcs_by_wave(label_arcs, blank_arcs, regular)).transpose(2, 3).contiguous()
         last_wave = frame_lens + label_lens if regular else frame_lens
-        alpha = forward_scores(into_label, into_blank, last_wave)
+        ends = torch.stack([last_wave, label_lens])
+        alpha = forward_scores(arcs, ends)
         utterances = torch.arange(label_lens.numel(), device=label_arcs.device)
         score = alpha[utterances, last_wave, label_lens]
-        uses = occupations(alpha, into_label, into_blank, last_wave, label_lens)
-        label_use, blank_use = (use.transpose(1, 2) for use in uses)
+        label_use, blank_use = occupations(alpha, arcs, ends).transpose(2, 3)
         label_occupation, blank_occupation = _arcs_by_node(label_use, blank_use, label_arcs, blank_arcs, regular)
         ctx.save_for_backward(label_occupation, blank_occupation)
         ctx.mark_non_differentiable(label_occupation, blank_occupation)
