@@ -119,8 +119,8 @@ def start_beams(model: Any, predictions: Predictions, num: int, beam_size: int, 
 def unit_log_probs(model: Any, am: Tensor, beams: Beams, config: BeamConfig) -> Tensor:
     """Log-probabilities (N, K, V) of the next unit of each prefix, on a frame with projected encoder output am (N, D).
 
-    Prefixes of an utterance that end in the same labels share them, four in ten in a beam of 4: where the output layer
-    is large and computing costs more than launching, they are computed once.
+    Prefixes of an utterance that end in the same labels share them. Where the output layer is large and computing costs
+    more than launching, they are computed once.
     """
     joiner, blank_id = model.joiner, model.predictor.blank_id
     num, size, _ = beams.predicted.shape
@@ -129,15 +129,14 @@ def unit_log_probs(model: Any, am: Tensor, beams: Beams, config: BeamConfig) -> 
     context = beams.prefix[..., :-2]
     same = (context.unsqueeze(2) == context.unsqueeze(1)).all(dim=3)
     first = same.to(torch.uint8).argmax(dim=2)  # the first slot with the same context
-    slots = torch.arange(size, device=am.device)
-    rows = (first == slots).flatten().nonzero().squeeze(1)
-    place = torch.empty(num * size, dtype=torch.int64, device=am.device)
-    place[rows] = torch.arange(len(rows), device=am.device)
+    is_first = (first == torch.arange(size)).flatten()
+    rows = is_first.nonzero().squeeze(1)
     utterance = torch.div(rows, size, rounding_mode="floor")
     predicted = beams.predicted.flatten(0, 1).index_select(0, rows)
     log_probs = config.log_probs(joiner(am.index_select(0, utterance), predicted, project_input=False), blank_id)
-    owner = (first + torch.arange(0, num * size, size, device=am.device).unsqueeze(1)).flatten()
-    return log_probs.index_select(0, place[owner]).view(num, size, -1)
+    owner = (first + torch.arange(0, num * size, size).unsqueeze(1)).flatten()
+    place = is_first.cumsum(0)[owner] - 1
+    return log_probs.index_select(0, place).view(num, size, -1)
 
 
 def advance_beams(

@@ -130,13 +130,18 @@ def _least_useful(utilities: np.ndarray, centroids: np.ndarray, number: int) -> 
     return chosen
 
 
-def _breathe(frames: np.ndarray, centroids: np.ndarray, num_breaths: int, seed: int, bar: tqdm) -> np.ndarray:
-    """Add centroids where the error is large and remove the least useful ones, while that lowers the distortion."""
+def _breathe(
+    frames: np.ndarray, centroids: np.ndarray, num_breaths: int, seed: int, bar: tqdm
+) -> Tuple[np.ndarray, float]:
+    """Add centroids where the error is large and remove the least useful ones, while that lowers the distortion.
+
+    Returns the centroids and their distortion.
+    """
     generator = np.random.default_rng(seed)
     spread = BREATH_OFFSET * frames.std(axis=0)
-    number, best = max(1, round(BREATH_SHARE * len(centroids))), distortion(frames, centroids)
+    number = max(1, round(BREATH_SHARE * len(centroids)))
+    errors, _ = errors_and_utilities(frames, centroids)
     for _ in range(num_breaths):
-        errors, _ = errors_and_utilities(frames, centroids)
         worst = np.argsort(-errors, kind="stable")[:number]
         offsets = generator.standard_normal((len(worst), frames.shape[1]), dtype=np.float32) * spread
         moved = np.concatenate([centroids, centroids[worst] + offsets])
@@ -146,14 +151,14 @@ def _breathe(frames: np.ndarray, centroids: np.ndarray, num_breaths: int, seed: 
         moved = np.delete(moved, _least_useful(utilities, moved, len(worst)), axis=0)
         for _ in range(BREATH_PASSES):
             moved, _, _ = full_pass(frames, moved)
-        now = distortion(frames, moved)
+        moved_errors, _ = errors_and_utilities(frames, moved)
         bar.update()
-        if now < best:
-            centroids, best = moved, now
-            bar.set_postfix(distortion=f"{best:.5g}")
+        if moved_errors.sum() < errors.sum():
+            centroids, errors = moved, moved_errors
+            bar.set_postfix(distortion=f"{errors.sum() / len(frames):.5g}")
         else:
             number = max(1, number // 2)
-    return centroids
+    return centroids, float(errors.sum()) / len(frames)
 
 
 def _fit_once(
@@ -207,8 +212,7 @@ def fit_centroids(
     with tqdm(total=steps, desc=f"k-means, {num_clusters} clusters, {len(frames)} frames", unit="pass") as bar:
         for restart in range(num_restarts):
             centroids = _fit_once(frames, num_clusters, num_passes, num_full_passes, seed + restart, bar)
-            centroids = _breathe(frames, centroids, num_breaths, seed + restart, bar)
-            score = distortion(frames, centroids)
+            centroids, score = _breathe(frames, centroids, num_breaths, seed + restart, bar)
             if best is None or score < best[1]:
                 best = (centroids, score)
     return best
