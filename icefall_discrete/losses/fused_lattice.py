@@ -11,7 +11,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-NEG_INF = float("-inf")
+from icefall_discrete.losses.lattice import NEG_INF
 
 
 @triton.jit

@@ -41,9 +41,8 @@ def lattice_score(
     """
     if backend == "k2":
         return _k2_score(label_arcs, blank_arcs, label_lens, frame_lens)
-    if label_arcs.is_cuda and label_arcs.dtype == torch.float32 and _has_kernels(label_arcs.device):
-        return _FusedLatticeScore.apply(label_arcs, blank_arcs, label_lens, frame_lens)
-    return _LatticeScore.apply(label_arcs, blank_arcs, label_lens, frame_lens)
+    fused = label_arcs.is_cuda and label_arcs.dtype == torch.float32 and _has_kernels(label_arcs.device)
+    return _LatticeScore.apply(label_arcs, blank_arcs, label_lens, frame_lens, fused)
 
 
 @functools.cache
@@ -66,26 +65,20 @@ def _k2_score(label_arcs: Tensor, blank_arcs: Tensor, label_lens: Tensor, frame_
 
 
 class _LatticeScore(torch.autograd.Function):
-    """`lattice_score` in PyTorch: one step for each wave of nodes that do not depend on each other.
+    """`lattice_score` in PyTorch, over waves of nodes that do not depend on each other.
 
-    In a regular lattice a wave is an anti-diagonal (labels + frames constant), in the others it is a frame. All tensors
-    of the recursion are laid out (wave, label position, utterance), so that a step touches contiguous memory.
+    In a regular lattice a wave is an anti-diagonal (labels + frames constant), in the others it is a frame. `fused`: by
+    the kernels of fused_lattice.py, not wave by wave.
     """
 
     @staticmethod
-    def forward(ctx, label_arcs: Tensor, blank_arcs: Tensor, label_lens: Tensor, frame_lens: Tensor):
+    def forward(
+        ctx, label_arcs: Tensor, blank_arcs: Tensor, label_lens: Tensor, frame_lens: Tensor, fused: bool = False
+    ):
         regular = label_arcs.size(2) == blank_arcs.size(2) + 1
-        into_label, into_blank = (
-            arcs.permute(2, 1, 0).contiguous() for arcs in _arcs_by_wave(label_arcs, blank_arcs, regular)
-        )
-        alpha = _forward(into_label, into_blank)
+        arcs = _arcs_by_wave(label_arcs, blank_arcs, regular)
         last_wave = frame_lens + label_lens if regular else frame_lens
-        utterances = torch.arange(label_lens.numel(), device=label_arcs.device)
-        score = alpha[last_wave, label_lens + 1, utterances]
-        end = torch.zeros_like(into_label)
-        end[last_wave, label_lens, utterances] = 1.0
-        uses = _occupation(alpha, into_label, into_blank, end)
-        label_use, blank_use = (use.permute(2, 1, 0) for use in uses)
+        score, label_use, blank_use = (_by_kernels if fused else _by_waves)(*arcs, last_wave, label_lens)
         label_occupation, blank_occupation = _arcs_by_node(label_use, blank_use, label_arcs, blank_arcs, regular)
         ctx.save_for_backward(label_occupation, blank_occupation)
         ctx.mark_non_differentiable(label_occupation, blank_occupation)
@@ -96,30 +89,32 @@ class _LatticeScore(torch.autograd.Function):
     def backward(ctx, score_grad: Tensor, _label_grad, _blank_grad):
         label_occupation, blank_occupation = ctx.saved_tensors
         score_grad = score_grad[:, None, None]
-        return label_occupation * score_grad, blank_occupation * score_grad, None, None
+        return label_occupation * score_grad, blank_occupation * score_grad, None, None, None
 
 
-class _FusedLatticeScore(torch.autograd.Function):
-    """`lattice_score` with a kernel for each direction; its tensors are laid out (utterance, wave, label position)."""
+def _by_waves(into_label: Tensor, into_blank: Tensor, last_wave: Tensor, label_lens: Tensor):
+    """Score (N,) and posteriors (N, U + 1, waves) of the arcs of `_arcs_by_wave`, one step for each wave.
 
-    @staticmethod
-    def forward(ctx, label_arcs: Tensor, blank_arcs: Tensor, label_lens: Tensor, frame_lens: Tensor):
-        from icefall_discrete.losses.fused_lattice import forward_scores, occupations
+    The recursion is laid out (wave, label position, utterance), so that a step touches contiguous memory.
+    """
+    into_label, into_blank = (arcs.permute(2, 1, 0).contiguous() for arcs in (into_label, into_blank))
+    alpha = _forward(into_label, into_blank)
+    utterances = torch.arange(label_lens.numel(), device=label_lens.device)
+    score = alpha[last_wave, label_lens + 1, utterances]
+    end = torch.zeros_like(into_label)
+    end[last_wave, label_lens, utterances] = 1.0
+    return score, *(use.permute(2, 1, 0) for use in _occupation(alpha, into_label, into_blank, end))
 
-        regular = label_arcs.size(2) == blank_arcs.size(2) + 1
-        arcs = torch.stack(_arcs_by_wave(label_arcs, blank_arcs, regular)).transpose(2, 3).contiguous()
-        last_wave = frame_lens + label_lens if regular else frame_lens
-        ends = torch.stack([last_wave, label_lens])
-        alpha = forward_scores(arcs, ends)
-        utterances = torch.arange(label_lens.numel(), device=label_arcs.device)
-        score = alpha[utterances, last_wave, label_lens]
-        label_use, blank_use = occupations(alpha, arcs, ends).transpose(2, 3)
-        label_occupation, blank_occupation = _arcs_by_node(label_use, blank_use, label_arcs, blank_arcs, regular)
-        ctx.save_for_backward(label_occupation, blank_occupation)
-        ctx.mark_non_differentiable(label_occupation, blank_occupation)
-        return score, label_occupation, blank_occupation
 
-    backward = _LatticeScore.backward
+def _by_kernels(into_label: Tensor, into_blank: Tensor, last_wave: Tensor, label_lens: Tensor):
+    """As `_by_waves`, one kernel for each direction, laid out (utterance, wave, label position)."""
+    from icefall_discrete.losses.fused_lattice import forward_scores, occupations
+
+    arcs = torch.stack([into_label, into_blank]).transpose(2, 3).contiguous()
+    ends = torch.stack([last_wave, label_lens])
+    alpha = forward_scores(arcs, ends)
+    score = alpha[torch.arange(label_lens.numel(), device=label_lens.device), last_wave, label_lens]
+    return score, *occupations(alpha, arcs, ends).transpose(2, 3)
 
 
 def _skew(nodes: Tensor) -> Tensor:

@@ -40,9 +40,10 @@ def test_score_occupation_and_gradient(regular, num_labels, num_frames):
     *arcs, label_lens, frame_lens = random_problem(regular, num_labels, num_frames)
     weight = torch.tensor([1.0, 0.5, -2.0, 3.0])
     found = []
-    for function, device in ((lattice._LatticeScore, "cpu"), (lattice._FusedLatticeScore, DEVICE)):
+    for fused, device in ((False, "cpu"), (True, DEVICE)):
         own = [tensor.detach().to(device).requires_grad_() for tensor in arcs]
-        score, label_use, blank_use = function.apply(*own, label_lens.to(device), frame_lens.to(device))
+        lens = (label_lens.to(device), frame_lens.to(device))
+        score, label_use, blank_use = lattice._LatticeScore.apply(*own, *lens, fused)
         (score * weight.to(device)).sum().backward()
         found.append([tensor.detach().cpu() for tensor in (score, label_use, blank_use, own[0].grad, own[1].grad)])
     assert found[0][0].isfinite().all()
@@ -54,6 +55,6 @@ def test_an_utterance_without_a_path_scores_minus_infinity():
     label_arcs, blank_arcs, label_lens, frame_lens = random_problem(False, 7, 12)
     frame_lens[0] = 3  # seven labels do not fit into three frames
     tensors = [tensor.to(DEVICE) for tensor in (label_arcs, blank_arcs, label_lens, frame_lens)]
-    score, label_use, blank_use = lattice._FusedLatticeScore.apply(*tensors)
+    score, label_use, blank_use = lattice._LatticeScore.apply(*tensors, True)
     assert score[0] == float("-inf") and score[1:].isfinite().all()
     assert (label_use[0] == 0).all() and (blank_use[0] == 0).all()
