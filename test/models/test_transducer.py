@@ -2,30 +2,14 @@ import dataclasses
 
 import pytest
 import torch
+from toy_models import CODES, CONFIG
 
 from icefall_discrete.data.augment import AugmentConfig
 from icefall_discrete.models.frames import encoder_frames
-from icefall_discrete.models.transducer import ModelConfig, build_transducer
+from icefall_discrete.models.transducer import build_transducer
 from icefall_discrete.spec import FeatureSpec
 
-CODES = FeatureSpec("toy", "codes", 16000, 50.0, 2, (10, 12), 0)
 FBANK = FeatureSpec("toy_fbank", "continuous", 16000, 100.0, 0, (), 20)
-CONFIG = ModelConfig(
-    downsampling_factor=(1, 2),
-    encoder_dim=(32, 48),
-    num_encoder_layers=(1, 1),
-    encoder_unmasked_dim=(32,),
-    num_heads=(2,),
-    query_head_dim=(8,),
-    value_head_dim=(8,),
-    feedforward_dim=(64,),
-    cnn_module_kernel=(7,),
-    front_end="conv1d",
-    embedding_dim=16,
-    decoder_dim=24,
-    joiner_dim=20,
-    inner_ctc_stacks=(0,),
-)
 
 
 def model_of(config=CONFIG, spec=CODES, codebooks=None):

@@ -84,8 +84,8 @@ def test_encoder_output_and_gradients_match_icefall(reference, kind):
     norms, sums = reference[f"{kind}/grad_norms"], reference[f"{kind}/grad_sums"]
     for name, norm, total in zip(reference[f"{kind}/grad_names"], norms, sums):
         grad = mine[name]
-        # The weights of a downsampling are a softmax: what is left of large sums that cancel depends on the processor.
-        tiny = 5e-5 if "downsample" in name else 1e-5
+        # Two weights of a softmax, what is left of sums that cancel: float32 lies up to 1e-5 beside float64.
+        tiny = 3e-5 if "downsample_output" in name else 1e-5
         assert abs(float(grad.norm()) - norm) <= 1e-3 * norm + tiny, name
         assert abs(float(grad.sum()) - total) <= 1e-3 * norm * grad.numel() ** 0.5 + tiny, name
 

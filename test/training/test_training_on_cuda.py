@@ -9,6 +9,8 @@ from synthetic_codes import Killed, killed_after, make_trainer
 from icefall_discrete.decoding.greedy import greedy_search
 from icefall_discrete.training.checkpoint import load_checkpoint
 
+pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="torch finds no CUDA device")
+
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16", "fp16"])
 def test_three_utterances_are_learnt_by_heart(corpus_dir, tmp_path, precision):
