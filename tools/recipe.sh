@@ -76,7 +76,7 @@ piece_type=$(of_recipe 'bpe.get("piece_type", "unigram")')
 further_text_settings=$(of_recipe '{k: v for k, v in [*bpe.items(), ("languages", languages)] if v and k != "vocab_size"} or ""')
 suffix=${variant:+_$variant}
 text_suffix=$suffix$(of_recipe '"".join("_" + key for key in ("language_token", "by_language") if bpe.get(key))')${languages:+_${languages//,/_}}
-run_suffix=$suffix${languages:+_${languages//,/_}}
+run_suffix=$suffix${languages:+_${languages//,/_}}${precision:+_$precision}
 exp_dir=${exp_dir:-exp/${feature_name}_$recipe_name$run_suffix}
 features_dir=$data_dir/features/$feature_name$suffix
 lang_dir=$data_dir/lang_bpe_$vocab_size$text_suffix
@@ -102,7 +102,7 @@ tokenizer_settings=$(echo "$data_settings"; settings_of seed; while IFS= read -r
 feature_settings=$(echo "$tokenizer_settings"; settings_of speed_factors; [ "$dtype" = float32 ] || settings_of dtype; [ "$resample" = false ] || settings_of resample)
 language_settings=$([ -z "$languages" ] || settings_of languages)
 text_settings=$(echo "$data_settings"; settings_of vocab_size; [ -z "$languages" ] || echo "$language_settings"; [ -z "$further_text_settings" ] || settings_of further_text_settings)
-train_settings=$(echo "$feature_settings"; settings_of vocab_size max_duration num_epochs backend; [ "$shar" = false ] || settings_of shar; [ -z "$languages" ] || echo "$language_settings"; digest_of "$recipe_config")
+train_settings=$(echo "$feature_settings"; settings_of vocab_size max_duration num_epochs backend; [ "$shar" = false ] || settings_of shar; [ -z "$precision" ] || settings_of precision; [ -z "$languages" ] || echo "$language_settings"; digest_of "$recipe_config")
 decode_settings=$(echo "$train_settings"; settings_of decoding_method lm lm_scale)
 score_settings=$(echo "$decode_settings"; [ ! -f conf/scoring.json ] || digest_of conf/scoring.json)
 
@@ -165,7 +165,7 @@ training_stage() {
   python "$ROOT/local/train.py" --recipe-config "$recipe_config" --feature-dir "$features_dir" --lang-dir "$lang_dir" \
     --train-split "$train_split" --valid-split "${dev_splits%% *}" \
     --exp-dir "$exp_dir" --backend "$backend" --seed "$seed" --world-size "$world_size" \
-    ${max_duration:+--max-duration "$max_duration"} ${num_epochs:+--num-epochs "$num_epochs"} \
+    ${max_duration:+--max-duration "$max_duration"} ${num_epochs:+--num-epochs "$num_epochs"} ${precision:+--precision "$precision"} \
     ${shar_flags[@]+"${shar_flags[@]}"} ${languages_flags[@]+"${languages_flags[@]}"}
   end_stage
 }
@@ -201,7 +201,7 @@ scoring_stage() { # scoring_stage <file of scores>
   python "$ROOT/local/score.py" --exp-dir "$exp_dir" --decoding-method "$decoding_method" --recipe "$recipe_name$run_suffix" \
     ${search_name:+--search-name "$search_name"} --results-dir "$results_dir" \
     ${scoring_flags[@]+"${scoring_flags[@]}"} \
-    --run-command "egs/$corpus/ASR/run.sh$(flags_of feature_type recipe $corpus_options languages decoding_method lm lm_scale max_duration num_epochs)" \
+    --run-command "egs/$corpus/ASR/run.sh$(flags_of feature_type recipe $corpus_options languages decoding_method lm lm_scale max_duration num_epochs precision)" \
     >"$scores.partial"
   mv "$scores.partial" "$scores"
   python "$ROOT/tools/make_results.py" --results-dir "$results_dir" --output "$(dirname "$results_dir")/RESULTS.md" \

@@ -22,6 +22,7 @@ languages=                             # train and score these languages only, b
 vocab_size=                            # pieces of the BPE model
 max_duration=                          # audio in a training batch (s)
 num_epochs=                            # epochs to train
+precision=                             # of training: fp32, bf16, or on CUDA fp16 (default: the recipe's, fp32)
 shar=false                             # train from Shar, read in sequence: for corpora whose manifest does not fit in memory
 world_size=1                           # processes that train together on this machine
 decoding_method=$DEFAULT_SEARCH   # a search of icefall_discrete/decoding/README.md, such as greedy_search or 1best

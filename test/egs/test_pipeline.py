@@ -87,10 +87,14 @@ def copied_corpus(corpus, tmp_path):
     return tmp_path / "data"
 
 
-@pytest.mark.parametrize("feature_type", ["whisper_tiny_km500", "mfcc_km500"])
-def test_all_stages_then_nothing_to_do(feature_type, copied_corpus, recipe, tmp_path):
+@pytest.mark.parametrize(
+    "feature_type, precision",
+    [("whisper_tiny_km500", None), ("mfcc_km500", "fp32" if torch.__version__.startswith("1.") else "bf16")],
+)
+def test_all_stages_then_nothing_to_do(feature_type, precision, copied_corpus, recipe, tmp_path):
     exp_dir = tmp_path / "exp"
     flags = ["--feature-type", feature_type, "--recipe", recipe, "--subset", SUBSET]
+    flags += ["--precision", precision] if precision else []
     flags += ["--data-dir", copied_corpus, "--exp-dir", exp_dir]
     printed = run_sh(*flags)
     for number in range(2, 9):
@@ -100,7 +104,11 @@ def test_all_stages_then_nothing_to_do(feature_type, copied_corpus, recipe, tmp_
     assert scored["num_utterances"] == SUBSET
     assert 0 < scored["cer"]["rate"] <= 200 and scored["cer"]["num_ref"] > 200
     assert list((exp_dir / "modified_beam_search").glob("recogs-test-*.txt"))
-    assert feature_type in (exp_dir / "RESULTS.md").read_text()
+    tables = (exp_dir / "RESULTS.md").read_text()
+    assert feature_type in tables
+    if precision:  # a row of its own, trained as asked for
+        assert f"## Recipe `short_{precision}`" in tables and f"--precision {precision}" in tables
+        assert json.loads((exp_dir / "config.json").read_text())["train"]["precision"] == precision
 
     before = snapshot(copied_corpus, exp_dir)
     again = run_sh(*flags)
