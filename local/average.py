@@ -4,6 +4,7 @@ import logging
 from pathlib import Path
 
 from icefall_discrete.config import StageParser, add_flags, from_dict, override, read_json, write_json
+from icefall_discrete.recipe_files import read_recipe
 from icefall_discrete.stage import run_stage
 from icefall_discrete.training.checkpoint import (
     AverageConfig,
@@ -28,7 +29,7 @@ def get_parser() -> StageParser:
 def main() -> None:
     """Write averaged.pt, and average.json that says of what it is the average."""
     args = get_parser().parse_args()
-    section = read_json(args.recipe_config).get("average", {}) if args.recipe_config else {}
+    section = read_recipe(args.recipe_config).get("average", {}) if args.recipe_config else {}
     config = override(from_dict(AverageConfig, section, str(args.recipe_config)), args)
     config = config.resolved(saved_epochs(args.exp_dir), str(args.exp_dir))
     made_of = {"epoch": config.epoch, "avg": config.avg, "use_averaged_model": config.use_averaged_model}

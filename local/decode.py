@@ -11,7 +11,7 @@ from typing import Any, Callable, Dict, List, Optional, Tuple
 import torch
 
 from icefall_discrete import environment
-from icefall_discrete.config import StageParser, add_flags, from_dict, override, read_json, to_dict, write_json
+from icefall_discrete.config import StageParser, add_flags, from_dict, override, to_dict, write_json
 from icefall_discrete.data.cuts import load_feature_cuts
 from icefall_discrete.data.filters import chosen_languages
 from icefall_discrete.data.words import words_in
@@ -20,6 +20,7 @@ from icefall_discrete.decoding.fusion import Fusion, fusion_files
 from icefall_discrete.decoding.k2_searches import References
 from icefall_discrete.models.frames import encoder_frame_sec
 from icefall_discrete.models.transducer import Transducer
+from icefall_discrete.recipe_files import read_recipe
 from icefall_discrete.results.checkpoint_choice import (
     CheckpointChoice,
     files_of,
@@ -52,7 +53,7 @@ def get_parser() -> StageParser:
 
 def decode_settings(args: Any) -> Tuple[CheckpointChoice, DecodeConfig]:
     """Checkpoints and search: the defaults, over them the recipe's sections `average` and `decode`, then the flags."""
-    recipe: Dict[str, Any] = read_json(args.recipe_config) if args.recipe_config else {}
+    recipe: Dict[str, Any] = read_recipe(args.recipe_config) if args.recipe_config else {}
     choice = from_dict(CheckpointChoice, recipe.get("average", {}), str(args.recipe_config))
     config = override(from_dict(DecodeConfig, recipe.get("decode", {}), str(args.recipe_config)), args)
     check_method(config.decoding_method)

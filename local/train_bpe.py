@@ -12,6 +12,7 @@ from icefall_discrete.data.filters import chosen_languages
 from icefall_discrete.data.journal import different_keys
 from icefall_discrete.data.language_pieces import by_language
 from icefall_discrete.data.words import words_in
+from icefall_discrete.recipe_files import read_recipe
 from icefall_discrete.stage import run_stage
 
 Utterance = Tuple[str, Optional[str]]  # text and language
@@ -72,7 +73,7 @@ def train(config: BpeConfig, utterances: List[Utterance], model_path: Path) -> N
 def main() -> None:
     """Train the pieces, or say that there is nothing to do."""
     args = get_parser().parse_args()
-    recipe = read_json(args.recipe_config) if args.recipe_config else {}
+    recipe = read_recipe(args.recipe_config) if args.recipe_config else {}
     config = override(from_dict(BpeConfig, recipe.get("bpe", {}), str(args.recipe_config)), args)
     wanted = [name for name in args.languages.split(",") if name] or recipe.get("filter", {}).get("languages", [])
     cuts = chosen_languages(load_cuts(args.cuts), wanted)

@@ -16,6 +16,7 @@ from icefall_discrete.data.augment import AugmentConfig
 from icefall_discrete.data.bpe import BpeConfig
 from icefall_discrete.decoding import DecodeConfig, known_methods
 from icefall_discrete.models.transducer import ModelConfig, build_transducer
+from icefall_discrete.recipe_files import BASED_ON, base_file, read_recipe
 from icefall_discrete.results.checkpoint_choice import CheckpointChoice
 from icefall_discrete.spec import FeatureSpec
 from icefall_discrete.tokenizers.base import SpeechTokenizer
@@ -95,7 +96,7 @@ def test_model_sizes_grow():
 
 @pytest.mark.parametrize("path", RECIPES, ids=_name)
 def test_recipe_builds_and_its_other_sections_are_read(path):
-    recipe = read_json(path)
+    recipe = read_recipe(path)
     check_sections(recipe, str(path))
     settings = read_settings(path, None, [path.parents[1]], SimpleNamespace())
     assert TrainSettings.from_dict(settings.to_dict(), str(path)) == settings
@@ -109,6 +110,19 @@ def test_recipe_builds_and_its_other_sections_are_read(path):
     bpe = from_dict(BpeConfig, recipe["bpe"], str(path))
     assert bpe.piece_type == "char" or bpe.vocab_size > 3
     assert {"average", "decode", "bpe"} <= set(OTHER_SECTIONS)
+
+
+@pytest.mark.parametrize("path", RECIPES, ids=_name)
+def test_recipe_says_what_it_is_for_and_repeats_nothing_of_its_base(path):
+    recipe = read_json(path)
+    assert recipe["description"]
+    if BASED_ON not in recipe:
+        return
+    base = read_recipe(base_file(recipe[BASED_ON], path))
+    for section, values in recipe.items():
+        if isinstance(values, dict):
+            repeated = [key for key, value in values.items() if base.get(section, {}).get(key) == value]
+            assert not repeated, f"{section}: {repeated} stand in {recipe[BASED_ON]}"
 
 
 @pytest.mark.parametrize("path", [*SCRIPTS, ROOT / ".ci" / "run"], ids=_name)

@@ -59,8 +59,7 @@ link_experiment() { # the files of the trained experiment, and of no older one, 
 }
 
 noise_settings() { # what decoding depends on
-  settings_of decoding_method conditions
-  digest_of "$recipe_config"
+  settings_of decoding_method conditions recipe_digest
   digest_of "$exp_dir/train.json"
   for condition in "$noisy_split" $conditions; do digest_of "$features_dir/$condition.jsonl.gz"; done
 }

@@ -54,11 +54,13 @@ log "Environment '$env' (made first, if need be)"
 venv=$("$ROOT/tools/setup_env.sh" --env "$env")
 . "$venv/exports.sh"
 
-of_recipe() { # of_recipe <expression>: its value, where `bpe` and `languages` are what the recipe file says of them
+whole_recipe=$(python "$ROOT/local/show_recipe.py" "$recipe_config") || exit 2 # with what it is based on
+
+of_recipe() { # of_recipe <expression>: its value, where `bpe` and `languages` are what the recipe says of them
   python -c 'import json, sys
-recipe = json.load(open(sys.argv[1]))
+recipe = json.load(sys.stdin)
 bpe, languages = recipe["bpe"], recipe.get("filter", {}).get("languages", [])
-print(eval(sys.argv[2]))' "$recipe_config" "$1"
+print(eval(sys.argv[1]))' "$1" <<<"$whole_recipe"
 }
 
 with_parts() { # with_parts <feature type file>: it, and those of the feature types that it is composed of
@@ -73,6 +75,7 @@ print(*made_of.get("views", []), *[made_of[key] for key in ["base"] if key in ma
 
 piece_type=$(of_recipe 'bpe.get("piece_type", "unigram")')
 [ -n "$vocab_size" ] || vocab_size=$(of_recipe 'bpe.get("vocab_size", 500)')
+recipe_digest=$(of_recipe '{k: v for k, v in recipe.items() if k != "description"}' | cksum)
 further_text_settings=$(of_recipe '{k: v for k, v in [*bpe.items(), ("languages", languages)] if v and k != "vocab_size"} or ""')
 suffix=${variant:+_$variant}
 text_suffix=$suffix$(of_recipe '"".join("_" + key for key in ("language_token", "by_language") if bpe.get(key))')${languages:+_${languages//,/_}}
@@ -102,7 +105,7 @@ tokenizer_settings=$(echo "$data_settings"; settings_of seed; while IFS= read -r
 feature_settings=$(echo "$tokenizer_settings"; settings_of speed_factors; [ "$dtype" = float32 ] || settings_of dtype; [ "$resample" = false ] || settings_of resample)
 language_settings=$([ -z "$languages" ] || settings_of languages)
 text_settings=$(echo "$data_settings"; settings_of vocab_size; [ -z "$languages" ] || echo "$language_settings"; [ -z "$further_text_settings" ] || settings_of further_text_settings)
-train_settings=$(echo "$feature_settings"; settings_of vocab_size max_duration num_epochs backend; [ "$shar" = false ] || settings_of shar; [ -z "$precision" ] || settings_of precision; [ -z "$languages" ] || echo "$language_settings"; digest_of "$recipe_config")
+train_settings=$(echo "$feature_settings"; settings_of vocab_size max_duration num_epochs backend; [ "$shar" = false ] || settings_of shar; [ -z "$precision" ] || settings_of precision; [ -z "$languages" ] || echo "$language_settings"; settings_of recipe_digest)
 decode_settings=$(echo "$train_settings"; settings_of decoding_method lm lm_scale)
 score_settings=$(echo "$decode_settings"; [ ! -f conf/scoring.json ] || digest_of conf/scoring.json)
 

@@ -11,6 +11,7 @@ from icefall_discrete.data.filters import FilterConfig
 from icefall_discrete.data.loaders import LoaderConfig
 from icefall_discrete.losses.transducer_loss import LossConfig
 from icefall_discrete.models.transducer import ModelConfig
+from icefall_discrete.recipe_files import read_recipe
 from icefall_discrete.training.train_config import TrainConfig
 
 SECTIONS: Dict[str, type] = {
@@ -89,7 +90,7 @@ def read_settings(recipe_file: Path, model_size: Optional[str], conf_dirs: Seque
       conf_dirs: folders whose `models/` is searched before the package's.
       args: parsed flags of `add_setting_flags`.
     """
-    recipe = read_json(recipe_file)
+    recipe = read_recipe(recipe_file)
     check_sections(recipe, str(recipe_file))
     size_file = model_size_file(model_size or recipe.get("model_size", "tiny"), conf_dirs)
     model = {**read_json(size_file), **recipe.get("model", {})}

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Dict, Optional
 
 from icefall_discrete.atomic_files import replacing
-from icefall_discrete.config import read_json
+from icefall_discrete.recipe_files import read_recipe
 from icefall_discrete.spec import FeatureSpec
 from icefall_discrete.tokenizers.base import SpeechTokenizer, known_feature_types, load_tokenizer
 
@@ -51,8 +51,9 @@ def _save(tokenizer: SpeechTokenizer, folder: Path, state_dir: Path) -> None:
 
 
 def keep_for_transcription(exp_dir: Path, feature_dir: Path, recipe_config: Path) -> None:
-    """Copy the tokenizer of `feature_dir` and the recipe into the experiment folder."""
-    _write_if_changed(Path(exp_dir) / RECIPE_FILE, Path(recipe_config).read_bytes())
+    """Copy the tokenizer of `feature_dir` and the recipe, with what it is based on, into the experiment folder."""
+    recipe = json.dumps(read_recipe(recipe_config), indent=2, ensure_ascii=False) + "\n"
+    _write_if_changed(Path(exp_dir) / RECIPE_FILE, recipe.encode())
     saved = Path(feature_dir) / TOKENIZER_DIR
     if not saved.is_dir():
         LOG.warning(
@@ -70,7 +71,7 @@ def load_recipe(exp_dir: Path, recipe_config: Optional[Path]) -> Dict[str, Any]:
     kept = Path(exp_dir) / RECIPE_FILE
     if recipe_config is None and not kept.is_file():
         return {}
-    return read_json(recipe_config or kept)
+    return read_recipe(recipe_config or kept)
 
 
 def load_experiment_tokenizer(

@@ -17,6 +17,8 @@ from typing import Any, Dict, Sequence
 import pytest
 from stand_in import ENVIRONMENT, IS_PIPELINE, ROOT
 
+from icefall_discrete.recipe_files import read_recipe
+
 pipeline_only = pytest.mark.skipif(not IS_PIPELINE, reason="set ICEFALL_DISCRETE_PIPELINE=1 to run it (minutes)")
 TIMEOUT_SEC = 1800
 STAGES = range(9)
@@ -84,7 +86,7 @@ def recipe_file(recipe: str, name: str) -> Path:
 
 def short_recipe(recipe: str, folder: Path, name: str = "default") -> Path:
     """A recipe file of two epochs of a few steps, with the other settings of the recipe's `name`; returns its path."""
-    settings = json.loads(recipe_file(recipe, name).read_text(encoding="utf-8"))
+    settings = read_recipe(recipe_file(recipe, name))
     settings["model_size"] = "tiny"
     for section, values in SHORT.items():
         settings[section] = {**settings.get(section, {}), **values}

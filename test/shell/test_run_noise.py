@@ -40,7 +40,8 @@ def test_an_experiment_that_was_not_trained_is_named(tmp_path):
         (tools / path.name).write_text(path.read_text())
     (tools / "setup_env.sh").write_text(f"#!/bin/sh\necho {environment}\n")
     (tools / "setup_env.sh").chmod(0o755)
-    (tmp_path / "icefall_discrete").symlink_to(ROOT / "icefall_discrete")
+    for folder in ("icefall_discrete", "local"):
+        (tmp_path / folder).symlink_to(ROOT / folder)
     recipe = tmp_path / "egs" / "asterisk" / "ASR"
     recipe.mkdir(parents=True)
     (recipe / "run_noise.sh").write_text((ROOT / "egs" / "asterisk" / "ASR" / "run_noise.sh").read_text())

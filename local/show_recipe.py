@@ -1,0 +1,19 @@
+"""Print a recipe with everything that it is based on, as JSON."""
+
+import json
+from pathlib import Path
+
+from icefall_discrete.config import StageParser
+from icefall_discrete.recipe_files import read_recipe
+from icefall_discrete.stage import run_stage
+
+
+def main() -> None:
+    """Read, merge, print."""
+    parser = StageParser(__doc__)
+    parser.add_argument("recipe_config", type=Path, help="recipe file, such as conf/recipes/full.json")
+    print(json.dumps(read_recipe(parser.parse_args().recipe_config), indent=2, ensure_ascii=False))
+
+
+if __name__ == "__main__":
+    run_stage(main)
