@@ -15,7 +15,7 @@ from icefall_discrete.results.chart import draw_chart, points_of
 from icefall_discrete.results.ledger import add_to_ledger, read_ledger, traceable
 from icefall_discrete.results.noise import NoiseResults, conditions_of, noise_section, read_noise_results
 from icefall_discrete.results.noise_chart import draw_noise_chart, error_curves
-from icefall_discrete.results.page import results_page
+from icefall_discrete.results.page import compared, results_page
 from icefall_discrete.stage import run_stage
 
 
@@ -66,7 +66,8 @@ def main() -> None:
     published = read_json(args.published) if args.published else []
     output = args.output or args.results_dir.parent / "RESULTS.md"
     tests, devs = args.test_split.split(","), args.dev_split.split(",")
-    points = points_of([row for row in rows if not row.get("search")], tests[0])
+    own = [row for row in rows if not row.get("search")]
+    points = points_of([row for group in compared(own) for row in group], tests[0])
     chart = None
     if points:
         chart_path = args.results_dir / "error_rate_against_bit_rate.png"

@@ -1,4 +1,7 @@
-"""RESULTS.md: a generated page of tables, one group for each recipe and device."""
+"""RESULTS.md: a generated page of tables.
+
+A recipe that compares feature types has a section of its own; runs of other recipes share one.
+"""
 
 import itertools
 from typing import Any, Dict, List, Optional, Sequence
@@ -28,21 +31,29 @@ _LANGUAGE_LEGEND = """\
 """
 
 
-def _group(rows: Sequence[Json], tests: Sequence[str], devs: Sequence[str]) -> List[str]:
+def compared(rows: Sequence[Json]) -> List[List[Json]]:
+    """The rows of each recipe and device that has several feature types; those of every recipe if none has."""
+    groups = [list(group) for _, group in itertools.groupby(rows, key=lambda row: (row["recipe"], row["device"]))]
+    return [group for group in groups if len({row["feature_type"] for row in group}) > 1] or groups
+
+
+def _section(
+    title: str, rows: Sequence[Json], tests: Sequence[str], devs: Sequence[str], with_recipe: bool
+) -> List[str]:
     own = [row for row in rows if not row.get("search")]
-    searched = {row["feature_type"] for row in rows if row.get("search")}
-    parts = [f"## Recipe `{rows[0]['recipe']}` on {rows[0]['device']}\n"]
+    searched = {(row["feature_type"], row["recipe"], row["device"]) for row in rows if row.get("search")}
+    parts = [f"## {title}\n"]
     if own:
-        parts.append(main_table(own, tests, devs))
+        parts.append(main_table(own, tests, devs, with_recipe))
         for test in tests:
             if len(languages_of(own, test)) > 1:
-                parts += [f"### Per language, {test}: WER % / CER %\n", language_table(own, test)]
+                parts += [f"### Per language, {test}: WER % / CER %\n", language_table(own, test, with_recipe)]
     if searched:
-        compared = [row for row in rows if row["feature_type"] in searched]
-        parts += ["### Searches of the same models\n", search_table(compared, tests, devs)]
+        same = [row for row in rows if (row["feature_type"], row["recipe"], row["device"]) in searched]
+        parts += ["### Searches of the same models\n", search_table(same, tests, devs, with_recipe)]
     if own:
-        parts += ["### Cost\n", cost_table(own, tests[0])]
-    return [*parts, "### How each row was made\n", provenance_list(rows)]
+        parts += ["### Cost\n", cost_table(own, tests[0], with_recipe)]
+    return parts
 
 
 def results_page(
@@ -71,8 +82,14 @@ def results_page(
         parts.append(f"![Error rates against bit rate]({chart})\n")
     if not rows:
         parts.append("No run has been scored yet.\n")
-    for _, group in itertools.groupby(rows, key=lambda row: (row["recipe"], row["device"])):
-        parts += _group(list(group), tests, devs)
+    groups = compared(rows)
+    for group in groups:
+        parts += _section(f"Recipe `{group[0]['recipe']}` on {group[0]['device']}", group, tests, devs, False)
+    others = [row for row in rows if not any(row in group for group in groups)]
+    if others:
+        parts += _section("Other recipes", others, tests, devs, True)
     if published:
         parts += ["## Beside published figures\n", published_table(published, rows)]
+    if rows:
+        parts += ["## How each row was made\n", provenance_list(rows)]
     return "\n".join(parts)

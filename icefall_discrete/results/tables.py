@@ -73,9 +73,18 @@ def with_interval(rate: Optional[Json]) -> str:
     return f"{rate['rate']:.1f}" + (f" ± {(interval[1] - interval[0]) / 2:.1f}" if interval else "")
 
 
-def main_table(rows: Sequence[Json], tests: Sequence[str], devs: Sequence[str]) -> str:
+def _names(row: Json, with_recipe: bool) -> List[str]:
+    """First cells of a row; its recipe with the device where a table has rows of several."""
+    return [row["feature_type"], *([f"{row['recipe']} ({row['device']})"] if with_recipe else [])]
+
+
+def _heads(with_recipe: bool) -> List[str]:
+    return ["feature type", *(["recipe"] if with_recipe else [])]
+
+
+def main_table(rows: Sequence[Json], tests: Sequence[str], devs: Sequence[str], with_recipe: bool = False) -> str:
     """Error rates of each feature type beside its bit rate and size; those of test sets with their intervals."""
-    header = ["feature type", "kbit/s", "entropy", "MB/hour"]
+    header = [*_heads(with_recipe), "kbit/s", "entropy", "MB/hour"]
     header += [f"{split} {name} %" for split in (*tests, *devs) for name in ("WER", "CER")]
     rates = ("wer", "cer")
     said = [split for split in tests if any(_look_up(row, "sets", split, "language_id") for row in rows)]
@@ -84,7 +93,7 @@ def main_table(rows: Sequence[Json], tests: Sequence[str], devs: Sequence[str]) 
         header,
         [
             [
-                row["feature_type"],
+                *_names(row, with_recipe),
                 _shown(_scaled(_look_up(row, "features", "bits_per_second"), 1e-3), ".2f"),
                 _shown(_scaled(_look_up(row, "features", "entropy_bits_per_second"), 1e-3), ".2f"),
                 _shown(_scaled(_look_up(row, "features", "bytes_per_hour"), 1e-6), ".2f"),
@@ -101,7 +110,7 @@ def _scaled(value: Optional[float], factor: float) -> Optional[float]:
     return None if value is None else value * factor
 
 
-def language_table(rows: Sequence[Json], split: str) -> str:
+def language_table(rows: Sequence[Json], split: str, with_recipe: bool = False) -> str:
     """WER / CER of each feature type in each language."""
     languages = languages_of(rows, split)
 
@@ -110,20 +119,20 @@ def language_table(rows: Sequence[Json], split: str) -> str:
         return "" if wer is None or cer is None else f"{wer:.1f} / {cer:.1f}"
 
     return markdown_table(
-        ["feature type", *languages, "all"],
-        [[row["feature_type"], *(cell(row, "languages", name) for name in languages), cell(row)] for row in rows],
+        [*_heads(with_recipe), *languages, "all"],
+        [[*_names(row, with_recipe), *(cell(row, "languages", name) for name in languages), cell(row)] for row in rows],
     )
 
 
-def cost_table(rows: Sequence[Json], test: str) -> str:
+def cost_table(rows: Sequence[Json], test: str, with_recipe: bool = False) -> str:
     """What each row cost: parameters, training, extraction and decoding."""
-    header = ["feature type", "parameters (M)", "backend", "epochs", "minutes", "s/epoch", "audio s/s"]
+    header = [*_heads(with_recipe), "parameters (M)", "backend", "epochs", "minutes", "s/epoch", "audio s/s"]
     header += ["extraction RTF", "decoding RTF", "machine"]
     return markdown_table(
         header,
         [
             [
-                row["feature_type"],
+                *_names(row, with_recipe),
                 _shown(_scaled(_look_up(row, "training", "num_parameters"), 1e-6), ".2f"),
                 _look_up(row, "training", "backend") or "",
                 _shown(_look_up(row, "training", "epochs"), "d"),
@@ -139,16 +148,16 @@ def cost_table(rows: Sequence[Json], test: str) -> str:
     )
 
 
-def search_table(rows: Sequence[Json], tests: Sequence[str], devs: Sequence[str]) -> str:
+def search_table(rows: Sequence[Json], tests: Sequence[str], devs: Sequence[str], with_recipe: bool = False) -> str:
     """Error rates and cost of one model's searches; a row without the name of a search is the recipe's own."""
     splits, rates = (*tests, *devs), ("wer", "cer")
-    header = ["feature type", "search", *(f"{split} {name.upper()} %" for split in splits for name in rates)]
+    header = [*_heads(with_recipe), "search", *(f"{split} {name.upper()} %" for split in splits for name in rates)]
     header += ["decoding RTF", "memory (MiB)"]
     return markdown_table(
         header,
         [
             [
-                row["feature_type"],
+                *_names(row, with_recipe),
                 row.get("search") or f"{_look_up(row, 'decoding', 'method') or ''} (the recipe's)",
                 *(_shown(_look_up(row, "sets", split, name, "rate"), ".1f") for split in splits for name in rates),
                 _shown(_look_up(row, "sets", tests[0], "decode_rtf"), ".4f"),
@@ -169,9 +178,10 @@ def provenance_list(rows: Sequence[Json]) -> str:
     for row in rows:
         versions = _look_up(row, "environment", "versions") or {}
         named = ", ".join(f"{package} {version}" for package, version in sorted(versions.items()))
+        decoding = f"{_look_up(row, 'decoding', 'method') or ''} {_look_up(row, 'decoding', 'suffix') or ''}"
+        commit = _look_up(row, "environment", "git") or ""
         lines += [
-            f"* **{row['feature_type']}**{_search_of(row)}: {_look_up(row, 'decoding', 'method') or ''} "
-            f"{_look_up(row, 'decoding', 'suffix') or ''}, commit {_look_up(row, 'environment', 'git') or ''}; {named}",
+            f"* **{row['feature_type']}**, {row['recipe']}{_search_of(row)}: {decoding}, commit {commit}; {named}",
             "",
             f"      {row.get('command') or ''}",
             "",

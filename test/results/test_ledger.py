@@ -13,7 +13,7 @@ from icefall_discrete.results.ledger import (
     read_ledger,
     score_transcripts,
 )
-from icefall_discrete.results.page import results_page
+from icefall_discrete.results.page import compared, results_page
 from icefall_discrete.results.tables import set_table
 from icefall_discrete.spec import FeatureSpec
 
@@ -121,6 +121,21 @@ def test_searches_of_a_model_stand_apart_from_its_row(tmp_path):
     searches = searches.split("###")[0]
     assert main.count("| mfcc_km500 |") == 2 and "1best" not in main
     assert searches.count("| mfcc_km500 |") == 2 and "| 1best |" in searches and "dmel" not in searches
+
+
+def test_recipes_that_compare_nothing_share_a_section(tmp_path):
+    for name, recipe in [("fbank", "full"), ("dmel", "full"), ("fbank", "wide"), ("fbank", "narrow")]:
+        add_to_ledger(tmp_path, result(name, recipe=recipe))
+    rows = read_ledger(list(tmp_path.glob("*.json")))
+    assert [{row["feature_type"] for row in group} for group in compared(rows)] == [{"fbank", "dmel"}]
+    page = results_page("T", rows, ["test"], ["dev"], None, [])
+    full, others = page.split("## Other recipes\n")
+    assert "## Recipe `full` on cpu\n" in full and full.count("\n| fbank |") == 3 and "wide" not in full
+    others, made = others.split("## How each row was made\n")
+    assert others.count("\n| fbank | wide (cpu) |") == others.count("\n| fbank | narrow (cpu) |") == 3
+    assert [f"* **fbank**, {name}: " in made for name in ("full", "wide", "narrow")] == [True] * 3
+    only = results_page("T", [row for row in rows if row["recipe"] == "wide"], ["test"], ["dev"], None, [])
+    assert "## Recipe `wide` on cpu\n" in only and "Other recipes" not in only
 
 
 def test_foreign_and_double_files_are_refused(tmp_path):
