@@ -55,6 +55,31 @@ def test_whiten_gradient_matches_icefall(reference, groups, limit, monkeypatch):
     assert whiten.prob == (MAX_PROB if float(metric) >= limit else MIN_PROB)
 
 
+@pytest.fixture
+def flushed_denormals():
+    """As training runs: numbers below 1e-38 are 0."""
+    before = bool(torch.tensor(1e-40) * 1 != 0)
+    torch.set_flush_denormal(True)
+    yield
+    torch.set_flush_denormal(not before)
+
+
+@pytest.mark.parametrize("size", [0.0, 1e-7, 1e-6, 5e-6, 1e-5, 1e-4, 1.0])
+def test_whiten_gradient_is_finite_and_right_for_frames_that_hardly_differ(size, flushed_denormals):
+    generator = torch.Generator().manual_seed(1)
+    x = 0.5 + size * torch.randn(3, 6, generator=generator, dtype=torch.float64)  # 3 frames: of one short utterance
+    metric, direction = whitening_metric_and_gradient(x.to(torch.float32), 1)
+    assert torch.isfinite(metric) and torch.isfinite(direction).all()
+    x = x.to(torch.float32).to(torch.float64).requires_grad_()
+    centred = x - x.mean(dim=0)
+    covariance = centred.T @ centred
+    expected = (covariance.square().sum() / 6) / (covariance.diagonal().mean().square() + 1e-20)
+    expected.backward()
+    if size > 1e-6:  # below, the rounding of x in float32 is what differs
+        torch.testing.assert_close(metric.double(), expected.detach(), rtol=0.05, atol=0.0)
+        torch.testing.assert_close(direction.double(), x.grad, rtol=0.2, atol=0.05 * float(x.grad.abs().max()))
+
+
 def test_constraints_are_silent_in_evaluation(reference):
     for module in (Balancer(prob=1.0), Whiten(1.0)):
         x = reference["x"].clone().requires_grad_()

@@ -33,9 +33,10 @@ def whitening_metric_and_gradient(x: Tensor, num_groups: int) -> Tuple[Tensor, T
     square = mean_eigenvalue * mean_eigenvalue + TINY
     mean_square = covariance.square().sum() / dim
     metric = mean_square / square
-    # d metric / d covariance, up to the factor 2 / dim
+    # d metric / d covariance, up to the factor 2 / dim. The square of `square` would be 0 in float32 for an x whose
+    # frames hardly differ, such as the few frames of a short utterance on its own.
     slope = covariance / square
-    slope.diagonal(dim1=1, dim2=2).sub_(mean_square * mean_eigenvalue / (square * square))
+    slope.diagonal(dim1=1, dim2=2).sub_(metric * (mean_eigenvalue / square))
     gradient = torch.bmm(centred, slope).mul_(4.0 / dim)
     return metric, gradient.transpose(0, 1).reshape(x.shape)
 
