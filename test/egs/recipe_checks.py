@@ -141,6 +141,8 @@ def run_recipe(recipe: str, feature_type: str, folder: Path, flags: Sequence[obj
     for number in STAGES:
         assert f"Stage {number}: done in" in done.stdout, f"stage {number} was not run:\n{done.stdout[-3000:]}"
 
+    assert not (folder / "exp" / "bad-batches.jsonl").exists(), (folder / "exp" / "bad-batches.jsonl").read_text()
+
     result = json.loads((folder / "exp" / "result.json").read_text(encoding="utf-8"))
     name = Path(feature_type).stem
     assert (result["feature_type"], result["recipe"].partition("_")[0]) == (name, "short")  # then the variant, if any
