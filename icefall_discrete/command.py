@@ -4,12 +4,12 @@ import importlib
 import sys
 from typing import Dict, Tuple
 
-from icefall_discrete.stage import run_stage
+from icefall_discrete.base.script import run_script
 
 PROGRAM = "icefall-discrete"
 # Command: the module whose `main(prog, arguments)` it is, imported only when asked for, and what --help says of it.
 COMMANDS: Dict[str, Tuple[str, str]] = {
-    "transcribe": ("icefall_discrete.transcribe.command", "print the text of audio files"),
+    "transcribe": ("icefall_discrete.inference.command", "print the text of audio files"),
 }
 
 
@@ -30,4 +30,4 @@ def main() -> None:
         sys.exit(2)
     else:
         command = importlib.import_module(COMMANDS[name][0]).main
-        run_stage(lambda: command(f"{PROGRAM} {name}", arguments))
+        run_script(lambda: command(f"{PROGRAM} {name}", arguments))

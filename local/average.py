@@ -3,23 +3,18 @@
 import logging
 from pathlib import Path
 
-from icefall_discrete.config import StageParser, add_flags, from_dict, override, read_json, write_json
-from icefall_discrete.recipe_files import read_recipe
-from icefall_discrete.stage import run_stage
-from icefall_discrete.training.checkpoint import (
-    AverageConfig,
-    average_epochs,
-    epoch_path,
-    save_checkpoint,
-    saved_epochs,
-)
+from icefall_discrete.base.checkpoint import save_checkpoint
+from icefall_discrete.base.script import run_script
+from icefall_discrete.base.settings import ScriptParser, add_flags, from_dict, override, read_json, write_json
+from icefall_discrete.experiment.recipe_files import read_recipe
+from icefall_discrete.training.averages import AverageConfig, average_epochs, epoch_path, saved_epochs
 
 LOG = logging.getLogger("average")
 
 
-def get_parser() -> StageParser:
+def get_parser() -> ScriptParser:
     """The stage's flags."""
-    parser = StageParser(__doc__)
+    parser = ScriptParser(__doc__)
     parser.add_argument("--exp-dir", type=Path, required=True, help="experiment folder")
     parser.add_argument("--recipe-config", type=Path, help="JSON file whose section `average` gives the defaults")
     add_flags(parser, AverageConfig)
@@ -46,4 +41,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    run_stage(main)
+    run_script(main)

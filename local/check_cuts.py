@@ -3,16 +3,16 @@
 import logging
 from pathlib import Path
 
-from icefall_discrete.atomic_files import write_text
-from icefall_discrete.config import StageParser, write_json
-from icefall_discrete.data.check import check_folder, figures_of, report_text
-from icefall_discrete.spec import FeatureSpec
-from icefall_discrete.stage import run_stage
+from icefall_discrete.base.atomic_files import write_text
+from icefall_discrete.base.script import run_script
+from icefall_discrete.base.settings import ScriptParser, write_json
+from icefall_discrete.base.spec import FeatureSpec
+from icefall_discrete.extraction.check import check_folder, figures_of, report_text
 
 
-def get_parser() -> StageParser:
+def get_parser() -> ScriptParser:
     """The flags of this stage."""
-    parser = StageParser(__doc__)
+    parser = ScriptParser(__doc__)
     parser.add_argument("--feature-dir", type=Path, required=True, help="folder of the feature type")
     parser.add_argument("--splits", default="train,dev,test", help="splits to check (default: train,dev,test)")
     parser.add_argument("--train-split", default="train", help="split whose code use is reported (default: train)")
@@ -31,4 +31,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    run_stage(main)
+    run_script(main)

@@ -11,26 +11,26 @@ import shutil
 from pathlib import Path
 from typing import Any, Dict, List
 
-from icefall_discrete import backend
-from icefall_discrete.config import StageParser, read_json, write_json
-from icefall_discrete.data.bpe import TextEncoder
+from icefall_discrete.base import backend
+from icefall_discrete.base.script import run_script
+from icefall_discrete.base.settings import ScriptParser, read_json, write_json
 from icefall_discrete.data.cuts import is_speed_perturbed, language_of, load_cuts, text_of
 from icefall_discrete.data.filters import chosen_languages
-from icefall_discrete.data.words import words_in
 from icefall_discrete.decoding.k2_graphs import write_graphs
 from icefall_discrete.decoding.k2_lexicon import make_lexicon
 from icefall_discrete.lm.arpa import NgramModel, read_arpa, write_arpa
 from icefall_discrete.lm.ngram import estimate_ngram
-from icefall_discrete.stage import run_stage
+from icefall_discrete.text.pieces import TextEncoder
+from icefall_discrete.text.words import words_in
 
 LOG = logging.getLogger("compile_graphs")
 RECORD = "graphs.json"  # written last
 FILES = ("words.txt", "tokens.txt", "lexicon.txt", "L.pt", "L_disambig.pt", "G.arpa", "G.pt", "LG.pt", "HLG.pt")
 
 
-def get_parser() -> StageParser:
+def get_parser() -> ScriptParser:
     """The flags of this stage."""
-    parser = StageParser(__doc__)
+    parser = ScriptParser(__doc__)
     parser.add_argument("--cuts", type=Path, required=True, help="manifest of the training split")
     parser.add_argument("--lang-dir", type=Path, required=True, help="folder with bpe.model")
     parser.add_argument("--graph-dir", type=Path, required=True, help="folder to write the graphs to")
@@ -102,4 +102,4 @@ def _digest(content: bytes) -> str:
 
 
 if __name__ == "__main__":
-    run_stage(main)
+    run_script(main)

@@ -10,38 +10,38 @@ from typing import Any, Callable, Dict, List, Optional, Tuple
 
 import torch
 
-from icefall_discrete import environment
-from icefall_discrete.config import StageParser, add_flags, from_dict, override, to_dict, write_json
+from icefall_discrete.base import environment
+from icefall_discrete.base.script import run_script
+from icefall_discrete.base.settings import ScriptParser, add_flags, from_dict, override, to_dict, write_json
 from icefall_discrete.data.cuts import load_feature_cuts
 from icefall_discrete.data.filters import chosen_languages
-from icefall_discrete.data.words import words_in
 from icefall_discrete.decoding import DecodeConfig, check_method
 from icefall_discrete.decoding.fusion import Fusion, fusion_files
 from icefall_discrete.decoding.k2_searches import References
-from icefall_discrete.models.frames import encoder_frame_sec
-from icefall_discrete.models.transducer import Transducer
-from icefall_discrete.recipe_files import read_recipe
-from icefall_discrete.results.checkpoint_choice import (
+from icefall_discrete.experiment.checkpoint_choice import (
     CheckpointChoice,
     files_of,
     fingerprint,
     load_weights,
     resolve_choice,
 )
-from icefall_discrete.results.decoding_files import DecodingFiles, decoding_files, decoding_suffix
-from icefall_discrete.results.languages_said import write_languages
-from icefall_discrete.results.nbest import oracle_errors, write_nbest
-from icefall_discrete.results.recogs import write_recogs
-from icefall_discrete.results.transcribe import TranscribeConfig, recognise, transcripts_of
-from icefall_discrete.stage import run_stage
-from icefall_discrete.training.experiment import Experiment
+from icefall_discrete.experiment.folder import Experiment
+from icefall_discrete.experiment.recipe_files import read_recipe
+from icefall_discrete.nn.frames import encoder_frame_sec
+from icefall_discrete.systems.asr.decoding_files import DecodingFiles, decoding_files, decoding_suffix
+from icefall_discrete.systems.asr.languages_said import write_languages
+from icefall_discrete.systems.asr.nbest import oracle_errors, write_nbest
+from icefall_discrete.systems.asr.recognition import TranscribeConfig, recognise, transcripts_of
+from icefall_discrete.systems.asr.recogs import write_recogs
+from icefall_discrete.systems.asr.transducer import Transducer
+from icefall_discrete.text.words import words_in
 
 LOG = logging.getLogger("decode")
 
 
-def get_parser() -> StageParser:
+def get_parser() -> ScriptParser:
     """The flags of this stage."""
-    parser = StageParser(__doc__)
+    parser = ScriptParser(__doc__)
     parser.add_argument("--exp-dir", type=Path, required=True, help="folder of the trained experiment")
     parser.add_argument("--feature-dir", type=Path, required=True, help="folder with spec.json and <split>.jsonl.gz")
     parser.add_argument("--splits", default="dev,test", help="splits to decode, by commas (default: dev,test)")
@@ -151,11 +151,12 @@ def main() -> None:
     choice, config = decode_settings(args)
     choice = resolve_choice(choice, args.exp_dir)
     context_size = Experiment(args.exp_dir).settings().model.context_size
-    files = decoding_files(args.exp_dir, config.decoding_method, decoding_suffix(choice, config, context_size))
+    suffix = decoding_suffix(choice.suffix, choice.use_averaged_model, config, context_size)
+    files = decoding_files(args.exp_dir, config.decoding_method, suffix)
     splits = [name for name in args.splits.split(",") if name]
     decode_splits(splits, args, files, choice, config)
     write_json(files.pointer, {"suffix": files.suffix, "splits": splits})
 
 
 if __name__ == "__main__":
-    run_stage(main)
+    run_script(main)

@@ -6,18 +6,18 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from icefall_discrete.config import StageParser, add_flags, override
+from icefall_discrete.base.script import run_script
+from icefall_discrete.base.settings import ScriptParser, add_flags, override
+from icefall_discrete.base.spec import FeatureSpec
 from icefall_discrete.data.cuts import load_cuts
 from icefall_discrete.data.shar import SharConfig, export_shar
-from icefall_discrete.spec import FeatureSpec
-from icefall_discrete.stage import run_stage
 
 LOG = logging.getLogger("export_shar")
 
 
-def get_parser() -> StageParser:
+def get_parser() -> ScriptParser:
     """The flags of this stage."""
-    parser = StageParser(__doc__)
+    parser = ScriptParser(__doc__)
     parser.add_argument("--feature-dir", type=Path, required=True, help="folder with spec.json and <split>.jsonl.gz")
     parser.add_argument("--splits", default="train", help="splits to export, joined by commas (default: train)")
     parser.add_argument("--shar-dir", type=Path, required=True, help="output folder; a folder for each split")
@@ -43,4 +43,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    run_stage(main)
+    run_script(main)

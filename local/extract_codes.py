@@ -4,18 +4,18 @@ import functools
 from pathlib import Path
 from typing import Any, Callable
 
-from icefall_discrete.config import StageParser, add_flags, override
+from icefall_discrete.base.script import run_script
+from icefall_discrete.base.settings import ScriptParser, add_flags, override
 from icefall_discrete.data.cuts import load_cuts
-from icefall_discrete.data.extraction import ExtractionConfig, extract
-from icefall_discrete.data.jobs import dask_client, extract_in_group, extract_with, in_group
-from icefall_discrete.stage import run_stage
-from icefall_discrete.tokenizers.base import load_tokenizer
-from icefall_discrete.transcribe.experiment_files import save_tokenizer
+from icefall_discrete.experiment.transcription_files import save_tokenizer
+from icefall_discrete.extraction.extract import ExtractionConfig, extract
+from icefall_discrete.extraction.jobs import dask_client, extract_in_group, extract_with, in_group
+from icefall_discrete.tokenizers.contract import load_tokenizer
 
 
-def get_parser() -> StageParser:
+def get_parser() -> ScriptParser:
     """The flags of this stage."""
-    parser = StageParser(__doc__)
+    parser = ScriptParser(__doc__)
     parser.add_argument("--feature-type", required=True, help="name of a JSON file in a conf dir, or a path to one")
     parser.add_argument("--conf-dir", type=Path, action="append", default=[], help="of feature types; repeatable")
     parser.add_argument("--cuts", type=Path, required=True, help="manifest of the split, cuts with recordings")
@@ -49,4 +49,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    run_stage(main)
+    run_script(main)

@@ -3,14 +3,14 @@
 import logging
 from pathlib import Path
 
-from icefall_discrete.config import StageParser
+from icefall_discrete.base.script import run_script
+from icefall_discrete.base.settings import ScriptParser
 from icefall_discrete.data.corpus_files import find_corpus
-from icefall_discrete.stage import run_stage
 
 
-def get_parser() -> StageParser:
+def get_parser() -> ScriptParser:
     """The flags of this stage."""
-    parser = StageParser(__doc__)
+    parser = ScriptParser(__doc__)
     parser.add_argument("--folder", type=Path, required=True, help="folder of the corpus")
     parser.add_argument(
         "--archive", type=Path, help="its archive, unpacked where the folder is missing (default: none)"
@@ -27,4 +27,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    run_stage(main)
+    run_script(main)

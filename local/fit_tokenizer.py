@@ -6,17 +6,17 @@ from pathlib import Path
 
 import torch
 
-from icefall_discrete.config import StageParser
+from icefall_discrete.base.script import run_script
+from icefall_discrete.base.settings import ScriptParser
 from icefall_discrete.data.cuts import load_cuts
-from icefall_discrete.data.encode_workers import placed
-from icefall_discrete.data.fitting import fit_tokenizer
-from icefall_discrete.stage import run_stage
-from icefall_discrete.tokenizers.base import load_tokenizer
+from icefall_discrete.extraction.fitting import fit_tokenizer
+from icefall_discrete.extraction.workers import placed
+from icefall_discrete.tokenizers.contract import load_tokenizer
 
 
-def get_parser() -> StageParser:
+def get_parser() -> ScriptParser:
     """The flags of this stage."""
-    parser = StageParser(__doc__)
+    parser = ScriptParser(__doc__)
     parser.add_argument("--feature-type", required=True, help="name of a JSON file in a conf dir, or a path to one")
     parser.add_argument("--conf-dir", type=Path, action="append", default=[], help="of feature types; repeatable")
     parser.add_argument("--cuts", type=Path, required=True, help="manifest <corpus>_cuts_<split>.jsonl.gz to fit on")
@@ -51,4 +51,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    run_stage(main)
+    run_script(main)

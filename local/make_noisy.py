@@ -12,16 +12,16 @@ from typing import List, Optional
 
 from lhotse import MonoCut
 
-from icefall_discrete.config import StageParser, add_flags, override
+from icefall_discrete.audio.noise import MAX_SOURCES, Condition, NoiseConfig, NoiseSource, sample_cuts
+from icefall_discrete.base.script import run_script
+from icefall_discrete.base.settings import ScriptParser, add_flags, override
 from icefall_discrete.data.cuts import load_cuts
-from icefall_discrete.data.noise import MAX_SOURCES, Condition, NoiseConfig, NoiseSource, sample_cuts
-from icefall_discrete.data.noisy_cuts import write_noisy_set
-from icefall_discrete.stage import run_stage
+from icefall_discrete.extraction.noisy_cuts import write_noisy_set
 
 
-def get_parser() -> StageParser:
+def get_parser() -> ScriptParser:
     """The flags of this stage."""
-    parser = StageParser(__doc__)
+    parser = ScriptParser(__doc__)
     parser.add_argument("--cuts", type=Path, required=True, help="manifest of the clean split, cuts with recordings")
     parser.add_argument("--audio-dir", type=Path, required=True, help="folder for the noisy audio, one folder a set")
     parser.add_argument("--train-cuts", type=Path, help="manifest of training speech that babble is made of")
@@ -52,4 +52,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    run_stage(main)
+    run_script(main)

@@ -2,14 +2,14 @@
 
 from pathlib import Path
 
-from icefall_discrete.config import StageParser
-from icefall_discrete.data.sharding import find_num_shards, merge_shards
-from icefall_discrete.stage import run_stage
+from icefall_discrete.base.script import run_script
+from icefall_discrete.base.settings import ScriptParser
+from icefall_discrete.extraction.sharding import find_num_shards, merge_shards
 
 
-def get_parser() -> StageParser:
+def get_parser() -> ScriptParser:
     """The flags of this stage."""
-    parser = StageParser(__doc__)
+    parser = ScriptParser(__doc__)
     parser.add_argument("--out-dir", type=Path, required=True, help="folder of the feature type, data/features/<type>")
     parser.add_argument("--split", required=True, help="name of the split, such as train")
     parser.add_argument("--num-shards", type=int, default=0, help="number of jobs (default: as are found)")
@@ -23,4 +23,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    run_stage(main)
+    run_script(main)

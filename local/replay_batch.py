@@ -5,20 +5,20 @@ from pathlib import Path
 
 import torch
 
-from icefall_discrete import backend
-from icefall_discrete.config import StageParser
-from icefall_discrete.stage import run_stage
+from icefall_discrete.base import backend
+from icefall_discrete.base.script import run_script
+from icefall_discrete.base.settings import ScriptParser
+from icefall_discrete.experiment.folder import Experiment
+from icefall_discrete.experiment.replay import replay
 from icefall_discrete.training.distributed import choose_device
-from icefall_discrete.training.experiment import Experiment
 from icefall_discrete.training.precision import PRECISIONS
-from icefall_discrete.training.replay import replay
 
 LOG = logging.getLogger("replay_batch")
 
 
-def get_parser() -> StageParser:
+def get_parser() -> ScriptParser:
     """The stage's flags."""
-    parser = StageParser(__doc__)
+    parser = ScriptParser(__doc__)
     parser.add_argument("--exp-dir", type=Path, required=True, help="experiment folder")
     parser.add_argument(
         "--batch", required=True, help="file below the folder, as bad-batches.jsonl names it, or a path"
@@ -50,4 +50,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    run_stage(main)
+    run_script(main)

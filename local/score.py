@@ -4,16 +4,16 @@ import logging
 from pathlib import Path
 from typing import Any, Dict, List
 
-from icefall_discrete import environment
-from icefall_discrete.atomic_files import write_text
-from icefall_discrete.config import StageParser, from_dict, read_json, to_dict, write_json
+from icefall_discrete.base import environment
+from icefall_discrete.base.atomic_files import write_text
+from icefall_discrete.base.script import run_script
+from icefall_discrete.base.settings import ScriptParser, from_dict, read_json, to_dict, write_json
+from icefall_discrete.base.spec import FeatureSpec
 from icefall_discrete.data.cuts import load_cuts
 from icefall_discrete.metrics.scoring_rules import ScoringRules
-from icefall_discrete.results.decoding_files import DecodingFiles, last_decoded
 from icefall_discrete.results.error_page import audio_links, error_page
 from icefall_discrete.results.error_report import error_report, wer_summary
 from icefall_discrete.results.examples import typical_examples, worst_utterances
-from icefall_discrete.results.languages_said import read_languages, with_language_id
 from icefall_discrete.results.ledger import (
     add_to_ledger,
     describe_features,
@@ -22,19 +22,19 @@ from icefall_discrete.results.ledger import (
     read_optional,
     score_transcripts,
 )
-from icefall_discrete.results.recogs import read_recogs
 from icefall_discrete.results.tables import set_table
-from icefall_discrete.results.transcribe import language_by_cut
-from icefall_discrete.spec import FeatureSpec
-from icefall_discrete.stage import run_stage
+from icefall_discrete.systems.asr.decoding_files import DecodingFiles, last_decoded
+from icefall_discrete.systems.asr.languages_said import read_languages, with_language_id
+from icefall_discrete.systems.asr.recognition import language_by_cut
+from icefall_discrete.systems.asr.recogs import read_recogs
 
 LOG = logging.getLogger("score")
 ROOT = Path(__file__).resolve().parents[1]
 
 
-def get_parser() -> StageParser:
+def get_parser() -> ScriptParser:
     """The flags of this stage."""
-    parser = StageParser(__doc__)
+    parser = ScriptParser(__doc__)
     parser.add_argument("--exp-dir", type=Path, required=True, help="folder of the decoded experiment")
     parser.add_argument("--decoding-method", default="greedy_search", help="search to score (default: greedy_search)")
     parser.add_argument("--feature-dir", type=Path, help="folder of the features (default: as decoding noted it)")
@@ -122,4 +122,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    run_stage(main)
+    run_script(main)

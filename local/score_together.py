@@ -8,23 +8,23 @@ import logging
 from pathlib import Path
 from typing import Any, Dict, List
 
-from icefall_discrete.config import StageParser, from_dict, read_json, write_json
+from icefall_discrete.base.script import run_script
+from icefall_discrete.base.settings import ScriptParser, from_dict, read_json, write_json
 from icefall_discrete.data.cuts import load_cuts
 from icefall_discrete.metrics.scoring_rules import ScoringRules
-from icefall_discrete.results.decoding_files import last_decoded
 from icefall_discrete.results.joined import joined_result, joined_set
 from icefall_discrete.results.ledger import add_to_ledger
-from icefall_discrete.results.recogs import read_recogs
 from icefall_discrete.results.tables import set_table
-from icefall_discrete.results.transcribe import language_by_cut
-from icefall_discrete.stage import run_stage
+from icefall_discrete.systems.asr.decoding_files import last_decoded
+from icefall_discrete.systems.asr.recognition import language_by_cut
+from icefall_discrete.systems.asr.recogs import read_recogs
 
 LOG = logging.getLogger("score_together")
 
 
-def get_parser() -> StageParser:
+def get_parser() -> ScriptParser:
     """The flags of this stage."""
-    parser = StageParser(__doc__)
+    parser = ScriptParser(__doc__)
     parser.add_argument("--exp-dir", type=Path, action="append", required=True, help="a scored experiment (repeatable)")
     parser.add_argument("--decoding-method", default="greedy_search", help="search to score (default: greedy_search)")
     parser.add_argument("--feature-dir", type=Path, required=True, help="folder of the features")
@@ -56,4 +56,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    run_stage(main)
+    run_script(main)

@@ -3,17 +3,17 @@
 import json
 from pathlib import Path
 
-from icefall_discrete.config import StageParser
-from icefall_discrete.recipe_files import read_recipe
-from icefall_discrete.stage import run_stage
+from icefall_discrete.base.script import run_script
+from icefall_discrete.base.settings import ScriptParser
+from icefall_discrete.experiment.recipe_files import read_recipe
 
 
 def main() -> None:
     """Read, merge, print."""
-    parser = StageParser(__doc__)
+    parser = ScriptParser(__doc__)
     parser.add_argument("recipe_config", type=Path, help="recipe file, such as conf/recipes/full.json")
     print(json.dumps(read_recipe(parser.parse_args().recipe_config), indent=2, ensure_ascii=False))
 
 
 if __name__ == "__main__":
-    run_stage(main)
+    run_script(main)

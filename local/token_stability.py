@@ -6,21 +6,21 @@ from typing import Any, Dict
 
 from tqdm import tqdm
 
-from icefall_discrete import environment
-from icefall_discrete.config import StageParser, write_json
+from icefall_discrete.audio.noise import condition_of
+from icefall_discrete.base import environment
+from icefall_discrete.base.script import run_script
+from icefall_discrete.base.settings import ScriptParser, write_json
+from icefall_discrete.base.spec import FeatureSpec
 from icefall_discrete.data.cuts import load_cuts, load_feature_cuts, load_frames
-from icefall_discrete.data.noise import condition_of
 from icefall_discrete.metrics.unit_edit_distance import UnitEditDistance
 from icefall_discrete.results.noise import stability_text
-from icefall_discrete.spec import FeatureSpec
-from icefall_discrete.stage import run_stage
 
 Json = Dict[str, Any]
 
 
-def get_parser() -> StageParser:
+def get_parser() -> ScriptParser:
     """The flags of this stage."""
-    parser = StageParser(__doc__)
+    parser = ScriptParser(__doc__)
     parser.add_argument("--feature-dir", type=Path, required=True, help="folder with the codes of clean and noisy sets")
     parser.add_argument("--split", default="test", help="the clean split (default: test)")
     parser.add_argument("--noisy-splits", help="noisy sets, by commas (default: all of the split in the folder)")
@@ -73,4 +73,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    run_stage(main)
+    run_script(main)

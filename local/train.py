@@ -8,28 +8,28 @@ from typing import Any
 
 import torch
 
-from icefall_discrete import backend
-from icefall_discrete.config import StageParser, read_json
-from icefall_discrete.data.bpe import TextEncoder
+from icefall_discrete.base import backend, random_state
+from icefall_discrete.base.script import run_script
+from icefall_discrete.base.settings import ScriptParser, read_json
 from icefall_discrete.data.cuts import load_feature_cuts
 from icefall_discrete.data.shar import SharSource
-from icefall_discrete.stage import run_stage
-from icefall_discrete.training import random_state
-from icefall_discrete.training.assembly import build_model, build_trainer, filtered_corpus, training_data
+from icefall_discrete.experiment.folder import Experiment, read_codebooks
+from icefall_discrete.experiment.recipe import add_setting_flags, read_settings
+from icefall_discrete.experiment.transcription_files import keep_for_transcription
+from icefall_discrete.systems.asr.assembly import build_model, build_trainer, filtered_corpus, training_data
+from icefall_discrete.systems.asr.settings import TrainSettings
+from icefall_discrete.text.pieces import TextEncoder
 from icefall_discrete.training.distributed import Group, choose_device, joined_group
-from icefall_discrete.training.experiment import Experiment, read_codebooks
 from icefall_discrete.training.launch import launch
 from icefall_discrete.training.meters import clock
 from icefall_discrete.training.progress import setup_logging
-from icefall_discrete.training.recipe import TrainSettings, add_setting_flags, read_settings
-from icefall_discrete.transcribe.experiment_files import keep_for_transcription
 
 LOG = logging.getLogger("train")
 
 
-def get_parser() -> StageParser:
+def get_parser() -> ScriptParser:
     """The stage's flags: files, and one for each setting."""
-    parser = StageParser(__doc__)
+    parser = ScriptParser(__doc__)
     parser.add_argument("--recipe-config", type=Path, required=True, help="JSON file with the recipe's settings")
     parser.add_argument("--feature-dir", type=Path, required=True, help="folder with spec.json and <split>.jsonl.gz")
     parser.add_argument("--lang-dir", type=Path, required=True, help="folder with bpe.model")
@@ -78,7 +78,7 @@ def train(args: Any, settings: TrainSettings, device_type: str, group: Group) ->
     corpus = filtered_corpus(settings, spec, train_cuts, valid_cuts, text_encoder)
     model = build_model(settings, corpus, codebooks).to(device)
     trainer = build_trainer(settings, corpus, model, args.exp_dir, group, backend.resolve(args.backend))
-    summary = trainer.fit(training_data(settings, corpus, device))
+    summary = trainer.fit(training_data(settings, corpus))
     LOG.info(
         f"Trained {summary['num_epochs']} epochs in {clock(summary['train_sec'])}, stopped by {summary['stopped_by']}; "
         f"best validation loss after epoch {summary['best_valid_epoch']}. Results are in {args.exp_dir}."
@@ -99,4 +99,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    run_stage(main)
+    run_script(main)

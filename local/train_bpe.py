@@ -5,22 +5,22 @@ import logging
 from pathlib import Path
 from typing import Any, Dict, List, Optional, Tuple
 
-from icefall_discrete.config import StageParser, add_flags, from_dict, override, read_json, write_json
-from icefall_discrete.data.bpe import BpeConfig, TextEncoder, train_bpe, train_characters, train_language_bpe
+from icefall_discrete.base.script import run_script
+from icefall_discrete.base.settings import ScriptParser, add_flags, from_dict, override, read_json, write_json
 from icefall_discrete.data.cuts import is_speed_perturbed, language_of, load_cuts, text_of
 from icefall_discrete.data.filters import chosen_languages
-from icefall_discrete.data.journal import different_keys
-from icefall_discrete.data.language_pieces import by_language
-from icefall_discrete.data.words import words_in
-from icefall_discrete.recipe_files import read_recipe
-from icefall_discrete.stage import run_stage
+from icefall_discrete.experiment.recipe_files import read_recipe
+from icefall_discrete.extraction.journal import different_keys
+from icefall_discrete.text.language_pieces import by_language
+from icefall_discrete.text.pieces import BpeConfig, TextEncoder, train_bpe, train_characters, train_language_bpe
+from icefall_discrete.text.words import words_in
 
 Utterance = Tuple[str, Optional[str]]  # text and language
 
 
-def get_parser() -> StageParser:
+def get_parser() -> ScriptParser:
     """The flags of this stage."""
-    parser = StageParser(__doc__)
+    parser = ScriptParser(__doc__)
     parser.add_argument("--cuts", type=Path, required=True, help="manifest of the training split")
     parser.add_argument("--lang-dir", type=Path, required=True, help="folder to write bpe.model and tokens.txt to")
     parser.add_argument("--recipe-config", type=Path, help="recipe with sections bpe, filter (default: none)")
@@ -98,4 +98,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    run_stage(main)
+    run_script(main)

@@ -13,19 +13,19 @@ from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 import torch
 
-from icefall_discrete.atomic_files import replacing
-from icefall_discrete.config import StageParser, add_flags, override, read_json, setting, to_dict, write_json
-from icefall_discrete.data.bpe import SPECIAL_PIECES, UNK_ID, TextEncoder
+from icefall_discrete.base.atomic_files import replacing
+from icefall_discrete.base.script import run_script
+from icefall_discrete.base.settings import ScriptParser, add_flags, override, read_json, setting, to_dict, write_json
 from icefall_discrete.data.cuts import is_speed_perturbed, language_of, load_cuts, text_of
 from icefall_discrete.data.filters import chosen_languages
-from icefall_discrete.data.journal import different_keys
-from icefall_discrete.data.words import words_in
+from icefall_discrete.extraction.journal import different_keys
 from icefall_discrete.lm.arpa import UNKNOWN, perplexity, write_arpa
 from icefall_discrete.lm.folder import ARPA, FACTS, PIECES, WEIGHTS, digest
 from icefall_discrete.lm.neural import MODELS, NeuralLmConfig
 from icefall_discrete.lm.ngram import estimate_ngram
-from icefall_discrete.lm.training import NeuralLmTrainer, NeuralTrainConfig
-from icefall_discrete.stage import run_stage
+from icefall_discrete.systems.language_model.training import NeuralLmTrainer, NeuralTrainConfig
+from icefall_discrete.text.pieces import SPECIAL_PIECES, UNK_ID, TextEncoder
+from icefall_discrete.text.words import words_in
 
 LOG = logging.getLogger("train_lm")
 UNITS = ("pieces", "words")
@@ -45,9 +45,9 @@ class LmConfig:
             raise ValueError(f"lm_unit words is for n-gram models only; use --lm-unit pieces for {self.lm_type}.")
 
 
-def get_parser() -> StageParser:
+def get_parser() -> ScriptParser:
     """The flags of this stage."""
-    parser = StageParser(__doc__)
+    parser = ScriptParser(__doc__)
     parser.add_argument("--cuts", type=Path, required=True, help="manifest of the training split")
     parser.add_argument("--dev-cuts", type=Path, required=True, help="manifest of the split for the perplexity")
     parser.add_argument("--languages", default="", help="languages of both splits, by commas (default: all)")
@@ -147,4 +147,4 @@ def _digest(sentences: List[Sentence], encoder: TextEncoder) -> str:
 
 
 if __name__ == "__main__":
-    run_stage(main)
+    run_script(main)

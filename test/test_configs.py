@@ -10,17 +10,17 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from icefall_discrete import registry, tokenizers
-from icefall_discrete.config import from_dict, read_json
+from icefall_discrete.base.settings import from_dict, read_json
+from icefall_discrete.base.spec import FeatureSpec
 from icefall_discrete.data.augment import AugmentConfig
-from icefall_discrete.data.bpe import BpeConfig
 from icefall_discrete.decoding import DecodeConfig, known_methods
-from icefall_discrete.models.transducer import ModelConfig, build_transducer
-from icefall_discrete.recipe_files import BASED_ON, base_file, read_recipe
-from icefall_discrete.results.checkpoint_choice import CheckpointChoice
-from icefall_discrete.spec import FeatureSpec
-from icefall_discrete.tokenizers.base import SpeechTokenizer
-from icefall_discrete.training.recipe import OTHER_SECTIONS, TrainSettings, check_sections, read_settings
+from icefall_discrete.experiment.checkpoint_choice import CheckpointChoice
+from icefall_discrete.experiment.recipe import read_settings
+from icefall_discrete.experiment.recipe_files import BASED_ON, base_file, read_recipe
+from icefall_discrete.systems.asr.settings import OTHER_SECTIONS, TrainSettings, check_sections
+from icefall_discrete.systems.asr.transducer import ModelConfig, build_transducer
+from icefall_discrete.text.pieces import BpeConfig
+from icefall_discrete.tokenizers.contract import find_tokenizer
 
 ROOT = Path(__file__).resolve().parents[1]
 CONF_DIRS = [ROOT / "icefall_discrete" / "conf", *sorted(ROOT.glob("egs/*/ASR/conf"))]
@@ -45,7 +45,7 @@ def test_there_is_something_of_each_kind():
 @pytest.mark.parametrize("path", FEATURES, ids=_name)
 def test_feature_type_is_read_by_its_tokenizer(path):
     values = dict(read_json(path))
-    found = registry.find_class(tokenizers, values.pop("tokenizer"), SpeechTokenizer)
+    found = find_tokenizer(values.pop("tokenizer"))
     from_dict(found.Config, values, str(path))
 
 

@@ -6,15 +6,15 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from icefall_discrete.config import StageParser
+from icefall_discrete.base.script import run_script
+from icefall_discrete.base.settings import ScriptParser
+from icefall_discrete.base.spec import FeatureSpec
 from icefall_discrete.results.bit_rates import SOURCE, bit_rate_table, published_specs
-from icefall_discrete.spec import FeatureSpec
-from icefall_discrete.stage import run_stage
 
 
 def main() -> None:
     """Print the table."""
-    parser = StageParser(__doc__)
+    parser = ScriptParser(__doc__)
     parser.add_argument("specs", nargs="*", type=Path, help="spec.json files, such as data/features/*/spec.json")
     args = parser.parse_args()
     print(f"Nominal bit rates; the first rows are those of {SOURCE}.\n")
@@ -22,4 +22,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    run_stage(main)
+    run_script(main)

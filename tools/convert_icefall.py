@@ -13,8 +13,8 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from icefall_discrete.config import StageParser, add_flags, override, setting
-from icefall_discrete.models.icefall_names import from_icefall, inferred_settings, to_icefall
+from icefall_discrete.base.settings import ScriptParser, add_flags, override, setting
+from icefall_discrete.systems.asr.icefall_names import from_icefall, inferred_settings, to_icefall
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,7 +29,7 @@ class ConvertConfig:
 
 def main() -> None:
     """Convert one file."""
-    parser = StageParser(__doc__)
+    parser = ScriptParser(__doc__)
     add_flags(parser, ConvertConfig)
     config = override(ConvertConfig(), parser.parse_args())
     if not config.checkpoint or not config.output:

@@ -7,15 +7,15 @@ Example: tools/make_overview.py --egs-dir egs --output RESULTS.md
 import logging
 from pathlib import Path
 
-from icefall_discrete.atomic_files import write_text
-from icefall_discrete.config import StageParser
+from icefall_discrete.base.atomic_files import write_text
+from icefall_discrete.base.script import run_script
+from icefall_discrete.base.settings import ScriptParser
 from icefall_discrete.results.overview import overview_page, read_corpora
-from icefall_discrete.stage import run_stage
 
 
-def get_parser() -> StageParser:
+def get_parser() -> ScriptParser:
     """Flags of this tool."""
-    parser = StageParser(__doc__)
+    parser = ScriptParser(__doc__)
     parser.add_argument("--egs-dir", type=Path, default=Path("egs"), help="folder of the recipes (default: egs)")
     parser.add_argument("--output", type=Path, default=Path("RESULTS.md"), help="page to write (default: RESULTS.md)")
     return parser
@@ -32,4 +32,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    run_stage(main)
+    run_script(main)

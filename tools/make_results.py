@@ -9,19 +9,19 @@ import os
 from pathlib import Path
 from typing import List, Sequence
 
-from icefall_discrete.atomic_files import write_text
-from icefall_discrete.config import StageParser, read_json
+from icefall_discrete.base.atomic_files import write_text
+from icefall_discrete.base.script import run_script
+from icefall_discrete.base.settings import ScriptParser, read_json
 from icefall_discrete.results.chart import draw_chart, points_of
 from icefall_discrete.results.ledger import add_to_ledger, read_ledger, traceable
 from icefall_discrete.results.noise import NoiseResults, conditions_of, noise_section, read_noise_results
 from icefall_discrete.results.noise_chart import draw_noise_chart, error_curves
 from icefall_discrete.results.page import compared, results_page
-from icefall_discrete.stage import run_stage
 
 
-def get_parser() -> StageParser:
+def get_parser() -> ScriptParser:
     """Flags of this tool."""
-    parser = StageParser(__doc__)
+    parser = ScriptParser(__doc__)
     parser.add_argument("--results-dir", type=Path, required=True, help="folder of result files (*.json)")
     parser.add_argument(
         "--exp-dir", type=Path, action="append", default=[], help="experiment whose result.json is added (repeatable)"
@@ -80,4 +80,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    run_stage(main)
+    run_script(main)

@@ -2,7 +2,7 @@
 
 The settings of "Towards Universal Speech Discrete Tokens" (https://arxiv.org/abs/2309.07377), as its released code has
 them (80 and 100 frames at 100 Hz), stated in seconds, so that feature types of different rates are masked alike. Masks
-over the embedding and Gaussian noise act after the embedding: models/code_embedding.py reads their settings from here.
+over the embedding and Gaussian noise act after the embedding: nn/code_embedding.py reads their settings from here.
 """
 
 import dataclasses
@@ -12,7 +12,7 @@ from typing import Sequence, Tuple
 import torch
 from torch import Tensor
 
-from icefall_discrete.config import setting
+from icefall_discrete.base.settings import setting
 
 
 @dataclasses.dataclass(frozen=True)

@@ -21,9 +21,9 @@ from lhotse.features.io import get_reader
 from lhotse.serialization import deserialize_item
 from lhotse.utils import fastcopy
 
-from icefall_discrete.atomic_files import replacing
+from icefall_discrete.base.atomic_files import replacing
+from icefall_discrete.base.spec import FeatureSpec
 from icefall_discrete.data.code_archive import ArchiveKey, FlatArchiveReader
-from icefall_discrete.spec import FeatureSpec
 
 PathLike = Union[str, Path]
 FIELDS = {"codes": "codes", "continuous": "features_frames"}

@@ -7,9 +7,9 @@ import torch
 from lhotse import CutSet
 from torch import Tensor
 
+from icefall_discrete.base.spec import FeatureSpec
 from icefall_discrete.data.augment import AugmentConfig, augment_frames, augment_views
 from icefall_discrete.data.cuts import language_of, load_frames, text_of
-from icefall_discrete.spec import FeatureSpec
 
 Batch = Dict[str, Any]
 # The batch entry with a second view of the frames, augmented in another way, for CR-CTC.

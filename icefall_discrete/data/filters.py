@@ -8,11 +8,11 @@ from lhotse import CutSet
 from lhotse.cut import Cut
 from tqdm import tqdm
 
-from icefall_discrete.config import setting
+from icefall_discrete.base.settings import setting
+from icefall_discrete.base.spec import FeatureSpec
 from icefall_discrete.data.cuts import is_speed_perturbed, language_of, num_frames
 from icefall_discrete.data.language_sampling import hours_by_language
 from icefall_discrete.data.shar import KeptCuts, SharSource
-from icefall_discrete.spec import FeatureSpec
 
 LOG = logging.getLogger(__name__)
 

@@ -12,13 +12,13 @@ from lhotse.dataset.sampling import DynamicBucketingSampler, SimpleCutSampler
 from lhotse.dataset.sampling.base import CutSampler
 from torch.utils.data import DataLoader, Sampler
 
-from icefall_discrete.config import setting
+from icefall_discrete.base.settings import setting
+from icefall_discrete.base.spec import FeatureSpec
 from icefall_discrete.data.augment import AugmentConfig
 from icefall_discrete.data.cuts import text_of
 from icefall_discrete.data.dataset import Batch, BatchDataset, collate
 from icefall_discrete.data.language_sampling import drawn_cuts
 from icefall_discrete.data.shar import KeptCuts
-from icefall_discrete.spec import FeatureSpec
 
 LOG = logging.getLogger(__name__)
 Item = TypeVar("Item")

@@ -15,7 +15,7 @@ from lhotse.utils import fastcopy
 from tqdm import tqdm
 
 from icefall_discrete.data.cuts import write_cuts
-from icefall_discrete.data.words import words_in
+from icefall_discrete.text.words import words_in
 
 LOG = logging.getLogger(__name__)
 PathLike = Union[str, Path]

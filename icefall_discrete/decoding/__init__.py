@@ -5,7 +5,7 @@ from typing import Any, Callable, Dict, List, Optional
 
 from torch import Tensor
 
-from icefall_discrete.backend import resolve
+from icefall_discrete.base.backend import resolve
 from icefall_discrete.decoding.ctc_greedy import ctc_greedy_search
 from icefall_discrete.decoding.ctc_prefix_beam import ctc_prefix_beam_search
 from icefall_discrete.decoding.greedy import greedy_search

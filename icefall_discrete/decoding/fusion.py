@@ -5,13 +5,13 @@ from typing import List, Optional, Sequence
 
 import torch
 
-from icefall_discrete.data.bpe import UNK_ID, TextEncoder
 from icefall_discrete.decoding.hotwords import read_context_file
 from icefall_discrete.decoding.lm_scorers import NeuralScorer, ngram_scorer
 from icefall_discrete.decoding.scorer import Scorer, SumScorer
 from icefall_discrete.decoding.settings import FusionConfig
 from icefall_discrete.lm.arpa import NgramModel
 from icefall_discrete.lm.folder import files_of, load_language_model
+from icefall_discrete.text.pieces import UNK_ID, TextEncoder
 
 
 class Fusion:

@@ -11,8 +11,8 @@ from typing import Any, Dict, Iterable, List, Tuple
 
 import torch
 
-from icefall_discrete import backend
-from icefall_discrete.atomic_files import PathLike, replacing
+from icefall_discrete.base import backend
+from icefall_discrete.base.atomic_files import PathLike, replacing
 from icefall_discrete.decoding.k2_lexicon import FIRST_WORDS, Lexicon
 from icefall_discrete.lm.arpa import END, START, NgramModel
 

@@ -9,7 +9,7 @@ from typing import Any, List, NamedTuple, Sequence, Tuple
 import torch
 from torch import Tensor
 
-from icefall_discrete import backend
+from icefall_discrete.base import backend
 from icefall_discrete.decoding.hypothesis import Hypothesis
 from icefall_discrete.decoding.k2_graphs import GIVE_UP, Fsa
 from icefall_discrete.decoding.k2_settings import K2SearchConfig

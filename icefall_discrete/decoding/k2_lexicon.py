@@ -3,10 +3,10 @@
 from pathlib import Path
 from typing import Dict, Iterable, List, NamedTuple, Sequence, Tuple
 
-from icefall_discrete.atomic_files import PathLike, write_text
-from icefall_discrete.data.bpe import UNK_ID, TextEncoder
-from icefall_discrete.data.language_pieces import language_token
-from icefall_discrete.data.words import words_in
+from icefall_discrete.base.atomic_files import PathLike, write_text
+from icefall_discrete.text.language_pieces import language_token
+from icefall_discrete.text.pieces import UNK_ID, TextEncoder
+from icefall_discrete.text.words import words_in
 
 WORD_BEGINNING = "\u2581"  # sentencepiece writes the space before a word as this
 FIRST_WORDS, LAST_WORDS = ("<eps>",), ("#0", "<s>", "</s>")  # ids 0 and the three highest of words.txt

@@ -13,8 +13,7 @@ from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
 import torch
 from torch import Tensor
 
-from icefall_discrete import backend
-from icefall_discrete.data.words import words_in
+from icefall_discrete.base import backend
 from icefall_discrete.decoding.hypothesis import Hypothesis, check_encoder_output
 from icefall_discrete.decoding.k2_graphs import (
     GRAPH_STAGE,
@@ -38,6 +37,7 @@ from icefall_discrete.decoding.k2_lattices import (
 from icefall_discrete.decoding.k2_lexicon import Lexicon, read_lexicon, read_pieces
 from icefall_discrete.decoding.k2_settings import K2SearchConfig, k2_settings
 from icefall_discrete.metrics.wer import count_errors
+from icefall_discrete.text.words import words_in
 
 
 @dataclass(frozen=True)

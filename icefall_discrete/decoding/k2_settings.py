@@ -4,7 +4,7 @@ import dataclasses
 from pathlib import PurePath
 from typing import Any, Dict, List, Tuple
 
-from icefall_discrete.config import setting
+from icefall_discrete.base.settings import setting
 
 _FAST, _NBEST = ("beam", "max_contexts", "max_states"), ("nbest_scale", "num_paths")
 _CTC = ("search_beam", "output_beam", "min_active_states", "max_active_states")

@@ -6,10 +6,10 @@ from typing import Dict, List, Sequence, Tuple
 import torch
 from torch import Tensor, nn
 
-from icefall_discrete.data.bpe import SOS_EOS_ID
 from icefall_discrete.decoding.automaton import Arc, AutomatonScorer, Backoff, BackoffAutomaton
 from icefall_discrete.decoding.scorer import State
 from icefall_discrete.lm.arpa import END, START, UNKNOWN, NgramModel
+from icefall_discrete.text.pieces import SOS_EOS_ID
 
 _Context = Tuple[int, ...]
 # Given to a piece that a model without <unk> does not know; finite, so that it may be taken off again (LODR).

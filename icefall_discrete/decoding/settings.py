@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import List
 
-from icefall_discrete.config import setting
+from icefall_discrete.base.settings import setting
 from icefall_discrete.decoding.k2_settings import K2SearchConfig
 
 

@@ -4,7 +4,7 @@ import math
 from pathlib import Path
 from typing import Dict, Iterable, Iterator, List, NamedTuple, Sequence, Tuple
 
-from icefall_discrete.atomic_files import PathLike, write_text
+from icefall_discrete.base.atomic_files import PathLike, write_text
 
 START, END, UNKNOWN = "<s>", "</s>", "<unk>"
 LOG10 = math.log(10.0)

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from icefall_discrete.config import setting
+from icefall_discrete.base.settings import setting
 
 State = Tuple[Tensor, ...]
 

@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from icefall_discrete.backend import k2_module
+from icefall_discrete.base.backend import k2_module
 
 NEG_INF = float("-inf")
 # Triton comes with PyTorch's CUDA builds; without it the device is asked wave by wave, as a CPU is.

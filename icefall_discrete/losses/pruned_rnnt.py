@@ -35,7 +35,7 @@ class LatticeOptions:
     rnnt_type: "regular" (a label stays on its frame), "modified" (a label also takes a frame) or "constrained" (as
       modified, and the blank of the next position is paid on the frame of the label).
     delay_penalty: added to label arcs per frame before the middle of the utterance and taken off after it; 0 disables.
-    backend: "torch" or "k2", already resolved by `icefall_discrete.backend.resolve`.
+    backend: "torch" or "k2", already resolved by `icefall_discrete.base.backend.resolve`.
     """
 
     rnnt_type: str = "regular"

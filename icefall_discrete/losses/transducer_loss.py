@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from icefall_discrete.config import setting
+from icefall_discrete.base.settings import setting
 from icefall_discrete.losses.cr_ctc import NUM_VIEWS, consistency_loss, mean_of_views
 from icefall_discrete.losses.prune import prune, prune_ranges
 from icefall_discrete.losses.pruned_rnnt import (
@@ -111,7 +111,7 @@ def transducer_losses(
       labels: (N, U) int64, padded with anything; U may be 0.
       label_lens: (N,).
       config: which losses, and their settings.
-      backend: "k2" or "torch", resolved by `icefall_discrete.backend.resolve`.
+      backend: "k2" or "torch", resolved by `icefall_discrete.base.backend.resolve`.
 
     Returns:
       Losses in nats; infinite for an utterance with fewer encoder frames than its labels need, so filter it before.

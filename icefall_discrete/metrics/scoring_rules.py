@@ -3,7 +3,7 @@
 import dataclasses
 from typing import Sequence, Tuple
 
-from icefall_discrete.config import setting
+from icefall_discrete.base.settings import setting
 from icefall_discrete.metrics.wer import Transcript
 
 

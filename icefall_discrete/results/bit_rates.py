@@ -2,8 +2,8 @@
 
 from typing import Iterable
 
+from icefall_discrete.base.spec import FeatureSpec
 from icefall_discrete.results.tables import markdown_table
-from icefall_discrete.spec import FeatureSpec
 
 SOURCE = "Yang et al. 2024, https://arxiv.org/abs/2309.07377, Table 1"
 

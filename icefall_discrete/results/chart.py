@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 from matplotlib.transforms import Bbox
 
-from icefall_discrete.atomic_files import PathLike, replacing
+from icefall_discrete.base.atomic_files import PathLike, replacing
 
 COLOURS = ("#1f5fa8", "#c4511a", "#2e7d4f", "#7b3f98", "#8a6d1b", "#555555")
 MARKERS = ("o", "s", "^", "D", "v", "P")

@@ -9,8 +9,9 @@ import re
 from pathlib import Path
 from typing import Any, Dict, List, Optional, Sequence
 
-from icefall_discrete.atomic_files import PathLike
-from icefall_discrete.config import read_json, write_json
+from icefall_discrete.base.atomic_files import PathLike
+from icefall_discrete.base.settings import read_json, write_json
+from icefall_discrete.base.spec import FeatureSpec
 from icefall_discrete.metrics.wer import (
     ErrorCounts,
     Transcript,
@@ -21,7 +22,6 @@ from icefall_discrete.metrics.wer import (
     utterance_errors,
     words_of,
 )
-from icefall_discrete.spec import FeatureSpec
 
 LOG = logging.getLogger(__name__)
 Json = Dict[str, Any]

@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from icefall_discrete.atomic_files import PathLike, replacing
+from icefall_discrete.base.atomic_files import PathLike, replacing
 from icefall_discrete.results.chart import COLOURS, MARKERS
 from icefall_discrete.results.noise import CLEAN, NoiseResults, conditions_of
 

@@ -2,8 +2,8 @@
 
 import dataclasses
 
-from icefall_discrete.tokenizers.cpc_encoder import CpcEncoder, CpcSettings
-from icefall_discrete.tokenizers.frame_encoders import EncoderTokenizer
+from icefall_discrete.tokenizers.frames.cpc_encoder import CpcEncoder, CpcSettings
+from icefall_discrete.tokenizers.frames.frame_encoders import EncoderTokenizer
 
 
 @dataclasses.dataclass(frozen=True)

@@ -6,10 +6,10 @@ https://arxiv.org/abs/2002.02848.
 
 import dataclasses
 
-from icefall_discrete.config import setting
-from icefall_discrete.tokenizers.cpc_encoder import CpcEncoder, CpcSettings
-from icefall_discrete.tokenizers.frame_encoders import EncoderKmeansTokenizer
-from icefall_discrete.tokenizers.kmeans import KmeansConfig
+from icefall_discrete.base.settings import setting
+from icefall_discrete.tokenizers.frames.cpc_encoder import CpcEncoder, CpcSettings
+from icefall_discrete.tokenizers.frames.frame_encoders import EncoderKmeansTokenizer
+from icefall_discrete.tokenizers.quantizers.kmeans import KmeansConfig
 
 
 @dataclasses.dataclass(frozen=True)

@@ -11,9 +11,9 @@ from typing import List
 
 from torch import Tensor, nn
 
-from icefall_discrete.config import setting
-from icefall_discrete.tokenizers.codec import Codec, pad_to_frames
-from icefall_discrete.tokenizers.transformers_codec import TransformersCodecTokenizer, load_pretrained
+from icefall_discrete.base.settings import setting
+from icefall_discrete.tokenizers.networks.codec import Codec, pad_to_frames
+from icefall_discrete.tokenizers.networks.transformers_codec import TransformersCodecTokenizer, load_pretrained
 
 
 @dataclasses.dataclass(frozen=True)

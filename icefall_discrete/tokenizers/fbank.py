@@ -6,10 +6,10 @@ from typing import Any, Optional
 
 from torch import Tensor
 
-from icefall_discrete.config import setting
-from icefall_discrete.spec import FeatureSpec
-from icefall_discrete.tokenizers.base import SpeechTokenizer
-from icefall_discrete.tokenizers.kaldi_features import WINDOW_SEC, make_fbank
+from icefall_discrete.base.settings import setting
+from icefall_discrete.base.spec import FeatureSpec
+from icefall_discrete.tokenizers.contract import SpeechTokenizer
+from icefall_discrete.tokenizers.frames.kaldi_features import WINDOW_SEC, make_fbank
 
 
 @dataclasses.dataclass(frozen=True)

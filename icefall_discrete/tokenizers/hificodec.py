@@ -16,9 +16,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from icefall_discrete.config import setting
-from icefall_discrete.tokenizers.codec import Codec, CodecTokenizer
-from icefall_discrete.tokenizers.pretrained import Weights, locate_file, read_weights
+from icefall_discrete.base.settings import setting
+from icefall_discrete.tokenizers.formats.pretrained import Weights, locate_file, read_weights
+from icefall_discrete.tokenizers.networks.codec import Codec, CodecTokenizer
 
 SLOPE = 0.1
 DILATIONS = (1, 3, 5)

@@ -9,10 +9,10 @@ import dataclasses
 from lhotse.features.base import FeatureExtractor
 from torch import Tensor
 
-from icefall_discrete.config import setting
-from icefall_discrete.tokenizers.kaldi_features import make_mfcc, with_deltas
-from icefall_discrete.tokenizers.kmeans import KmeansConfig
-from icefall_discrete.tokenizers.spectral_kmeans import SpectralKmeansTokenizer
+from icefall_discrete.base.settings import setting
+from icefall_discrete.tokenizers.frames.kaldi_features import make_mfcc, with_deltas
+from icefall_discrete.tokenizers.frames.spectral_kmeans import SpectralKmeansTokenizer
+from icefall_discrete.tokenizers.quantizers.kmeans import KmeansConfig
 
 
 @dataclasses.dataclass(frozen=True)

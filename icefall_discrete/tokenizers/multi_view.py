@@ -1,7 +1,7 @@
 """Several feature types as parallel streams of one cut: the multi-view tokens of https://arxiv.org/abs/2406.13431.
 
 There the features of two models share one codebook; here each view keeps its tokenizer and its codebooks, and the model
-combines the streams (models/code_embedding.py). The short form of a feature type of this kind is `NAME+NAME`.
+combines the streams (nn/code_embedding.py). The short form of a feature type of this kind is `NAME+NAME`.
 """
 
 import dataclasses
@@ -14,11 +14,11 @@ import torch
 from lhotse.augmentation.torchaudio import get_or_create_resampler
 from torch import Tensor
 
-from icefall_discrete.config import setting
-from icefall_discrete.models.rate_matching import match_rate, rate_ratio
-from icefall_discrete.spec import FeatureSpec
-from icefall_discrete.tokenizers.base import SpeechTokenizer
-from icefall_discrete.tokenizers.composite import CompositeTokenizer, promise_of
+from icefall_discrete.base.rate_matching import match_rate, rate_ratio
+from icefall_discrete.base.settings import setting
+from icefall_discrete.base.spec import FeatureSpec
+from icefall_discrete.tokenizers.contract import SpeechTokenizer
+from icefall_discrete.tokenizers.networks.composite import CompositeTokenizer, promise_of
 
 ALIGNMENT = "nearest neighbour to the highest rate, then cut to the shortest view"
 

@@ -7,8 +7,8 @@ github yangdongchao/AcademiCodec (SoundStream and EnCodec at 16 and 24 kHz, not 
 
 import dataclasses
 
-from icefall_discrete.config import setting
-from icefall_discrete.tokenizers.seanet_codec import SeanetTokenizer
+from icefall_discrete.base.settings import setting
+from icefall_discrete.tokenizers.networks.seanet_codec import SeanetTokenizer
 
 
 @dataclasses.dataclass(frozen=True)

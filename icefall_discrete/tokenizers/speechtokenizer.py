@@ -6,8 +6,8 @@ bidirectional LSTM; ELU, or Snake in AnyGPT's). T = ceil(S / 320).
 
 import dataclasses
 
-from icefall_discrete.config import setting
-from icefall_discrete.tokenizers.seanet_codec import SeanetTokenizer
+from icefall_discrete.base.settings import setting
+from icefall_discrete.tokenizers.networks.seanet_codec import SeanetTokenizer
 
 
 @dataclasses.dataclass(frozen=True)

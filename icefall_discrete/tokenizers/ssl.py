@@ -2,8 +2,8 @@
 
 import dataclasses
 
-from icefall_discrete.tokenizers.frame_encoders import EncoderTokenizer
-from icefall_discrete.tokenizers.ssl_encoder import SslEncoder, SslSettings
+from icefall_discrete.tokenizers.frames.frame_encoders import EncoderTokenizer
+from icefall_discrete.tokenizers.frames.ssl_encoder import SslEncoder, SslSettings
 
 
 @dataclasses.dataclass(frozen=True)

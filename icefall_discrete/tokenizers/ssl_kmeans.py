@@ -6,10 +6,10 @@ speech recognition, Yang et al. 2024, https://arxiv.org/abs/2309.07377.
 
 import dataclasses
 
-from icefall_discrete.config import setting
-from icefall_discrete.tokenizers.frame_encoders import EncoderKmeansTokenizer
-from icefall_discrete.tokenizers.kmeans import KmeansConfig
-from icefall_discrete.tokenizers.ssl_encoder import SslEncoder, SslSettings
+from icefall_discrete.base.settings import setting
+from icefall_discrete.tokenizers.frames.frame_encoders import EncoderKmeansTokenizer
+from icefall_discrete.tokenizers.frames.ssl_encoder import SslEncoder, SslSettings
+from icefall_discrete.tokenizers.quantizers.kmeans import KmeansConfig
 
 
 @dataclasses.dataclass(frozen=True)

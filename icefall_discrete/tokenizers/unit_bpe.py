@@ -15,13 +15,13 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from icefall_discrete.atomic_files import replacing, write_text
-from icefall_discrete.config import read_json, setting
-from icefall_discrete.data.bpe import PathLike
-from icefall_discrete.spec import FeatureSpec
-from icefall_discrete.tokenizers.base import AudioRejected, SpeechTokenizer
-from icefall_discrete.tokenizers.composite import CompositeTokenizer, promise_of
-from icefall_discrete.tokenizers.unit_pieces import MODEL_TYPES, UnitPieces, as_characters, runs, train_pieces
+from icefall_discrete.base.atomic_files import replacing, write_text
+from icefall_discrete.base.settings import read_json, setting
+from icefall_discrete.base.spec import FeatureSpec
+from icefall_discrete.text.pieces import PathLike
+from icefall_discrete.tokenizers.contract import AudioRejected, SpeechTokenizer
+from icefall_discrete.tokenizers.formats.unit_pieces import MODEL_TYPES, UnitPieces, as_characters, runs, train_pieces
+from icefall_discrete.tokenizers.networks.composite import CompositeTokenizer, promise_of
 
 FACTS_FILE = "unit_bpe.json"
 MODEL_FILE = "unit_bpe.model"

@@ -10,11 +10,11 @@ from typing import List
 
 from torch import Tensor
 
-from icefall_discrete.config import setting
-from icefall_discrete.spec import FeatureSpec
-from icefall_discrete.tokenizers.base import Placement, SpeechTokenizer
-from icefall_discrete.tokenizers.pretrained import portable_name, sha256_of
-from icefall_discrete.tokenizers.wav2vec_v1 import (
+from icefall_discrete.base.settings import setting
+from icefall_discrete.base.spec import FeatureSpec
+from icefall_discrete.tokenizers.contract import Placement, SpeechTokenizer
+from icefall_discrete.tokenizers.formats.pretrained import portable_name, sha256_of
+from icefall_discrete.tokenizers.frames.wav2vec_v1 import (
     FIELD_SAMPLES,
     SAMPLE_RATE_HZ,
     STRIDE_SAMPLES,

@@ -2,8 +2,8 @@
 
 import dataclasses
 
-from icefall_discrete.tokenizers.frame_encoders import EncoderTokenizer
-from icefall_discrete.tokenizers.wav2vec_v1 import Wav2VecEncoder, Wav2VecSettings
+from icefall_discrete.tokenizers.frames.frame_encoders import EncoderTokenizer
+from icefall_discrete.tokenizers.frames.wav2vec_v1 import Wav2VecEncoder, Wav2VecSettings
 
 
 @dataclasses.dataclass(frozen=True)

@@ -5,10 +5,10 @@ Schneider et al. 2019, https://arxiv.org/abs/1904.05862.
 
 import dataclasses
 
-from icefall_discrete.config import setting
-from icefall_discrete.tokenizers.frame_encoders import EncoderKmeansTokenizer
-from icefall_discrete.tokenizers.kmeans import KmeansConfig
-from icefall_discrete.tokenizers.wav2vec_v1 import Wav2VecEncoder, Wav2VecSettings
+from icefall_discrete.base.settings import setting
+from icefall_discrete.tokenizers.frames.frame_encoders import EncoderKmeansTokenizer
+from icefall_discrete.tokenizers.frames.wav2vec_v1 import Wav2VecEncoder, Wav2VecSettings
+from icefall_discrete.tokenizers.quantizers.kmeans import KmeansConfig
 
 
 @dataclasses.dataclass(frozen=True)

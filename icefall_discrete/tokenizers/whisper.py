@@ -2,8 +2,8 @@
 
 import dataclasses
 
-from icefall_discrete.tokenizers.frame_encoders import EncoderTokenizer
-from icefall_discrete.tokenizers.whisper_encoder import WhisperEncoder, WhisperSettings
+from icefall_discrete.tokenizers.frames.frame_encoders import EncoderTokenizer
+from icefall_discrete.tokenizers.frames.whisper_encoder import WhisperEncoder, WhisperSettings
 
 
 @dataclasses.dataclass(frozen=True)

@@ -2,9 +2,9 @@
 
 import dataclasses
 
-from icefall_discrete.tokenizers.frame_encoders import EncoderKmeansTokenizer
-from icefall_discrete.tokenizers.kmeans import KmeansConfig
-from icefall_discrete.tokenizers.whisper_encoder import WhisperEncoder, WhisperSettings
+from icefall_discrete.tokenizers.frames.frame_encoders import EncoderKmeansTokenizer
+from icefall_discrete.tokenizers.frames.whisper_encoder import WhisperEncoder, WhisperSettings
+from icefall_discrete.tokenizers.quantizers.kmeans import KmeansConfig
 
 
 @dataclasses.dataclass(frozen=True)

@@ -5,8 +5,8 @@ import logging
 from pathlib import Path
 from typing import Any, Callable, Dict, List, Mapping, Optional
 
-from icefall_discrete.stage import one_sentence
-from icefall_discrete.training.checkpoint import save_checkpoint
+from icefall_discrete.base.checkpoint import save_checkpoint
+from icefall_discrete.base.script import one_sentence
 from icefall_discrete.training.distributed import Group
 from icefall_discrete.training.progress import Progress
 

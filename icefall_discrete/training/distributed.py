@@ -15,7 +15,7 @@ from typing import Any, Dict, Iterator, List, Mapping, Optional
 import torch
 import torch.distributed as dist
 
-from icefall_discrete.stage import one_sentence
+from icefall_discrete.base.script import one_sentence
 
 LOG = logging.getLogger(__name__)
 

@@ -5,7 +5,7 @@ from typing import Any, Callable, Iterable, Mapping, Tuple
 
 import torch
 
-from icefall_discrete.environment import peak_memory_mib
+from icefall_discrete.base.environment import peak_memory_mib
 from icefall_discrete.training.bad_batches import is_out_of_memory, shape_of
 
 LOG = logging.getLogger(__name__)

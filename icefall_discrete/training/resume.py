@@ -4,18 +4,12 @@ import logging
 from pathlib import Path
 from typing import Any, Dict, Mapping, Protocol
 
-from torch import nn
-
-from icefall_discrete.models.scaling import Whiten
-from icefall_discrete.training import random_state
-from icefall_discrete.training.checkpoint import (
-    load_checkpoint,
-    remove_old_checkpoints,
-    save_checkpoint,
-    training_checkpoints,
-)
+from icefall_discrete.base import random_state
+from icefall_discrete.base.checkpoint import load_checkpoint, save_checkpoint
+from icefall_discrete.training.averages import remove_old_checkpoints, training_checkpoints
 from icefall_discrete.training.distributed import Group
 from icefall_discrete.training.progress import Progress
+from icefall_discrete.training.system import System
 
 LOG = logging.getLogger(__name__)
 
@@ -31,21 +25,19 @@ class Stateful(Protocol):
 
 
 class Noise:
-    """What decides about this process's noise: its random generators, and how often each Whiten of a model acts."""
+    """What decides about this process's noise: its random generators, and what a system knows besides."""
 
-    def __init__(self, model: nn.Module) -> None:
-        self._whitens = {name: part for name, part in model.named_modules() if isinstance(part, Whiten)}
+    def __init__(self, system: System) -> None:
+        self._system = system
 
     def state_dict(self) -> Dict[str, Any]:
         """Plain values for a checkpoint."""
-        whiten = {name: part.settled_prob() for name, part in self._whitens.items()}
-        return {**random_state.capture(), "whiten": whiten}
+        return {**random_state.capture(), **self._system.noise_state()}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Restore what `state_dict` gave."""
         random_state.restore(state)
-        for name, part in self._whitens.items():
-            part.prob = state["whiten"][name]
+        self._system.load_noise_state(state)
 
 
 class ResumePoints:

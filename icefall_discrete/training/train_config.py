@@ -2,7 +2,7 @@
 
 import dataclasses
 
-from icefall_discrete.config import setting
+from icefall_discrete.base.settings import setting
 from icefall_discrete.training.precision import PRECISIONS
 
 

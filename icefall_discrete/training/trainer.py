@@ -13,31 +13,24 @@ from typing import Any, Callable, Dict, Iterable, Iterator, List, Mapping, Named
 import torch
 from torch import Tensor, nn
 
-from icefall_discrete.atomic_files import replacing
-from icefall_discrete.config import write_json
-from icefall_discrete.models.scaling import set_batch_count
-from icefall_discrete.training import random_state
+from icefall_discrete.base import random_state
+from icefall_discrete.base.atomic_files import replacing
+from icefall_discrete.base.checkpoint import load_checkpoint, save_checkpoint
+from icefall_discrete.base.settings import write_json
+from icefall_discrete.training.averages import RunningAverage, epoch_path, span_average
 from icefall_discrete.training.bad_batches import BadBatches
 from icefall_discrete.training.budget import TimeBudget
-from icefall_discrete.training.checkpoint import (
-    RunningAverage,
-    epoch_path,
-    load_checkpoint,
-    save_checkpoint,
-    span_average,
-)
 from icefall_discrete.training.distributed import Group, is_lost_peer
 from icefall_discrete.training.eden import Eden
 from icefall_discrete.training.largest import try_batches
 from icefall_discrete.training.meters import LossMeter, clock
-from icefall_discrete.training.objective import ModelBatch, Objective, ObjectiveOutput
 from icefall_discrete.training.precision import Precision
 from icefall_discrete.training.progress import Progress, Reporter
 from icefall_discrete.training.resume import Noise, ResumePoints
+from icefall_discrete.training.system import Batch, Losses, System
 from icefall_discrete.training.train_config import TrainConfig
 
 LOG = logging.getLogger(__name__)
-Batch = Mapping[str, Any]
 
 # Batches after which the running loss of the log has forgotten a batch to 1/e, as in icefall.
 _METER_BATCHES = 200
@@ -49,15 +42,16 @@ class TrainingData:
     """Where batches come from.
 
     train_batches: (epoch from 1, number of batches to leave out) -> batches. valid_batches: () -> batches.
-    to_model: batch -> ModelBatch on the device. epoch_audio_sec: seconds of audio in an epoch, over all processes.
+    figure_batches: () -> batches that the system's figures are taken on.
+    epoch_audio_sec: seconds of audio in an epoch, over all processes.
     largest_batches: () -> (what is largest, training batch), the batches that need most memory.
     epoch_facts: epoch -> what train.json says about its data besides.
     """
 
     train_batches: Callable[[int, int], Iterable[Batch]]
     valid_batches: Callable[[], Iterable[Batch]]
-    to_model: Callable[[Batch], ModelBatch]
     epoch_audio_sec: float
+    figure_batches: Callable[[], Iterable[Batch]] = tuple
     largest_batches: Callable[[], Iterable[Tuple[str, Batch]]] = tuple
     epoch_facts: Callable[[int], Mapping[str, Any]] = lambda epoch: {}
 
@@ -72,40 +66,37 @@ class _Sums(NamedTuple):
 
 
 class Trainer:
-    """Train an objective on batches, and leave `epoch-N.pt`, checkpoints and `train.json` in the experiment folder.
+    """Train a system on batches, and leave `epoch-N.pt`, checkpoints and `train.json` in the experiment folder.
 
     Args:
-      objective: model and losses, on its device.
-      optimizer, scheduler: their optimiser and its learning rate schedule.
+      system: network and losses, on their device.
+      optimizer, scheduler: of the network, and its learning rate schedule.
       config: the settings.
       exp_dir: the experiment folder.
       group: the processes that train together.
       facts: what train.json says besides (backend, parameters, ...).
-      evaluate: model -> figures (such as {"wer": 42.0}), called every `decode_interval` epochs; optional.
     """
 
     def __init__(
         self,
-        objective: Objective,
+        system: System,
         optimizer: torch.optim.Optimizer,
         scheduler: Eden,
         config: TrainConfig,
         exp_dir: Path,
         group: Group,
         facts: Mapping[str, Any],
-        evaluate: Optional[Callable[[nn.Module], Dict[str, float]]] = None,
     ) -> None:
-        self.model = objective.model
-        self.objective: nn.Module = objective
-        self._bare_objective = objective
-        self.device = next(objective.parameters()).device
+        self.system = system
+        self.model = system.network
+        self._parallel: nn.Module = system
+        self.device = next(system.parameters()).device
         self.optimizer = optimizer
         self.scheduler = scheduler
         self.config = config
         self.exp_dir = exp_dir
         self.group = group
         self.facts = dict(facts)
-        self.evaluate = evaluate
         self.precision = Precision(config.precision, self.device.type)
         self.average = RunningAverage(self.model)
         self.progress = Progress()
@@ -114,7 +105,7 @@ class Trainer:
         self.recent_losses = LossMeter()
         self.bad_batches = BadBatches(exp_dir, config.max_bad_batches, group)
         self.reporter = Reporter(exp_dir, group.is_main, config.tensorboard)
-        self.noise = Noise(self.model)
+        self.noise = Noise(system)
         parts = {
             "model": self.model,
             "model_avg": self.average,
@@ -136,7 +127,7 @@ class Trainer:
         if self.config.try_largest_batches:
             self._try_largest_batches(data)
         if self.group.world_size > 1:
-            self.objective = self._in_parallel()
+            self._parallel = self._in_parallel()
         stopped_by = "num_epochs"
         while self.progress.epoch <= self.config.num_epochs:
             is_new = self.progress.batch == 0
@@ -157,18 +148,16 @@ class Trainer:
         # Only now: its hooks would take part in the backward pass of the batches that were tried.
         devices = [self.device] if self.device.type == "cuda" else None
         # Losses that are off and random skips leave parameters out of steps.
-        return nn.parallel.DistributedDataParallel(
-            self._bare_objective, device_ids=devices, find_unused_parameters=True
-        )
+        return nn.parallel.DistributedDataParallel(self.system, device_ids=devices, find_unused_parameters=True)
 
     def _try_largest_batches(self, data: TrainingData) -> None:
         """Forward and backward pass of the largest batches; nothing that training depends on changes."""
         began, noise = time.perf_counter(), self.noise.state_dict()
-        self._bare_objective.train()
-        set_batch_count(self.model, self.progress.audio_sec / self.config.ref_duration)
+        self.system.train()
+        self.system.set_batch_count(self.progress.audio_sec / self.config.ref_duration)
 
         def run(batch: Batch) -> None:
-            self._forward(self._bare_objective, data.to_model(batch)).total.backward()
+            self._forward(self.system, batch).total.backward()
             self.optimizer.zero_grad(set_to_none=True)
 
         try_batches(run, data.largest_batches(), self.device)
@@ -179,15 +168,15 @@ class Trainer:
         """Train on the rest of the epoch; return False if the time was up before its end."""
         progress, config = self.progress, self.config
         self.scheduler.step_epoch(progress.epoch - 1)
-        self.model.set_epoch(progress.epoch)
-        self.objective.train()
+        self.system.begin_epoch(progress.epoch)
+        self.system.train()
         LOG.info(f"Epoch {progress.epoch} of {config.num_epochs}: {clock(data.epoch_audio_sec)} of audio.")
         with self.reporter.epoch(progress.epoch, data.epoch_audio_sec, progress.epoch_audio_sec):
             mark = time.perf_counter()
             for batches in _grouped(data.train_batches(progress.epoch, progress.batch), config.accum_grad):
                 if config.fractional_epochs:
                     self.scheduler.step_epoch(progress.epoch - 1 + progress.epoch_share(data.epoch_audio_sec))
-                sums = self._step(batches, data)
+                sums = self._step(batches)
                 now = time.perf_counter()
                 self._advance(now - mark, sums)
                 if progress.batch // config.log_interval != (progress.batch - len(batches)) // config.log_interval:
@@ -205,17 +194,17 @@ class Trainer:
         left = {name: min(seconds, budget) for name, seconds in left.items()}
         self.reporter.batch(self.progress, meter, self.recent_losses, self.scheduler.get_last_lr()[0], left)
 
-    def _step(self, batches: List[Batch], data: TrainingData) -> _Sums:
+    def _step(self, batches: List[Batch]) -> _Sums:
         """One optimiser step on the summed gradients of `batches`, over all processes.
 
         If something is not finite, there is no step but a record. Any error ends training, with its batch saved.
         """
         noise = self.noise.state_dict()
-        set_batch_count(self.model, self.progress.audio_sec / self.config.ref_duration)
+        self.system.set_batch_count(self.progress.audio_sec / self.config.ref_duration)
         self.progress.batch += len(batches)
         snapshot = functools.partial(self._snapshot, batches, noise)
         try:
-            meter, reason = self._backward(batches, data)
+            meter, reason = self._backward(batches)
             sums = self._summed(meter, reason, batches)
             if not sums.is_bad:
                 self._update()
@@ -231,11 +220,11 @@ class Trainer:
             return sums._replace(meter=LossMeter())
         return sums
 
-    def _backward(self, batches: List[Batch], data: TrainingData) -> Tuple[LossMeter, Optional[str]]:
+    def _backward(self, batches: List[Batch]) -> Tuple[LossMeter, Optional[str]]:
         """Gradients of the sum of the losses over batches and processes; this process's losses, and what is bad."""
         meter, reason = LossMeter(), None
         for batch in batches:
-            output = self._forward(self.objective, data.to_model(batch))
+            output = self._forward(self._parallel, batch)
             # DistributedDataParallel gives the mean over the processes; losses are sums over utterances.
             self.precision.backward(output.total * self.group.world_size)
             sums = _values(output)
@@ -271,7 +260,7 @@ class Trainer:
             self.average.update(self.model)
 
     def _snapshot(self, batches: List[Batch], noise: Mapping[str, Any], reason: Optional[str] = None) -> Dict[str, Any]:
-        """What training/replay.py needs to do a step again."""
+        """What experiment/replay.py needs to do a step again."""
         progress = self.progress
         return {
             "batches": [dict(batch) for batch in batches],
@@ -283,9 +272,10 @@ class Trainer:
             "reason": reason or "it raised an error",
         }
 
-    def _forward(self, objective: nn.Module, batch: ModelBatch) -> ObjectiveOutput:
+    def _forward(self, module: nn.Module, batch: Batch) -> Losses:
+        prepared = self.system.prepare(batch, self.device)
         with self.precision.autocast():
-            return objective(batch.frames, batch.frame_lens, batch.labels, batch.label_lens, self.progress.step)
+            return module(prepared, self.progress.step)
 
     def _gradients_are_finite(self) -> bool:
         # Norms are a few launches on a device, and one number to wait for; one that overflows is no good either.
@@ -304,18 +294,18 @@ class Trainer:
         self.reporter.advance(sums.audio_sec, sums.meter.per_frame().get("loss", float("nan")))
 
     @torch.no_grad()
-    def validate(self, batches: Iterable[Batch], to_model: Callable[[Batch], ModelBatch]) -> LossMeter:
+    def validate(self, batches: Iterable[Batch]) -> LossMeter:
         """Losses over the validation batches in evaluation mode, each process taking its share of them.
 
         Random states are as before afterwards.
         """
         state = random_state.capture()
-        self.objective.eval()
+        self.system.eval()
         meter = LossMeter()
         for batch in itertools.islice(batches, self.group.rank, None, self.group.world_size):
-            output = self._forward(self._bare_objective, to_model(batch))
+            output = self._forward(self.system, batch)
             meter.add(_values(output), float(output.frames), len(batch["cut_ids"]))
-        self.objective.train()
+        self.system.train()
         random_state.restore(state)
         total = LossMeter()
         for part in self.group.gather(meter):
@@ -330,8 +320,8 @@ class Trainer:
             self.average.update(self.model)
         if not self.epoch_losses.frames:
             raise ValueError(f"epoch {progress.epoch} had no usable batch; see the filter and {self.bad_batches.path}.")
-        valid = self.validate(data.valid_batches(), data.to_model).per_frame()
-        figures = self._evaluate()
+        valid = self.validate(data.valid_batches()).per_frame()
+        figures = self._evaluate(data)
         progress.total_sec += time.perf_counter() - began
         record = {
             "epoch": progress.epoch,
@@ -367,17 +357,17 @@ class Trainer:
         self.resume_points.save()
         self._write_summary(stopped_by=None)
 
-    def _evaluate(self) -> Dict[str, float]:
+    def _evaluate(self, data: TrainingData) -> Dict[str, float]:
         interval = self.config.decode_interval
-        if self.evaluate is None or not interval or self.progress.epoch % interval:
+        if not interval or self.progress.epoch % interval:
             return {}
         figures: Dict[str, float] = {}
         if self.group.is_main:
             state = random_state.capture()
-            self.model.eval()
+            self.system.eval()
             with torch.no_grad(), self._epoch_average():
-                figures = self.evaluate(self.model)
-            self.model.train()
+                figures = self.system.figures(data.figure_batches())
+            self.system.train()
             random_state.restore(state)
         return self.group.gather(figures)[0]
 
@@ -435,7 +425,7 @@ class Trainer:
         return summary
 
 
-def _values(output: ObjectiveOutput) -> Dict[str, float]:
+def _values(output: Losses) -> Dict[str, float]:
     """The total (as "loss") and its parts as numbers, in one transfer from the device."""
     tensors: Dict[str, Tensor] = {"loss": output.total.detach(), **output.parts}
     return dict(zip(tensors, torch.stack([value.float() for value in tensors.values()]).tolist()))

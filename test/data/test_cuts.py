@@ -7,6 +7,7 @@ import pytest
 from lhotse import MonoCut, Recording, SupervisionSegment
 from lhotse.array import TemporalArray
 
+from icefall_discrete.base.spec import FeatureSpec
 from icefall_discrete.data.code_archive import FlatArchiveWriter
 from icefall_discrete.data.cuts import (
     attach,
@@ -20,7 +21,6 @@ from icefall_discrete.data.cuts import (
     without_frames,
     write_cuts,
 )
-from icefall_discrete.spec import FeatureSpec
 
 SPEC = FeatureSpec("toy", "codes", 16000, 50.0, 2, (500, 30), 0)
 

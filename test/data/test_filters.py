@@ -3,9 +3,9 @@ from lhotse import CutSet, MonoCut, SupervisionSegment
 from lhotse.array import Array, TemporalArray
 from lhotse.testing.dummies import dummy_cut, dummy_recording
 
+from icefall_discrete.base.spec import FeatureSpec
 from icefall_discrete.data.cuts import attach, is_speed_perturbed, text_of
 from icefall_discrete.data.filters import FilterConfig, filter_cuts
-from icefall_discrete.spec import FeatureSpec
 
 SPEC = FeatureSpec("toy", "codes", 16000, 50.0, 1, (500,), 0)
 

@@ -5,6 +5,7 @@ import pytest
 import torch
 from lhotse import CutSet, MonoCut, SupervisionSegment
 
+from icefall_discrete.base.spec import FeatureSpec
 from icefall_discrete.data.augment import AugmentConfig
 from icefall_discrete.data.code_archive import FlatArchiveWriter
 from icefall_discrete.data.cuts import attach, load_cuts, write_cuts
@@ -17,7 +18,6 @@ from icefall_discrete.data.loaders import (
     make_test_batches,
     report_long_cuts,
 )
-from icefall_discrete.spec import FeatureSpec
 
 SPEC = FeatureSpec("toy", "codes", 16000, 50.0, 2, (500, 30), 0)
 CONTINUOUS = FeatureSpec("toyf", "continuous", 16000, 50.0, 0, (), 3)

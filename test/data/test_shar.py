@@ -9,14 +9,14 @@ import toy_corpus
 from lhotse import CutSet
 from lhotse.utils import fastcopy
 
+from icefall_discrete.base.spec import FeatureSpec
 from icefall_discrete.data.augment import AugmentConfig
 from icefall_discrete.data.cuts import load_cuts, load_frames, text_of, without_frames
 from icefall_discrete.data.filters import FilterConfig, filter_cuts, filter_shar
 from icefall_discrete.data.language_sampling import hours_by_language
 from icefall_discrete.data.loaders import LoaderConfig, epoch_sampler, make_epoch_batches
 from icefall_discrete.data.shar import KeptCuts, SharConfig, SharSource, export_shar
-from icefall_discrete.spec import FeatureSpec
-from icefall_discrete.training.statistics import feature_statistics
+from icefall_discrete.data.statistics import feature_statistics
 
 NUM_CUTS = 11
 CONFIG = SharConfig(shard_size=4)

@@ -5,11 +5,11 @@ import pytest
 import torch
 from lhotse import CutSet, MonoCut, SupervisionSegment
 
+from icefall_discrete.base.spec import FeatureSpec
 from icefall_discrete.data.augment import AugmentConfig, augment_frames, augment_views
 from icefall_discrete.data.code_archive import FlatArchiveWriter
 from icefall_discrete.data.cuts import attach
 from icefall_discrete.data.dataset import OTHER_VIEW, BatchDataset, with_views
-from icefall_discrete.spec import FeatureSpec
 
 CODES = FeatureSpec("toy", "codes", 16000, 50.0, 2, (500, 30), 0)
 FEATURES = FeatureSpec("toyf", "continuous", 16000, 50.0, 0, (), 3)

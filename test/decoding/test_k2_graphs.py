@@ -5,7 +5,7 @@ import pytest
 import torch
 from toy_lexicon import SPELLINGS, toy_lexicon, toy_model
 
-from icefall_discrete import backend
+from icefall_discrete.base import backend
 from icefall_discrete.decoding import k2_graphs
 from icefall_discrete.lm.arpa import Gram, NgramModel
 

@@ -1,8 +1,8 @@
 import pytest
 from toy_lexicon import PIECES, SPELLINGS, toy_lexicon
 
-from icefall_discrete.data.bpe import TextEncoder, train_bpe
 from icefall_discrete.decoding.k2_lexicon import Lexicon, make_lexicon, read_lexicon, read_pieces
+from icefall_discrete.text.pieces import TextEncoder, train_bpe
 
 TEXTS = ["please leave a message after the tone", "per favore lasciate un messaggio", "после сигнала"] * 2
 

@@ -2,13 +2,12 @@ import pytest
 
 from icefall_discrete.decoding import DecodeConfig, k2_methods
 from icefall_discrete.decoding.k2_settings import K2SearchConfig, k2_setting_parts
-from icefall_discrete.results.checkpoint_choice import CheckpointChoice
-from icefall_discrete.results.decoding_files import decoding_suffix
+from icefall_discrete.systems.asr.decoding_files import decoding_suffix
 
 
 def test_files_are_named_as_icefall_names_them():
     config = DecodeConfig(decoding_method="fast_beam_search_nbest_LG", graph_dir="data/lang/graphs/", nbest=5)
-    assert decoding_suffix(CheckpointChoice(epoch=30, avg=9), config, 2) == (
+    assert decoding_suffix("epoch-30_avg-9", True, config, 2) == (
         "epoch-30_avg-9_beam-20.0_max-contexts-8_max-states-64_nbest-scale-0.5_num-paths-200_ngram-lm-scale-0.01_"
         "graphs-graphs_nbest-5_use-averaged-model"
     )

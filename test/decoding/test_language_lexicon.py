@@ -2,9 +2,9 @@
 
 import pytest
 
-from icefall_discrete.data.bpe import UNK_ID, BpeConfig, TextEncoder, train_bpe, train_language_bpe
 from icefall_discrete.decoding.k2_lexicon import PieceGroup, make_lexicon, read_lexicon
 from icefall_discrete.lm.ngram import estimate_ngram
+from icefall_discrete.text.pieces import UNK_ID, BpeConfig, TextEncoder, train_bpe, train_language_bpe
 
 TEXTS = {"en": ["press one now", "press two"], "it": ["premi uno ora", "premi due"]}
 

@@ -9,7 +9,7 @@ from plain_search import plain_ctc_prefix_beam_search, plain_modified_beam_searc
 from torch import nn
 from toy_transducer import random_model, random_output
 
-from icefall_discrete import backend
+from icefall_discrete.base import backend
 from icefall_discrete.decoding import (
     DecodeConfig,
     check_method,
@@ -19,8 +19,8 @@ from icefall_discrete.decoding import (
     search,
     search_nbest,
 )
-from icefall_discrete.models.joiner import Joiner
-from icefall_discrete.models.predictor import StatelessPredictor
+from icefall_discrete.nn.heads.joiner import Joiner
+from icefall_discrete.nn.heads.predictor import StatelessPredictor
 
 
 @pytest.fixture(scope="module")

@@ -157,14 +157,14 @@ def test_subset_is_short_balanced_and_the_same_every_time(tmp_path):
     assert counts["train", "en"] == counts["train", "es"] == 2
 
 
-def run_stage(script, *arguments):
+def run_script(script, *arguments):
     command = [sys.executable, str(RECIPE / "local" / script), *map(str, arguments)]
     environment = {**os.environ, "PYTHONPATH": str(RECIPE.parents[2])}
     return subprocess.run(command, capture_output=True, text=True, env=environment)
 
 
 def test_missing_corpus_folder_is_one_sentence(tmp_path):
-    done = run_stage("prepare.py", "--corpus-dir", tmp_path / "nowhere", "--data-dir", tmp_path / "data")
+    done = run_script("prepare.py", "--corpus-dir", tmp_path / "nowhere", "--data-dir", tmp_path / "data")
     assert done.returncode == 1
     assert done.stderr.splitlines()[-1].startswith(f"error: the corpus folder {tmp_path / 'nowhere'} does not exist")
     assert "Traceback" not in done.stderr
@@ -172,7 +172,7 @@ def test_missing_corpus_folder_is_one_sentence(tmp_path):
 
 def test_a_folder_that_is_no_fetched_language_is_one_sentence(tmp_path):
     (tmp_path / "en").mkdir()
-    done = run_stage("prepare.py", "--corpus-dir", tmp_path, "--data-dir", tmp_path / "data")
+    done = run_script("prepare.py", "--corpus-dir", tmp_path, "--data-dir", tmp_path / "data")
     assert done.returncode == 1
     assert f"error: {tmp_path / 'en'} is not a fetched language of the corpus (no md5sums in it)" in done.stderr
 

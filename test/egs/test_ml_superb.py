@@ -11,15 +11,15 @@ from lhotse import Recording
 from recipe_checks import feature_type_of_environment, load_local, pipeline_only, recipe_folder, run_recipe
 from stand_in import RATE, clips, write_audio, write_lines
 
-from icefall_discrete.config import write_json
+from icefall_discrete.base.settings import write_json
+from icefall_discrete.base.spec import FeatureSpec
 from icefall_discrete.data.code_archive import FlatArchiveWriter
 from icefall_discrete.data.corpus_files import whole_supervision
 from icefall_discrete.data.cuts import attach, load_cuts, write_cuts
 from icefall_discrete.data.manifests import CorpusError, utterance_cuts
 from icefall_discrete.metrics.wer import Transcript
-from icefall_discrete.results.decoding_files import decoding_files
-from icefall_discrete.results.recogs import write_recogs
-from icefall_discrete.spec import FeatureSpec
+from icefall_discrete.systems.asr.decoding_files import decoding_files
+from icefall_discrete.systems.asr.recogs import write_recogs
 
 LISTS = {"train": "transcript_1h_train.txt", "dev": "transcript_10min_dev.txt", "test": "transcript_10min_test.txt"}
 FEW_SHOT = recipe_folder("ml_superb") / "conf" / "few_shot_utterances.txt"

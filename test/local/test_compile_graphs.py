@@ -1,12 +1,12 @@
 import pytest
 from toy_corpus import run_stage_script, write_manifest
 
-from icefall_discrete import backend
-from icefall_discrete.data.bpe import TextEncoder
+from icefall_discrete.base import backend
 from icefall_discrete.data.cuts import load_cuts, text_of
 from icefall_discrete.decoding.k2_graphs import load_graph
 from icefall_discrete.decoding.k2_lexicon import read_lexicon, read_pieces
 from icefall_discrete.lm.arpa import read_arpa
+from icefall_discrete.text.pieces import TextEncoder
 
 HAS_K2 = backend.resolve("auto") == "k2"
 

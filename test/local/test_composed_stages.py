@@ -9,8 +9,6 @@ import synthetic_codes
 import torch
 from toy_corpus import WORDS, run_stage_script, write_conf, write_manifest
 
-from icefall_discrete.data.bpe import train_bpe
-from icefall_discrete.data.check import check_folder
 from icefall_discrete.data.cuts import (
     check_num_frames,
     load_cuts,
@@ -22,8 +20,10 @@ from icefall_discrete.data.cuts import (
     write_cuts,
 )
 from icefall_discrete.data.dataset import collate
-from icefall_discrete.tokenizers.base import load_tokenizer
-from icefall_discrete.transcribe.transcriber import Transcriber
+from icefall_discrete.extraction.check import check_folder
+from icefall_discrete.inference.transcriber import Transcriber
+from icefall_discrete.text.pieces import train_bpe
+from icefall_discrete.tokenizers.contract import load_tokenizer
 
 VIEWS, PIECES = "small_km+other_km", "small_rm_bpe20"
 SPLITS = ("train", "dev")

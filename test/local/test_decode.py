@@ -12,19 +12,19 @@ import pytest
 import synthetic_codes
 import torch
 
+from icefall_discrete.base.checkpoint import load_checkpoint
 from icefall_discrete.data.cuts import load_feature_cuts, load_frames, num_frames
 from icefall_discrete.decoding import DecodeConfig
+from icefall_discrete.experiment.checkpoint_choice import CheckpointChoice, files_of, load_weights, resolve_choice
+from icefall_discrete.experiment.folder import Experiment, read_codebooks
 from icefall_discrete.metrics.wer import Transcript
-from icefall_discrete.models.transducer import EncoderOutput, ModelConfig
-from icefall_discrete.results.checkpoint_choice import CheckpointChoice, files_of, load_weights, resolve_choice
-from icefall_discrete.results.decoding_files import decoding_suffix
-from icefall_discrete.results.recogs import read_recogs
-from icefall_discrete.results.transcribe import TranscribeConfig, transcribe
-from icefall_discrete.training.assembly import build_model, build_trainer, filtered_corpus, training_data
-from icefall_discrete.training.checkpoint import load_checkpoint
+from icefall_discrete.systems.asr.assembly import build_model, build_trainer, filtered_corpus, training_data
+from icefall_discrete.systems.asr.decoding_files import decoding_suffix
+from icefall_discrete.systems.asr.recognition import TranscribeConfig, transcribe
+from icefall_discrete.systems.asr.recogs import read_recogs
+from icefall_discrete.systems.asr.settings import TrainSettings
+from icefall_discrete.systems.asr.transducer import EncoderOutput, ModelConfig
 from icefall_discrete.training.distributed import Group
-from icefall_discrete.training.experiment import Experiment, read_codebooks
-from icefall_discrete.training.recipe import TrainSettings
 
 ROOT = Path(__file__).resolve().parents[2]
 SUFFIX = "epoch-2_avg-1_context-2_max-sym-per-frame-1_use-averaged-model"
@@ -42,7 +42,7 @@ def _train(folder: Path) -> None:
     corpus = filtered_corpus(settings, spec, cuts, cuts, experiment.text_encoder())
     model = build_model(settings, corpus, codebooks)
     trainer = build_trainer(settings, corpus, model, folder / "exp", Group(), "torch")
-    trainer.fit(training_data(settings, corpus, torch.device("cpu")))
+    trainer.fit(training_data(settings, corpus))
 
 
 @pytest.fixture(scope="module")
@@ -210,11 +210,12 @@ def test_iterations_are_averaged_like_epochs(trained):
 
 def test_suffixes_are_icefalls():
     choice = CheckpointChoice(epoch=30, avg=9, use_averaged_model=True)
-    greedy = decoding_suffix(choice, DecodeConfig(), 2)
+    greedy = decoding_suffix(choice.suffix, choice.use_averaged_model, DecodeConfig(), 2)
     assert greedy == "epoch-30_avg-9_context-2_max-sym-per-frame-1_use-averaged-model"
     by_iteration = CheckpointChoice(iter=8000, avg=2, use_averaged_model=False)
     beam = DecodeConfig(decoding_method="modified_beam_search", beam_size=8)
-    assert decoding_suffix(by_iteration, beam, 2) == "iter-8000_avg-2__modified_beam_search__beam-size-8"
+    suffix = decoding_suffix(by_iteration.suffix, by_iteration.use_averaged_model, beam, 2)
+    assert suffix == "iter-8000_avg-2__modified_beam_search__beam-size-8"
 
 
 class _EchoModel:

@@ -11,17 +11,17 @@ import synthetic_codes
 import torch
 from lhotse import MonoCut, SupervisionSegment
 
-from icefall_discrete.data.bpe import TextEncoder
 from icefall_discrete.data.cuts import language_of, load_cuts, text_of
 from icefall_discrete.decoding import Hypothesis
-from icefall_discrete.results.languages_said import read_languages, with_language_id, write_languages
+from icefall_discrete.experiment.folder import Experiment, read_codebooks
 from icefall_discrete.results.ledger import score_transcripts
 from icefall_discrete.results.page import results_page
-from icefall_discrete.results.recogs import read_recogs
 from icefall_discrete.results.tables import set_table
-from icefall_discrete.results.transcribe import transcripts_of
-from icefall_discrete.training.experiment import Experiment, read_codebooks
-from icefall_discrete.training.recipe import TrainSettings
+from icefall_discrete.systems.asr.languages_said import read_languages, with_language_id, write_languages
+from icefall_discrete.systems.asr.recognition import transcripts_of
+from icefall_discrete.systems.asr.recogs import read_recogs
+from icefall_discrete.systems.asr.settings import TrainSettings
+from icefall_discrete.text.pieces import TextEncoder
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 from lhotse import MonoCut, SupervisionSegment
 
+from icefall_discrete.base.spec import FeatureSpec
 from icefall_discrete.data.cuts import write_cuts
 from icefall_discrete.metrics.wer import Transcript
-from icefall_discrete.results.decoding_files import decoding_files
 from icefall_discrete.results.ledger import read_ledger
-from icefall_discrete.results.recogs import write_recogs
-from icefall_discrete.spec import FeatureSpec
+from icefall_discrete.systems.asr.decoding_files import decoding_files
+from icefall_discrete.systems.asr.recogs import write_recogs
 
 ROOT = Path(__file__).resolve().parents[2]
 SUFFIX = "epoch-3_avg-2_context-2_max-sym-per-frame-1_use-averaged-model"

@@ -12,7 +12,7 @@ import torch
 from synthetic_codes import write_corpus
 from toy_corpus import run_stage_script
 
-from icefall_discrete.training.checkpoint import load_checkpoint
+from icefall_discrete.base.checkpoint import load_checkpoint
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -2,8 +2,8 @@ import dataclasses
 
 from toy_corpus import run_stage_script, write_manifest
 
-from icefall_discrete.data.bpe import TextEncoder
 from icefall_discrete.data.cuts import load_cuts, write_cuts
+from icefall_discrete.text.pieces import TextEncoder
 
 
 def test_train_then_nothing_then_refuse_another_size(tmp_path):

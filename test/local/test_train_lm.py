@@ -1,20 +1,17 @@
 """The stage that trains language models: what it writes, that a rerun does nothing, and what it refuses."""
 
 import json
-import sys
-from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # for toy_corpus
 import pytest
 import torch
 from toy_corpus import run_stage_script, write_manifest
 
-from icefall_discrete.data.bpe import TextEncoder
 from icefall_discrete.decoding.fusion import Fusion, fusion_files
 from icefall_discrete.decoding.settings import FusionConfig
 from icefall_discrete.lm.arpa import read_arpa
 from icefall_discrete.lm.folder import load_language_model
-from icefall_discrete.lm.training import neural_perplexity
+from icefall_discrete.systems.language_model.training import neural_perplexity
+from icefall_discrete.text.pieces import TextEncoder
 
 SMALL = ("--lm-type", "lstm", "--lm-dim", 16, "--lm-layers", 1, "--lm-num-epochs", 2, "--lm-warmup-batches", 5)
 CPU = torch.device("cpu")

@@ -8,8 +8,8 @@ from torch import nn
 
 from icefall_discrete.losses.cr_ctc import consistency_loss
 from icefall_discrete.losses.transducer_loss import LossConfig, loss_weights, transducer_losses
-from icefall_discrete.models.joiner import Joiner
-from icefall_discrete.models.predictor import StatelessPredictor
+from icefall_discrete.nn.heads.joiner import Joiner
+from icefall_discrete.nn.heads.predictor import StatelessPredictor
 
 CONFIG = LossConfig(cr_loss_scale=0.2, inner_ctc_loss_scale=0.3)
 

@@ -4,7 +4,7 @@ import math
 import pytest
 import torch
 
-from icefall_discrete.backend import resolve
+from icefall_discrete.base.backend import resolve
 from icefall_discrete.losses.lattice import lattice_score
 
 BACKENDS = ["torch", *(["k2"] if resolve("auto") == "k2" else [])]

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from icefall_discrete.backend import k2_module, resolve
+from icefall_discrete.base.backend import k2_module, resolve
 from icefall_discrete.losses.prune import prune, prune_ranges
 
 

@@ -4,7 +4,7 @@ import numpy
 import pytest
 import torch
 
-from icefall_discrete.backend import k2_module, resolve
+from icefall_discrete.base.backend import k2_module, resolve
 from icefall_discrete.losses.prune import prune_ranges
 from icefall_discrete.losses.pruned_rnnt import (
     RNNT_TYPES,

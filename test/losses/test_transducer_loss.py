@@ -7,10 +7,10 @@ import pytest
 import torch
 from torch import nn
 
-from icefall_discrete.backend import resolve
+from icefall_discrete.base.backend import resolve
 from icefall_discrete.losses.transducer_loss import LossConfig, loss_weights, transducer_losses
-from icefall_discrete.models.joiner import Joiner
-from icefall_discrete.models.predictor import StatelessPredictor
+from icefall_discrete.nn.heads.joiner import Joiner
+from icefall_discrete.nn.heads.predictor import StatelessPredictor
 
 BACKENDS = ["torch", *(["k2"] if resolve("auto") == "k2" else [])]
 ALL_LOSSES = LossConfig(inner_ctc_loss_scale=0.3)

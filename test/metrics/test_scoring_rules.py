@@ -2,10 +2,10 @@
 
 import pytest
 
-from icefall_discrete.config import from_dict
-from icefall_discrete.data.words import words_in
+from icefall_discrete.base.settings import from_dict
 from icefall_discrete.metrics.scoring_rules import ScoringRules
 from icefall_discrete.metrics.wer import Transcript
+from icefall_discrete.text.words import words_in
 
 
 @pytest.mark.parametrize(

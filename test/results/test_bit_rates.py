@@ -3,9 +3,9 @@ from pathlib import Path
 import numpy as np
 from safetensors.numpy import save_file
 
+from icefall_discrete.base.spec import FeatureSpec
 from icefall_discrete.results.bit_rates import bit_rate_table, published_specs
-from icefall_discrete.spec import FeatureSpec
-from icefall_discrete.tokenizers.base import load_tokenizer
+from icefall_discrete.tokenizers.contract import load_tokenizer
 from icefall_discrete.tokenizers.ssl_kmeans import SslKmeansConfig, SslKmeansTokenizer
 
 CHECKPOINT = Path(__file__).resolve().parents[1] / "assets" / "fairseq" / "wavlm_large.pt"

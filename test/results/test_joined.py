@@ -10,10 +10,10 @@ from lhotse import MonoCut, SupervisionSegment
 
 from icefall_discrete.data.cuts import write_cuts
 from icefall_discrete.metrics.wer import Transcript
-from icefall_discrete.results.decoding_files import decoding_files
 from icefall_discrete.results.joined import joined_result, joined_set
 from icefall_discrete.results.ledger import read_ledger, score_transcripts
-from icefall_discrete.results.recogs import write_recogs
+from icefall_discrete.systems.asr.decoding_files import decoding_files
+from icefall_discrete.systems.asr.recogs import write_recogs
 
 ROOT = Path(__file__).resolve().parents[2]
 PARTS = {

@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from icefall_discrete.base.spec import FeatureSpec
 from icefall_discrete.metrics.wer import Transcript
 from icefall_discrete.results.ledger import (
     add_to_ledger,
@@ -15,7 +16,6 @@ from icefall_discrete.results.ledger import (
 )
 from icefall_discrete.results.page import compared, results_page
 from icefall_discrete.results.tables import set_table
-from icefall_discrete.spec import FeatureSpec
 
 TRANSCRIPTS = [
     Transcript("en-1", ("press", "one"), ("press", "won")),

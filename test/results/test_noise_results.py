@@ -8,7 +8,7 @@ from pathlib import Path
 import matplotlib.figure
 import pytest
 
-from icefall_discrete.data.noise import Condition
+from icefall_discrete.audio.noise import Condition
 from icefall_discrete.results.noise import NoiseResults, conditions_of, error_rate_table, read_noise_results
 from icefall_discrete.results.noise_chart import draw_noise_chart
 

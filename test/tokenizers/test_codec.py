@@ -5,7 +5,7 @@ import torch
 from codec_checks import encode_whole, make_codec
 from toy_codecs import TOY_CODECS, soundstream
 
-from icefall_discrete.tokenizers.codec import pad_to_frames
+from icefall_discrete.tokenizers.networks.codec import pad_to_frames
 
 
 @pytest.fixture

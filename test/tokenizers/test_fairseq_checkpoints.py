@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from icefall_discrete.tokenizers.fairseq_checkpoints import parse_layers, read_fairseq
+from icefall_discrete.tokenizers.formats.fairseq_checkpoints import parse_layers, read_fairseq
 
 CHECKPOINTS = Path(__file__).resolve().parents[1] / "assets" / "fairseq"
 

@@ -4,7 +4,7 @@ import kaldi_native_fbank
 import pytest
 import torch
 
-from icefall_discrete.tokenizers.base import load_tokenizer
+from icefall_discrete.tokenizers.contract import load_tokenizer
 
 
 def kaldi_fbank(samples):

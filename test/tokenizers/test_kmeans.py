@@ -10,10 +10,10 @@ import pytest
 import torch
 from safetensors.numpy import load_file
 
-from icefall_discrete.tokenizers import kmeans
-from icefall_discrete.tokenizers.base import load_tokenizer
-from icefall_discrete.tokenizers.clustering import FrameSample
+from icefall_discrete.tokenizers.contract import load_tokenizer
 from icefall_discrete.tokenizers.mfcc_kmeans import MfccKmeansConfig, MfccKmeansTokenizer
+from icefall_discrete.tokenizers.quantizers import kmeans
+from icefall_discrete.tokenizers.quantizers.clustering import FrameSample
 
 CONFIG = MfccKmeansConfig(num_clusters=12, fit_memory_mib=1, num_full_passes=5)
 

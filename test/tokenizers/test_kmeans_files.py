@@ -11,7 +11,7 @@ from safetensors.numpy import save_file
 from sklearn.cluster import KMeans, MiniBatchKMeans
 from sklearn.decomposition import PCA
 
-from icefall_discrete.tokenizers.kmeans_files import read_centroids
+from icefall_discrete.tokenizers.formats.kmeans_files import read_centroids
 
 
 class Attack:

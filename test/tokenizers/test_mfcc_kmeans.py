@@ -7,8 +7,8 @@ import kaldi_native_fbank
 import pytest
 import torch
 
-from icefall_discrete.tokenizers.base import load_tokenizer
-from icefall_discrete.tokenizers.kaldi_features import deltas
+from icefall_discrete.tokenizers.contract import load_tokenizer
+from icefall_discrete.tokenizers.frames.kaldi_features import deltas
 
 GOLDEN = Path(__file__).resolve().parents[1] / "assets" / "golden_mfcc"
 

@@ -10,16 +10,16 @@ import torch
 from toy_codecs import soundstream
 from toy_views import TINY_MODEL, fitted, write_confs
 
+from icefall_discrete.base.spec import FeatureSpec
 from icefall_discrete.data.augment import AugmentConfig
-from icefall_discrete.models.transducer import build_transducer
-from icefall_discrete.spec import FeatureSpec
-from icefall_discrete.tokenizers.base import load_tokenizer, read_feature_conf
-from icefall_discrete.tokenizers.multi_view import resampled
-from icefall_discrete.transcribe.experiment_files import (
+from icefall_discrete.experiment.transcription_files import (
     keep_for_transcription,
     load_experiment_tokenizer,
     save_tokenizer,
 )
+from icefall_discrete.systems.asr.transducer import build_transducer
+from icefall_discrete.tokenizers.contract import load_tokenizer, read_feature_conf
+from icefall_discrete.tokenizers.multi_view import resampled
 
 
 @pytest.fixture(scope="module")

@@ -8,9 +8,7 @@ import torch
 from codec_checks import make_codec
 from toy_codecs import TOY_CODECS
 
-from icefall_discrete import tokenizers
-from icefall_discrete.registry import find_class
-from icefall_discrete.tokenizers.base import SpeechTokenizer
+from icefall_discrete.tokenizers.contract import find_tokenizer
 from icefall_discrete.tokenizers.ssl_kmeans import SslKmeansConfig, SslKmeansTokenizer
 
 CHECKPOINTS = Path(__file__).resolve().parents[1] / "assets" / "fairseq"
@@ -23,7 +21,7 @@ needs_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="torch fin
 
 
 def make(name, **settings):
-    cls = find_class(tokenizers, name, SpeechTokenizer)
+    cls = find_tokenizer(name)
     return cls("toy", dataclasses.replace(cls.Config(), **settings))
 
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from icefall_discrete.tokenizers.pretrained import (
+from icefall_discrete.tokenizers.formats.pretrained import (
     Weights,
     locate_file,
     locate_folder,

@@ -5,8 +5,8 @@ import pytest
 import torch
 from toy_codecs import DIM, RandomWeights, seanet_decoder, seanet_encoder
 
-from icefall_discrete.tokenizers.pretrained import Weights
-from icefall_discrete.tokenizers.seanet import reflect_pad, seanet_from
+from icefall_discrete.tokenizers.formats.pretrained import Weights
+from icefall_discrete.tokenizers.networks.seanet import reflect_pad, seanet_from
 
 
 def toy_encoder(causal=False):

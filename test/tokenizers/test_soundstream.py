@@ -5,7 +5,7 @@ import torch
 from codec_checks import assert_golden, encode_whole, make_codec
 from toy_codecs import encodec_weights, seanet_codec, soundstream
 
-from icefall_discrete.tokenizers.base import load_tokenizer
+from icefall_discrete.tokenizers.contract import load_tokenizer
 
 
 def test_codes_and_audio_without_lstm_are_those_of_the_authors(tmp_path, speech):

@@ -5,7 +5,7 @@ import torch
 from codec_checks import assert_golden, make_codec
 from toy_codecs import DIM, seanet_codec, speechtokenizer
 
-from icefall_discrete.tokenizers.base import load_tokenizer
+from icefall_discrete.tokenizers.contract import load_tokenizer
 
 
 def test_codes_and_audio_are_those_of_the_package(tmp_path, speech):

@@ -9,7 +9,13 @@ import torch
 import transformers
 from safetensors.torch import load_file, save_file
 
-from icefall_discrete.tokenizers.ssl_encoder import MODEL_CLASSES, SslEncoder, SslSettings, normalized, piece_bounds
+from icefall_discrete.tokenizers.frames.ssl_encoder import (
+    MODEL_CLASSES,
+    SslEncoder,
+    SslSettings,
+    normalized,
+    piece_bounds,
+)
 
 CHECKPOINTS = Path(__file__).resolve().parents[1] / "assets" / "fairseq"
 LAYERS = 3

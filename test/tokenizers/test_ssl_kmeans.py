@@ -9,9 +9,9 @@ import pytest
 import torch
 from sklearn.cluster import MiniBatchKMeans
 
-from icefall_discrete.tokenizers.base import load_tokenizer
-from icefall_discrete.tokenizers.kmeans_files import read_centroids
-from icefall_discrete.tokenizers.ssl_encoder import SslEncoder, SslSettings
+from icefall_discrete.tokenizers.contract import load_tokenizer
+from icefall_discrete.tokenizers.formats.kmeans_files import read_centroids
+from icefall_discrete.tokenizers.frames.ssl_encoder import SslEncoder, SslSettings
 from icefall_discrete.tokenizers.ssl_kmeans import SslKmeansConfig, SslKmeansTokenizer
 
 CHECKPOINTS = Path(__file__).resolve().parents[1] / "assets" / "fairseq"

@@ -10,18 +10,24 @@ import pytest
 import torch
 from toy_views import TINY_MODEL, fitted, write_confs
 
+from icefall_discrete.base.spec import FeatureSpec
 from icefall_discrete.data.augment import AugmentConfig
-from icefall_discrete.models.frames import encoder_frame_sec
-from icefall_discrete.models.transducer import build_transducer
-from icefall_discrete.spec import FeatureSpec
-from icefall_discrete.tokenizers.base import check_output, load_tokenizer
-from icefall_discrete.tokenizers.unit_bpe import UnitBpeConfig
-from icefall_discrete.tokenizers.unit_pieces import FIRST_CHARACTER, UnitPieces, as_characters, runs, train_pieces
-from icefall_discrete.transcribe.experiment_files import (
+from icefall_discrete.experiment.transcription_files import (
     keep_for_transcription,
     load_experiment_tokenizer,
     save_tokenizer,
 )
+from icefall_discrete.nn.frames import encoder_frame_sec
+from icefall_discrete.systems.asr.transducer import build_transducer
+from icefall_discrete.tokenizers.contract import check_output, load_tokenizer
+from icefall_discrete.tokenizers.formats.unit_pieces import (
+    FIRST_CHARACTER,
+    UnitPieces,
+    as_characters,
+    runs,
+    train_pieces,
+)
+from icefall_discrete.tokenizers.unit_bpe import UnitBpeConfig
 
 KINDS = ("units", "pieces", "pieces_of_frames")
 MODEL = dataclasses.replace(TINY_MODEL, front_end_stride=1, output_downsampling_factor=1, embedding_init="auto")

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from icefall_discrete.tokenizers.base import load_tokenizer
+from icefall_discrete.tokenizers.contract import load_tokenizer
 from icefall_discrete.tokenizers.vq_wav2vec import VqWav2vecConfig, VqWav2vecTokenizer
 
 CHECKPOINTS = Path(__file__).resolve().parents[1] / "assets" / "fairseq"

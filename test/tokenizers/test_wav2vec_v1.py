@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from icefall_discrete.tokenizers.wav2vec_v1 import Wav2VecEncoder, Wav2VecModel, Wav2VecSettings
+from icefall_discrete.tokenizers.frames.wav2vec_v1 import Wav2VecEncoder, Wav2VecModel, Wav2VecSettings
 
 CHECKPOINTS = Path(__file__).resolve().parents[1] / "assets" / "fairseq"
 

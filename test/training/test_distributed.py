@@ -13,10 +13,10 @@ from lhotse import CutSet
 from synthetic_codes import make_trainer
 from torch.nn import functional
 
+from icefall_discrete.base.checkpoint import load_checkpoint
 from icefall_discrete.data.cuts import load_feature_cuts
 from icefall_discrete.data.dataset import collate
 from icefall_discrete.training import launch as launch_module
-from icefall_discrete.training.checkpoint import load_checkpoint
 from icefall_discrete.training.distributed import Group, is_lost_peer
 from icefall_discrete.training.launch import launch
 
@@ -27,7 +27,7 @@ ROOT = Path(__file__).resolve().parents[2]
 def together(corpus_dir, tmp_path_factory):
     """Results of two processes, and what they printed."""
     results = tmp_path_factory.mktemp("together")
-    command = [sys.executable, str(Path(__file__).parent / "ddp_worker.py"), str(corpus_dir), str(results)]
+    command = [sys.executable, str(Path(__file__).parents[1] / "toys" / "ddp_worker.py"), str(corpus_dir), str(results)]
     patch = pytest.MonkeyPatch()
     patch.setenv("PYTHONPATH", str(ROOT))
     patch.setenv("OMP_NUM_THREADS", "1")

@@ -8,13 +8,13 @@ import pytest
 import torch
 from synthetic_codes import SPEC, make_trainer, write_corpus
 
-from icefall_discrete.data.bpe import TextEncoder
+from icefall_discrete.base.checkpoint import load_checkpoint
 from icefall_discrete.data.cuts import load_feature_cuts
 from icefall_discrete.decoding.greedy import greedy_search
 from icefall_discrete.metrics.language_id import identification
-from icefall_discrete.training.assembly import filtered_corpus
-from icefall_discrete.training.checkpoint import load_checkpoint
-from icefall_discrete.training.recipe import TrainSettings
+from icefall_discrete.systems.asr.assembly import filtered_corpus
+from icefall_discrete.systems.asr.settings import TrainSettings
+from icefall_discrete.text.pieces import TextEncoder
 
 MOSTLY_AA = ("aa", "aa", "aa", "bb")
 
@@ -48,7 +48,7 @@ def test_the_token_is_learnt_by_heart_and_identifies_the_language(languages_dir,
     trainer.fit(
         dataclasses.replace(data, train_batches=lambda epoch, start: [some] * 180, valid_batches=lambda: [some])
     )
-    given = data.to_model(some)
+    given = trainer.system.prepare(some, trainer.device)
     encoder = TextEncoder(languages_dir / "lang" / "bpe.model")
     model = trainer.model.eval()
     with torch.no_grad():

@@ -23,7 +23,7 @@ def test_three_utterances_are_learnt_by_heart(corpus_dir, tmp_path):
     steps = dataclasses.replace(data, train_batches=lambda epoch, start: [three] * 150, valid_batches=lambda: [three])
     trainer.fit(steps)
     model = trainer.model.eval()
-    model_batch = data.to_model(three)
+    model_batch = trainer.system.prepare(three, trainer.device)
     expected = [row[:size].tolist() for row, size in zip(model_batch.labels, model_batch.label_lens)]
     with torch.no_grad():
         encoded = model.encode(model_batch.frames, model_batch.frame_lens)

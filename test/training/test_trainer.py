@@ -5,7 +5,8 @@ import pytest
 import torch
 from synthetic_codes import Killed, killed_after, make_trainer
 
-from icefall_discrete.training.checkpoint import average_epochs, load_checkpoint
+from icefall_discrete.base.checkpoint import load_checkpoint
+from icefall_discrete.training.averages import average_epochs
 
 
 def losses_of(summary):
@@ -68,9 +69,11 @@ def with_broken_batch(data, trainer, broken):
             counter[0] += 1
             yield {**batch, "broken": counter[0] in broken}
 
-    def to_model(batch):
+    prepare = trainer.system.prepare
+
+    def prepared(batch, device):
         trainer.model.broken = batch.get("broken", False)
-        return data.to_model(batch)
+        return prepare(batch, device)
 
     encode = trainer.model.encode
 
@@ -79,7 +82,8 @@ def with_broken_batch(data, trainer, broken):
         return out._replace(encoder_out=out.encoder_out * float("nan")) if trainer.model.broken else out
 
     trainer.model.encode = broken_encode
-    return dataclasses.replace(data, train_batches=train_batches, to_model=to_model)
+    trainer.system.prepare = prepared
+    return dataclasses.replace(data, train_batches=train_batches)
 
 
 def test_a_batch_that_is_not_finite_is_left_out_and_named(corpus_dir, tmp_path):
@@ -177,28 +181,29 @@ def test_the_largest_batches_are_tried_first_and_change_nothing(corpus_dir, tmp_
     every = [batch for epoch in (1, 2) for batch in data.train_batches(epoch, 0)]
     assert max(padded) == max(len(batch["cut_ids"]) * int(batch["frame_lens"].max()) for batch in every)
 
-    def out_of_memory(batch):
+    def out_of_memory(batch, device):
         raise RuntimeError("CUDA out of memory. Tried to allocate 20.00 GiB")
 
-    failing = dataclasses.replace(data, to_model=out_of_memory)
+    trainer.system.prepare = out_of_memory
     with pytest.raises(RuntimeError, match=r"most padded audio.*utterances padded to \d+ frames.*lower --max-duration"):
-        trainer.fit(failing)
+        trainer.fit(data)
 
 
 def test_an_error_in_a_step_saves_its_batch_and_names_it(corpus_dir, tmp_path):
     trainer, data = make_trainer(corpus_dir, tmp_path, train__try_largest_batches=False)
-    made = []
+    made, prepare = [], trainer.system.prepare
 
-    def fails_later(batch):
+    def fails_later(batch, device):
         made.append(batch)
         if len(made) == 2:
             raise RuntimeError("CUDA out of memory. Tried to allocate 20.00 GiB")
-        return data.to_model(batch)
+        return prepare(batch, device)
 
     with pytest.raises(
         RuntimeError, match=r"epoch 1, batch 2 \(cuts train-.*out of memory.*epoch-1-batch-2-rank-0\.pt"
     ):
-        trainer.fit(dataclasses.replace(data, to_model=fails_later))
+        trainer.system.prepare = fails_later
+        trainer.fit(data)
     saved = load_checkpoint(tmp_path / "bad-batches" / "epoch-1-batch-2-rank-0.pt")
     assert saved["batches"][0]["cut_ids"] == made[1]["cut_ids"] and saved["place"]["batch"] == 2
 
@@ -212,12 +217,12 @@ def test_greedy_decoding_of_dev_is_reported(corpus_dir, tmp_path):
 def test_dev_is_decoded_with_the_mean_of_the_epoch_and_training_goes_on_with_its_own_weights(corpus_dir, tmp_path):
     seen = []
 
-    def evaluate(model):
-        seen.append({name: value.clone() for name, value in model.state_dict().items()})
+    def figures(batches):
+        seen.append({name: value.clone() for name, value in trainer.model.state_dict().items()})
         return {"dev_wer": 100.0, "dev_cer": 100.0}
 
     trainer, data = make_trainer(corpus_dir, tmp_path, train__decode_interval=1, train__average_period=1)
-    trainer.evaluate = evaluate
+    trainer.system.figures = figures
     trainer.fit(data)
     for epoch, weights in enumerate(seen, start=1):
         expected = average_epochs(tmp_path, epoch, 1, use_averaged_model=True)

@@ -6,8 +6,8 @@ import pytest
 import torch
 from synthetic_codes import Killed, killed_after, make_trainer
 
+from icefall_discrete.base.checkpoint import load_checkpoint
 from icefall_discrete.decoding.greedy import greedy_search
-from icefall_discrete.training.checkpoint import load_checkpoint
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="torch finds no CUDA device")
 
@@ -30,7 +30,7 @@ def test_three_utterances_are_learnt_by_heart(corpus_dir, tmp_path, precision):
     trainer.fit(
         dataclasses.replace(data, train_batches=lambda epoch, start: [three] * 200, valid_batches=lambda: [three])
     )
-    batch = data.to_model(three)
+    batch = trainer.system.prepare(three, trainer.device)
     expected = [row[:size].tolist() for row, size in zip(batch.labels, batch.label_lens)]
     model = trainer.model.eval()
     with torch.no_grad():
@@ -63,8 +63,10 @@ def test_a_batch_whose_loss_is_not_finite_is_left_out(corpus_dir, tmp_path):
     trainer, data = make_trainer(corpus_dir, tmp_path, device="cuda", train__num_epochs=1)
     bias = trainer.model.joiner.output_linear.bias
 
-    def to_model(batch):
-        batch_on_device = data.to_model(batch)
+    prepare = trainer.system.prepare
+
+    def prepared(batch, device):
+        batch_on_device = prepare(batch, device)
         if trainer.progress.batch == 2:
             with torch.no_grad():
                 bias[1] = float("nan")
@@ -73,7 +75,8 @@ def test_a_batch_whose_loss_is_not_finite_is_left_out(corpus_dir, tmp_path):
                 bias[1] = 0.0
         return batch_on_device
 
-    summary = trainer.fit(dataclasses.replace(data, to_model=to_model))
+    trainer.system.prepare = prepared
+    summary = trainer.fit(data)
     assert summary["bad_batches"] == 1
     assert list((tmp_path / "bad-batches").glob("epoch-1-batch-2-*.pt"))
     assert torch.isfinite(bias).all()

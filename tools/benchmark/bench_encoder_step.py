@@ -15,10 +15,10 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from icefall_discrete.config import config_from_flags, read_json, setting
-from icefall_discrete.models.scaling import Schedule, set_batch_count
-from icefall_discrete.models.subsampling import Conv1dSubsampling, Conv2dSubsampling
-from icefall_discrete.models.zipformer import Zipformer, ZipformerConfig
+from icefall_discrete.base.settings import config_from_flags, read_json, setting
+from icefall_discrete.nn.encoders.zipformer import Zipformer, ZipformerConfig
+from icefall_discrete.nn.front_ends import Conv1dSubsampling, Conv2dSubsampling
+from icefall_discrete.nn.scaling import Schedule, set_batch_count
 
 SIZES = Path(__file__).resolve().parents[2] / "icefall_discrete" / "conf" / "models"
 EMBEDDING_DIM = 80

@@ -1,8 +1,9 @@
 """Our k-means against scikit-learn's: distortion, time, and memory as the stream of frames grows.
 
-On the same frames: ours (tokenizers/clustering.py), KMeans (Lloyd to convergence, all frames), and MiniBatchKMeans
-with the settings of fairseq's simple_kmeans. Times are of one fit each, distortion is the mean squared distance of a
-frame to its centroid. Memory is the peak of a fresh process that samples a stream and clusters the sample.
+On the same frames: ours (tokenizers/quantizers/clustering.py), KMeans (Lloyd to convergence, all frames), and
+MiniBatchKMeans with the settings of fairseq's simple_kmeans. Times are of one fit each, distortion is the mean squared
+distance of a frame to its centroid. Memory is the peak of a fresh process that samples a stream and clusters the
+sample.
 """
 
 import dataclasses
@@ -21,12 +22,12 @@ from sklearn.cluster import KMeans, MiniBatchKMeans
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from icefall_discrete.config import config_from_flags, setting
-from icefall_discrete.data.audio import load_samples
+from icefall_discrete.audio.reading import load_samples
+from icefall_discrete.base.settings import config_from_flags, setting
 from icefall_discrete.data.cuts import load_cuts
-from icefall_discrete.tokenizers.base import load_tokenizer
-from icefall_discrete.tokenizers.clustering import FrameSample, distortion, fit_centroids
-from icefall_discrete.tokenizers.kmeans import KmeansConfig
+from icefall_discrete.tokenizers.contract import load_tokenizer
+from icefall_discrete.tokenizers.quantizers.clustering import FrameSample, distortion, fit_centroids
+from icefall_discrete.tokenizers.quantizers.kmeans import KmeansConfig
 
 CLOCKS = {"wall": time.perf_counter, "cpu": time.process_time}
 FAIRSEQ = {

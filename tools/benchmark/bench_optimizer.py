@@ -15,10 +15,10 @@ from torch import nn
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from icefall_discrete.config import config_from_flags, from_dict, read_json, setting
+from icefall_discrete.base.settings import config_from_flags, from_dict, read_json, setting
+from icefall_discrete.base.spec import FeatureSpec
 from icefall_discrete.data.augment import AugmentConfig
-from icefall_discrete.models.transducer import ModelConfig, build_transducer
-from icefall_discrete.spec import FeatureSpec
+from icefall_discrete.systems.asr.transducer import ModelConfig, build_transducer
 from icefall_discrete.training.scaled_adam import ScaledAdam
 
 SIZES = Path(__file__).resolve().parents[2] / "icefall_discrete" / "conf" / "models"

@@ -16,14 +16,14 @@ import torch
 from torch import Tensor, nn
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
-sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "test" / "decoding"))
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "test" / "toys"))
 
 from plain_search import plain_modified_beam_search
 
-from icefall_discrete.config import config_from_flags, setting
+from icefall_discrete.base.settings import config_from_flags, setting
 from icefall_discrete.decoding import DecodeConfig, search
-from icefall_discrete.models.joiner import Joiner
-from icefall_discrete.models.predictor import StatelessPredictor
+from icefall_discrete.nn.heads.joiner import Joiner
+from icefall_discrete.nn.heads.predictor import StatelessPredictor
 
 
 @dataclasses.dataclass(frozen=True)

@@ -18,14 +18,14 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 import numpy as np
 from lhotse import MonoCut, SupervisionSegment
 
-from icefall_discrete.config import config_from_flags, setting
+from icefall_discrete.base.environment import peak_memory_mib
+from icefall_discrete.base.settings import config_from_flags, setting
+from icefall_discrete.base.spec import FeatureSpec
 from icefall_discrete.data.code_archive import FlatArchiveWriter
 from icefall_discrete.data.cuts import attach_stored, load_cuts, write_cuts
 from icefall_discrete.data.dataset import collate
 from icefall_discrete.data.loaders import LoaderConfig, epoch_sampler
 from icefall_discrete.data.shar import SharConfig, SharSource, export_shar
-from icefall_discrete.environment import peak_memory_mib
-from icefall_discrete.spec import FeatureSpec
 
 SPEC = FeatureSpec("toy", "codes", 16000, 50.0, 1, (500,), 0)
 READINGS = ("nothing", "manifest", "shar")

@@ -24,13 +24,13 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from plain_modules import plain
 
-from icefall_discrete import backend
-from icefall_discrete.config import config_from_flags, from_dict, read_json, setting
+from icefall_discrete.base import backend
+from icefall_discrete.base.settings import config_from_flags, from_dict, read_json, setting
+from icefall_discrete.base.spec import FeatureSpec
 from icefall_discrete.data.augment import AugmentConfig
 from icefall_discrete.losses.transducer_loss import LossConfig, transducer_losses
-from icefall_discrete.models.scaling import set_batch_count
-from icefall_discrete.models.transducer import ModelConfig, Transducer, build_transducer
-from icefall_discrete.spec import FeatureSpec
+from icefall_discrete.nn.scaling import set_batch_count
+from icefall_discrete.systems.asr.transducer import ModelConfig, Transducer, build_transducer
 from icefall_discrete.training.scaled_adam import ScaledAdam
 
 SIZES = Path(__file__).resolve().parents[2] / "icefall_discrete" / "conf" / "models"

@@ -12,10 +12,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from icefall_discrete.models.scaling import Balancer, BiasNorm, Bypass, SwooshLinear, swoosh, whiten
-from icefall_discrete.models.scaling.limits import draw_limit
-from icefall_discrete.models.zipformer import attention
-from icefall_discrete.models.zipformer.convolution import DepthwiseConv1d
+from icefall_discrete.nn.encoders.zipformer import attention
+from icefall_discrete.nn.encoders.zipformer.convolution import DepthwiseConv1d
+from icefall_discrete.nn.scaling import Balancer, BiasNorm, Bypass, SwooshLinear, swoosh, whiten
+from icefall_discrete.nn.scaling.limits import draw_limit
 
 TINY = 1e-20
 SWOOSH_OFFSET = {"l": 0.035, "r": 0.313261687}

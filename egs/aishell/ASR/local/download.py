@@ -8,9 +8,9 @@ from pathlib import Path
 from lhotse.recipes.aishell import download_aishell
 from lhotse.utils import resumable_download
 
-from icefall_discrete.config import config_from_flags, setting
+from icefall_discrete.base.script import run_script
+from icefall_discrete.base.settings import config_from_flags, setting
 from icefall_discrete.data.manifests import explained_download, require_md5
-from icefall_discrete.stage import run_stage
 
 MD5_OF_ARCHIVE = {
     "data_aishell.tgz": "2f494334227864a8a8fec932999db9d8",
@@ -55,4 +55,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    run_stage(main)
+    run_script(main)

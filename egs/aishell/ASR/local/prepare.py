@@ -12,7 +12,8 @@ from typing import Dict, Set
 
 from lhotse.recipes.aishell import prepare_aishell
 
-from icefall_discrete.config import config_from_flags, setting
+from icefall_discrete.base.script import run_script
+from icefall_discrete.base.settings import config_from_flags, setting
 from icefall_discrete.data.manifests import (
     listed,
     require_count,
@@ -21,7 +22,6 @@ from icefall_discrete.data.manifests import (
     utterance_cuts,
     write_split,
 )
-from icefall_discrete.stage import run_stage
 
 TRANSCRIPT = "data_aishell/transcript/aishell_transcript_v0.8.txt"
 PUBLISHED_UTTERANCES = {"train": 120098, "dev": 14326, "test": 7176}
@@ -81,4 +81,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    run_stage(main)
+    run_script(main)

@@ -21,9 +21,9 @@ from typing import Dict, Iterator, List, Sequence, Tuple
 from asterisk_text import LANGUAGES
 from corpus_folder import CHECKSUMS, CorpusError, damaged_files, parse_checksums, transcript_path
 
-from icefall_discrete.atomic_files import write_text
-from icefall_discrete.config import config_from_flags, setting
-from icefall_discrete.stage import run_stage
+from icefall_discrete.base.atomic_files import write_text
+from icefall_discrete.base.script import run_script
+from icefall_discrete.base.settings import config_from_flags, setting
 
 RELEASE = "1.6.1"
 TIMEOUT_SEC = 30
@@ -202,4 +202,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    run_stage(main)
+    run_script(main)

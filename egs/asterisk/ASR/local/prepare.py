@@ -29,10 +29,10 @@ from corpus_folder import (
 from lhotse import AudioSource, MonoCut, Recording, SupervisionSegment
 from tqdm import tqdm
 
-from icefall_discrete.atomic_files import replacing
-from icefall_discrete.config import config_from_flags, setting
+from icefall_discrete.base.atomic_files import replacing
+from icefall_discrete.base.script import run_script
+from icefall_discrete.base.settings import config_from_flags, setting
 from icefall_discrete.data.manifests import write_split
-from icefall_discrete.stage import run_stage
 
 EXPECTED_UTTERANCES = {
     "en": (453, 49, 44),
@@ -290,4 +290,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    run_stage(main)
+    run_script(main)

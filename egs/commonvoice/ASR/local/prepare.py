@@ -17,7 +17,8 @@ from lhotse import MonoCut, SupervisionSegment
 from lhotse.recipes import prepare_commonvoice
 from lhotse.utils import fastcopy
 
-from icefall_discrete.config import config_from_flags, setting
+from icefall_discrete.base.script import run_script
+from icefall_discrete.base.settings import config_from_flags, setting
 from icefall_discrete.data.manifests import (
     CorpusError,
     listed,
@@ -26,7 +27,6 @@ from icefall_discrete.data.manifests import (
     utterance_cuts,
     write_split,
 )
-from icefall_discrete.stage import run_stage
 
 SPLITS = ("train", "dev", "test")
 # Read by lhotse; releases before 8.0 call accents and variant otherwise.
@@ -126,4 +126,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    run_stage(main)
+    run_script(main)

@@ -17,7 +17,8 @@ from lhotse.utils import fastcopy
 from normalize_text import is_speech, normalize
 from tqdm import tqdm
 
-from icefall_discrete.config import config_from_flags, setting
+from icefall_discrete.base.script import run_script
+from icefall_discrete.base.settings import config_from_flags, setting
 from icefall_discrete.data.manifests import (
     CorpusError,
     listed,
@@ -27,7 +28,6 @@ from icefall_discrete.data.manifests import (
     utterance_cuts,
     write_split,
 )
-from icefall_discrete.stage import run_stage
 
 INDEX = "GigaSpeech.json"
 EVAL_SPLITS = ("DEV", "TEST")
@@ -124,4 +124,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    run_stage(main)
+    run_script(main)

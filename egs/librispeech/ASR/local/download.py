@@ -10,9 +10,9 @@ from lhotse.recipes.librispeech import download_librispeech
 from lhotse.utils import resumable_download
 from librispeech_parts import PARTS
 
-from icefall_discrete.config import config_from_flags, setting
+from icefall_discrete.base.script import run_script
+from icefall_discrete.base.settings import config_from_flags, setting
 from icefall_discrete.data.manifests import explained_download, require_md5
-from icefall_discrete.stage import run_stage
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,4 +56,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    run_stage(main)
+    run_script(main)

@@ -13,9 +13,9 @@ from lhotse.recipes.librispeech import prepare_librispeech
 from librispeech_parts import PARTS
 from tqdm import tqdm
 
-from icefall_discrete.config import config_from_flags, setting
+from icefall_discrete.base.script import run_script
+from icefall_discrete.base.settings import config_from_flags, setting
 from icefall_discrete.data.manifests import require_count, require_pairs, require_paths, utterance_cuts, write_split
-from icefall_discrete.stage import run_stage
 
 ADVICE = "run stage 0, or give the folder that holds LibriSpeech/ with --dl-dir"
 REFETCH = "delete that part and run stage 0 again"
@@ -81,4 +81,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    run_stage(main)
+    run_script(main)

@@ -13,13 +13,13 @@ from typing import Any, Dict, Iterable, List, Sequence
 import numpy as np
 from lhotse import MonoCut
 
-from icefall_discrete.config import StageParser, write_json
+from icefall_discrete.base.script import run_script
+from icefall_discrete.base.settings import ScriptParser, write_json
+from icefall_discrete.base.spec import FeatureSpec
 from icefall_discrete.data.cuts import load_cuts, load_frames, num_frames
 from icefall_discrete.metrics.wer import total_errors, utterance_errors
-from icefall_discrete.results.decoding_files import last_decoded
-from icefall_discrete.results.recogs import read_recogs
-from icefall_discrete.spec import FeatureSpec
-from icefall_discrete.stage import run_stage
+from icefall_discrete.systems.asr.decoding_files import last_decoded
+from icefall_discrete.systems.asr.recogs import read_recogs
 
 FLOAT_BITS = 32
 
@@ -72,7 +72,7 @@ def score(exp_dir: Path, method: str, feature_dir: Path, splits: Sequence[str]) 
 
 def main() -> None:
     """Write challenge.json into the experiment and print it."""
-    parser = StageParser(__doc__)
+    parser = ScriptParser(__doc__)
     parser.add_argument("--exp-dir", type=Path, required=True, help="folder of the decoded experiment")
     parser.add_argument("--decoding-method", required=True, help="search to score")
     parser.add_argument("--feature-dir", type=Path, required=True, help="folder of the codes")
@@ -88,4 +88,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    run_stage(main)
+    run_script(main)

@@ -16,7 +16,8 @@ from lhotse import MonoCut
 from lhotse.utils import fastcopy
 from ml_superb_text import normalize
 
-from icefall_discrete.config import config_from_flags, setting
+from icefall_discrete.base.script import run_script
+from icefall_discrete.base.settings import config_from_flags, setting
 from icefall_discrete.data.corpus_files import read_headers, whole_supervision
 from icefall_discrete.data.cuts import load_cuts
 from icefall_discrete.data.manifests import (
@@ -28,7 +29,6 @@ from icefall_discrete.data.manifests import (
     utterance_cuts,
     write_split,
 )
-from icefall_discrete.stage import run_stage
 
 LOG = logging.getLogger("prepare")
 LISTS = {"train": "transcript_1h_train.txt", "dev": "transcript_10min_dev.txt", "test": "transcript_10min_test.txt"}
@@ -191,4 +191,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    run_stage(main)
+    run_script(main)

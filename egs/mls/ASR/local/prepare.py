@@ -13,7 +13,8 @@ from typing import Iterator, List, NamedTuple, Optional, Set, Tuple
 from lhotse import MonoCut, RecordingSet, SupervisionSet
 from lhotse.recipes import prepare_mls
 
-from icefall_discrete.config import config_from_flags, setting
+from icefall_discrete.base.script import run_script
+from icefall_discrete.base.settings import config_from_flags, setting
 from icefall_discrete.data.manifests import (
     CorpusError,
     listed,
@@ -23,7 +24,6 @@ from icefall_discrete.data.manifests import (
     utterance_cuts,
     write_split,
 )
-from icefall_discrete.stage import run_stage
 
 SPLITS = ("train", "dev", "test")
 # Utterances of train, dev and test, from the data set's card (huggingface.co, facebook/multilingual_librispeech).
@@ -164,4 +164,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    run_stage(main)
+    run_script(main)

@@ -14,7 +14,8 @@ from lhotse import MonoCut
 from lhotse.utils import fastcopy
 from myst_text import normalize, read_hypotheses, word_error_rate
 
-from icefall_discrete.config import config_from_flags, setting
+from icefall_discrete.base.script import run_script
+from icefall_discrete.base.settings import config_from_flags, setting
 from icefall_discrete.data.corpus_files import read_headers, whole_supervision
 from icefall_discrete.data.manifests import (
     CorpusError,
@@ -24,7 +25,6 @@ from icefall_discrete.data.manifests import (
     utterance_cuts,
     write_split,
 )
-from icefall_discrete.stage import run_stage
 
 LOG = logging.getLogger("prepare")
 FOLDERS = {"train": "train", "dev": "development", "test": "test"}
@@ -115,4 +115,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    run_stage(main)
+    run_script(main)

@@ -1,0 +1,1 @@
+"""Samples from files of every kind, and noise in them."""

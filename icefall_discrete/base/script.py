@@ -1,0 +1,47 @@
+"""What every stage's script shares: log lines with the time, and one sentence, no traceback, for a user's mistake."""
+
+import logging
+import os
+import sys
+from typing import Callable
+
+TRACEBACK_VARIABLE = "ICEFALL_DISCRETE_TRACEBACK"
+EXPECTED_ERRORS = (ValueError, OSError, RuntimeError, ImportError)
+
+
+def one_sentence(error: BaseException) -> str:
+    """The message of `error` on one line; an OSError's number is left out, its file is kept."""
+    text = str(error)
+    if isinstance(error, OSError) and error.strerror:
+        text = error.strerror if error.filename is None else f"{error.filename}: {error.strerror}"
+    return " ".join(text.split()) or type(error).__name__
+
+
+def set_up_logging() -> None:
+    """Send log lines with time and level to standard error."""
+    logging.basicConfig(
+        level=logging.INFO,
+        format="%(asctime)s %(levelname)s %(message)s",
+        datefmt="%Y-%m-%d %H:%M:%S",
+        stream=sys.stderr,
+        force=True,
+    )
+
+
+def run_script(main: Callable[[], None]) -> None:
+    """Run a stage's `main`; an expected error ends the process with status 1 and one line `error: ...`.
+
+    Set ICEFALL_DISCRETE_TRACEBACK=1 to see the traceback as well. Errors that are ours (KeyError, AssertionError, ...)
+    keep their traceback. Ctrl-C ends with status 130.
+    """
+    set_up_logging()
+    try:
+        main()
+    except KeyboardInterrupt:
+        print("error: interrupted; rerun the same command to continue.", file=sys.stderr)
+        sys.exit(130)
+    except EXPECTED_ERRORS as error:
+        if os.environ.get(TRACEBACK_VARIABLE) == "1":
+            raise
+        print(f"error: {one_sentence(error)}", file=sys.stderr)
+        sys.exit(1)

@@ -1,0 +1,125 @@
+"""FeatureSpec: all that a consumer of codes or features knows about them, and all it may know.
+
+It is written once as `spec.json` beside the data, copied into the experiment folder and compared at load, so that
+codes of another layer, k-means, rate or tokenizer cannot go unseen.
+"""
+
+import dataclasses
+import math
+from pathlib import Path
+from typing import Any, Dict, Tuple, Union
+
+from icefall_discrete.base.settings import from_dict, read_json, to_dict, write_json
+
+KINDS = ("codes", "continuous")
+
+
+def _entries(name: str, value: Any) -> Dict[str, Any]:
+    """The values of nested objects by dotted names, so that a difference is named and the rest is not repeated."""
+    if not isinstance(value, dict):
+        return {name: value}
+    return {key: found for inner, held in value.items() for key, found in _entries(f"{name}.{inner}", held).items()}
+
+
+@dataclasses.dataclass(frozen=True)
+class FeatureSpec:
+    """The promise that a tokenizer makes about its output.
+
+    name: the feature type. kind: "codes" or "continuous". sample_rate_hz: rate of the audio it reads.
+    frame_rate_hz: frames a second. num_codebooks: K (0 if continuous). codebook_sizes: V of each codebook; ids are
+    0..V-1 and V is padding. feature_dim: D of continuous features (0 for codes). provenance: tokenizer, settings, hash
+    of the weights, k-means hash; compared with the rest. library versions belong in `made_with`, which is not compared.
+    max_frame_rate_hz: 0 where the rate is constant. Above 0 it is variable: a frame stands for one or more frames at
+    this rate, so that no utterance has more, and `frame_rate_hz` is the average over the audio that was fitted on.
+    """
+
+    name: str
+    kind: str
+    sample_rate_hz: int
+    frame_rate_hz: float
+    num_codebooks: int
+    codebook_sizes: Tuple[int, ...]
+    feature_dim: int
+    provenance: Dict[str, Any] = dataclasses.field(default_factory=dict)
+    made_with: Dict[str, str] = dataclasses.field(default_factory=dict)
+    max_frame_rate_hz: float = 0.0
+
+    def __post_init__(self) -> None:
+        if self.kind not in KINDS:
+            raise ValueError(f"spec '{self.name}': kind is '{self.kind}', expected one of {', '.join(KINDS)}.")
+        if self.kind == "codes" and len(self.codebook_sizes) != self.num_codebooks:
+            raise ValueError(
+                f"spec '{self.name}': {self.num_codebooks} codebooks but {len(self.codebook_sizes)} codebook sizes."
+            )
+        if self.kind == "continuous" and self.feature_dim <= 0:
+            raise ValueError(f"spec '{self.name}': continuous features need feature_dim > 0, got {self.feature_dim}.")
+        if self.has_variable_rate and not 0.0 < self.frame_rate_hz <= self.max_frame_rate_hz:
+            raise ValueError(
+                f"spec '{self.name}': the average rate is {self.frame_rate_hz} Hz, expected above 0 and at most the "
+                f"highest, {self.max_frame_rate_hz} Hz."
+            )
+
+    @property
+    def has_variable_rate(self) -> bool:
+        """Whether the number of frames depends on what is said, not only on how long it takes."""
+        return self.max_frame_rate_hz != 0.0
+
+    @property
+    def pad_ids(self) -> Tuple[int, ...]:
+        """Padding (and mask) id of each codebook: its size."""
+        return self.codebook_sizes
+
+    @property
+    def bits_per_second(self) -> float:
+        """Nominal bit rate: frame rate x sum of log2 V; continuous features count 32 bits a value.
+
+        As in Table 1 of https://arxiv.org/abs/2309.07377. Of a variable rate, the average is taken.
+        """
+        if self.kind == "continuous":
+            return self.frame_rate_hz * self.feature_dim * 32
+        return self.frame_rate_hz * sum(math.log2(size) for size in self.codebook_sizes)
+
+    def num_frames(self, duration_sec: float) -> int:
+        """Frames promised for `duration_sec` seconds of audio, up to the tokenizer's edge (a frame or two).
+
+        Where the rate is variable: the most there can be.
+        """
+        return round(duration_sec * (self.max_frame_rate_hz or self.frame_rate_hz))
+
+    def to_json(self) -> Dict[str, Any]:
+        """What spec.json holds: every field, but `max_frame_rate_hz` only where the rate is variable."""
+        values = to_dict(self)
+        if not self.has_variable_rate:
+            del values["max_frame_rate_hz"]
+        return values
+
+    def differences(self, other: "FeatureSpec") -> Dict[str, Tuple[Any, Any]]:
+        """Fields (and provenance entries) that differ, as {name: (self, other)}; versions are not compared."""
+        mine, theirs = self._flat(), other._flat()
+        keys = sorted(set(mine) | set(theirs))
+        return {key: (mine.get(key), theirs.get(key)) for key in keys if mine.get(key) != theirs.get(key)}
+
+    def _flat(self) -> Dict[str, Any]:
+        values = to_dict(self)
+        values.pop("made_with")
+        provenance = values.pop("provenance")
+        return {**values, **_entries("provenance", provenance)}
+
+    def require_same(self, other: "FeatureSpec", mine: str, theirs: str) -> None:
+        """Raise ValueError, naming every difference, if `other` (called `theirs`) promises something else than this."""
+        found = self.differences(other)
+        if found:
+            listed = "; ".join(f"{key}: {a!r} against {b!r}" for key, (a, b) in found.items())
+            raise ValueError(
+                f"{theirs} does not fit {mine}: {listed}. "
+                "Use cuts extracted with the same feature type, or train again."
+            )
+
+    def write(self, path: Union[str, Path]) -> None:
+        """Write spec.json, atomically."""
+        write_json(path, self.to_json())
+
+    @classmethod
+    def read(cls, path: Union[str, Path]) -> "FeatureSpec":
+        """Read spec.json."""
+        return from_dict(cls, read_json(path), str(path))

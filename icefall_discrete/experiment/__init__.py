@@ -1,0 +1,1 @@
+"""The experiment folder, recipe files, and the choice of checkpoints."""

@@ -1,0 +1,98 @@
+"""Which checkpoints of an experiment are decoded, with icefall's flags, and the suffix their files carry."""
+
+import dataclasses
+import hashlib
+from pathlib import Path
+from typing import Any, Dict, List, Optional
+
+from icefall_discrete.base.atomic_files import PathLike
+from icefall_discrete.base.checkpoint import load_checkpoint
+from icefall_discrete.base.settings import setting
+from icefall_discrete.training.averages import (
+    AverageConfig,
+    StateDict,
+    average_epochs,
+    epoch_path,
+    mean_of,
+    saved_epochs,
+    span_average,
+    training_checkpoints,
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class CheckpointChoice(AverageConfig):
+    """Which weights are decoded with, under icefall's names; of epochs, or of checkpoints within them."""
+
+    iter: int = setting(0, "take checkpoint-<iter>.pt, and those before it, instead of epochs; 0: take epochs")
+
+    @property
+    def suffix(self) -> str:
+        """The checkpoints' part of a file name: `epoch-30_avg-9`, as icefall writes it."""
+        return (f"iter-{self.iter}" if self.iter else f"epoch-{self.epoch}") + f"_avg-{self.avg}"
+
+
+def resolve_choice(choice: CheckpointChoice, exp_dir: PathLike) -> CheckpointChoice:
+    """Make `epoch` and `avg` definite for the checkpoints there are (`avg` is lowered where there are fewer).
+
+    Raises:
+      ValueError: if the experiment has no such checkpoint; the message says which it has.
+    """
+    if not choice.iter:
+        return choice.resolved(saved_epochs(exp_dir), str(exp_dir))
+    steps = [_step_of(path) for path in training_checkpoints(exp_dir)]
+    if choice.iter not in steps:
+        there = ", ".join(f"checkpoint-{step}.pt" for step in steps) or "none"
+        raise ValueError(f"--iter {choice.iter}: {exp_dir} holds {there}; choose one of them, or an epoch.")
+    spans = sum(step <= choice.iter for step in steps) - choice.use_averaged_model
+    if spans < 1:
+        raise ValueError(
+            f"--iter {choice.iter}: an average of the steps up to there needs an older checkpoint to start from, and "
+            f"{exp_dir} has none; use --use-averaged-model 0, or train with a larger --keep-last-k."
+        )
+    return dataclasses.replace(choice, epoch=0, avg=max(1, min(choice.avg, spans)))
+
+
+def _step_of(path: Path) -> int:
+    return int(path.stem.split("-")[-1])
+
+
+def _span_of_iterations(choice: CheckpointChoice, exp_dir: PathLike) -> List[Path]:
+    """The checkpoints of the span, oldest first; for an averaged model also the one that it starts after."""
+    paths = [path for path in training_checkpoints(exp_dir) if _step_of(path) <= choice.iter]
+    return paths[-(choice.avg + choice.use_averaged_model) :]
+
+
+def files_of(choice: CheckpointChoice, exp_dir: PathLike) -> List[Path]:
+    """The checkpoint files that a resolved choice reads, oldest first."""
+    if choice.iter:
+        return _span_of_iterations(choice, exp_dir)
+    first = choice.epoch - choice.avg
+    epochs = [first, choice.epoch] if choice.use_averaged_model else range(first + 1, choice.epoch + 1)
+    return [epoch_path(exp_dir, epoch) for epoch in epochs if epoch > 0]
+
+
+def load_weights(choice: CheckpointChoice, exp_dir: PathLike) -> StateDict:
+    """Weights of a resolved choice, averaged. Raises FileNotFoundError or ValueError, naming the file."""
+    if not choice.iter:
+        return average_epochs(exp_dir, choice.epoch, choice.avg, choice.use_averaged_model)
+    states = [load_checkpoint(path) for path in _span_of_iterations(choice, exp_dir)]
+    return span_average(states[0], states[-1]) if choice.use_averaged_model else mean_of([s["model"] for s in states])
+
+
+def fingerprint(paths: List[Path], settings: Optional[Dict[str, Any]] = None) -> Dict[str, Any]:
+    """What a stage's output was made from: a hash of each file, and the settings; equal if nothing changed.
+
+    Raises:
+      FileNotFoundError: if a file is absent.
+    """
+    hashes = {}
+    for path in paths:
+        if not path.is_file():
+            raise FileNotFoundError(f"{path} does not exist; run the stage that makes it first.")
+        digest = hashlib.sha256()
+        with open(path, "rb") as stream:
+            for chunk in iter(lambda: stream.read(1 << 20), b""):
+                digest.update(chunk)
+        hashes[path.name] = digest.hexdigest()
+    return {"files": hashes, "settings": settings or {}}

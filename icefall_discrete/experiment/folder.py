@@ -1,0 +1,132 @@
+"""The experiment folder: what it holds, written before the first step, and checked before any later one."""
+
+import shutil
+from pathlib import Path
+from typing import Any, Dict, List, Optional, Tuple
+
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from icefall_discrete.base import environment
+from icefall_discrete.base.atomic_files import replacing
+from icefall_discrete.base.settings import read_json, write_json
+from icefall_discrete.base.spec import FeatureSpec
+from icefall_discrete.systems.asr.settings import TrainSettings
+from icefall_discrete.systems.asr.transducer import Transducer, build_transducer, uses_codebooks
+from icefall_discrete.text.pieces import TextEncoder
+
+# Settings that may change between two runs in one folder: they do not change what is learnt from a batch on.
+_FREE = (
+    "train.max_minutes",
+    "train.save_every_n",
+    "train.keep_last_k",
+    "train.log_interval",
+    "train.decode_interval",
+    "train.decode_utterances",
+    "train.max_bad_batches",
+    "train.try_largest_batches",
+    "train.device",
+    "train.num_threads",
+    "train.tensorboard",
+    "loader.num_workers",
+)
+_MAY_RISE = "train.num_epochs"
+
+
+def read_codebooks(path: Path) -> Optional[List[Tensor]]:
+    """K tensors (V_k, D_k) of a codebooks.safetensors (keys "0", "1", ...), or None if there is no such file."""
+    if not path.is_file():
+        return None
+    tensors = load_file(str(path))
+    return [tensors[str(index)] for index in range(len(tensors))]
+
+
+def _flat(sections: Dict[str, Dict[str, Any]]) -> Dict[str, Any]:
+    return {f"{name}.{key}": value for name, section in sections.items() for key, value in section.items()}
+
+
+def _differences(old: Dict[str, Any], new: Dict[str, Any]) -> Dict[str, Tuple[Any, Any]]:
+    found = {key: (old.get(key), new.get(key)) for key in sorted({*old, *new}) if old.get(key) != new.get(key)}
+    for key in _FREE:
+        found.pop(key, None)
+    if _MAY_RISE in found and found[_MAY_RISE][1] > found[_MAY_RISE][0]:
+        found.pop(_MAY_RISE)
+    return found
+
+
+class Experiment:
+    """Files of one experiment: config.json, spec.json, bpe.model, env.json, and codebooks.safetensors if used."""
+
+    def __init__(self, exp_dir: Path) -> None:
+        self.exp_dir = Path(exp_dir)
+
+    def start(
+        self, settings: TrainSettings, spec: FeatureSpec, bpe_model: Path, codebooks: Optional[List[Tensor]]
+    ) -> None:
+        """Write the folder's files, or check that those of an earlier run agree and that it may go on.
+
+        Raises:
+          ValueError: if the earlier run had other settings, features or pieces; every difference is named.
+        """
+        self.exp_dir.mkdir(parents=True, exist_ok=True)
+        config_file, spec_file = self.exp_dir / "config.json", self.exp_dir / "spec.json"
+        if config_file.is_file():
+            found = _differences(_flat(self.settings().to_dict()), _flat(settings.to_dict()))
+            if found:
+                listed = "; ".join(f"{key}: {old!r} there, {new!r} now" for key, (old, new) in found.items())
+                raise ValueError(
+                    f"{self.exp_dir} was trained with other settings ({listed}). "
+                    "Give the same ones to go on, another --exp-dir to train anew, or delete the folder."
+                )
+        if spec_file.is_file():
+            self.spec().require_same(spec, str(spec_file), "the data")
+        else:
+            spec.write(spec_file)
+        self._copy_pieces(bpe_model)
+        if codebooks is not None and uses_codebooks(settings.model, spec):
+            with replacing(self.exp_dir / "codebooks.safetensors") as temporary:
+                save_file({str(index): book.contiguous() for index, book in enumerate(codebooks)}, str(temporary))
+        if not (self.exp_dir / "env.json").is_file():
+            write_json(self.exp_dir / "env.json", environment.describe())
+        write_json(config_file, settings.to_dict())
+
+    def _copy_pieces(self, bpe_model: Path) -> None:
+        ours = self.exp_dir / "bpe.model"
+        if not ours.is_file():
+            with replacing(ours) as temporary:
+                shutil.copyfile(bpe_model, temporary)
+        elif ours.read_bytes() != bpe_model.read_bytes():
+            raise ValueError(
+                f"{bpe_model} differs from {ours}, with which training began; use another --exp-dir, or delete it."
+            )
+
+    def settings(self) -> TrainSettings:
+        """The settings of the run."""
+        path = self.exp_dir / "config.json"
+        return TrainSettings.from_dict(read_json(path), str(path))
+
+    def spec(self) -> FeatureSpec:
+        """The features that the model was trained on."""
+        return FeatureSpec.read(self.exp_dir / "spec.json")
+
+    def text_encoder(self) -> TextEncoder:
+        """The pieces that the model emits."""
+        return TextEncoder(self.exp_dir / "bpe.model")
+
+    def build_model(self) -> Transducer:
+        """The model of the run with initial weights; load a state dict into it."""
+        settings = self.settings()
+        codebooks = read_codebooks(self.exp_dir / "codebooks.safetensors")
+        vocab_size = self.text_encoder().vocab_size
+        return build_transducer(settings.model, self.spec(), vocab_size, settings.augment, codebooks)
+
+    def is_finished(self, settings: TrainSettings) -> bool:
+        """Whether training with these settings would do nothing more, as train.json has it."""
+        path = self.exp_dir / "train.json"
+        if not path.is_file():
+            return False
+        summary = read_json(path)
+        if summary["stopped_by"] == "num_epochs":
+            return summary["num_epochs"] >= settings.train.num_epochs
+        budget = settings.train.max_minutes
+        return summary["stopped_by"] == "max_minutes" and 0 < budget <= summary["max_minutes"]

@@ -1,0 +1,112 @@
+"""What transcription needs of an experiment beside the model: the tokenizer with its fitted state, and the recipe.
+
+`tokenizer/` holds `<feature type>.json` and the state (such as kmeans.safetensors); for a tokenizer made of others, it
+also holds `<their name>.json` and their states, in sub-folders of their names. Extraction writes it beside the codes,
+training copies it into the experiment folder, transcription makes the tokenizer from it and compares its spec,
+hashes of weights and centroids included, with the one that the model was trained on.
+"""
+
+import json
+import logging
+from pathlib import Path
+from typing import Any, Dict, Optional
+
+from icefall_discrete.base.atomic_files import replacing
+from icefall_discrete.base.spec import FeatureSpec
+from icefall_discrete.experiment.recipe_files import read_recipe
+from icefall_discrete.tokenizers.contract import SpeechTokenizer, known_feature_types, load_tokenizer
+
+LOG = logging.getLogger(__name__)
+TOKENIZER_DIR = "tokenizer"
+RECIPE_FILE = "recipe.json"
+
+
+def _write_if_changed(path: Path, content: bytes) -> None:
+    if not path.is_file() or path.read_bytes() != content:
+        with replacing(path) as temporary:
+            temporary.write_bytes(content)
+
+
+def _absolute(value: Any) -> Any:
+    """A path that exists is made absolute: the experiment may be used from another folder."""
+    is_path = isinstance(value, str) and "/" in value and Path(value).exists()
+    return str(Path(value).resolve()) if is_path else value
+
+
+def save_tokenizer(tokenizer: SpeechTokenizer, feature_dir: Path) -> None:
+    """Write the (fitted) tokenizer's settings and state to `feature_dir`/tokenizer; same tokenizer, same bytes."""
+    folder = Path(feature_dir) / TOKENIZER_DIR
+    _save(tokenizer, folder, folder)
+
+
+def _save(tokenizer: SpeechTokenizer, folder: Path, state_dir: Path) -> None:
+    for part in tokenizer.parts:
+        _save(part, folder, state_dir / part.name)
+    for path in tokenizer.state_files:
+        _write_if_changed(state_dir / path.name, path.read_bytes())
+    settings = {key: _absolute(value) for key, value in tokenizer.settings_to_save().items()}
+    values = {"tokenizer": type(tokenizer).__module__.rsplit(".", 1)[-1], **settings}
+    text = json.dumps(values, indent=2, ensure_ascii=False) + "\n"
+    _write_if_changed(folder / f"{tokenizer.name}.json", text.encode())
+
+
+def keep_for_transcription(exp_dir: Path, feature_dir: Path, recipe_config: Path) -> None:
+    """Copy the tokenizer of `feature_dir` and the recipe, with what it is based on, into the experiment folder."""
+    recipe = json.dumps(read_recipe(recipe_config), indent=2, ensure_ascii=False) + "\n"
+    _write_if_changed(Path(exp_dir) / RECIPE_FILE, recipe.encode())
+    saved = Path(feature_dir) / TOKENIZER_DIR
+    if not saved.is_dir():
+        LOG.warning(
+            f"{saved} does not exist (extract_codes.py writes it), so {exp_dir} cannot hold its tokenizer: "
+            "transcribing audio files will need --tokenizer-dir."
+        )
+        return
+    for path in sorted(saved.rglob("*")):
+        if path.is_file() and not path.name.startswith("."):  # left by a writer that was killed
+            _write_if_changed(Path(exp_dir) / TOKENIZER_DIR / path.relative_to(saved), path.read_bytes())
+
+
+def load_recipe(exp_dir: Path, recipe_config: Optional[Path]) -> Dict[str, Any]:
+    """The recipe in `recipe_config`, or else the one kept in the experiment, or else an empty one."""
+    kept = Path(exp_dir) / RECIPE_FILE
+    if recipe_config is None and not kept.is_file():
+        return {}
+    return read_recipe(recipe_config or kept)
+
+
+def load_experiment_tokenizer(
+    exp_dir: Path, spec: FeatureSpec, tokenizer_dir: Optional[Path] = None
+) -> SpeechTokenizer:
+    """Make the tokenizer that the experiment's codes came from.
+
+    Args:
+      exp_dir: the experiment folder. spec: its spec.
+      tokenizer_dir: folder with the tokenizer's state, and with `<feature type>.json` unless that feature type is one
+        of the package; None: the experiment's own.
+    Raises:
+      FileNotFoundError: if settings or state are missing. ValueError: if it is another tokenizer than in training.
+    """
+    folder = Path(tokenizer_dir or Path(exp_dir) / TOKENIZER_DIR)
+    config = folder / f"{spec.name}.json"
+    if not config.is_file() and spec.name not in known_feature_types():
+        raise FileNotFoundError(
+            f"{folder} holds no {config.name}, the settings of the tokenizer that {exp_dir} was trained with; "
+            "give the folder that does with --tokenizer-dir."
+        )
+    tokenizer = load_tokenizer(str(config) if config.is_file() else spec.name, (), folder)
+    if not tokenizer.is_fitted:
+        states = [path for one in (*tokenizer.parts, tokenizer) for path in one.state_files]
+        missing = ", ".join(str(path.relative_to(folder)) for path in states if not path.is_file())
+        raise FileNotFoundError(
+            f"{folder} holds no {missing}, the state of tokenizer '{spec.name}' that {exp_dir} was trained with; "
+            "give the folder of its features with --tokenizer-dir."
+        )
+    tokenizer.to("cpu", spec.provenance.get("dtype", "float32"))
+    found = spec.differences(tokenizer.spec)
+    if found:
+        listed = "; ".join(f"{key}: {trained!r} in training, {now!r} here" for key, (trained, now) in found.items())
+        raise ValueError(
+            f"the tokenizer in {folder} is not the one that {exp_dir} was trained with ({listed}); "
+            "give the right one with --tokenizer-dir."
+        )
+    return tokenizer

@@ -1,0 +1,1 @@
+"""Cuts in, codes on disk: fitting, encoding, journals, shards and checks."""

@@ -1,0 +1,288 @@
+"""Read every cut back and hold it against each promise of the spec; then say on one page what is there."""
+
+import dataclasses
+import re
+from pathlib import Path
+from typing import Any, Dict, Iterable, List, Mapping, Optional, Set
+
+import numpy as np
+from lhotse import MonoCut
+from tqdm import tqdm
+
+from icefall_discrete.base.settings import read_json
+from icefall_discrete.base.spec import FeatureSpec
+from icefall_discrete.data.cuts import (
+    check_num_frames,
+    field_name,
+    is_speed_perturbed,
+    load_cuts,
+    load_durations,
+    load_frames,
+    num_frames,
+    storage_dtype,
+    text_of,
+)
+from icefall_discrete.metrics.code_usage import CodeUsage, bytes_per_hour, nominal_bits_per_second
+from icefall_discrete.metrics.position_information import PositionInformation
+
+SPEED_SUFFIX = re.compile(r"_sp(\d+(?:\.\d+)?)$")
+
+
+@dataclasses.dataclass
+class SplitReport:
+    """What one split holds. Durations include speed-perturbed copies; `recordings` are ids without their suffix.
+
+    num_units, num_base_frames: of codes of a variable rate, the runs and the frames that they stand for.
+    """
+
+    split: str
+    num_cuts: int = 0
+    num_perturbed: int = 0
+    audio_sec: float = 0.0
+    num_frames: int = 0
+    num_bytes: int = 0
+    num_units: int = 0
+    num_base_frames: int = 0
+    dropped: Dict[str, int] = dataclasses.field(default_factory=dict)
+    rtf: Optional[float] = None
+    usage: Optional[CodeUsage] = None
+    position: Optional[PositionInformation] = None
+    recordings: Set[str] = dataclasses.field(default_factory=set)
+
+
+def original_id(cut_or_recording_id: str) -> str:
+    """The id without the suffix of a speed-perturbed copy."""
+    return SPEED_SUFFIX.sub("", cut_or_recording_id)
+
+
+def check_frames(cut: MonoCut, spec: FeatureSpec) -> np.ndarray:
+    """Return the cut's codes (T, K) or features (T, D) after checking dtype, columns, ids, values and length.
+
+    Raises ValueError that names the cut, the value and what was expected.
+    """
+    frames = load_frames(cut, spec)
+    advice = f"delete the folder of '{spec.name}' and extract again."
+    width = spec.num_codebooks if spec.kind == "codes" else spec.feature_dim
+    if frames.shape != (num_frames(cut, spec), width):
+        raise ValueError(
+            f"cut {cut.id}: its archive holds {frames.shape}, expected {(num_frames(cut, spec), width)}; {advice}"
+        )
+    if frames.dtype.name != storage_dtype(spec):
+        raise ValueError(f"cut {cut.id}: stored as {frames.dtype.name}, expected {storage_dtype(spec)}; {advice}")
+    if len(frames) == 0:
+        raise ValueError(f"cut {cut.id}: has no {field_name(spec)} frames; {advice}")
+    if spec.kind == "codes":
+        _check_ids(cut, frames, spec, advice)
+    elif not np.isfinite(frames).all():
+        raise ValueError(f"cut {cut.id}: {(~np.isfinite(frames)).sum()} features are NaN or infinite; {advice}")
+    check_num_frames(cut, spec)
+    return frames
+
+
+def check_durations(cut: MonoCut, num_codes: int, spec: FeatureSpec) -> np.ndarray:
+    """Return the durations (U,) of the units of a cut with `num_codes` codes of a variable rate, after checking them.
+
+    Raises ValueError that names the cut; that they sum to the cut's length is checked by `check_frames`.
+    """
+    durations = load_durations(cut, spec)
+    if len(durations) < num_codes or durations.min() < 1:
+        raise ValueError(
+            f"cut {cut.id}: {len(durations)} durations, the shortest of {durations.min()} frames, for {num_codes} "
+            "codes, expected one of at least 1 frame for each unit of each code; "
+            f"delete the folder of '{spec.name}' and extract again."
+        )
+    return durations
+
+
+def _check_ids(cut: MonoCut, codes: np.ndarray, spec: FeatureSpec, advice: str) -> None:
+    wrong = (codes < 0) | (codes >= np.asarray(spec.codebook_sizes))
+    if wrong.any():
+        frame, codebook = np.argwhere(wrong)[0]
+        raise ValueError(
+            f"cut {cut.id}: id {codes[frame, codebook]} in frame {frame} of codebook {codebook}, expected 0 to "
+            f"{spec.codebook_sizes[codebook] - 1}; {advice}"
+        )
+
+
+def _check_perturbed(cut: MonoCut, durations: Mapping[str, float]) -> None:
+    suffix = SPEED_SUFFIX.search(cut.id)
+    if suffix is None:
+        raise ValueError(f"cut {cut.id}: is speed-perturbed but its id does not end in _sp<factor>; extract it again.")
+    original = durations.get(original_id(cut.id))
+    if original is not None and abs(original / float(suffix.group(1)) - cut.duration) > 0.001:
+        raise ValueError(
+            f"cut {cut.id}: lasts {cut.duration:.3f} s, but the original's {original:.3f} s at speed {suffix.group(1)} "
+            f"are {original / float(suffix.group(1)):.3f} s; extract it again."
+        )
+
+
+def check_split(cuts: Iterable[MonoCut], spec: FeatureSpec, split: str) -> SplitReport:
+    """Check every cut: codes, text, unique ids, perturbed lengths. Raises ValueError naming the first bad cut."""
+    cuts = list(cuts)
+    report = SplitReport(split)
+    if spec.kind == "codes":
+        report.usage = CodeUsage(spec.codebook_sizes)
+        report.position = PositionInformation(spec.codebook_sizes, spec.frame_rate_hz)
+    seconds = {cut.id: cut.duration for cut in cuts}
+    seen: Set[str] = set()
+    for cut in tqdm(cuts, desc=f"check {split}", unit="cut", mininterval=2.0):
+        if cut.id in seen:
+            raise ValueError(f"cut {cut.id}: occurs twice in {split}; ids must be unique: remake the manifest.")
+        seen.add(cut.id)
+        text_of(cut)
+        frames = check_frames(cut, spec)
+        if is_speed_perturbed(cut):
+            _check_perturbed(cut, seconds)
+            report.num_perturbed += 1
+        if report.usage is not None:
+            report.usage.add(frames)
+            report.position.add(frames)
+        report.num_cuts += 1
+        report.audio_sec += cut.duration
+        report.num_frames += len(frames)
+        report.num_bytes += frames.nbytes
+        if spec.has_variable_rate:
+            durations = check_durations(cut, len(frames), spec)
+            report.num_bytes += durations.nbytes
+            report.num_units += len(durations)
+            report.num_base_frames += int(durations.sum())
+        report.recordings.add(original_id(cut.recording_id))
+    return report
+
+
+def check_no_overlap(reports: Iterable[SplitReport], train_split: str) -> None:
+    """Raise ValueError if a recording of another split is also in the training split; the recording is named."""
+    reports = list(reports)
+    train = next((report for report in reports if report.split == train_split), None)
+    for report in reports:
+        common = sorted(train.recordings & report.recordings) if train is not None and report is not train else []
+        if common:
+            raise ValueError(
+                f"recording {common[0]} is in {train_split} and in {report.split} ({len(common)} such recordings): "
+                "the figures would be worthless; remake the manifests with disjoint splits."
+            )
+
+
+def check_folder(feature_dir: Path, splits: Iterable[str], train_split: str) -> List[SplitReport]:
+    """Check every split of a feature folder against its spec.json, and the splits against one another.
+
+    Raises:
+      ValueError: for the first broken promise. FileNotFoundError: if a split was not extracted.
+    """
+    feature_dir = Path(feature_dir)
+    spec = FeatureSpec.read(feature_dir / "spec.json")
+    reports = []
+    for split in splits:
+        figures = read_json(feature_dir / f"extract-{split}.json")
+        report = check_split(load_cuts(feature_dir / f"{split}.jsonl.gz"), spec, split)
+        if report.num_bytes != figures["bytes"]:
+            raise ValueError(
+                f"{split}: the cuts point to {report.num_bytes} bytes of an archive of {figures['bytes']}; delete "
+                f"{feature_dir / f'extract-{split}.json'} and extract again."
+            )
+        report.dropped, report.rtf = figures["dropped"], figures["rtf"]
+        reports.append(report)
+    check_no_overlap(reports, train_split)
+    return reports
+
+
+def measured_bits_per_second(report: SplitReport, spec: FeatureSpec) -> Optional[float]:
+    """Codes a second that were found x sum of log2 V, as https://arxiv.org/abs/2406.07725 counts; None for features."""
+    if spec.kind == "continuous" or report.audio_sec == 0.0:
+        return None
+    return nominal_bits_per_second(report.num_frames / report.audio_sec, spec.codebook_sizes)
+
+
+def _rates_of(report: SplitReport) -> Optional[Dict[str, float]]:
+    """Base frames, units and codes a second; None where the rate is constant."""
+    if report.num_base_frames == 0:
+        return None
+    counts = {"frames": report.num_base_frames, "units": report.num_units, "codes": report.num_frames}
+    return {name: count / report.audio_sec for name, count in counts.items()}
+
+
+def figures_of(reports: List[SplitReport], spec: FeatureSpec, train_split: str) -> Dict[str, Any]:
+    """report.json: rates and sizes of the feature type, code use on the training split, and figures of each split."""
+    audio_sec = sum(report.audio_sec for report in reports)
+    encode_sec = sum((report.rtf or 0.0) * report.audio_sec for report in reports)
+    figures = {
+        "feature_type": spec.name,
+        "kind": spec.kind,
+        "frame_rate_hz": spec.frame_rate_hz,
+        "bits_per_second": spec.bits_per_second,
+        "measured_bits_per_second": None,
+        "entropy_bits_per_second": None,
+        "bytes_per_hour": bytes_per_hour(sum(report.num_bytes for report in reports), audio_sec),
+        "rtf": encode_sec / audio_sec,
+        "code_usage": None,
+        "position_fraction_of_entropy": None,
+        "splits": {
+            report.split: {
+                "num_cuts": report.num_cuts,
+                "num_perturbed": report.num_perturbed,
+                "hours": report.audio_sec / 3600,
+                "num_frames": report.num_frames,
+                "bits_per_second": measured_bits_per_second(report, spec),
+                "bytes": report.num_bytes,
+                "dropped": report.dropped,
+                "rtf": report.rtf,
+            }
+            for report in reports
+        },
+    }
+    measured = next((r for r in reports if r.split == train_split), reports[0])
+    figures["rates_hz"] = _rates_of(measured)
+    if measured.usage is not None:
+        figures["code_usage"] = measured.usage.summary()
+        figures["measured_bits_per_second"] = measured_bits_per_second(measured, spec)
+        figures["entropy_bits_per_second"] = spec.frame_rate_hz * measured.usage.entropy_bits_per_frame
+        figures["position_fraction_of_entropy"] = measured.position.fraction_of_entropy
+    return figures
+
+
+def _sequence_lines(rates: Optional[Mapping[str, float]]) -> List[str]:
+    if rates is None:
+        return []
+    frames, units, codes = rates["frames"], rates["units"], rates["codes"]
+    return [
+        f"sequence         {frames:.2f} frames, {units:.2f} units ({units / frames:.1%}) and {codes:.2f} codes "
+        f"({codes / frames:.1%}) a second"
+    ]
+
+
+def report_text(figures: Mapping[str, Any], spec: FeatureSpec) -> str:
+    """report.txt: the figures on one page."""
+    shape = (
+        f"{spec.num_codebooks} x {', '.join(str(size) for size in sorted(set(spec.codebook_sizes)))} entries"
+        if spec.kind == "codes"
+        else f"{spec.feature_dim} dimensions"
+    )
+    rate = f"{spec.frame_rate_hz:g} Hz"
+    if spec.has_variable_rate:
+        rate = f"{spec.frame_rate_hz:.2f} Hz on average (at most {spec.max_frame_rate_hz:g})"
+    lines = [
+        f"feature type     {spec.name}: {spec.kind}, {rate}, {shape}",
+        f"bit rate         {figures['bits_per_second']:.1f} bits/s nominal",
+        f"on disk          {figures['bytes_per_hour'] / 1e6:.3f} MB per hour of audio",
+        f"extraction       {figures['rtf']:.4f} of real time, one process and thread",
+    ]
+    usage = figures["code_usage"]
+    if usage is not None:
+        lines[2:2] = [
+            f"                 {figures['measured_bits_per_second']:.1f} bits/s measured: codes a second x log2 V",
+            *_sequence_lines(figures["rates_hz"]),
+            f"entropy          {figures['entropy_bits_per_second']:.1f} bits/s",
+            f"codebook use     {usage['fraction_used']:.1%} (least used: {usage['fraction_used_min']:.1%})",
+            f"perplexity       {usage['perplexity']:.1f} (lowest: {usage['perplexity_min']:.1f})",
+            f"position         {figures['position_fraction_of_entropy']:.1%} of the entropy tells only the time since "
+            "the utterance began",
+        ]
+    lines += ["", f"{'split':<16}{'hours':>8}{'cuts':>9}{'perturbed':>11}{'frames':>11}  dropped"]
+    for name, split in figures["splits"].items():
+        dropped = ", ".join(f"{count} {reason}" for reason, count in split["dropped"].items()) or "none"
+        lines.append(
+            f"{name:<16}{split['hours']:>8.2f}{split['num_cuts']:>9}{split['num_perturbed']:>11}"
+            f"{split['num_frames']:>11}  {dropped}"
+        )
+    lines += ["", "every cut was read back; every promise of spec.json holds", ""]
+    return "\n".join(lines)

@@ -1,0 +1,442 @@
+"""Cuts -> codes on disk, safe to kill at any moment.
+
+A split becomes `<split>.codes` (archive), `<split>.jsonl.gz` (cuts), `extract-<split>.json` (figures) and, if cuts were
+dropped, `dropped-<split>.jsonl` (or such files for each of several jobs, see sharding.py). The work is divided into
+batches in a fixed order. Every few seconds the archive is synced to the disk and then, and only then, the batches it
+holds are entered in a journal; a rerun cuts the archive back to the last entry and goes on. So the files of a run that
+was killed and resumed are the same, byte for byte, as those of a run that was not, with any number of processes. The
+figures file is written last: where it is, the split is done.
+"""
+
+import collections
+import contextlib
+import dataclasses
+import functools
+import hashlib
+import json
+import logging
+import math
+import re
+import sys
+import time
+from pathlib import Path
+from typing import Any, Callable, Dict, Iterable, Iterator, List, Sequence, Tuple
+
+from lhotse import MonoCut
+from safetensors.torch import save
+from tqdm import tqdm
+
+from icefall_discrete.audio.reading import UnreadableAudio, load_samples
+from icefall_discrete.base.atomic_files import replacing, write_text
+from icefall_discrete.base.settings import read_json, setting, write_json
+from icefall_discrete.base.spec import FeatureSpec
+from icefall_discrete.data.code_archive import NO_SPACE, FlatArchiveWriter
+from icefall_discrete.data.cuts import attach_stored, without_frames, write_cuts
+from icefall_discrete.extraction.journal import Journal, different_keys
+from icefall_discrete.extraction.sharding import Shard, SplitFiles, count_reasons, is_whole, read_drops, shard_batches
+from icefall_discrete.extraction.workers import UNREADABLE, Dropped, EncodedBatch, TimedCodes, encode_in_order, placed
+from icefall_discrete.tokenizers.contract import DTYPES
+
+LOG = logging.getLogger(__name__)
+BATCH_SEC = 30.0  # audio of a batch; part of the journal's header, since batches are what it counts
+SYNC_EVERY_SEC = 3.0  # at most this much work is lost by a kill
+
+
+@dataclasses.dataclass(frozen=True)
+class ExtractionConfig:
+    """How codes are extracted."""
+
+    speed_factors: Tuple[float, ...] = setting((1.0,), "speeds to encode each cut at, such as 0.9,1.0,1.1")
+    nj: int = setting(1, "number of processes")
+    max_drop_fraction: float = setting(0.05, "largest part of a split that may be dropped before it is an error")
+    resample: bool = setting(False, "allow audio of another sample rate than the tokenizer's, and resample it")
+    num_shards: int = setting(1, "jobs that extract the split together, each a shard of it (then: merge_shards.py)")
+    shard_id: int = setting(0, "which shard to extract, from 0")
+    device: str = setting("cpu", "where networks run: cpu, cuda, cuda:N, or auto (CUDA where there is one to use)")
+    dtype: str = setting("float32", "numbers that networks compute in; others give other codes", choices=tuple(DTYPES))
+
+    def __post_init__(self) -> None:
+        if self.nj < 1:
+            raise ValueError(f"nj is {self.nj}, expected at least 1.")
+        if not 0 <= self.shard_id < self.num_shards:
+            raise ValueError(f"shard_id is {self.shard_id}, expected 0 to num_shards - 1 = {self.num_shards - 1}.")
+        if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", self.device):
+            raise ValueError(f"device is '{self.device}', expected cpu, cuda, cuda:N or auto.")
+
+
+def plan_cuts(cuts: Iterable[MonoCut], speed_factors: Sequence[float]) -> List[MonoCut]:
+    """All cuts to encode, in order: for each factor, every cut at that speed, without codes or features.
+
+    Ids of perturbed copies end in `_sp<factor>`. Raises ValueError for a factor that is not positive, an id that
+    occurs twice, or a cut without a recording.
+    """
+    bare = [without_frames(cut) for cut in cuts]
+    for cut in bare:
+        if not cut.has_recording:
+            raise ValueError(f"cut {cut.id}: has no recording to extract from; remake the manifest with recordings.")
+    planned: List[MonoCut] = []
+    for factor in speed_factors:
+        if factor <= 0:
+            raise ValueError(f"speed factor {factor}: expected a value > 0, such as 0.9.")
+        planned += [cut if factor == 1.0 else cut.perturb_speed(factor) for cut in bare]
+    counts = collections.Counter(cut.id for cut in planned)
+    for cut_id, count in counts.items():
+        if count > 1:
+            raise ValueError(f"cut {cut_id} occurs {count} times; ids must be unique: remake the manifest.")
+    return planned
+
+
+def divide(cuts: Sequence[MonoCut]) -> List[List[MonoCut]]:
+    """Divide cuts, in order, into batches of about BATCH_SEC seconds."""
+    batches: List[List[MonoCut]] = []
+    seconds = BATCH_SEC
+    for cut in cuts:
+        if seconds >= BATCH_SEC:
+            batches.append([])
+            seconds = 0.0
+        batches[-1].append(cut)
+        seconds += cut.duration
+    return batches
+
+
+def _inputs(planned: Sequence[MonoCut], spec: FeatureSpec, speed_factors: Sequence[float], seed: int) -> Dict[str, Any]:
+    digest = hashlib.sha256()
+    for cut in planned:
+        values = cut.to_dict()
+        del values["recording"]["sources"]  # audio may be moved to another folder
+        digest.update(json.dumps(values, sort_keys=True).encode())
+    promise = dataclasses.replace(spec, made_with={}).to_json()
+    return json.loads(
+        json.dumps(
+            {
+                "cuts": digest.hexdigest(),
+                "num_cuts": len(planned),
+                "speed_factors": list(speed_factors),
+                "spec": hashlib.sha256(json.dumps(promise, sort_keys=True).encode()).hexdigest(),
+                "seed": seed,
+                "batch_sec": BATCH_SEC,
+            }
+        )
+    )
+
+
+def settle_spec(out_dir: Path, spec: FeatureSpec) -> None:
+    """Write spec.json, or check that the one on disk is the same promise.
+
+    Raises ValueError with every difference if the folder holds codes of other settings or another k-means.
+    """
+    path = out_dir / "spec.json"
+    if not path.exists():
+        spec.write(path)
+        return
+    found = FeatureSpec.read(path).differences(spec)
+    if found:
+        listed = "; ".join(f"{key}: {old!r} on disk, {new!r} now" for key, (old, new) in found.items())
+        raise ValueError(
+            f"{out_dir} holds codes of another '{spec.name}' ({listed}); delete the folder {out_dir} and rerun from "
+            "the stage that fits the tokenizer, or give the new settings a name of their own."
+        )
+
+
+def _write_codebooks(out_dir: Path, tokenizer: Any) -> None:
+    codebooks = tokenizer.codebooks()
+    path = out_dir / "codebooks.safetensors"
+    if codebooks is None or path.exists():
+        return
+    with replacing(path) as temporary:
+        # Not save_file, whose files are readable by their owner only.
+        temporary.write_bytes(save({str(k): codebook.contiguous().clone() for k, codebook in enumerate(codebooks)}))
+
+
+def _is_done(files: SplitFiles, inputs: Dict[str, Any]) -> bool:
+    if not files.figures.exists():
+        return False
+    figures = read_json(files.figures)
+    changed = different_keys(figures["inputs"], inputs)
+    if changed:
+        raise ValueError(
+            f"{files.manifest} was extracted with other {', '.join(changed)}; delete {files.figures}, {files.manifest} "
+            f"and {files.archive} to extract it anew, or rerun with what it was made from."
+        )
+    whole = is_whole(files, figures)
+    if not whole:
+        LOG.warning("%s or its archive is missing or cut short: extracting it anew", files.manifest)
+        files.figures.unlink(missing_ok=True)
+    return whole
+
+
+def _is_mended(files: SplitFiles, planned: Sequence[MonoCut], sample_rate_hz: int) -> bool:
+    """Whether audio that could not be read when the split was extracted can be read now."""
+    unreadable = {drop["id"] for drop in read_drops(files.dropped) if drop["reason"] == UNREADABLE}
+    for cut in planned:
+        if cut.id in unreadable:
+            with contextlib.suppress(UnreadableAudio):
+                load_samples(cut, sample_rate_hz)
+                LOG.info("%s: cut %s can be read now: extracting what was left out", files.manifest, cut.id)
+                return True
+    return False
+
+
+def _still_good(files: SplitFiles, inputs: Dict[str, Any], planned: Sequence[MonoCut], sample_rate_hz: int) -> bool:
+    """Whether `files` are complete, and nothing that was left out can be had now; if it can, they count as begun."""
+    if not _is_done(files, inputs):
+        return False
+    if _is_mended(files, planned, sample_rate_hz):
+        files.figures.unlink(missing_ok=True)
+        return False
+    LOG.info("%s is complete already: nothing to do", files.manifest)
+    return True
+
+
+def _forget_unreadable(journal: Journal) -> None:
+    """Go back to before the first batch with a file that could not be read; what was too short stays so."""
+    for index, record in enumerate(journal.records):
+        if any(isinstance(entry, dict) and entry["reason"] == UNREADABLE for entry in record["entries"]):
+            journal.keep(index)
+            return
+
+
+class _Run:
+    """One extraction of one split: the archive, the journal and what is not yet safe."""
+
+    def __init__(self, files: SplitFiles, journal: Journal, batches: List[List[MonoCut]], config: ExtractionConfig):
+        self.files = files
+        self.journal = journal
+        self.config = config
+        # A batch keeps its number within the split, on which its random numbers depend, whoever encodes it.
+        seconds = [sum(cut.duration for cut in batch) for batch in batches]
+        self.batches = {index: batches[index] for index in shard_batches(seconds, config.num_shards)[config.shard_id]}
+        self.order = list(self.batches)
+        self.num_cuts = sum(len(batch) for batch in self.batches.values())
+        # That of the whole split, since nothing says how a shard shares in it.
+        self.max_dropped = int(config.max_drop_fraction * sum(len(batch) for batch in batches))
+        self._drop_what_the_archive_lacks()
+        records = journal.records
+        self.archive = FlatArchiveWriter(files.archive, keep_bytes=records[-1]["end"] if records else 0)
+        self._unsafe: List[Dict[str, Any]] = []
+        self._entered = self._synced = time.monotonic()
+
+    def _drop_what_the_archive_lacks(self) -> None:
+        size = self.files.archive.stat().st_size if self.files.archive.exists() else 0
+        self.journal.keep(sum(1 for record in self.journal.records if record["end"] <= size))
+
+    @property
+    def start(self) -> int:
+        """Index of the first batch to encode."""
+        return len(self.journal.records)
+
+    def enter(self, encoded: EncodedBatch) -> None:
+        """Store a batch; from time to time, make what is stored safe."""
+        entries = []
+        for cut, outcome in zip(self.batches[encoded.index], encoded.outcomes):
+            if isinstance(outcome, Dropped):
+                LOG.warning("dropped: %s", outcome.message)
+                entries.append({"reason": outcome.reason, "message": outcome.message})
+            else:
+                parts = outcome if isinstance(outcome, TimedCodes) else [outcome]
+                keys = [self.archive.write(cut.id, part) for part in parts]
+                entries.append(keys[0] if len(keys) == 1 else keys)
+        now = time.monotonic()
+        self._unsafe.append(
+            {
+                "end": self.archive.end,
+                "entries": entries,
+                "wall_sec": round(now - self._entered, 3),
+                "encode_sec": round(encoded.encode_sec, 3),
+            }
+        )
+        self._entered = now
+        self._check_drops()
+        if now - self._synced >= SYNC_EVERY_SEC:
+            self.make_safe()
+
+    def make_safe(self) -> None:
+        """Sync the archive, then the journal: never the other way round."""
+        self.archive.sync()
+        self.journal.append(self._unsafe)
+        self._unsafe = []
+        self._synced = time.monotonic()
+
+    def _drops(self) -> List[Dict[str, str]]:
+        records = self.journal.records + self._unsafe
+        return [entry for record in records for entry in record["entries"] if isinstance(entry, dict)]
+
+    def _check_drops(self) -> None:
+        drops = self._drops()
+        if len(drops) <= self.max_dropped:
+            return
+        self.make_safe()
+        _forget_unreadable(self.journal)
+        reasons = ", ".join(f"{count} {reason}" for reason, count in count_reasons(drops).items())
+        raise ValueError(
+            f"{len(drops)} of {self.num_cuts} cuts cannot be used ({reasons}), more than max_drop_fraction allows "
+            f"({self.max_dropped}); the first: {drops[0]['message']}"
+        )
+
+
+def _progress(run: _Run, split: str) -> tqdm:
+    seconds = [sum(cut.duration for cut in batch) for batch in run.batches.values()]
+    return tqdm(
+        desc=f"extract {split}",
+        total=math.ceil(sum(seconds)),
+        initial=round(sum(seconds[: run.start])),
+        unit="s",
+        unit_scale=True,
+        mininterval=0.5 if sys.stderr.isatty() else 10.0,
+    )
+
+
+def _encode_rest(run: _Run, split: str, tokenizer: Any, make_tokenizer: Callable[[], Any], nj: int, seed: int) -> None:
+    jobs = [(index, run.batches[index]) for index in run.order[run.start :]]
+    begun, done_sec = time.monotonic(), 0.0
+    with _progress(run, split) as bar:
+        for encoded in encode_in_order(jobs, tokenizer, make_tokenizer, min(nj, max(1, len(jobs))), seed):
+            run.enter(encoded)
+            seconds = sum(cut.duration for cut in run.batches[encoded.index])
+            done_sec += seconds
+            bar.set_postfix(rtf=f"{(time.monotonic() - begun) / done_sec:.4f}", refresh=False)
+            bar.update(seconds)
+    run.make_safe()
+
+
+def _finish(run: _Run, spec: FeatureSpec, inputs: Dict[str, Any], config: ExtractionConfig) -> Dict[str, Any]:
+    kept: List[MonoCut] = []
+    drops: List[Dict[str, str]] = []
+    batches: List[Dict[str, int]] = []
+    for (index, batch), record in zip(run.batches.items(), run.journal.records):
+        dropped = sum(isinstance(entry, dict) for entry in record["entries"])
+        batches.append({"index": index, "num_cuts": len(batch) - dropped, "num_dropped": dropped})
+        for cut, entry in zip(batch, record["entries"]):
+            if isinstance(entry, dict):
+                drops.append({"id": cut.id, **entry})
+            else:
+                keys = [entry] if isinstance(entry, str) else entry
+                kept.append(attach_stored(cut, keys, spec, run.files.archive.name))
+    write_cuts(run.files.manifest, kept)
+    if drops:
+        write_text(run.files.dropped, "".join(json.dumps(drop, ensure_ascii=False) + "\n" for drop in drops))
+    elif run.files.dropped.exists():
+        run.files.dropped.unlink()
+    audio_sec = sum(cut.duration for cut in kept)
+    encode_sec = sum(record["encode_sec"] for record in run.journal.records)
+    figures = {
+        "audio_sec": round(audio_sec, 3),
+        "wall_sec": round(sum(record["wall_sec"] for record in run.journal.records), 3),
+        "encode_sec": round(encode_sec, 3),
+        "rtf": round(encode_sec / audio_sec, 6) if audio_sec else None,
+        "nj": config.nj,
+        "num_cuts": len(kept),
+        "dropped": count_reasons(drops),
+        "bytes": run.archive.end,
+        "archives": {run.files.archive.name: run.archive.end},
+        "inputs": inputs,
+    }
+    if config.num_shards > 1:
+        figures.update({"max_dropped": run.max_dropped, "batches": batches})
+    write_json(run.files.figures, figures)
+    return figures
+
+
+@contextlib.contextmanager
+def _full_disk_explained(run: _Run, split: str) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in NO_SPACE:
+            raise
+        safe = sum(len(record["entries"]) for record in run.journal.records)
+        raise OSError(
+            error.errno,
+            f"no space left while extracting {split} ({error.strerror}): {safe} of {run.num_cuts} cuts are safe in "
+            f"{run.files.archive}; free space, then rerun the same command to continue.",
+        ) from error
+
+
+def _extract_rest(
+    run: _Run, tokenizer: Any, make_tokenizer: Callable[[], Any], inputs: Dict[str, Any], seed: int
+) -> Dict[str, Any]:
+    """Encode what is left of a run and write its manifest and figures."""
+    name = run.files.name
+    if run.start:
+        LOG.info("%s: going on after batch %d of %d", name, run.start, len(run.batches))
+    try:
+        with _full_disk_explained(run, name):
+            _encode_rest(run, name, tokenizer, make_tokenizer, run.config.nj, seed)
+            return _finish(run, tokenizer.spec, inputs, run.config)
+    finally:
+        run.archive.close()
+
+
+def extract(
+    cuts: Iterable[MonoCut],
+    make_tokenizer: Callable[[], Any],
+    out_dir: Path,
+    split: str,
+    config: ExtractionConfig = ExtractionConfig(),
+    seed: int = 0,
+) -> Dict[str, Any]:
+    """Encode the cuts of one split and write them to `out_dir`; continue, or do nothing, if that was done before.
+
+    Audio that could not be read then is tried again; if some of it can be, so is what followed it.
+    With `config.num_shards` > 1, encode and write one shard of it, to be merged by sharding.merge_shards.
+
+    Args:
+      cuts: cuts with recordings, the whole split. make_tokenizer: makes the (fitted) tokenizer; picklable if
+        config.nj > 1.
+      out_dir: folder of the feature type. split: name of the files.
+      config: speeds, processes, drops, shard. seed: of the tokenizer's random numbers, if it draws any.
+    Returns:
+      The figures: audio_sec, wall_sec, encode_sec (reading and encoding, summed over processes), rtf (encode_sec /
+      audio_sec: of one process with one thread, whatever nj is), num_cuts, dropped {reason: count}, bytes.
+    Raises:
+      ValueError: other inputs or settings than the files on disk were made with, wrong sample rate, too many drops.
+      OSError: a full disk. RuntimeError: a worker died, or another process is extracting the same split.
+    """
+    out_dir = Path(out_dir)
+    make_placed = functools.partial(placed, make_tokenizer, config.device, config.dtype)
+    tokenizer = make_placed()
+    out_dir.mkdir(parents=True, exist_ok=True)
+    settle_spec(out_dir, tokenizer.spec)
+    planned = plan_cuts(cuts, config.speed_factors)
+    if not planned:
+        raise ValueError(f"there are no cuts to extract for '{split}'; remake its manifest.")
+    _check_sample_rates(planned, tokenizer, config.resample)
+    shard = Shard(config.shard_id, config.num_shards)
+    split_inputs = _inputs(planned, tokenizer.spec, config.speed_factors, seed)
+    inputs = {**split_inputs, **shard.inputs()}
+    files = SplitFiles.of(out_dir, split, shard)
+    was_done = files.figures.exists()
+    for candidate, made_from in ((SplitFiles.of(out_dir, split), split_inputs), (files, inputs)):
+        if _still_good(candidate, made_from, planned, tokenizer.sample_rate_hz):
+            return read_json(candidate.figures)
+    _write_codebooks(out_dir, tokenizer)
+    journal = Journal(files.journal, inputs)
+    try:
+        if was_done:
+            _forget_unreadable(journal)
+        run = _Run(files, journal, divide(planned), config)
+        figures = _extract_rest(run, tokenizer, make_placed, inputs, seed)
+        if UNREADABLE not in figures["dropped"]:
+            journal.remove()
+    finally:
+        journal.close()
+    LOG.info(
+        "%s: %d cuts, %.2f h, %s dropped, %d bytes, real-time factor %.4f",
+        *(files.name, figures["num_cuts"], figures["audio_sec"] / 3600, figures["dropped"] or "none"),
+        *(figures["bytes"], figures["rtf"] or 0.0),
+    )
+    return figures
+
+
+def _check_sample_rates(cuts: Sequence[MonoCut], tokenizer: Any, resample: bool) -> None:
+    others = [cut for cut in cuts if cut.sampling_rate != tokenizer.sample_rate_hz]
+    if not others:
+        return
+    if resample:
+        LOG.warning("%d of %d cuts are resampled to %d Hz", len(others), len(cuts), tokenizer.sample_rate_hz)
+        return
+    raise ValueError(
+        f"cut {others[0].id}: its audio is at {others[0].sampling_rate} Hz, but {tokenizer.spec.name} reads "
+        f"{tokenizer.sample_rate_hz} Hz ({len(others)} such cuts); allow resampling with --resample true, "
+        "or remake the manifests at that rate."
+    )

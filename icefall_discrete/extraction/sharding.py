@@ -1,0 +1,248 @@
+"""One split extracted by several jobs, each into files of its own, and their merging.
+
+The batches of a split are dealt out to the shards by duration, as a function of the split alone: jobs may run in any
+order, at once or one after the other, each on its own machine with the same file system. Merging writes the split's
+manifest, which refers to the shards' archives where they are. Codes and order are those of one job alone.
+"""
+
+import collections
+import contextlib
+import heapq
+import itertools
+import json
+import logging
+import re
+import time
+import zlib
+from pathlib import Path
+from typing import Any, Dict, Iterable, Iterator, List, NamedTuple, Sequence, Tuple
+
+from lhotse import CutSet, MonoCut
+
+from icefall_discrete.base.atomic_files import write_text
+from icefall_discrete.base.settings import read_json, write_json
+from icefall_discrete.data.cuts import write_cuts
+from icefall_discrete.extraction.journal import different_keys
+
+LOG = logging.getLogger(__name__)
+POLL_SEC = 2.0
+REMIND_SEC = 300.0
+SHARD_KEYS = ("num_shards", "shard_id")
+
+
+class Shard(NamedTuple):
+    """One of `num_shards` parts of a split, numbered from 0."""
+
+    shard_id: int = 0
+    num_shards: int = 1
+
+    def inputs(self) -> Dict[str, int]:
+        """What it adds to all that its codes are made from; nothing if it is the whole."""
+        return {} if self.num_shards == 1 else dict(zip(SHARD_KEYS, (self.num_shards, self.shard_id)))
+
+    def name_of(self, split: str) -> str:
+        """Name of its files: `train.shard-0-of-4`, or that of the split if it is the whole."""
+        return split if self.num_shards == 1 else f"{split}.shard-{self.shard_id}-of-{self.num_shards}"
+
+
+WHOLE = Shard()
+
+
+class SplitFiles(NamedTuple):
+    """Where the files of one split, or of one shard of it, are."""
+
+    name: str
+    archive: Path
+    manifest: Path
+    figures: Path
+    dropped: Path
+    journal: Path
+
+    @classmethod
+    def of(cls, out_dir: Path, split: str, shard: Shard = WHOLE) -> "SplitFiles":
+        """The files of `split`, or of a shard of it, in `out_dir`."""
+        name = shard.name_of(split)
+        whole = shard.num_shards == 1
+        return cls(
+            name,
+            out_dir / f"{name}.codes",
+            out_dir / f"{name}.jsonl.gz",
+            # Not extract-*.json, which are the figures of whole splits.
+            out_dir / (f"extract-{split}.json" if whole else f"{name}.json"),
+            out_dir / (f"dropped-{split}.jsonl" if whole else f"{name}.dropped.jsonl"),
+            out_dir / f".{name}.journal.jsonl",
+        )
+
+
+def shard_batches(seconds: Sequence[float], num_shards: int) -> List[List[int]]:
+    """Deal out batches to shards: the longest first, each to the shard with the least so far.
+
+    Returns:
+      For each shard the indices of its batches, ascending. Their durations differ by the longest batch at most.
+    """
+    shards: List[List[int]] = [[] for _ in range(num_shards)]
+    loads = [(0.0, shard_id) for shard_id in range(num_shards)]
+    for index in sorted(range(len(seconds)), key=lambda index: (-seconds[index], index)):
+        load, shard_id = heapq.heappop(loads)
+        shards[shard_id].append(index)
+        heapq.heappush(loads, (load + seconds[index], shard_id))
+    return [sorted(shard) for shard in shards]
+
+
+def count_reasons(drops: Sequence[Dict[str, str]]) -> Dict[str, int]:
+    """How many cuts were dropped for each reason."""
+    return dict(sorted(collections.Counter(drop["reason"] for drop in drops).items()))
+
+
+def is_whole(files: SplitFiles, figures: Dict[str, Any]) -> bool:
+    """Whether the manifest and the archives that `figures` tells of are there, whole."""
+    archives = figures.get("archives", {files.archive.name: figures["bytes"]})
+    sizes = {name: files.manifest.parent / name for name in archives}
+    return files.manifest.exists() and all(
+        path.exists() and path.stat().st_size == archives[name] for name, path in sizes.items()
+    )
+
+
+def find_num_shards(out_dir: Path, split: str) -> int:
+    """Into how many shards `split` was extracted in `out_dir`; ValueError if that cannot be told."""
+    pattern = re.compile(rf"\.?{re.escape(split)}\.shard-\d+-of-(\d+)\..*")
+    found = {int(match.group(1)) for match in map(pattern.fullmatch, (p.name for p in out_dir.glob("*"))) if match}
+    if len(found) != 1:
+        what = f"shards of {', '.join(map(str, sorted(found)))} jobs" if found else "no shard"
+        raise ValueError(
+            f"{out_dir} holds {what} of '{split}'; "
+            + ("say which to merge with --num-shards." if found else "extract them first, with --num-shards.")
+        )
+    return found.pop()
+
+
+def missing_shards(out_dir: Path, split: str, num_shards: int) -> List[int]:
+    """Numbers of the shards of `split` in `out_dir` that are not complete."""
+    missing = []
+    for shard_id in range(num_shards):
+        files = SplitFiles.of(out_dir, split, Shard(shard_id, num_shards))
+        if not files.figures.exists() or not is_whole(files, read_json(files.figures)):
+            missing.append(shard_id)
+    return missing
+
+
+def wait_for_shards(out_dir: Path, split: str, num_shards: int) -> None:
+    """Return when all shards are complete; whoever starts the jobs ends this one if another one fails."""
+    reminded = time.monotonic()
+    while True:
+        missing = missing_shards(out_dir, split, num_shards)
+        if not missing:
+            return
+        if time.monotonic() - reminded >= REMIND_SEC:
+            LOG.info("%s: waiting for shards %s of %d", split, ", ".join(map(str, missing)), num_shards)
+            reminded = time.monotonic()
+        time.sleep(POLL_SEC)
+
+
+def _read_cuts(path: Path) -> Iterator[MonoCut]:
+    try:
+        yield from CutSet.from_jsonl_lazy(path)
+    except (OSError, EOFError, zlib.error, ValueError) as error:
+        raise ValueError(f"{path} is damaged ({error}); delete it and rerun the job of that shard.") from None
+
+
+def read_drops(path: Path) -> Iterator[Dict[str, str]]:
+    """Read the file of dropped cuts, {"id", "reason", "message"} each; nothing if there is none."""
+    with contextlib.suppress(FileNotFoundError), open(path, encoding="utf-8") as stream:
+        yield from map(json.loads, stream)
+
+
+def _in_order(shards: Sequence[Tuple[Dict[str, Any], Iterator[Any]]], count: str) -> Iterator[Any]:
+    """The items of all shards in the order of the split's batches; `count` names a batch's number of them."""
+    batches = [(batch["index"], batch[count], items) for figures, items in shards for batch in figures["batches"]]
+    for _, number, items in sorted(batches, key=lambda batch: batch[0]):
+        yield from itertools.islice(items, number)
+
+
+def _same_inputs(shards: Sequence[Tuple[SplitFiles, Dict[str, Any]]]) -> Dict[str, Any]:
+    def whole(figures: Dict[str, Any]) -> Dict[str, Any]:
+        return {key: value for key, value in figures["inputs"].items() if key not in SHARD_KEYS}
+
+    first = whole(shards[0][1])
+    for files, figures in shards[1:]:
+        changed = different_keys(first, whole(figures))
+        if changed:
+            raise ValueError(
+                f"{files.manifest} was extracted with other {', '.join(changed)} than {shards[0][0].manifest}; "
+                "delete the files of the shards that are out of date and extract them again."
+            )
+    return first
+
+
+def _checked(cuts: Iterable[MonoCut], expected: int, split: str) -> List[MonoCut]:
+    kept = list(cuts)
+    counts = collections.Counter(cut.id for cut in kept)
+    twice = next((cut_id for cut_id, count in counts.items() if count > 1), None)
+    if twice is not None:
+        raise ValueError(f"cut {twice} is in two shards of '{split}'; delete the shards' files and extract them again.")
+    if len(kept) != expected:
+        raise ValueError(
+            f"the shards of '{split}' hold {len(kept)} cuts, but their figures say {expected}; delete the shards' "
+            "files and extract them again."
+        )
+    return kept
+
+
+def merge_shards(out_dir: Path, split: str, num_shards: int) -> Dict[str, Any]:
+    """Write the manifest and the figures of `split` from those of its shards; archives stay where they are.
+
+    Returns:
+      The figures, those of the shards added up (wall_sec too: as if one job had followed another).
+    Raises:
+      ValueError: if shards are missing (they are named), were made from other cuts, settings or codes than the others,
+      hold a cut twice, or dropped more cuts together than the split may.
+    """
+    out_dir = Path(out_dir)
+    missing = missing_shards(out_dir, split, num_shards)
+    if missing:
+        raise ValueError(
+            f"{len(missing)} of {num_shards} shards of '{split}' in {out_dir} are not complete: "
+            f"{', '.join(map(str, missing))}; run their jobs (--shard-id), then merge again."
+        )
+    places = [SplitFiles.of(out_dir, split, Shard(shard_id, num_shards)) for shard_id in range(num_shards)]
+    shards = [(files, read_json(files.figures)) for files in places]
+    inputs = _same_inputs(shards)
+    drops = list(_in_order([(figures, read_drops(files.dropped)) for files, figures in shards], "num_dropped"))
+    if len(drops) > shards[0][1]["max_dropped"]:
+        raise ValueError(
+            f"{len(drops)} cuts of '{split}' cannot be used, more than max_drop_fraction allows "
+            f"({shards[0][1]['max_dropped']}); the first: {drops[0]['message']}"
+        )
+    cuts = _in_order([(figures, _read_cuts(files.manifest)) for files, figures in shards], "num_cuts")
+    kept = _checked(cuts, sum(figures["num_cuts"] for _, figures in shards), split)
+    files = SplitFiles.of(out_dir, split)
+    write_cuts(files.manifest, kept)
+    if drops:
+        write_text(files.dropped, "".join(json.dumps(drop, ensure_ascii=False) + "\n" for drop in drops))
+    else:
+        files.dropped.unlink(missing_ok=True)
+    figures = _summed([figures for _, figures in shards], drops, inputs)
+    write_json(files.figures, figures)
+    LOG.info("%s: merged %d shards, %d cuts, %d dropped", split, num_shards, len(kept), len(drops))
+    return figures
+
+
+def _summed(
+    shards: Sequence[Dict[str, Any]], drops: Sequence[Dict[str, str]], inputs: Dict[str, Any]
+) -> Dict[str, Any]:
+    def total(key: str) -> Any:
+        return sum(figures[key] for figures in shards)
+
+    audio_sec, encode_sec = round(total("audio_sec"), 3), round(total("encode_sec"), 3)
+    return {
+        "audio_sec": audio_sec,
+        "wall_sec": round(total("wall_sec"), 3),
+        "encode_sec": encode_sec,
+        "rtf": round(encode_sec / audio_sec, 6) if audio_sec else None,
+        "nj": total("nj"),
+        "num_cuts": total("num_cuts"),
+        "dropped": count_reasons(drops),
+        "bytes": total("bytes"),
+        "archives": {name: size for figures in shards for name, size in figures["archives"].items()},
+        "inputs": inputs,
+    }

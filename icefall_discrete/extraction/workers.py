@@ -1,0 +1,186 @@
+"""Encode batches of cuts with a tokenizer, in this process or in several, always in order and always alike."""
+
+import collections
+import contextlib
+import multiprocessing
+import os
+import threading
+import time
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from multiprocessing.connection import wait
+from typing import Any, Callable, Iterable, Iterator, List, NamedTuple, Optional, Sequence, Tuple, Union
+
+import numpy as np
+import torch
+from lhotse import MonoCut
+
+from icefall_discrete.audio.reading import UnreadableAudio, load_samples
+from icefall_discrete.data.cuts import storage_dtype
+from icefall_discrete.data.dataset import derived_seed
+
+THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+UNREADABLE = "unreadable_audio"
+BATCHES_AHEAD = 3  # batches that wait for each worker
+
+
+class Dropped(NamedTuple):
+    """A cut that could not be encoded: the reason to count it by, and the sentence that names it."""
+
+    reason: str
+    message: str
+
+
+class TimedCodes(NamedTuple):
+    """Codes (T, K) of a variable rate, and the durations (U, 1) of their units in frames of the highest rate."""
+
+    codes: np.ndarray
+    durations: np.ndarray
+
+
+Outcome = Union[np.ndarray, TimedCodes, Dropped]
+
+
+class EncodedBatch(NamedTuple):
+    """The batch's index, for each cut its array (T, K) or why it was dropped, and the seconds that it took."""
+
+    index: int
+    outcomes: List[Outcome]
+    encode_sec: float
+
+
+Job = Tuple[int, List[MonoCut]]
+
+
+def placed(make_tokenizer: Callable[[], Any], device: str, dtype: str) -> Any:
+    """Make a tokenizer and put it on `device` in `dtype`.
+
+    "cuda" is the device that torchrun gave this process, else the first; "auto" is "cuda" where there is one, and a
+    network for it, else "cpu".
+    """
+    tokenizer = make_tokenizer()
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() and not tokenizer.why_not_elsewhere() else "cpu"
+    if device == "cuda":
+        device = f"cuda:{os.environ.get('LOCAL_RANK', '0')}"
+    tokenizer.to(device, dtype)
+    return tokenizer
+
+
+class Encoder:
+    """Encodes batches with one tokenizer; random numbers depend on the seed and the batch, never on the process."""
+
+    def __init__(self, tokenizer: Any, seed: int) -> None:
+        self._tokenizer = tokenizer
+        self._seed = seed
+        self._dtype = storage_dtype(tokenizer.spec)
+
+    def __call__(self, index: int, cuts: Sequence[MonoCut]) -> EncodedBatch:
+        """Encode the cuts of batch number `index`."""
+        start = time.perf_counter()
+        # float32 on a device is float32, not TF32, and the same whenever it is asked.
+        exact = torch.backends.cudnn.flags(enabled=True, deterministic=True, allow_tf32=False)
+        with torch.random.fork_rng(devices=[]), torch.inference_mode(), exact:
+            torch.manual_seed(derived_seed(self._seed, index))
+            outcomes = [self._encode(cut) for cut in cuts]
+        return EncodedBatch(index, outcomes, time.perf_counter() - start)
+
+    def _encode(self, cut: MonoCut) -> Outcome:
+        try:
+            samples = load_samples(cut, self._tokenizer.sample_rate_hz)
+        except UnreadableAudio as error:
+            return Dropped(UNREADABLE, str(error))
+        try:
+            encoded = self._tokenizer.encode_with_durations(
+                samples.unsqueeze(0), torch.tensor([len(samples)]), [f"cut {cut.id}"]
+            )
+        except ValueError as error:
+            reason = getattr(error, "reason", None)
+            if reason is None:  # not the audio's fault
+                raise
+            return Dropped(reason, str(error))
+        frames = encoded.frames[0, : int(encoded.lens[0])].cpu().numpy().astype(self._dtype)
+        if encoded.durations is None:
+            return frames
+        durations = encoded.durations[0].unsqueeze(1).numpy()
+        dtype = "int16" if durations.max() <= np.iinfo(np.int16).max else "int32"
+        return TimedCodes(frames, durations.astype(dtype))
+
+
+@contextlib.contextmanager
+def one_thread() -> Iterator[None]:
+    """One computing thread for this process and those it starts: sums then never depend on the number of threads."""
+    threads = torch.get_num_threads()
+    variables = {name: os.environ.get(name) for name in THREAD_VARIABLES}
+    os.environ.update(dict.fromkeys(THREAD_VARIABLES, "1"))
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+        for name, value in variables.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+
+
+_ENCODER: Optional[Encoder] = None
+
+
+def _end_with_parent() -> None:
+    # A parent that was killed cannot end its workers, and they would wait for work for ever.
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        wait([parent.sentinel])
+        os._exit(1)
+
+
+def _start_worker(make_tokenizer: Callable[[], Any], seed: int) -> None:
+    global _ENCODER
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    torch.set_num_threads(1)
+    _ENCODER = Encoder(make_tokenizer(), seed)
+
+
+def _encode_in_worker(index: int, cuts: List[MonoCut]) -> EncodedBatch:
+    assert _ENCODER is not None, "the worker was not started by _start_worker"
+    return _ENCODER(index, cuts)
+
+
+def encode_in_order(
+    jobs: Iterable[Job], tokenizer: Any, make_tokenizer: Callable[[], Any], num_jobs: int, seed: int
+) -> Iterator[EncodedBatch]:
+    """Yield the encoded batches in the order of `jobs`, pairs of batch index and cuts.
+
+    Args:
+      jobs: what to encode. tokenizer: used in this process if `num_jobs` is 1.
+      make_tokenizer: makes the tokenizer in a worker; picklable, such as a functools.partial of load_tokenizer.
+      num_jobs: number of processes. seed: of the tokenizer's random numbers, if it draws any.
+    Raises:
+      RuntimeError: if a worker dies.
+    """
+    with one_thread():
+        if num_jobs == 1:
+            encoder = Encoder(tokenizer, seed)
+            for index, cuts in jobs:
+                yield encoder(index, cuts)
+            return
+        # Spawned, not forked: forking a process whose libraries have started threads can hang.
+        context = multiprocessing.get_context("spawn")
+        pool = ProcessPoolExecutor(num_jobs, context, initializer=_start_worker, initargs=(make_tokenizer, seed))
+        try:
+            pending = collections.deque()
+            for index, cuts in jobs:
+                pending.append(pool.submit(_encode_in_worker, index, cuts))
+                if len(pending) >= BATCHES_AHEAD * num_jobs:
+                    yield pending.popleft().result()
+            while pending:
+                yield pending.popleft().result()
+        except BrokenProcessPool:
+            raise RuntimeError(
+                "an extraction process died, perhaps for lack of memory; what is finished is kept: "
+                "rerun with a smaller nj."
+            ) from None
+        finally:
+            pool.shutdown(wait=True, cancel_futures=True)

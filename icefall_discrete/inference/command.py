@@ -1,0 +1,110 @@
+"""`icefall-discrete transcribe`: prints the text of audio files, recognised with a trained experiment.
+
+One line a file, in the order given: the text alone for one file, <file><tab><text> for several. --json prints one JSON
+object a line instead: file, duration, text, score (log-probability, nats), segments, words and tokens with their times
+in seconds; with --nbest N the N best hypotheses of each segment too; for a file that cannot be transcribed, file and
+error. Text goes to standard output, everything else to standard error. The exit status is 1 if a file could not be
+transcribed; the others are transcribed all the same.
+"""
+
+import json
+import logging
+import sys
+from pathlib import Path
+from typing import Any, List, Sequence
+
+import torch
+from tqdm import tqdm
+from tqdm.contrib.logging import logging_redirect_tqdm
+
+from icefall_discrete.base.settings import ScriptParser, add_flags, from_dict, override
+from icefall_discrete.decoding import DecodeConfig
+from icefall_discrete.experiment.checkpoint_choice import CheckpointChoice
+from icefall_discrete.experiment.transcription_files import load_recipe
+from icefall_discrete.inference.audio_files import AudioConfig
+from icefall_discrete.inference.transcriber import Transcriber
+from icefall_discrete.systems.asr.recognition import TranscribeConfig
+from icefall_discrete.systems.asr.transcription import Failure, Outcome
+
+LOG = logging.getLogger(__name__)
+STDIN = "-"
+
+
+def get_parser(prog: str) -> ScriptParser:
+    """The flags of `transcribe`; `prog` is what --help calls the command."""
+    parser = ScriptParser(__doc__, prog)
+    parser.add_argument("audio", nargs="*", metavar="FILE", help="audio files; -: read their names from standard input")
+    parser.add_argument("--exp-dir", type=Path, required=True, help="folder of the trained experiment")
+    parser.add_argument("--file-list", type=Path, help="text file with more names of audio files, one a line")
+    parser.add_argument("--json", action="store_true", help="print JSON lines with scores and times, not only text")
+    parser.add_argument(
+        "--tokenizer-dir", type=Path, help="folder with the fitted tokenizer (default: <exp-dir>/tokenizer)"
+    )
+    parser.add_argument(
+        "--recipe-config", type=Path, help="recipe with sections average, decode (default: <exp-dir>/recipe.json)"
+    )
+    for kind in (AudioConfig, CheckpointChoice, DecodeConfig, TranscribeConfig):
+        add_flags(parser, kind)
+    return parser
+
+
+def _lines_of(text: str) -> List[str]:
+    return [line for line in text.splitlines() if line.strip()]
+
+
+def paths_of(args: Any) -> List[str]:
+    """The audio files asked for, in order. Raises ValueError if there are none, FileNotFoundError without the list."""
+    paths: List[str] = []
+    for name in args.audio:
+        paths += _lines_of(sys.stdin.read()) if name == STDIN else [name]
+    if args.file_list is not None:
+        paths += _lines_of(args.file_list.read_text(encoding="utf-8"))
+    if not paths:
+        raise ValueError("there is nothing to transcribe; give audio files, --file-list, or - for standard input.")
+    return paths
+
+
+def make_transcriber(args: Any) -> Transcriber:
+    """The transcriber that the flags ask for: defaults, over them the recipe's settings, then the flags."""
+    recipe = load_recipe(args.exp_dir, args.recipe_config)
+    where = f"the recipe of {args.exp_dir}"
+    return Transcriber(
+        args.exp_dir,
+        override(from_dict(CheckpointChoice, recipe.get("average", {}), where), args),
+        override(from_dict(DecodeConfig, recipe.get("decode", {}), where), args),
+        override(TranscribeConfig(), args),
+        override(AudioConfig(), args),
+        args.tokenizer_dir,
+    )
+
+
+def line_of(outcome: Outcome, as_json: bool, with_name: bool) -> str:
+    """The line that is printed for a file; empty, to say nothing, for a failure without `as_json`."""
+    if as_json:
+        return json.dumps(outcome.to_json(), ensure_ascii=False)
+    if isinstance(outcome, Failure):
+        return ""
+    return f"{outcome.file}\t{outcome.text}" if with_name else outcome.text
+
+
+def main(prog: str, arguments: Sequence[str]) -> None:
+    """Transcribe, print, and end with status 1 if a file failed."""
+    args = get_parser(prog).parse_args(arguments)
+    paths = paths_of(args)
+    run = override(TranscribeConfig(), args)
+    if run.num_threads:
+        torch.set_num_threads(run.num_threads)
+    transcriber = make_transcriber(args)
+    torch.set_flush_denormal(True)  # not before numpy has looked at its numbers, which it does with a warning then
+    failed = 0
+    with logging_redirect_tqdm():
+        for outcome in transcriber.transcribe(paths, "Transcribing"):
+            if isinstance(outcome, Failure):
+                failed += 1
+                LOG.error(outcome.message)
+            if args.json or not isinstance(outcome, Failure):
+                tqdm.write(line_of(outcome, args.json, len(paths) > 1), file=sys.stdout)
+                sys.stdout.flush()
+    if failed:
+        LOG.error(f"{failed} of {len(paths)} files could not be transcribed.")
+        sys.exit(1)

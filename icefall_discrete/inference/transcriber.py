@@ -1,0 +1,200 @@
+"""Transcriber: an experiment folder as a function from audio files to text."""
+
+import dataclasses
+import math
+from pathlib import Path
+from typing import Callable, Dict, Iterator, List, Optional, Sequence, Tuple, TypeVar, Union
+
+import torch
+from lhotse import Recording
+from torch import Tensor
+from tqdm import tqdm
+
+from icefall_discrete.data.loaders import padded_groups
+from icefall_discrete.decoding import DecodeConfig, Hypothesis, check_method, search_nbest
+from icefall_discrete.decoding.fusion import Fusion
+from icefall_discrete.experiment.checkpoint_choice import CheckpointChoice, load_weights, resolve_choice
+from icefall_discrete.experiment.folder import Experiment
+from icefall_discrete.experiment.transcription_files import load_experiment_tokenizer
+from icefall_discrete.extraction.workers import one_thread
+from icefall_discrete.inference.audio_files import AudioConfig, BadAudio, open_audio, read_samples
+from icefall_discrete.inference.pauses import MIN_SEGMENT_SEC, split_at_pauses
+from icefall_discrete.nn.frames import encoder_frame_sec, encoder_frames
+from icefall_discrete.systems.asr.recognition import TranscribeConfig
+from icefall_discrete.systems.asr.transcription import Failure, Outcome, Transcription, make_segment
+from icefall_discrete.tokenizers.contract import AudioRejected, pad_outputs
+
+# Segments of this many full batches are held before they are sorted by length and recognised.
+BATCHES_AHEAD = 8
+Source = TypeVar("Source", str, Recording)
+Result = TypeVar("Result")
+
+
+@dataclasses.dataclass(frozen=True)
+class _Piece:
+    """A segment of the file `name`: its place there in seconds, and its codes (T, K) or features (T, D)."""
+
+    name: str
+    span_sec: Tuple[float, float]
+    frames: Tensor
+
+    @property
+    def duration_sec(self) -> float:
+        return self.span_sec[1] - self.span_sec[0]
+
+
+@dataclasses.dataclass(frozen=True)
+class _Encoded:
+    """A file whose segments wait to be recognised."""
+
+    name: str
+    duration_sec: float
+    pieces: List[_Piece]
+
+
+class Transcriber:
+    """Recognises audio with a trained experiment; the codes are those that extraction would give, bit for bit.
+
+    Args:
+      exp_dir: folder of the trained experiment. choice: checkpoints; the last ones. run: batches and device.
+      decode: search; lists of phrases for single cuts are found by the file's name without folder and suffix.
+      audio: channel and segments. tokenizer_dir: where the tokenizer is, if not in the experiment folder.
+    Raises:
+      FileNotFoundError: if a file of the experiment or its tokenizer is missing.
+      ValueError: if there is no such checkpoint or method, or the tokenizer is another one than in training.
+    """
+
+    def __init__(
+        self,
+        exp_dir: Union[str, Path],
+        choice: Optional[CheckpointChoice] = None,
+        decode: Optional[DecodeConfig] = None,
+        run: Optional[TranscribeConfig] = None,
+        audio: Optional[AudioConfig] = None,
+        tokenizer_dir: Optional[Path] = None,
+    ) -> None:
+        self._decode, self._run, self._audio = (
+            decode or DecodeConfig(),
+            run or TranscribeConfig(),
+            audio or AudioConfig(),
+        )
+        check_method(self._decode.decoding_method)
+        experiment = Experiment(Path(exp_dir))
+        self.spec = experiment.spec()
+        self.tokenizer = load_experiment_tokenizer(experiment.exp_dir, self.spec, tokenizer_dir)
+        self.max_segment_sec = self._longest_segment(experiment.settings().filter.max_utterance_sec)
+        self._text_encoder = experiment.text_encoder()
+        self._device = self._run.torch_device()
+        self._model = experiment.build_model()
+        self._model.load_state_dict(load_weights(resolve_choice(choice or CheckpointChoice(), exp_dir), exp_dir))
+        self._model.to(self._device).eval()
+        self._fusion = Fusion(self._decode, experiment.exp_dir / "bpe.model", self._device)
+
+    def _longest_segment(self, trained_sec: float) -> float:
+        longest = self._audio.max_segment_sec or max(trained_sec, 2 * MIN_SEGMENT_SEC)
+        limit = self.tokenizer.max_samples
+        return longest if limit is None else min(longest, limit / self.spec.sample_rate_hz)
+
+    def transcribe(self, paths: Sequence[Union[str, Path]], title: Optional[str] = None) -> Iterator[Outcome]:
+        """Yield a Transcription, or a Failure, for each audio file, in the order of `paths`.
+
+        Files are read one by one and recognised in batches of segments of similar length, some batches ahead.
+
+        Args:
+          paths: audio files. title: of the progress bar on standard error, if that is a terminal; None shows no bar.
+        """
+        opened = [_outcome_of(open_audio, str(path)) for path in paths]
+        total_sec = sum(item.duration for item in opened if isinstance(item, Recording))
+        # No bar either (None) where standard error is a file.
+        hidden = True if title is None else None
+        with tqdm(total=math.ceil(total_sec), desc=title, unit="s", unit_scale=True, disable=hidden) as bar:
+            for window in self._windows(opened, bar):
+                pieces = [piece for item in window if isinstance(item, _Encoded) for piece in item.pieces]
+                found = iter(self._search(pieces, bar))
+                for item in window:
+                    yield item if isinstance(item, Failure) else self._transcription(item, found)
+
+    def transcribe_samples(self, samples: Tensor, name: str = "audio") -> Transcription:
+        """Recognise samples (S,) float32 in [-1, 1] at the rate of `spec.sample_rate_hz`.
+
+        Raises:
+          BadAudio: if they are too short for a frame, or not finite; `name` is what it calls them.
+        """
+        pieces = self._encode(samples, name)
+        encoded = _Encoded(name, samples.numel() / self.spec.sample_rate_hz, pieces)
+        return self._transcription(encoded, iter(self._search(pieces)))
+
+    def _windows(
+        self, opened: Sequence[Union[Recording, Failure]], bar: tqdm
+    ) -> Iterator[List[Union[_Encoded, Failure]]]:
+        """Yield files, encoded, as many at once as fill BATCHES_AHEAD batches."""
+        window: List[Union[_Encoded, Failure]] = []
+        held_sec = 0.0
+        for item in opened:
+            encoded = _outcome_of(self._encode_file, item) if isinstance(item, Recording) else item
+            window.append(encoded)
+            if isinstance(item, Recording):
+                # Half of the bar is encoding, the other half is searching, which a failure does not reach.
+                bar.update(item.duration if isinstance(encoded, Failure) else item.duration / 2)
+                held_sec += item.duration
+            if held_sec >= BATCHES_AHEAD * self._run.max_duration:
+                yield window
+                window, held_sec = [], 0.0
+        if window:
+            yield window
+
+    def _encode_file(self, recording: Recording) -> _Encoded:
+        samples = read_samples(recording, self.spec.sample_rate_hz, self._audio.channel)
+        pieces = self._encode(samples, recording.id)
+        return _Encoded(recording.id, samples.numel() / self.spec.sample_rate_hz, pieces)
+
+    def _encode(self, samples: Tensor, name: str) -> List[_Piece]:
+        """Segments of the audio called `name`, with their codes or features."""
+        rate, size = self.spec.sample_rate_hz, samples.numel()
+        if size < self.tokenizer.min_samples:
+            raise BadAudio(
+                f"{name}: {size / rate:.4f} s of audio is too short for {self.spec.name}, which needs "
+                f"{self.tokenizer.min_samples / rate:.4f} s for one frame."
+            )
+        if not torch.isfinite(samples).all():
+            raise BadAudio(f"{name}: {int((~torch.isfinite(samples)).sum())} of {size} samples are NaN or infinite.")
+        pieces = []
+        # As in extraction: one thread, and random numbers (if a tokenizer draws any) that depend on nothing else.
+        with one_thread(), torch.random.fork_rng(devices=[]), torch.no_grad():
+            torch.manual_seed(0)
+            for start, end in split_at_pauses(samples, rate, self.max_segment_sec):
+                part = samples[start:end].unsqueeze(0)
+                frames, lens = self.tokenizer.encode(part, torch.tensor([end - start]), [name])
+                pieces.append(_Piece(name, (start / rate, end / rate), frames[0, : int(lens[0])]))
+        if encoder_frames(len(pieces[0].frames), self._model.config, self.spec) < 1:
+            raise BadAudio(f"{name}: {size / rate:.4f} s of audio is too short for the model, it gives no frame.")
+        return pieces
+
+    @torch.no_grad()
+    def _search(self, pieces: Sequence[_Piece], bar: Optional[tqdm] = None) -> List[List[Hypothesis]]:
+        """The hypotheses of each piece, in the order of `pieces`, found in batches of similar length."""
+        found: Dict[int, List[Hypothesis]] = {}
+        longest_first = sorted(range(len(pieces)), key=lambda index: -pieces[index].duration_sec)
+        for group in padded_groups(longest_first, lambda index: pieces[index].duration_sec, self._run.max_duration):
+            frames, lens = pad_outputs([pieces[index].frames for index in group], self.spec)
+            encoder_out, encoder_lens, _ = self._model.encode(frames.to(self._device), lens.to(self._device))
+            scorer = self._fusion.scorer([Path(pieces[index].name).stem for index in group])
+            method = self._decode.decoding_method
+            hypotheses = search_nbest(method, self._model, encoder_out, encoder_lens, self._decode, scorer)
+            found.update(zip(group, hypotheses))
+            if bar is not None:
+                bar.update(sum(pieces[index].duration_sec for index in group) / 2)
+        return [found[index] for index in range(len(pieces))]
+
+    def _transcription(self, encoded: _Encoded, found: Iterator[List[Hypothesis]]) -> Transcription:
+        frame_sec = encoder_frame_sec(self._model.config, self.spec)
+        segments = (make_segment(next(found), p.span_sec, frame_sec, self._text_encoder) for p in encoded.pieces)
+        return Transcription(encoded.name, encoded.duration_sec, tuple(segments))
+
+
+def _outcome_of(step: Callable[[Source], Result], source: Source) -> Union[Result, Failure]:
+    """`step(source)`, or the Failure of a file whose audio is bad."""
+    try:
+        return step(source)
+    except (BadAudio, AudioRejected) as error:
+        return Failure(source.id if isinstance(source, Recording) else source, str(error))

@@ -1,0 +1,166 @@
+"""Depthwise convolution over time, plain or causal by chunks, and the module around it.
+
+Tensors stay (N, T, C): for a convolution library that is the channels-last layout, which on a CPU is many times
+faster for depthwise kernels than (N, C, T).
+"""
+
+import math
+from typing import Optional, Sequence, Tuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from icefall_discrete.nn.encoders.zipformer.masks import StackMasks
+from icefall_discrete.nn.encoders.zipformer.state import Past
+from icefall_discrete.nn.scaling import Balancer, Schedule, SwooshLinear, Whiten
+from icefall_discrete.nn.scaling.whiten import whitening_limit
+
+
+def _channels_last(weight: Tensor) -> Tensor:
+    return weight.unsqueeze(2).contiguous(memory_format=torch.channels_last)
+
+
+def _convolve(x: Tensor, weight: Tensor, bias: Optional[Tensor], padding: int) -> Tensor:
+    image = x.transpose(1, 2).unsqueeze(2)
+    out = F.conv2d(image, _channels_last(weight), bias, padding=(0, padding), groups=x.shape[2])
+    return out.squeeze(2).transpose(1, 2)
+
+
+def _weight_gradient(x: Tensor, grad: Tensor, kernel: int, padding: int) -> Tensor:
+    """Gradient (C, 1, K): for every utterance and channel, x convolved with the output gradient as the kernel.
+
+    Utterances and channels together form the channels of one depthwise convolution; this is two to three times as fast
+    as the library's own weight gradient.
+    """
+    batch, frames, channels = x.shape
+    rows = F.pad(x, (0, 0, padding, padding)).transpose(0, 1).reshape(1, frames + 2 * padding, batch * channels)
+    filters = grad.transpose(0, 1).reshape(-1, batch * channels).t().unsqueeze(1)
+    by_utterance = _convolve(rows, filters, None, 0)
+    return by_utterance.view(kernel, batch, channels).sum(dim=1).t().unsqueeze(1)
+
+
+class _DepthwiseCpu(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, x: Tensor, weight: Tensor, bias: Tensor, padding: int) -> Tensor:
+        ctx.save_for_backward(x, weight)
+        ctx.padding = padding
+        return _convolve(x, weight, bias, padding)
+
+    @staticmethod
+    def backward(ctx, grad: Tensor) -> Tuple[Optional[Tensor], ...]:
+        x, weight = ctx.saved_tensors
+        grad = grad.to(weight.dtype).contiguous()
+        kernel = weight.shape[2]
+        x_grad = _convolve(grad, weight.flip(2), None, kernel - 1 - ctx.padding)
+        weight_grad = _weight_gradient(x.to(weight.dtype), grad, kernel, ctx.padding)
+        return x_grad.to(x.dtype), weight_grad, grad.sum(dim=(0, 1)), None
+
+
+class DepthwiseConv1d(nn.Module):
+    """Depthwise convolution over time of x (N, T, C) with symmetric zero padding; initialised as nn.Conv1d.
+
+    Args:
+      channels: C.
+      kernel: width in frames.
+      padding: zeros on both sides; kernel // 2 keeps T where the kernel is odd.
+    """
+
+    def __init__(self, channels: int, kernel: int, padding: int) -> None:
+        super().__init__()
+        bound = 1.0 / math.sqrt(kernel)
+        self.weight = nn.Parameter(torch.empty(channels, 1, kernel).uniform_(-bound, bound))
+        self.bias = nn.Parameter(torch.empty(channels).uniform_(-bound, bound))
+        self.padding = padding
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map x (N, T, C) to (N, T + 2 padding - kernel + 1, C)."""
+        if x.is_cuda:
+            out = F.conv1d(x.transpose(1, 2), self.weight, self.bias, padding=self.padding, groups=x.shape[2])
+            return out.transpose(1, 2)
+        return _DepthwiseCpu.apply(x, self.weight, self.bias, self.padding)
+
+
+class ChunkCausalConv1d(nn.Module):
+    """Depthwise convolution that sees the past, and the future only inside a frame's own chunk.
+
+    The sum of a causal convolution of half the width and a convolution inside chunks, whose result is scaled by
+    factors that depend on the distance to the chunk's edges.
+    """
+
+    def __init__(self, channels: int, kernel: int) -> None:
+        super().__init__()
+        self.kernel = kernel
+        self.causal = DepthwiseConv1d(channels, (kernel + 1) // 2, padding=0)
+        with torch.no_grad():
+            self.causal.bias.uniform_(-0.1, 0.1)
+        self.chunkwise = DepthwiseConv1d(channels, kernel, padding=kernel // 2)
+        # Row 0 counts from the left edge of a chunk, row 1 up to its right edge.
+        self.edge_scale = nn.Parameter(torch.zeros(2, channels, kernel))
+
+    def _scale(self, chunk_size: int) -> Tensor:
+        """(chunk_size, C): 1 plus the corrections near both edges."""
+        left, right = self.edge_scale[0], self.edge_scale[1]
+        missing = chunk_size - self.kernel
+        if missing < 0:
+            left, right = left[:, :chunk_size], right[:, -missing:]
+        else:
+            left, right = F.pad(left, (0, missing)), F.pad(right, (missing, 0))
+        return (1.0 + left + right).t()
+
+    def forward(
+        self, x: Tensor, chunk_size: int, past: Optional[Past] = None, only_chunks: Optional[Sequence[int]] = None
+    ) -> Tensor:
+        """Map x (N, T, C) to (N, T, C).
+
+        Args:
+          chunk_size: in frames, -1 for one chunk; in streaming x is one chunk.
+          past: the frames before x, in streaming.
+          only_chunks: in streaming, what is a chunk to each stream, where one is shorter than a chunk altogether.
+        """
+        batch, frames, channels = x.shape
+        if chunk_size < 0 or chunk_size > frames:
+            chunk_size = frames
+        causal = self.causal(F.pad(x, (0, 0, self.kernel // 2, 0)) if past is None else past.extend(x))
+        missing = -frames % chunk_size
+        chunks = F.pad(x, (0, 0, 0, missing)).reshape(-1, chunk_size, channels)
+        if only_chunks is None:
+            scale = self._scale(chunk_size)
+        else:
+            rows = [F.pad(self._scale(size), (0, 0, 0, chunk_size - size)) for size in only_chunks]
+            scale = torch.stack(rows)
+        inside = self.chunkwise(chunks) * scale
+        return causal + inside.reshape(batch, frames + missing, channels)[:, :frames]
+
+
+class ConvolutionModule(nn.Module):
+    """Gated linear unit, depthwise convolution, SwooshR, linear."""
+
+    def __init__(self, dim: int, kernel: int, causal: bool) -> None:
+        super().__init__()
+        self.in_proj = nn.Linear(dim, 2 * dim)
+        # Large values in the gate would make its derivative sparse; this holds them in range.
+        self.gate_balancer = Balancer(
+            positive=(Schedule((0.0, 0.05), (8000.0, 0.025)), 1.0),
+            abs_value=(1.5, Schedule((0.0, 5.0), (8000.0, 10.0))),
+        )
+        self.causal = causal
+        self.depthwise = ChunkCausalConv1d(dim, kernel) if causal else DepthwiseConv1d(dim, kernel, kernel // 2)
+        self.balancer = Balancer(
+            positive=(Schedule((0.0, 0.1), (8000.0, 0.05)), 1.0),
+            abs_value=(Schedule((0.0, 0.2), (20000.0, 0.5)), 10.0),
+        )
+        self.whiten = Whiten(whitening_limit(7.5))
+        self.out_proj = SwooshLinear(dim, dim, "r", scale=0.05)
+
+    def forward(self, x: Tensor, masks: StackMasks, past: Optional[Past] = None) -> Tensor:
+        """Map x (N, T, D) to (N, T, D); past: inputs of the depthwise convolution before x, in streaming."""
+        x = self.in_proj(x)
+        if self.gate_balancer.draw():
+            value, gate = x.chunk(2, dim=2)
+            x = torch.cat((value, self.gate_balancer.act(gate)), dim=2)
+        x = F.glu(x, dim=2)
+        if masks.padding is not None:
+            x = x.masked_fill(masks.padding, 0.0)
+        x = self.depthwise(x, masks.chunk_size, past, masks.only_chunks) if self.causal else self.depthwise(x)
+        return self.out_proj(self.whiten(self.balancer(x)))

@@ -1,0 +1,78 @@
+"""The Zipformer encoder: stacks in turn, their widest dimensions together, and downsampling at the output."""
+
+from typing import List, Sequence, Tuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from icefall_discrete.nn.encoders.zipformer.config import ZipformerConfig
+from icefall_discrete.nn.encoders.zipformer.masks import draw_feature_masks, padding_mask, stack_masks
+from icefall_discrete.nn.encoders.zipformer.resample import Downsample, downsampled_lens
+from icefall_discrete.nn.encoders.zipformer.stack import ZipformerStack
+
+
+def with_dim(x: Tensor, dim: int) -> Tensor:
+    """Cut x (N, T, D) to `dim` channels, or add zeros."""
+    present = x.shape[2]
+    return x if present == dim else x[..., :dim].contiguous() if present > dim else F.pad(x, (0, dim - present))
+
+
+class Zipformer(nn.Module):
+    """Zipformer, https://arxiv.org/abs/2310.11230, section 3.1 and Figure 1, as in icefall's `zipformer` recipe.
+
+    With `causal`, each batch draws a chunk size and a left context, so that one model serves offline and streaming.
+    """
+
+    def __init__(self, config: ZipformerConfig) -> None:
+        super().__init__()
+        self.config = config
+        # The front end learns alone for the first share of the warm-up, then each stack in turn.
+        share = config.warmup_batches / (config.num_stacks + 1)
+        self.stacks = nn.ModuleList(
+            ZipformerStack(config.stack(index), share * (index + 1), share * (index + 2))
+            for index in range(config.num_stacks)
+        )
+        factor = config.output_downsampling_factor
+        self.output_downsample = Downsample(factor) if factor > 1 else None
+
+    def forward(
+        self, x: Tensor, x_lens: Tensor, inner_stacks: Sequence[int] = ()
+    ) -> Tuple[Tensor, Tensor, List[Tensor]]:
+        """Encode a padded batch.
+
+        Args:
+          x: (N, T, D0), D0 the dimension of the first stack.
+          x_lens: (N,) frames of each utterance.
+          inner_stacks: indices of the stacks whose outputs are returned too.
+        Returns:
+          The output (N, T', output_dim), its lengths (N,), and for each index in `inner_stacks` that stack's output
+          (N, T, D_stack), whose lengths are `x_lens`.
+        """
+        config = self.config
+        dims = config.stack_values("encoder_dim")
+        if x.shape[2] != dims[0]:
+            raise ValueError(f"encoder input has {x.shape[2]} dimensions, but the first stack has {dims[0]}.")
+        num_frames = x.shape[1]
+        masks = stack_masks(config, padding_mask(x_lens, num_frames), num_frames, x.device)
+        feature_masks = draw_feature_masks(config, x) if self.training else [None] * config.num_stacks
+        outputs = []
+        for index, stack in enumerate(self.stacks):
+            x = stack(with_dim(x, dims[index]), masks[index], feature_masks[index])
+            outputs.append(x)
+        x = self.widest(outputs)
+        if self.output_downsample is not None:
+            x = self.output_downsample(x)
+        lens = downsampled_lens(x_lens, config.output_downsampling_factor)
+        return x, lens, [outputs[index] for index in inner_stacks]
+
+    @staticmethod
+    def widest(outputs: Sequence[Tensor]) -> Tensor:
+        """Put together the dimensions of all stacks, each from the last stack that has it."""
+        pieces = [outputs[-1]]
+        present = outputs[-1].shape[2]
+        for output in reversed(outputs[:-1]):
+            if output.shape[2] > present:
+                pieces.append(output[..., present:])
+                present = output.shape[2]
+        return pieces[0] if len(pieces) == 1 else torch.cat(pieces, dim=2)

@@ -1,0 +1,137 @@
+"""The causal Zipformer encoder chunk by chunk.
+
+What comes out equals the whole utterance's forward with the same chunk size and left context (masks.py): keys, values
+and convolution inputs of the left context are remembered instead of computed again.
+"""
+
+from typing import Optional, Tuple
+
+import torch
+from torch import Tensor
+
+from icefall_discrete.nn.encoders.zipformer.encoder import Zipformer, with_dim
+from icefall_discrete.nn.encoders.zipformer.layer import ZipformerLayer
+from icefall_discrete.nn.encoders.zipformer.masks import StackMasks, check_chunk, left_chunks_of
+from icefall_discrete.nn.encoders.zipformer.resample import downsampled_lens
+from icefall_discrete.nn.encoders.zipformer.state import EncoderState, LayerState, Past, copy_state
+
+
+def _initial_layer_state(layer: ZipformerLayer, num: int, left: int) -> LayerState:
+    weight = layer.norm.bias
+
+    def past(frames: int, dim: int) -> Past:
+        return Past(weight.new_zeros((num, frames, dim)))
+
+    dim, kernel = weight.shape[0], layer.convolution1.depthwise.kernel
+    return LayerState(
+        keys=past(left, layer.attention_weights.sizes[0]),
+        gated_values=past(left, layer.nonlin_attention.out_proj.in_features),
+        values1=past(left, layer.self_attention1.in_proj.out_features),
+        values2=past(left, layer.self_attention2.in_proj.out_features),
+        conv1=past(kernel // 2, dim),
+        conv2=past(kernel // 2, dim),
+    )
+
+
+def _chunk_masks(lens: Tensor, processed: Tensor, chunk_size: int, left: int, device: torch.device) -> StackMasks:
+    """Masks of one stack; lens and processed (N,) on the CPU, and sizes, count frames at the stack's own rate."""
+    absent = torch.arange(left) < left - processed.unsqueeze(1)
+    padded = torch.arange(chunk_size) >= lens.unsqueeze(1)
+    is_short, is_young = bool(padded.any()), bool(absent.any())
+    lone = (processed == 0) & (lens < chunk_size)
+    return StackMasks(
+        attention=torch.cat((absent, padded), dim=1).unsqueeze(1).to(device) if is_short or is_young else None,
+        padding=padded.unsqueeze(2).to(device) if is_short else None,
+        chunk_size=chunk_size,
+        only_chunks=tuple(torch.where(lone, lens, chunk_size).tolist()) if bool(lone.any()) else None,
+    )
+
+
+class StreamingZipformer:
+    """Runs an encoder on one chunk of each of N streams, which may be at different positions.
+
+    Args:
+      encoder: a causal Zipformer in evaluation mode.
+      chunk_size: frames of a chunk at the encoder's input.
+      left_context_frames: frames before a chunk that it sees, at the encoder's input; rounded down to whole chunks,
+        at least one, as in training.
+    """
+
+    def __init__(self, encoder: Zipformer, chunk_size: int, left_context_frames: int) -> None:
+        config = encoder.config
+        if not config.causal:
+            raise ValueError("streaming needs an encoder that was trained with causal; this one saw whole utterances.")
+        if chunk_size < 1 or left_context_frames < 0:
+            raise ValueError(
+                f"chunk_size is {chunk_size} and left_context_frames {left_context_frames}; a stream needs a chunk of "
+                "1 frame or more and a limited left context."
+            )
+        left_chunks = left_chunks_of(left_context_frames, chunk_size)
+        check_chunk(config, chunk_size, left_chunks)
+        if chunk_size % config.output_downsampling_factor:
+            raise ValueError(
+                f"chunk_size {chunk_size} is not a multiple of output_downsampling_factor "
+                f"{config.output_downsampling_factor}."
+            )
+        self.encoder = encoder
+        self.chunk_size = chunk_size
+        self.left_frames = left_chunks * chunk_size
+
+    def initial_state(self, num: int) -> EncoderState:
+        """The state of `num` streams before their first chunk."""
+        stacks = tuple(
+            tuple(_initial_layer_state(layer, num, self.left_frames // stack.factor) for layer in stack.layers)
+            for stack in self.encoder.stacks
+        )
+        return EncoderState(stacks, torch.zeros(num, dtype=torch.int64))
+
+    @torch.no_grad()
+    def __call__(self, x: Tensor, lens: Tensor, state: EncoderState) -> Tuple[Tensor, Tensor, EncoderState]:
+        """Encode the next chunk of each stream.
+
+        Args:
+          x: (N, chunk_size, D0).
+          lens: (N,) int64 on the CPU, 1 to chunk_size; fewer than chunk_size only in the last chunk of a stream.
+          state: of the N streams; not changed.
+        Returns:
+          The output (N, chunk_size / output_downsampling_factor, output_dim), its lengths (N,) on the CPU, and the
+          state after this chunk.
+        """
+        if x.shape[1] != self.chunk_size or not 1 <= int(lens.min()) <= int(lens.max()) <= self.chunk_size:
+            raise ValueError(
+                f"a chunk of {x.shape[1]} frames with lens {lens.tolist()}; expected {self.chunk_size} frames and lens "
+                f"from 1 to {self.chunk_size}."
+            )
+        encoder, state = self.encoder, copy_state(state)
+        config = encoder.config
+        hold = self._hold(lens, x.device)
+        masks = {
+            factor: _chunk_masks(
+                downsampled_lens(lens, factor),
+                torch.div(state.processed, factor, rounding_mode="floor"),
+                self.chunk_size // factor,
+                self.left_frames // factor,
+                x.device,
+            )
+            for factor in set(config.downsampling_factor)
+        }
+        outputs = []
+        for stack, dim, layers in zip(encoder.stacks, config.stack_values("encoder_dim"), state.stacks):
+            x = stack(_held(with_dim(x, dim), hold), masks[stack.factor], None, layers)
+            outputs.append(x)
+        x = _held(encoder.widest(outputs), hold)
+        if encoder.output_downsample is not None:
+            x = encoder.output_downsample(x)
+        state.processed = state.processed + lens
+        return x, downsampled_lens(lens, config.output_downsampling_factor), state
+
+    def _hold(self, lens: Tensor, device: torch.device) -> Optional[Tensor]:
+        """(N, T, 1) where each frame is taken from: its own place, or the last one behind the end of a stream."""
+        if int(lens.min()) == self.chunk_size:
+            return None
+        return torch.minimum(torch.arange(self.chunk_size), lens.unsqueeze(1) - 1).unsqueeze(2).to(device)
+
+
+def _held(x: Tensor, hold: Optional[Tensor]) -> Tensor:
+    """Repeat the last frame of short streams: downsampling completes the last group of an utterance so."""
+    return x if hold is None else x.gather(1, hold.expand(-1, -1, x.shape[2]))

@@ -1,0 +1,28 @@
+"""The joiner of the transducer."""
+
+import torch
+from torch import Tensor, nn
+
+from icefall_discrete.nn.scaling import scaled_linear
+
+
+class Joiner(nn.Module):
+    """logits = output_linear(tanh(encoder_proj(am) + decoder_proj(lm)))."""
+
+    def __init__(self, encoder_dim: int, decoder_dim: int, joiner_dim: int, vocab_size: int) -> None:
+        super().__init__()
+        self.encoder_proj = scaled_linear(encoder_dim, joiner_dim, 0.25)
+        self.decoder_proj = scaled_linear(decoder_dim, joiner_dim, 0.25)
+        self.output_linear = nn.Linear(joiner_dim, vocab_size)
+
+    def forward(self, am: Tensor, lm: Tensor, project_input: bool = True) -> Tensor:
+        """Return logits (..., vocab_size), not normalised.
+
+        Args:
+          am: encoder side, (..., encoder_dim), or (..., joiner_dim) if it is projected already.
+          lm: predictor side, (..., decoder_dim) or (..., joiner_dim); broadcast against `am`.
+          project_input: whether to apply encoder_proj and decoder_proj.
+        """
+        if project_input:
+            am, lm = self.encoder_proj(am), self.decoder_proj(lm)
+        return self.output_linear(torch.tanh(am + lm))

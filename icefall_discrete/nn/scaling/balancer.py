@@ -1,0 +1,114 @@
+"""Balancer: an identity whose backward pass nudges each channel's mean and size into a range."""
+
+import math
+import random
+from typing import List, Tuple
+
+import torch
+from torch import Tensor, nn
+
+from icefall_discrete.nn.scaling.schedule import Schedule, Scheduled
+
+TINY = 1e-20
+# For normally distributed values: root mean square = sqrt(pi / 2) x mean absolute value.
+RMS_OVER_ABS = math.sqrt(math.pi / 2)
+# 1 / (sqrt(pi) ln 2) x atanh(y) is the recipe's stand-in for the inverse error function.
+INVERSE_ERF_SCALE = 0.8139535143
+
+
+def mean_over_deviation(proportion_positive: float) -> float:
+    """Mean / standard deviation at which about `proportion_positive` of the values of a channel are above zero."""
+    y = 2.0 * proportion_positive - 1.0
+    margin = 1e-10
+    return INVERSE_ERF_SCALE * 0.5 * (math.log(1.0 + y + margin) - math.log(1.0 - y + margin))
+
+
+def balancer_gradient(
+    x: Tensor, grad: Tensor, mean_range: Tuple[float, float], rms_range: Tuple[float, float], scale: float, channel: int
+) -> Tensor:
+    """Return `grad` plus |grad| x the direction that brings each channel of x into its ranges.
+
+    The penalty of a channel is its distance |m - clamp(m)| of m = mean / deviation, plus |log(clamp(rms) / rms)|. Its
+    gradient is a + b x in each channel, so that two sums over x are all that is needed; it is then scaled to root
+    mean square `scale`.
+    """
+    values = x.to(torch.float32)
+    dims: List[int] = [i for i in range(x.ndim) if i != channel]
+    count = x.numel() // x.shape[channel]
+    mean = values.mean(dim=dims, keepdim=True)
+    square = (values * values).mean(dim=dims, keepdim=True)
+    variance = square - mean * mean
+    deviation = variance.clamp(min=TINY).sqrt()
+    rms = square.clamp(min=TINY).sqrt()
+    ratio = mean / deviation
+    mean_sign = torch.sign(ratio - ratio.clamp(*mean_range))
+    rms_sign = torch.sign(torch.log(rms.clamp(*rms_range) / rms)) * (square > TINY)
+    slant = torch.where(variance > TINY, mean_sign * mean / deviation**3, torch.zeros_like(mean))
+    a = (mean_sign / deviation + slant * mean) / count
+    b = -(slant + rms_sign / (rms * rms)) / count
+    size = ((a + b * mean) ** 2 + b * b * variance.clamp(min=0.0)).sqrt().clamp(min=TINY)
+    push = (values * (b * scale / size)).add_(a * scale / size)
+    wide = grad.to(torch.float32)
+    return push.mul_(wide.abs()).add_(wide).to(grad.dtype)
+
+
+class _Balance(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, x: Tensor, module: "Balancer") -> Tensor:
+        ctx.save_for_backward(x)
+        ctx.limits = module.limits()
+        ctx.channel = module.channel_dim % x.ndim
+        return x.view_as(x)
+
+    @staticmethod
+    def backward(ctx, grad: Tensor) -> Tuple[Tensor, None]:
+        (x,) = ctx.saved_tensors
+        mean_range, rms_range, scale = ctx.limits
+        return balancer_gradient(x, grad, mean_range, rms_range, scale, ctx.channel), None
+
+
+class Balancer(nn.Module):
+    """Identity that, on a random share of training steps, changes the gradient to keep channels in range.
+
+    Zipformer, https://arxiv.org/abs/2310.11230.
+
+    Args:
+      channel_dim: the dimension of the channels.
+      positive: (least, greatest) share of positive values.
+      abs_value: (least, greatest) mean absolute value.
+      prob: share of the steps on which it acts.
+      grad_scale: size of the change relative to each gradient value.
+    """
+
+    def __init__(
+        self,
+        channel_dim: int = -1,
+        positive: Tuple[Scheduled, Scheduled] = (0.05, 0.95),
+        abs_value: Tuple[Scheduled, Scheduled] = (0.2, 100.0),
+        prob: Scheduled = -1.0,
+        grad_scale: float = 0.04,
+    ) -> None:
+        super().__init__()
+        self.channel_dim = channel_dim
+        self.min_positive, self.max_positive = positive
+        self.min_abs, self.max_abs = abs_value
+        self.prob = Schedule((0.0, 0.5), (8000.0, 0.125)) if isinstance(prob, float) and prob < 0 else prob
+        self.grad_scale = grad_scale
+
+    def limits(self) -> Tuple[Tuple[float, float], Tuple[float, float], float]:
+        """Return today's ranges of mean / deviation and of root mean square, and the gradient scale."""
+        mean_range = (mean_over_deviation(float(self.min_positive)), mean_over_deviation(float(self.max_positive)))
+        rms_range = (RMS_OVER_ABS * float(self.min_abs), RMS_OVER_ABS * float(self.max_abs))
+        return mean_range, rms_range, self.grad_scale
+
+    def draw(self) -> bool:
+        """Decide whether to act on this step."""
+        return self.training and torch.is_grad_enabled() and random.random() < float(self.prob)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return x; the gradient may change."""
+        return self.act(x) if self.draw() else x
+
+    def act(self, x: Tensor) -> Tensor:
+        """Return x, and change its gradient on this step without drawing."""
+        return _Balance.apply(x, self)

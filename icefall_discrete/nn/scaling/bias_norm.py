@@ -1,0 +1,55 @@
+"""BiasNorm: scale each frame to a learned root mean square, measured from a learned bias."""
+
+from typing import Tuple
+
+import torch
+from torch import Tensor, nn
+
+from icefall_discrete.nn.scaling.limits import draw_limit, limited_gradient
+
+LOG_SCALE_MIN, LOG_SCALE_MAX = -1.5, 1.5
+
+
+class _BiasNorm(torch.autograd.Function):
+    """y = s x with s = exp(log_scale) / rms(x - bias); keeps x and one number a frame for the backward pass."""
+
+    @staticmethod
+    def forward(ctx, x: Tensor, bias: Tensor, log_scale: Tensor, limit: bool) -> Tensor:
+        centred = x - bias
+        inverse_rms = torch.rsqrt(centred.mul_(centred).mean(dim=-1, keepdim=True))
+        scale = inverse_rms * log_scale.exp()
+        ctx.save_for_backward(x, bias, log_scale, scale, inverse_rms)
+        ctx.limit = limit
+        return (x * scale).to(x.dtype)
+
+    @staticmethod
+    def backward(ctx, grad: Tensor) -> Tuple[Tensor, Tensor, Tensor, None]:
+        x, bias, log_scale, scale, inverse_rms = ctx.saved_tensors
+        grad = grad.to(scale.dtype)
+        values = x.to(scale.dtype)
+        dim = x.shape[-1]
+        slope = (grad * values).sum(dim=-1, keepdim=True).mul_(scale)
+        pull = slope * inverse_rms.square() / dim
+        x_grad = (grad * scale).addcmul_(pull, values, value=-1.0).addcmul_(pull, bias)
+        weights = pull.reshape(1, -1)
+        bias_grad = torch.mm(weights, values.reshape(-1, dim)).squeeze(0).addcmul_(weights.sum(), bias, value=-1.0)
+        log_scale_grad = slope.sum()
+        if ctx.limit:
+            log_scale_grad = limited_gradient(log_scale, log_scale_grad, LOG_SCALE_MIN, LOG_SCALE_MAX)
+        return x_grad.to(x.dtype), bias_grad, log_scale_grad, None
+
+
+class BiasNorm(nn.Module):
+    """Normalise the last dimension to root mean square exp(log_scale), measured around a learned bias.
+
+    Zipformer, https://arxiv.org/abs/2310.11230, section 3.3. In training the log scale is kept within +-1.5.
+    """
+
+    def __init__(self, dim: int) -> None:
+        super().__init__()
+        self.log_scale = nn.Parameter(torch.tensor(1.0))
+        self.bias = nn.Parameter(torch.empty(dim).normal_(mean=0.0, std=1e-4))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map x (..., dim) to the same shape."""
+        return _BiasNorm.apply(x, self.bias, self.log_scale, draw_limit(self.training))

@@ -1,0 +1,60 @@
+"""Bypass: a learned mixture, per channel, of a module's input and output, with layer skipping in training."""
+
+from typing import Optional, Tuple
+
+import torch
+from torch import Tensor, nn
+
+from icefall_discrete.nn.scaling.limits import draw_limit, limited_gradient
+from icefall_discrete.nn.scaling.schedule import Schedule, Scheduled
+
+
+class _Mix(torch.autograd.Function):
+    """origin + (x - origin) * scale * keep, with the gradient of `scale` optionally limited to [low, 1]."""
+
+    @staticmethod
+    def forward(ctx, origin: Tensor, x: Tensor, scale: Tensor, keep: Optional[Tensor], low: Optional[float]) -> Tensor:
+        difference = x - origin
+        factor = scale if keep is None else scale * keep
+        ctx.save_for_backward(difference, scale, keep)
+        ctx.low = low
+        return torch.addcmul(origin.to(factor.dtype), difference.to(factor.dtype), factor).to(origin.dtype)
+
+    @staticmethod
+    def backward(ctx, grad: Tensor) -> Tuple[Optional[Tensor], ...]:
+        difference, scale, keep = ctx.saved_tensors
+        factor = scale if keep is None else scale * keep
+        x_grad = (grad * factor).to(grad.dtype)
+        by_utterance = (grad * difference).to(scale.dtype).sum(dim=1, keepdim=True)
+        if keep is not None:
+            by_utterance = by_utterance * keep
+        scale_grad = by_utterance.sum(dim=(0, 1))
+        if ctx.low is not None:
+            scale_grad = limited_gradient(scale, scale_grad, ctx.low, 1.0)
+        return grad - x_grad, x_grad, scale_grad, None, None
+
+
+class Bypass(nn.Module):
+    """origin + (x - origin) * scale, with `scale` (dim,) learned; 0 skips the module that made x, 1 keeps it alone.
+
+    Early in training the scale is kept near 1, so that every module has to learn something. Whole utterances are
+    skipped with probability `skip_rate`. Zipformer, https://arxiv.org/abs/2310.11230.
+    """
+
+    def __init__(self, dim: int, skip_rate: Scheduled = 0.0) -> None:
+        super().__init__()
+        self.scale = nn.Parameter(torch.full((dim,), 0.5))
+        self.skip_rate = skip_rate
+        self.scale_min = Schedule((0.0, 0.9), (20000.0, 0.2))
+
+    def forward(self, origin: Tensor, x: Tensor) -> Tensor:
+        """Mix origin and x, both (N, T, dim)."""
+        keep = None
+        low = None
+        if self.training:
+            if draw_limit(True):
+                low = float(self.scale_min)
+            skip_rate = float(self.skip_rate)
+            if skip_rate > 0.0:
+                keep = (torch.rand((x.shape[0], 1, 1), device=x.device) > skip_rate).to(self.scale.dtype)
+        return _Mix.apply(origin, x, self.scale, keep, low)

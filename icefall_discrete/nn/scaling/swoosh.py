@@ -1,0 +1,118 @@
+"""The Swoosh activations, alone and fused with dropout and the linear layer that follows.
+
+Zipformer, https://arxiv.org/abs/2310.11230, section 3.4:
+SwooshR(x) = log(1 + exp(x - 1)) - 0.08 x - 0.313261687 and SwooshL(x) = log(1 + exp(x - 4)) - 0.08 x - 0.035.
+With t = x - shift both are softplus(t) - 0.08 t - constant, and their slope is sigmoid(t) - 0.08.
+"""
+
+from typing import Optional, Tuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from icefall_discrete.nn.scaling.linear import scaled_linear
+from icefall_discrete.nn.scaling.schedule import Scheduled
+
+SLOPE = 0.08
+SHIFT = {"l": 4.0, "r": 1.0}
+CONSTANT = {"l": 0.035 + SLOPE * 4.0, "r": 0.313261687 + SLOPE * 1.0}
+
+
+def _shifted(x: Tensor, kind: str) -> Tensor:
+    return (x if x.dtype in (torch.float32, torch.float64) else x.float()) - SHIFT[kind]
+
+
+def _value(shifted: Tensor, kind: str) -> Tensor:
+    return F.softplus(shifted).add_(shifted, alpha=-SLOPE).sub_(CONSTANT[kind])
+
+
+def _times_slope(grad: Tensor, shifted: Tensor) -> Tensor:
+    return torch.sigmoid(shifted).sub_(SLOPE).mul_(grad)
+
+
+class _Swoosh(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, x: Tensor, kind: str) -> Tensor:
+        shifted = _shifted(x, kind)
+        ctx.save_for_backward(shifted)
+        return _value(shifted, kind).to(x.dtype)
+
+    @staticmethod
+    def backward(ctx, grad: Tensor) -> Tuple[Tensor, None]:
+        (shifted,) = ctx.saved_tensors
+        return _times_slope(grad, shifted).to(grad.dtype), None
+
+
+def swoosh_l(x: Tensor) -> Tensor:
+    """SwooshL of x, any shape."""
+    return _Swoosh.apply(x, "l")
+
+
+def swoosh_r(x: Tensor) -> Tensor:
+    """SwooshR of x, any shape."""
+    return _Swoosh.apply(x, "r")
+
+
+class _SwooshLinear(torch.autograd.Function):
+    """linear(mask * swoosh(x)); the activation is kept on a CPU, where time is scarce, and computed again on a GPU."""
+
+    @staticmethod
+    def forward(ctx, x: Tensor, weight: Tensor, bias: Tensor, mask: Optional[Tensor], kind: str) -> Tensor:
+        shifted = _shifted(x, kind)
+        hidden = _value(shifted, kind)
+        if mask is not None:
+            hidden.mul_(mask)
+        ctx.save_for_backward(shifted, None if x.is_cuda else hidden, weight, mask)
+        ctx.kind = kind
+        ctx.x_dtype = x.dtype
+        return F.linear(hidden, weight, bias)
+
+    @staticmethod
+    def backward(ctx, grad: Tensor) -> Tuple[Optional[Tensor], ...]:
+        shifted, hidden, weight, mask = ctx.saved_tensors
+        if hidden is None:
+            hidden = _value(shifted, ctx.kind)
+            if mask is not None:
+                hidden.mul_(mask)
+        rows = grad.reshape(-1, grad.shape[-1])
+        weight_grad = torch.mm(rows.t(), hidden.reshape(-1, hidden.shape[-1]).to(rows.dtype))
+        hidden_grad = torch.mm(rows, weight.to(rows.dtype)).view(hidden.shape)
+        x_grad = _times_slope(hidden_grad, shifted)
+        if mask is not None:
+            x_grad.mul_(mask)
+        return x_grad.to(ctx.x_dtype), weight_grad.to(weight.dtype), rows.sum(dim=0).to(weight.dtype), None, None
+
+
+class SwooshLinear(nn.Module):
+    """Swoosh, then dropout with one mask for all frames of an utterance, then a linear layer.
+
+    Args:
+      in_dim, out_dim: sizes of the linear layer.
+      kind: "l" or "r".
+      scale: initial scale of the linear layer.
+      dropout: rate, a number or a schedule.
+    """
+
+    def __init__(self, in_dim: int, out_dim: int, kind: str, scale: float, dropout: Scheduled = 0.0) -> None:
+        super().__init__()
+        linear = scaled_linear(in_dim, out_dim, scale)
+        self.weight = linear.weight
+        self.bias = linear.bias
+        self.kind = kind
+        self.dropout = dropout
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map x (N, ..., in_dim) to (N, ..., out_dim)."""
+        mask = None
+        rate = float(self.dropout) if self.training else 0.0
+        if rate > 0.0:
+            mask = dropout_mask(x, rate)
+        return _SwooshLinear.apply(x, self.weight, self.bias, mask, self.kind)
+
+
+def dropout_mask(x: Tensor, rate: float) -> Tensor:
+    """Mask that drops channels of whole utterances: for x (N, ..., D), (N, 1, ..., D) of 0 and 1 / (1 - rate)."""
+    shape = (x.shape[0], *(1 for _ in x.shape[2:]), x.shape[-1])
+    kept = torch.rand(shape, device=x.device) > rate
+    return kept.to(torch.float32).mul_(1.0 / (1.0 - rate))

@@ -1,0 +1,1 @@
+"""The recogniser: a pruned transducer with CTC heads."""

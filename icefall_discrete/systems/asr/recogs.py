@@ -1,0 +1,55 @@
+"""Transcripts on disk, in icefall's format: two lines a cut, `<cut id>:\\tref=[...]` and `<cut id>:\\thyp=[...]`."""
+
+import ast
+from pathlib import Path
+from typing import Iterable, List, Tuple
+
+from icefall_discrete.base.atomic_files import PathLike, write_text
+from icefall_discrete.metrics.wer import Transcript
+
+_FIELDS = ("ref", "hyp")
+
+
+def write_recogs(path: PathLike, transcripts: Iterable[Transcript]) -> None:
+    """Write the transcripts to `path`, sorted by cut id, whole or not at all."""
+    lines = []
+    for cut_id, ref, hyp in sorted(transcripts):
+        lines += [f"{cut_id}:\tref={list(ref)}", f"{cut_id}:\thyp={list(hyp)}"]
+    write_text(path, "".join(line + "\n" for line in lines))
+
+
+def read_recogs(path: PathLike) -> List[Transcript]:
+    """Read what `write_recogs`, or icefall, wrote; other lines of a cut (its timestamps) are left out.
+
+    Raises:
+      FileNotFoundError: if there is no such file; ValueError: if a line or pair of lines is malformed, naming it.
+    """
+    if not Path(path).is_file():
+        raise FileNotFoundError(f"{path} does not exist; decode first.")
+    found = [
+        _parse_line(line, f"{path}:{number}")
+        for number, line in enumerate(Path(path).read_text(encoding="utf-8").splitlines(), start=1)
+        if "\ttimestamp_" not in line
+    ]
+    refs, hyps = found[0::2], found[1::2]
+    if len(refs) != len(hyps):
+        raise ValueError(f"{path}: the last cut has no hyp line; the file was cut short, decode again.")
+    return [_pair(ref, hyp, str(path)) for ref, hyp in zip(refs, hyps)]
+
+
+def _parse_line(line: str, where: str) -> Tuple[str, str, Tuple[str, ...]]:
+    cut_id, colon_tab, rest = line.partition(":\t")
+    field, equals, value = rest.partition("=")
+    try:
+        words = ast.literal_eval(value)
+    except (SyntaxError, ValueError):
+        words = None
+    if not colon_tab or not equals or field not in _FIELDS or not isinstance(words, list):
+        raise ValueError(f"{where}: expected '<cut id>:<tab>ref=[...]' or 'hyp=[...]', got {line!r}; decode again.")
+    return cut_id, field, tuple(words)
+
+
+def _pair(ref: Tuple, hyp: Tuple, where: str) -> Transcript:
+    if (ref[1], hyp[1]) != _FIELDS or ref[0] != hyp[0]:
+        raise ValueError(f"{where}: cut {ref[0]} is not followed by its hyp line; decode again.")
+    return Transcript(ref[0], ref[2], hyp[2])

@@ -1,0 +1,108 @@
+"""Recognition while the frames come: many streams, each at its own place, one batch a step.
+
+recognizer = StreamingRecognizer(model, spec, StreamingConfig(chunk_size=16, left_context_frames=128), DecodeConfig())
+stream = recognizer.open()
+stream.push(codes)            # (T, K) as they come; features are (T, D)
+recognizer.step([stream])     # one chunk of every stream that has one
+recognizer.hypothesis(stream).labels
+"""
+
+from typing import Sequence
+
+import torch
+from torch import Tensor
+
+from icefall_discrete.base.spec import FeatureSpec
+from icefall_discrete.data.dataset import padding_values
+from icefall_discrete.decoding.hypothesis import Hypothesis
+from icefall_discrete.decoding.modified_beam import BeamConfig
+from icefall_discrete.decoding.settings import DecodeConfig
+from icefall_discrete.decoding.streaming_search import StreamingGreedy, StreamingModifiedBeam, StreamSearch
+from icefall_discrete.nn.encoders.zipformer.state import split_state, stack_states
+from icefall_discrete.systems.asr.streaming_model import FrameBuffer, StreamingConfig, StreamingEncoder
+from icefall_discrete.systems.asr.transducer import Transducer
+
+
+class RecognitionStream:
+    """One stream: frames that wait, the encoder's past, and what was found. `StreamingRecognizer.open` makes it."""
+
+    def __init__(self, buffer: FrameBuffer, encoder: StreamingEncoder, search: StreamSearch) -> None:
+        self.buffer = buffer
+        self.encoder_state = encoder.initial_state(1)
+        self.search_state = search.open()
+
+    def push(self, frames: Tensor) -> None:
+        """Add codes (T, K) int64 or features (T, D) float32 at the feature type's own rate."""
+        self.buffer.push(frames)
+
+    def finish(self) -> None:
+        """Say that no frame follows, so that the last ones are not waited for."""
+        self.buffer.finish()
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether a chunk can be recognised now."""
+        return self.buffer.is_ready
+
+    @property
+    def is_done(self) -> bool:
+        """Whether the stream is finished and all of it recognised."""
+        return self.buffer.is_done
+
+
+class StreamingRecognizer:
+    """A causal transducer with greedy or modified beam search over streams.
+
+    What is found equals the search over the encoder output of the whole utterance with the same chunks.
+
+    Args:
+      model: trained with causal; it is put into evaluation mode. spec: of the codes or features.
+      streaming: chunk size and left context.
+      decode: greedy_search or modified_beam_search, and its settings.
+    """
+
+    def __init__(self, model: Transducer, spec: FeatureSpec, streaming: StreamingConfig, decode: DecodeConfig) -> None:
+        self._encoder = StreamingEncoder(model, streaming)
+        self._device = model.joiner.output_linear.weight.device
+        self._search = _search_of(model, decode)
+        self._padding = padding_values(spec)
+        self._dtype = torch.int64 if spec.kind == "codes" else torch.float32
+
+    def open(self) -> RecognitionStream:
+        """A stream before its first frame."""
+        buffer = FrameBuffer(self._encoder, self._padding, self._dtype)
+        return RecognitionStream(buffer, self._encoder, self._search)
+
+    def step(self, streams: Sequence[RecognitionStream]) -> int:
+        """Recognise one chunk of each stream that has one, in one batch; returns how many had."""
+        ready = [stream for stream in streams if stream.is_ready]
+        if not ready:
+            return 0
+        windows, num_frames = zip(*(stream.buffer.next_window() for stream in ready))
+        state = stack_states([stream.encoder_state for stream in ready])
+        windows = torch.stack(windows).to(self._device)
+        encoder_out, lens, state = self._encoder(windows, torch.tensor(num_frames), state)
+        self._search.advance(encoder_out, lens.tolist(), [stream.search_state for stream in ready])
+        for stream, own_state in zip(ready, split_state(state, len(ready))):
+            stream.encoder_state = own_state
+        return len(ready)
+
+    def hypothesis(self, stream: RecognitionStream) -> Hypothesis:
+        """What was found in a stream so far; timestamps in encoder frames from its start."""
+        return self._search.best(stream.search_state)
+
+
+def _search_of(model: Transducer, decode: DecodeConfig) -> StreamSearch:
+    if decode.is_used:
+        raise ValueError("streaming takes no language model and no phrases; leave lm, lodr and context_file empty.")
+    if decode.decoding_method == "greedy_search":
+        if decode.max_sym_per_frame != 1:
+            raise ValueError(
+                f"max_sym_per_frame is {decode.max_sym_per_frame}; streaming emits at most 1 label a frame."
+            )
+        return StreamingGreedy(model, decode.blank_penalty)
+    if decode.decoding_method == "modified_beam_search":
+        return StreamingModifiedBeam(model, BeamConfig(decode.beam_size, decode.blank_penalty, decode.temperature))
+    raise ValueError(
+        f"decoding_method is '{decode.decoding_method}'; known for streams: greedy_search, modified_beam_search."
+    )

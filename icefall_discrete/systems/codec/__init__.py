@@ -1,0 +1,1 @@
+"""A codec of one's own: encoder, quantizer and decoder."""

@@ -1,0 +1,150 @@
+"""A codec trained on the corpus at hand: SEANet with residual, factorised or group-residual VQ.
+
+`fit` trains it (icefall_discrete/tokenizer_training); its state is one file, codec.safetensors, in the names of the
+published codecs of each kind, and is run by the same modules as they are. T = ceil(S / F), F the product of strides.
+"""
+
+import functools
+import json
+import logging
+from pathlib import Path
+from typing import Any, Dict, Iterable, List, Tuple
+
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor
+
+from icefall_discrete.base.atomic_files import replacing
+from icefall_discrete.base.settings import to_dict
+from icefall_discrete.systems.codec.config import CodecConfig, CodecShape
+from icefall_discrete.systems.codec.segments import read_pool
+from icefall_discrete.systems.codec.trainer import CHECKPOINT, RUNTIME_SETTINGS, CodecTrainer
+from icefall_discrete.tokenizers.formats.pretrained import Weights, sha256_of
+from icefall_discrete.tokenizers.hificodec import GroupResidualVq
+from icefall_discrete.tokenizers.networks.codec import Codec, CodecTokenizer
+from icefall_discrete.tokenizers.networks.seanet import seanet_from
+from icefall_discrete.tokenizers.networks.seanet_codec import SeanetCodec
+from icefall_discrete.tokenizers.quantizers.factorised_vq import FactorisedVq
+from icefall_discrete.tokenizers.quantizers.residual_vq import residual_vq_from
+
+FILE_NAME = "codec.safetensors"
+METADATA_KEY = "codec"
+QUANTIZERS = {"rvq": residual_vq_from, "factorised": FactorisedVq, "group": GroupResidualVq}
+
+
+class TrainedCodecTokenizer(CodecTokenizer):
+    """Codes (T, num_codebooks) of a codec that `fit` trains."""
+
+    Config = CodecConfig
+    kind = "trained codec"
+    needs_fit = True
+    libraries = ("torch", "scikit-learn")
+
+    @property
+    def sample_rate_hz(self) -> int:
+        """That of the settings."""
+        return self.config.codec_rate_hz
+
+    @property
+    def min_samples(self) -> int:
+        """One frame."""
+        return self.config.frame_samples
+
+    @property
+    def is_fitted(self) -> bool:
+        """Whether the codec was trained."""
+        return self.state_dir is not None and (self.state_dir / FILE_NAME).is_file()
+
+    @property
+    def state_files(self) -> List[Path]:
+        """The file of weights."""
+        return self._weight_files()
+
+    def _weight_files(self) -> List[Path]:
+        if self.state_dir is None:
+            raise RuntimeError(
+                f"feature type '{self.name}' is not fitted (no state folder was given); run stage 2 first."
+            )
+        return [self.state_dir / FILE_NAME]
+
+    def _settings(self) -> Dict[str, Any]:
+        """What the codec looks like; how it was trained is in the hash of its weights."""
+        return {key: value for key, value in to_dict(self.config).items() if key in CodecShape.__dataclass_fields__}
+
+    def _all_settings(self) -> Dict[str, Any]:
+        return {key: value for key, value in to_dict(self.config).items() if key not in RUNTIME_SETTINGS}
+
+    @functools.cached_property
+    def _provenance(self) -> Dict[str, Any]:
+        return {
+            "tokenizer": type(self).__module__.rpartition(".")[2],
+            **self._settings(),
+            "codec_sha256": sha256_of(self._files),
+            "normalisation": self.normalisation,
+        }
+
+    def _load(self, files: List[Path]) -> Codec:
+        path = files[0]
+        if not path.is_file():
+            raise RuntimeError(f"feature type '{self.name}' is not fitted ({path} is missing); run stage 2 first.")
+        weights = Weights(self._read(path), str(path))
+        encoder = seanet_from(weights.part("encoder."), self.config.causal)
+        quantizer = QUANTIZERS[self.config.quantizer](weights.part("quantizer."))
+        decoder = seanet_from(weights.part("decoder."), self.config.causal)
+        weights.require_empty()
+        return SeanetCodec(encoder, quantizer, decoder, self.config.codec_rate_hz)
+
+    def _read(self, path: Path) -> Dict[str, Tensor]:
+        try:
+            with safe_open(path, framework="pt") as stream:
+                made = json.loads((stream.metadata() or {}).get(METADATA_KEY, "{}"))
+                tensors = {name: stream.get_tensor(name) for name in stream.keys()}  # noqa: SIM118 (no dictionary)
+        except (SafetensorError, OSError, json.JSONDecodeError) as error:
+            raise ValueError(f"{path} cannot be read ({error}); delete it and rerun stage 2.") from None
+        ours = {"feature_type": self.name, **self._all_settings()}
+        theirs = {"feature_type": made.get("feature_type"), **made.get("settings", {})}
+        changed = [key for key in sorted(set(ours) | set(theirs)) if ours.get(key) != theirs.get(key)]
+        if changed:
+            told = "; ".join(f"{key}: {theirs.get(key)!r} against {ours.get(key)!r}" for key in changed)
+            raise ValueError(
+                f"{path} was trained with other settings than feature type '{self.name}' has now ({told}); "
+                "restore them, or delete the file and rerun stage 2."
+            )
+        return tensors
+
+    def fit(self, audio: Iterable[Tuple[Tensor, str]], state_dir: Path, seed: int) -> None:
+        """Train the codec on `audio` and write codec.safetensors, whole or not at all.
+
+        A fit that was killed goes on from its last checkpoint in `state_dir`. Memory is bounded by `fit_memory_mib`
+        whatever the amount of audio. The result is a function of the audio and its order, the settings and the seed,
+        on a CPU with the same number of threads.
+
+        Args:
+          audio: pairs of samples (S,) float32 at `sample_rate_hz` and cut id, read once.
+          state_dir: folder to write to; becomes the tokenizer's own.
+        Raises:
+          ValueError: if there is no audio, a loss is not finite, or the checkpoint is of another training.
+        """
+        pool = read_pool(audio, self.config.fit_memory_mib, self.check_audio, self.name)
+        logging.info(
+            "%s: training on %d utterances, %.2f h",
+            self.name, len(pool.lens), len(pool.samples) / self.sample_rate_hz / 3600,
+        )  # fmt: skip
+        state_dir = Path(state_dir)
+        trainer = CodecTrainer(self.name, self.config, pool, seed)
+        trainer.run(state_dir)
+        made = {
+            "feature_type": self.name,
+            "settings": self._all_settings(),
+            "num_utterances": len(pool.lens),
+            "audio_sha256": pool.sha256,
+            "seed": seed,
+            **trainer.summary(),
+        }
+        self.state_dir = state_dir
+        for cached in ("_files", "_codec", "_provenance"):
+            self.__dict__.pop(cached, None)
+        with replacing(state_dir / FILE_NAME) as path:
+            # One metadata key: the library writes several in random order, and the same fit must give the same bytes.
+            path.write_bytes(save(trainer.tensors(), {METADATA_KEY: json.dumps(made, sort_keys=True)}))
+        (state_dir / CHECKPOINT).unlink()

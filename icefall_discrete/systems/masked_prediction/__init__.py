@@ -1,0 +1,1 @@
+"""An encoder of one's own, trained by masked prediction of units."""

@@ -1,0 +1,1 @@
+"""Pieces, words, and what recognisers know of writing."""

@@ -1,1 +1,0 @@
-"""Training of tokenizers for which no published weights can be had."""

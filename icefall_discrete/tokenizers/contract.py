@@ -1,0 +1,427 @@
+"""The contract of every tokenizer, the checks that none may forget, and the search for a feature type by name.
+
+A feature type is a JSON file `NAME.json` = {"tokenizer": <module of this folder>, <settings of its Config>}, or
+several of them as parallel streams, `NAME+NAME`. Shapes: N utterances, S samples, T frames, K codebooks, V entries of a
+codebook, D feature dimensions, U runs of equal units.
+"""
+
+import functools
+import importlib.metadata
+from abc import ABC, abstractmethod
+from pathlib import Path
+from typing import Any, ClassVar, Dict, Iterable, List, NamedTuple, Optional, Sequence, Tuple, Type, Union
+
+import torch
+from torch import Tensor
+
+from icefall_discrete import CONF_DIR
+from icefall_discrete.base import registry
+from icefall_discrete.base.settings import from_dict, read_json, to_dict
+from icefall_discrete.base.spec import FeatureSpec
+
+FEATURES_DIR = CONF_DIR / "features"
+# Where tokenizers lie: a file each, in the first; in folders of the second those that training makes, called trained_*.
+TOKENIZERS, SYSTEMS, TRAINED = "icefall_discrete.tokenizers", "icefall_discrete.systems", "trained_"
+# Float audio is in [-1, 1]; resampling overshoots that a little, audio read as integers by thousands.
+MAX_AMPLITUDE = 2.0
+# A tokenizer may differ from duration x frame rate by this many frames: window edges and rounding.
+MAX_EDGE_FRAMES = 3
+# Numbers that a network may compute in. All but the first change its codes, and are in the provenance.
+DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
+# Between the names of feature types that are views of one cut, and the tokenizer that makes them streams.
+VIEW_SEPARATOR = "+"
+VIEWS_TOKENIZER = "multi_view"
+
+REJECTIONS = ("empty", "too_short", "too_long", "non_finite", "out_of_range")
+
+
+class AudioRejected(ValueError):
+    """Audio that a tokenizer cannot take: `reason` (one of REJECTIONS, to count drops by), `row` in the batch."""
+
+    def __init__(self, reason: str, row: int, message: str) -> None:
+        super().__init__(message)
+        self.reason = reason
+        self.row = row
+
+
+class Encoded(NamedTuple):
+    """A batch of codes (N, T, K) or features (N, T, D), their lens (N,), and durations where the rate is variable.
+
+    durations: for each utterance, how many frames of the highest rate each run of equal units lasts, (U,) int64.
+    """
+
+    frames: Tensor
+    lens: Tensor
+    durations: Optional[List[Tensor]]
+
+
+class Placement(NamedTuple):
+    """Where a network runs, and in which numbers."""
+
+    device: torch.device = torch.device("cpu")
+    dtype: torch.dtype = torch.float32
+
+
+class SpeechTokenizer(ABC):
+    """Turns audio into codes (N, T, K) or continuous features (N, T, D).
+
+    Law: encoding in a padded batch equals encoding alone, bit for bit. It holds by construction, since a subclass sees
+    one utterance at a time, without padding, in memory of its own (so that even alignment is the same).
+
+    Class attributes a subclass sets:
+      Config: frozen dataclass of its settings.
+      needs_fit: whether `fit` must run before `encode`.
+      runtime_settings: names of settings that cannot change the output (threads ...), left out of the provenance.
+      libraries: packages whose versions go to `spec.made_with`.
+    """
+
+    Config: ClassVar[Type]
+    needs_fit: ClassVar[bool] = False
+    runtime_settings: ClassVar[Tuple[str, ...]] = ()
+    libraries: ClassVar[Tuple[str, ...]] = ("torch",)
+
+    def __init__(self, name: str, config: Any, state_dir: Optional[Path] = None) -> None:
+        """Make the tokenizer of feature type `name`; `state_dir` is the folder of its fitted state, if any."""
+        self.name = name
+        self.config = config
+        self.state_dir = None if state_dir is None else Path(state_dir)
+        self.placement = Placement()
+
+    def to(self, device: str, dtype: str = "float32") -> None:
+        """Run the network on `device` (cpu, cuda, cuda:N) in `dtype` (one of DTYPES); audio and codes stay on the CPU.
+
+        Codes are those of the CPU but for float noise, which may flip one that is nearly as near to another entry.
+        Another dtype than float32 gives other codes, and its name is in the provenance.
+        Raises ValueError if this tokenizer or this machine cannot.
+        """
+        placement = Placement(torch.device(device), DTYPES[dtype])
+        if placement == self.placement:
+            return
+        if placement.device.type == "cuda" and not torch.cuda.is_available():
+            raise ValueError(f"{self.name} cannot run on {device}: torch finds no CUDA device here; use cpu or auto.")
+        if placement == Placement(torch.device("cpu"), torch.float16):
+            raise ValueError(f"{self.name} cannot run in float16 on the CPU; use bfloat16 or float32.")
+        reason = self.why_not_elsewhere()
+        if reason:
+            raise ValueError(f"{self.name} runs on the CPU in float32 only: {reason}; leave out device and dtype.")
+        for part in self.parts:
+            part.to(device, dtype)
+        self._move(placement)
+        self.placement = placement
+
+    def why_not_elsewhere(self) -> str:
+        """Why it runs on the CPU in float32 only; empty if `to` can change that."""
+        if not self.parts:
+            return "it runs no network of torch"
+        return next((reason for reason in (part.why_not_elsewhere() for part in self.parts) if reason), "")
+
+    def _move(self, placement: Placement) -> None:
+        """Move what is its own, if anything; called if there is no reason against it."""
+        return
+
+    def _precision(self) -> Dict[str, str]:
+        """For the provenance: nothing in float32, else the numbers the network computes in."""
+        dtype = str(self.placement.dtype).rpartition(".")[2]
+        return {} if dtype == "float32" else {"dtype": dtype}
+
+    @classmethod
+    def make(cls, name: str, config: Any, state_dir: Optional[Path], conf_dirs: Sequence[Path]) -> "SpeechTokenizer":
+        """Make the tokenizer; `conf_dirs` are where feature types that its settings name are looked for first."""
+        return cls(name, config, state_dir)
+
+    @property
+    def parts(self) -> Sequence["SpeechTokenizer"]:
+        """The tokenizers it is made of, none for most; the state of each lies in a sub-folder of its name."""
+        return ()
+
+    @property
+    def sample_rate_hz(self) -> int:
+        """Rate of the audio it reads; known before `fit`, unlike `spec`."""
+        return 16000
+
+    @property
+    @abstractmethod
+    def min_samples(self) -> int:
+        """The shortest audio, in samples, that gives a frame."""
+
+    @property
+    def max_samples(self) -> Optional[int]:
+        """The longest audio it takes, in samples; None if there is no limit."""
+        return None
+
+    @property
+    def is_fitted(self) -> bool:
+        """Whether `encode` and `spec` can be used (always, if it needs no fitting)."""
+        return not self.needs_fit
+
+    @property
+    def state_files(self) -> List[Path]:
+        """Files of its own fitted state: with settings and parts, all that makes the same tokenizer elsewhere."""
+        return []
+
+    @property
+    @abstractmethod
+    def spec(self) -> FeatureSpec:
+        """The promise about the output. RuntimeError if it needs fitting and is not fitted."""
+
+    @abstractmethod
+    def _encode_one(self, samples: Tensor) -> Tensor:
+        """Encode one utterance (S,) float32: codes (T, K) int64 or features (T, D) float32."""
+
+    def encode(
+        self, audio: Tensor, num_samples: Tensor, cut_ids: Optional[Sequence[str]] = None
+    ) -> Tuple[Tensor, Tensor]:
+        """Encode a padded batch.
+
+        Args:
+          audio: (N, S) float32 in [-1, 1] at `sample_rate_hz`; samples from `num_samples` on are never read.
+          num_samples: (N,) integers in [1, S].
+          cut_ids: N names for error messages; row numbers are used if absent.
+        Returns:
+          codes (N, T, K) int64 padded with the pad ids, or features (N, T, D) float32 padded with 0; lens (N,) int64.
+        Raises:
+          AudioRejected: for audio that is empty, too short, too long, not finite or out of range.
+          ValueError: for a batch of the wrong type or shape. RuntimeError: if not fitted.
+        """
+        frames, lens, _ = self.encode_with_durations(audio, num_samples, cut_ids)
+        return frames, lens
+
+    def encode_with_durations(
+        self, audio: Tensor, num_samples: Tensor, cut_ids: Optional[Sequence[str]] = None
+    ) -> Encoded:
+        """Encode a padded batch, see `encode`; codes of a variable rate come with the durations of their units."""
+        spec = self.spec
+        check_batch(audio, num_samples)
+        outputs: List[Tensor] = []
+        durations: List[Tensor] = []
+        for row, length in enumerate(num_samples.tolist()):
+            who = cut_ids[row] if cut_ids is not None else f"row {row} of the batch"
+            samples = audio[row, :length].clone()
+            self.check_audio(samples, who, row)
+            if spec.has_variable_rate:
+                output, duration = self._encode_with_durations(samples)
+                durations.append(duration)
+            else:
+                output = self._encode_one(samples)
+            check_output(output, spec, length, who)
+            outputs.append(output)
+        return Encoded(*pad_outputs(outputs, spec), durations if spec.has_variable_rate else None)
+
+    def _encode_with_durations(self, samples: Tensor) -> Tuple[Tensor, Tensor]:
+        """Codes (T, K) of a variable rate as `_encode_one` gives them, and the durations (U,) of their units."""
+        raise NotImplementedError(f"{type(self).__name__} promises a variable rate but gives no durations.")
+
+    def check_audio(self, samples: Tensor, who: str, row: int = 0) -> None:
+        """Raise AudioRejected if `samples` (S,) of the cut named `who` cannot be encoded."""
+        size = samples.numel()
+        rate = self.sample_rate_hz
+        if size == 0:
+            raise AudioRejected("empty", row, f"{who}: the audio is empty; drop the cut.")
+        if size < self.min_samples:
+            raise AudioRejected(
+                "too_short",
+                row,
+                f"{who}: {size} samples ({size / rate:.3f} s), but {self.name} needs at least {self.min_samples} "
+                f"({self.min_samples / rate:.3f} s) for one frame; drop the cut.",
+            )
+        if self.max_samples is not None and size > self.max_samples:
+            raise AudioRejected(
+                "too_long",
+                row,
+                f"{who}: {size / rate:.1f} s, but {self.name} takes at most {self.max_samples / rate:.1f} s; "
+                "cut it into shorter pieces.",
+            )
+        if not torch.isfinite(samples).all():
+            bad = int((~torch.isfinite(samples)).sum())
+            raise AudioRejected("non_finite", row, f"{who}: {bad} of {size} samples are NaN or infinite; drop the cut.")
+        peak = float(samples.abs().max())
+        if peak > MAX_AMPLITUDE:
+            raise AudioRejected(
+                "out_of_range",
+                row,
+                f"{who}: the audio reaches {peak:.6g}, expected float samples in [-1, 1]; "
+                "was it read as integers? Divide 16-bit samples by 32768.",
+            )
+
+    def check_sample_rate(self, sample_rate_hz: int, who: str) -> None:
+        """Raise ValueError if audio of the cut named `who` is not at the rate this tokenizer reads."""
+        if sample_rate_hz != self.sample_rate_hz:
+            raise ValueError(
+                f"{who}: audio at {sample_rate_hz} Hz, but {self.name} reads {self.sample_rate_hz} Hz; "
+                f"resample the cuts to {self.sample_rate_hz} Hz when they are loaded."
+            )
+
+    def fit(self, audio: Iterable[Tuple[Tensor, str]], state_dir: Path, seed: int) -> None:
+        """Learn from `audio`, pairs of samples (S,) and cut id, and write the state to `state_dir`."""
+        raise ValueError(f"{self.name} needs no fitting; skip stage 2.")
+
+    def codebooks(self) -> Optional[List[Tensor]]:
+        """K tensors (V_k, D_k) float32 to set an embedding from, or None."""
+        return None
+
+    def decode(self, codes: Tensor, code_lens: Tensor) -> Tensor:
+        """Invert `encode` as far as the tokenizer can: see the subclass for what comes back."""
+        raise ValueError(f"{self.name} cannot be decoded; it keeps too little of the signal.")
+
+    def settings_to_save(self) -> Dict[str, Any]:
+        """All settings, for a JSON file that makes the same tokenizer elsewhere."""
+        return to_dict(self.config)
+
+    def _settings(self) -> Dict[str, Any]:
+        """Settings that decide the output, for the provenance."""
+        return {key: value for key, value in to_dict(self.config).items() if key not in self.runtime_settings}
+
+    def _made_with(self) -> Dict[str, str]:
+        return library_versions(*self.libraries)
+
+
+@functools.cache
+def _library_version(library: str) -> str:
+    return importlib.metadata.version(library)
+
+
+def library_versions(*libraries: str) -> Dict[str, str]:
+    """Versions of installed packages, for `spec.made_with`."""
+    return {library: _library_version(library) for library in libraries}
+
+
+def check_batch(audio: Tensor, num_samples: Tensor) -> None:
+    """Raise ValueError unless `audio` is (N, S) float32 and `num_samples` (N,) integers in [0, S]."""
+    if audio.dim() != 2 or audio.dtype != torch.float32:
+        raise ValueError(f"audio is {tuple(audio.shape)} {audio.dtype}, expected (N, S) torch.float32.")
+    if num_samples.shape != audio.shape[:1] or num_samples.dtype not in (torch.int32, torch.int64):
+        raise ValueError(
+            f"num_samples is {tuple(num_samples.shape)} {num_samples.dtype}, expected ({audio.shape[0]},) torch.int64."
+        )
+    if audio.shape[0] == 0:
+        raise ValueError("the batch holds no utterance, expected at least one.")
+    low, high = int(num_samples.min()), int(num_samples.max())
+    if low < 0 or high > audio.shape[1]:
+        raise ValueError(f"num_samples ranges from {low} to {high}, expected 0 to {audio.shape[1]}, the padded length.")
+
+
+def check_output(output: Tensor, spec: FeatureSpec, num_samples: int, who: str) -> None:
+    """Raise RuntimeError if one utterance's codes (T, K) or features (T, D) break the promise of `spec`."""
+    codes = spec.kind == "codes"
+    width, dtype = (spec.num_codebooks, torch.int64) if codes else (spec.feature_dim, torch.float32)
+    if output.dim() != 2 or output.shape[1] != width or output.dtype != dtype:
+        raise RuntimeError(
+            f"{who}: {spec.name} gave {tuple(output.shape)} {output.dtype}, but its spec promises (T, {width}) {dtype}."
+        )
+    rate, promise = spec.frame_rate_hz, "promises"
+    if spec.has_variable_rate:
+        rate, promise = spec.max_frame_rate_hz, "promises at most"
+    expected = num_samples * rate / spec.sample_rate_hz
+    excess = len(output) - expected
+    if len(output) < 1 or excess > MAX_EDGE_FRAMES or (-excess > MAX_EDGE_FRAMES and not spec.has_variable_rate):
+        raise RuntimeError(
+            f"{who}: {spec.name} gave {len(output)} frames for {num_samples / spec.sample_rate_hz:.3f} s, but its spec "
+            f"{promise} {rate} Hz ({expected:.1f} frames)."
+        )
+    if codes:
+        sizes = torch.tensor(spec.codebook_sizes)
+        if bool((output < 0).any()) or bool((output >= sizes).any()):
+            raise RuntimeError(
+                f"{who}: {spec.name} gave ids from {int(output.min())} to {int(output.max())}, "
+                f"but its codebooks hold {', '.join(str(size) for size in sorted(set(spec.codebook_sizes)))} entries."
+            )
+    elif not torch.isfinite(output).all():
+        raise RuntimeError(f"{who}: {spec.name} gave NaN or infinite features for finite audio.")
+
+
+def pad_outputs(outputs: Sequence[Tensor], spec: FeatureSpec) -> Tuple[Tensor, Tensor]:
+    """Stack N tensors (T_n, K or D) into (N, T, K or D) padded with the pad ids (codes) or 0 (features); lens (N,)."""
+    lens = torch.tensor([len(output) for output in outputs])
+    shape = (len(outputs), int(lens.max()), outputs[0].shape[1])
+    fill = torch.tensor(spec.pad_ids) if spec.kind == "codes" else torch.zeros(shape[2])
+    padded = fill.expand(shape).clone()
+    for row, output in enumerate(outputs):
+        padded[row, : len(output)] = output
+    return padded, lens
+
+
+def tokenizer_modules() -> Dict[str, str]:
+    """Dotted paths of the modules that hold a tokenizer, by its name."""
+    found = registry.modules_in(TOKENIZERS)
+    del found["contract"]
+    for system in registry.packages_in(SYSTEMS):
+        modules = registry.modules_in(system)
+        found.update((name, path) for name, path in modules.items() if name.startswith(TRAINED))
+    return dict(sorted(found.items()))
+
+
+def find_tokenizer(name: str) -> Type[SpeechTokenizer]:
+    """The tokenizer called `name`. Raises ValueError, listing the known ones, if there is none."""
+    return registry.find_class(tokenizer_modules(), name, SpeechTokenizer)
+
+
+def known_feature_types(conf_dirs: Sequence[Path] = ()) -> List[str]:
+    """Names of the feature types found in `conf_dirs` and in the package, sorted."""
+    folders = [Path(folder) for folder in conf_dirs] + [FEATURES_DIR]
+    return sorted({path.stem for folder in folders for path in folder.glob("*.json")})
+
+
+def _named_conf(feature_type: str, conf_dirs: Sequence[Path]) -> Optional[Path]:
+    candidates = [Path(folder) / f"{feature_type}.json" for folder in [*conf_dirs, FEATURES_DIR]]
+    if feature_type.endswith(".json"):
+        candidates = [Path(feature_type)]
+    return next((path for path in candidates if path.is_file()), None)
+
+
+def find_feature_conf(feature_type: str, conf_dirs: Sequence[Path] = ()) -> Path:
+    """Return the JSON file of `feature_type`: a path to one, or NAME in `conf_dirs` (first wins), then the package."""
+    path = _named_conf(feature_type, conf_dirs)
+    if path is not None:
+        return path
+    if feature_type.endswith(".json"):
+        raise FileNotFoundError(f"feature type file {feature_type} does not exist; give a path to a JSON file.")
+    raise ValueError(
+        f"unknown feature type '{feature_type}'; known: {', '.join(known_feature_types(conf_dirs))}. "
+        "Give one of these, a path to a JSON file, or several of them joined by '+'."
+    )
+
+
+class FeatureConf(NamedTuple):
+    """A feature type as it was found: its name, its tokenizer's class and settings, and where to look for its parts."""
+
+    name: str
+    tokenizer: Type[SpeechTokenizer]
+    config: Any
+    conf_dirs: Tuple[Path, ...]
+
+
+def read_feature_conf(feature_type: Union[str, Path], conf_dirs: Sequence[Path] = ()) -> FeatureConf:
+    """Find a feature type and read its settings; see `load_tokenizer` for names and errors.
+
+    What its settings name in their turn is looked for beside its file, then in `conf_dirs`, then in the package.
+    """
+    asked = str(feature_type)
+    views = asked.split(VIEW_SEPARATOR)
+    if len(views) > 1 and _named_conf(asked, conf_dirs) is None:
+        name = VIEW_SEPARATOR.join(find_feature_conf(view, conf_dirs).stem for view in views)
+        cls = find_tokenizer(VIEWS_TOKENIZER)
+        return FeatureConf(name, cls, cls.Config(views=tuple(views)), tuple(conf_dirs))
+    path = find_feature_conf(asked, conf_dirs)
+    values = read_json(path)
+    tokenizer = values.pop("tokenizer", None) if isinstance(values, dict) else None
+    if tokenizer not in tokenizer_modules():
+        raise ValueError(f"{path}: unknown tokenizer {tokenizer!r}; known: {', '.join(tokenizer_modules())}.")
+    cls = find_tokenizer(tokenizer)
+    return FeatureConf(path.stem, cls, from_dict(cls.Config, values, str(path)), (path.parent, *conf_dirs))
+
+
+def load_tokenizer(
+    feature_type: Union[str, Path], conf_dirs: Sequence[Path] = (), state_dir: Optional[Path] = None
+) -> SpeechTokenizer:
+    """Make the tokenizer of a feature type.
+
+    Args:
+      feature_type: NAME of a file NAME.json in `conf_dirs` or the package's conf/features, a path to such a file, or
+        several of either joined by '+': parallel streams of one cut (multi_view.py).
+      conf_dirs: folders searched before the package's own.
+      state_dir: folder that holds, or will hold, its fitted state.
+    Raises:
+      ValueError: unknown feature type, tokenizer or setting; the message lists the known ones.
+    """
+    found = read_feature_conf(feature_type, conf_dirs)
+    return found.tokenizer.make(found.name, found.config, state_dir, found.conf_dirs)

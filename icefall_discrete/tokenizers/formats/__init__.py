@@ -1,0 +1,1 @@
+"""Published files: finding them, and reading them without trusting them."""

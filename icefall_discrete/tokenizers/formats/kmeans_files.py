@@ -1,0 +1,164 @@
+"""Centroids that others published: scikit-learn models saved with joblib or pickle, npy, safetensors, torch.
+
+The k-means of fairseq, GSLM, mHuBERT (`km.bin`, `*.km`), ESPnet (`km_2000.mdl`) and SpeechBrain (`*.pt`) are pickles of
+scikit-learn's KMeans or MiniBatchKMeans. They are read without scikit-learn or joblib, and nothing in them is run: an
+object becomes a `Record` of its attributes, an array is read from its bytes, anything else is refused by name. Letters:
+V centroids, D dimensions.
+"""
+
+import bz2
+import gzip
+import io
+import lzma
+import math
+import pickle
+import re
+import struct
+import zipfile
+import zlib
+from pathlib import Path
+from typing import Any, Callable, Dict, Mapping, Optional, Tuple
+
+import numpy as np
+from safetensors import SafetensorError
+from safetensors.numpy import load as load_safetensors
+
+from icefall_discrete.base.guarded_pickle import ClassFilter, Record, read_checkpoint
+
+# Packages of the objects inside a saved KMeans; older scikit-learn brought a joblib of its own.
+MODEL_RECORDS = ("sklearn", "joblib", "numpy")
+MODEL_CLASSES = ("KMeans", "MiniBatchKMeans")
+CENTROID_NAMES = ("cluster_centers_", "centroids", "codebook")
+_DECOMPRESS: Tuple[Tuple[bytes, Callable[[bytes], bytes]], ...] = (
+    (b"\x1f\x8b", gzip.decompress),
+    (b"\x78\x01", zlib.decompress),
+    (b"\x78\x5e", zlib.decompress),
+    (b"\x78\x9c", zlib.decompress),
+    (b"\x78\xda", zlib.decompress),
+    (b"BZh", bz2.decompress),
+    (b"\xfd7zXZ", lzma.decompress),
+    (b"\x5d\x00\x00", lzma.decompress),
+)
+
+
+def read_centroids(path: Path) -> Dict[str, np.ndarray]:
+    """Read the file of centroids `path`, of any of the kinds above; the content decides, not the suffix.
+
+    Returns:
+      centroids (V, D), and mean (D,) and scale (D,) of the frames they belong to: 0 and 1, unless the file is one of
+      ours; all float32.
+    Raises:
+      FileNotFoundError: if there is no such file. ValueError: if it holds no centroids, or more than data.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"centroids {path} do not exist; correct `kmeans_path`.")
+    try:
+        arrays = _read_any(path)
+    except (pickle.UnpicklingError, SafetensorError, OSError, EOFError, zlib.error, lzma.LZMAError) as error:
+        raise ValueError(f"centroids {path} are refused: {error}. Nothing of the file was run.") from None
+    except (AttributeError, LookupError, OverflowError, TypeError, ValueError, struct.error) as error:
+        raise ValueError(f"centroids {path} cannot be read: {error}.") from None
+    centroids = np.array(arrays["centroids"], dtype=np.float32)
+    if centroids.ndim != 2 or 0 in centroids.shape or not np.isfinite(centroids).all():
+        raise ValueError(f"{path} holds an array {centroids.shape}, expected finite centroids (V, D).")
+    dim = centroids.shape[1]
+    others = {"mean": np.zeros(dim, np.float32), "scale": np.ones(dim, np.float32)}
+    found = {key: np.array(arrays.get(key, default), dtype=np.float32) for key, default in others.items()}
+    return {"centroids": centroids, **found}
+
+
+def _read_any(path: Path) -> Dict[str, np.ndarray]:
+    if zipfile.is_zipfile(path):
+        return {"centroids": _array_in(read_checkpoint(path))}
+    content = path.read_bytes()
+    if content.startswith(b"\x93NUMPY"):
+        return {"centroids": np.load(io.BytesIO(content), allow_pickle=False)}
+    for prefix, decompress in _DECOMPRESS:
+        if content.startswith(prefix):
+            content = decompress(content)
+            break
+    if content[:1] == b"\x80":
+        return {"centroids": _array_in(_ModelReader(content).load())}
+    arrays = load_safetensors(content)
+    return arrays if "centroids" in arrays else {"centroids": _array_in(arrays)}
+
+
+def _array_in(value: Any) -> np.ndarray:
+    """The centroids in what a file held: a k-means model, a dictionary with one array or a known name, or an array."""
+    if isinstance(value, Record):
+        name = value.path.rsplit(".", 1)[-1]
+        if name not in MODEL_CLASSES:
+            raise ValueError(f"it holds a {value.path or 'record'}, expected {' or '.join(MODEL_CLASSES)}")
+        value = value.attributes
+    if isinstance(value, Mapping):
+        known = [value[name] for name in CENTROID_NAMES if name in value]
+        if not known and len(value) != 1:
+            raise ValueError(f"it holds {', '.join(map(str, list(value)[:8]))}, expected {' or '.join(CENTROID_NAMES)}")
+        value = known[0] if known else next(iter(value.values()))
+    if hasattr(value, "detach"):
+        value = value.detach().float().numpy()
+    if not isinstance(value, np.ndarray) or value.dtype.kind != "f":
+        raise ValueError(f"its centroids are {type(value).__name__}, expected an array of floats")
+    return value
+
+
+def _dtype(record: Any) -> np.dtype:
+    """The type that a pickled numpy.dtype tells of; numbers only."""
+    code = record.args[0] if isinstance(record, Record) and record.path == "numpy.dtype" and record.args else None
+    if not isinstance(code, str) or re.fullmatch(r"[fiub]\d{1,2}", code) is None:
+        raise ValueError(f"it holds an array of {code!r}, expected numbers")
+    order = record.state[1] if isinstance(record.state, tuple) and len(record.state) > 1 else "="
+    return np.dtype(code).newbyteorder(order if order in ("<", ">") else "=")
+
+
+def _shape(value: Any) -> Tuple[int, ...]:
+    if not isinstance(value, tuple) or not all(isinstance(size, int) and size >= 0 for size in value):
+        raise ValueError(f"it holds an array of shape {value!r}")
+    return value
+
+
+class _ModelReader(pickle._Unpickler):  # the Python one: joblib puts the bytes of an array into the stream itself
+    """Reads a pickle, with or without joblib's arrays, into containers, numbers, arrays and `Record`s."""
+
+    dispatch = pickle._Unpickler.dispatch.copy()
+
+    def __init__(self, content: bytes) -> None:
+        self._content = io.BytesIO(content)
+        self._size = len(content)
+        self._names = ClassFilter(MODEL_RECORDS)
+        super().__init__(self._content, encoding="latin1")
+
+    def find_class(self, module: str, name: str) -> Any:
+        """See ClassFilter."""
+        return self._names.find(module, name)
+
+    def load_build(self) -> None:
+        """Set the state of an object; an array is then complete and takes its place."""
+        super().load_build()
+        top = self.stack[-1]
+        array = self._array_of(top) if isinstance(top, Record) else None
+        if array is not None:
+            self.stack[-1] = array
+
+    dispatch[pickle.BUILD[0]] = load_build
+
+    def _array_of(self, record: Record) -> Optional[np.ndarray]:
+        if record.path.endswith("numpy_pickle.NumpyArrayWrapper"):
+            return self._joblib_array(record.attributes)
+        if record.path.rsplit(".", 1)[-1] == "_reconstruct":
+            _, shape, dtype, fortran_order, data = record.state
+            if isinstance(dtype, Record) and isinstance(data, bytes):
+                array = np.frombuffer(data, dtype=_dtype(dtype))
+                return array.reshape(_shape(shape), order="F" if fortran_order else "C")
+        return None
+
+    def _joblib_array(self, header: Dict[str, Any]) -> np.ndarray:
+        dtype, shape = _dtype(header["dtype"]), _shape(header["shape"])
+        if header.get("numpy_array_alignment_bytes") is not None:
+            self._content.read(ord(self._content.read(1)))
+        num_bytes = math.prod(shape) * dtype.itemsize
+        if num_bytes > self._size - self._content.tell():
+            raise EOFError(f"an array of {num_bytes} bytes is cut short")
+        array = np.frombuffer(self._content.read(num_bytes), dtype=dtype)
+        return array.reshape(shape, order="F" if header["order"] == "F" else "C")

@@ -1,0 +1,1 @@
+"""Frame sources: from audio to vectors."""

@@ -1,0 +1,151 @@
+"""Vocos with attention, the decoder of WavTokenizer: ConvNeXt blocks on the frames, then an inverse Fourier transform.
+
+Siuzdak 2023, https://arxiv.org/abs/2306.00814; the attention before it is of Ji et al. 2024,
+https://arxiv.org/abs/2408.16532. Sizes are read off the weights, and submodules have the published names, so that a
+state dict loads. Letters: D channels of the codebook, C of the backbone, T frames, H hop, S = T H samples.
+"""
+
+from typing import Dict
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from icefall_discrete.tokenizers.formats.pretrained import Weights
+
+NORM_EPS = 1e-6
+NUM_GROUPS = 32
+MAX_MAGNITUDE = 100.0
+
+
+class ConditionedNorm(nn.Module):
+    """Layer norm (T, C) with the scale and shift of condition 0, the only one that WavTokenizer uses."""
+
+    def __init__(self, num_conditions: int, dim: int) -> None:
+        """Sizes of the tables `scale` and `shift`."""
+        super().__init__()
+        self.scale = nn.Embedding(num_conditions, dim)
+        self.shift = nn.Embedding(num_conditions, dim)
+
+    def forward(self, states: Tensor) -> Tensor:
+        """See the class."""
+        return F.layer_norm(states, states.shape[-1:], eps=NORM_EPS) * self.scale.weight[0] + self.shift.weight[0]
+
+
+class ConvNextBlock(nn.Module):
+    """Depthwise convolution, norm and a two-layer network with a gain per channel, added to the input (C, T)."""
+
+    def __init__(self, num_conditions: int, dim: int, hidden_dim: int) -> None:
+        """Width `dim`, inner width `hidden_dim`."""
+        super().__init__()
+        self.dwconv = nn.Conv1d(dim, dim, 7, padding=3, groups=dim)
+        self.norm = ConditionedNorm(num_conditions, dim)
+        self.pwconv1 = nn.Linear(dim, hidden_dim)
+        self.pwconv2 = nn.Linear(hidden_dim, dim)
+        self.gamma = nn.Parameter(torch.ones(dim))
+
+    def forward(self, states: Tensor) -> Tensor:
+        """See the class."""
+        inner = self.norm(self.dwconv(states).t())
+        return states + (self.gamma * self.pwconv2(F.gelu(self.pwconv1(inner)))).t()
+
+
+class ResnetBlock(nn.Module):
+    """Twice group norm over time, SiLU and convolution, added to the input (1, C, T)."""
+
+    def __init__(self, dim: int) -> None:
+        """Width `dim`."""
+        super().__init__()
+        self.norm1 = nn.GroupNorm(NUM_GROUPS, dim, eps=NORM_EPS)
+        self.conv1 = nn.Conv1d(dim, dim, 3, padding=1)
+        self.norm2 = nn.GroupNorm(NUM_GROUPS, dim, eps=NORM_EPS)
+        self.conv2 = nn.Conv1d(dim, dim, 3, padding=1)
+
+    def forward(self, states: Tensor) -> Tensor:
+        """See the class."""
+        return states + self.conv2(F.silu(self.norm2(self.conv1(F.silu(self.norm1(states))))))
+
+
+class AttentionBlock(nn.Module):
+    """Self-attention with one head over all frames, added to the input (1, C, T)."""
+
+    def __init__(self, dim: int) -> None:
+        """Width `dim`."""
+        super().__init__()
+        self.norm = nn.GroupNorm(NUM_GROUPS, dim, eps=NORM_EPS)
+        self.q, self.k, self.v, self.proj_out = (nn.Conv1d(dim, dim, 1) for _ in range(4))
+
+    def forward(self, states: Tensor) -> Tensor:
+        """See the class."""
+        normed = self.norm(states)
+        scores = self.q(normed).transpose(1, 2) @ self.k(normed) * states.shape[1] ** -0.5
+        return states + self.proj_out(self.v(normed) @ scores.softmax(dim=2).transpose(1, 2))
+
+
+class Backbone(nn.Module):
+    """Frames (D, T) to states (T, C)."""
+
+    def __init__(self, shapes: Dict[str, torch.Size]) -> None:
+        """`shapes` of the weights, by name."""
+        super().__init__()
+        dim, input_dim, kernel = shapes["embed.weight"]
+        num_conditions = shapes["norm.scale.weight"][0]
+        num_layers = sum(name.endswith(".gamma") for name in shapes)
+        hidden_dim = shapes["convnext.0.pwconv1.weight"][0]
+        self.embed = nn.Conv1d(input_dim, dim, kernel, padding=kernel // 2)
+        self.pos_net = nn.Sequential(
+            ResnetBlock(dim),
+            ResnetBlock(dim),
+            AttentionBlock(dim),
+            ResnetBlock(dim),
+            ResnetBlock(dim),
+            nn.GroupNorm(NUM_GROUPS, dim, eps=NORM_EPS),
+        )
+        self.norm = ConditionedNorm(num_conditions, dim)
+        self.convnext = nn.ModuleList(ConvNextBlock(num_conditions, dim, hidden_dim) for _ in range(num_layers))
+        self.final_layer_norm = nn.LayerNorm(dim, eps=NORM_EPS)
+
+    def forward(self, frames: Tensor) -> Tensor:
+        """See the class."""
+        states = self.norm(self.pos_net(self.embed(frames[None]))[0].t()).t()
+        for block in self.convnext:
+            states = block(states)
+        return self.final_layer_norm(states.t())
+
+
+def inverse_stft(spectrum: Tensor, window: Tensor, hop: int) -> Tensor:
+    """Audio (T hop,) of a complex spectrum (n_fft / 2 + 1, T); the edges are trimmed as a convolution's would be."""
+    num_frames, size = spectrum.shape[1], len(window)
+    total = (num_frames - 1) * hop + size
+    frames = torch.fft.irfft(spectrum, size, dim=0) * window[:, None]
+    energy = window.square()[:, None].expand(size, num_frames)
+    joined = F.fold(torch.stack([frames, energy]), (1, total), (1, size), stride=(1, hop))[:, 0, 0]
+    trim = (size - hop) // 2
+    audio, envelope = joined[:, trim : total - trim]
+    return audio / envelope
+
+
+class Vocos(nn.Module):
+    """Frames (D, T) to audio (1, T H)."""
+
+    def __init__(self, weights: Weights, hop: int) -> None:
+        """Take `backbone.*` and `head.*`; `hop` is the samples of a frame."""
+        super().__init__()
+        backbone = weights.part("backbone.")
+        tensors = {name: backbone.take(name) for name in backbone.names()}
+        out = weights.take("head.out.weight")
+        self.hop = hop
+        self.out = nn.Linear(out.shape[1], out.shape[0])
+        self.out.load_state_dict({"weight": out, "bias": weights.take("head.out.bias")})
+        self.register_buffer("window", weights.take("head.istft.window"))
+        try:
+            self.backbone = Backbone({name: tensor.shape for name, tensor in tensors.items()})
+            self.backbone.load_state_dict(tensors)
+        except (KeyError, RuntimeError) as error:
+            raise ValueError(f"the decoder's weights are not those of WavTokenizer ({error}).") from None
+
+    def forward(self, frames: Tensor) -> Tensor:
+        """See the class."""
+        log_magnitude, phase = self.out(self.backbone(frames)).t().chunk(2)
+        magnitude = log_magnitude.exp().clamp(max=MAX_MAGNITUDE)
+        return inverse_stft(torch.polar(magnitude, phase), self.window, self.hop)[None]

@@ -1,0 +1,290 @@
+"""Tokens by k-means on frames of any kind: fitting, the file that holds the centroids, and assignment."""
+
+import collections
+import dataclasses
+import hashlib
+import json
+import logging
+from abc import abstractmethod
+from pathlib import Path
+from typing import Any, ClassVar, Dict, Iterable, List, Optional, Tuple
+
+import numpy as np
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save
+from torch import Tensor
+from tqdm import tqdm
+
+from icefall_discrete.base.atomic_files import replacing
+from icefall_discrete.base.settings import setting
+from icefall_discrete.base.spec import FeatureSpec
+from icefall_discrete.tokenizers.contract import AudioRejected, SpeechTokenizer
+from icefall_discrete.tokenizers.formats.kmeans_files import read_centroids
+from icefall_discrete.tokenizers.formats.pretrained import locate_file
+from icefall_discrete.tokenizers.quantizers.clustering import FrameSample, fit_centroids
+
+FILE_NAME = "kmeans.safetensors"
+METADATA_KEY = "kmeans"
+# Below this many frames a cluster the centroids follow chance; a larger sample helps.
+FRAMES_PER_CLUSTER = 100
+FIT_SETTINGS = ("fit_memory_mib", "num_restarts", "num_passes", "num_full_passes", "num_breaths")
+
+
+@dataclasses.dataclass(frozen=True)
+class KmeansConfig:
+    """k-means on frames."""
+
+    num_clusters: int = setting(500, "Number of clusters, the codebook size V.")
+    standardize: bool = setting(False, "Scale each dimension to mean 0 and variance 1 before clustering.")
+    fit_memory_mib: int = setting(256, "Memory for the sample of training frames that is clustered, in MiB.")
+    num_restarts: int = setting(1, "Attempts with other seeds; the best one is kept.")
+    num_passes: int = setting(3, "Mini-batch passes over the sample.")
+    num_full_passes: int = setting(15, "Most full (Lloyd) passes over the sample, after the mini-batch ones.")
+    num_breaths: int = setting(2, "Times that clusters are added and removed after them, to leave a local optimum.")
+    kmeans_path: str = setting(
+        "", "Centroids made elsewhere, a file or ORG/NAME/FILE of the hub (see kmeans_files.py); none are fitted then."
+    )
+
+    def __post_init__(self) -> None:
+        """Raise ValueError for a count that cannot work."""
+        for name in ("num_clusters", "fit_memory_mib", "num_restarts", "num_passes"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} is {getattr(self, name)}, expected at least 1.")
+        if self.kmeans_path and self.standardize:
+            raise ValueError(f"standardize is set, but {self.kmeans_path} has a scale of its own; set it to false.")
+
+
+@dataclasses.dataclass(frozen=True)
+class Centroids:
+    """What kmeans.safetensors holds: centroids (V, D) of (frame - mean) / scale, and the hash of the file."""
+
+    centroids: Tensor
+    mean: Tensor
+    scale: Tensor
+    sha256: str
+
+
+class KmeansTokenizer(SpeechTokenizer):
+    """One code a frame, the nearest of V centroids. A subclass gives `frames` and `frame_rate_hz`."""
+
+    needs_fit = True
+    libraries: ClassVar[Tuple[str, ...]] = ("torch", "scikit-learn")
+
+    def __init__(self, name: str, config: Any, state_dir: Optional[Path] = None) -> None:
+        """See SpeechTokenizer; the centroids are read when they are first needed."""
+        super().__init__(name, config, state_dir)
+        self.needs_fit = not config.kmeans_path
+        self._fitted: Optional[Centroids] = None
+
+    @property
+    @abstractmethod
+    def frame_rate_hz(self) -> float:
+        """Frames a second."""
+
+    @abstractmethod
+    def frames(self, samples: Tensor) -> Tensor:
+        """Frames (T, D) float32 of one utterance (S,), on the device of the centroids; what is clustered."""
+
+    def front_end(self) -> Dict[str, Any]:
+        """All that decides what a code means, but the centroids: settings, hashes of weights."""
+        settings = self._settings()
+        return {"tokenizer": type(self).__module__.rsplit(".", 1)[-1], **settings}
+
+    def _settings(self) -> Dict[str, Any]:
+        # Where the centroids lie is not what they are: their hash is in the provenance.
+        left_out = (*FIT_SETTINGS, "kmeans_path")
+        return {key: value for key, value in super()._settings().items() if key not in left_out}
+
+    @property
+    def state_path(self) -> Path:
+        """Where the centroids are, or will be."""
+        if self.config.kmeans_path:
+            kept = None if self.state_dir is None else self.state_dir / Path(self.config.kmeans_path).name
+            if kept is not None and kept.is_file():
+                return kept
+            return locate_file(self.config.kmeans_path, "k-means", "kmeans_path")
+        if self.state_dir is None:
+            raise RuntimeError(f"feature type '{self.name}' needs k-means centroids, but no state folder was given.")
+        return self.state_dir / FILE_NAME
+
+    @property
+    def state_files(self) -> List[Path]:
+        """The file of centroids."""
+        return [self.state_path]
+
+    @property
+    def is_fitted(self) -> bool:
+        """Whether the file of centroids exists, or is to be had by `kmeans_path`."""
+        return not self.needs_fit or (self.state_dir is not None and self.state_path.is_file())
+
+    @property
+    def spec(self) -> FeatureSpec:
+        """One codebook of num_clusters; the provenance holds the hash of the centroids. RuntimeError if not fitted."""
+        return FeatureSpec(
+            name=self.name,
+            kind="codes",
+            sample_rate_hz=self.sample_rate_hz,
+            frame_rate_hz=self.frame_rate_hz,
+            num_codebooks=1,
+            codebook_sizes=(self.config.num_clusters,),
+            feature_dim=0,
+            provenance={**self.front_end(), **self._precision(), "kmeans_sha256": self._state().sha256},
+            made_with=self._made_with(),
+        )
+
+    def codebooks(self) -> List[Tensor]:
+        """The centroids [(V, D)], in the (standardised, if so set) space they were found in."""
+        return [self._state().centroids.cpu()]
+
+    def _encode_one(self, samples: Tensor) -> Tensor:
+        state = self._state()
+        frames = self.frames(samples)
+        if frames.shape[1] != state.centroids.shape[1]:
+            raise ValueError(
+                f"the centroids of {self.state_path} have {state.centroids.shape[1]} dimensions, but the frames of "
+                f"'{self.name}' {frames.shape[1]}; they were made for another model."
+            )
+        frames = (frames - state.mean) / state.scale
+        scores = 0.5 * state.centroids.square().sum(dim=1) - frames @ state.centroids.T
+        return scores.argmin(dim=1, keepdim=True).cpu()
+
+    def fit(self, audio: Iterable[Tuple[Tensor, str]], state_dir: Path, seed: int) -> None:
+        """Cluster a uniform sample of the frames of `audio` and write kmeans.safetensors, whole or not at all.
+
+        Memory is bounded by `fit_memory_mib` whatever the amount of audio. The result is a function of the audio and
+        its order, the settings, the seed and the number of threads.
+
+        Args:
+          audio: pairs of samples (S,) float32 at `sample_rate_hz` and cut id, read once.
+          state_dir: folder to write to; becomes the tokenizer's own.
+        Raises:
+          ValueError: if there are fewer frames than clusters, or if the centroids are given by `kmeans_path`.
+        """
+        if not self.needs_fit:
+            super().fit(audio, state_dir, seed)
+        sample, num_utterances = self._sample_frames(audio, seed)
+        num_clusters = self.config.num_clusters
+        found = 0 if sample is None else len(sample.frames)
+        if found < num_clusters:
+            raise ValueError(
+                f"{self.name}: {num_utterances} utterances gave {found} frames, but {num_clusters} clusters need at "
+                "least as many; fit on more audio, or set fewer num_clusters or more fit_memory_mib."
+            )
+        if found < FRAMES_PER_CLUSTER * num_clusters and sample.num_seen > found:
+            logging.warning(
+                "%s: the sample holds only %d frames for %d clusters; raise fit_memory_mib above %d",
+                self.name, found, num_clusters, self.config.fit_memory_mib,
+            )  # fmt: skip
+        mean, scale = self._standardize(sample.frames)
+        centroids, score = fit_centroids(
+            sample.frames,
+            num_clusters,
+            self.config.num_restarts,
+            self.config.num_passes,
+            self.config.num_full_passes,
+            self.config.num_breaths,
+            seed,
+        )
+        logging.info(
+            "%s: %d clusters of %d frames (of %d seen, %d utterances), distortion %.5g",
+            self.name, num_clusters, found, sample.num_seen, num_utterances, score,
+        )  # fmt: skip
+        made = {
+            "feature_type": self.name,
+            "front_end": self.front_end(),
+            "fit_settings": {key: getattr(self.config, key) for key in FIT_SETTINGS},
+            "num_frames_seen": sample.num_seen,
+            "num_frames_clustered": found,
+            "num_utterances": num_utterances,
+            "seed": seed,
+            "distortion": score,
+        }
+        self.state_dir = Path(state_dir)
+        self._fitted = None
+        with replacing(self.state_path) as path:
+            # One metadata key: the library writes several in random order, and the same fit must give the same bytes.
+            metadata = {METADATA_KEY: json.dumps(made, sort_keys=True)}
+            path.write_bytes(save({"centroids": centroids, "mean": mean, "scale": scale}, metadata))
+
+    def _standardize(self, frames: np.ndarray) -> Tuple[np.ndarray, np.ndarray]:
+        mean, scale = np.zeros(frames.shape[1], np.float32), np.ones(frames.shape[1], np.float32)
+        if self.config.standardize:
+            mean = frames.mean(axis=0, dtype=np.float64).astype(np.float32)
+            scale = np.maximum(frames.std(axis=0, dtype=np.float64), 1e-8).astype(np.float32)
+            frames -= mean  # in place: the sample is all the memory there is
+            frames /= scale
+        return mean, scale
+
+    def _sample_frames(self, audio: Iterable[Tuple[Tensor, str]], seed: int) -> Tuple[Optional[FrameSample], int]:
+        sample: Optional[FrameSample] = None
+        rejected: collections.Counter = collections.Counter()
+        num_utterances = 0
+        total = len(audio) if hasattr(audio, "__len__") else None
+        for samples, cut_id in tqdm(audio, desc=f"frames for {self.name}", total=total, unit="cut"):
+            try:
+                self.check_audio(samples, f"cut {cut_id}")
+            except AudioRejected as error:
+                rejected[error.reason] += 1
+                logging.warning("left out of the k-means sample: %s", error)
+                continue
+            frames = self.frames(samples).cpu().numpy()
+            if sample is None:
+                capacity = self.config.fit_memory_mib * 2**20 // (4 * frames.shape[1])
+                sample = FrameSample(capacity, frames.shape[1], seed)
+            sample.add(frames)
+            num_utterances += 1
+        if rejected:
+            logging.warning("%s: utterances left out of the k-means sample: %s", self.name, dict(rejected))
+        return sample, num_utterances
+
+    def _state(self) -> Centroids:
+        if self._fitted is None:
+            if not self.is_fitted:
+                where = f"{self.state_dir / FILE_NAME} is missing" if self.state_dir else "no state folder was given"
+                raise RuntimeError(f"feature type '{self.name}' is not fitted ({where}); run stage 2 first.")
+            self._fitted = self._read_state()
+        return self._fitted
+
+    def _read_state(self) -> Centroids:
+        path = self.state_path
+        if self.config.kmeans_path:
+            return self._checked(read_centroids(path), path)
+        try:
+            with safe_open(path, framework="np") as stream:
+                made = json.loads((stream.metadata() or {}).get(METADATA_KEY, "{}"))
+                arrays = {key: stream.get_tensor(key) for key in ("centroids", "mean", "scale")}
+        except (SafetensorError, OSError, json.JSONDecodeError) as error:
+            raise ValueError(f"{path} cannot be read ({error}); delete it and rerun stage 2.") from None
+        self._check_origin(made)
+        return self._checked(arrays, path)
+
+    def _checked(self, arrays: Dict[str, np.ndarray], path: Path) -> Centroids:
+        centroids = arrays["centroids"]
+        if len(centroids) != self.config.num_clusters or not all(np.isfinite(a).all() for a in arrays.values()):
+            raise ValueError(
+                f"{path} holds centroids {centroids.shape} with {np.isnan(centroids).sum()} NaN, expected "
+                f"{self.config.num_clusters} finite ones; "
+                + ("correct `num_clusters`." if self.config.kmeans_path else "delete it and rerun stage 2.")
+            )
+        tensors = {key: torch.from_numpy(array.copy()).to(self.placement.device) for key, array in arrays.items()}
+        return Centroids(**tensors, sha256=hashlib.sha256(path.read_bytes()).hexdigest())
+
+    def _check_origin(self, made: Dict[str, Any]) -> None:
+        made_for = made.get("feature_type", "an unknown feature type")
+        if made_for != self.name:
+            raise ValueError(
+                f"{self.state_path} was fitted for feature type '{made_for}', not '{self.name}'; "
+                "give the folder of this feature type, or delete the file and rerun stage 2."
+            )
+        theirs, ours = made.get("front_end", {}), self.front_end()
+        changed = [
+            f"{key}: {theirs.get(key)!r} against {ours.get(key)!r}"
+            for key in sorted(set(theirs) | set(ours))
+            if theirs.get(key) != ours.get(key)
+        ]
+        if changed:
+            raise ValueError(
+                f"{self.state_path} was fitted with other settings than feature type '{self.name}' has now "
+                f"({'; '.join(changed)}); delete it and rerun stage 2, or restore the settings."
+            )

@@ -1,0 +1,173 @@
+"""The weights that training leaves, and the averages made of them.
+
+`epoch-N.pt` holds what decoding and averaging need: "model", "model_avg" and "step". `checkpoint-<step>.pt` holds
+everything that training needs to go on as if it had never stopped.
+"""
+
+import dataclasses
+import re
+from pathlib import Path
+from typing import Any, Dict, List, Mapping, Optional, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from icefall_discrete.base.atomic_files import PathLike
+from icefall_discrete.base.checkpoint import load_checkpoint
+from icefall_discrete.base.settings import setting
+
+StateDict = Dict[str, Tensor]
+
+
+@dataclasses.dataclass(frozen=True)
+class AverageConfig:
+    """Which weights are decoded with, under icefall's names."""
+
+    epoch: int = setting(0, "last epoch of the average; 0: the last one trained")
+    avg: int = setting(9, "number of epochs in the average; fewer if fewer were trained before --epoch")
+    use_averaged_model: bool = setting(True, "average over all steps of those epochs, not over their last steps only")
+
+    def resolved(self, epochs: Sequence[int], where: str) -> "AverageConfig":
+        """The same with `epoch` and `avg` made definite for the saved `epochs` of the experiment `where`.
+
+        Raises:
+          ValueError: if there are no epochs, or the one asked for is not among them.
+        """
+        if not epochs:
+            raise ValueError(f"{where} holds no epoch-N.pt; train first.")
+        epoch = self.epoch or epochs[-1]
+        if epoch not in epochs:
+            raise ValueError(f"--epoch {epoch}: {where} holds epochs {epochs[0]} to {epochs[-1]}.")
+        return dataclasses.replace(self, epoch=epoch, avg=max(1, min(self.avg, epoch)))
+
+
+def epoch_path(exp_dir: PathLike, epoch: int) -> Path:
+    """Path of the weights after `epoch`."""
+    return Path(exp_dir) / f"epoch-{epoch}.pt"
+
+
+def saved_epochs(exp_dir: PathLike) -> List[int]:
+    """Epochs that have weights in the experiment folder, ascending."""
+    found = (re.fullmatch(r"epoch-(\d+)\.pt", path.name) for path in Path(exp_dir).glob("epoch-*.pt"))
+    return sorted(int(match.group(1)) for match in found if match)
+
+
+def training_checkpoints(exp_dir: PathLike) -> List[Path]:
+    """The `checkpoint-<step>.pt` files of the experiment folder, oldest first."""
+    numbered = {
+        int(match.group(1)): path
+        for path in Path(exp_dir).glob("checkpoint-*.pt")
+        if (match := re.fullmatch(r"checkpoint-(\d+)\.pt", path.name))
+    }
+    return [numbered[step] for step in sorted(numbered)]
+
+
+def remove_old_checkpoints(exp_dir: PathLike, keep_last_k: int) -> None:
+    """Keep the newest `keep_last_k` (at least one) training checkpoints and remove the others."""
+    for path in training_checkpoints(exp_dir)[: -max(keep_last_k, 1)]:
+        path.unlink()
+
+
+class RunningAverage:
+    """Mean of a module's weights over all steps so far, in float64, sampled every `period` steps.
+
+    After n samples w_1 ... w_n the average is a_n = a_{n-1} + (w_n - a_{n-1}) / n, which is their arithmetic mean.
+    `count` is n. Float64 because two such means are subtracted later (`span_average`), which multiplies their
+    rounding errors by n. Entries that are not floating point are copied, not averaged.
+    """
+
+    def __init__(self, module: nn.Module) -> None:
+        self.count = 0
+        self.weights: StateDict = {name: _wide(value) for name, value in module.state_dict().items()}
+
+    @torch.no_grad()
+    def update(self, module: nn.Module) -> None:
+        """Take one more sample of the module's weights."""
+        self.count += 1
+        for name, value in module.state_dict().items():
+            mean = self.weights[name]
+            if mean.is_floating_point():
+                mean.add_(value.to(torch.float64) - mean, alpha=1.0 / self.count)
+            else:
+                mean.copy_(value)
+
+    def state_dict(self) -> Dict[str, Any]:
+        """Plain values for a checkpoint."""
+        return {"count": self.count, "weights": self.weights}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Restore what `state_dict` gave, onto the devices of the current weights."""
+        self.count = state["count"]
+        for name, value in state["weights"].items():
+            self.weights[name].copy_(value)
+
+
+def _wide(value: Tensor) -> Tensor:
+    return value.detach().to(torch.float64, copy=True) if value.is_floating_point() else value.detach().clone()
+
+
+def mean_of(states: Sequence[StateDict]) -> StateDict:
+    """Arithmetic mean of state dicts, summed in float64; entries that are not floating point come from the last."""
+    result: StateDict = {}
+    for name, last in states[-1].items():
+        if last.is_floating_point():
+            total = sum(state[name].to(torch.float64) for state in states)
+            result[name] = (total / len(states)).to(last.dtype)
+        else:
+            result[name] = last.clone()
+    return result
+
+
+def span_average(start: Optional[Mapping[str, Any]], end: Mapping[str, Any]) -> StateDict:
+    """Mean of the weights sampled after checkpoint `start` up to checkpoint `end`, from their running averages.
+
+    Let w_1, w_2, ... be the samples and a_n their running mean (`RunningAverage`), with s samples at `start` and e at
+    `end`, s < e. The sum of the samples between them is
+
+        w_{s+1} + ... + w_e = (w_1 + ... + w_e) - (w_1 + ... + w_s) = e a_e - s a_s,
+
+    so their mean is (e a_e - s a_s) / (e - s): two files give the mean over every sample of a span of epochs.
+    `start` None means s = 0: the mean since training began.
+
+    Args:
+      start, end: contents of `epoch-N.pt`.
+    Raises:
+      ValueError: if no sample was taken between them.
+    """
+    last = end["model"]
+    end_count, end_weights = end["model_avg"]["count"], end["model_avg"]["weights"]
+    start_count = start["model_avg"]["count"] if start else 0
+    if end_count <= start_count:
+        raise ValueError(
+            f"no sample of the weights was taken between step {start['step'] if start else 0} and step {end['step']}; "
+            "average more epochs (--avg), train with a smaller --average-period, or use --use-averaged-model 0."
+        )
+    result: StateDict = {}
+    for name, value in last.items():
+        if not value.is_floating_point():
+            result[name] = value.clone()
+            continue
+        total = end_weights[name] * end_count
+        if start:
+            # A checkpoint is read onto the CPU; the running training may be on a device.
+            total = total - start["model_avg"]["weights"][name].to(total.device) * start_count
+        result[name] = (total / (end_count - start_count)).to(value.dtype)
+    return result
+
+
+def average_epochs(exp_dir: PathLike, epoch: int, avg: int, use_averaged_model: bool) -> StateDict:
+    """Weights averaged over the `avg` epochs that end with `epoch`, with icefall's meaning of the flags.
+
+    Args:
+      epoch: last epoch of the span. avg: number of epochs in it; 1 without `use_averaged_model` is `epoch` itself.
+      use_averaged_model: mean over all samples of the span (`span_average`), else over the `avg` files' last weights.
+    Raises:
+      ValueError: if the span begins before the first epoch. FileNotFoundError: if a checkpoint is missing.
+    """
+    if avg < 1 or avg > epoch:
+        raise ValueError(f"--avg {avg} with --epoch {epoch}: expected between 1 and {epoch} epochs to average.")
+    if use_averaged_model:
+        start = load_checkpoint(epoch_path(exp_dir, epoch - avg)) if epoch > avg else None
+        return span_average(start, load_checkpoint(epoch_path(exp_dir, epoch)))
+    epochs = range(epoch - avg + 1, epoch + 1)
+    return mean_of([load_checkpoint(epoch_path(exp_dir, one))["model"] for one in epochs])

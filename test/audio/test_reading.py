@@ -1,0 +1,59 @@
+import dataclasses
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+from lhotse import Recording
+from toy_corpus import RATE, make_cuts
+
+from icefall_discrete.audio.reading import UnreadableAudio, load_samples
+
+
+@pytest.fixture
+def cut(tmp_path):
+    return make_cuts(tmp_path, 1)[0]
+
+
+@pytest.fixture
+def path(cut, tmp_path):
+    return tmp_path / "utt000.wav"
+
+
+def test_samples_are_those_of_the_file(cut, path):
+    expected, _ = soundfile.read(path, dtype="float32")
+    samples = load_samples(cut, RATE)
+    assert samples.dtype == torch.float32
+    np.testing.assert_array_equal(samples.numpy(), expected)
+    part = dataclasses.replace(cut, start=0.1, duration=0.2)
+    np.testing.assert_array_equal(load_samples(part, RATE).numpy(), expected[1600:4800])
+
+
+def test_speed_and_rate(cut):
+    for factor in (0.9, 1.1):
+        assert len(load_samples(cut.perturb_speed(factor), RATE)) == pytest.approx(cut.num_samples / factor, abs=1)
+    assert len(load_samples(cut, 8000)) == pytest.approx(cut.num_samples / 2, abs=1)
+
+
+def test_a_missing_truncated_or_strange_file_is_one_sentence(cut, path):
+    data = path.read_bytes()
+    path.write_bytes(data[: len(data) // 2])
+    with pytest.raises(UnreadableAudio, match=r"^cut utt000: cannot read .*utt000\.wav: it holds less or more audio"):
+        load_samples(cut, RATE)
+    path.write_bytes(b"this is not audio")
+    with pytest.raises(UnreadableAudio, match=r"^cut utt000: cannot read .*utt000\.wav: .*Format not recognised\.?$"):
+        load_samples(cut, RATE)
+    path.unlink()
+    with pytest.raises(UnreadableAudio, match=r"^cut utt000: cannot read .*utt000\.wav: the file does not exist$"):
+        load_samples(cut, RATE)
+
+
+def test_a_truncated_flac_is_not_silently_shorter(cut, tmp_path):
+    samples = load_samples(cut, RATE).numpy()
+    soundfile.write(tmp_path / "x.flac", samples, RATE)
+    lossless = dataclasses.replace(cut, recording=Recording.from_file(tmp_path / "x.flac"))
+    np.testing.assert_array_equal(load_samples(lossless, RATE).numpy(), samples)
+    data = (tmp_path / "x.flac").read_bytes()
+    (tmp_path / "x.flac").write_bytes(data[: len(data) // 2])
+    with pytest.raises(UnreadableAudio, match=r"^cut utt000: cannot read .*x\.flac: "):
+        load_samples(lossless, RATE)

@@ -1,0 +1,89 @@
+"""The corridors: atomic files, registry, backend, spec and environment."""
+
+import dataclasses
+import errno
+import math
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+from icefall_discrete.base import backend, environment
+from icefall_discrete.base.atomic_files import replacing, write_text
+from icefall_discrete.base.registry import find_class, modules_in
+from icefall_discrete.base.spec import FeatureSpec
+
+CODES = FeatureSpec("encodec", "codes", 24000, 75.0, 2, (1024, 1024), 0, {"model": "a", "layer": 3})
+
+
+def test_a_failed_write_leaves_the_old_file_and_no_rest(tmp_path):
+    target = tmp_path / "a.txt"
+    write_text(target, "old")
+    with pytest.raises(ValueError, match="stop"), replacing(target) as temporary:
+        temporary.write_text("half")
+        raise ValueError("stop")
+    assert target.read_text() == "old"
+    assert os.listdir(tmp_path) == ["a.txt"]
+
+
+def test_a_full_disk_names_the_file(tmp_path):
+    message = r"could not write .*a\.txt: No space left on device"
+    with pytest.raises(OSError, match=message), replacing(tmp_path / "a.txt"):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def test_unknown_class_lists_the_known_ones():
+    modules = modules_in("icefall_discrete.tokenizers")
+    with pytest.raises(ValueError, match=r"unknown object 'nonesuch'; known: .*contract"):
+        find_class(modules, "nonesuch", object)
+    assert modules["dmel"] == "icefall_discrete.tokenizers.dmel"
+    assert "frames" not in modules
+
+
+def test_backend_resolution():
+    assert backend.resolve("torch") == "torch"
+    assert backend.resolve("auto") in ("k2", "torch")
+    with pytest.raises(ValueError, match="unknown backend 'cuda'; known: auto, k2, torch"):
+        backend.resolve("cuda")
+
+
+@pytest.mark.skipif(Path(sys.prefix).name != "k2", reason="this is not the k2 environment")
+def test_the_k2_environment_has_k2():
+    assert backend.resolve("auto") == "k2"
+
+
+def test_missing_k2_says_how_to_get_it(monkeypatch):
+    monkeypatch.setattr(backend, "_import_k2", lambda: (None, "ImportError: no k2"))
+    assert backend.resolve("auto") == "torch"
+    with pytest.raises(RuntimeError, match=r"no k2.*tools/setup_env\.sh --env k2"):
+        backend.resolve("k2")
+
+
+def test_spec_round_trip_and_bit_rate(tmp_path):
+    CODES.write(tmp_path / "spec.json")
+    assert FeatureSpec.read(tmp_path / "spec.json") == CODES
+    assert CODES.bits_per_second == 75 * 2 * 10
+    assert FeatureSpec("fbank", "continuous", 16000, 100.0, 0, (), 80).bits_per_second == 256000
+    assert math.isclose(FeatureSpec("km", "codes", 16000, 50.0, 1, (2000,), 0).bits_per_second, 548.3, rel_tol=1e-4)
+
+
+def test_spec_difference_is_named_and_versions_are_not_compared():
+    newer = dataclasses.replace(CODES, made_with={"torch": "9"})
+    CODES.require_same(newer, "the model", "the cuts")
+    other = dataclasses.replace(CODES, frame_rate_hz=50.0, provenance={"model": "a", "layer": 4})
+    with pytest.raises(ValueError, match=r"the cuts does not fit the model: frame_rate_hz: 75.0 against 50.0; .*layer"):
+        CODES.require_same(other, "the model", "the cuts")
+
+
+@pytest.mark.parametrize(
+    "change", [{"kind": "tokens"}, {"num_codebooks": 3}, {"kind": "continuous", "num_codebooks": 0}]
+)
+def test_impossible_spec_is_refused(change):
+    with pytest.raises(ValueError, match="spec 'encodec'"):
+        dataclasses.replace(CODES, **change)
+
+
+def test_environment_describes_itself():
+    described = environment.describe()
+    assert described["versions"]["torch"] and described["command"] and described["cpu_count"] >= 1

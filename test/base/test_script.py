@@ -1,0 +1,51 @@
+import errno
+import os
+import subprocess
+import sys
+
+import pytest
+
+from icefall_discrete.base.script import one_sentence
+
+
+def run(body, **environment):
+    imports = "from icefall_discrete.base.script import run_script\nimport logging"
+    code = f"{imports}\ndef main():\n    {body}\nrun_script(main)"
+    environment = {**os.environ, **environment}
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment)
+
+
+@pytest.mark.parametrize(
+    "raised,shown",
+    [
+        ('ValueError("cut a: wrong,\\n  do this")', "error: cut a: wrong, do this\n"),
+        ('FileNotFoundError("x does not exist")', "error: x does not exist\n"),
+        ('OSError(28, "could not write y")', "error: could not write y\n"),
+        ('RuntimeError("no k2")', "error: no k2\n"),
+        ('ImportError("pip install z")', "error: pip install z\n"),
+    ],
+)
+def test_an_expected_error_is_one_line_and_status_1(raised, shown):
+    done = run(f"raise {raised}")
+    assert done.returncode == 1 and done.stderr == shown and done.stdout == ""
+
+
+def test_the_traceback_can_be_had_and_ours_is_always_shown():
+    shown = run('raise ValueError("x")', ICEFALL_DISCRETE_TRACEBACK="1")
+    assert shown.returncode == 1 and "Traceback" in shown.stderr
+    assert "Traceback" in run('raise KeyError("x")').stderr
+
+
+def test_logging_goes_to_stderr_with_the_time_and_ctrl_c_is_130():
+    done = run('logging.info("hello")')
+    assert done.returncode == 0 and done.stdout == ""
+    assert done.stderr.endswith(" INFO hello\n") and done.stderr[:2] == "20"
+    stopped = run("raise KeyboardInterrupt")
+    assert stopped.returncode == 130 and "interrupted" in stopped.stderr
+
+
+def test_an_error_of_the_system_names_its_file(tmp_path):
+    with pytest.raises(OSError) as caught:
+        (tmp_path / "none").read_text()
+    assert one_sentence(caught.value) == f"{tmp_path / 'none'}: {os.strerror(errno.ENOENT)}"
+    assert one_sentence(ValueError()) == "ValueError"

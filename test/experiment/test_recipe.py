@@ -1,0 +1,89 @@
+import json
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+from icefall_discrete.base.settings import ScriptParser
+from icefall_discrete.experiment.folder import Experiment, read_codebooks
+from icefall_discrete.experiment.recipe import add_setting_flags, model_size_file, read_settings
+
+
+def settings_of(folder, *flags):
+    parser = ScriptParser("test")
+    add_setting_flags(parser)
+    return read_settings(folder / "recipe.json", None, [folder], parser.parse_args(flags))
+
+
+def start(folder, exp_dir, *flags):
+    from synthetic_codes import SPEC
+
+    codebooks = read_codebooks(folder / "features" / "codebooks.safetensors")
+    experiment = Experiment(exp_dir)
+    experiment.start(settings_of(folder, *flags), SPEC, folder / "lang" / "bpe.model", codebooks)
+    return experiment
+
+
+def test_flags_override_the_recipe_and_the_recipe_overrides_the_model_size(tmp_path):
+    (tmp_path / "models").mkdir()
+    (tmp_path / "models" / "mini.json").write_text(json.dumps({"decoder_dim": 64, "joiner_dim": 32}))
+    recipe = {"model_size": "mini", "model": {"joiner_dim": 48}, "train": {"base_lr": 0.01}, "bpe": {"vocab_size": 20}}
+    (tmp_path / "recipe.json").write_text(json.dumps(recipe))
+    settings = settings_of(tmp_path, "--context-size", "1", "--base-lr", "0.02", "--max-duration", "33")
+    assert (settings.model.decoder_dim, settings.model.joiner_dim, settings.model.context_size) == (64, 48, 1)
+    assert (settings.train.base_lr, settings.loader.max_duration, settings.train.num_epochs) == (0.02, 33.0, 30)
+
+
+@pytest.mark.parametrize(
+    "recipe, message",
+    [
+        ({"lodaer": {}}, "unknown section lodaer"),
+        ({"train": {"base_rl": 1.0}}, "unknown setting base_rl"),
+        ({"model_size": "huge"}, "unknown model size 'huge'; known: .*mini"),
+    ],
+)
+def test_a_misspelt_recipe_is_refused_with_what_is_known(tmp_path, recipe, message):
+    (tmp_path / "models").mkdir()
+    (tmp_path / "models" / "mini.json").write_text("{}")
+    (tmp_path / "recipe.json").write_text(json.dumps({"model_size": "mini", **recipe}))
+    with pytest.raises(ValueError, match=message):
+        read_settings(tmp_path / "recipe.json", None, [tmp_path], SimpleNamespace())
+
+
+def test_a_model_size_may_be_a_path(tmp_path):
+    (tmp_path / "own.json").write_text("{}")
+    assert model_size_file(str(tmp_path / "own.json"), []) == tmp_path / "own.json"
+
+
+def test_the_experiment_folder_rebuilds_the_model_without_the_data(corpus_dir, tmp_path):
+    experiment = start(corpus_dir, tmp_path / "exp")
+    names = {path.name for path in (tmp_path / "exp").iterdir()}
+    assert names == {"config.json", "spec.json", "bpe.model", "env.json", "codebooks.safetensors"}
+    torch.manual_seed(0)
+    model = experiment.build_model()
+    assert experiment.settings() == settings_of(corpus_dir)
+    assert model.vocab_size == experiment.text_encoder().vocab_size
+    assert model.input_embedding.table.shape[1] == 12  # the codebook's, not a learned one's
+
+
+def test_learned_embeddings_leave_no_codebook_in_the_folder(corpus_dir, tmp_path):
+    start(corpus_dir, tmp_path / "exp", "--embedding-init", "learned")
+    assert not (tmp_path / "exp" / "codebooks.safetensors").exists()
+
+
+def test_other_settings_in_the_same_folder_are_refused_by_name(corpus_dir, tmp_path):
+    start(corpus_dir, tmp_path / "exp", "--num-epochs", "3")
+    with pytest.raises(ValueError) as error:
+        start(corpus_dir, tmp_path / "exp", "--base-lr", "0.02", "--num-epochs", "2", "--log-interval", "7")
+    assert "train.base_lr: 0.045 there, 0.02 now" in str(error.value)
+    assert "train.num_epochs: 3 there, 2 now" in str(error.value)
+    assert "log_interval" not in str(error.value)
+    experiment = start(corpus_dir, tmp_path / "exp", "--num-epochs", "5", "--log-interval", "7")
+    assert experiment.settings().train.num_epochs == 5
+
+
+def test_other_pieces_in_the_same_folder_are_refused(corpus_dir, tmp_path):
+    start(corpus_dir, tmp_path / "exp")
+    (tmp_path / "exp" / "bpe.model").write_bytes(b"another")
+    with pytest.raises(ValueError, match=r"differs from .*bpe\.model"):
+        start(corpus_dir, tmp_path / "exp")

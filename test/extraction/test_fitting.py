@@ -1,0 +1,72 @@
+import pytest
+import torch
+from toy_corpus import ToyTokenizer, make_cuts, make_tokenizer
+
+from icefall_discrete.extraction.fitting import AudioOfCuts, choose_cuts, fit_tokenizer
+
+
+class Fitted(ToyTokenizer):
+    """A tokenizer whose state is the ids that it was fitted on."""
+
+    needs_fit = True
+
+    @property
+    def is_fitted(self):
+        return (self.state_dir / "state.txt").exists()
+
+    def fit(self, audio, state_dir, seed):
+        (state_dir / "state.txt").write_text("\n".join(cut_id for _, cut_id in audio))
+
+
+@pytest.fixture
+def cuts(tmp_path):
+    return make_cuts(tmp_path / "audio", 12)
+
+
+def fitted_on(folder):
+    return (folder / "state.txt").read_text().splitlines()
+
+
+def test_a_subset_is_seeded_bounded_and_independent_of_nothing_else(cuts):
+    hours = sum(cut.duration for cut in cuts) / 2 / 3600
+    some = choose_cuts(cuts, hours, seed=1)
+    assert 0 < len(some) < 12 and sum(cut.duration for cut in some) <= hours * 3600
+    assert [cut.id for cut in some] == [cut.id for cut in choose_cuts(cuts, hours, seed=1)]
+    assert {cut.id for cut in choose_cuts(cuts, 0.0, seed=1)} == {cut.id for cut in cuts}
+    assert [cut.id for cut in choose_cuts(cuts, 0.0, 1)] != [cut.id for cut in choose_cuts(cuts, 0.0, 2)]
+    with pytest.raises(ValueError, match=r"cut utt000_sp0\.9: is speed-perturbed"):
+        choose_cuts([cuts[0].perturb_speed(0.9)], 0.0, 1)
+
+
+def test_fit_once_then_nothing_then_refuse_other_inputs(cuts, tmp_path, caplog):
+    tokenizer = Fitted("toy", make_tokenizer().config, tmp_path / "state")
+    assert fit_tokenizer(tokenizer, cuts, tmp_path / "state", seed=3)
+    assert sorted(fitted_on(tmp_path / "state")) == [cut.id for cut in cuts]
+    with caplog.at_level("INFO"):
+        assert not fit_tokenizer(tokenizer, cuts[::-1], tmp_path / "state", seed=3)
+    assert "is fitted already" in caplog.text
+    with pytest.raises(ValueError, match=r"'toy' in .* was fitted with other seed; delete that folder"):
+        fit_tokenizer(tokenizer, cuts, tmp_path / "state", seed=4)
+    with pytest.raises(ValueError, match=r"fitted with other cuts, num_cuts"):
+        fit_tokenizer(tokenizer, cuts[1:], tmp_path / "state", seed=3)
+
+
+def test_centroids_from_elsewhere_are_taken_as_they_are(cuts, tmp_path):
+    (tmp_path / "state.txt").write_text("published")
+    assert not fit_tokenizer(Fitted("toy", make_tokenizer().config, tmp_path), cuts, tmp_path, seed=3)
+    assert fitted_on(tmp_path) == ["published"]
+
+
+def test_unreadable_audio_is_left_out_and_named(cuts, tmp_path, caplog):
+    (tmp_path / "audio" / "utt004.wav").unlink()
+    given = list(AudioOfCuts(cuts, 16000))
+    assert len(given) == 11 and "utt004" not in [cut_id for _, cut_id in given]
+    assert "left out of the fit: cut utt004" in caplog.text
+    samples, _ = given[0]
+    assert samples.dtype == torch.float32 and samples.shape == (cuts[0].num_samples,)
+
+
+def test_a_tokenizer_without_fit_is_skipped(cuts, tmp_path, caplog):
+    with caplog.at_level("INFO"):
+        assert not fit_tokenizer(make_tokenizer(), cuts, tmp_path / "out", seed=1)
+    assert "needs no fitting" in caplog.text and not (tmp_path / "out").exists()

@@ -1,0 +1,89 @@
+"""Front ends: shapes, lengths, and independence of padding."""
+
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+from icefall_discrete.nn.encoders.zipformer.convolution import DepthwiseConv1d
+from icefall_discrete.nn.frames import encoder_frames
+from icefall_discrete.nn.front_ends import Conv1dSubsampling, Conv2dSubsampling
+
+
+@pytest.mark.parametrize("stride", [1, 2, 4])
+def test_conv1d_of_a_padded_batch_equals_each_utterance_alone(stride):
+    torch.manual_seed(0)
+    front_end = Conv1dSubsampling(12, 16, stride).eval()
+    lens = torch.tensor([29, 1, 14, 27])
+    x = torch.randn(4, 29, 12)
+    together, out_lens = front_end(x, lens)
+    for index, length in enumerate(lens.tolist()):
+        alone, alone_lens = front_end(x[index : index + 1, :length], lens[index : index + 1])
+        assert alone_lens.tolist() == [out_lens[index]] == [alone.shape[1]]
+        torch.testing.assert_close(together[index : index + 1, : alone.shape[1]], alone, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "front_end", [Conv1dSubsampling(12, 8, 1), Conv1dSubsampling(12, 8, 4), Conv2dSubsampling(12, 8)]
+)
+def test_lengths_are_those_of_the_output(front_end):
+    for num_frames in range(9, 24):
+        out, lens = front_end(torch.randn(1, num_frames, 12), torch.tensor([num_frames]))
+        assert out.shape == (1, front_end.out_lens(num_frames), 8)
+        assert lens.tolist() == [out.shape[1]]
+
+
+def test_front_ends_train_every_parameter_and_their_input():
+    torch.manual_seed(0)
+    for front_end in (Conv1dSubsampling(12, 8, 2), Conv2dSubsampling(12, 8)):
+        x = torch.randn(3, 20, 12, requires_grad=True)
+        out, _ = front_end.train()(x, torch.tensor([20, 20, 15]))
+        (out * torch.randn_like(out)).sum().backward()
+        assert bool((x.grad != 0).any())
+        assert all(bool((p.grad != 0).any()) for p in front_end.parameters())
+
+
+def test_depthwise_convolution_equals_the_librarys():
+    torch.manual_seed(0)
+    for kernel, padding in ((7, 3), (4, 0), (15, 7)):
+        module = DepthwiseConv1d(6, kernel, padding)
+        x = torch.randn(3, 20, 6, requires_grad=True)
+        expected = torch.nn.functional.conv1d(
+            x.transpose(1, 2), module.weight, module.bias, padding=padding, groups=6
+        ).transpose(1, 2)
+        out = module(x)
+        torch.testing.assert_close(out, expected)
+        cotangent = torch.randn_like(out)
+        inputs = (x, module.weight, module.bias)
+        mine, theirs = (torch.autograd.grad(y, inputs, cotangent) for y in (out, expected))
+        for one, other in zip(mine, theirs):
+            torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-4)
+
+
+def test_encoder_frames_equal_the_models_own():
+    for front_end, stride, factor in (("conv2d", 2, 2), ("conv1d", 2, 1), ("conv1d", 4, 2), ("conv1d", 1, 2)):
+        config = SimpleNamespace(
+            front_end=front_end, front_end_stride=stride, output_downsampling_factor=factor, input_frame_rate_hz=0.0
+        )
+        counts = torch.arange(9, 40)
+        module = Conv2dSubsampling(12, 8) if front_end == "conv2d" else Conv1dSubsampling(12, 8, stride)
+        expected = -(-module.out_lens(counts) // factor)
+        assert encoder_frames(counts, config).tolist() == expected.tolist()
+        assert [encoder_frames(int(count), config) for count in counts] == expected.tolist()
+
+
+def test_encoder_frames_with_rate_matching_need_the_spec():
+    config = SimpleNamespace(
+        front_end="conv2d", front_end_stride=2, output_downsampling_factor=2, input_frame_rate_hz=100.0
+    )
+    assert encoder_frames(521, config, SimpleNamespace(frame_rate_hz=50.0)) == 259
+    assert encoder_frames(3, config, SimpleNamespace(frame_rate_hz=50.0)) == 0
+    with pytest.raises(ValueError, match="needs the features' spec"):
+        encoder_frames(521, config)
+
+
+def test_unusable_settings_and_inputs_are_refused():
+    with pytest.raises(ValueError, match="front_end_stride is 3"):
+        Conv1dSubsampling(12, 8, 3)
+    with pytest.raises(ValueError, match="8 frames, but front end conv2d needs 9"):
+        Conv2dSubsampling(12, 8)(torch.randn(1, 8, 12), torch.tensor([8]))

@@ -1,0 +1,141 @@
+"""Searching in pieces and many streams at once finds what the whole utterance gives."""
+
+import dataclasses
+
+import pytest
+import torch
+from torch import nn
+
+from icefall_discrete.base.spec import FeatureSpec
+from icefall_discrete.data.augment import AugmentConfig
+from icefall_discrete.decoding.greedy import greedy_search
+from icefall_discrete.decoding.modified_beam import BeamConfig, modified_beam_search
+from icefall_discrete.decoding.settings import DecodeConfig
+from icefall_discrete.decoding.streaming_search import StreamingGreedy, StreamingModifiedBeam
+from icefall_discrete.nn.heads.joiner import Joiner
+from icefall_discrete.nn.heads.predictor import StatelessPredictor
+from icefall_discrete.systems.asr.streaming_model import StreamingConfig
+from icefall_discrete.systems.asr.streaming_recognizer import StreamingRecognizer
+from icefall_discrete.systems.asr.transducer import ModelConfig, build_transducer
+
+CODES = FeatureSpec("toy", "codes", 16000, 50.0, 1, (12,), 0)
+BEAM = BeamConfig(beam_size=4, blank_penalty=0.3, temperature=1.2)
+BOTH = DecodeConfig(blank_penalty=0.5), DecodeConfig(decoding_method="modified_beam_search", blank_penalty=0.5)
+
+CONFIG = ModelConfig(
+    downsampling_factor=(1, 2),
+    encoder_dim=(16, 24),
+    num_encoder_layers=(1,),
+    encoder_unmasked_dim=(16,),
+    num_heads=(2,),
+    query_head_dim=(6,),
+    value_head_dim=(5,),
+    feedforward_dim=(32,),
+    cnn_module_kernel=(5,),
+    causal=True,
+    chunk_size=(8,),
+    left_context_frames=(16,),
+    front_end="conv1d",
+    embedding_dim=14,
+    decoder_dim=12,
+    joiner_dim=10,
+)
+
+
+def sharpened(model):
+    with torch.no_grad():
+        for parameter in model.joiner.parameters():
+            parameter.mul_(5.0)
+    return model.eval()
+
+
+def toy_model():
+    torch.manual_seed(0)
+    model = nn.Module()
+    model.predictor = StatelessPredictor(11, 8, 0, 2)
+    model.joiner = Joiner(12, 8, 10, 11)
+    return sharpened(model)
+
+
+def found_at_once(method, model, out):
+    lens = torch.tensor([out.shape[1]])
+    if method == "greedy":
+        return greedy_search(model, out, lens, blank_penalty=0.3)[0]
+    return modified_beam_search(model, out, lens, BEAM)[0][0]
+
+
+def assert_found_as_at_once(method, model, search, streams):
+    for stream, out, done in streams:
+        mine, whole = search.best(stream), found_at_once(method, model, out[:, :done])
+        assert (mine.labels, mine.timestamps) == (whole.labels, whole.timestamps)
+        assert mine.score == pytest.approx(whole.score, abs=1e-4)
+
+
+@pytest.mark.parametrize("method", ["greedy", "beam"])
+def test_pieces_of_streams_in_step_and_out_of_step_find_what_the_whole_does(method):
+    model = toy_model()
+    search = StreamingGreedy(model, 0.3) if method == "greedy" else StreamingModifiedBeam(model, BEAM)
+    torch.manual_seed(1)
+    outs = [torch.randn(1, length, 12) for length in (25, 7, 16)]
+    streams, done = [search.open() for _ in outs], [0, 0, 0]
+    for turn, sizes in enumerate([(4, 1, 3), (2, 4, 4), (5, 2, 1)] * 10):
+        rows = [n for n in range(3) if done[n] < outs[n].shape[1] and turn >= n]
+        if not rows:
+            break
+        lens = [min(sizes[n], outs[n].shape[1] - done[n]) for n in rows]
+        piece = torch.zeros(len(rows), max(lens), 12)
+        for place, (n, length) in enumerate(zip(rows, lens)):
+            piece[place, :length] = outs[n][0, done[n] : done[n] + length]
+            done[n] += length
+        search.advance(piece, lens, [streams[n] for n in rows])
+        if turn == 3:
+            assert_found_as_at_once(method, model, search, zip(streams, outs, done))
+    assert_found_as_at_once(method, model, search, zip(streams, outs, done))
+    assert done == [25, 7, 16] and len(search.best(streams[0]).labels) > 5
+
+
+@pytest.mark.parametrize("decode", BOTH, ids=lambda decode: decode.decoding_method)
+def test_recognition_of_streams_equals_that_of_whole_utterances(decode):
+    torch.manual_seed(0)
+    model = sharpened(build_transducer(CONFIG, CODES, 15, AugmentConfig()))
+    recognizer = StreamingRecognizer(model, CODES, StreamingConfig(8, 16), decode)
+    utterances = [torch.randint(0, 12, (length, 1)) for length in (150, 30, 81)]
+    streams = [recognizer.open() for _ in utterances]
+    before = recognizer.hypothesis(streams[0])
+    assert before.labels == [] and recognizer.step(streams) == 0
+    for start in range(0, 150, 10):
+        for stream, codes in zip(streams, utterances):
+            if start < len(codes):
+                stream.push(codes[start : start + 10])
+            elif not stream.is_done:
+                stream.finish()
+        recognizer.step(streams)
+    streams[0].finish()
+    while recognizer.step(streams):
+        pass
+    assert all(stream.is_done for stream in streams)
+    for stream, codes in zip(streams, utterances):
+        with torch.no_grad():
+            whole = model.encode(codes.unsqueeze(0), torch.tensor([len(codes)]))
+        if decode.decoding_method == "greedy_search":
+            expected = greedy_search(model, whole.encoder_out, whole.lens, blank_penalty=0.5)[0]
+        else:
+            expected = modified_beam_search(model, whole.encoder_out, whole.lens, BeamConfig(4, 0.5))[0][0]
+        mine = recognizer.hypothesis(stream)
+        assert (mine.labels, mine.timestamps) == (expected.labels, expected.timestamps)
+        assert mine.score == pytest.approx(expected.score, rel=1e-4)
+        assert mine.labels
+
+
+@pytest.mark.parametrize(
+    "changes,message",
+    [
+        ({"decoding_method": "ctc_greedy_search"}, "known for streams: greedy_search, modified_beam_search"),
+        ({"max_sym_per_frame": 2}, "at most 1 label a frame"),
+        ({"lm": "some"}, "no language model"),
+    ],
+)
+def test_what_streams_cannot_do_is_refused(changes, message):
+    model = build_transducer(CONFIG, CODES, 15, AugmentConfig())
+    with pytest.raises(ValueError, match=message):
+        StreamingRecognizer(model, CODES, StreamingConfig(), dataclasses.replace(DecodeConfig(), **changes))

@@ -1,0 +1,37 @@
+"""What the tests of codecs share: making one from settings, and comparing it with its authors' code."""
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from icefall_discrete.tokenizers.contract import find_tokenizer
+
+GOLDEN = Path(__file__).resolve().parents[1] / "assets" / "codec_golden.npz"
+# Every so many samples of the audio are kept.
+STEP = 41
+
+
+def make_codec(tokenizer, settings):
+    """The tokenizer of this module name with `settings`, the others at their defaults."""
+    cls = find_tokenizer(tokenizer)
+    return cls("toy", dataclasses.replace(cls.Config(), **settings))
+
+
+def encode_whole(tokenizer, samples):
+    """Codes (T, K) of one utterance (S,)."""
+    return tokenizer.encode(samples[None], torch.tensor([len(samples)]))[0][0]
+
+
+def assert_golden(tokenizer, name, samples):
+    """Codes equal those of the authors' code, and so does the audio, to rounding."""
+    with np.load(GOLDEN) as golden:
+        codes = torch.from_numpy(golden[f"{name}_codes"].astype(np.int64))
+        audio = torch.from_numpy(golden[f"{name}_audio"])
+        num_samples = int(golden[f"{name}_samples"])
+    assert torch.equal(encode_whole(tokenizer, samples), codes)
+    decoded = tokenizer.decode(codes[None], torch.tensor([len(codes)]))
+    assert decoded.shape == (1, num_samples)
+    difference = (decoded[0, ::STEP] - audio).abs().max()
+    assert difference < 1e-4 * audio.std(), f"{float(difference):.3g} of {float(audio.std()):.3g}"

@@ -1,0 +1,161 @@
+"""What the tests of all recipes share: a recipe's own Python as a module, and a run of all its stages in miniature.
+
+`run_recipe` takes half a minute, so its tests carry `pipeline_only`: they run where ICEFALL_DISCRETE_PIPELINE=1 is set,
+as in .ci/run, each recipe once in each environment, with features or codes by turns (`feature_type_of_environment`).
+"""
+
+import importlib.util
+import json
+import re
+import subprocess
+import sys
+import uuid
+from pathlib import Path
+from types import ModuleType
+from typing import Any, Dict, Sequence
+
+import pytest
+from stand_in import ENVIRONMENT, IS_PIPELINE, ROOT
+
+from icefall_discrete.experiment.recipe_files import read_recipe
+
+pipeline_only = pytest.mark.skipif(not IS_PIPELINE, reason="set ICEFALL_DISCRETE_PIPELINE=1 to run it (minutes)")
+TIMEOUT_SEC = 1800
+STAGES = range(9)
+# A model and a training of seconds, laid over a recipe's own.
+SHORT: Dict[str, Dict[str, Any]] = {
+    "model": {
+        "downsampling_factor": [1, 2],
+        "num_encoder_layers": [1, 1],
+        "encoder_dim": [64, 96],
+        "encoder_unmasked_dim": [64, 96],
+        "feedforward_dim": [96, 128],
+        "num_heads": [2],
+        "query_head_dim": [16],
+        "cnn_module_kernel": [7, 7],
+        "decoder_dim": 64,
+        "joiner_dim": 64,
+        "inner_ctc_stacks": [],
+    },
+    "loader": {"max_duration": 15.0, "num_buckets": 2, "num_workers": 0},
+    "filter": {"min_utterance_sec": 0.3},
+    "loss": {"inner_ctc_loss_scale": 0.0},
+    "train": {
+        "num_epochs": 2,
+        "average_period": 1,
+        "max_minutes": 0.0,
+        "precision": "fp32",
+        "accum_grad": 1,
+        "try_largest_batches": False,
+        "tensorboard": False,
+    },
+    "average": {"avg": 1, "use_averaged_model": True},
+}
+VOCAB_SIZE = 40
+
+
+def recipe_folder(recipe: str) -> Path:
+    """The folder of a recipe, egs/<recipe>/ASR."""
+    return ROOT / "egs" / recipe / "ASR"
+
+
+def load_local(recipe: str, name: str) -> ModuleType:
+    """local/<name>.py of a recipe as a module; files of the same name in other recipes do not get in its way."""
+    folder = recipe_folder(recipe) / "local"
+    siblings = {path.stem for path in folder.glob("*.py")}
+    hidden = {key: sys.modules.pop(key) for key in siblings if key in sys.modules}
+    spec = importlib.util.spec_from_file_location(f"{recipe}_{name}_{uuid.uuid4().hex[:6]}", folder / f"{name}.py")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # dataclasses and pickle look a module up by its name
+    sys.path.insert(0, str(folder))
+    try:
+        spec.loader.exec_module(module)
+    finally:
+        sys.path.remove(str(folder))
+        for key in siblings:
+            sys.modules.pop(key, None)
+        sys.modules.update(hidden)
+    return module
+
+
+def recipe_file(recipe: str, name: str) -> Path:
+    """conf/recipes/<name>.json of a recipe, or else the one that all recipes share."""
+    own = recipe_folder(recipe) / "conf" / "recipes" / f"{name}.json"
+    return own if own.is_file() else ROOT / "icefall_discrete" / "conf" / "recipes" / f"{name}.json"
+
+
+def short_recipe(recipe: str, folder: Path, name: str = "default") -> Path:
+    """A recipe file of two epochs of a few steps, with the other settings of the recipe's `name`; returns its path."""
+    settings = read_recipe(recipe_file(recipe, name))
+    settings["model_size"] = "tiny"
+    for section, values in SHORT.items():
+        settings[section] = {**settings.get(section, {}), **values}
+    if settings["bpe"].get("piece_type") != "char":
+        settings["bpe"]["vocab_size"] = VOCAB_SIZE
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / "short.json"
+    path.write_text(json.dumps(settings), encoding="utf-8")
+    return path
+
+
+def small_kmeans(folder: Path) -> Path:
+    """A feature type of a few clusters, `mfcc_km16`; returns its path."""
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / "mfcc_km16.json"
+    values = {"tokenizer": "mfcc_kmeans", "num_clusters": 16, "num_ceps": 13, "frame_shift_sec": 0.02}
+    path.write_text(json.dumps(values), encoding="utf-8")
+    return path
+
+
+def feature_type_of_environment(folder: Path) -> str:
+    """Continuous features in the k2 environment and k-means codes in the portable one: both, at the price of one."""
+    return "fbank" if ENVIRONMENT == "k2" else str(small_kmeans(folder))
+
+
+def run_sh(recipe: str, *flags: object) -> subprocess.CompletedProcess:
+    """Run a recipe's run.sh to its end; standard error is in `stdout` with the rest."""
+    command = ["bash", str(recipe_folder(recipe) / "run.sh"), "--env", ENVIRONMENT, *map(str, flags)]
+    return subprocess.run(
+        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=TIMEOUT_SEC, check=False
+    )
+
+
+def folder_flags(folder: Path) -> Sequence[object]:
+    """Flags that put everything of a run below `folder`; the stand-in corpus belongs into its download/."""
+    return ("--dl-dir", folder / "download", "--data-dir", folder / "data", "--exp-dir", folder / "exp",
+            "--results-dir", folder / "results")  # fmt: skip
+
+
+def run_recipe(recipe: str, feature_type: str, folder: Path, flags: Sequence[object] = ()) -> Dict[str, Any]:
+    """Run all stages of a recipe on the stand-in below `folder`/download, twice; check what they leave.
+
+    Args:
+      feature_type: a name or a path to a file. folder: for everything that is made. flags: further flags of run.sh.
+    Returns:
+      result.json.
+    """
+    every = [*folder_flags(folder), "--feature-type", feature_type, "--recipe", short_recipe(recipe, folder)]
+    every += ["--nj", 1, "--speed-factors", "1.0", *flags]
+    done = run_sh(recipe, *every)
+    assert done.returncode == 0, done.stdout[-6000:]
+    for number in STAGES:
+        assert f"Stage {number}: done in" in done.stdout, f"stage {number} was not run:\n{done.stdout[-3000:]}"
+
+    assert not (folder / "exp" / "bad-batches.jsonl").exists(), (folder / "exp" / "bad-batches.jsonl").read_text()
+
+    result = json.loads((folder / "exp" / "result.json").read_text(encoding="utf-8"))
+    name = Path(feature_type).stem
+    assert (result["feature_type"], result["recipe"].partition("_")[0]) == (name, "short")  # then the variant, if any
+    for split, scored in result["sets"].items():
+        assert scored["num_utterances"] > 0, split
+        assert scored["cer"]["num_ref"] > scored["num_utterances"], split
+        for rate in (scored["wer"], scored["cer"]):  # may be far above 100 after some steps of training
+            assert rate["errors"] > 0 and abs(rate["rate"] - 100.0 * rate["errors"] / rate["num_ref"]) < 0.01, split
+        assert list((folder / "exp").glob(f"*/recogs-{split}-*.txt")), split
+    page = (folder / "RESULTS.md").read_text(encoding="utf-8")
+    assert re.search(rf"^\| {name} \|", page, flags=re.MULTILINE)
+
+    again = run_sh(recipe, *every)
+    assert again.returncode == 0, again.stdout[-3000:]
+    assert "Nothing to do" in again.stdout and "done in" not in again.stdout
+    return result

@@ -1,0 +1,25 @@
+"""A small random model, its encoder output, and text pieces, for the tests of searches."""
+
+import torch
+from torch import nn
+
+from icefall_discrete.nn.heads.joiner import Joiner
+from icefall_discrete.nn.heads.predictor import StatelessPredictor
+
+
+def random_model(vocab_size=11, context_size=2, seed=0):
+    torch.manual_seed(seed)
+    model = nn.Module()
+    model.predictor = StatelessPredictor(vocab_size, 8, 0, context_size)
+    model.joiner = Joiner(12, 8, 10, vocab_size)
+    model.ctc_output = nn.Linear(12, vocab_size)
+    with torch.no_grad():
+        for param in model.joiner.parameters():
+            param.mul_(6.0)
+        model.ctc_output.weight.mul_(4.0)
+    return model.eval()
+
+
+def random_output(num=4, num_frames=15, seed=1):
+    torch.manual_seed(seed)
+    return torch.randn(num, num_frames, 12), torch.tensor([num_frames, 6, 9, 1][:num])
