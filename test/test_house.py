@@ -6,7 +6,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
-from typing import Iterator, List, Tuple
+from typing import Dict, Iterator, List, Set, Tuple
 
 import pytest
 
@@ -94,6 +94,58 @@ def test_library_does_not_call_upwards():
         if isinstance(node, ast.ImportFrom) and (node.level > 0 or (node.module or "").split(".")[0] in above)
     ]
     assert not upward, "relative imports, or imports of a stage or recipe"
+
+
+# Each room imports from those above it in this list, and from itself.
+ROOMS = (
+    *("base", "text", "audio", "metrics", "data", "nn", "losses", "tokenizers", "lm", "decoding"),
+    *("training", "systems", "extraction", "experiment", "results", "inference"),
+)
+
+
+def _module_name(path: Path) -> str:
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def _imports() -> Dict[str, Set[str]]:
+    """Modules of the library, each with those of the library that it imports anywhere in its text."""
+    paths = {_module_name(path): path for path in _library_files()}
+    found: Dict[str, Set[str]] = {name: set() for name in paths}
+    for name, path in paths.items():
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ImportFrom):
+                imported = [f"{node.module}.{alias.name}" for alias in node.names]
+                found[name].update(one if one in paths else node.module for one in imported)
+            elif isinstance(node, ast.Import):
+                found[name].update(alias.name for alias in node.names)
+        found[name] &= set(paths) - {name, "icefall_discrete"}
+    return found
+
+
+def test_every_folder_of_the_library_is_a_room():
+    folders = {path.name for path in (ROOT / "icefall_discrete").iterdir() if (path / "__init__.py").is_file()}
+    assert folders == set(ROOMS)
+
+
+def test_rooms_import_in_one_direction():
+    places = {room: place for place, room in enumerate(ROOMS)}
+    wrong = []
+    for name, imported in _imports().items():
+        room = name.split(".")[1] if "." in name else ""
+        for other in imported if room in places else ():
+            if places.get(other.split(".")[1], len(ROOMS)) > places[room]:
+                wrong.append(f"{name} imports {other}")
+    assert not wrong
+
+
+def test_modules_import_in_no_circle():
+    imports = _imports()
+    # Whoever imports nothing that is left can be taken away; what stays in the end imports itself by others.
+    while free := [name for name, imported in imports.items() if not imported & set(imports)]:
+        for name in free:
+            del imports[name]
+    assert not sorted(imports)
 
 
 def test_no_keyword_bags():

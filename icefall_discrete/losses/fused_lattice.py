@@ -11,8 +11,6 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from icefall_discrete.losses.lattice import NEG_INF
-
 
 @triton.jit
 def _alpha_kernel(arcs, alpha, ends, waves, positions, BLOCK: tl.constexpr):
@@ -77,7 +75,7 @@ def forward_scores(arcs: Tensor, ends: Tensor) -> Tensor:
     ends: (2, N) int64, contiguous: wave and label position where the paths of each utterance end.
     """
     _, num, waves, positions = arcs.shape
-    alpha = torch.full_like(arcs[0], NEG_INF)
+    alpha = torch.full_like(arcs[0], float("-inf"))
     _alpha_kernel[(num,)](arcs, alpha, ends, waves, positions, **_launch(positions))
     return alpha
 
