@@ -16,7 +16,8 @@ stability=$results_dir/noise/stability/$feature_name${suffix:-}.json
 
 require_trained() {
   local file
-  for file in "$exp_dir/config.json" "$features_dir/$noisy_split.jsonl.gz" "$clean_cuts" "$(cuts_of "$train_split")"; do
+  for file in "$exp_dir"/{config,train}.json "$features_dir"/{spec.json,"$noisy_split.jsonl.gz"} "$clean_cuts" \
+    "$(cuts_of "$train_split")"; do
     if [ ! -f "$file" ]; then
       log "$file does not exist; train first: ./run.sh --feature-type $feature_type --recipe $recipe" >&2
       exit 2
@@ -65,8 +66,10 @@ noise_settings() { # what decoding depends on
 }
 
 noisy_decoding_stage() {
+  local settings
   [ "$stage" -le 2 ] && [ "$stop_stage" -ge 2 ] || return 0
-  begin_stage 2 "decoding with $decoding_method" "$noise_dir/.done-2-$decoding_method" "$(noise_settings)" || return 0
+  settings=$(noise_settings)
+  begin_stage 2 "decoding with $decoding_method" "$noise_dir/.done-2-$decoding_method" "$settings" || return 0
   link_experiment
   python "$ROOT/local/decode.py" --exp-dir "$noise_dir" --feature-dir "$features_dir" --splits "$noisy_split,$noisy_splits" \
     --recipe-config "$recipe_config" --decoding-method "$decoding_method"
@@ -74,9 +77,10 @@ noisy_decoding_stage() {
 }
 
 noisy_scoring_stage() {
-  local scores=$noise_dir/$decoding_method/scores.txt search_name=
+  local scores=$noise_dir/$decoding_method/scores.txt search_name= settings
   [ "$stage" -le 3 ] && [ "$stop_stage" -ge 3 ] || return 0
-  begin_stage 3 "error rates" "$noise_dir/.done-3-$decoding_method" "$(noise_settings)" "$scores" || return 0
+  settings=$(noise_settings)
+  begin_stage 3 "error rates" "$noise_dir/.done-3-$decoding_method" "$settings" "$scores" || return 0
   [ "$decoding_method" = "$DEFAULT_SEARCH" ] || search_name=$decoding_method
   python "$ROOT/local/score.py" --exp-dir "$noise_dir" --decoding-method "$decoding_method" --recipe "$recipe_name${suffix:-}" \
     ${search_name:+--search-name "$search_name"} --results-dir "$results_dir/noise" \
@@ -88,8 +92,10 @@ noisy_scoring_stage() {
 }
 
 stability_stage() {
+  local settings
   [ "$stage" -le 4 ] && [ "$stop_stage" -ge 4 ] || return 0
-  begin_stage 4 "token stability" "$features_dir/.done-stability-$noisy_split" "$(noise_settings)" "$stability" || return 0
+  settings=$(noise_settings)
+  begin_stage 4 "token stability" "$features_dir/.done-stability-$noisy_split" "$settings" "$stability" || return 0
   python "$ROOT/local/token_stability.py" --feature-dir "$features_dir" --split "$noisy_split" \
     --noisy-splits "$noisy_splits" --output "$stability"
   end_stage
@@ -105,6 +111,7 @@ noise_page_stage() {
 
 noise_stages() { # noise_stages: stages 0 to 5
   require_trained
+  know_json "$features_dir/spec.json" "$exp_dir/train.json"
   mix_stage
   noisy_extraction_stage
   noisy_decoding_stage

@@ -2,9 +2,10 @@
 # parse_options.sh by a script that has set HERE (its folder); options of training keep the values of recipe_options.sh.
 
 . "$ROOT/tools/recipe_options.sh"
+LAST_STAGE=5
 
 stage=0                                # first stage to run
-stop_stage=5                           # last stage to run
+stop_stage=$LAST_STAGE                 # last stage to run
 feature_type=                          # of the experiment, as for run.sh
 recipe=default                         # of the experiment, as for run.sh
 exp_dir=                               # trained experiment (default: exp/<feature type>_<recipe>)

@@ -61,6 +61,7 @@ _print_help() { # _print_help <script>
 
 _set_option() { # _set_option <name> <value>: checks the value against the kind of the default
   local flag="--${1//_/-}" default="${!1}"
+  [[ $2 != *$'\n'* ]] || _option_error "$flag must be one line, not '$2'"
   case "$default" in
     true | false)
       case "$2" in true | false) ;; *) _option_error "$flag must be true or false, not '$2'" ;; esac

@@ -13,6 +13,19 @@
 
 . "$ROOT/tools/stages.sh"
 cd "$HERE" || exit 1
+require_stages "$LAST_STAGE"
+
+require_folder() { # require_folder <option> <path>: a folder, or one that can be made
+  local path=$2
+  while [ ! -e "$path" ] && [ ! -L "$path" ]; do path=$(dirname "$path"); done
+  if [ ! -d "$path" ]; then
+    log "--$1 $2 cannot be a folder: $path is there already and is none; choose another" >&2
+    exit 2
+  elif [ "$path" != "$2" ] && [ ! -w "$path" ]; then
+    log "--$1 $2 does not exist and cannot be made: $path may not be written to; choose another" >&2
+    exit 2
+  fi
+}
 
 names_in() { # names_in <folder>...: the names of the JSON files there
   local folder file
@@ -35,7 +48,7 @@ feature_configs_of() { # feature_configs_of <feature type>: the file of each of 
       return 1
     fi
     echo "$found"
-  done < <([ -f "$1" ] && echo "$1" || tr + '\n' <<<"$1")
+  done <<<"$([ -f "$1" ] && echo "$1" || tr + '\n' <<<"$1")"
 }
 
 feature_configs=$(feature_configs_of "$feature_type") || exit 2
@@ -50,37 +63,37 @@ if [ -z "$recipe_config" ]; then
   exit 2
 fi
 
+suffix=${variant:+_$variant}
+run_suffix=$suffix${languages:+_${languages//,/_}}${precision:+_$precision}
+exp_dir=${exp_dir:-exp/${feature_name}_$recipe_name$run_suffix}
+[ "$stop_stage" -lt 1 ] || require_folder data-dir "$data_dir"
+[ "$stop_stage" -lt 6 ] || require_folder exp-dir "$exp_dir"
+
 log "Environment '$env' (made first, if need be)"
 venv=$("$ROOT/tools/setup_env.sh" --env "$env")
 . "$venv/exports.sh"
 
 whole_recipe=$(python "$ROOT/local/show_recipe.py" "$recipe_config") || exit 2 # with what it is based on
 
-of_recipe() { # of_recipe <expression>: its value, where `bpe` and `languages` are what the recipe says of them
+of_recipe() { # of_recipe <expression>...: their values, a line each; `bpe` and `languages` are what the recipe says of them
   python -c 'import json, sys
+from icefall_discrete.settings_digest import canonical_json, json_digest
 recipe = json.load(sys.stdin)
 bpe, languages = recipe["bpe"], recipe.get("filter", {}).get("languages", [])
-print(eval(sys.argv[1]))' "$1" <<<"$whole_recipe"
+text = {k: v for k, v in [*bpe.items(), ("languages", languages)] if v and k != "vocab_size"}
+run = {k: v for k, v in recipe.items() if k != "description"}
+for expression in sys.argv[1:]:
+    print(eval(expression))' "$@" <<<"$whole_recipe"
 }
 
-with_parts() { # with_parts <feature type file>: it, and those of the feature types that it is composed of
-  local part file
-  echo "$1"
-  while IFS= read -r part; do
-    [ -z "$part" ] || while IFS= read -r file; do with_parts "$file"; done < <(feature_configs_of "$part")
-  done < <(python -c 'import json, sys
-made_of = json.load(open(sys.argv[1]))
-print(*made_of.get("views", []), *[made_of[key] for key in ["base"] if key in made_of], sep="\n")' "$1")
-}
-
-piece_type=$(of_recipe 'bpe.get("piece_type", "unigram")')
-[ -n "$vocab_size" ] || vocab_size=$(of_recipe 'bpe.get("vocab_size", 500)')
-recipe_digest=$(of_recipe '{k: v for k, v in recipe.items() if k != "description"}' | cksum)
-further_text_settings=$(of_recipe '{k: v for k, v in [*bpe.items(), ("languages", languages)] if v and k != "vocab_size"} or ""')
-suffix=${variant:+_$variant}
-text_suffix=$suffix$(of_recipe '"".join("_" + key for key in ("language_token", "by_language") if bpe.get(key))')${languages:+_${languages//,/_}}
-run_suffix=$suffix${languages:+_${languages//,/_}}${precision:+_$precision}
-exp_dir=${exp_dir:-exp/${feature_name}_$recipe_name$run_suffix}
+mapfile -t said < <(of_recipe 'bpe.get("piece_type", "unigram")' 'bpe.get("vocab_size", 500)' 'json_digest(run)' 'run' \
+  'canonical_json(text) if text else ""' 'text or ""' \
+  '"".join("_" + key for key in ("language_token", "by_language") if bpe.get(key))')
+[ "${#said[@]}" = 7 ] || exit 1
+piece_type=${said[0]} vocab_size=${vocab_size:-${said[1]}} recipe_digest=${said[2]} further_text_settings=${said[4]}
+same_as "recipe_digest=$recipe_digest" "recipe_digest=$(cksum <<<"${said[3]}")"
+same_as "further_text_settings=$further_text_settings" "further_text_settings=${said[5]}"
+text_suffix=$suffix${said[6]}${languages:+_${languages//,/_}}
 features_dir=$data_dir/features/$feature_name$suffix
 lang_dir=$data_dir/lang_bpe_$vocab_size$text_suffix
 [ "$piece_type" != char ] || lang_dir=$data_dir/lang_char$text_suffix
@@ -90,7 +103,8 @@ splits="$train_split $dev_splits $test_splits"
 scored_splits=$(tr ' ' , <<<"$dev_splits $test_splits")
 cuts_of() { echo "$data_dir/manifests/${corpus}_cuts_$1.jsonl.gz"; }
 files_of_splits() { # files_of_splits <prefix> <suffix>: one line a split
-  printf "$1%s$2\n" $splits
+  local split
+  for split in $splits; do echo "$1$split$2"; done
 }
 mapfile -t corpus_cuts < <(files_of_splits "$data_dir/manifests/${corpus}_cuts_" .jsonl.gz)
 mapfile -t feature_cuts < <(files_of_splits "$features_dir/" .jsonl.gz)
@@ -98,10 +112,23 @@ scoring_flags=() published_flags=()
 [ ! -f conf/scoring.json ] || scoring_flags=(--scoring-rules conf/scoring.json)
 [ ! -f conf/published.json ] || published_flags=(--published conf/published.json)
 
+know_json() { # know_json <JSON file>...: to write them in another way changes no settings; known_files: they and their parts
+  local digests digest file
+  known_files=()
+  digests=$(python "$ROOT/local/digest_settings.py" --conf-dir conf/features "$@")
+  while IFS=$'\t' read -r digest file; do
+    know_digest "$file" "$digest"
+    known_files+=("$file")
+  done <<<"$digests"
+}
+[ ! -f conf/scoring.json ] || know_json conf/scoring.json
+mapfile -t feature_files <<<"$feature_configs"
+know_json "${feature_files[@]}"
+feature_files=("${known_files[@]}")
+
 # What a stage's outcome depends on; each list contains those of the stages before it.
 data_settings=$(settings_of $corpus_options)
-feature_files=$(while IFS= read -r file; do with_parts "$file"; done <<<"$feature_configs")
-tokenizer_settings=$(echo "$data_settings"; settings_of seed; while IFS= read -r file; do digest_of "$file"; done <<<"$feature_files")
+tokenizer_settings=$(echo "$data_settings"; settings_of seed; for file in "${feature_files[@]}"; do digest_of "$file"; done)
 feature_settings=$(echo "$tokenizer_settings"; settings_of speed_factors; [ "$dtype" = float32 ] || settings_of dtype; [ "$resample" = false ] || settings_of resample)
 language_settings=$([ -z "$languages" ] || settings_of languages)
 text_settings=$(echo "$data_settings"; settings_of vocab_size; [ -z "$languages" ] || echo "$language_settings"; [ -z "$further_text_settings" ] || settings_of further_text_settings)
@@ -125,10 +152,10 @@ fit_stage() {
 }
 
 extraction_stage() {
-  local split factors stale=("$features_dir"/extract-*.json)
+  local split factors stale=()
   begin_stage 3 "extraction of $feature_name" "$features_dir/.done-3" "$feature_settings" "${feature_cuts[@]}" || return 0
   for split in $splits; do
-    stale+=("$features_dir"/{,.}"$split".*)
+    stale+=("$features_dir"/{,.,extract-,dropped-}"$split".*)
   done
   forget_if_changed "${stale[@]}"
   for split in $splits; do
@@ -178,7 +205,7 @@ decoding_stage() {
   begin_stage 7 "decoding with $decoding_method" "$exp_dir/.done-7-$decoding_method" "$decode_settings" || return 0
   case "$decoding_method" in
     *LG | 1best | nbest-rescoring)
-      [ -f "$lang_dir/graphs/HLG.pt" ] || python "$ROOT/local/compile_graphs.py" \
+      grep -qs '"format"' "$lang_dir/graphs/graphs.json" || python "$ROOT/local/compile_graphs.py" \
         --cuts "$(cuts_of "$train_split")" --lang-dir "$lang_dir" --graph-dir "$lang_dir/graphs" \
         ${languages_flags[@]+"${languages_flags[@]}"}
       search_flags+=(--graph-dir "$lang_dir/graphs") ;;

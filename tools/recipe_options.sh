@@ -2,9 +2,10 @@
 # parse_options.sh; a recipe that wants another default sets it below the line that sources this file.
 
 DEFAULT_SEARCH=modified_beam_search
+LAST_STAGE=8
 
 stage=0                                # first stage to run
-stop_stage=8                           # last stage to run
+stop_stage=$LAST_STAGE                 # last stage to run
 feature_type=                          # conf/features/<name>.json here or in the package, a path to such a file, or several joined by +
 recipe=default                         # conf/recipes/<name>.json (model, training, text), or a path to such a file
 env=auto                               # environment: k2, portable, or auto
