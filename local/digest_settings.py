@@ -2,14 +2,14 @@
 
 from pathlib import Path
 
-from icefall_discrete.config import StageParser
-from icefall_discrete.settings_digest import digests_of
-from icefall_discrete.stage import run_stage
+from icefall_discrete.base.script import run_script
+from icefall_discrete.base.settings import ScriptParser
+from icefall_discrete.base.settings_digest import digests_of
 
 
 def main() -> None:
     """Read, digest, print; behind a feature type come those that it is made of."""
-    parser = StageParser(__doc__)
+    parser = ScriptParser(__doc__)
     parser.add_argument("files", type=Path, nargs="+", help="JSON files, such as conf/features/fbank.json")
     parser.add_argument("--conf-dir", type=Path, action="append", default=[], help="of feature types; repeatable")
     args = parser.parse_args()
@@ -18,4 +18,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    run_stage(main)
+    run_script(main)

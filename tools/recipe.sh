@@ -77,7 +77,7 @@ whole_recipe=$(python "$ROOT/local/show_recipe.py" "$recipe_config") || exit 2 #
 
 of_recipe() { # of_recipe <expression>...: their values, a line each; `bpe` and `languages` are what the recipe says of them
   python -c 'import json, sys
-from icefall_discrete.settings_digest import canonical_json, json_digest
+from icefall_discrete.base.settings_digest import canonical_json, json_digest
 recipe = json.load(sys.stdin)
 bpe, languages = recipe["bpe"], recipe.get("filter", {}).get("languages", [])
 text = {k: v for k, v in [*bpe.items(), ("languages", languages)] if v and k != "vocab_size"}

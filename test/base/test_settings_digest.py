@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from icefall_discrete.settings_digest import canonical_json, digests_of, json_digest
+from icefall_discrete.base.settings_digest import canonical_json, digests_of, json_digest
 
 VALUE = {"a": 1, "b": {"c": [1.5, "é", None, True], "d": 2}}
 

@@ -9,12 +9,13 @@ import json
 from pathlib import Path
 from typing import Any, Dict, List, Sequence, Tuple, Union
 
-from icefall_discrete.config import read_json
+from icefall_discrete import CONF_DIR
+from icefall_discrete.base.settings import read_json
 
 PathLike = Union[str, Path]
 
 DIGEST_LENGTH = 16  # hexadecimal digits: 64 bits, no two settings of one project meet by chance
-SHARED_DIR = Path(__file__).parent / "conf" / "features"
+SHARED_DIR = CONF_DIR / "features"
 
 
 def _plain(value: Any) -> Any:
