@@ -93,6 +93,11 @@ def _require_whole_rate(spec: FeatureSpec) -> None:
         )
 
 
+def _shards(folder: Path, pattern: str) -> str:
+    # A pattern as a whole, in which a % of the folder stands for itself.
+    return f"{str(folder).replace('%', '%%')}/{pattern}"
+
+
 def export_shar(cuts: Iterable[MonoCut], spec: FeatureSpec, folder: Path, config: SharConfig) -> Dict[str, Any]:
     """Write cuts with codes or features of `spec` as Shar; return the summary of the cuts.
 
@@ -110,11 +115,11 @@ def export_shar(cuts: Iterable[MonoCut], spec: FeatureSpec, folder: Path, config
     summary = _Summary(config.shard_size)
     with contextlib.ExitStack() as stack:
         frames_folder = stack.enter_context(_complete_or_absent(target))
-        tar = stack.enter_context(ArrayTarWriter(f"{frames_folder}/frames.%06d.tar", config.shard_size, "numpy"))
+        tar = stack.enter_context(ArrayTarWriter(_shards(frames_folder, "frames.%06d.tar"), config.shard_size, "numpy"))
         manifest = None
         if not cuts_folder.exists():
             new_cuts = stack.enter_context(_complete_or_absent(cuts_folder))
-            manifest = stack.enter_context(JsonlShardWriter(f"{new_cuts}/cuts.%06d.jsonl.gz", config.shard_size))
+            manifest = stack.enter_context(JsonlShardWriter(_shards(new_cuts, "cuts.%06d.jsonl.gz"), config.shard_size))
         for cut in cuts:
             frames = load_frames(cut, spec)
             tar.write(cut.id, frames, manifest=_placed(cut, spec, frames.shape))

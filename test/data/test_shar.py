@@ -51,9 +51,10 @@ def assert_same_cuts(found, expected, spec):
 @pytest.mark.parametrize("name", ["small_km", "fbank"])
 def test_round_trip(work, name, tmp_path):
     cuts, spec = extracted(work, name)
-    summary = export_shar(cuts, spec, tmp_path, CONFIG)
+    folder = tmp_path / "50% of 'my' données"
+    summary = export_shar(cuts, spec, folder, CONFIG)
     assert summary["num_cuts"] == len(cuts) == 2 * NUM_CUTS
-    source = SharSource(tmp_path, name)
+    source = SharSource(folder, name)
     assert source.spec == spec
     assert_same_cuts(list(source.cuts()), list(cuts), spec)
     assert_same_cuts(list(source.cuts()), list(cuts), spec)  # a second pass
