@@ -27,7 +27,6 @@ from icefall_discrete.experiment.checkpoint_choice import (
 )
 from icefall_discrete.experiment.folder import Experiment
 from icefall_discrete.experiment.recipe_files import read_recipe
-from icefall_discrete.nn.frames import encoder_frame_sec
 from icefall_discrete.systems.asr.decoding_files import DecodingFiles, decoding_files, decoding_suffix
 from icefall_discrete.systems.asr.languages_said import write_languages
 from icefall_discrete.systems.asr.nbest import oracle_errors, write_nbest
@@ -93,7 +92,7 @@ def decode_split(
     if text_encoder.languages:
         write_languages(files.languages(split), cuts, found, text_encoder)
     if config.nbest > 1:
-        write_nbest(files.nbest(split), cuts, found, encoder_frame_sec(model.config, spec), text_encoder)
+        write_nbest(files.nbest(split), cuts, found, model.config.encoder_frame_sec(spec), text_encoder)
         facts["nbest_oracle_wer"] = oracle_errors(transcripts, found, text_encoder).rate
         LOG.info(f"{split}: WER {facts['nbest_oracle_wer']:.2f} if the best of {config.nbest} were always taken")
     if facts["num_too_short"]:

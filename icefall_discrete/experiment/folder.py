@@ -12,7 +12,7 @@ from icefall_discrete.base.atomic_files import replacing
 from icefall_discrete.base.settings import read_json, write_json
 from icefall_discrete.base.spec import FeatureSpec
 from icefall_discrete.systems.asr.settings import TrainSettings
-from icefall_discrete.systems.asr.transducer import Transducer, build_transducer, uses_codebooks
+from icefall_discrete.systems.asr.transducer import Transducer, build_transducer
 from icefall_discrete.text.pieces import TextEncoder
 
 # Settings that may change between two runs in one folder: they do not change what is learnt from a batch on.
@@ -83,7 +83,7 @@ class Experiment:
         else:
             spec.write(spec_file)
         self._copy_pieces(bpe_model)
-        if codebooks is not None and uses_codebooks(settings.model, spec):
+        if codebooks is not None and settings.model.uses_codebooks(spec):
             with replacing(self.exp_dir / "codebooks.safetensors") as temporary:
                 save_file({str(index): book.contiguous() for index, book in enumerate(codebooks)}, str(temporary))
         if not (self.exp_dir / "env.json").is_file():

@@ -19,7 +19,6 @@ from icefall_discrete.experiment.transcription_files import load_experiment_toke
 from icefall_discrete.extraction.workers import one_thread
 from icefall_discrete.inference.audio_files import AudioConfig, BadAudio, open_audio, read_samples
 from icefall_discrete.inference.pauses import MIN_SEGMENT_SEC, split_at_pauses
-from icefall_discrete.nn.frames import encoder_frame_sec, encoder_frames
 from icefall_discrete.systems.asr.recognition import TranscribeConfig
 from icefall_discrete.systems.asr.transcription import Failure, Outcome, Transcription, make_segment
 from icefall_discrete.tokenizers.contract import AudioRejected, pad_outputs
@@ -166,7 +165,7 @@ class Transcriber:
                 part = samples[start:end].unsqueeze(0)
                 frames, lens = self.tokenizer.encode(part, torch.tensor([end - start]), [name])
                 pieces.append(_Piece(name, (start / rate, end / rate), frames[0, : int(lens[0])]))
-        if encoder_frames(len(pieces[0].frames), self._model.config, self.spec) < 1:
+        if self._model.config.num_encoder_frames(len(pieces[0].frames), self.spec) < 1:
             raise BadAudio(f"{name}: {size / rate:.4f} s of audio is too short for the model, it gives no frame.")
         return pieces
 
@@ -187,7 +186,7 @@ class Transcriber:
         return [found[index] for index in range(len(pieces))]
 
     def _transcription(self, encoded: _Encoded, found: Iterator[List[Hypothesis]]) -> Transcription:
-        frame_sec = encoder_frame_sec(self._model.config, self.spec)
+        frame_sec = self._model.config.encoder_frame_sec(self.spec)
         segments = (make_segment(next(found), p.span_sec, frame_sec, self._text_encoder) for p in encoded.pieces)
         return Transcription(encoded.name, encoded.duration_sec, tuple(segments))
 

@@ -1,13 +1,13 @@
 """Front ends: shapes, lengths, and independence of padding."""
 
-from types import SimpleNamespace
-
 import pytest
 import torch
 
-from icefall_discrete.nn.encoders.zipformer.convolution import DepthwiseConv1d
-from icefall_discrete.nn.frames import encoder_frames
-from icefall_discrete.nn.front_ends import Conv1dSubsampling, Conv2dSubsampling
+from icefall_discrete.base.spec import FeatureSpec
+from icefall_discrete.nn.acoustic_encoder import AcousticEncoderConfig
+from icefall_discrete.nn.depthwise import DepthwiseConv1d
+from icefall_discrete.nn.front_ends.conv1d import Conv1dConfig, Conv1dSubsampling
+from icefall_discrete.nn.front_ends.conv2d import Conv2dConfig, Conv2dSubsampling
 
 
 @pytest.mark.parametrize("stride", [1, 2, 4])
@@ -23,13 +23,12 @@ def test_conv1d_of_a_padded_batch_equals_each_utterance_alone(stride):
         torch.testing.assert_close(together[index : index + 1, : alone.shape[1]], alone, rtol=1e-5, atol=1e-6)
 
 
-@pytest.mark.parametrize(
-    "front_end", [Conv1dSubsampling(12, 8, 1), Conv1dSubsampling(12, 8, 4), Conv2dSubsampling(12, 8)]
-)
-def test_lengths_are_those_of_the_output(front_end):
+@pytest.mark.parametrize("config", [Conv1dConfig(1), Conv1dConfig(4), Conv2dConfig()])
+def test_lengths_are_those_of_the_output(config):
+    front_end = config.build(12, 8, 0.1)
     for num_frames in range(9, 24):
         out, lens = front_end(torch.randn(1, num_frames, 12), torch.tensor([num_frames]))
-        assert out.shape == (1, front_end.out_lens(num_frames), 8)
+        assert out.shape == (1, config.frames_out(num_frames), 8)
         assert lens.tolist() == [out.shape[1]]
 
 
@@ -62,24 +61,24 @@ def test_depthwise_convolution_equals_the_librarys():
 
 def test_encoder_frames_equal_the_models_own():
     for front_end, stride, factor in (("conv2d", 2, 2), ("conv1d", 2, 1), ("conv1d", 4, 2), ("conv1d", 1, 2)):
-        config = SimpleNamespace(
+        config = AcousticEncoderConfig(
             front_end=front_end, front_end_stride=stride, output_downsampling_factor=factor, input_frame_rate_hz=0.0
         )
+        module = config.front_end_part.build(12, 8, 0.1).eval()
+        for count in range(9, 40):
+            _, lens = module(torch.randn(1, count, 12), torch.tensor([count]))
+            assert config.num_encoder_frames(count) == -(-int(lens) // factor)
         counts = torch.arange(9, 40)
-        module = Conv2dSubsampling(12, 8) if front_end == "conv2d" else Conv1dSubsampling(12, 8, stride)
-        expected = -(-module.out_lens(counts) // factor)
-        assert encoder_frames(counts, config).tolist() == expected.tolist()
-        assert [encoder_frames(int(count), config) for count in counts] == expected.tolist()
+        assert config.num_encoder_frames(counts).tolist() == [config.num_encoder_frames(c) for c in counts.tolist()]
 
 
 def test_encoder_frames_with_rate_matching_need_the_spec():
-    config = SimpleNamespace(
-        front_end="conv2d", front_end_stride=2, output_downsampling_factor=2, input_frame_rate_hz=100.0
-    )
-    assert encoder_frames(521, config, SimpleNamespace(frame_rate_hz=50.0)) == 259
-    assert encoder_frames(3, config, SimpleNamespace(frame_rate_hz=50.0)) == 0
+    config = AcousticEncoderConfig(front_end="conv2d", output_downsampling_factor=2, input_frame_rate_hz=100.0)
+    spec = FeatureSpec("codes_at_50", "codes", 16000, 50.0, 1, (500,), 0)
+    assert config.num_encoder_frames(521, spec) == 259
+    assert config.num_encoder_frames(3, spec) == 0
     with pytest.raises(ValueError, match="needs the features' spec"):
-        encoder_frames(521, config)
+        config.num_encoder_frames(521)
 
 
 def test_unusable_settings_and_inputs_are_refused():

@@ -10,7 +10,7 @@ from torch import nn
 
 from icefall_discrete.nn.encoders.zipformer import Zipformer, ZipformerConfig
 from icefall_discrete.nn.encoders.zipformer.masks import chunk_mask
-from icefall_discrete.nn.front_ends import Conv2dSubsampling
+from icefall_discrete.nn.front_ends.conv2d import Conv2dSubsampling
 from icefall_discrete.nn.heads.joiner import Joiner
 from icefall_discrete.nn.heads.predictor import StatelessPredictor
 from icefall_discrete.nn.scaling import Balancer, Whiten, set_batch_count
@@ -150,11 +150,11 @@ def test_inner_stacks_and_no_output_downsampling():
     torch.manual_seed(0)
     model = Zipformer(small_config()).eval()
     lens = torch.tensor([21, 16])
-    out, out_lens, inner = model(torch.randn(2, 21, 16), lens, inner_stacks=(0, 1))
+    out, out_lens, inner = model(torch.randn(2, 21, 16), lens, inner=(0, 1))
     assert out.shape == (2, 21, 24)
     assert out_lens.tolist() == [21, 16]
-    assert [tuple(one.shape) for one in inner] == [(2, 21, 16), (2, 21, 24)]
-    assert torch.equal(inner[1], out)
+    assert [tuple(one.shape) for one, _ in inner] == [(2, 21, 16), (2, 21, 24)]
+    assert torch.equal(inner[1][0], out) and torch.equal(inner[1][1], lens)
 
 
 def test_padding_is_not_seen_where_lengths_fill_whole_groups():

@@ -7,7 +7,6 @@ import pytest
 
 from icefall_discrete.base.spec import FeatureSpec
 from icefall_discrete.decoding import Hypothesis
-from icefall_discrete.nn.frames import encoder_frame_sec, encoder_frames
 from icefall_discrete.systems.asr.transcription import Failure, Transcription, make_segment, words_of
 from icefall_discrete.systems.asr.transducer import ModelConfig
 from icefall_discrete.text.pieces import TextEncoder, train_bpe
@@ -76,5 +75,5 @@ def test_seconds_of_a_frame_fit_the_number_of_frames(front_end, stride, rate, fa
         front_end=front_end, front_end_stride=stride, input_frame_rate_hz=rate, output_downsampling_factor=factor
     )
     seconds = 600
-    frames = encoder_frames(50 * seconds, config, spec)
-    assert seconds / frames == pytest.approx(encoder_frame_sec(config, spec), rel=1e-3)
+    frames = config.num_encoder_frames(50 * seconds, spec)
+    assert seconds / frames == pytest.approx(config.encoder_frame_sec(spec), rel=1e-3)

@@ -6,7 +6,6 @@ from toy_models import CODES, CONFIG
 
 from icefall_discrete.base.spec import FeatureSpec
 from icefall_discrete.data.augment import AugmentConfig
-from icefall_discrete.nn.frames import encoder_frames
 from icefall_discrete.systems.asr.transducer import build_transducer
 
 FBANK = FeatureSpec("toy_fbank", "continuous", 16000, 100.0, 0, (), 20)
@@ -42,7 +41,7 @@ def test_shapes_and_lengths_are_those_that_the_filter_counts_with(change):
     lens = torch.tensor([61, 38, 29])
     with torch.no_grad():
         encoded = model.encode(padded_codes(lens.tolist()), lens)
-    assert encoded.lens.tolist() == [encoder_frames(length, config, CODES) for length in lens.tolist()]
+    assert encoded.lens.tolist() == [config.num_encoder_frames(length, CODES) for length in lens.tolist()]
     assert encoded.encoder_out.shape == (3, int(encoded.lens.max()), 48)
     ((inner, inner_lens),) = encoded.inner
     assert inner.shape == (3, int(inner_lens.max()), 32)

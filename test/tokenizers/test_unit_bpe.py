@@ -17,7 +17,6 @@ from icefall_discrete.experiment.transcription_files import (
     load_experiment_tokenizer,
     save_tokenizer,
 )
-from icefall_discrete.nn.frames import encoder_frame_sec
 from icefall_discrete.systems.asr.transducer import build_transducer
 from icefall_discrete.tokenizers.contract import check_output, load_tokenizer
 from icefall_discrete.tokenizers.formats.unit_pieces import (
@@ -234,7 +233,7 @@ def test_a_model_trains_on_pieces(pieces, speech):
     loss = torch.nn.functional.ctc_loss(log_probs, labels, output.lens, torch.tensor([2, 2]))
     loss.backward()
     assert torch.isfinite(loss) and model.input_embedding.table.grad.abs().sum() > 0
-    assert encoder_frame_sec(MODEL, spec) == pytest.approx(1 / spec.frame_rate_hz)
+    assert MODEL.encoder_frame_sec(spec) == pytest.approx(1 / spec.frame_rate_hz)
     with pytest.raises(ValueError, match=r"input_frame_rate_hz is 100\.0, but 'pieces' has a variable rate"):
         build_transducer(dataclasses.replace(MODEL, input_frame_rate_hz=100.0), spec, 20, AugmentConfig())
 

@@ -17,7 +17,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from icefall_discrete.base.settings import config_from_flags, read_json, setting
 from icefall_discrete.nn.encoders.zipformer import Zipformer, ZipformerConfig
-from icefall_discrete.nn.front_ends import Conv1dSubsampling, Conv2dSubsampling
+from icefall_discrete.nn.front_ends.conv1d import Conv1dSubsampling
+from icefall_discrete.nn.front_ends.conv2d import Conv2dSubsampling
 from icefall_discrete.nn.scaling import Schedule, set_batch_count
 
 SIZES = Path(__file__).resolve().parents[2] / "icefall_discrete" / "conf" / "models"

@@ -12,8 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from icefall_discrete.nn.depthwise import DepthwiseConv1d
 from icefall_discrete.nn.encoders.zipformer import attention
-from icefall_discrete.nn.encoders.zipformer.convolution import DepthwiseConv1d
 from icefall_discrete.nn.scaling import Balancer, BiasNorm, Bypass, SwooshLinear, swoosh, whiten
 from icefall_discrete.nn.scaling.limits import draw_limit
 

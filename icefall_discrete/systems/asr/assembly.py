@@ -31,7 +31,6 @@ from icefall_discrete.data.shar import KeptCuts, SharSource
 from icefall_discrete.data.statistics import feature_statistics
 from icefall_discrete.losses.cr_ctc import NUM_VIEWS
 from icefall_discrete.nn.code_embedding import FeatureNormalizer
-from icefall_discrete.nn.frames import encoder_frames
 from icefall_discrete.systems.asr.settings import TrainSettings
 from icefall_discrete.systems.asr.system import AsrSystem
 from icefall_discrete.systems.asr.transducer import Transducer, build_transducer
@@ -93,7 +92,7 @@ def filtered_corpus(
     needed = frames_needed(text_encoder, settings.loss.ctc_loss_scale > 0 or settings.loss.inner_ctc_loss_scale > 0)
 
     def frames(num_frames: int) -> int:
-        return encoder_frames(num_frames, settings.model, spec)
+        return settings.model.num_encoder_frames(num_frames, spec)
 
     kept_valid = filter_cuts(valid, settings.filter, spec, frames, needed).cuts
     kept: Cuts

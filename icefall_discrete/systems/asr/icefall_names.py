@@ -10,7 +10,7 @@ from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
 import torch
 from torch import Tensor, nn
 
-from icefall_discrete.nn.front_ends import CONV2D_CHANNELS
+from icefall_discrete.nn.front_ends.conv2d import CHANNELS as CONV2D_CHANNELS
 
 Rules = Sequence[Tuple[str, str]]
 

@@ -17,7 +17,6 @@ from icefall_discrete.data.dataset import batch_key
 from icefall_discrete.data.loaders import LoaderConfig, make_test_batches
 from icefall_discrete.decoding import DecodeConfig, Hypothesis, Scorer, search_nbest
 from icefall_discrete.metrics.wer import Transcript
-from icefall_discrete.nn.frames import encoder_frames
 from icefall_discrete.text.pieces import TextEncoder
 from icefall_discrete.text.words import words_in
 
@@ -78,7 +77,7 @@ def recognise(
     """
     device = run.torch_device()
     every = list(cuts)
-    short = [c.id for c in every if encoder_frames(num_frames(c, spec), model.config, spec) < 1]
+    short = [c.id for c in every if model.config.num_encoder_frames(num_frames(c, spec), spec) < 1]
     kept = [cut for cut in every if cut.id not in set(short)]
     audio_sec = sum(cut.duration for cut in every)
     found: Dict[str, List[Hypothesis]] = {}

@@ -13,9 +13,8 @@ from torch import Tensor
 
 from icefall_discrete.base.rate_matching import matched_lens
 from icefall_discrete.base.settings import setting
-from icefall_discrete.nn.encoders.zipformer.state import EncoderState, Past, copy_state
-from icefall_discrete.nn.encoders.zipformer.streaming import StreamingZipformer
-from icefall_discrete.nn.front_ends import CONVNEXT_REACH
+from icefall_discrete.nn.encoders.contract import streaming_encoder
+from icefall_discrete.nn.stream_state import Past, copy_state
 from icefall_discrete.systems.asr.transducer import Transducer
 
 
@@ -32,7 +31,7 @@ class StreamState:
     """The past of N streams in front end and encoder; put together and apart by stack_states and split_state."""
 
     front_end: Past
-    encoder: EncoderState
+    encoder: object
 
 
 class StreamingEncoder:
@@ -46,7 +45,7 @@ class StreamingEncoder:
     def __init__(self, model: Transducer, config: StreamingConfig) -> None:
         self.model = model.eval()
         self.chunk_size = config.chunk_size
-        self.encoder = StreamingZipformer(model.encoder, config.chunk_size, config.left_context_frames)
+        self.encoder = streaming_encoder(model.encoder, config.chunk_size, config.left_context_frames)
 
     def initial_state(self, num: int) -> StreamState:
         """The state of `num` streams before their first chunk."""
@@ -81,7 +80,7 @@ class FrameBuffer:
     def __init__(self, encoder: StreamingEncoder, padding: Sequence[float], dtype: torch.dtype) -> None:
         front_end = encoder.model.front_end
         self._ratio: Fraction = encoder.model.rate_ratio
-        self._out_lens = front_end.out_lens
+        self._out_lens = encoder.model.config.front_end_part.frames_out
         self._chunk_size = encoder.chunk_size
         self._window = front_end.window
         self._padding = torch.tensor([list(padding)], dtype=dtype)
@@ -139,7 +138,7 @@ class FrameBuffer:
         """Take the next window: frames (T, K) or (T, D), and the number of front end frames before the stream's end."""
         size = self._window.num_frames(self._chunk_size)
         window = self._frames[:size]
-        num_frames = self._chunk_size + CONVNEXT_REACH
+        num_frames = self._chunk_size + self._window.reach
         if self._num_left is not None:
             window = torch.cat((window, self._filler(size - len(window))))
             num_frames = min(num_frames, self._num_left)

@@ -18,7 +18,7 @@ from icefall_discrete.decoding.hypothesis import Hypothesis
 from icefall_discrete.decoding.modified_beam import BeamConfig
 from icefall_discrete.decoding.settings import DecodeConfig
 from icefall_discrete.decoding.streaming_search import StreamingGreedy, StreamingModifiedBeam, StreamSearch
-from icefall_discrete.nn.encoders.zipformer.state import split_state, stack_states
+from icefall_discrete.nn.stream_state import split_state, stack_states
 from icefall_discrete.systems.asr.streaming_model import FrameBuffer, StreamingConfig, StreamingEncoder
 from icefall_discrete.systems.asr.transducer import Transducer
 

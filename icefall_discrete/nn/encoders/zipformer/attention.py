@@ -9,9 +9,9 @@ from typing import Optional, Tuple
 import torch
 from torch import Tensor, nn
 
-from icefall_discrete.nn.encoders.zipformer.state import Past
 from icefall_discrete.nn.scaling import Balancer, Schedule, Whiten, scaled_linear
 from icefall_discrete.nn.scaling.whiten import whitening_limit
+from icefall_discrete.nn.stream_state import Past
 
 HIDDEN_SCORE = -1000.0
 PENALTY_PROB, PENALTY_LIMIT, PENALTY = 0.1, 25.0, 1.0e-04

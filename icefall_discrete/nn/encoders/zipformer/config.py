@@ -4,6 +4,8 @@ import dataclasses
 from typing import Any, Tuple
 
 from icefall_discrete.base.settings import setting
+from icefall_discrete.nn.encoders.contract import EncoderConfig
+from icefall_discrete.nn.scaling import Schedule
 
 PER_STACK = (
     "encoder_dim",
@@ -38,7 +40,7 @@ class StackConfig:
 
 
 @dataclasses.dataclass(frozen=True)
-class ZipformerConfig:
+class ZipformerConfig(EncoderConfig):
     """Shape and schedules of the Zipformer encoder; one value for each stack, or one for all."""
 
     downsampling_factor: Tuple[int, ...] = setting((1, 2, 4, 8, 4, 2), "downsampling of each stack against its input")
@@ -107,9 +109,29 @@ class ZipformerConfig:
         return len(self.downsampling_factor)
 
     @property
-    def output_dim(self) -> int:
-        """Dimension of the encoder's output: the widest stack's."""
+    def in_dim(self) -> int:
+        """Dimension of the first stack."""
+        return self.stack_values("encoder_dim")[0]
+
+    @property
+    def out_dim(self) -> int:
+        """Dimension of the widest stack."""
         return max(self.encoder_dim)
+
+    @property
+    def stride(self) -> int:
+        """Downsampling at the output."""
+        return self.output_downsampling_factor
+
+    @property
+    def inner_dims(self) -> Tuple[int, ...]:
+        """Dimension of each stack."""
+        return self.stack_values("encoder_dim")
+
+    @property
+    def input_dropout(self) -> Schedule:
+        """The same as within the encoder."""
+        return Schedule.from_flat(self.dropout)
 
     @classmethod
     def of(cls, settings: Any) -> "ZipformerConfig":

@@ -1,15 +1,17 @@
 """The Zipformer encoder: stacks in turn, their widest dimensions together, and downsampling at the output."""
 
-from typing import List, Sequence, Tuple
+from typing import Sequence
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from icefall_discrete.nn.encoders.contract import Encoder, EncoderOutput
 from icefall_discrete.nn.encoders.zipformer.config import ZipformerConfig
-from icefall_discrete.nn.encoders.zipformer.masks import draw_feature_masks, padding_mask, stack_masks
-from icefall_discrete.nn.encoders.zipformer.resample import Downsample, downsampled_lens
+from icefall_discrete.nn.encoders.zipformer.masks import draw_feature_masks, stack_masks
+from icefall_discrete.nn.encoders.zipformer.resample import Downsample
 from icefall_discrete.nn.encoders.zipformer.stack import ZipformerStack
+from icefall_discrete.nn.lengths import padding_mask
 
 
 def with_dim(x: Tensor, dim: int) -> Tensor:
@@ -18,7 +20,7 @@ def with_dim(x: Tensor, dim: int) -> Tensor:
     return x if present == dim else x[..., :dim].contiguous() if present > dim else F.pad(x, (0, dim - present))
 
 
-class Zipformer(nn.Module):
+class Zipformer(Encoder):
     """Zipformer, https://arxiv.org/abs/2310.11230, section 3.1 and Figure 1, as in icefall's `zipformer` recipe.
 
     With `causal`, each batch draws a chunk size and a left context, so that one model serves offline and streaming.
@@ -36,25 +38,17 @@ class Zipformer(nn.Module):
         factor = config.output_downsampling_factor
         self.output_downsample = Downsample(factor) if factor > 1 else None
 
-    def forward(
-        self, x: Tensor, x_lens: Tensor, inner_stacks: Sequence[int] = ()
-    ) -> Tuple[Tensor, Tensor, List[Tensor]]:
-        """Encode a padded batch.
+    def forward(self, x: Tensor, lens: Tensor, inner: Sequence[int] = ()) -> EncoderOutput:
+        """Encode a padded batch x (N, T, in_dim) with lens (N,).
 
-        Args:
-          x: (N, T, D0), D0 the dimension of the first stack.
-          x_lens: (N,) frames of each utterance.
-          inner_stacks: indices of the stacks whose outputs are returned too.
-        Returns:
-          The output (N, T', output_dim), its lengths (N,), and for each index in `inner_stacks` that stack's output
-          (N, T, D_stack), whose lengths are `x_lens`.
+        `inner` are indices of stacks whose outputs (N, T, D_stack) are returned too; their lengths are `lens`.
         """
         config = self.config
         dims = config.stack_values("encoder_dim")
         if x.shape[2] != dims[0]:
             raise ValueError(f"encoder input has {x.shape[2]} dimensions, but the first stack has {dims[0]}.")
         num_frames = x.shape[1]
-        masks = stack_masks(config, padding_mask(x_lens, num_frames), num_frames, x.device)
+        masks = stack_masks(config, padding_mask(lens, num_frames), num_frames, x.device)
         feature_masks = draw_feature_masks(config, x) if self.training else [None] * config.num_stacks
         outputs = []
         for index, stack in enumerate(self.stacks):
@@ -63,8 +57,7 @@ class Zipformer(nn.Module):
         x = self.widest(outputs)
         if self.output_downsample is not None:
             x = self.output_downsample(x)
-        lens = downsampled_lens(x_lens, config.output_downsampling_factor)
-        return x, lens, [outputs[index] for index in inner_stacks]
+        return EncoderOutput(x, config.frames_out(lens), [(outputs[index], lens) for index in inner])
 
     @staticmethod
     def widest(outputs: Sequence[Tensor]) -> Tensor:

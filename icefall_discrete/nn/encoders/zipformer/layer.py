@@ -16,9 +16,10 @@ from icefall_discrete.nn.encoders.zipformer.config import StackConfig
 from icefall_discrete.nn.encoders.zipformer.convolution import ConvolutionModule
 from icefall_discrete.nn.encoders.zipformer.feed_forward import FeedForward
 from icefall_discrete.nn.encoders.zipformer.masks import StackMasks
-from icefall_discrete.nn.encoders.zipformer.state import LayerState, Past
+from icefall_discrete.nn.encoders.zipformer.state import LayerState
 from icefall_discrete.nn.scaling import Balancer, BiasNorm, Bypass, Schedule, Scheduled, Whiten
 from icefall_discrete.nn.scaling.whiten import whitening_limit
+from icefall_discrete.nn.stream_state import Past
 
 # Their outputs only seldom leave their range, so a small share of the steps is enough.
 RARE = 0.05

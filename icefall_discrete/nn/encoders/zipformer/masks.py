@@ -26,13 +26,6 @@ class StackMasks:
     only_chunks: Optional[Tuple[int, ...]] = None
 
 
-def padding_mask(lens: Tensor, num_frames: int) -> Optional[Tensor]:
-    """(N, T) bool, True after the end of each utterance; None if all are full (a GPU is not asked)."""
-    if not lens.is_cuda and bool((lens >= num_frames).all()):
-        return None
-    return torch.arange(num_frames, device=lens.device) >= lens.unsqueeze(1)
-
-
 def draw_chunk(config: ZipformerConfig) -> Tuple[int, int]:
     """Draw the chunk size and the number of chunks of left context of this batch; -1 stands for no limit."""
     if not config.causal:

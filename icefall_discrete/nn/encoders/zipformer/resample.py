@@ -22,11 +22,6 @@ class Downsample(nn.Module):
         return (groups * self.bias.softmax(dim=0).unsqueeze(1)).sum(dim=2)
 
 
-def downsampled_lens(lens, factor: int):
-    """Frames after downsampling by `factor`, rounded up; `lens` is an int or an integer tensor."""
-    return (lens + factor - 1) // factor
-
-
 def upsample(x: Tensor, factor: int, num_frames: int) -> Tensor:
     """Repeat each frame of x (N, T, D) `factor` times and keep the first `num_frames`."""
     batch, frames, dim = x.shape

@@ -9,11 +9,13 @@ from typing import Optional, Tuple
 import torch
 from torch import Tensor
 
+from icefall_discrete.nn.encoders.contract import StreamingEncoder
 from icefall_discrete.nn.encoders.zipformer.encoder import Zipformer, with_dim
 from icefall_discrete.nn.encoders.zipformer.layer import ZipformerLayer
 from icefall_discrete.nn.encoders.zipformer.masks import StackMasks, check_chunk, left_chunks_of
-from icefall_discrete.nn.encoders.zipformer.resample import downsampled_lens
-from icefall_discrete.nn.encoders.zipformer.state import EncoderState, LayerState, Past, copy_state
+from icefall_discrete.nn.encoders.zipformer.state import EncoderState, LayerState
+from icefall_discrete.nn.lengths import downsampled_lens
+from icefall_discrete.nn.stream_state import Past, copy_state
 
 
 def _initial_layer_state(layer: ZipformerLayer, num: int, left: int) -> LayerState:
@@ -47,8 +49,8 @@ def _chunk_masks(lens: Tensor, processed: Tensor, chunk_size: int, left: int, de
     )
 
 
-class StreamingZipformer:
-    """Runs an encoder on one chunk of each of N streams, which may be at different positions.
+class StreamingZipformer(StreamingEncoder):
+    """Runs a Zipformer on one chunk of each of N streams, which may be at different positions.
 
     Args:
       encoder: a causal Zipformer in evaluation mode.

@@ -1,0 +1,161 @@
+"""From the input of a batch to encoder frames: vectors, rate matching, masks, front end, encoder.
+
+What recognisers, classifiers and other systems that read codes or features have in common. Letters: N utterances,
+T input frames, T' encoder frames, K codebooks, D dimension.
+"""
+
+import dataclasses
+from typing import Optional, Sequence
+
+from torch import Tensor, nn
+
+from icefall_discrete.base.rate_matching import match_rate, matched_lens, rate_ratio
+from icefall_discrete.base.settings import setting
+from icefall_discrete.base.spec import FeatureSpec
+from icefall_discrete.nn.code_embedding import COMBINATIONS, CodeEmbedding, EmbeddingAugment, FeatureNormalizer
+from icefall_discrete.nn.encoders.contract import EncoderConfig, EncoderOutput, build_encoder
+from icefall_discrete.nn.encoders.zipformer import ZipformerConfig
+from icefall_discrete.nn.front_ends.contract import FrontEndConfig, front_end_config, front_end_kinds
+from icefall_discrete.nn.lengths import Lens
+
+EMBEDDING_INITS = ("learned", "codebook", "auto")
+
+
+@dataclasses.dataclass(frozen=True)
+class AcousticEncoderConfig(ZipformerConfig):
+    """Embedding, front end and encoder."""
+
+    embedding_dim: int = setting(80, "size of the vectors given to the front end; 0: that of the input, no projection")
+    codebook_dim: int = setting(0, "size of one codebook's learned vectors; 0: embedding_dim")
+    embedding_init: str = setting(
+        "learned",
+        "where the vectors of codes start: from noise, from the tokenizer's codebooks, or auto: from codebooks if any",
+        choices=EMBEDDING_INITS,
+    )
+    embedding_frozen: bool = setting(False, "keep the vectors of codes as they start (with embedding_init codebook)")
+    codebook_combination: str = setting(
+        "concat",
+        "how the vectors of K codebooks become one: side by side, their sum, or their sum with learned weights",
+        choices=COMBINATIONS,
+    )
+    input_frame_rate_hz: float = setting(
+        0.0, "resample frames to this rate, nearest neighbour (100 in the paper's code); 0: leave their rate"
+    )
+    front_end: str = setting(
+        "conv2d", "conv2d: the paper's, for spectrograms; conv1d: for codes", choices=tuple(front_end_kinds())
+    )
+    front_end_stride: int = setting(2, "frames that the conv1d front end makes one of (conv2d: always 2)")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.embedding_frozen and self.embedding_init == "learned":
+            raise ValueError("embedding_frozen with embedding_init learned would keep random vectors; use codebook.")
+
+    @property
+    def encoder(self) -> EncoderConfig:
+        """The encoder's part."""
+        return ZipformerConfig.of(self)
+
+    @property
+    def front_end_part(self) -> FrontEndConfig:
+        """The front end's part."""
+        kind = front_end_config(self.front_end)
+        return kind(stride=self.front_end_stride) if self.front_end == "conv1d" else kind()
+
+    def num_encoder_frames(self, num_frames: Lens, spec: Optional[FeatureSpec] = None) -> Lens:
+        """The encoder's output frames T' for `num_frames` frames of codes or features, never below 0.
+
+        `spec` of the features is needed where `input_frame_rate_hz` asks for rate matching.
+        """
+        rate = self.input_frame_rate_hz
+        if rate:
+            if spec is None:
+                raise ValueError(f"input_frame_rate_hz is {rate}: the frame count needs the features' spec too.")
+            num_frames = matched_lens(num_frames, rate_ratio(rate, spec.frame_rate_hz))
+        frames = self.encoder.frames_out(self.front_end_part.frames_out(num_frames))
+        return max(frames, 0) if isinstance(frames, int) else frames.clamp(min=0)
+
+    def encoder_frame_sec(self, spec: FeatureSpec) -> float:
+        """Seconds of audio from one encoder frame to the next.
+
+        Where the rate is variable, the average: times that are reckoned with it are approximate.
+        """
+        stride = self.front_end_part.stride * self.encoder.stride
+        return stride / (self.input_frame_rate_hz or spec.frame_rate_hz)
+
+    def uses_codebooks(self, spec: FeatureSpec) -> bool:
+        """Whether a network of this input takes its vectors from the tokenizer's codebooks where there are any."""
+        return spec.kind == "codes" and self.embedding_init in ("codebook", "auto")
+
+
+class AcousticEncoder(nn.Module):
+    """Encodes batches of codes or features; what stands on the encoder is added by subclasses.
+
+    Args:
+      config: the settings. input_embedding: CodeEmbedding or FeatureNormalizer. augment: masks on its output.
+      frame_rate_hz: rate of the input frames.
+    """
+
+    def __init__(
+        self,
+        config: AcousticEncoderConfig,
+        input_embedding: nn.Module,
+        augment: EmbeddingAugment,
+        frame_rate_hz: float,
+    ) -> None:
+        super().__init__()
+        self.config = config
+        self.rate_ratio = rate_ratio(config.input_frame_rate_hz, frame_rate_hz)
+        self.input_embedding = input_embedding
+        self.augment = augment
+        encoder = config.encoder
+        self.front_end = config.front_end_part.build(input_embedding.out_dim, encoder.in_dim, encoder.input_dropout)
+        self.encoder = build_encoder(encoder)
+
+    def set_epoch(self, epoch: int) -> None:
+        """Tell the augmentation which epoch (from 1) is being trained."""
+        self.augment.epoch = epoch
+
+    def encode(self, frames: Tensor, frame_lens: Tensor, inner: Sequence[int] = ()) -> EncoderOutput:
+        """Encode codes (N, T, K) int64 or features (N, T, D) float, padded as the loader does, with lens (N,).
+
+        `inner` names inner places of the encoder whose outputs are returned too.
+        """
+        x = self.input_embedding(frames)
+        x, lens = match_rate(x, frame_lens, self.rate_ratio)
+        x = self.augment(x)
+        x, lens = self.front_end(x, lens)
+        return self.encoder(x, lens, inner)
+
+
+def build_input_embedding(
+    config: AcousticEncoderConfig, spec: FeatureSpec, codebooks: Optional[Sequence[Tensor]]
+) -> nn.Module:
+    """The module from codes or features of `spec` to vectors.
+
+    Args:
+      codebooks: the tokenizer's, K tensors (V_k, D_k), or None; used as `config.embedding_init` says.
+    Raises:
+      ValueError: if `embedding_init` is "codebook" and there are none, or `input_frame_rate_hz` asks for another rate
+        of codes that have no constant one.
+    """
+    if spec.has_variable_rate and config.input_frame_rate_hz:
+        raise ValueError(
+            f"input_frame_rate_hz is {config.input_frame_rate_hz}, but '{spec.name}' has a variable rate, which cannot "
+            "be matched; use --input-frame-rate-hz 0."
+        )
+    if spec.kind == "continuous":
+        return FeatureNormalizer(spec.feature_dim, config.embedding_dim)
+    if config.embedding_init == "codebook" and codebooks is None:
+        raise ValueError(
+            f"embedding_init is codebook, but feature type '{spec.name}' has no codebooks.safetensors; "
+            "use --embedding-init learned (or auto), or extract again with a tokenizer that has codebooks."
+        )
+    return CodeEmbedding(
+        spec.codebook_sizes,
+        config.embedding_dim,
+        config.codebook_dim,
+        config.codebook_combination,
+        codebooks if config.uses_codebooks(spec) else None,
+        config.embedding_frozen,
+    )

@@ -1,0 +1,21 @@
+"""How many frames there are, and which of a padded batch are none."""
+
+from typing import Optional, TypeVar
+
+import torch
+from torch import Tensor
+
+# Numbers of frames: of one utterance, or of each of a batch.
+Lens = TypeVar("Lens", int, Tensor)
+
+
+def padding_mask(lens: Tensor, num_frames: int) -> Optional[Tensor]:
+    """(N, T) bool, True after the end of each utterance; None if all are full (a GPU is not asked)."""
+    if not lens.is_cuda and bool((lens >= num_frames).all()):
+        return None
+    return torch.arange(num_frames, device=lens.device) >= lens.unsqueeze(1)
+
+
+def downsampled_lens(lens: Lens, factor: int) -> Lens:
+    """Frames after downsampling by `factor`, rounded up; `lens` is an int or an integer tensor."""
+    return (lens + factor - 1) // factor
