@@ -29,7 +29,6 @@ SUPPORT_MODULES = (
     "factorised_vq",
     "fairseq_checkpoints",
     "frame_encoders",
-    "guarded_pickle",
     "kaldi_features",
     "kmeans",
     "kmeans_files",

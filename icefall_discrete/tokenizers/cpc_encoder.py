@@ -16,8 +16,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from icefall_discrete.config import read_json, setting
+from icefall_discrete.guarded_pickle import plain, read_checkpoint, tensors_of
 from icefall_discrete.tokenizers.frame_encoders import FrameEncoder
-from icefall_discrete.tokenizers.guarded_pickle import plain, read_checkpoint, tensors_of
 from icefall_discrete.tokenizers.pretrained import locate_file
 
 SAMPLE_RATE_HZ = 16000

@@ -14,7 +14,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from icefall_discrete.config import read_json
-from icefall_discrete.tokenizers.guarded_pickle import read_checkpoint
+from icefall_discrete.guarded_pickle import read_checkpoint
 
 HUB_FILES = ("config.json", "model.safetensors", "model-*.safetensors")
 PACKAGE_PREFIX = "package:"

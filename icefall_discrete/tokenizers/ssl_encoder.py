@@ -20,9 +20,9 @@ from safetensors import safe_open
 from torch import Tensor, nn
 
 from icefall_discrete.config import read_json, setting
+from icefall_discrete.guarded_pickle import read_checkpoint, tensors_of
 from icefall_discrete.tokenizers.fairseq_checkpoints import read_ssl_checkpoint
 from icefall_discrete.tokenizers.frame_encoders import FrameEncoder
-from icefall_discrete.tokenizers.guarded_pickle import read_checkpoint, tensors_of
 from icefall_discrete.tokenizers.pretrained import locate_folder
 
 SAMPLE_RATE_HZ = 16000

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import torch
 
+from icefall_discrete.guarded_pickle import read_checkpoint
 from icefall_discrete.tokenizers.cpc_encoder import CpcEncoder, CpcSettings
-from icefall_discrete.tokenizers.guarded_pickle import read_checkpoint
 
 MODEL = Path(__file__).resolve().parents[1] / "assets" / "fairseq" / "cpc.pt"
 

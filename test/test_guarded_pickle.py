@@ -8,7 +8,8 @@ import zipfile
 import pytest
 import torch
 
-from icefall_discrete.tokenizers.guarded_pickle import Record, plain, read_checkpoint
+from icefall_discrete.guarded_pickle import plain, read_checkpoint
+from icefall_discrete.inert_pickle import Record
 
 
 class Attack:
