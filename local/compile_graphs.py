@@ -9,13 +9,14 @@ import hashlib
 import logging
 import shutil
 from pathlib import Path
-from typing import Any, Dict, List
+from typing import Any, Dict, List, Optional
 
 from icefall_discrete.base import backend
 from icefall_discrete.base.script import run_script
 from icefall_discrete.base.settings import ScriptParser, read_json, write_json
 from icefall_discrete.data.cuts import is_speed_perturbed, language_of, load_cuts, text_of
 from icefall_discrete.data.filters import chosen_languages
+from icefall_discrete.decoding.k2_graph_files import GRAPH_FORMAT
 from icefall_discrete.decoding.k2_graphs import write_graphs
 from icefall_discrete.decoding.k2_lexicon import make_lexicon
 from icefall_discrete.lm.arpa import NgramModel, read_arpa, write_arpa
@@ -41,9 +42,21 @@ def get_parser() -> ScriptParser:
 
 
 def is_compiled(graph_dir: Path, inputs: Dict[str, Any]) -> bool:
-    """Whether the folder holds every file, made from `inputs`."""
+    """Whether the folder holds every file, made from `inputs`, in the format of now."""
     whole = all((graph_dir / name).is_file() for name in (*FILES, RECORD))
     return whole and read_json(graph_dir / RECORD) == inputs
+
+
+def given_before(graph_dir: Path) -> Optional[Path]:
+    """The model that was given for graphs of an older format, which are then made anew with it; None if none was."""
+    record, arpa = graph_dir / RECORD, graph_dir / "G.arpa"
+    before = read_json(record) if record.is_file() and arpa.is_file() else {}
+    if not isinstance(before, dict) or "format" in before or "grammar" not in before:
+        return None
+    if before["grammar"] != _digest(arpa.read_bytes()):
+        return None
+    LOG.info("%s holds graphs of an older format: they are made anew with their G.arpa", graph_dir)
+    return arpa
 
 
 def compile_graphs(encoder: TextEncoder, texts: List[str], args: Any) -> None:
@@ -63,7 +76,8 @@ def _ngram_model(texts: List[str], words: List[str], args: Any) -> NgramModel:
     """The model of --arpa, of which a copy is kept, or one of the transcripts."""
     if args.arpa is not None:
         model = read_arpa(args.arpa)
-        shutil.copyfile(args.arpa, args.graph_dir / "G.arpa")
+        if args.arpa.resolve() != (args.graph_dir / "G.arpa").resolve():
+            shutil.copyfile(args.arpa, args.graph_dir / "G.arpa")
     else:
         model = estimate_ngram([words_in(text) for text in texts], args.ngram_order, words)
         write_arpa(args.graph_dir / "G.arpa", model)
@@ -83,7 +97,9 @@ def main() -> None:
     texts = [encoder.marked(text_of(cut), language_of(cut)) for cut in cuts if not is_speed_perturbed(cut)]
     if args.arpa is not None and not args.arpa.is_file():
         raise FileNotFoundError(f"{args.arpa} does not exist; leave --arpa out to estimate a model here.")
+    args.arpa = args.arpa or given_before(args.graph_dir)
     inputs = {
+        "format": GRAPH_FORMAT,
         "bpe_model": _digest((args.lang_dir / "bpe.model").read_bytes()),
         "texts": _digest("\n".join(texts).encode()),
         "grammar": args.ngram_order if args.arpa is None else _digest(args.arpa.read_bytes()),

@@ -170,6 +170,59 @@ def test_no_bare_except_and_no_os_system():
     assert not found
 
 
+def _data_that_runs(source: str) -> List[ast.AST]:
+    """Nodes that may run what a file says: unpickling, evaluating, a shell, an archive unpacked as it wants."""
+    unpacking = ("extractall", "unpack_archive", *(["extract"] if "tarfile" in source else []))
+    return [node for node in ast.walk(ast.parse(source)) if _runs_data(node, unpacking)]
+
+
+def _runs_data(node: ast.AST, unpacking: Tuple[str, ...]) -> bool:
+    if isinstance(node, (ast.Import, ast.ImportFrom)):
+        names = [node.module or ""] if isinstance(node, ast.ImportFrom) else [name.name for name in node.names]
+        imported = [name.name for name in node.names] if isinstance(node, ast.ImportFrom) else []
+        unpickles = names == ["pickle"] and bool({"load", "loads", "Unpickler"} & {*imported})
+        return unpickles or bool({"cPickle", "cloudpickle", "dill", "joblib", "marshal", "shelve"} & {*names})
+    if not isinstance(node, ast.Call):
+        return False
+    named = {word.arg: word.value for word in node.keywords}
+    called = ast.unparse(node.func)
+    forbidden = ("eval", "exec", "torch.load", "torch.jit.load", "os.system", "os.popen")
+    unpickling = ("pickle.load", "pickle.loads", "pickle.Unpickler", "pandas.read_pickle", "joblib.load")
+    if called in (*forbidden, *unpickling) or ast.unparse(named.get("shell", ast.Constant(False))) != "False":
+        return True
+    if called.endswith(("np.load", "numpy.load")) or "allow_pickle" in named:
+        return ast.unparse(named.get("allow_pickle", ast.Constant(True))) != "False"
+    return called.rsplit(".", 1)[-1] in unpacking and "filter" not in named
+
+
+def test_nothing_in_a_file_is_run():
+    found = [
+        f"{_place(path, node)} {ast.unparse(node)[:80]}"
+        for folder in ("icefall_discrete", "local", "tools", "egs")
+        for path in sorted((ROOT / folder).rglob("*.py"))
+        for node in _data_that_runs(path.read_text(encoding="utf-8"))
+    ]
+    assert not found
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        *("torch.load('a.pt', weights_only=True)", "torch.jit.load('a.pt')", "pickle.loads(data)", "eval(text)"),
+        *("np.load('a.npy')", "np.load('a.npy', allow_pickle=True)", "archive.extractall(folder)", "os.system('ls')"),
+        *("subprocess.run('ls', shell=True)", "from pickle import loads", "import joblib", "exec(text)"),
+        *("import tarfile\ntarfile.open('a.tar').extract('b')", "shutil.unpack_archive('a.zip')"),
+    ],
+)
+def test_what_may_run_a_file_is_found(line):
+    assert _data_that_runs(line)
+
+
+def test_what_runs_no_file_is_let_be():
+    lines = ("model.eval()", "np.load('a.npy', allow_pickle=False)", "fbank.extract(samples)", "ast.literal_eval(text)")
+    assert not [line for line in lines if _data_that_runs(line)]
+
+
 def test_no_demo_under_main_in_the_library():
     assert not [path.name for path in _library_files() if "__main__" in path.read_text(encoding="utf-8")]
 

@@ -1,19 +1,27 @@
 """Checkpoints: plain tensors, dicts and numbers in one file, whole or absent.
 
-Both kinds load without running any code, so that a checkpoint from a stranger is data.
+They are read as data (guarded_pickle.py), so that a checkpoint from a stranger runs no code.
 """
 
+from pathlib import Path
 from typing import Any, Dict, Mapping
 
 import torch
 
 from icefall_discrete.base.atomic_files import PathLike, replacing
+from icefall_discrete.base.guarded_pickle import read_checkpoint
+from icefall_discrete.base.inert_pickle import reason_of
 
 _FLOAT = "float.hex"
+_VERDICT = "is not a checkpoint of this program"
+_ADVICE = "use another epoch, or train again from the checkpoint before"
 
 
 def _pack(value: Any) -> Any:
-    """Replace each Python float by {_FLOAT: its exact hexadecimal text}: torch 1.13 refuses floats in weights_only."""
+    """Replace each Python float by {_FLOAT: its exact hexadecimal text}: torch 1.13 refuses floats in weights_only.
+
+    Ours are read without torch.load; others may read them with it.
+    """
     if isinstance(value, float):
         return {_FLOAT: value.hex()}
     if isinstance(value, dict):
@@ -46,10 +54,13 @@ def load_checkpoint(path: PathLike) -> Dict[str, Any]:
     Raises:
       FileNotFoundError, ValueError: one sentence that names the file and says what to do.
     """
+    if not Path(path).exists():
+        raise FileNotFoundError(f"{path} does not exist; train that far first, or choose another epoch.")
+    packed = read_checkpoint(Path(path), records=(), verdict=_VERDICT, advice=_ADVICE)
     try:
-        return _unpack(torch.load(path, map_location="cpu", weights_only=True))
-    except FileNotFoundError:
-        raise FileNotFoundError(f"{path} does not exist; train that far first, or choose another epoch.") from None
-    except Exception as error:  # a truncated or foreign file fails inside zipfile, pickle or torch, each its own way
-        reason = str(error).split("\n")[0]
-        raise ValueError(f"{path} is not a checkpoint of this program ({reason}); delete it and rerun.") from error
+        state = _unpack(packed)
+        if not isinstance(state, dict):
+            raise ValueError(f"it holds a {type(state).__name__}, expected a dictionary")
+    except (OverflowError, TypeError, ValueError) as error:  # of numbers that are none
+        raise ValueError(f"{path} {_VERDICT}: {reason_of(error)}. Nothing of it was run; {_ADVICE}.") from None
+    return state

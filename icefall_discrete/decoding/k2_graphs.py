@@ -1,25 +1,24 @@
-"""Decoding graphs: H, L, G, LG and HLG, their files, and the ending that every graph gets before a search.
+"""Decoding graphs: H, L, G, LG and HLG, and the ending that every graph gets before a search.
 
 Labels: 0 blank (epsilon in L and LG), 1 to V - 1 pieces; in L and LG under construction V + k is #k; in a graph with an
 ending V is `end` and V + 1 is `give up`.
 """
 
 import functools
-import pickle
 from pathlib import Path
 from typing import Any, Dict, Iterable, List, Tuple
 
 import torch
 
 from icefall_discrete.base import backend
-from icefall_discrete.base.atomic_files import PathLike, replacing
+from icefall_discrete.base.atomic_files import PathLike
+from icefall_discrete.decoding.k2_graph_files import GRAPH_STAGE, load_graph, save_graph
 from icefall_discrete.decoding.k2_lexicon import FIRST_WORDS, Lexicon
 from icefall_discrete.lm.arpa import END, START, NgramModel
 
 Fsa = Any  # k2.Fsa; k2 is imported only where it is used
 # A path that gives up in the middle of a word is this many nats worse than any that reaches an end.
 GIVE_UP = 1.0e6
-GRAPH_STAGE = "local/compile_graphs.py"
 DISAMBIGUATOR = "#0"
 
 
@@ -183,22 +182,6 @@ def write_graphs(folder: PathLike, lexicon: Lexicon, model: NgramModel) -> Dict[
     for name, graph in graphs.items():
         save_graph(graph, Path(folder) / name)
     return {name: graph.num_arcs for name, graph in graphs.items()}
-
-
-def save_graph(graph: Fsa, path: PathLike) -> None:
-    """Write a graph as icefall does: torch.save of its dictionary."""
-    with replacing(path) as temporary:
-        torch.save(graph.as_dict(), temporary)
-
-
-def load_graph(path: PathLike) -> Fsa:
-    """Read a graph. Raises FileNotFoundError, naming the file and the stage that makes it."""
-    if not Path(path).is_file():
-        raise FileNotFoundError(f"{path} does not exist; make it with {GRAPH_STAGE} (--graph-dir says where it lies).")
-    try:
-        return backend.k2_module().Fsa.from_dict(torch.load(path, map_location="cpu", weights_only=False))
-    except (RuntimeError, KeyError, EOFError, ValueError, pickle.UnpicklingError) as error:
-        raise ValueError(f"{path} is not a graph ({error}); delete it and make it with {GRAPH_STAGE}.") from None
 
 
 def search_graph(graph: Fsa, vocab_size: int, scale: float, may_give_up: bool, device: torch.device) -> Fsa:

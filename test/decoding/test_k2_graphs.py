@@ -3,6 +3,7 @@ import math
 
 import pytest
 import torch
+from icefall_discrete.guarded_pickle import read_checkpoint
 from toy_lexicon import SPELLINGS, toy_lexicon, toy_model
 
 from icefall_discrete.base import backend
@@ -105,6 +106,60 @@ def test_ngrams_of_unknown_words_are_left_out(tmp_path):
     k2_graphs.write_graphs(tmp_path / "b", toy_lexicon(), NgramModel(grams))
     k2_graphs.write_graphs(tmp_path / "a", toy_lexicon(), toy_model(2))
     assert (tmp_path / "a" / "LG.pt").stat().st_size == (tmp_path / "b" / "LG.pt").stat().st_size
+
+
+def test_a_file_keeps_every_arc_and_attribute(tmp_path):
+    lexicon, disambiguated = k2_graphs.lexicon_fsts(toy_lexicon())
+    table = toy_lexicon().word_table()
+    grammar = k2_graphs.grammar_fst(toy_model(), table)
+    lg = k2_graphs.compile_lg(disambiguated, grammar, toy_lexicon().vocab_size, table["#0"], push=False)
+    made = (lexicon, disambiguated, grammar, lg, k2_graphs.compile_hlg(lg, toy_lexicon().vocab_size))
+    for number, graph in enumerate(made):
+        k2_graphs.save_graph(graph, tmp_path / "graph.pt")
+        found, expected = k2_graphs.load_graph(tmp_path / "graph.pt").as_dict(), graph.as_dict()
+        assert torch.equal(found.pop("arcs"), expected.pop("arcs"))
+        for name in set(expected) - {"labels_version"}:
+            one, other = found[name], expected[name]
+            if not isinstance(other, torch.Tensor):
+                assert one.num_axes == other.num_axes == 2
+                assert torch.equal(one.shape.row_splits(1), other.shape.row_splits(1))
+                one, other = one.values, other.values
+            assert one.dtype == other.dtype and torch.equal(one, other), (number, name)
+        assert found.keys() == expected.keys()
+
+
+def test_older_files_name_the_stage_that_makes_them_anew(folder, tmp_path):
+    for name in ("L.pt", "G.pt", "LG.pt", "HLG.pt"):
+        torch.save(k2_graphs.load_graph(folder / name).as_dict(), tmp_path / name)
+        with pytest.raises(ValueError, match=rf"{name} is not a graph that can be read: .*local/compile_graphs\.py"):
+            k2_graphs.load_graph(tmp_path / name)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda parts: parts["arcs"].__setitem__((0, 1), 2**31 - 1),
+        lambda parts: parts["arcs"].__setitem__((0, 1), -5),
+        lambda parts: parts["arcs"].__setitem__((0, 0), 7),
+        lambda parts: parts["arcs"].__setitem__((0, 2), -9),
+        lambda parts: parts["arcs"][:, 2].clamp_(min=0),
+        lambda parts: parts.update(arcs=parts["arcs"].float()),
+        lambda parts: parts.update(arcs=parts["arcs"][:0]),
+        lambda parts: parts.update(format=1),
+        lambda parts: parts.update(attributes=[]),
+        lambda parts: parts["attributes"].update(tokens=torch.zeros(3)),
+        lambda parts: parts["attributes"].update(_cache=torch.zeros(len(parts["arcs"]))),
+        lambda parts: parts["attributes"].update(aux_labels={"values": torch.zeros(3, dtype=torch.int32)}),
+        lambda parts: parts["attributes"]["aux_labels"]["row_splits"].__setitem__(1, 2**30),
+        lambda parts: parts["attributes"]["aux_labels"]["row_splits"].__setitem__(-1, 2**30),
+    ],
+)
+def test_what_would_lead_k2_astray_is_refused(folder, tmp_path, change):
+    parts = read_checkpoint(folder / "LG.pt")
+    change(parts)
+    torch.save(parts, tmp_path / "LG.pt")
+    with pytest.raises(ValueError, match=r"LG\.pt is not a graph that can be read: .*compile_graphs"):
+        k2_graphs.load_graph(tmp_path / "LG.pt")
 
 
 def test_mistakes_are_explained(tmp_path, folder):

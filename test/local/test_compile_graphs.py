@@ -1,9 +1,11 @@
 import pytest
+import torch
 from toy_corpus import run_stage_script, write_manifest
 
 from icefall_discrete.base import backend
+from icefall_discrete.base.settings import read_json, write_json
 from icefall_discrete.data.cuts import load_cuts, text_of
-from icefall_discrete.decoding.k2_graphs import load_graph
+from icefall_discrete.decoding.k2_graph_files import GRAPH_FORMAT, load_graph
 from icefall_discrete.decoding.k2_lexicon import read_lexicon, read_pieces
 from icefall_discrete.lm.arpa import read_arpa
 from icefall_discrete.text.pieces import TextEncoder
@@ -38,6 +40,28 @@ def test_compile_then_nothing_then_another_model(flags, tmp_path):
     assert read_arpa(tmp_path / "G.arpa").order == 1
     arcs = [load_graph(tmp_path / name).num_arcs for name in ("LG.pt", "L.pt")]
     assert arcs[0] < arcs[1]
+
+
+@pytest.mark.skipif(not HAS_K2, reason="k2 cannot be imported here")
+@pytest.mark.parametrize("with_arpa", [False, True])
+def test_graphs_of_the_older_format_are_made_anew_from_the_same_model(flags, tmp_path, with_arpa):
+    word = min(word for cut in load_cuts(flags[1]) for word in text_of(cut).split())
+    unigrams = f"\\data\\\n\\1-grams:\n-1 <s>\n-1 </s>\n-1 {word}\n\\end\\\n"
+    (tmp_path / "one.arpa").write_text(unigrams, encoding="utf-8")
+    given = ["--arpa", tmp_path / "one.arpa"] if with_arpa else []
+    folder = tmp_path / "graphs"
+    run_stage_script("compile_graphs.py", *flags, "--graph-dir", folder, *given)
+    expected = {name: load_graph(folder / name).as_dict()["arcs"] for name in ("LG.pt", "HLG.pt", "G.pt", "L.pt")}
+    record = read_json(folder / "graphs.json")
+    assert record.pop("format") == GRAPH_FORMAT
+    write_json(folder / "graphs.json", record)
+    for name in expected:
+        torch.save(load_graph(folder / name).as_dict(), folder / name)
+    done = run_stage_script("compile_graphs.py", *flags, "--graph-dir", folder)
+    assert ("made anew with their G.arpa" in done.stderr) == with_arpa and "nothing to do" not in done.stderr
+    for name, arcs in expected.items():
+        assert torch.equal(load_graph(folder / name).as_dict()["arcs"], arcs)
+    assert read_arpa(folder / "G.arpa").order == (1 if with_arpa else 3)
 
 
 @pytest.mark.skipif(not HAS_K2, reason="k2 cannot be imported here")

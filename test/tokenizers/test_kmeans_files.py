@@ -1,7 +1,11 @@
 """Published centroids: every kind of file gives the same centroids, and none is run."""
 
+import bz2
+import gzip
+import lzma
 import pickle
 import zipfile
+import zlib
 
 import joblib
 import numpy as np
@@ -11,6 +15,7 @@ from safetensors.numpy import save_file
 from sklearn.cluster import KMeans, MiniBatchKMeans
 from sklearn.decomposition import PCA
 
+from icefall_discrete.tokenizers.formats import kmeans_files
 from icefall_discrete.tokenizers.formats.kmeans_files import read_centroids
 
 
@@ -98,6 +103,23 @@ def test_a_call_in_an_array_of_objects_is_not_made(tmp_path):
         with pytest.raises(ValueError, match="km"):
             read_centroids(tmp_path / name)
     assert not (tmp_path / "trace").exists()
+
+
+@pytest.mark.parametrize("packer", [gzip.compress, bz2.compress, lzma.compress, zlib.compress])
+def test_what_unpacks_to_too_much_is_refused_before_it_does(tmp_path, packer):
+    (tmp_path / "km.bin").write_bytes(packer(bytes(kmeans_files.MAX_UNPACKED + 1)))
+    with pytest.raises(ValueError, match=r"km\.bin are refused: it unpacks to more than \d+ bytes"):
+        read_centroids(tmp_path / "km.bin")
+
+
+def test_a_header_that_announces_more_than_the_file_holds(tmp_path, frames):
+    np.save(tmp_path / "km.npy", frames[:7])
+    whole = (tmp_path / "km.npy").read_bytes()
+    changed = whole.replace(b"(7, 6), }" + b" " * 12, b"(7000000000000, 6), }")
+    assert changed != whole and len(changed) == len(whole)
+    (tmp_path / "km.npy").write_bytes(changed)
+    with pytest.raises(ValueError, match=r"km\.npy are refused"):
+        read_centroids(tmp_path / "km.npy")
 
 
 def test_files_that_hold_something_else(tmp_path, frames):

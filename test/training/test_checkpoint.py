@@ -1,9 +1,13 @@
+import collections
 import math
+import random
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
 
+from icefall_discrete.base import random_state
 from icefall_discrete.base.checkpoint import load_checkpoint, save_checkpoint
 from icefall_discrete.training.averages import (
     AverageConfig,
@@ -49,31 +53,113 @@ def train_epochs(exp_dir, num_epochs, samples_per_epoch):
 
 def test_values_survive_exactly_and_no_code_is_run_at_load(tmp_path):
     state = {
-        "numbers": [0.1, -1e-300, math.inf, 2**40, True, None, "text"],
+        "numbers": [0.1, -1e-300, math.inf, 2**40, True, None, "text", -(2**63), b"bytes", 2**100],
         "nested": {"lr": 1 / 3, 0: {"betas": (0.9, 0.98), "tensor": torch.arange(3)}},
+        "ordered": collections.OrderedDict(b=1, a=(), c=[]),
+        "flags": {False: "no", None: "none", 2: {1, 2}},
     }
     save_checkpoint(tmp_path / "a.pt", state)
     loaded = load_checkpoint(tmp_path / "a.pt")
-    assert loaded["numbers"] == state["numbers"]
+    assert loaded["numbers"] == state["numbers"] and loaded["numbers"][4] is True
     assert loaded["nested"]["lr"] == 1 / 3 and loaded["nested"][0]["betas"] == (0.9, 0.98)
     assert torch.equal(loaded["nested"][0]["tensor"], torch.arange(3))
+    assert list(loaded["ordered"].items()) == list(state["ordered"].items())
+    assert loaded["flags"] == state["flags"]
     assert list(tmp_path.iterdir()) == [tmp_path / "a.pt"]
-    torch.load(tmp_path / "a.pt", weights_only=True)
+
+
+def all_kinds_of_tensors():
+    base = torch.arange(24, dtype=torch.float32)
+    kinds = [torch.float64, torch.float16, torch.bfloat16, torch.int64, torch.int32, torch.int16, torch.int8]
+    tensors = {str(kind): (torch.randn(3, 4) * 9).to(kind) for kind in kinds}
+    parameter = nn.Parameter(torch.randn(4, 2))
+    return {
+        **tensors,
+        "bytes": torch.get_rng_state(),
+        "flags": torch.tensor([True, False]),
+        "scalar": torch.tensor(2.5),
+        "whole": torch.tensor(7),
+        "empty": torch.empty(0, 3),
+        "base": base,
+        "view": base[4:16].view(3, 4).t(),
+        "steps": base[::5],
+        "expanded": torch.tensor([1.5]).expand(4, 3),
+        "parameter": parameter,
+        "transposed": parameter.detach().t(),
+        "special": torch.tensor([math.nan, math.inf, -0.0]),
+        "channels": torch.randn(2, 3, 4, 5).to(memory_format=torch.channels_last),
+    }
+
+
+def raw(tensor):
+    """The bits of the values, in order."""
+    contiguous = tensor.detach().contiguous()
+    same_size = {1: torch.uint8, 2: torch.int16, 4: torch.int32, 8: torch.int64}[contiguous.element_size()]
+    return (contiguous.to(torch.uint8) if contiguous.dtype == torch.bool else contiguous.view(same_size)).tolist()
+
+
+@pytest.mark.parametrize("packed", [True, False])
+def test_tensors_are_the_same_bit_for_bit(tmp_path, packed):
+    tensors = all_kinds_of_tensors()
+    if packed:
+        save_checkpoint(tmp_path / "a.pt", {"tensors": tensors})
+    else:
+        torch.save({"tensors": tensors}, tmp_path / "a.pt", _use_new_zipfile_serialization=False)
+    found = load_checkpoint(tmp_path / "a.pt")["tensors"]
+    assert list(found) == list(tensors)
+    for name, value in tensors.items():
+        assert found[name].dtype == value.dtype and found[name].stride() == value.stride(), name
+        assert found[name].dim() == value.dim() and raw(found[name]) == raw(value), name
+    found["base"][5] = -1.0
+    assert found["view"][1, 0] == -1.0 and found["steps"][1] == -1.0
+    torch.set_rng_state(found["bytes"])
+
+
+def test_what_training_saves_comes_back(tmp_path):
+    """An optimiser with its steps, and the states of all random generators."""
+    model = nn.Linear(3, 2)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=0.1)
+    model(torch.randn(5, 3)).sum().backward()
+    optimizer.step()
+    state = {"model": model.state_dict(), "optimizer": optimizer.state_dict(), "noise": [random_state.capture()]}
+    save_checkpoint(tmp_path / "a.pt", state)
+    drawn = torch.rand(3), np.random.rand(3).tolist(), random.random()
+    found = load_checkpoint(tmp_path / "a.pt")
+    random_state.restore(found["noise"][0])
+    assert torch.equal(torch.rand(3), drawn[0]) and (np.random.rand(3).tolist(), random.random()) == drawn[1:]
+    other = nn.Linear(3, 2)
+    resumed = torch.optim.AdamW(other.parameters(), lr=0.5)
+    other.load_state_dict(found["model"])
+    resumed.load_state_dict(found["optimizer"])
+    for one, optim in ((model, optimizer), (other, resumed)):
+        optim.zero_grad()
+        one(torch.ones(1, 3)).sum().backward()
+        optim.step()
+    assert torch.equal(model.weight, other.weight)
 
 
 def test_an_object_in_a_checkpoint_is_refused(tmp_path):
     torch.save({"model": nn.Linear(2, 2)}, tmp_path / "a.pt")
-    with pytest.raises(ValueError, match=r"a\.pt is not a checkpoint"):
+    with pytest.raises(ValueError, match=r"a\.pt is not a checkpoint of this program: it names torch\.nn"):
         load_checkpoint(tmp_path / "a.pt")
 
 
 def test_a_truncated_or_missing_checkpoint_is_named(tmp_path):
     save_checkpoint(tmp_path / "a.pt", {"x": torch.zeros(1000)})
-    (tmp_path / "a.pt").write_bytes((tmp_path / "a.pt").read_bytes()[:500])
-    with pytest.raises(ValueError, match=r"a\.pt is not a checkpoint"):
-        load_checkpoint(tmp_path / "a.pt")
+    whole = (tmp_path / "a.pt").read_bytes()
+    for size in (0, 3, 500, len(whole) - 1):
+        (tmp_path / "a.pt").write_bytes(whole[:size])
+        with pytest.raises(ValueError, match=r"a\.pt is not a checkpoint.*; use another epoch, or train again from"):
+            load_checkpoint(tmp_path / "a.pt")
     with pytest.raises(FileNotFoundError, match=r"b\.pt does not exist"):
         load_checkpoint(tmp_path / "b.pt")
+
+
+@pytest.mark.parametrize("value", [[], {"lr": {"float.hex": 3}}, {"lr": {"float.hex": "0x1p9999"}}])
+def test_values_that_no_training_saves(tmp_path, value):
+    torch.save(value, tmp_path / "a.pt")
+    with pytest.raises(ValueError, match=r"a\.pt is not a checkpoint of this program"):
+        load_checkpoint(tmp_path / "a.pt")
 
 
 def test_the_running_average_is_the_arithmetic_mean():

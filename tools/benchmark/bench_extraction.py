@@ -104,7 +104,7 @@ def run_plain(cuts: List[MonoCut], work_dir: Path, config: BenchConfig) -> None:
     from transformers import HubertModel
 
     model = HubertModel.from_pretrained(work_dir / "model").eval()
-    centroids = torch.from_numpy(np.load(work_dir / "centroids.npy"))
+    centroids = torch.from_numpy(np.load(work_dir / "centroids.npy", allow_pickle=False))
     for cut in cuts:
         audio = torch.from_numpy(cut.load_audio())
         audio = (audio - audio.mean()) / torch.sqrt(audio.var() + 1e-7)

@@ -64,4 +64,4 @@ def write_units(
 
 def read_units(path: Path) -> np.ndarray:
     """The units that `write_units` wrote, (num_frames,) int32, left on the disk."""
-    return np.load(path, mmap_mode="r")
+    return np.load(path, mmap_mode="r", allow_pickle=False)

@@ -13,8 +13,10 @@ from typing import Any, Dict, List, Mapping, Tuple
 from torch import Tensor
 
 from icefall_discrete.base.guarded_pickle import plain, read_checkpoint
+from icefall_discrete.base.inert_pickle import shown
 
 MAX_CONV_LAYERS = 64
+MAX_LAYERS_TEXT = 10_000  # letters; Python's parser goes as deep as the text does
 # fairseq's names on the left, transformers' on the right; the first that matches the whole name holds.
 _RENAMES: Tuple[Tuple[str, str], ...] = (
     (r"feature_extractor\.conv_layers\.(\d+)\.0\.(weight|bias)", r"feature_extractor.conv_layers.\1.conv.\2"),
@@ -76,11 +78,13 @@ def parse_layers(text: Any, where: str) -> List[Tuple[int, ...]]:
     [(512, 10, 5), (512, 3, 2), (512, 3, 2)]
     """
     try:
+        if len(str(text)) > MAX_LAYERS_TEXT:
+            raise ValueError("longer than any list of layers")
         layers = _value(ast.parse(str(text), mode="eval").body)
         if not isinstance(layers, list) or not all(isinstance(layer, tuple) for layer in layers):
             raise ValueError("not a list of layers")
-    except (SyntaxError, ValueError) as error:
-        raise ValueError(f"{where}: layers {text!r} are not understood ({error}).") from None
+    except (MemoryError, RecursionError, SyntaxError, ValueError) as error:
+        raise ValueError(f"{where}: layers {shown(str(text))!r} are not understood ({shown(str(error))}).") from None
     return layers
 
 

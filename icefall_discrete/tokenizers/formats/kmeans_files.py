@@ -7,37 +7,45 @@ V centroids, D dimensions.
 """
 
 import bz2
-import gzip
+import functools
 import io
 import lzma
 import math
 import pickle
 import re
-import struct
 import zipfile
 import zlib
 from pathlib import Path
 from typing import Any, Callable, Dict, Mapping, Optional, Tuple
 
 import numpy as np
-from safetensors import SafetensorError
 from safetensors.numpy import load as load_safetensors
 
-from icefall_discrete.base.guarded_pickle import ClassFilter, Record, read_checkpoint
+from icefall_discrete.base.guarded_pickle import read_checkpoint
+from icefall_discrete.base.inert_pickle import BoundedStream, ClassFilter, InertUnpickler, Record, reason_of, shown
 
 # Packages of the objects inside a saved KMeans; older scikit-learn brought a joblib of its own.
 MODEL_RECORDS = ("sklearn", "joblib", "numpy")
 MODEL_CLASSES = ("KMeans", "MiniBatchKMeans")
 CENTROID_NAMES = ("cluster_centers_", "centroids", "codebook")
-_DECOMPRESS: Tuple[Tuple[bytes, Callable[[bytes], bytes]], ...] = (
-    (b"\x1f\x8b", gzip.decompress),
-    (b"\x78\x01", zlib.decompress),
-    (b"\x78\x5e", zlib.decompress),
-    (b"\x78\x9c", zlib.decompress),
-    (b"\x78\xda", zlib.decompress),
-    (b"BZh", bz2.decompress),
-    (b"\xfd7zXZ", lzma.decompress),
-    (b"\x5d\x00\x00", lzma.decompress),
+# No codebook is larger, unpacked; a small file could unpack to any size.
+MAX_UNPACKED = 2**28
+_GZIP_BITS = 31
+
+
+def _lzma() -> lzma.LZMADecompressor:
+    return lzma.LZMADecompressor(memlimit=MAX_UNPACKED)
+
+
+_DECOMPRESSORS: Tuple[Tuple[bytes, Callable[[], Any]], ...] = (
+    (b"\x1f\x8b", functools.partial(zlib.decompressobj, _GZIP_BITS)),
+    (b"\x78\x01", zlib.decompressobj),
+    (b"\x78\x5e", zlib.decompressobj),
+    (b"\x78\x9c", zlib.decompressobj),
+    (b"\x78\xda", zlib.decompressobj),
+    (b"BZh", bz2.BZ2Decompressor),
+    (b"\xfd7zXZ", _lzma),
+    (b"\x5d\x00\x00", _lzma),
 )
 
 
@@ -55,10 +63,8 @@ def read_centroids(path: Path) -> Dict[str, np.ndarray]:
         raise FileNotFoundError(f"centroids {path} do not exist; correct `kmeans_path`.")
     try:
         arrays = _read_any(path)
-    except (pickle.UnpicklingError, SafetensorError, OSError, EOFError, zlib.error, lzma.LZMAError) as error:
-        raise ValueError(f"centroids {path} are refused: {error}. Nothing of the file was run.") from None
-    except (AttributeError, LookupError, OverflowError, TypeError, ValueError, struct.error) as error:
-        raise ValueError(f"centroids {path} cannot be read: {error}.") from None
+    except Exception as error:  # what a file can get wrong has no end, and each fails in its own way
+        raise ValueError(f"centroids {path} are refused: {reason_of(error)}. Nothing of the file was run.") from None
     centroids = np.array(arrays["centroids"], dtype=np.float32)
     if centroids.ndim != 2 or 0 in centroids.shape or not np.isfinite(centroids).all():
         raise ValueError(f"{path} holds an array {centroids.shape}, expected finite centroids (V, D).")
@@ -73,10 +79,11 @@ def _read_any(path: Path) -> Dict[str, np.ndarray]:
         return {"centroids": _array_in(read_checkpoint(path))}
     content = path.read_bytes()
     if content.startswith(b"\x93NUMPY"):
-        return {"centroids": np.load(io.BytesIO(content), allow_pickle=False)}
-    for prefix, decompress in _DECOMPRESS:
+        # Mapped, as the shape of the header is then compared with the file before memory is taken.
+        return {"centroids": _array_in(np.load(path, mmap_mode="r", allow_pickle=False))}
+    for prefix, decompressor in _DECOMPRESSORS:
         if content.startswith(prefix):
-            content = decompress(content)
+            content = _unpacked(content, decompressor())
             break
     if content[:1] == b"\x80":
         return {"centroids": _array_in(_ModelReader(content).load())}
@@ -84,17 +91,27 @@ def _read_any(path: Path) -> Dict[str, np.ndarray]:
     return arrays if "centroids" in arrays else {"centroids": _array_in(arrays)}
 
 
+def _unpacked(content: bytes, decompressor: Any) -> bytes:
+    unpacked = decompressor.decompress(content, MAX_UNPACKED + 1)
+    if len(unpacked) > MAX_UNPACKED:
+        raise ValueError(f"it unpacks to more than {MAX_UNPACKED} bytes")
+    if not decompressor.eof:
+        raise EOFError("it is cut short")
+    return unpacked
+
+
 def _array_in(value: Any) -> np.ndarray:
     """The centroids in what a file held: a k-means model, a dictionary with one array or a known name, or an array."""
     if isinstance(value, Record):
         name = value.path.rsplit(".", 1)[-1]
         if name not in MODEL_CLASSES:
-            raise ValueError(f"it holds a {value.path or 'record'}, expected {' or '.join(MODEL_CLASSES)}")
+            raise ValueError(f"it holds a {shown(value.path)}, expected {' or '.join(MODEL_CLASSES)}")
         value = value.attributes
     if isinstance(value, Mapping):
         known = [value[name] for name in CENTROID_NAMES if name in value]
         if not known and len(value) != 1:
-            raise ValueError(f"it holds {', '.join(map(str, list(value)[:8]))}, expected {' or '.join(CENTROID_NAMES)}")
+            names = shown(", ".join(name for name in list(value)[:8] if isinstance(name, str)))
+            raise ValueError(f"it holds {names}, expected {' or '.join(CENTROID_NAMES)}")
         value = known[0] if known else next(iter(value.values()))
     if hasattr(value, "detach"):
         value = value.detach().float().numpy()
@@ -107,34 +124,31 @@ def _dtype(record: Any) -> np.dtype:
     """The type that a pickled numpy.dtype tells of; numbers only."""
     code = record.args[0] if isinstance(record, Record) and record.path == "numpy.dtype" and record.args else None
     if not isinstance(code, str) or re.fullmatch(r"[fiub]\d{1,2}", code) is None:
-        raise ValueError(f"it holds an array of {code!r}, expected numbers")
+        raise ValueError("it holds an array of something else than numbers")
     order = record.state[1] if isinstance(record.state, tuple) and len(record.state) > 1 else "="
     return np.dtype(code).newbyteorder(order if order in ("<", ">") else "=")
 
 
 def _shape(value: Any) -> Tuple[int, ...]:
     if not isinstance(value, tuple) or not all(isinstance(size, int) and size >= 0 for size in value):
-        raise ValueError(f"it holds an array of shape {value!r}")
+        raise ValueError("it holds an array of a shape that is none")
     return value
 
 
-class _ModelReader(pickle._Unpickler):  # the Python one: joblib puts the bytes of an array into the stream itself
-    """Reads a pickle, with or without joblib's arrays, into containers, numbers, arrays and `Record`s."""
+class _ModelReader(InertUnpickler):
+    """Reads a pickle, with or without joblib's arrays, into containers, numbers, arrays and `Record`s.
 
-    dispatch = pickle._Unpickler.dispatch.copy()
+    joblib puts the bytes of an array into the stream itself, behind the state of what stands for it.
+    """
+
+    dispatch = InertUnpickler.dispatch.copy()
 
     def __init__(self, content: bytes) -> None:
-        self._content = io.BytesIO(content)
-        self._size = len(content)
-        self._names = ClassFilter(MODEL_RECORDS)
-        super().__init__(self._content, encoding="latin1")
-
-    def find_class(self, module: str, name: str) -> Any:
-        """See ClassFilter."""
-        return self._names.find(module, name)
+        super().__init__(BoundedStream(io.BytesIO(content), len(content)), ClassFilter(MODEL_RECORDS), "latin1")
 
     def load_build(self) -> None:
         """Set the state of an object; an array is then complete and takes its place."""
+        self.spend(1)
         super().load_build()
         top = self.stack[-1]
         array = self._array_of(top) if isinstance(top, Record) else None
@@ -156,9 +170,6 @@ class _ModelReader(pickle._Unpickler):  # the Python one: joblib puts the bytes 
     def _joblib_array(self, header: Dict[str, Any]) -> np.ndarray:
         dtype, shape = _dtype(header["dtype"]), _shape(header["shape"])
         if header.get("numpy_array_alignment_bytes") is not None:
-            self._content.read(ord(self._content.read(1)))
-        num_bytes = math.prod(shape) * dtype.itemsize
-        if num_bytes > self._size - self._content.tell():
-            raise EOFError(f"an array of {num_bytes} bytes is cut short")
-        array = np.frombuffer(self._content.read(num_bytes), dtype=dtype)
+            self.source.read(ord(self.source.read(1)))
+        array = np.frombuffer(self.source.read(math.prod(shape) * dtype.itemsize), dtype=dtype)
         return array.reshape(shape, order="F" if header["order"] == "F" else "C")
