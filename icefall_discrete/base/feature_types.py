@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import List, Optional, Sequence
 
 from icefall_discrete import CONF_DIR
+from icefall_discrete.base.names import did_you_mean
 
 FEATURES_DIR = CONF_DIR / "features"
 # Between the names of feature types that are views of one cut.
@@ -20,7 +21,8 @@ def known_feature_types(conf_dirs: Sequence[Path] = ()) -> List[str]:
     return sorted({path.stem for folder in folders for path in folder.glob("*.json")})
 
 
-def _named_conf(feature_type: str, conf_dirs: Sequence[Path]) -> Optional[Path]:
+def named_conf(feature_type: str, conf_dirs: Sequence[Path]) -> Optional[Path]:
+    """The JSON file of `feature_type`, or None if there is none; see `find_feature_conf`."""
     candidates = [Path(folder) / f"{feature_type}.json" for folder in [*conf_dirs, FEATURES_DIR]]
     if feature_type.endswith(".json"):
         candidates = [Path(feature_type)]
@@ -32,14 +34,15 @@ def find_feature_conf(feature_type: str, conf_dirs: Sequence[Path] = ()) -> Path
 
     Raises FileNotFoundError for a path to no file, ValueError, listing the known ones, for an unknown name.
     """
-    path = _named_conf(feature_type, conf_dirs)
+    path = named_conf(feature_type, conf_dirs)
     if path is not None:
         return path
     if feature_type.endswith(".json"):
         raise FileNotFoundError(f"feature type file {feature_type} does not exist; give a path to a JSON file.")
+    known = known_feature_types(conf_dirs)
     raise ValueError(
-        f"unknown feature type '{feature_type}'; known: {', '.join(known_feature_types(conf_dirs))}. "
-        "Give one of these, a path to a JSON file, or several of them joined by '+'."
+        f"unknown feature type '{feature_type}'; known: {', '.join(known)}. Give one of these, a path to a JSON file, "
+        f"or several of them joined by '{VIEW_SEPARATOR}'. {did_you_mean(feature_type, known)}".rstrip()
     )
 
 
@@ -48,7 +51,7 @@ def find_feature_confs(feature_type: str, conf_dirs: Sequence[Path] = ()) -> Lis
 
     A file whose own name has a '+' in it comes before the views. Errors as `find_feature_conf` has them.
     """
-    if _named_conf(feature_type, conf_dirs) is not None:
+    if named_conf(feature_type, conf_dirs) is not None:
         return [find_feature_conf(feature_type, conf_dirs)]
     return [find_feature_conf(view, conf_dirs) for view in feature_type.split(VIEW_SEPARATOR)]
 
