@@ -15,9 +15,10 @@ from icefall_discrete.base.script import run_script
 from icefall_discrete.base.settings import ScriptParser, add_flags, from_dict, override, to_dict, write_json
 from icefall_discrete.data.cuts import load_feature_cuts
 from icefall_discrete.data.filters import chosen_languages
-from icefall_discrete.decoding import DecodeConfig, check_method
 from icefall_discrete.decoding.fusion import Fusion, fusion_files
 from icefall_discrete.decoding.k2_searches import References
+from icefall_discrete.decoding.search import check_method
+from icefall_discrete.decoding.settings import DecodeConfig
 from icefall_discrete.experiment.checkpoint_choice import (
     CheckpointChoice,
     files_of,

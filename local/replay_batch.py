@@ -11,7 +11,7 @@ from icefall_discrete.base.settings import ScriptParser
 from icefall_discrete.experiment.folder import Experiment
 from icefall_discrete.experiment.replay import replay
 from icefall_discrete.training.distributed import choose_device
-from icefall_discrete.training.precision import PRECISIONS
+from icefall_discrete.training.train_config import PRECISIONS
 
 LOG = logging.getLogger("replay_batch")
 

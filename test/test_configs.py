@@ -13,7 +13,8 @@ import torch
 from icefall_discrete.base.settings import from_dict, read_json
 from icefall_discrete.base.spec import FeatureSpec
 from icefall_discrete.data.augment import AugmentConfig
-from icefall_discrete.decoding import DecodeConfig, known_methods
+from icefall_discrete.decoding.methods import known_methods
+from icefall_discrete.decoding.settings import DecodeConfig
 from icefall_discrete.experiment.checkpoint_choice import CheckpointChoice
 from icefall_discrete.experiment.recipe import read_settings
 from icefall_discrete.experiment.recipe_files import BASED_ON, base_file, read_recipe

@@ -77,7 +77,7 @@ noisy_decoding_stage() {
 }
 
 noisy_scoring_stage() {
-  local scores=$noise_dir/$decoding_method/scores.txt search_name= settings
+  local scores=$noise_dir/$decoding_method/scores.txt search_name='' settings
   [ "$stage" -le 3 ] && [ "$stop_stage" -ge 3 ] || return 0
   settings=$(noise_settings)
   begin_stage 3 "error rates" "$noise_dir/.done-3-$decoding_method" "$settings" "$scores" || return 0

@@ -9,13 +9,12 @@ import json
 from pathlib import Path
 from typing import Any, Dict, List, Sequence, Tuple, Union
 
-from icefall_discrete import CONF_DIR
+from icefall_discrete.base.feature_types import FEATURES_DIR, VIEW_SEPARATOR, named_conf
 from icefall_discrete.base.settings import read_json
 
 PathLike = Union[str, Path]
 
 DIGEST_LENGTH = 16  # hexadecimal digits: 64 bits, no two settings of one project meet by chance
-SHARED_DIR = CONF_DIR / "features"
 
 
 def _plain(value: Any) -> Any:
@@ -37,14 +36,14 @@ def json_digest(value: Any) -> str:
 
 
 def _find_part(name: str, whole: Path, conf_dirs: Sequence[Path]) -> List[Path]:
-    folders = (whole.parent, *conf_dirs, SHARED_DIR)
-    candidates = [Path(name)] if name.endswith(".json") else [folder / f"{name}.json" for folder in folders]
-    found = [path for path in candidates if path.is_file()]
+    folders = (whole.parent, *conf_dirs)
+    found = named_conf(name, folders)
     if found:
-        return found[:1]
-    if "+" in name:
-        return [path for view in name.split("+") for path in _find_part(view, whole, conf_dirs)]
-    raise ValueError(f"{whole}: is made of feature type '{name}', which is in none of {', '.join(map(str, folders))}.")
+        return [found]
+    if VIEW_SEPARATOR in name:
+        return [path for view in name.split(VIEW_SEPARATOR) for path in _find_part(view, whole, conf_dirs)]
+    searched = ", ".join(map(str, (*folders, FEATURES_DIR)))
+    raise ValueError(f"{whole}: is made of feature type '{name}', which is in none of {searched}.")
 
 
 def digests_of(paths: Sequence[PathLike], conf_dirs: Sequence[Path] = ()) -> List[Tuple[Path, str]]:

@@ -7,18 +7,12 @@ codes of another layer, k-means, rate or tokenizer cannot go unseen.
 import dataclasses
 import math
 from pathlib import Path
-from typing import Any, Dict, Tuple, Union
+from typing import Any, Dict, List, Tuple, Union
 
+from icefall_discrete.base.provenance import Difference, against, differences
 from icefall_discrete.base.settings import from_dict, read_json, to_dict, write_json
 
 KINDS = ("codes", "continuous")
-
-
-def _entries(name: str, value: Any) -> Dict[str, Any]:
-    """The values of nested objects by dotted names, so that a difference is named and the rest is not repeated."""
-    if not isinstance(value, dict):
-        return {name: value}
-    return {key: found for inner, held in value.items() for key, found in _entries(f"{name}.{inner}", held).items()}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -95,23 +89,18 @@ class FeatureSpec:
 
     def differences(self, other: "FeatureSpec") -> Dict[str, Tuple[Any, Any]]:
         """Fields (and provenance entries) that differ, as {name: (self, other)}; versions are not compared."""
-        mine, theirs = self._flat(), other._flat()
-        keys = sorted(set(mine) | set(theirs))
-        return {key: (mine.get(key), theirs.get(key)) for key in keys if mine.get(key) != theirs.get(key)}
+        return {found.name: (found.was, found.now) for found in self._differences(other)}
 
-    def _flat(self) -> Dict[str, Any]:
-        values = to_dict(self)
-        values.pop("made_with")
-        provenance = values.pop("provenance")
-        return {**values, **_entries("provenance", provenance)}
+    def _differences(self, other: "FeatureSpec") -> List[Difference]:
+        mine, theirs = to_dict(self), to_dict(other)
+        return differences({**mine, "made_with": {}}, {**theirs, "made_with": {}})
 
     def require_same(self, other: "FeatureSpec", mine: str, theirs: str) -> None:
         """Raise ValueError, naming every difference, if `other` (called `theirs`) promises something else than this."""
-        found = self.differences(other)
+        found = self._differences(other)
         if found:
-            listed = "; ".join(f"{key}: {a!r} against {b!r}" for key, (a, b) in found.items())
             raise ValueError(
-                f"{theirs} does not fit {mine}: {listed}. "
+                f"{theirs} does not fit {mine}: {against(found)}. "
                 "Use cuts extracted with the same feature type, or train again."
             )
 

@@ -5,6 +5,7 @@ from pathlib import PurePath
 from typing import Any, Dict, List, Tuple
 
 from icefall_discrete.base.settings import setting
+from icefall_discrete.decoding.methods import METHODS
 
 _FAST, _NBEST = ("beam", "max_contexts", "max_states"), ("nbest_scale", "num_paths")
 _CTC = ("search_beam", "output_beam", "min_active_states", "max_active_states")
@@ -18,7 +19,6 @@ _STATED: Dict[str, Tuple[Tuple[str, ...], Tuple[str, ...]]] = {
     "1best": (("hlg_scale",), _CTC),
     "nbest-rescoring": (("hlg_scale", *_NBEST, "rescoring_lm_scale"), _CTC),
 }
-_WITH_GRAPHS = ("fast_beam_search_nbest_LG", "1best", "nbest-rescoring")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -66,4 +66,4 @@ def k2_setting_parts(method: str, config: K2SearchConfig) -> List[str]:
     always, changed = _STATED[method]
     names = [*always, *(name for name in changed if getattr(config, name) != getattr(K2SearchConfig, name))]
     parts = [f"{name.replace('_', '-')}-{getattr(config, name)}" for name in names]
-    return [*parts, f"graphs-{PurePath(config.graph_dir).name}"] if method in _WITH_GRAPHS else parts
+    return [*parts, f"graphs-{PurePath(config.graph_dir).name}"] if METHODS[method].needs_graph else parts

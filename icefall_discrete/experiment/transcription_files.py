@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import Any, Dict, Optional
 
 from icefall_discrete.base.atomic_files import replacing
+from icefall_discrete.base.feature_types import known_feature_types
 from icefall_discrete.base.spec import FeatureSpec
 from icefall_discrete.experiment.recipe_files import read_recipe
-from icefall_discrete.tokenizers.contract import SpeechTokenizer, known_feature_types, load_tokenizer
+from icefall_discrete.tokenizers.contract import SpeechTokenizer, load_tokenizer
 
 LOG = logging.getLogger(__name__)
 TOKENIZER_DIR = "tokenizer"

@@ -1,7 +1,7 @@
 """A journal: what has been done, line by line, so that a killed job continues where it was.
 
-The first line is the header: everything the result depends on. A line counts once its newline is on the disk; a torn
-last line is dropped. The file is locked, so that two jobs cannot write the same output.
+The first line is the header: everything the result depends on (base/provenance.py). A line counts once its newline is
+on the disk; a torn last line is dropped. The file is locked, so that two jobs cannot write the same output.
 """
 
 import contextlib
@@ -10,6 +10,8 @@ import json
 import os
 from pathlib import Path
 from typing import Any, Dict, List, Tuple, Union
+
+from icefall_discrete.base.provenance import Provenance
 
 Record = Dict[str, Any]
 
@@ -62,11 +64,10 @@ class Journal:
             raise RuntimeError(f"another process is writing {self._path}; wait for it or end it, then rerun.") from None
         with open(self._path, "rb") as stream:
             lines, self._ends = _parse(stream.read())
-        if lines and lines[0] != header:
-            raise ValueError(
-                f"{self._path} was begun with other {', '.join(different_keys(header, lines[0]))}; "
-                "rerun with the same settings and inputs, or delete it to start anew."
-            )
+        if lines:
+            begun = Provenance.from_json(lines[0], str(self._path))
+            advice = "rerun with the same settings and inputs, or move it aside to start anew"
+            Provenance.from_json(header, "the header").require_same(begun, f"{self._path} was begun", advice)
         self.records: List[Record] = lines[1:]
         os.ftruncate(self._descriptor, self._ends[-1] if self._ends else 0)
         if not lines:

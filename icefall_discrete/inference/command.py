@@ -18,7 +18,7 @@ from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
 from icefall_discrete.base.settings import ScriptParser, add_flags, from_dict, override
-from icefall_discrete.decoding import DecodeConfig
+from icefall_discrete.decoding.settings import DecodeConfig
 from icefall_discrete.experiment.checkpoint_choice import CheckpointChoice
 from icefall_discrete.experiment.transcription_files import load_recipe
 from icefall_discrete.inference.audio_files import AudioConfig

@@ -11,8 +11,10 @@ from torch import Tensor
 from tqdm import tqdm
 
 from icefall_discrete.data.loaders import padded_groups
-from icefall_discrete.decoding import DecodeConfig, Hypothesis, check_method, search_nbest
 from icefall_discrete.decoding.fusion import Fusion
+from icefall_discrete.decoding.hypothesis import Hypothesis
+from icefall_discrete.decoding.search import check_method, search_nbest
+from icefall_discrete.decoding.settings import DecodeConfig
 from icefall_discrete.experiment.checkpoint_choice import CheckpointChoice, load_weights, resolve_choice
 from icefall_discrete.experiment.folder import Experiment
 from icefall_discrete.experiment.transcription_files import load_experiment_tokenizer

@@ -14,12 +14,11 @@ from typing import Any, ClassVar, Dict, Iterable, List, NamedTuple, Optional, Se
 import torch
 from torch import Tensor
 
-from icefall_discrete import CONF_DIR
 from icefall_discrete.base import registry
+from icefall_discrete.base.feature_types import VIEW_SEPARATOR, feature_type_name, find_feature_confs
 from icefall_discrete.base.settings import from_dict, read_json, to_dict
 from icefall_discrete.base.spec import FeatureSpec
 
-FEATURES_DIR = CONF_DIR / "features"
 # Where tokenizers lie: a file each, in the first; in folders of the second those that training makes, called trained_*.
 TOKENIZERS, SYSTEMS, TRAINED = "icefall_discrete.tokenizers", "icefall_discrete.systems", "trained_"
 # Float audio is in [-1, 1]; resampling overshoots that a little, audio read as integers by thousands.
@@ -28,8 +27,7 @@ MAX_AMPLITUDE = 2.0
 MAX_EDGE_FRAMES = 3
 # Numbers that a network may compute in. All but the first change its codes, and are in the provenance.
 DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
-# Between the names of feature types that are views of one cut, and the tokenizer that makes them streams.
-VIEW_SEPARATOR = "+"
+# Makes feature types whose names are joined streams of one cut.
 VIEWS_TOKENIZER = "multi_view"
 
 REJECTIONS = ("empty", "too_short", "too_long", "non_finite", "out_of_range")
@@ -355,32 +353,6 @@ def find_tokenizer(name: str) -> Type[SpeechTokenizer]:
     return registry.find_class(tokenizer_modules(), name, SpeechTokenizer)
 
 
-def known_feature_types(conf_dirs: Sequence[Path] = ()) -> List[str]:
-    """Names of the feature types found in `conf_dirs` and in the package, sorted."""
-    folders = [Path(folder) for folder in conf_dirs] + [FEATURES_DIR]
-    return sorted({path.stem for folder in folders for path in folder.glob("*.json")})
-
-
-def _named_conf(feature_type: str, conf_dirs: Sequence[Path]) -> Optional[Path]:
-    candidates = [Path(folder) / f"{feature_type}.json" for folder in [*conf_dirs, FEATURES_DIR]]
-    if feature_type.endswith(".json"):
-        candidates = [Path(feature_type)]
-    return next((path for path in candidates if path.is_file()), None)
-
-
-def find_feature_conf(feature_type: str, conf_dirs: Sequence[Path] = ()) -> Path:
-    """Return the JSON file of `feature_type`: a path to one, or NAME in `conf_dirs` (first wins), then the package."""
-    path = _named_conf(feature_type, conf_dirs)
-    if path is not None:
-        return path
-    if feature_type.endswith(".json"):
-        raise FileNotFoundError(f"feature type file {feature_type} does not exist; give a path to a JSON file.")
-    raise ValueError(
-        f"unknown feature type '{feature_type}'; known: {', '.join(known_feature_types(conf_dirs))}. "
-        "Give one of these, a path to a JSON file, or several of them joined by '+'."
-    )
-
-
 class FeatureConf(NamedTuple):
     """A feature type as it was found: its name, its tokenizer's class and settings, and where to look for its parts."""
 
@@ -395,13 +367,14 @@ def read_feature_conf(feature_type: Union[str, Path], conf_dirs: Sequence[Path] 
 
     What its settings name in their turn is looked for beside its file, then in `conf_dirs`, then in the package.
     """
-    asked = str(feature_type)
-    views = asked.split(VIEW_SEPARATOR)
-    if len(views) > 1 and _named_conf(asked, conf_dirs) is None:
-        name = VIEW_SEPARATOR.join(find_feature_conf(view, conf_dirs).stem for view in views)
+    paths = find_feature_confs(str(feature_type), conf_dirs)
+    if len(paths) > 1:
         cls = find_tokenizer(VIEWS_TOKENIZER)
-        return FeatureConf(name, cls, cls.Config(views=tuple(views)), tuple(conf_dirs))
-    path = find_feature_conf(asked, conf_dirs)
+        views = tuple(str(feature_type).split(VIEW_SEPARATOR))
+        return FeatureConf(
+            feature_type_name(str(feature_type), conf_dirs), cls, cls.Config(views=views), tuple(conf_dirs)
+        )
+    path = paths[0]
     values = read_json(path)
     tokenizer = values.pop("tokenizer", None) if isinstance(values, dict) else None
     if tokenizer not in tokenizer_modules():

@@ -7,8 +7,9 @@ from typing import Any, ContextManager, Dict, Mapping
 import torch
 from torch import Tensor
 
+from icefall_discrete.training.train_config import PRECISIONS
+
 LOG = logging.getLogger(__name__)
-PRECISIONS = ("fp32", "bf16", "fp16")
 
 # Rules of the fp16 loss scale, as in icefall. It starts at 1; while it is below a bound it doubles every so many steps.
 _FIRST_SCALE = 1.0

@@ -3,7 +3,8 @@
 import dataclasses
 
 from icefall_discrete.base.settings import setting
-from icefall_discrete.training.precision import PRECISIONS
+
+PRECISIONS = ("fp32", "bf16", "fp16")
 
 
 @dataclasses.dataclass(frozen=True)

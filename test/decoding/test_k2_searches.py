@@ -11,10 +11,12 @@ from toy_lexicon import PIECES, SPELLINGS, toy_lexicon, toy_model
 from toy_transducer import random_model
 
 from icefall_discrete.base import backend
-from icefall_discrete.decoding import DecodeConfig, k2_methods, search, search_nbest
 from icefall_discrete.decoding.k2_graphs import write_graphs
 from icefall_discrete.decoding.k2_lattices import initial_states
 from icefall_discrete.decoding.k2_searches import K2_METHODS, References, n_best, rescore
+from icefall_discrete.decoding.methods import k2_methods
+from icefall_discrete.decoding.search import search, search_nbest
+from icefall_discrete.decoding.settings import DecodeConfig
 from icefall_discrete.lm.arpa import Gram, NgramModel
 from icefall_discrete.metrics.wer import count_errors
 from icefall_discrete.nn.heads.joiner import Joiner

@@ -1,7 +1,8 @@
 import pytest
 
-from icefall_discrete.decoding import DecodeConfig, k2_methods
 from icefall_discrete.decoding.k2_settings import K2SearchConfig, k2_setting_parts
+from icefall_discrete.decoding.methods import k2_methods
+from icefall_discrete.decoding.settings import DecodeConfig
 from icefall_discrete.systems.asr.decoding_files import decoding_suffix
 
 

@@ -9,10 +9,11 @@ import torch
 from plain_search import plain_modified_beam_search
 from toy_transducer import random_model, random_output
 
-from icefall_discrete.decoding import DecodeConfig, search, search_nbest
 from icefall_discrete.decoding.hotwords import Phrase, hotword_scorer, read_context_file
 from icefall_discrete.decoding.lm_scorers import NeuralScorer, ngram_scorer
 from icefall_discrete.decoding.scorer import SumScorer
+from icefall_discrete.decoding.search import search, search_nbest
+from icefall_discrete.decoding.settings import DecodeConfig
 from icefall_discrete.lm.arpa import Gram, NgramModel
 from icefall_discrete.lm.neural import MODELS, NeuralLmConfig
 from icefall_discrete.lm.ngram import estimate_ngram

@@ -10,15 +10,10 @@ from torch import nn
 from toy_transducer import random_model, random_output
 
 from icefall_discrete.base import backend
-from icefall_discrete.decoding import (
-    DecodeConfig,
-    check_method,
-    k2_methods,
-    known_methods,
-    modified_beam,
-    search,
-    search_nbest,
-)
+from icefall_discrete.decoding import modified_beam
+from icefall_discrete.decoding.methods import k2_methods, known_methods
+from icefall_discrete.decoding.search import check_method, search, search_nbest
+from icefall_discrete.decoding.settings import DecodeConfig
 from icefall_discrete.nn.heads.joiner import Joiner
 from icefall_discrete.nn.heads.predictor import StatelessPredictor
 

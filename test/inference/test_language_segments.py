@@ -4,7 +4,7 @@ import random
 
 import pytest
 
-from icefall_discrete.decoding import Hypothesis
+from icefall_discrete.decoding.hypothesis import Hypothesis
 from icefall_discrete.systems.asr.transcription import make_segment, words_of
 from icefall_discrete.text.pieces import BpeConfig, TextEncoder, train_bpe, train_language_bpe
 

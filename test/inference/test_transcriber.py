@@ -7,7 +7,7 @@ import torch
 import toy_corpus
 
 from icefall_discrete.data.cuts import load_frames
-from icefall_discrete.decoding import DecodeConfig
+from icefall_discrete.decoding.settings import DecodeConfig
 from icefall_discrete.experiment.checkpoint_choice import CheckpointChoice
 from icefall_discrete.inference import transcriber as transcriber_module
 from icefall_discrete.inference.audio_files import AudioConfig, BadAudio, open_audio, read_samples

@@ -14,7 +14,7 @@ import torch
 
 from icefall_discrete.base.checkpoint import load_checkpoint
 from icefall_discrete.data.cuts import load_feature_cuts, load_frames, num_frames
-from icefall_discrete.decoding import DecodeConfig
+from icefall_discrete.decoding.settings import DecodeConfig
 from icefall_discrete.experiment.checkpoint_choice import CheckpointChoice, files_of, load_weights, resolve_choice
 from icefall_discrete.experiment.folder import Experiment, read_codebooks
 from icefall_discrete.metrics.wer import Transcript

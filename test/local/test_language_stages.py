@@ -12,7 +12,7 @@ import torch
 from lhotse import MonoCut, SupervisionSegment
 
 from icefall_discrete.data.cuts import language_of, load_cuts, text_of
-from icefall_discrete.decoding import Hypothesis
+from icefall_discrete.decoding.hypothesis import Hypothesis
 from icefall_discrete.experiment.folder import Experiment, read_codebooks
 from icefall_discrete.results.ledger import score_transcripts
 from icefall_discrete.results.page import results_page

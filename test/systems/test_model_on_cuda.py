@@ -8,7 +8,8 @@ import torch
 from toy_models import CODES, CONFIG
 
 from icefall_discrete.data.augment import AugmentConfig
-from icefall_discrete.decoding import DecodeConfig, search
+from icefall_discrete.decoding.search import search
+from icefall_discrete.decoding.settings import DecodeConfig
 from icefall_discrete.losses.pruned_rnnt import RNNT_TYPES
 from icefall_discrete.losses.transducer_loss import LossConfig, transducer_losses
 from icefall_discrete.nn.scaling import set_batch_count

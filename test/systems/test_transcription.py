@@ -6,7 +6,7 @@ import random
 import pytest
 
 from icefall_discrete.base.spec import FeatureSpec
-from icefall_discrete.decoding import Hypothesis
+from icefall_discrete.decoding.hypothesis import Hypothesis
 from icefall_discrete.systems.asr.transcription import Failure, Transcription, make_segment, words_of
 from icefall_discrete.systems.asr.transducer import ModelConfig
 from icefall_discrete.text.pieces import TextEncoder, train_bpe

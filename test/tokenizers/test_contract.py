@@ -11,11 +11,11 @@ from codec_checks import make_codec
 from toy_codecs import TOY_CODECS
 from toy_views import composed_settings
 
+from icefall_discrete.base.feature_types import known_feature_types
 from icefall_discrete.base.spec import FeatureSpec
 from icefall_discrete.tokenizers.contract import (
     AudioRejected,
     find_tokenizer,
-    known_feature_types,
     load_tokenizer,
     tokenizer_modules,
 )

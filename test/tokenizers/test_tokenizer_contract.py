@@ -3,8 +3,9 @@
 import pytest
 import torch
 
+from icefall_discrete.base.feature_types import known_feature_types
 from icefall_discrete.base.spec import FeatureSpec
-from icefall_discrete.tokenizers.contract import check_output, known_feature_types, load_tokenizer, pad_outputs
+from icefall_discrete.tokenizers.contract import check_output, load_tokenizer, pad_outputs
 
 CODES = FeatureSpec("toy", "codes", 16000, 50.0, 2, (4, 6), 0)
 

@@ -7,7 +7,7 @@ from lhotse import CutSet
 
 from icefall_discrete.base.atomic_files import PathLike, write_text
 from icefall_discrete.data.cuts import language_of
-from icefall_discrete.decoding import Hypothesis
+from icefall_discrete.decoding.hypothesis import Hypothesis
 from icefall_discrete.metrics.language_id import confusions, identification
 from icefall_discrete.text.pieces import TextEncoder
 

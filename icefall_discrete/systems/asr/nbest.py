@@ -6,7 +6,7 @@ from typing import Any, Dict, Iterable, List, Sequence
 from lhotse.cut import Cut
 
 from icefall_discrete.base.atomic_files import PathLike, write_text
-from icefall_discrete.decoding import Hypothesis
+from icefall_discrete.decoding.hypothesis import Hypothesis
 from icefall_discrete.metrics.wer import ErrorCounts, Transcript, count_errors, total_errors
 from icefall_discrete.systems.asr.transcription import make_segment
 from icefall_discrete.text.pieces import TextEncoder

@@ -15,7 +15,10 @@ from icefall_discrete.base.spec import FeatureSpec
 from icefall_discrete.data.cuts import num_frames, text_of
 from icefall_discrete.data.dataset import batch_key
 from icefall_discrete.data.loaders import LoaderConfig, make_test_batches
-from icefall_discrete.decoding import DecodeConfig, Hypothesis, Scorer, search_nbest
+from icefall_discrete.decoding.hypothesis import Hypothesis
+from icefall_discrete.decoding.scorer import Scorer
+from icefall_discrete.decoding.search import search_nbest
+from icefall_discrete.decoding.settings import DecodeConfig
 from icefall_discrete.metrics.wer import Transcript
 from icefall_discrete.text.pieces import TextEncoder
 from icefall_discrete.text.words import words_in

@@ -3,7 +3,7 @@
 import dataclasses
 from typing import Any, Dict, List, Optional, Sequence, Tuple, Union
 
-from icefall_discrete.decoding import Hypothesis
+from icefall_discrete.decoding.hypothesis import Hypothesis
 from icefall_discrete.text.pieces import UNK_ID, TextEncoder
 
 WORD_START = "\u2581"  # sentencepiece's mark of a piece that begins a word

@@ -1,0 +1,124 @@
+"""`search` and `search_nbest` find a method by its name: encoder output in, hypotheses out."""
+
+import importlib
+from typing import Any, Callable, Dict, List, Optional
+
+from torch import Tensor
+
+from icefall_discrete.base.backend import resolve
+from icefall_discrete.decoding.ctc_greedy import ctc_greedy_search
+from icefall_discrete.decoding.ctc_prefix_beam import ctc_prefix_beam_search
+from icefall_discrete.decoding.greedy import greedy_search
+from icefall_discrete.decoding.hypothesis import Hypothesis
+from icefall_discrete.decoding.methods import find_method
+from icefall_discrete.decoding.modified_beam import BeamConfig, modified_beam_search
+from icefall_discrete.decoding.scorer import Scorer
+from icefall_discrete.decoding.settings import DecodeConfig
+
+Search = Callable[[Any, Tensor, Tensor, DecodeConfig, Optional[Scorer]], List[List[Hypothesis]]]
+
+
+def _one_each(found: List[Hypothesis]) -> List[List[Hypothesis]]:
+    return [[hypothesis] for hypothesis in found]
+
+
+def _greedy(model: Any, encoder_out: Tensor, encoder_lens: Tensor, config: DecodeConfig, scorer: Optional[Scorer]):
+    _refuse_scorer("greedy_search", scorer)
+    return _one_each(greedy_search(model, encoder_out, encoder_lens, config.max_sym_per_frame, config.blank_penalty))
+
+
+def _ctc_greedy(model: Any, encoder_out: Tensor, encoder_lens: Tensor, config: DecodeConfig, scorer: Optional[Scorer]):
+    _refuse_scorer("ctc_greedy_search", scorer)
+    _require_ctc_head("ctc_greedy_search", model)
+    return _one_each(ctc_greedy_search(model, encoder_out, encoder_lens, config.blank_penalty))
+
+
+def _modified_beam(
+    model: Any, encoder_out: Tensor, encoder_lens: Tensor, config: DecodeConfig, scorer: Optional[Scorer]
+):
+    return modified_beam_search(model, encoder_out, encoder_lens, _beam(config), scorer)
+
+
+def _ctc_prefix_beam(
+    model: Any, encoder_out: Tensor, encoder_lens: Tensor, config: DecodeConfig, scorer: Optional[Scorer]
+):
+    _require_ctc_head("ctc_prefix_beam_search", model)
+    return ctc_prefix_beam_search(model, encoder_out, encoder_lens, _beam(config), scorer)
+
+
+def _beam(config: DecodeConfig) -> BeamConfig:
+    return BeamConfig(config.beam_size, config.blank_penalty, config.temperature, config.nbest)
+
+
+def _refuse_scorer(method: str, scorer: Optional[Scorer]) -> None:
+    if scorer is not None:
+        raise ValueError(f"{method} takes no scorer; use modified_beam_search or ctc_prefix_beam_search.")
+
+
+def _require_ctc_head(method: str, model: Any) -> None:
+    if getattr(model, "ctc_output", None) is None:
+        raise ValueError(f"{method} needs a model with a CTC head; this one has none, train with ctc_loss_scale.")
+
+
+_METHODS: Dict[str, Search] = {
+    "greedy_search": _greedy,
+    "modified_beam_search": _modified_beam,
+    "ctc_greedy_search": _ctc_greedy,
+    "ctc_prefix_beam_search": _ctc_prefix_beam,
+}
+# Its K2_METHODS maps each method that needs k2 to a Search; it is imported only when one of them is asked for.
+_K2_ROOM = "icefall_discrete.decoding.k2_searches"
+
+
+def _k2_search(method: str, instead: str) -> Search:
+    if resolve("auto") != "k2":
+        raise RuntimeError(
+            f"{method} needs k2, which cannot be imported here; make the k2 environment with "
+            f"tools/setup_env.sh --env k2, or use {instead}."
+        )
+    return importlib.import_module(_K2_ROOM).K2_METHODS[method]
+
+
+def check_method(method: str) -> None:
+    """Raise ValueError if `method` is unknown, RuntimeError if it needs k2 and there is none."""
+    _search_of(method)
+
+
+def _search_of(method: str) -> Search:
+    instead = find_method(method).without_k2
+    return _METHODS[method] if instead is None else _k2_search(method, instead)
+
+
+def search_nbest(
+    method: str,
+    model: Any,
+    encoder_out: Tensor,
+    encoder_lens: Tensor,
+    config: DecodeConfig,
+    scorer: Optional[Scorer] = None,
+) -> List[List[Hypothesis]]:
+    """Find up to `config.nbest` label sequences for each utterance, best first, at least one.
+
+    Batching changes nothing for an utterance but rounding.
+
+    Args:
+      method: one of `known_methods`, or with k2 one of `k2_methods`.
+      model: has `predictor` (with `context_size` and `blank_id`), `joiner`, and `ctc_output` for CTC.
+      encoder_out: (N, T', D).
+      encoder_lens: (N,).
+      config: settings; those of other methods are ignored.
+      scorer: adds scores to labels; for modified_beam_search and ctc_prefix_beam_search.
+    """
+    return _search_of(method)(model, encoder_out, encoder_lens, config, scorer)
+
+
+def search(
+    method: str,
+    model: Any,
+    encoder_out: Tensor,
+    encoder_lens: Tensor,
+    config: DecodeConfig,
+    scorer: Optional[Scorer] = None,
+) -> List[Hypothesis]:
+    """The best hypothesis of each utterance; arguments as for `search_nbest`."""
+    return [found[0] for found in search_nbest(method, model, encoder_out, encoder_lens, config, scorer)]

@@ -1,0 +1,45 @@
+"""The nearest known name, and where feature types are found."""
+
+import pytest
+
+from icefall_discrete.base.feature_types import find_feature_conf, find_feature_confs
+from icefall_discrete.base.names import did_you_mean, edits_between, nearest
+from icefall_discrete.decoding.methods import find_method, k2_methods, known_methods
+
+
+@pytest.mark.parametrize("a, b, edits", [("", "", 0), ("", "ab", 2), ("abc", "abd", 1), ("ab", "ba", 2), ("x", "x", 0)])
+def test_edits(a, b, edits):
+    assert edits_between(a, b) == edits_between(b, a) == edits
+
+
+@pytest.mark.parametrize(
+    "name, meant",
+    [
+        ("stge", ["stage"]),
+        ("greedy", ["greedy_search"]),
+        ("something-else", []),
+        ("fp8", ["fp16"]),
+        ("", []),
+        ("xx", []),
+    ],
+)
+def test_nearest_is_near(name, meant):
+    known = ("stage", "stop-stage", "greedy_search", "fp16", "fp32", "en", "es")
+    assert nearest(name, known) == meant
+    assert did_you_mean(name, known, "--") == (f"did you mean --{meant[0]}?" if meant else "")
+
+
+def test_an_unknown_feature_type_names_the_nearest(tmp_path):
+    (tmp_path / "own.json").write_text("{}")
+    assert find_feature_confs("own+fbank", [tmp_path])[0] == tmp_path / "own.json"
+    assert find_feature_confs(str(tmp_path / "own.json")) == [tmp_path / "own.json"]
+    with pytest.raises(ValueError, match=r"unknown feature type 'fbnk'; known: .*did you mean fbank\?$"):
+        find_feature_confs("own+fbnk", [tmp_path])
+    with pytest.raises(FileNotFoundError, match=r"missing\.json does not exist"):
+        find_feature_conf("missing.json")
+
+
+def test_an_unknown_search_names_the_nearest():
+    with pytest.raises(ValueError, match=r"unknown decoding method 'greedy'; known: .* did you mean greedy_search\?$"):
+        find_method("greedy")
+    assert not set(known_methods()) & set(k2_methods())
