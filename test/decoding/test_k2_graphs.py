@@ -3,10 +3,10 @@ import math
 
 import pytest
 import torch
-from icefall_discrete.guarded_pickle import read_checkpoint
 from toy_lexicon import SPELLINGS, toy_lexicon, toy_model
 
 from icefall_discrete.base import backend
+from icefall_discrete.base.guarded_pickle import read_checkpoint
 from icefall_discrete.decoding import k2_graphs
 from icefall_discrete.lm.arpa import Gram, NgramModel
 
