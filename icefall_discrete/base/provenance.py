@@ -204,6 +204,11 @@ def _kind(value: Any) -> str:
     return "null" if value is None else f"a {type(value).__name__}"
 
 
+def recorded_in(record: Mapping[str, Any], where: PathLike) -> Provenance:
+    """The entry `made_from` of a larger record, or the flat `inputs` of earlier versions."""
+    return Provenance.from_json(record.get("made_from", record.get("inputs")), f"{where}, 'made_from'")
+
+
 def read_record(path: PathLike, *keys: str) -> Dict[str, Any]:
     """Read a JSON object that has `keys`, such as the figures of a stage. Raises ValueError with file and key."""
     record = read_json(path)
@@ -225,16 +230,18 @@ def _digest_of_version(path: str, size: int, mtime_ns: int, inode: int) -> str:
     return digest.hexdigest()
 
 
-def digest_of_file(path: PathLike) -> str:
+def digest_of_file(path: PathLike, as_bytes: bool = False) -> str:
     """sha256 of a file's content; of a JSON file, of what it says. Each version of a file is read once a process.
 
+    Args:
+      as_bytes: take the bytes of a JSON file too, as records of earlier versions do.
     Raises:
       FileNotFoundError: if it is absent.
     """
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"{path} does not exist; run the stage that makes it first.")
-    if path.suffix == ".json":
+    if path.suffix == ".json" and not as_bytes:
         return hashlib.sha256(canonical_json(read_json(path)).encode()).hexdigest()
     status = path.stat()
     return _digest_of_version(str(path.resolve()), status.st_size, status.st_mtime_ns, status.st_ino)

@@ -23,6 +23,7 @@ from lhotse.utils import fastcopy
 
 from icefall_discrete.base.atomic_files import replacing
 from icefall_discrete.base.spec import FeatureSpec
+from icefall_discrete.data.checksums import require_as_extracted
 from icefall_discrete.data.code_archive import ArchiveKey, FlatArchiveReader
 
 PathLike = Union[str, Path]
@@ -237,13 +238,16 @@ def load_cuts(path: PathLike, lazy: bool = False) -> CutSet:
 def load_feature_cuts(path: PathLike, expected: Optional[FeatureSpec] = None) -> Tuple[CutSet, FeatureSpec]:
     """Read a feature manifest and the spec.json beside it.
 
-    Raises ValueError with every difference if `expected` (the spec a model was trained with) is given and differs.
+    Raises ValueError with every difference if `expected` (the spec a model was trained with) is given and differs, and
+    if archive or manifest are no longer those that were extracted (data/checksums.py).
     """
     path = Path(path)
     spec = FeatureSpec.read(path.parent / "spec.json")
     if expected is not None:
         expected.require_same(spec, "the model", str(path))
-    return load_cuts(path), spec
+    cuts = load_cuts(path)
+    require_as_extracted(path, cuts)
+    return cuts, spec
 
 
 def write_cuts(path: PathLike, cuts: Iterable[Cut]) -> None:

@@ -9,8 +9,9 @@ import numpy as np
 from lhotse import MonoCut
 from tqdm import tqdm
 
-from icefall_discrete.base.settings import read_json
+from icefall_discrete.base.provenance import read_record
 from icefall_discrete.base.spec import FeatureSpec
+from icefall_discrete.data.checksums import add_checksums, require_same_archives, require_same_places
 from icefall_discrete.data.cuts import (
     check_num_frames,
     field_name,
@@ -163,8 +164,20 @@ def check_no_overlap(reports: Iterable[SplitReport], train_split: str) -> None:
             )
 
 
+def _check_sizes(feature_dir: Path, archives: Mapping[str, int]) -> None:
+    for name, size in archives.items():
+        path = feature_dir / name
+        if path.is_file() and path.stat().st_size != size:
+            raise ValueError(
+                f"{path} has {path.stat().st_size} bytes, but {size} were extracted; run stage 3 (extract_codes.py) "
+                "again, which makes the split anew."
+            )
+
+
 def check_folder(feature_dir: Path, splits: Iterable[str], train_split: str) -> List[SplitReport]:
     """Check every split of a feature folder against its spec.json, and the splits against one another.
+
+    Archives are read whole and held against their checksums; where a split has none yet, they are added.
 
     Raises:
       ValueError: for the first broken promise. FileNotFoundError: if a split was not extracted.
@@ -173,13 +186,22 @@ def check_folder(feature_dir: Path, splits: Iterable[str], train_split: str) -> 
     spec = FeatureSpec.read(feature_dir / "spec.json")
     reports = []
     for split in splits:
-        figures = read_json(feature_dir / f"extract-{split}.json")
-        report = check_split(load_cuts(feature_dir / f"{split}.jsonl.gz"), spec, split)
+        figures_file = feature_dir / f"extract-{split}.json"
+        figures = read_record(figures_file, "bytes", "dropped", "rtf")
+        manifest = feature_dir / f"{split}.jsonl.gz"
+        cuts = load_cuts(manifest)
+        archives = figures.get("archives", {f"{split}.codes": figures["bytes"]})
+        _check_sizes(feature_dir, archives)
+        report = check_split(cuts, spec, split)
         if report.num_bytes != figures["bytes"]:
             raise ValueError(
-                f"{split}: the cuts point to {report.num_bytes} bytes of an archive of {figures['bytes']}; delete "
-                f"{feature_dir / f'extract-{split}.json'} and extract again."
+                f"{split}: the cuts point to {report.num_bytes} bytes of an archive of {figures['bytes']}; run stage 3 "
+                "(extract_codes.py) again, which makes the split anew."
             )
+        require_same_archives(feature_dir, figures, whole=True)
+        require_same_places(manifest, cuts, figures)
+        if "checksums" not in figures:
+            add_checksums(figures_file, figures, archives, cuts)
         report.dropped, report.rtf = figures["dropped"], figures["rtf"]
         reports.append(report)
     check_no_overlap(reports, train_split)

@@ -20,7 +20,7 @@ import re
 import sys
 import time
 from pathlib import Path
-from typing import Any, Callable, Dict, Iterable, Iterator, List, Sequence, Tuple
+from typing import Any, Callable, Dict, Iterable, Iterator, List, Optional, Sequence, Tuple
 
 from lhotse import MonoCut
 from safetensors.torch import save
@@ -28,12 +28,23 @@ from tqdm import tqdm
 
 from icefall_discrete.audio.reading import UnreadableAudio, load_samples
 from icefall_discrete.base.atomic_files import replacing, write_text
+from icefall_discrete.base.provenance import Provenance, read_record, recorded_in, set_aside
 from icefall_discrete.base.settings import read_json, setting, write_json
 from icefall_discrete.base.spec import FeatureSpec
+from icefall_discrete.data.checksums import add_checksums, checksums_of, damage, require_same_places
 from icefall_discrete.data.code_archive import NO_SPACE, FlatArchiveWriter
-from icefall_discrete.data.cuts import attach_stored, without_frames, write_cuts
-from icefall_discrete.extraction.journal import Journal, different_keys
-from icefall_discrete.extraction.sharding import Shard, SplitFiles, count_reasons, is_whole, read_drops, shard_batches
+from icefall_discrete.data.cuts import attach_stored, load_cuts, without_frames, write_cuts
+from icefall_discrete.extraction.journal import Journal
+from icefall_discrete.extraction.sharding import (
+    Shard,
+    SplitFiles,
+    archives_of,
+    count_reasons,
+    read_drops,
+    shard_batches,
+    what_is_wrong,
+    without_old_inputs,
+)
 from icefall_discrete.extraction.workers import UNREADABLE, Dropped, EncodedBatch, TimedCodes, encode_in_order, placed
 from icefall_discrete.tokenizers.contract import DTYPES
 
@@ -99,24 +110,20 @@ def divide(cuts: Sequence[MonoCut]) -> List[List[MonoCut]]:
     return batches
 
 
-def _inputs(planned: Sequence[MonoCut], spec: FeatureSpec, speed_factors: Sequence[float], seed: int) -> Dict[str, Any]:
+def _made_from(planned: Sequence[MonoCut], spec: FeatureSpec, speed_factors: Sequence[float], seed: int) -> Provenance:
     digest = hashlib.sha256()
     for cut in planned:
         values = cut.to_dict()
         del values["recording"]["sources"]  # audio may be moved to another folder
         digest.update(json.dumps(values, sort_keys=True).encode())
     promise = dataclasses.replace(spec, made_with={}).to_json()
-    return json.loads(
-        json.dumps(
-            {
-                "cuts": digest.hexdigest(),
-                "num_cuts": len(planned),
-                "speed_factors": list(speed_factors),
-                "spec": hashlib.sha256(json.dumps(promise, sort_keys=True).encode()).hexdigest(),
-                "seed": seed,
-                "batch_sec": BATCH_SEC,
-            }
-        )
+    return Provenance(
+        {
+            "cuts": digest.hexdigest(),
+            "num_cuts": len(planned),
+            "spec": hashlib.sha256(json.dumps(promise, sort_keys=True).encode()).hexdigest(),
+        },
+        {"speed_factors": list(speed_factors), "seed": seed, "batch_sec": BATCH_SEC},
     )
 
 
@@ -133,8 +140,8 @@ def settle_spec(out_dir: Path, spec: FeatureSpec) -> None:
     if found:
         listed = "; ".join(f"{key}: {old!r} on disk, {new!r} now" for key, (old, new) in found.items())
         raise ValueError(
-            f"{out_dir} holds codes of another '{spec.name}' ({listed}); delete the folder {out_dir} and rerun from "
-            "the stage that fits the tokenizer, or give the new settings a name of their own."
+            f"{out_dir} holds codes of another '{spec.name}' ({listed}); move the folder {out_dir} aside and rerun "
+            "from the stage that fits the tokenizer, or give the new settings a name of their own."
         )
 
 
@@ -148,21 +155,31 @@ def _write_codebooks(out_dir: Path, tokenizer: Any) -> None:
         temporary.write_bytes(save({str(k): codebook.contiguous().clone() for k, codebook in enumerate(codebooks)}))
 
 
-def _is_done(files: SplitFiles, inputs: Dict[str, Any]) -> bool:
+def _wrong_places(files: SplitFiles, figures: Dict[str, Any]) -> Optional[str]:
+    """What is wrong with a manifest whose archives are whole; None if nothing is."""
+    try:
+        require_same_places(files.manifest, load_cuts(files.manifest) if "places" in figures else (), figures)
+    except ValueError as error:
+        return str(error)
+    return None
+
+
+def _is_done(files: SplitFiles, made_from: Provenance) -> bool:
     if not files.figures.exists():
         return False
-    figures = read_json(files.figures)
-    changed = different_keys(figures["inputs"], inputs)
-    if changed:
-        raise ValueError(
-            f"{files.manifest} was extracted with other {', '.join(changed)}; delete {files.figures}, {files.manifest} "
-            f"and {files.archive} to extract it anew, or rerun with what it was made from."
-        )
-    whole = is_whole(files, figures)
-    if not whole:
-        LOG.warning("%s or its archive is missing or cut short: extracting it anew", files.manifest)
+    figures = read_record(files.figures, "bytes")
+    advice = (
+        f"rerun with what it was made from, or move {files.figures} aside and rerun stage 3, which extracts it anew in "
+        "its place"
+    )
+    made_from.require_same(recorded_in(figures, files.figures), f"{files.manifest} was extracted", advice)
+    wrong = what_is_wrong(files, figures) or damage(files.figures.parent, figures, whole=True)
+    if wrong is None and (wrong := _wrong_places(files, figures)) is not None:
+        set_aside(files.manifest)  # someone may have changed it with a purpose
+    if wrong is not None:
+        LOG.warning("%s: extracting it anew", wrong)
         files.figures.unlink(missing_ok=True)
-    return whole
+    return wrong is None
 
 
 def _is_mended(files: SplitFiles, planned: Sequence[MonoCut], sample_rate_hz: int) -> bool:
@@ -177,13 +194,17 @@ def _is_mended(files: SplitFiles, planned: Sequence[MonoCut], sample_rate_hz: in
     return False
 
 
-def _still_good(files: SplitFiles, inputs: Dict[str, Any], planned: Sequence[MonoCut], sample_rate_hz: int) -> bool:
+def _still_good(files: SplitFiles, made_from: Provenance, planned: Sequence[MonoCut], sample_rate_hz: int) -> bool:
     """Whether `files` are complete, and nothing that was left out can be had now; if it can, they count as begun."""
-    if not _is_done(files, inputs):
+    if not _is_done(files, made_from):
         return False
     if _is_mended(files, planned, sample_rate_hz):
         files.figures.unlink(missing_ok=True)
         return False
+    figures = read_record(files.figures)
+    if "checksums" not in figures:
+        figures = without_old_inputs(figures, made_from)
+        add_checksums(files.figures, figures, archives_of(files, figures), load_cuts(files.manifest))
     LOG.info("%s is complete already: nothing to do", files.manifest)
     return True
 
@@ -299,7 +320,7 @@ def _encode_rest(run: _Run, split: str, tokenizer: Any, make_tokenizer: Callable
     run.make_safe()
 
 
-def _finish(run: _Run, spec: FeatureSpec, inputs: Dict[str, Any], config: ExtractionConfig) -> Dict[str, Any]:
+def _finish(run: _Run, spec: FeatureSpec, made_from: Provenance, config: ExtractionConfig) -> Dict[str, Any]:
     kept: List[MonoCut] = []
     drops: List[Dict[str, str]] = []
     batches: List[Dict[str, int]] = []
@@ -329,7 +350,8 @@ def _finish(run: _Run, spec: FeatureSpec, inputs: Dict[str, Any], config: Extrac
         "dropped": count_reasons(drops),
         "bytes": run.archive.end,
         "archives": {run.files.archive.name: run.archive.end},
-        "inputs": inputs,
+        **checksums_of(run.files.archive.parent, [run.files.archive.name], kept),
+        "made_from": made_from.to_json(),
     }
     if config.num_shards > 1:
         figures.update({"max_dropped": run.max_dropped, "batches": batches})
@@ -353,7 +375,7 @@ def _full_disk_explained(run: _Run, split: str) -> Iterator[None]:
 
 
 def _extract_rest(
-    run: _Run, tokenizer: Any, make_tokenizer: Callable[[], Any], inputs: Dict[str, Any], seed: int
+    run: _Run, tokenizer: Any, make_tokenizer: Callable[[], Any], made_from: Provenance, seed: int
 ) -> Dict[str, Any]:
     """Encode what is left of a run and write its manifest and figures."""
     name = run.files.name
@@ -362,7 +384,7 @@ def _extract_rest(
     try:
         with _full_disk_explained(run, name):
             _encode_rest(run, name, tokenizer, make_tokenizer, run.config.nj, seed)
-            return _finish(run, tokenizer.spec, inputs, run.config)
+            return _finish(run, tokenizer.spec, made_from, run.config)
     finally:
         run.archive.close()
 
@@ -402,20 +424,20 @@ def extract(
         raise ValueError(f"there are no cuts to extract for '{split}'; remake its manifest.")
     _check_sample_rates(planned, tokenizer, config.resample)
     shard = Shard(config.shard_id, config.num_shards)
-    split_inputs = _inputs(planned, tokenizer.spec, config.speed_factors, seed)
-    inputs = {**split_inputs, **shard.inputs()}
+    of_split = _made_from(planned, tokenizer.spec, config.speed_factors, seed)
+    made_from = dataclasses.replace(of_split, settings={**of_split.settings, **shard.settings()})
     files = SplitFiles.of(out_dir, split, shard)
     was_done = files.figures.exists()
-    for candidate, made_from in ((SplitFiles.of(out_dir, split), split_inputs), (files, inputs)):
-        if _still_good(candidate, made_from, planned, tokenizer.sample_rate_hz):
+    for candidate, expected in ((SplitFiles.of(out_dir, split), of_split), (files, made_from)):
+        if _still_good(candidate, expected, planned, tokenizer.sample_rate_hz):
             return read_json(candidate.figures)
     _write_codebooks(out_dir, tokenizer)
-    journal = Journal(files.journal, inputs)
+    journal = Journal(files.journal, made_from.to_json())
     try:
         if was_done:
             _forget_unreadable(journal)
         run = _Run(files, journal, divide(planned), config)
-        figures = _extract_rest(run, tokenizer, make_placed, inputs, seed)
+        figures = _extract_rest(run, tokenizer, make_placed, made_from, seed)
         if UNREADABLE not in figures["dropped"]:
             journal.remove()
     finally:

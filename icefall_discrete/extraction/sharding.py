@@ -7,6 +7,7 @@ manifest, which refers to the shards' archives where they are. Codes and order a
 
 import collections
 import contextlib
+import dataclasses
 import heapq
 import itertools
 import json
@@ -15,14 +16,15 @@ import re
 import time
 import zlib
 from pathlib import Path
-from typing import Any, Dict, Iterable, Iterator, List, NamedTuple, Sequence, Tuple
+from typing import Any, Dict, Iterable, Iterator, List, NamedTuple, Optional, Sequence, Tuple
 
 from lhotse import CutSet, MonoCut
 
 from icefall_discrete.base.atomic_files import write_text
+from icefall_discrete.base.provenance import Provenance, read_record, recorded_in
 from icefall_discrete.base.settings import read_json, write_json
+from icefall_discrete.data.checksums import checksums_of, damage, places_digest
 from icefall_discrete.data.cuts import write_cuts
-from icefall_discrete.extraction.journal import different_keys
 
 LOG = logging.getLogger(__name__)
 POLL_SEC = 2.0
@@ -36,7 +38,7 @@ class Shard(NamedTuple):
     shard_id: int = 0
     num_shards: int = 1
 
-    def inputs(self) -> Dict[str, int]:
+    def settings(self) -> Dict[str, int]:
         """What it adds to all that its codes are made from; nothing if it is the whole."""
         return {} if self.num_shards == 1 else dict(zip(SHARD_KEYS, (self.num_shards, self.shard_id)))
 
@@ -94,13 +96,27 @@ def count_reasons(drops: Sequence[Dict[str, str]]) -> Dict[str, int]:
     return dict(sorted(collections.Counter(drop["reason"] for drop in drops).items()))
 
 
-def is_whole(files: SplitFiles, figures: Dict[str, Any]) -> bool:
-    """Whether the manifest and the archives that `figures` tells of are there, whole."""
-    archives = figures.get("archives", {files.archive.name: figures["bytes"]})
-    sizes = {name: files.manifest.parent / name for name in archives}
-    return files.manifest.exists() and all(
-        path.exists() and path.stat().st_size == archives[name] for name, path in sizes.items()
-    )
+def archives_of(files: SplitFiles, figures: Dict[str, Any]) -> Dict[str, int]:
+    """Names and bytes of the archives that `figures` tells of."""
+    return figures.get("archives", {files.archive.name: figures["bytes"]})
+
+
+def what_is_wrong(files: SplitFiles, figures: Dict[str, Any]) -> Optional[str]:
+    """What of the manifest and the archives that `figures` tells of is not there, or not whole; None if all is."""
+    if not files.manifest.exists():
+        return f"{files.manifest} is missing"
+    for name, size in archives_of(files, figures).items():
+        path = files.manifest.parent / name
+        found = path.stat().st_size if path.exists() else None
+        if found != size:
+            return f"{path} is missing" if found is None else f"{path} has {found} bytes, expected {size}"
+    return damage(files.manifest.parent, figures, whole=False)
+
+
+def without_old_inputs(figures: Dict[str, Any], made_from: Provenance) -> Dict[str, Any]:
+    """Figures of earlier versions with what they were made from in today's words."""
+    kept = {key: value for key, value in figures.items() if key not in ("inputs", "made_from")}
+    return {**kept, "made_from": made_from.to_json()}
 
 
 def find_num_shards(out_dir: Path, split: str) -> int:
@@ -121,7 +137,7 @@ def missing_shards(out_dir: Path, split: str, num_shards: int) -> List[int]:
     missing = []
     for shard_id in range(num_shards):
         files = SplitFiles.of(out_dir, split, Shard(shard_id, num_shards))
-        if not files.figures.exists() or not is_whole(files, read_json(files.figures)):
+        if not files.figures.exists() or what_is_wrong(files, read_record(files.figures, "bytes")) is not None:
             missing.append(shard_id)
     return missing
 
@@ -143,7 +159,7 @@ def _read_cuts(path: Path) -> Iterator[MonoCut]:
     try:
         yield from CutSet.from_jsonl_lazy(path)
     except (OSError, EOFError, zlib.error, ValueError) as error:
-        raise ValueError(f"{path} is damaged ({error}); delete it and rerun the job of that shard.") from None
+        raise ValueError(f"{path} is damaged ({error}); move it aside and rerun the job of that shard.") from None
 
 
 def read_drops(path: Path) -> Iterator[Dict[str, str]]:
@@ -159,18 +175,17 @@ def _in_order(shards: Sequence[Tuple[Dict[str, Any], Iterator[Any]]], count: str
         yield from itertools.islice(items, number)
 
 
-def _same_inputs(shards: Sequence[Tuple[SplitFiles, Dict[str, Any]]]) -> Dict[str, Any]:
-    def whole(figures: Dict[str, Any]) -> Dict[str, Any]:
-        return {key: value for key, value in figures["inputs"].items() if key not in SHARD_KEYS}
+def _same_origin(shards: Sequence[Tuple[SplitFiles, Dict[str, Any]]]) -> Provenance:
+    def whole(files: SplitFiles, figures: Dict[str, Any]) -> Provenance:
+        made_from = recorded_in(figures, files.figures)
+        settings = {key: value for key, value in made_from.settings.items() if key not in SHARD_KEYS}
+        return dataclasses.replace(made_from, settings=settings)
 
-    first = whole(shards[0][1])
+    first = whole(*shards[0])
     for files, figures in shards[1:]:
-        changed = different_keys(first, whole(figures))
-        if changed:
-            raise ValueError(
-                f"{files.manifest} was extracted with other {', '.join(changed)} than {shards[0][0].manifest}; "
-                "delete the files of the shards that are out of date and extract them again."
-            )
+        advice = "move the files of the shards that are out of date aside and extract them again"
+        made = f"{files.manifest} was extracted otherwise than {shards[0][0].manifest},"
+        whole(files, figures).require_same(first, made, advice)
     return first
 
 
@@ -179,11 +194,13 @@ def _checked(cuts: Iterable[MonoCut], expected: int, split: str) -> List[MonoCut
     counts = collections.Counter(cut.id for cut in kept)
     twice = next((cut_id for cut_id, count in counts.items() if count > 1), None)
     if twice is not None:
-        raise ValueError(f"cut {twice} is in two shards of '{split}'; delete the shards' files and extract them again.")
+        raise ValueError(
+            f"cut {twice} is in two shards of '{split}'; move the shards' files aside and extract them again."
+        )
     if len(kept) != expected:
         raise ValueError(
-            f"the shards of '{split}' hold {len(kept)} cuts, but their figures say {expected}; delete the shards' "
-            "files and extract them again."
+            f"the shards of '{split}' hold {len(kept)} cuts, but their figures say {expected}; move the shards' "
+            "files aside and extract them again."
         )
     return kept
 
@@ -206,7 +223,7 @@ def merge_shards(out_dir: Path, split: str, num_shards: int) -> Dict[str, Any]:
         )
     places = [SplitFiles.of(out_dir, split, Shard(shard_id, num_shards)) for shard_id in range(num_shards)]
     shards = [(files, read_json(files.figures)) for files in places]
-    inputs = _same_inputs(shards)
+    made_from = _same_origin(shards)
     drops = list(_in_order([(figures, read_drops(files.dropped)) for files, figures in shards], "num_dropped"))
     if len(drops) > shards[0][1]["max_dropped"]:
         raise ValueError(
@@ -221,15 +238,25 @@ def merge_shards(out_dir: Path, split: str, num_shards: int) -> Dict[str, Any]:
         write_text(files.dropped, "".join(json.dumps(drop, ensure_ascii=False) + "\n" for drop in drops))
     else:
         files.dropped.unlink(missing_ok=True)
-    figures = _summed([figures for _, figures in shards], drops, inputs)
+    figures = {**_summed([figures for _, figures in shards], drops), **_joined_checksums(shards, kept)}
+    figures["made_from"] = made_from.to_json()
     write_json(files.figures, figures)
     LOG.info("%s: merged %d shards, %d cuts, %d dropped", split, num_shards, len(kept), len(drops))
     return figures
 
 
-def _summed(
-    shards: Sequence[Dict[str, Any]], drops: Sequence[Dict[str, str]], inputs: Dict[str, Any]
-) -> Dict[str, Any]:
+def _joined_checksums(shards: Sequence[Tuple[SplitFiles, Dict[str, Any]]], kept: Sequence[MonoCut]) -> Dict[str, Any]:
+    checksums: Dict[str, Any] = {}
+    for files, figures in shards:
+        # Those of a shard that was extracted before there were any are taken now.
+        found = (
+            figures if "checksums" in figures else checksums_of(files.archive.parent, archives_of(files, figures), ())
+        )
+        checksums.update(found["checksums"])
+    return {"checksums": checksums, "places": places_digest(kept)}
+
+
+def _summed(shards: Sequence[Dict[str, Any]], drops: Sequence[Dict[str, str]]) -> Dict[str, Any]:
     def total(key: str) -> Any:
         return sum(figures[key] for figures in shards)
 
@@ -244,5 +271,4 @@ def _summed(
         "dropped": count_reasons(drops),
         "bytes": total("bytes"),
         "archives": {name: size for figures in shards for name, size in figures["archives"].items()},
-        "inputs": inputs,
     }

@@ -264,13 +264,13 @@ def test_too_short_and_non_finite_audio_is_counted_by_reason(tmp_path):
     assert figures["dropped"] == {"non_finite": 1, "too_short": 1}
 
 
-def test_other_settings_are_refused_with_what_to_delete(cuts, reference, tmp_path):
+def test_other_settings_are_refused_with_what_to_do(cuts, reference, tmp_path):
     made = functools.partial(make_tokenizer, ToyConfig(levels=40))
-    with pytest.raises(ValueError, match=r"codes of another 'toy' .*codebook_sizes.*delete the folder"):
+    with pytest.raises(ValueError, match=r"codes of another 'toy' .*codebook_sizes.*move the folder .* aside"):
         extract(cuts, made, reference, "train", SPEEDS)
-    with pytest.raises(ValueError, match=r"extracted with other .*speed_factors; delete .*extract-train\.json"):
+    with pytest.raises(ValueError, match=r"extracted with other .*speed_factors .* move .*extract-train\.json aside"):
         extract(cuts, make_tokenizer, reference, "train")
-    with pytest.raises(ValueError, match=r"extracted with other cuts, num_cuts; delete"):
+    with pytest.raises(ValueError, match=r"extracted with other cuts, num_cuts \(num_cuts: was 36, is 33\); rerun"):
         extract(cuts[1:], make_tokenizer, reference, "train", SPEEDS)
 
 
