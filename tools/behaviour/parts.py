@@ -33,9 +33,7 @@ class Small(NamedTuple):
 SMALL: Dict[str, Small] = {
     CODEC: Small(CODEC, {"max_steps": 40, "plain_steps": 12}),
     FACTORISED: Small(CODEC, {"quantizer": "factorised", "max_steps": 16, "plain_steps": 4}),
-    MASKED: Small(
-        MASKED, {"steps": [10, 12], "teacher_clusters": [20, 50], "warmup_steps": 4, "num_clusters": 100}
-    ),
+    MASKED: Small(MASKED, {"steps": [10, 12], "teacher_clusters": [20, 50], "warmup_steps": 4, "num_clusters": 100}),
     PIECES: Small(PIECES, {"bpe_vocab_size": 560}),
 }
 
