@@ -25,7 +25,6 @@ from behaviour import reading
 from behaviour.commands import Commands
 from behaviour.comparison import compare_records
 from behaviour.parts import PARTS, Recorder
-
 from icefall_discrete.atomic_files import write_text
 from icefall_discrete.config import config_from_flags, read_json, setting, write_json
 from icefall_discrete.stage import run_stage
