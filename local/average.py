@@ -4,8 +4,10 @@ import logging
 from pathlib import Path
 
 from icefall_discrete.base.checkpoint import save_checkpoint
+from icefall_discrete.base.flags import ScriptParser, add_flags, override
+from icefall_discrete.base.json_files import read_json, write_json
 from icefall_discrete.base.script import run_script
-from icefall_discrete.base.settings import ScriptParser, add_flags, from_dict, override, read_json, write_json
+from icefall_discrete.base.settings import from_dict
 from icefall_discrete.experiment.recipe_files import read_recipe
 from icefall_discrete.training.averages import AverageConfig, average_epochs, epoch_path, saved_epochs
 

@@ -4,8 +4,9 @@ import logging
 from pathlib import Path
 
 from icefall_discrete.base.atomic_files import write_text
+from icefall_discrete.base.flags import ScriptParser
+from icefall_discrete.base.json_files import write_json
 from icefall_discrete.base.script import run_script
-from icefall_discrete.base.settings import ScriptParser, write_json
 from icefall_discrete.base.spec import FeatureSpec
 from icefall_discrete.extraction.check import check_folder, figures_of, report_text
 

@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import Any, Dict, List, Optional
 
 from icefall_discrete.base import backend
+from icefall_discrete.base.flags import ScriptParser
+from icefall_discrete.base.json_files import read_json, write_json
 from icefall_discrete.base.script import run_script
-from icefall_discrete.base.settings import ScriptParser, read_json, write_json
 from icefall_discrete.data.cuts import is_speed_perturbed, language_of, load_cuts, text_of
 from icefall_discrete.data.filters import chosen_languages
 from icefall_discrete.decoding.k2_graph_files import GRAPH_FORMAT

@@ -11,8 +11,10 @@ from typing import Any, Callable, Dict, List, Optional, Tuple
 import torch
 
 from icefall_discrete.base import environment
+from icefall_discrete.base.flags import ScriptParser, add_flags, override
+from icefall_discrete.base.json_files import write_json
 from icefall_discrete.base.script import run_script
-from icefall_discrete.base.settings import ScriptParser, add_flags, from_dict, override, to_dict, write_json
+from icefall_discrete.base.settings import from_dict, to_dict
 from icefall_discrete.data.cuts import load_feature_cuts
 from icefall_discrete.data.filters import chosen_languages
 from icefall_discrete.decoding.fusion import Fusion, fusion_files

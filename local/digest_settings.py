@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
+from icefall_discrete.base.flags import ScriptParser
 from icefall_discrete.base.script import run_script
-from icefall_discrete.base.settings import ScriptParser
 from icefall_discrete.base.settings_digest import digests_of
 
 

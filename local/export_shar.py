@@ -6,8 +6,8 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from icefall_discrete.base.flags import ScriptParser, add_flags, override
 from icefall_discrete.base.script import run_script
-from icefall_discrete.base.settings import ScriptParser, add_flags, override
 from icefall_discrete.base.spec import FeatureSpec
 from icefall_discrete.data.cuts import load_cuts
 from icefall_discrete.data.shar import SharConfig, export_shar

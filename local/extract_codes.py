@@ -4,8 +4,8 @@ import functools
 from pathlib import Path
 from typing import Any, Callable
 
+from icefall_discrete.base.flags import ScriptParser, add_flags, override
 from icefall_discrete.base.script import run_script
-from icefall_discrete.base.settings import ScriptParser, add_flags, override
 from icefall_discrete.data.cuts import load_cuts
 from icefall_discrete.experiment.transcription_files import save_tokenizer
 from icefall_discrete.extraction.extract import ExtractionConfig, extract

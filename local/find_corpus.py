@@ -3,8 +3,8 @@
 import logging
 from pathlib import Path
 
+from icefall_discrete.base.flags import ScriptParser
 from icefall_discrete.base.script import run_script
-from icefall_discrete.base.settings import ScriptParser
 from icefall_discrete.data.corpus_files import find_corpus
 
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import torch
 
+from icefall_discrete.base.flags import ScriptParser
 from icefall_discrete.base.script import run_script
-from icefall_discrete.base.settings import ScriptParser
 from icefall_discrete.data.cuts import load_cuts
 from icefall_discrete.extraction.fitting import fit_tokenizer
 from icefall_discrete.extraction.workers import placed

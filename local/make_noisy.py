@@ -13,8 +13,8 @@ from typing import List, Optional
 from lhotse import MonoCut
 
 from icefall_discrete.audio.noise import MAX_SOURCES, Condition, NoiseConfig, NoiseSource, sample_cuts
+from icefall_discrete.base.flags import ScriptParser, add_flags, override
 from icefall_discrete.base.script import run_script
-from icefall_discrete.base.settings import ScriptParser, add_flags, override
 from icefall_discrete.data.cuts import load_cuts
 from icefall_discrete.extraction.noisy_cuts import write_noisy_set
 

@@ -6,8 +6,8 @@ from pathlib import Path
 import torch
 
 from icefall_discrete.base import backend
+from icefall_discrete.base.flags import ScriptParser
 from icefall_discrete.base.script import run_script
-from icefall_discrete.base.settings import ScriptParser
 from icefall_discrete.experiment.folder import Experiment
 from icefall_discrete.experiment.replay import replay
 from icefall_discrete.training.distributed import choose_device

@@ -6,8 +6,10 @@ from typing import Any, Dict, List
 
 from icefall_discrete.base import environment
 from icefall_discrete.base.atomic_files import write_text
+from icefall_discrete.base.flags import ScriptParser
+from icefall_discrete.base.json_files import read_json, write_json
 from icefall_discrete.base.script import run_script
-from icefall_discrete.base.settings import ScriptParser, from_dict, read_json, to_dict, write_json
+from icefall_discrete.base.settings import from_dict, to_dict
 from icefall_discrete.base.spec import FeatureSpec
 from icefall_discrete.data.cuts import load_cuts
 from icefall_discrete.metrics.scoring_rules import ScoringRules

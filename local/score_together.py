@@ -8,8 +8,10 @@ import logging
 from pathlib import Path
 from typing import Any, Dict, List
 
+from icefall_discrete.base.flags import ScriptParser
+from icefall_discrete.base.json_files import read_json, write_json
 from icefall_discrete.base.script import run_script
-from icefall_discrete.base.settings import ScriptParser, from_dict, read_json, write_json
+from icefall_discrete.base.settings import from_dict
 from icefall_discrete.data.cuts import load_cuts
 from icefall_discrete.metrics.scoring_rules import ScoringRules
 from icefall_discrete.results.joined import joined_result, joined_set

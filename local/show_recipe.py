@@ -3,8 +3,8 @@
 import json
 from pathlib import Path
 
+from icefall_discrete.base.flags import ScriptParser
 from icefall_discrete.base.script import run_script
-from icefall_discrete.base.settings import ScriptParser
 from icefall_discrete.experiment.recipe_files import read_recipe
 
 

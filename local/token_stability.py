@@ -8,8 +8,9 @@ from tqdm import tqdm
 
 from icefall_discrete.audio.noise import condition_of
 from icefall_discrete.base import environment
+from icefall_discrete.base.flags import ScriptParser
+from icefall_discrete.base.json_files import write_json
 from icefall_discrete.base.script import run_script
-from icefall_discrete.base.settings import ScriptParser, write_json
 from icefall_discrete.base.spec import FeatureSpec
 from icefall_discrete.data.cuts import load_cuts, load_feature_cuts, load_frames
 from icefall_discrete.metrics.unit_edit_distance import UnitEditDistance

@@ -9,8 +9,9 @@ from typing import Any
 import torch
 
 from icefall_discrete.base import backend, random_state
+from icefall_discrete.base.flags import ScriptParser
+from icefall_discrete.base.json_files import read_json
 from icefall_discrete.base.script import run_script
-from icefall_discrete.base.settings import ScriptParser, read_json
 from icefall_discrete.data.cuts import load_feature_cuts
 from icefall_discrete.data.shar import SharSource
 from icefall_discrete.experiment.folder import Experiment, read_codebooks

@@ -5,8 +5,10 @@ import logging
 from pathlib import Path
 from typing import Any, Dict, List, Optional, Tuple
 
+from icefall_discrete.base.flags import ScriptParser, add_flags, override
+from icefall_discrete.base.json_files import read_json, write_json
 from icefall_discrete.base.script import run_script
-from icefall_discrete.base.settings import ScriptParser, add_flags, from_dict, override, read_json, write_json
+from icefall_discrete.base.settings import from_dict
 from icefall_discrete.data.cuts import is_speed_perturbed, language_of, load_cuts, text_of
 from icefall_discrete.data.filters import chosen_languages
 from icefall_discrete.experiment.recipe_files import read_recipe

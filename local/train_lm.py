@@ -14,8 +14,10 @@ from typing import Any, Dict, List, Optional, Sequence, Tuple
 import torch
 
 from icefall_discrete.base.atomic_files import replacing
+from icefall_discrete.base.flags import ScriptParser, add_flags, override
+from icefall_discrete.base.json_files import read_json, write_json
 from icefall_discrete.base.script import run_script
-from icefall_discrete.base.settings import ScriptParser, add_flags, override, read_json, setting, to_dict, write_json
+from icefall_discrete.base.settings import setting, to_dict
 from icefall_discrete.data.cuts import is_speed_perturbed, language_of, load_cuts, text_of
 from icefall_discrete.data.filters import chosen_languages
 from icefall_discrete.extraction.journal import different_keys

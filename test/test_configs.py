@@ -10,7 +10,8 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from icefall_discrete.base.settings import from_dict, read_json
+from icefall_discrete.base.json_files import read_json
+from icefall_discrete.base.settings import from_dict
 from icefall_discrete.base.spec import FeatureSpec
 from icefall_discrete.data.augment import AugmentConfig
 from icefall_discrete.decoding.methods import known_methods

@@ -6,8 +6,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from icefall_discrete.base.flags import ScriptParser
 from icefall_discrete.base.script import run_script
-from icefall_discrete.base.settings import ScriptParser
 from icefall_discrete.base.spec import FeatureSpec
 from icefall_discrete.results.bit_rates import SOURCE, bit_rate_table, published_specs
 

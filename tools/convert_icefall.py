@@ -17,9 +17,10 @@ from torch import Tensor
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from icefall_discrete.base.atomic_files import replacing
+from icefall_discrete.base.flags import ScriptParser, add_flags, override
 from icefall_discrete.base.guarded_pickle import CHECKPOINT_RECORDS, read_checkpoint, tensors_of
 from icefall_discrete.base.script import run_script
-from icefall_discrete.base.settings import ScriptParser, add_flags, override, setting
+from icefall_discrete.base.settings import setting
 from icefall_discrete.systems.asr.icefall_names import from_icefall, inferred_settings, to_icefall
 
 # Packages of what icefall saves beside the weights: its parameters, the state of samplers, optimiser and schedule.

@@ -8,8 +8,8 @@ import logging
 from pathlib import Path
 
 from icefall_discrete.base.atomic_files import write_text
+from icefall_discrete.base.flags import ScriptParser
 from icefall_discrete.base.script import run_script
-from icefall_discrete.base.settings import ScriptParser
 from icefall_discrete.results.overview import overview_page, read_corpora
 
 

@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import List, Sequence
 
 from icefall_discrete.base.atomic_files import write_text
+from icefall_discrete.base.flags import ScriptParser
+from icefall_discrete.base.json_files import read_json
 from icefall_discrete.base.script import run_script
-from icefall_discrete.base.settings import ScriptParser, read_json
 from icefall_discrete.results.chart import draw_chart, points_of
 from icefall_discrete.results.ledger import add_to_ledger, read_ledger, traceable
 from icefall_discrete.results.noise import NoiseResults, conditions_of, noise_section, read_noise_results

@@ -25,10 +25,9 @@ from behaviour import reading
 from behaviour.commands import Commands
 from behaviour.comparison import compare_records
 from behaviour.parts import PARTS, Recorder
-
-from icefall_discrete.base.atomic_files import write_text
-from icefall_discrete.base.script import run_script
-from icefall_discrete.base.settings import config_from_flags, read_json, setting, write_json
+from icefall_discrete.atomic_files import write_text
+from icefall_discrete.config import config_from_flags, read_json, setting, write_json
+from icefall_discrete.stage import run_stage
 
 LOG = logging.getLogger("record_behaviour")
 
@@ -158,4 +157,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    run_script(main)
+    run_stage(main)

@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any, Dict, Iterable, List, Mapping, NamedTuple, Optional, Tuple
 
 from icefall_discrete.base.atomic_files import PathLike
-from icefall_discrete.base.settings import read_json, write_json
+from icefall_discrete.base.json_files import read_json, write_json
 from icefall_discrete.base.settings_digest import canonical_json
 
 _NAMES_SHOWN = 3

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Dict, List, Sequence, Tuple, Union
 
 from icefall_discrete.base.feature_types import FEATURES_DIR, VIEW_SEPARATOR, named_conf
-from icefall_discrete.base.settings import read_json
+from icefall_discrete.base.json_files import read_json
 
 PathLike = Union[str, Path]
 

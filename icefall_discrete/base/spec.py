@@ -9,8 +9,9 @@ import math
 from pathlib import Path
 from typing import Any, Dict, List, Tuple, Union
 
+from icefall_discrete.base.json_files import read_json, write_json
 from icefall_discrete.base.provenance import Difference, against, differences
-from icefall_discrete.base.settings import from_dict, read_json, to_dict, write_json
+from icefall_discrete.base.settings import from_dict, to_dict
 
 KINDS = ("codes", "continuous")
 

@@ -18,8 +18,8 @@ from lhotse.array import TemporalArray
 from lhotse.cut import Cut
 
 from icefall_discrete.base.atomic_files import PathLike
+from icefall_discrete.base.json_files import write_json
 from icefall_discrete.base.provenance import read_record
-from icefall_discrete.base.settings import write_json
 from icefall_discrete.data.code_archive import ArchiveKey, FlatArchiveReader
 
 LOG = logging.getLogger(__name__)

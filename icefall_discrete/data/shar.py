@@ -24,7 +24,8 @@ from lhotse.cut import MonoCut
 from lhotse.shar import ArrayTarWriter, JsonlShardWriter
 from lhotse.utils import fastcopy
 
-from icefall_discrete.base.settings import read_json, setting, write_json
+from icefall_discrete.base.json_files import read_json, write_json
+from icefall_discrete.base.settings import setting
 from icefall_discrete.base.spec import FeatureSpec
 from icefall_discrete.data.cuts import field_name, load_frames, without_frames
 from icefall_discrete.data.dataset import derived_seed

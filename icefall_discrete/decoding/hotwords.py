@@ -12,7 +12,7 @@ from typing import Callable, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 import torch
 
-from icefall_discrete.base.settings import read_json
+from icefall_discrete.base.json_files import read_json
 from icefall_discrete.decoding.automaton import Arc, AutomatonScorer, Backoff, BackoffAutomaton
 
 SHARED = "*"  # key of the phrases for every cut

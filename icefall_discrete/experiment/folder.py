@@ -9,7 +9,7 @@ from torch import Tensor
 
 from icefall_discrete.base import environment
 from icefall_discrete.base.atomic_files import replacing
-from icefall_discrete.base.settings import read_json, write_json
+from icefall_discrete.base.json_files import read_json, write_json
 from icefall_discrete.base.spec import FeatureSpec
 from icefall_discrete.systems.asr.settings import TrainSettings
 from icefall_discrete.systems.asr.transducer import Transducer, build_transducer

@@ -4,7 +4,8 @@ from pathlib import Path
 from typing import Any, Optional, Sequence
 
 from icefall_discrete import CONF_DIR
-from icefall_discrete.base.settings import ScriptParser, add_flags, read_json
+from icefall_discrete.base.flags import ScriptParser, add_flags
+from icefall_discrete.base.json_files import read_json
 from icefall_discrete.experiment.recipe_files import read_recipe
 from icefall_discrete.systems.asr.settings import SECTIONS, TrainSettings, check_sections
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Dict, Tuple, Union
 
 from icefall_discrete import CONF_DIR
-from icefall_discrete.base.settings import read_json
+from icefall_discrete.base.json_files import read_json
 
 BASED_ON = "based_on"
 SHARED_DIR = CONF_DIR / "recipes"

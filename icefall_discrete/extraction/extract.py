@@ -28,8 +28,9 @@ from tqdm import tqdm
 
 from icefall_discrete.audio.reading import UnreadableAudio, load_samples
 from icefall_discrete.base.atomic_files import replacing, write_text
+from icefall_discrete.base.json_files import read_json, write_json
 from icefall_discrete.base.provenance import Provenance, read_record, recorded_in, set_aside
-from icefall_discrete.base.settings import read_json, setting, write_json
+from icefall_discrete.base.settings import setting
 from icefall_discrete.base.spec import FeatureSpec
 from icefall_discrete.data.checksums import add_checksums, checksums_of, damage, require_same_places
 from icefall_discrete.data.code_archive import NO_SPACE, FlatArchiveWriter

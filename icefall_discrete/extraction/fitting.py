@@ -10,7 +10,7 @@ from lhotse import MonoCut
 from torch import Tensor
 
 from icefall_discrete.audio.reading import UnreadableAudio, load_samples
-from icefall_discrete.base.settings import read_json, write_json
+from icefall_discrete.base.json_files import read_json, write_json
 from icefall_discrete.extraction.check import original_id
 from icefall_discrete.extraction.journal import different_keys
 

@@ -21,7 +21,7 @@ from tqdm import tqdm
 from icefall_discrete.audio.noise import Condition, NoiseSource, mix
 from icefall_discrete.audio.reading import load_samples
 from icefall_discrete.base.atomic_files import replacing
-from icefall_discrete.base.settings import read_json, write_json
+from icefall_discrete.base.json_files import read_json, write_json
 from icefall_discrete.data.cuts import without_frames, write_cuts
 from icefall_discrete.extraction.journal import Journal
 

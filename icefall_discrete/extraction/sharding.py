@@ -21,8 +21,8 @@ from typing import Any, Dict, Iterable, Iterator, List, NamedTuple, Optional, Se
 from lhotse import CutSet, MonoCut
 
 from icefall_discrete.base.atomic_files import write_text
+from icefall_discrete.base.json_files import read_json, write_json
 from icefall_discrete.base.provenance import Provenance, read_record, recorded_in
-from icefall_discrete.base.settings import read_json, write_json
 from icefall_discrete.data.checksums import checksums_of, damage, places_digest
 from icefall_discrete.data.cuts import write_cuts
 

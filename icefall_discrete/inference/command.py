@@ -17,7 +17,8 @@ import torch
 from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
-from icefall_discrete.base.settings import ScriptParser, add_flags, from_dict, override
+from icefall_discrete.base.flags import ScriptParser, add_flags, override
+from icefall_discrete.base.settings import from_dict
 from icefall_discrete.decoding.settings import DecodeConfig
 from icefall_discrete.experiment.checkpoint_choice import CheckpointChoice
 from icefall_discrete.experiment.transcription_files import load_recipe

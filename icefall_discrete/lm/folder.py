@@ -8,7 +8,8 @@ from safetensors.torch import load_file
 from torch import nn
 
 from icefall_discrete.base.atomic_files import PathLike
-from icefall_discrete.base.settings import from_dict, read_json
+from icefall_discrete.base.json_files import read_json
+from icefall_discrete.base.settings import from_dict
 from icefall_discrete.lm.arpa import NgramModel, read_arpa
 from icefall_discrete.lm.neural import MODELS, NeuralLmConfig
 

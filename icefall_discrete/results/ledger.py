@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Dict, List, Optional, Sequence
 
 from icefall_discrete.base.atomic_files import PathLike
-from icefall_discrete.base.settings import read_json, write_json
+from icefall_discrete.base.json_files import read_json, write_json
 from icefall_discrete.base.spec import FeatureSpec
 from icefall_discrete.metrics.wer import (
     ErrorCounts,

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence
 
 from icefall_discrete.audio.noise import Condition, condition_of
-from icefall_discrete.base.settings import read_json
+from icefall_discrete.base.json_files import read_json
 from icefall_discrete.results.ledger import read_ledger
 from icefall_discrete.results.tables import markdown_table, provenance_list, text_table, with_interval
 

@@ -4,7 +4,7 @@ import dataclasses
 from pathlib import Path
 from typing import Any, Dict, List, Optional, Sequence, Tuple
 
-from icefall_discrete.base.settings import read_json
+from icefall_discrete.base.json_files import read_json
 from icefall_discrete.results.ledger import read_ledger, traceable
 from icefall_discrete.results.tables import markdown_table
 

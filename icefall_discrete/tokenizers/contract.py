@@ -16,7 +16,8 @@ from torch import Tensor
 
 from icefall_discrete.base import registry
 from icefall_discrete.base.feature_types import VIEW_SEPARATOR, feature_type_name, find_feature_confs
-from icefall_discrete.base.settings import from_dict, read_json, to_dict
+from icefall_discrete.base.json_files import read_json
+from icefall_discrete.base.settings import from_dict, to_dict
 from icefall_discrete.base.spec import FeatureSpec
 
 # Where tokenizers lie: a file each, in the first; in folders of the second those that training makes, called trained_*.

@@ -16,7 +16,8 @@ from torch import Tensor
 from tqdm import tqdm
 
 from icefall_discrete.base.atomic_files import replacing, write_text
-from icefall_discrete.base.settings import read_json, setting
+from icefall_discrete.base.json_files import read_json
+from icefall_discrete.base.settings import setting
 from icefall_discrete.base.spec import FeatureSpec
 from icefall_discrete.text.pieces import PathLike
 from icefall_discrete.tokenizers.contract import AudioRejected, SpeechTokenizer

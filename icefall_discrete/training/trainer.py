@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from icefall_discrete.base import random_state
 from icefall_discrete.base.atomic_files import replacing
 from icefall_discrete.base.checkpoint import load_checkpoint, save_checkpoint
-from icefall_discrete.base.settings import write_json
+from icefall_discrete.base.json_files import write_json
 from icefall_discrete.training.averages import RunningAverage, epoch_path, span_average
 from icefall_discrete.training.bad_batches import BadBatches
 from icefall_discrete.training.budget import TimeBudget

@@ -6,16 +6,9 @@ from typing import Optional, Tuple
 
 import pytest
 
-from icefall_discrete.base.settings import (
-    ScriptParser,
-    add_flags,
-    from_dict,
-    override,
-    read_json,
-    setting,
-    to_dict,
-    write_json,
-)
+from icefall_discrete.base.flags import ScriptParser, add_flags, override
+from icefall_discrete.base.json_files import read_json, write_json
+from icefall_discrete.base.settings import from_dict, setting, to_dict
 
 
 @dataclasses.dataclass(frozen=True)

@@ -9,7 +9,8 @@ from lhotse import load_manifest
 from recipe_checks import feature_type_of_environment, load_local, pipeline_only, recipe_folder, run_recipe
 from stand_in import RATE, clips, joined, write_audio
 
-from icefall_discrete.base.settings import from_dict, read_json
+from icefall_discrete.base.json_files import read_json
+from icefall_discrete.base.settings import from_dict
 from icefall_discrete.data.manifests import CorpusError, md5_of
 from icefall_discrete.metrics.scoring_rules import ScoringRules
 

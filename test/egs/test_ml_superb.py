@@ -11,7 +11,7 @@ from lhotse import Recording
 from recipe_checks import feature_type_of_environment, load_local, pipeline_only, recipe_folder, run_recipe
 from stand_in import RATE, clips, write_audio, write_lines
 
-from icefall_discrete.base.settings import write_json
+from icefall_discrete.base.json_files import write_json
 from icefall_discrete.base.spec import FeatureSpec
 from icefall_discrete.data.code_archive import FlatArchiveWriter
 from icefall_discrete.data.corpus_files import whole_supervision

@@ -4,7 +4,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from icefall_discrete.base.settings import ScriptParser
+from icefall_discrete.base.flags import ScriptParser
 from icefall_discrete.experiment.folder import Experiment, read_codebooks
 from icefall_discrete.experiment.recipe import add_setting_flags, model_size_file, read_settings
 

@@ -3,7 +3,7 @@ import torch
 from toy_corpus import run_stage_script, write_manifest
 
 from icefall_discrete.base import backend
-from icefall_discrete.base.settings import read_json, write_json
+from icefall_discrete.base.json_files import read_json, write_json
 from icefall_discrete.data.cuts import load_cuts, text_of
 from icefall_discrete.decoding.k2_graph_files import GRAPH_FORMAT, load_graph
 from icefall_discrete.decoding.k2_lexicon import read_lexicon, read_pieces

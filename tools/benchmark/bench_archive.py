@@ -21,7 +21,8 @@ from lhotse.features.io import FeaturesReader, FeaturesWriter, get_reader, get_w
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from icefall_discrete.base.settings import config_from_flags, setting
+from icefall_discrete.base.flags import config_from_flags
+from icefall_discrete.base.settings import setting
 from icefall_discrete.base.spec import FeatureSpec
 from icefall_discrete.data.code_archive import FlatArchiveWriter
 from icefall_discrete.data.cuts import attach_stored, load_cuts, load_frames, write_cuts

@@ -15,7 +15,9 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from icefall_discrete.base.settings import config_from_flags, read_json, setting
+from icefall_discrete.base.flags import config_from_flags
+from icefall_discrete.base.json_files import read_json
+from icefall_discrete.base.settings import setting
 from icefall_discrete.nn.encoders.zipformer import Zipformer, ZipformerConfig
 from icefall_discrete.nn.front_ends.conv1d import Conv1dSubsampling
 from icefall_discrete.nn.front_ends.conv2d import Conv2dSubsampling

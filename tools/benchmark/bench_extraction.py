@@ -25,7 +25,8 @@ from lhotse import MonoCut
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from icefall_discrete.base.settings import config_from_flags, setting
+from icefall_discrete.base.flags import config_from_flags
+from icefall_discrete.base.settings import setting
 from icefall_discrete.data.cuts import load_cuts, write_cuts
 from icefall_discrete.extraction import extract as extraction
 from icefall_discrete.tokenizers.contract import load_tokenizer

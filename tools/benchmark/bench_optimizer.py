@@ -15,7 +15,9 @@ from torch import nn
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from icefall_discrete.base.settings import config_from_flags, from_dict, read_json, setting
+from icefall_discrete.base.flags import config_from_flags
+from icefall_discrete.base.json_files import read_json
+from icefall_discrete.base.settings import from_dict, setting
 from icefall_discrete.base.spec import FeatureSpec
 from icefall_discrete.data.augment import AugmentConfig
 from icefall_discrete.systems.asr.transducer import ModelConfig, build_transducer

@@ -21,7 +21,8 @@ from torch import Tensor
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from icefall_discrete.base.backend import k2_module, resolve
-from icefall_discrete.base.settings import config_from_flags, setting
+from icefall_discrete.base.flags import config_from_flags
+from icefall_discrete.base.settings import setting
 from icefall_discrete.losses.prune import prune, prune_ranges
 from icefall_discrete.losses.pruned_rnnt import LatticeOptions, Targets, pruned_rnnt_loss, smoothed_rnnt_loss
 

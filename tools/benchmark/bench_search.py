@@ -20,7 +20,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "test" / "toys"))
 
 from plain_search import plain_modified_beam_search
 
-from icefall_discrete.base.settings import config_from_flags, setting
+from icefall_discrete.base.flags import config_from_flags
+from icefall_discrete.base.settings import setting
 from icefall_discrete.decoding.search import search
 from icefall_discrete.decoding.settings import DecodeConfig
 from icefall_discrete.nn.heads.joiner import Joiner

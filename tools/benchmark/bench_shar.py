@@ -19,7 +19,8 @@ import numpy as np
 from lhotse import MonoCut, SupervisionSegment
 
 from icefall_discrete.base.environment import peak_memory_mib
-from icefall_discrete.base.settings import config_from_flags, setting
+from icefall_discrete.base.flags import config_from_flags
+from icefall_discrete.base.settings import setting
 from icefall_discrete.base.spec import FeatureSpec
 from icefall_discrete.data.code_archive import FlatArchiveWriter
 from icefall_discrete.data.cuts import attach_stored, load_cuts, write_cuts

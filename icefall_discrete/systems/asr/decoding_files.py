@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any, Dict, List, NamedTuple, Tuple
 
 from icefall_discrete.base.atomic_files import PathLike
-from icefall_discrete.base.settings import read_json
+from icefall_discrete.base.json_files import read_json
 from icefall_discrete.decoding.k2_settings import k2_setting_parts
 from icefall_discrete.decoding.methods import k2_methods
 from icefall_discrete.decoding.settings import DecodeConfig, setting_parts

@@ -3,7 +3,8 @@
 import dataclasses
 from typing import Any, Dict, Mapping
 
-from icefall_discrete.base.settings import from_dict, override, to_dict
+from icefall_discrete.base.flags import override
+from icefall_discrete.base.settings import from_dict, to_dict
 from icefall_discrete.data.augment import AugmentConfig
 from icefall_discrete.data.filters import FilterConfig
 from icefall_discrete.data.loaders import LoaderConfig

@@ -12,7 +12,8 @@ from typing import Any, Dict, Iterable, Iterator, List, Optional, Tuple
 
 from torch import Tensor
 
-from icefall_discrete.base.settings import to_dict, write_json
+from icefall_discrete.base.json_files import write_json
+from icefall_discrete.base.settings import to_dict
 from icefall_discrete.systems.masked_prediction.config import RUNTIME_SETTINGS, MaskedPredictionConfig
 from icefall_discrete.systems.masked_prediction.corpus import write_corpus
 from icefall_discrete.systems.masked_prediction.training import MaskedTraining

@@ -18,7 +18,8 @@ import torch
 from tqdm import tqdm
 
 from icefall_discrete.base.checkpoint import load_checkpoint, save_checkpoint
-from icefall_discrete.base.settings import read_json, to_dict, write_json
+from icefall_discrete.base.json_files import read_json, write_json
+from icefall_discrete.base.settings import to_dict
 from icefall_discrete.data.dataset import derived_seed
 from icefall_discrete.systems.masked_prediction.config import RUNTIME_SETTINGS, MaskedPredictionConfig
 from icefall_discrete.systems.masked_prediction.corpus import Corpus, endless_batches

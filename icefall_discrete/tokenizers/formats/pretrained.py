@@ -14,7 +14,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from icefall_discrete.base.guarded_pickle import read_checkpoint
-from icefall_discrete.base.settings import read_json
+from icefall_discrete.base.json_files import read_json
 
 HUB_FILES = ("config.json", "model.safetensors", "model-*.safetensors")
 PACKAGE_PREFIX = "package:"

@@ -16,7 +16,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from icefall_discrete.base.guarded_pickle import plain, read_checkpoint, tensors_of
-from icefall_discrete.base.settings import read_json, setting
+from icefall_discrete.base.json_files import read_json
+from icefall_discrete.base.settings import setting
 from icefall_discrete.tokenizers.formats.pretrained import locate_file
 from icefall_discrete.tokenizers.frames.frame_encoders import FrameEncoder
 

@@ -20,7 +20,8 @@ from safetensors import safe_open
 from torch import Tensor, nn
 
 from icefall_discrete.base.guarded_pickle import read_checkpoint, tensors_of
-from icefall_discrete.base.settings import read_json, setting
+from icefall_discrete.base.json_files import read_json
+from icefall_discrete.base.settings import setting
 from icefall_discrete.tokenizers.formats.fairseq_checkpoints import read_ssl_checkpoint
 from icefall_discrete.tokenizers.formats.pretrained import locate_folder
 from icefall_discrete.tokenizers.frames.frame_encoders import FrameEncoder

@@ -8,8 +8,9 @@ from pathlib import Path
 from lhotse.recipes.aishell import download_aishell
 from lhotse.utils import resumable_download
 
+from icefall_discrete.base.flags import config_from_flags
 from icefall_discrete.base.script import run_script
-from icefall_discrete.base.settings import config_from_flags, setting
+from icefall_discrete.base.settings import setting
 from icefall_discrete.data.manifests import explained_download, require_md5
 
 MD5_OF_ARCHIVE = {

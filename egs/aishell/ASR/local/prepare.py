@@ -12,8 +12,9 @@ from typing import Dict, Set
 
 from lhotse.recipes.aishell import prepare_aishell
 
+from icefall_discrete.base.flags import config_from_flags
 from icefall_discrete.base.script import run_script
-from icefall_discrete.base.settings import config_from_flags, setting
+from icefall_discrete.base.settings import setting
 from icefall_discrete.data.manifests import (
     listed,
     require_count,

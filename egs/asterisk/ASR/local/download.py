@@ -22,8 +22,9 @@ from asterisk_text import LANGUAGES
 from corpus_folder import CHECKSUMS, CorpusError, damaged_files, parse_checksums, transcript_path
 
 from icefall_discrete.base.atomic_files import write_text
+from icefall_discrete.base.flags import config_from_flags
 from icefall_discrete.base.script import run_script
-from icefall_discrete.base.settings import config_from_flags, setting
+from icefall_discrete.base.settings import setting
 
 RELEASE = "1.6.1"
 TIMEOUT_SEC = 30

@@ -17,8 +17,9 @@ from lhotse import MonoCut, SupervisionSegment
 from lhotse.recipes import prepare_commonvoice
 from lhotse.utils import fastcopy
 
+from icefall_discrete.base.flags import config_from_flags
 from icefall_discrete.base.script import run_script
-from icefall_discrete.base.settings import config_from_flags, setting
+from icefall_discrete.base.settings import setting
 from icefall_discrete.data.manifests import (
     CorpusError,
     listed,

@@ -10,8 +10,9 @@ from lhotse.recipes.librispeech import download_librispeech
 from lhotse.utils import resumable_download
 from librispeech_parts import PARTS
 
+from icefall_discrete.base.flags import config_from_flags
 from icefall_discrete.base.script import run_script
-from icefall_discrete.base.settings import config_from_flags, setting
+from icefall_discrete.base.settings import setting
 from icefall_discrete.data.manifests import explained_download, require_md5
 
 

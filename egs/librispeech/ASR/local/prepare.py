@@ -13,8 +13,9 @@ from lhotse.recipes.librispeech import prepare_librispeech
 from librispeech_parts import PARTS
 from tqdm import tqdm
 
+from icefall_discrete.base.flags import config_from_flags
 from icefall_discrete.base.script import run_script
-from icefall_discrete.base.settings import config_from_flags, setting
+from icefall_discrete.base.settings import setting
 from icefall_discrete.data.manifests import require_count, require_pairs, require_paths, utterance_cuts, write_split
 
 ADVICE = "run stage 0, or give the folder that holds LibriSpeech/ with --dl-dir"

@@ -13,8 +13,9 @@ from typing import Any, Dict, Iterable, List, Sequence
 import numpy as np
 from lhotse import MonoCut
 
+from icefall_discrete.base.flags import ScriptParser
+from icefall_discrete.base.json_files import write_json
 from icefall_discrete.base.script import run_script
-from icefall_discrete.base.settings import ScriptParser, write_json
 from icefall_discrete.base.spec import FeatureSpec
 from icefall_discrete.data.cuts import load_cuts, load_frames, num_frames
 from icefall_discrete.metrics.wer import total_errors, utterance_errors

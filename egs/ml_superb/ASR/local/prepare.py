@@ -16,8 +16,9 @@ from lhotse import MonoCut
 from lhotse.utils import fastcopy
 from ml_superb_text import normalize
 
+from icefall_discrete.base.flags import config_from_flags
 from icefall_discrete.base.script import run_script
-from icefall_discrete.base.settings import config_from_flags, setting
+from icefall_discrete.base.settings import setting
 from icefall_discrete.data.corpus_files import read_headers, whole_supervision
 from icefall_discrete.data.cuts import load_cuts
 from icefall_discrete.data.manifests import (

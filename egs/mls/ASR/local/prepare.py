@@ -13,8 +13,9 @@ from typing import Iterator, List, NamedTuple, Optional, Set, Tuple
 from lhotse import MonoCut, RecordingSet, SupervisionSet
 from lhotse.recipes import prepare_mls
 
+from icefall_discrete.base.flags import config_from_flags
 from icefall_discrete.base.script import run_script
-from icefall_discrete.base.settings import config_from_flags, setting
+from icefall_discrete.base.settings import setting
 from icefall_discrete.data.manifests import (
     CorpusError,
     listed,

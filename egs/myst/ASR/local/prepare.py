@@ -14,8 +14,9 @@ from lhotse import MonoCut
 from lhotse.utils import fastcopy
 from myst_text import normalize, read_hypotheses, word_error_rate
 
+from icefall_discrete.base.flags import config_from_flags
 from icefall_discrete.base.script import run_script
-from icefall_discrete.base.settings import config_from_flags, setting
+from icefall_discrete.base.settings import setting
 from icefall_discrete.data.corpus_files import read_headers, whole_supervision
 from icefall_discrete.data.manifests import (
     CorpusError,
