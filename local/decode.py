@@ -65,7 +65,7 @@ def decode_settings(args: Any) -> Tuple[CheckpointChoice, DecodeConfig]:
 def load_model(experiment: Experiment, choice: CheckpointChoice, device: torch.device) -> Transducer:
     """The experiment's model with averaged weights, ready to recognise."""
     model = experiment.build_model()
-    model.load_state_dict(load_weights(choice, experiment.exp_dir))
+    model.load_trained(load_weights(choice, experiment.exp_dir))
     return model.to(device).eval()
 
 

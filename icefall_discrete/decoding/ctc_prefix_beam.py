@@ -1,7 +1,7 @@
 """Prefix beam search of the CTC head: probabilities of all alignments of a prefix are added, a whole batch at once."""
 
 from dataclasses import dataclass
-from typing import Any, List, Optional, Tuple
+from typing import List, Optional, Tuple
 
 import torch
 from torch import Tensor
@@ -10,6 +10,7 @@ from icefall_discrete.decoding.hypothesis import Hypothesis, check_encoder_outpu
 from icefall_discrete.decoding.modified_beam import HASH_MULTIPLIER, BeamConfig
 from icefall_discrete.decoding.scorer import Scorer, SlotScores
 from icefall_discrete.decoding.traces import Order, Traces
+from icefall_discrete.nn.heads.contract import CtcModel
 
 _NEVER = float("-inf")
 
@@ -37,7 +38,7 @@ class _Prefixes:
 
 @torch.no_grad()
 def ctc_prefix_beam_search(
-    model: Any,
+    model: CtcModel,
     encoder_out: Tensor,
     encoder_lens: Tensor,
     config: BeamConfig,
@@ -49,7 +50,7 @@ def ctc_prefix_beam_search(
     utterance.
 
     Args:
-      model: has `ctc_output` ((N, T', D) to logits (N, T', V)) and `predictor.blank_id`.
+      model: has `ctc_output` ((N, T', D) to logits (N, T', V)) and `blank_id`.
       encoder_out: (N, T', D).
       encoder_lens: (N,).
       config: beam and logits.
@@ -60,7 +61,7 @@ def ctc_prefix_beam_search(
       prefix entered the beam.
     """
     order = Order.of(check_encoder_output(encoder_out, encoder_lens))
-    device, blank_id = encoder_out.device, model.predictor.blank_id
+    device, blank_id = encoder_out.device, model.blank_id
     index = order.index(device)
     log_probs = config.log_probs(model.ctc_output(encoder_out[index]), blank_id)
     prefixes = _start(len(index), config.beam_size, blank_id, device)

@@ -1,17 +1,22 @@
 """Greedy search of a transducer, for a whole batch at once."""
 
-from typing import Any, List
+from typing import List
 
 import torch
 from torch import Tensor
 
 from icefall_discrete.decoding.hypothesis import Hypothesis, check_encoder_output, initial_context
 from icefall_discrete.decoding.prediction import Predictions
+from icefall_discrete.nn.heads.contract import TransducerModel
 
 
 @torch.no_grad()
 def greedy_search(
-    model: Any, encoder_out: Tensor, encoder_lens: Tensor, max_sym_per_frame: int = 1, blank_penalty: float = 0.0
+    model: TransducerModel,
+    encoder_out: Tensor,
+    encoder_lens: Tensor,
+    max_sym_per_frame: int = 1,
+    blank_penalty: float = 0.0,
 ) -> List[Hypothesis]:
     """Take the best unit at each frame; stay on a frame until it gives blank or `max_sym_per_frame` labels.
 
@@ -28,7 +33,7 @@ def greedy_search(
     if max_sym_per_frame < 1:
         raise ValueError(f"max_sym_per_frame is {max_sym_per_frame}, expected at least 1.")
     num_frames = max(check_encoder_output(encoder_out, encoder_lens), default=0)
-    num, blank_id = encoder_out.size(0), model.predictor.blank_id
+    num, blank_id = encoder_out.size(0), model.blank_id
     am = model.joiner.encoder_proj(encoder_out)
     context = initial_context(num, model.predictor.context_size, blank_id, encoder_out.device)
     predictions = Predictions(model)

@@ -4,7 +4,7 @@ The position of an arc in its path is therefore the frame, and the label of an a
 none). Scores are in nats and lack nothing: see `k2_searches.md` for what the usual way of calling k2 drops.
 """
 
-from typing import Any, List, NamedTuple, Sequence, Tuple
+from typing import List, NamedTuple, Sequence, Tuple
 
 import torch
 from torch import Tensor
@@ -13,6 +13,7 @@ from icefall_discrete.base import backend
 from icefall_discrete.decoding.hypothesis import Hypothesis
 from icefall_discrete.decoding.k2_graphs import GIVE_UP, Fsa
 from icefall_discrete.decoding.k2_settings import K2SearchConfig
+from icefall_discrete.nn.heads.contract import TransducerModel
 
 _PATHS_AT_ONCE = 1000  # paths intersected with their lattices in one call; bounds the memory
 _END_FRAMES = 2  # frames behind the last one: `end` or `give up`, then k2's final arc
@@ -46,7 +47,7 @@ def initial_states(contexts: Tensor) -> Tensor:
 
 
 def transducer_lattice(
-    model: Any,
+    model: TransducerModel,
     encoder_out: Tensor,
     lens: Sequence[int],
     graph: Fsa,
@@ -82,7 +83,7 @@ def transducer_lattice(
             predicted = model.predictor(initial_states(contexts.to(am.device)[live]), need_pad=False).squeeze(1)
             lm = model.joiner.decoder_proj(predicted)
             scores = model.joiner(am[utterance[live], frame], lm, project_input=False).float()
-            scores[:, model.predictor.blank_id] -= blank_penalty
+            scores[:, model.blank_id] -= blank_penalty
             log_probs[live, :vocab_size] = (scores / temperature).log_softmax(dim=1)
         streams.advance(log_probs.to(graph.device))
     streams.terminate_and_flush_to_streams()

@@ -37,6 +37,7 @@ from icefall_discrete.decoding.k2_lattices import (
 from icefall_discrete.decoding.k2_lexicon import Lexicon, read_lexicon, read_pieces
 from icefall_discrete.decoding.k2_settings import K2SearchConfig, k2_settings
 from icefall_discrete.metrics.wer import count_errors
+from icefall_discrete.nn.heads.contract import LabelModel, require_ctc, require_transducer
 from icefall_discrete.text.words import words_in
 
 
@@ -56,7 +57,7 @@ class References:
 
 
 def n_best(
-    model: Any, encoder_out: Tensor, encoder_lens: Tensor, config: Any, graph: Optional[Fsa] = None
+    model: LabelModel, encoder_out: Tensor, encoder_lens: Tensor, config: Any, graph: Optional[Fsa] = None
 ) -> List[List[Hypothesis]]:
     """All distinct hypotheses sampled from each utterance's lattice of fast_beam_search, best first, never none.
 
@@ -76,7 +77,7 @@ def n_best(
 
 
 def rescore(
-    model: Any, encoder_out: Tensor, encoder_lens: Tensor, config: Any, lm_scales: Sequence[float]
+    model: LabelModel, encoder_out: Tensor, encoder_lens: Tensor, config: Any, lm_scales: Sequence[float]
 ) -> Dict[float, List[WordHypothesis]]:
     """nbest-rescoring for several weights of G at the cost of one: hypotheses of each utterance by weight.
 
@@ -168,16 +169,14 @@ def _grammar_scores(grammar: Fsa, sentences: Sequence[Sequence[str]], lexicon: L
     return read.get_tot_scores(use_double_scores=True, log_semiring=False).tolist()
 
 
-def _vocab_size(model: Any) -> int:
-    if model.predictor.blank_id != 0:
-        raise ValueError(f"k2 searches need blank to be unit 0, but it is {model.predictor.blank_id}.")
-    return model.joiner.output_linear.out_features
+def _vocab_size(model: LabelModel) -> int:
+    if model.blank_id != 0:
+        raise ValueError(f"k2 searches need blank to be unit 0, but it is {model.blank_id}.")
+    return require_transducer(model, "this search").joiner.output_linear.out_features
 
 
-def _ctc_vocab_size(model: Any) -> int:
-    if getattr(model, "ctc_output", None) is None:
-        raise ValueError("this search needs a model with a CTC head; this one has none, train with ctc_loss_scale.")
-    return model.ctc_output.out_features
+def _ctc_vocab_size(model: LabelModel) -> int:
+    return require_ctc(model, "this search").ctc_output.out_features
 
 
 def _checked_lens(encoder_out: Tensor, encoder_lens: Tensor) -> List[int]:
@@ -190,7 +189,7 @@ def _checked_lens(encoder_out: Tensor, encoder_lens: Tensor) -> List[int]:
 
 
 def _transducer_lattice(
-    model: Any, encoder_out: Tensor, encoder_lens: Tensor, config: Any, graph: Optional[Fsa]
+    model: LabelModel, encoder_out: Tensor, encoder_lens: Tensor, config: Any, graph: Optional[Fsa]
 ) -> Fsa:
     lens = _checked_lens(encoder_out, encoder_lens)
     if graph is None:
@@ -198,22 +197,24 @@ def _transducer_lattice(
         graph = search_graph(trivial_graph(vocab_size), vocab_size, 1.0, False, lattice_device(encoder_out.device))
     logits = (getattr(config, "blank_penalty", 0.0), getattr(config, "temperature", 1.0))
     with torch.no_grad():
-        return transducer_lattice(model, encoder_out, lens, graph, k2_settings(config), logits)
+        return transducer_lattice(
+            require_transducer(model, "this search"), encoder_out, lens, graph, k2_settings(config), logits
+        )
 
 
-def _ctc_log_probs(model: Any, encoder_out: Tensor, config: Any) -> Tensor:
+def _ctc_log_probs(model: LabelModel, encoder_out: Tensor, config: Any) -> Tensor:
     with torch.no_grad():
-        logits = model.ctc_output(encoder_out).float()
-        logits[..., model.predictor.blank_id] -= getattr(config, "blank_penalty", 0.0)
+        logits = require_ctc(model, "this search").ctc_output(encoder_out).float()
+        logits[..., model.blank_id] -= getattr(config, "blank_penalty", 0.0)
         return logits.log_softmax(dim=2)
 
 
-def _ctc_lattice(model: Any, encoder_out: Tensor, encoder_lens: Tensor, config: Any, graph: Fsa) -> Fsa:
+def _ctc_lattice(model: LabelModel, encoder_out: Tensor, encoder_lens: Tensor, config: Any, graph: Fsa) -> Fsa:
     lens = _checked_lens(encoder_out, encoder_lens)
     return ctc_lattice(_ctc_log_probs(model, encoder_out, config), lens, graph, k2_settings(config))
 
 
-def _file_graph(settings: K2SearchConfig, name: str, model: Any, encoder_out: Tensor) -> Fsa:
+def _file_graph(settings: K2SearchConfig, name: str, model: LabelModel, encoder_out: Tensor) -> Fsa:
     """LG.pt or HLG.pt of `graph_dir`, with its scale and an ending."""
     if not settings.graph_dir:
         raise ValueError(f"this search needs {name}; make it with {GRAPH_STAGE}, then say --graph-dir <its folder>.")
@@ -250,18 +251,20 @@ def _one_each(found: Sequence[Hypothesis]) -> List[List[Hypothesis]]:
     return [[hypothesis] for hypothesis in found]
 
 
-def _fast_beam_search(model: Any, encoder_out: Tensor, encoder_lens: Tensor, config: Any, scorer: Any):
+def _fast_beam_search(model: LabelModel, encoder_out: Tensor, encoder_lens: Tensor, config: Any, scorer: Any):
     _refuse_scorer(scorer)
     lattice = _transducer_lattice(model, encoder_out, encoder_lens, config, None)
     return _one_each(_best_paths(lattice, _vocab_size(model)))
 
 
-def _fast_beam_search_nbest(model: Any, encoder_out: Tensor, encoder_lens: Tensor, config: Any, scorer: Any):
+def _fast_beam_search_nbest(model: LabelModel, encoder_out: Tensor, encoder_lens: Tensor, config: Any, scorer: Any):
     _refuse_scorer(scorer)
     return [several[: _kept(config)] for several in n_best(model, encoder_out, encoder_lens, config)]
 
 
-def _fast_beam_search_nbest_oracle(model: Any, encoder_out: Tensor, encoder_lens: Tensor, config: Any, scorer: Any):
+def _fast_beam_search_nbest_oracle(
+    model: LabelModel, encoder_out: Tensor, encoder_lens: Tensor, config: Any, scorer: Any
+):
     if not isinstance(scorer, References) or len(scorer.words) != encoder_out.size(0):
         raise ValueError("fast_beam_search_nbest_oracle needs the References of the batch's utterances.")
 
@@ -272,7 +275,7 @@ def _fast_beam_search_nbest_oracle(model: Any, encoder_out: Tensor, encoder_lens
     return _one_each([min(several, key=lambda h: errors(words, h)) for words, several in zip(scorer.words, lists)])
 
 
-def _fast_beam_search_nbest_lg(model: Any, encoder_out: Tensor, encoder_lens: Tensor, config: Any, scorer: Any):
+def _fast_beam_search_nbest_lg(model: LabelModel, encoder_out: Tensor, encoder_lens: Tensor, config: Any, scorer: Any):
     _refuse_scorer(scorer)
     settings = k2_settings(config)
     graph = _file_graph(settings, "LG.pt", model, encoder_out)
@@ -281,14 +284,14 @@ def _fast_beam_search_nbest_lg(model: Any, encoder_out: Tensor, encoder_lens: Te
     return [[_in_words(h, lexicon, h.score) for h in several[: _kept(config)]] for several in lists]
 
 
-def _ctc_decoding(model: Any, encoder_out: Tensor, encoder_lens: Tensor, config: Any, scorer: Any):
+def _ctc_decoding(model: LabelModel, encoder_out: Tensor, encoder_lens: Tensor, config: Any, scorer: Any):
     _refuse_scorer(scorer)
     vocab_size = _ctc_vocab_size(model)
     graph = search_graph(ctc_graph(vocab_size), vocab_size, 1.0, False, lattice_device(encoder_out.device))
     return _one_each(_best_paths(_ctc_lattice(model, encoder_out, encoder_lens, config, graph), vocab_size))
 
 
-def _one_best(model: Any, encoder_out: Tensor, encoder_lens: Tensor, config: Any, scorer: Any):
+def _one_best(model: LabelModel, encoder_out: Tensor, encoder_lens: Tensor, config: Any, scorer: Any):
     _refuse_scorer(scorer)
     settings = k2_settings(config)
     graph = _file_graph(settings, "HLG.pt", model, encoder_out)
@@ -298,7 +301,7 @@ def _one_best(model: Any, encoder_out: Tensor, encoder_lens: Tensor, config: Any
     return _one_each([_in_words(hypothesis, lexicon, hypothesis.score) for hypothesis in found])
 
 
-def _nbest_rescoring(model: Any, encoder_out: Tensor, encoder_lens: Tensor, config: Any, scorer: Any):
+def _nbest_rescoring(model: LabelModel, encoder_out: Tensor, encoder_lens: Tensor, config: Any, scorer: Any):
     _refuse_scorer(scorer)
     scale = k2_settings(config).rescoring_lm_scale
     return _one_each(rescore(model, encoder_out, encoder_lens, config, [scale])[scale])

@@ -1,7 +1,7 @@
 """Modified beam search of a transducer: at most one label a frame, equal prefixes merged, a whole batch at once."""
 
 from dataclasses import dataclass
-from typing import Any, List, Optional, Tuple
+from typing import List, Optional, Tuple
 
 import torch
 from torch import Tensor
@@ -10,6 +10,7 @@ from icefall_discrete.decoding.hypothesis import Hypothesis, check_encoder_outpu
 from icefall_discrete.decoding.prediction import Predictions
 from icefall_discrete.decoding.scorer import Scorer, SlotScores
 from icefall_discrete.decoding.traces import Order, Traces
+from icefall_discrete.nn.heads.contract import TransducerModel
 
 # Prefixes are told apart by a 64-bit polynomial hash, wrapping around; the multiplier is odd.
 HASH_MULTIPLIER = 6364136223846793005
@@ -63,7 +64,7 @@ class Beams:
 
 @torch.no_grad()
 def modified_beam_search(
-    model: Any,
+    model: TransducerModel,
     encoder_out: Tensor,
     encoder_lens: Tensor,
     config: BeamConfig,
@@ -83,7 +84,7 @@ def modified_beam_search(
       counted, as icefall does); the score itself is not divided.
     """
     order = Order.of(check_encoder_output(encoder_out, encoder_lens))
-    device, blank_id = encoder_out.device, model.predictor.blank_id
+    device, blank_id = encoder_out.device, model.blank_id
     index = order.index(device)
     am = model.joiner.encoder_proj(encoder_out[index])
     predictions = Predictions(model)
@@ -106,23 +107,25 @@ def modified_beam_search(
     return traces.best(score, score / (final_length + model.predictor.context_size), config.nbest)
 
 
-def start_beams(model: Any, predictions: Predictions, num: int, beam_size: int, device: torch.device) -> Beams:
+def start_beams(
+    model: TransducerModel, predictions: Predictions, num: int, beam_size: int, device: torch.device
+) -> Beams:
     """One empty prefix for each utterance."""
     score = torch.full((num, beam_size), float("-inf"), device=device)
     score[:, 0] = 0.0
-    context = initial_context(num * beam_size, model.predictor.context_size, model.predictor.blank_id, device)
+    context = initial_context(num * beam_size, model.predictor.context_size, model.blank_id, device)
     predicted = predictions.of(context)
     prefix = torch.cat([context, context.new_zeros(num * beam_size, 2)], dim=1)
     return Beams(score, *(tensor.view(num, beam_size, tensor.size(1)) for tensor in (prefix, predicted)))
 
 
-def unit_log_probs(model: Any, am: Tensor, beams: Beams, config: BeamConfig) -> Tensor:
+def unit_log_probs(model: TransducerModel, am: Tensor, beams: Beams, config: BeamConfig) -> Tensor:
     """Log-probabilities (N, K, V) of the next unit of each prefix, on a frame with projected encoder output am (N, D).
 
     Prefixes of an utterance that end in the same labels share them. Where the output layer is large and computing costs
     more than launching, they are computed once.
     """
-    joiner, blank_id = model.joiner, model.predictor.blank_id
+    joiner, blank_id = model.joiner, model.blank_id
     num, size, _ = beams.predicted.shape
     if am.device.type != "cpu" or joiner.output_linear.weight.numel() < MIN_SHARED_WEIGHTS:
         return config.log_probs(joiner(am.unsqueeze(1), beams.predicted, project_input=False), blank_id)

@@ -1,14 +1,14 @@
 """The predictor's side of the joiner during a search."""
 
-from typing import Any
-
 from torch import Tensor
+
+from icefall_discrete.nn.heads.contract import TransducerModel
 
 
 class Predictions:
     """Projected predictor output for contexts; `model` has `predictor` and `joiner`."""
 
-    def __init__(self, model: Any) -> None:
+    def __init__(self, model: TransducerModel) -> None:
         self._model = model
         self._tables = model.predictor.tables()
 

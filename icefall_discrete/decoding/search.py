@@ -1,7 +1,7 @@
 """`search` and `search_nbest` find a method by its name: encoder output in, hypotheses out."""
 
 import importlib
-from typing import Any, Callable, Dict, List, Optional
+from typing import Callable, Dict, List, Optional
 
 from torch import Tensor
 
@@ -14,35 +14,43 @@ from icefall_discrete.decoding.methods import find_method
 from icefall_discrete.decoding.modified_beam import BeamConfig, modified_beam_search
 from icefall_discrete.decoding.scorer import Scorer
 from icefall_discrete.decoding.settings import DecodeConfig
+from icefall_discrete.nn.heads.contract import LabelModel, require_ctc, require_transducer
 
-Search = Callable[[Any, Tensor, Tensor, DecodeConfig, Optional[Scorer]], List[List[Hypothesis]]]
+Search = Callable[[LabelModel, Tensor, Tensor, DecodeConfig, Optional[Scorer]], List[List[Hypothesis]]]
 
 
 def _one_each(found: List[Hypothesis]) -> List[List[Hypothesis]]:
     return [[hypothesis] for hypothesis in found]
 
 
-def _greedy(model: Any, encoder_out: Tensor, encoder_lens: Tensor, config: DecodeConfig, scorer: Optional[Scorer]):
+def _greedy(
+    model: LabelModel, encoder_out: Tensor, encoder_lens: Tensor, config: DecodeConfig, scorer: Optional[Scorer]
+):
     _refuse_scorer("greedy_search", scorer)
+    model = require_transducer(model, "greedy_search")
     return _one_each(greedy_search(model, encoder_out, encoder_lens, config.max_sym_per_frame, config.blank_penalty))
 
 
-def _ctc_greedy(model: Any, encoder_out: Tensor, encoder_lens: Tensor, config: DecodeConfig, scorer: Optional[Scorer]):
+def _ctc_greedy(
+    model: LabelModel, encoder_out: Tensor, encoder_lens: Tensor, config: DecodeConfig, scorer: Optional[Scorer]
+):
     _refuse_scorer("ctc_greedy_search", scorer)
-    _require_ctc_head("ctc_greedy_search", model)
+    model = require_ctc(model, "ctc_greedy_search")
     return _one_each(ctc_greedy_search(model, encoder_out, encoder_lens, config.blank_penalty))
 
 
 def _modified_beam(
-    model: Any, encoder_out: Tensor, encoder_lens: Tensor, config: DecodeConfig, scorer: Optional[Scorer]
+    model: LabelModel, encoder_out: Tensor, encoder_lens: Tensor, config: DecodeConfig, scorer: Optional[Scorer]
 ):
-    return modified_beam_search(model, encoder_out, encoder_lens, _beam(config), scorer)
+    return modified_beam_search(
+        require_transducer(model, "modified_beam_search"), encoder_out, encoder_lens, _beam(config), scorer
+    )
 
 
 def _ctc_prefix_beam(
-    model: Any, encoder_out: Tensor, encoder_lens: Tensor, config: DecodeConfig, scorer: Optional[Scorer]
+    model: LabelModel, encoder_out: Tensor, encoder_lens: Tensor, config: DecodeConfig, scorer: Optional[Scorer]
 ):
-    _require_ctc_head("ctc_prefix_beam_search", model)
+    model = require_ctc(model, "ctc_prefix_beam_search")
     return ctc_prefix_beam_search(model, encoder_out, encoder_lens, _beam(config), scorer)
 
 
@@ -53,11 +61,6 @@ def _beam(config: DecodeConfig) -> BeamConfig:
 def _refuse_scorer(method: str, scorer: Optional[Scorer]) -> None:
     if scorer is not None:
         raise ValueError(f"{method} takes no scorer; use modified_beam_search or ctc_prefix_beam_search.")
-
-
-def _require_ctc_head(method: str, model: Any) -> None:
-    if getattr(model, "ctc_output", None) is None:
-        raise ValueError(f"{method} needs a model with a CTC head; this one has none, train with ctc_loss_scale.")
 
 
 _METHODS: Dict[str, Search] = {
@@ -91,7 +94,7 @@ def _search_of(method: str) -> Search:
 
 def search_nbest(
     method: str,
-    model: Any,
+    model: LabelModel,
     encoder_out: Tensor,
     encoder_lens: Tensor,
     config: DecodeConfig,
@@ -103,7 +106,7 @@ def search_nbest(
 
     Args:
       method: one of `known_methods`, or with k2 one of `k2_methods`.
-      model: has `predictor` (with `context_size` and `blank_id`), `joiner`, and `ctc_output` for CTC.
+      model: has the heads that the method searches (nn/heads/contract.py).
       encoder_out: (N, T', D).
       encoder_lens: (N,).
       config: settings; those of other methods are ignored.
@@ -114,7 +117,7 @@ def search_nbest(
 
 def search(
     method: str,
-    model: Any,
+    model: LabelModel,
     encoder_out: Tensor,
     encoder_lens: Tensor,
     config: DecodeConfig,

@@ -12,6 +12,7 @@ from torch import Tensor
 from icefall_discrete.decoding.hypothesis import Hypothesis, initial_context
 from icefall_discrete.decoding.modified_beam import BeamConfig, Beams, advance_beams, start_beams, unit_log_probs
 from icefall_discrete.decoding.prediction import Predictions
+from icefall_discrete.nn.heads.contract import TransducerModel
 
 
 class StreamSearch(Protocol):
@@ -45,7 +46,7 @@ class StreamingGreedy:
       model: has `predictor` and `joiner`. blank_penalty: taken off the logit of blank.
     """
 
-    def __init__(self, model: Any, blank_penalty: float = 0.0) -> None:
+    def __init__(self, model: TransducerModel, blank_penalty: float = 0.0) -> None:
         self._model, self._blank_penalty = model, blank_penalty
         with torch.no_grad():
             self._predictions = Predictions(model)
@@ -54,12 +55,12 @@ class StreamingGreedy:
         """The state of a stream before its first frame."""
         predictor = self._model.predictor
         device = predictor.embedding.weight.device
-        return GreedyStream(initial_context(1, predictor.context_size, predictor.blank_id, device), [], [])
+        return GreedyStream(initial_context(1, predictor.context_size, self._model.blank_id, device), [], [])
 
     @torch.no_grad()
     def advance(self, encoder_out: Tensor, lens: Sequence[int], streams: Sequence[GreedyStream]) -> None:
         """Take the best unit at each of the next frames of each stream."""
-        model, blank_id = self._model, self._model.predictor.blank_id
+        model, blank_id = self._model, self._model.blank_id
         am = model.joiner.encoder_proj(encoder_out)
         context = torch.cat([stream.context for stream in streams])
         ends = torch.tensor(list(lens), device=am.device)
@@ -134,7 +135,7 @@ class StreamingModifiedBeam:
       model: has `predictor` and `joiner`. config: beam and logits.
     """
 
-    def __init__(self, model: Any, config: BeamConfig) -> None:
+    def __init__(self, model: TransducerModel, config: BeamConfig) -> None:
         self._model, self._config = model, config
         with torch.no_grad():
             self._predictions = Predictions(model)
@@ -157,7 +158,7 @@ class StreamingModifiedBeam:
         for frame in range(lens[0]):
             log_probs = unit_log_probs(model, am[: len(beams.score), frame], beams, config)
             scores = log_probs + beams.score.unsqueeze(2)
-            beams, parents, units = advance_beams(beams, scores, self._predictions, model.predictor.blank_id)
+            beams, parents, units = advance_beams(beams, scores, self._predictions, model.blank_id)
             active = sum(length > frame + 1 for length in lens)
             for place, (row_parents, row_units) in enumerate(zip(parents.tolist(), units.tolist())):
                 stream = streams[order[place]]
@@ -167,7 +168,7 @@ class StreamingModifiedBeam:
             beams = _rows(beams, 0, active)
 
     def _follow(self, stream: BeamStream, parents: Sequence[int], units: Sequence[int]) -> None:
-        blank_id, frame, before = self._model.predictor.blank_id, stream.num_frames, stream.last
+        blank_id, frame, before = self._model.blank_id, stream.num_frames, stream.last
         stream.last = [
             before[parent] if unit == blank_id else _Label(unit, frame, before[parent])
             for parent, unit in zip(parents, units)

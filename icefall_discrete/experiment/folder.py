@@ -12,7 +12,7 @@ from icefall_discrete.base.atomic_files import replacing
 from icefall_discrete.base.json_files import read_json, write_json
 from icefall_discrete.base.spec import FeatureSpec
 from icefall_discrete.systems.asr.settings import TrainSettings
-from icefall_discrete.systems.asr.transducer import Transducer, build_transducer
+from icefall_discrete.systems.asr.transducer import Heads, Transducer, build_transducer
 from icefall_discrete.text.pieces import TextEncoder
 
 # Settings that may change between two runs in one folder: they do not change what is learnt from a batch on.
@@ -118,7 +118,8 @@ class Experiment:
         settings = self.settings()
         codebooks = read_codebooks(self.exp_dir / "codebooks.safetensors")
         vocab_size = self.text_encoder().vocab_size
-        return build_transducer(settings.model, self.spec(), vocab_size, settings.augment, codebooks)
+        heads = Heads.trained_by(settings.loss)
+        return build_transducer(settings.model, self.spec(), vocab_size, settings.augment, codebooks, heads)
 
     def is_finished(self, settings: TrainSettings) -> bool:
         """Whether training with these settings would do nothing more, as train.json has it."""

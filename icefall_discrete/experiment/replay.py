@@ -79,7 +79,7 @@ def replay(
     state = load_checkpoint(path)
     settings, spec, text_encoder = experiment.settings(), experiment.spec(), experiment.text_encoder()
     model = experiment.build_model()
-    model.load_state_dict(state["model"])
+    model.load_trained(state["model"])
     system = AsrSystem(model.to(device), settings.loss, spec, text_encoder, backend).train()
     precision = Precision(precision_name or settings.train.precision, device.type)
     precision.load_state_dict(state["precision"])

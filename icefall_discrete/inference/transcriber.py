@@ -87,7 +87,7 @@ class Transcriber:
         self._text_encoder = experiment.text_encoder()
         self._device = self._run.torch_device()
         self._model = experiment.build_model()
-        self._model.load_state_dict(load_weights(resolve_choice(choice or CheckpointChoice(), exp_dir), exp_dir))
+        self._model.load_trained(load_weights(resolve_choice(choice or CheckpointChoice(), exp_dir), exp_dir))
         self._model.to(self._device).eval()
         self._fusion = Fusion(self._decode, experiment.exp_dir / "bpe.model", self._device)
 

@@ -1,7 +1,7 @@
 """The training objective: simple and pruned transducer losses, CTC, inner CTC, CR-CTC, and their weights by step."""
 
 from dataclasses import dataclass
-from typing import Any, Dict, List, Optional
+from typing import Dict, List, Optional
 
 import torch
 import torch.nn.functional as F
@@ -17,6 +17,8 @@ from icefall_discrete.losses.pruned_rnnt import (
     pruned_rnnt_loss,
     smoothed_rnnt_loss,
 )
+from icefall_discrete.nn.encoders.contract import EncoderOutput
+from icefall_discrete.nn.heads.contract import TrainedHeads
 
 
 @dataclass(frozen=True)
@@ -99,15 +101,19 @@ def loss_weights(config: LossConfig, step: int) -> Dict[str, float]:
 
 
 def transducer_losses(
-    model: Any, encoder_output: Any, labels: Tensor, label_lens: Tensor, config: LossConfig, backend: str
+    model: TrainedHeads,
+    encoder_output: EncoderOutput,
+    labels: Tensor,
+    label_lens: Tensor,
+    config: LossConfig,
+    backend: str,
 ) -> Losses:
     """Compute the losses that `config` asks for, in float32 whatever the autocast.
 
     Args:
-      model: has `predictor` (with `blank_id`), `joiner`, `simple_am_proj`, `simple_lm_proj`; `ctc_output` if
-        `ctc_loss_scale` is above 0; `inner_ctc_outputs` if `inner_ctc_loss_scale` is above 0.
-      encoder_output: has `encoder_out` (N, T', D), `lens` (N,) and `inner`, a list of ((N, T_i, D_i), (N,)); with
-        two views of each utterance 2 N instead of N, the first view of all, then the second of all.
+      model: has `blank_id`, and the heads of the losses whose scales are above 0.
+      encoder_output: encoder_out (N, T', D), lens (N,) and `inner` for the inner heads; with two views of each
+        utterance 2 N instead of N, the first view of all, then the second of all.
       labels: (N, U) int64, padded with anything; U may be 0.
       label_lens: (N,).
       config: which losses, and their settings.
@@ -116,7 +122,7 @@ def transducer_losses(
     Returns:
       Losses in nats; infinite for an utterance with fewer encoder frames than its labels need, so filter it before.
     """
-    blank_id = model.predictor.blank_id
+    blank_id = model.blank_id
     num_views = _count_views(encoder_output.encoder_out.size(0), labels.size(0), config)
     labels, label_lens = labels.repeat(num_views, 1), label_lens.repeat(num_views)
     positions = torch.arange(labels.size(1), device=labels.device)
@@ -141,7 +147,7 @@ def transducer_losses(
 
 
 def _rnnt_losses(
-    model: Any, encoder_out: Tensor, targets: Targets, config: LossConfig, backend: str
+    model: TrainedHeads, encoder_out: Tensor, targets: Targets, config: LossConfig, backend: str
 ) -> Dict[str, Tensor]:
     """Simple and pruned loss, each (N,)."""
     predictor_out = model.predictor(F.pad(targets.labels, (1, 0), value=targets.blank_id))
@@ -191,7 +197,7 @@ def _ctc_loss(log_probs: Tensor, frame_lens: Tensor, targets: Targets) -> Tensor
         )
 
 
-def _inner_ctc_loss(model: Any, inner: List, targets: Targets) -> Tensor:
+def _inner_ctc_loss(model: TrainedHeads, inner: List, targets: Targets) -> Tensor:
     """Mean over the inner heads of their CTC losses, (N,)."""
     heads = list(model.inner_ctc_outputs)
     if not heads or len(heads) != len(inner):

@@ -95,7 +95,9 @@ def test_fast_beam_search_finds_the_best_alignment(context_size):
 def test_the_golden_case_has_its_last_labels():
     with numpy.load(Path(__file__).parents[1] / "assets" / "transducer_head_golden.npz") as arrays:
         golden = {key: torch.from_numpy(numpy.asarray(arrays[key])) for key in arrays}
-    model = SimpleNamespace(predictor=StatelessPredictor(37, 40, 0, 2).eval(), joiner=Joiner(64, 40, 48, 37).eval())
+    model = SimpleNamespace(
+        blank_id=0, predictor=StatelessPredictor(37, 40, 0, 2).eval(), joiner=Joiner(64, 40, 48, 37).eval()
+    )
     for prefix, module in (("param/decoder.", model.predictor), ("param/joiner.", model.joiner)):
         own = {key[len(prefix) :]: value for key, value in golden.items() if key.startswith(prefix)}
         module.load_state_dict(own, strict=False)

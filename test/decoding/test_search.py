@@ -31,7 +31,7 @@ def test_golden(golden, method, name):
     for prefix, module in (("decoder.", predictor), ("joiner.", joiner)):
         own = {key[len(prefix) :]: value for key, value in weights.items() if key.startswith(prefix)}
         module.load_state_dict(own, strict=False)
-    model = SimpleNamespace(predictor=predictor, joiner=joiner)
+    model = SimpleNamespace(blank_id=0, predictor=predictor, joiner=joiner)
     found = search(method, model, golden["search/encoder_out"], golden["search/encoder_lens"], DecodeConfig())
     for n, hypothesis in enumerate(found):
         assert hypothesis.labels == golden[f"search/{name}/{n}"].tolist()
@@ -238,7 +238,7 @@ def test_without_k2_its_methods_say_how_to_get_it(monkeypatch):
 def test_ctc_joins_repeats_and_drops_blanks():
     units = torch.tensor([[0, 3, 3, 0, 3, 5, 5, 0], [2, 2, 0, 0, 4, 4, 4, 4]])
     logits = torch.nn.functional.one_hot(units, 6).float() * 20.0
-    model = SimpleNamespace(predictor=SimpleNamespace(blank_id=0), ctc_output=nn.Identity())
+    model = SimpleNamespace(blank_id=0, ctc_output=nn.Identity())
     first, second = search("ctc_greedy_search", model, logits, torch.tensor([8, 4]), DecodeConfig())
     assert (first.labels, first.timestamps) == ([3, 3, 5], [1, 4, 5])
     assert (second.labels, second.timestamps) == ([2], [0])

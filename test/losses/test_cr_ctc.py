@@ -17,6 +17,7 @@ CONFIG = LossConfig(cr_loss_scale=0.2, inner_ctc_loss_scale=0.3)
 class Head(nn.Module):
     def __init__(self, vocab_size=9, dim=12):
         super().__init__()
+        self.blank_id = 0
         self.predictor = StatelessPredictor(vocab_size, 8, 0, 2)
         self.joiner = Joiner(dim, 8, 10, vocab_size)
         self.simple_am_proj, self.simple_lm_proj = nn.Linear(dim, vocab_size), nn.Linear(8, vocab_size)

@@ -21,6 +21,7 @@ class Head(nn.Module):
 
     def __init__(self, vocab_size=37, encoder_dim=64, decoder_dim=40, joiner_dim=48):
         super().__init__()
+        self.blank_id = 0
         self.predictor = StatelessPredictor(vocab_size, decoder_dim, 0, 2)
         self.joiner = Joiner(encoder_dim, decoder_dim, joiner_dim, vocab_size)
         self.simple_am_proj = nn.Linear(encoder_dim, vocab_size)
@@ -103,7 +104,7 @@ def test_batch_is_the_sum_of_its_utterances(backend):
 
 def test_a_scale_of_zero_computes_nothing():
     model, encoded, labels, label_lens = random_batch()
-    ctc_only = SimpleNamespace(predictor=model.predictor, ctc_output=model.ctc_output)
+    ctc_only = SimpleNamespace(blank_id=0, ctc_output=model.ctc_output)
     config = LossConfig(transducer_loss_scale=0.0, ctc_loss_scale=1.0)
     losses = transducer_losses(ctc_only, encoded, labels, label_lens, config, "torch")
     assert losses.simple is None and losses.pruned is None and losses.inner_ctc is None

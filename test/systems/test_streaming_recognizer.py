@@ -52,6 +52,7 @@ def sharpened(model):
 def toy_model():
     torch.manual_seed(0)
     model = nn.Module()
+    model.blank_id = 0
     model.predictor = StatelessPredictor(11, 8, 0, 2)
     model.joiner = Joiner(12, 8, 10, 11)
     return sharpened(model)

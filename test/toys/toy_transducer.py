@@ -10,6 +10,7 @@ from icefall_discrete.nn.heads.predictor import StatelessPredictor
 def random_model(vocab_size=11, context_size=2, seed=0):
     torch.manual_seed(seed)
     model = nn.Module()
+    model.blank_id = 0
     model.predictor = StatelessPredictor(vocab_size, 8, 0, context_size)
     model.joiner = Joiner(12, 8, 10, vocab_size)
     model.ctc_output = nn.Linear(12, vocab_size)

@@ -47,6 +47,7 @@ def build(config: BenchConfig) -> Any:
     """A transducer without encoder."""
     torch.manual_seed(0)
     model = nn.Module()
+    model.blank_id = 0
     model.predictor = StatelessPredictor(config.vocab_size, config.joiner_dim, 0, 2)
     model.joiner = Joiner(config.encoder_dim, config.joiner_dim, config.joiner_dim, config.vocab_size)
     with torch.no_grad():

@@ -33,7 +33,7 @@ from icefall_discrete.losses.cr_ctc import NUM_VIEWS
 from icefall_discrete.nn.code_embedding import FeatureNormalizer
 from icefall_discrete.systems.asr.settings import TrainSettings
 from icefall_discrete.systems.asr.system import AsrSystem
-from icefall_discrete.systems.asr.transducer import Transducer, build_transducer
+from icefall_discrete.systems.asr.transducer import Heads, Transducer, build_transducer
 from icefall_discrete.text.pieces import TextEncoder
 from icefall_discrete.training.distributed import Group
 from icefall_discrete.training.eden import Eden
@@ -149,7 +149,9 @@ def training_data(settings: TrainSettings, corpus: Corpus) -> TrainingData:
 def build_model(settings: TrainSettings, corpus: Corpus, codebooks: Optional[List[Tensor]]) -> Transducer:
     """The model with its initial weights; continuous features get the statistics of the training data."""
     vocab_size = corpus.text_encoder.vocab_size
-    model = build_transducer(settings.model, corpus.spec, vocab_size, settings.augment, codebooks)
+    model = build_transducer(
+        settings.model, corpus.spec, vocab_size, settings.augment, codebooks, Heads.trained_by(settings.loss)
+    )
     if isinstance(model.input_embedding, FeatureNormalizer):
         statistics = feature_statistics(corpus.train, corpus.spec, _STATISTICS_CUTS, settings.train.seed)
         model.input_embedding.set_statistics(*statistics)

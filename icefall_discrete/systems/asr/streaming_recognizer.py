@@ -18,6 +18,7 @@ from icefall_discrete.decoding.hypothesis import Hypothesis
 from icefall_discrete.decoding.modified_beam import BeamConfig
 from icefall_discrete.decoding.settings import DecodeConfig
 from icefall_discrete.decoding.streaming_search import StreamingGreedy, StreamingModifiedBeam, StreamSearch
+from icefall_discrete.nn.heads.contract import TransducerModel, require_transducer
 from icefall_discrete.nn.stream_state import split_state, stack_states
 from icefall_discrete.systems.asr.streaming_model import FrameBuffer, StreamingConfig, StreamingEncoder
 from icefall_discrete.systems.asr.transducer import Transducer
@@ -62,9 +63,10 @@ class StreamingRecognizer:
     """
 
     def __init__(self, model: Transducer, spec: FeatureSpec, streaming: StreamingConfig, decode: DecodeConfig) -> None:
+        heads = require_transducer(model, "streaming")
         self._encoder = StreamingEncoder(model, streaming)
-        self._device = model.joiner.output_linear.weight.device
-        self._search = _search_of(model, decode)
+        self._device = heads.joiner.output_linear.weight.device
+        self._search = _search_of(heads, decode)
         self._padding = padding_values(spec)
         self._dtype = torch.int64 if spec.kind == "codes" else torch.float32
 
@@ -92,7 +94,7 @@ class StreamingRecognizer:
         return self._search.best(stream.search_state)
 
 
-def _search_of(model: Transducer, decode: DecodeConfig) -> StreamSearch:
+def _search_of(model: TransducerModel, decode: DecodeConfig) -> StreamSearch:
     if decode.is_used:
         raise ValueError("streaming takes no language model and no phrases; leave lm, lodr and context_file empty.")
     if decode.decoding_method == "greedy_search":

@@ -4,25 +4,27 @@ Letters: N utterances, T input frames, T' encoder frames, K codebooks, D dimensi
 """
 
 import dataclasses
-from typing import Optional, Sequence, Tuple
+from typing import Mapping, NamedTuple, Optional, Sequence, Tuple
 
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from icefall_discrete.base.settings import setting
 from icefall_discrete.base.spec import FeatureSpec
 from icefall_discrete.data.augment import AugmentConfig
+from icefall_discrete.losses.transducer_loss import LossConfig
 from icefall_discrete.nn.acoustic_encoder import AcousticEncoder, AcousticEncoderConfig, build_input_embedding
 from icefall_discrete.nn.code_embedding import EmbeddingAugment
 from icefall_discrete.nn.encoders.contract import EncoderOutput
+from icefall_discrete.nn.heads.ctc import CtcHead
 from icefall_discrete.nn.heads.joiner import Joiner
 from icefall_discrete.nn.heads.predictor import StatelessPredictor
 from icefall_discrete.nn.scaling import scaled_linear
+from icefall_discrete.text.pieces import BLANK_ID
 
-BLANK_ID = 0
 # Initial scale of the projections of the simple loss, as in icefall: their first outputs are small.
 _SIMPLE_SCALE = 0.25
-CTC_DROPOUT = 0.1
+# Beginnings of the names of weights that a loss of their own trains.
+HEADS = ("predictor.", "joiner.", "simple_am_proj.", "simple_lm_proj.", "ctc_output.", "inner_ctc_outputs.")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,12 +44,20 @@ class ModelConfig(AcousticEncoderConfig):
             raise ValueError(f"inner_ctc_stacks names stack {outside[0]}, but stacks are 0 to {num_inner - 1}.")
 
 
-class CtcHead(nn.Linear):
-    """Dropout, then unnormalised log-probs (N, T', V) of labels from encoder frames (N, T', D)."""
+class Heads(NamedTuple):
+    """Which heads a network has: those that its losses train."""
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Map (N, T', D) to (N, T', V)."""
-        return super().forward(F.dropout(x, CTC_DROPOUT, self.training))
+    transducer: bool = True
+    ctc: bool = True
+    inner_ctc: bool = True
+
+    @classmethod
+    def trained_by(cls, losses: LossConfig) -> "Heads":
+        """The heads whose losses have a scale above 0."""
+        return cls(losses.transducer_loss_scale > 0, losses.ctc_loss_scale > 0, losses.inner_ctc_loss_scale > 0)
+
+
+ALL_HEADS = Heads()
 
 
 class Transducer(AcousticEncoder):
@@ -56,7 +66,8 @@ class Transducer(AcousticEncoder):
     Only `encode` leads from input to encoder output; the other parts are called by losses and searches.
 
     Args:
-      vocab_size: V, the blank (id 0) included. The others are those of AcousticEncoder.
+      vocab_size: V, the blank (id 0) included. heads: which there are; the others are None.
+      The other arguments are those of AcousticEncoder.
     """
 
     config: ModelConfig
@@ -68,21 +79,34 @@ class Transducer(AcousticEncoder):
         augment: EmbeddingAugment,
         frame_rate_hz: float,
         vocab_size: int,
+        heads: Heads,
     ) -> None:
         super().__init__(config, input_embedding, augment, frame_rate_hz)
         self.vocab_size = vocab_size
-        encoder_dim = config.encoder.out_dim
-        self.predictor = StatelessPredictor(vocab_size, config.decoder_dim, BLANK_ID, config.context_size)
-        self.joiner = Joiner(encoder_dim, config.decoder_dim, config.joiner_dim, vocab_size)
-        self.simple_am_proj = scaled_linear(encoder_dim, vocab_size, _SIMPLE_SCALE)
-        self.simple_lm_proj = scaled_linear(config.decoder_dim, vocab_size, _SIMPLE_SCALE)
-        self.ctc_output = CtcHead(encoder_dim, vocab_size)
-        inner_dims = config.encoder.inner_dims
-        self.inner_ctc_outputs = nn.ModuleList(CtcHead(inner_dims[i], vocab_size) for i in config.inner_ctc_stacks)
+        self.blank_id = BLANK_ID
+        encoder_dim, inner_dims = config.encoder.out_dim, config.encoder.inner_dims
+        self.predictor = self.joiner = self.simple_am_proj = self.simple_lm_proj = self.ctc_output = None
+        if heads.transducer:
+            self.predictor = StatelessPredictor(vocab_size, config.decoder_dim, BLANK_ID, config.context_size)
+            self.joiner = Joiner(encoder_dim, config.decoder_dim, config.joiner_dim, vocab_size)
+            self.simple_am_proj = scaled_linear(encoder_dim, vocab_size, _SIMPLE_SCALE)
+            self.simple_lm_proj = scaled_linear(config.decoder_dim, vocab_size, _SIMPLE_SCALE)
+        if heads.ctc:
+            self.ctc_output = CtcHead(encoder_dim, vocab_size)
+        self.inner_stacks = config.inner_ctc_stacks if heads.inner_ctc else ()
+        self.inner_ctc_outputs = nn.ModuleList(CtcHead(inner_dims[index], vocab_size) for index in self.inner_stacks)
+
+    def load_trained(self, state: Mapping[str, Tensor]) -> None:
+        """Load a state dict; heads that it holds though nothing trained them are left out.
+
+        Checkpoints of earlier versions have such heads.
+        """
+        own = self.state_dict()
+        self.load_state_dict({n: value for n, value in state.items() if n in own or not n.startswith(HEADS)})
 
     def encode(self, frames: Tensor, frame_lens: Tensor, inner: Optional[Sequence[int]] = None) -> EncoderOutput:
         """As AcousticEncoder.encode; `inner` is by default the stacks that have CTC heads."""
-        return super().encode(frames, frame_lens, self.config.inner_ctc_stacks if inner is None else inner)
+        return super().encode(frames, frame_lens, self.inner_stacks if inner is None else inner)
 
 
 def build_transducer(
@@ -91,7 +115,11 @@ def build_transducer(
     vocab_size: int,
     augment_config: AugmentConfig,
     codebooks: Optional[Sequence[Tensor]] = None,
+    heads: Heads = ALL_HEADS,
 ) -> Transducer:
-    """Build the model for input of `spec` and `vocab_size` output units; `codebooks` as for build_input_embedding."""
+    """Build the model for input of `spec` and `vocab_size` output units.
+
+    `codebooks` are as for build_input_embedding; `heads` those that are trained, by default all.
+    """
     embedding = build_input_embedding(config, spec, codebooks)
-    return Transducer(config, embedding, EmbeddingAugment(augment_config), spec.frame_rate_hz, vocab_size)
+    return Transducer(config, embedding, EmbeddingAugment(augment_config), spec.frame_rate_hz, vocab_size, heads)
