@@ -5,30 +5,21 @@ from pathlib import Path
 from typing import Any, Dict, List
 
 from icefall_discrete.base import environment
-from icefall_discrete.base.atomic_files import write_text
 from icefall_discrete.base.flags import ScriptParser
 from icefall_discrete.base.json_files import read_json, write_json
 from icefall_discrete.base.script import run_script
 from icefall_discrete.base.settings import from_dict, to_dict
 from icefall_discrete.base.spec import FeatureSpec
-from icefall_discrete.data.cuts import load_cuts
 from icefall_discrete.metrics.scoring_rules import ScoringRules
-from icefall_discrete.results.error_page import audio_links, error_page
-from icefall_discrete.results.error_report import error_report, wer_summary
-from icefall_discrete.results.examples import typical_examples, worst_utterances
 from icefall_discrete.results.ledger import (
     add_to_ledger,
     describe_features,
     describe_training,
     portable_command,
     read_optional,
-    score_transcripts,
 )
-from icefall_discrete.results.tables import set_table
 from icefall_discrete.systems.asr.decoding_files import DecodingFiles, last_decoded
-from icefall_discrete.systems.asr.languages_said import read_languages, with_language_id
-from icefall_discrete.systems.asr.recognition import language_by_cut
-from icefall_discrete.systems.asr.recogs import read_recogs
+from icefall_discrete.systems.asr.scoring import score_split
 
 LOG = logging.getLogger("score")
 ROOT = Path(__file__).resolve().parents[1]
@@ -47,30 +38,6 @@ def get_parser() -> ScriptParser:
     parser.add_argument("--run-command", help="what made all of this, for RESULTS.md (default: training)")
     parser.add_argument("--results-dir", type=Path, help="folder of results to add this one to (default: none)")
     return parser
-
-
-def score_split(split: str, files: DecodingFiles, feature_dir: Path, rules: ScoringRules) -> Dict[str, Any]:
-    """Score one split, write its errs and wer-summary files and print its table and some of its lines."""
-    transcripts = [rules.scored(transcript) for transcript in read_recogs(files.recogs(split))]
-    cuts = load_cuts(feature_dir / f"{split}.jsonl.gz")
-    language_of = language_by_cut(cuts)
-    scored = score_transcripts(transcripts, language_of)
-    scored = with_language_id(scored, read_languages(files.languages(split)), language_of)
-    write_text(files.errs(split), error_report(transcripts))
-    title = f"{split}, {files.folder.name}"
-    write_text(files.page(split), error_page(title, transcripts, audio_links(cuts, files.page(split)), language_of))
-    write_text(files.wer_summary(split), wer_summary({files.folder.name: scored["wer"]["rate"]}))
-    wer = scored["wer"]
-    LOG.info(
-        f"[{split}-{files.folder.name}] %WER {wer['rate']:.2f}% [{wer['errors']} / {wer['num_ref']}, "
-        f"{wer['insertions']} ins, {wer['deletions']} del, {wer['substitutions']} sub ]"
-    )
-    print(set_table(split, scored))
-    if scored["num_empty"]:
-        print(f"{scored['num_empty']} of {scored['num_utterances']} hypotheses are empty.\n")
-    print("\n".join([f"Typical utterances of {split}:", *typical_examples(transcripts, language_of), ""]))
-    print("\n".join([f"Worst utterances of {split} (said->recognised):", *worst_utterances(transcripts), ""]))
-    return scored
 
 
 def gather(args: Any, files: DecodingFiles, records: Dict[str, Dict], sets: Dict[str, Dict]) -> Dict[str, Any]:

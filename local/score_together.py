@@ -4,6 +4,7 @@ For models of one language each: every experiment was decoded and scored before;
 set, and the result is a row of the tables, to be compared with the model of all languages.
 """
 
+import functools
 import logging
 from pathlib import Path
 from typing import Any, Dict, List
@@ -16,10 +17,10 @@ from icefall_discrete.data.cuts import load_cuts
 from icefall_discrete.metrics.scoring_rules import ScoringRules
 from icefall_discrete.results.joined import joined_result, joined_set
 from icefall_discrete.results.ledger import add_to_ledger
-from icefall_discrete.results.tables import set_table
 from icefall_discrete.systems.asr.decoding_files import last_decoded
 from icefall_discrete.systems.asr.recognition import language_by_cut
 from icefall_discrete.systems.asr.recogs import read_recogs
+from icefall_discrete.systems.asr.scoring import score_transcripts, set_table
 
 LOG = logging.getLogger("score_together")
 
@@ -45,8 +46,9 @@ def main() -> None:
     sets: Dict[str, Any] = {}
     for split in decoded[0][1]:
         language_of = language_by_cut(load_cuts(args.feature_dir / f"{split}.jsonl.gz"))
+        score = functools.partial(score_transcripts, language_of=language_of)
         parts = [[rules.scored(one) for one in read_recogs(files.recogs(split))] for files, _ in decoded]
-        sets[split] = joined_set(split, parts, [result["sets"].get(split, {}) for result in results], language_of)
+        sets[split] = joined_set(split, parts, [result["sets"].get(split, {}) for result in results], score)
         missing = len(language_of) - sets[split]["num_utterances"]
         if missing:
             LOG.warning("%d of %d cuts of %s were decoded by none of the experiments", missing, len(language_of), split)

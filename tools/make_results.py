@@ -13,10 +13,11 @@ from icefall_discrete.base.atomic_files import write_text
 from icefall_discrete.base.flags import ScriptParser
 from icefall_discrete.base.json_files import read_json
 from icefall_discrete.base.script import run_script
+from icefall_discrete.metrics.facts import first_metric, leading_metrics
 from icefall_discrete.results.chart import draw_chart, points_of
 from icefall_discrete.results.ledger import add_to_ledger, read_ledger, traceable
 from icefall_discrete.results.noise import NoiseResults, conditions_of, noise_section, read_noise_results
-from icefall_discrete.results.noise_chart import draw_noise_chart, error_curves
+from icefall_discrete.results.noise_chart import draw_noise_chart, figure_curves
 from icefall_discrete.results.page import compared, results_page
 
 
@@ -50,7 +51,7 @@ def noise_sections(results_dir: Path, output: Path, tests: Sequence[str], title:
         if not rows:
             continue
         results, chart = NoiseResults(rows, found.stability), None
-        if error_curves(rows, split):
+        if figure_curves(rows, split):
             chart_path = results_dir / f"noise_{split}.png"
             draw_noise_chart(chart_path, results, split, f"{title}, {split} set with noise")
             chart = Path(os.path.relpath(chart_path, output.parent)).as_posix()
@@ -71,9 +72,10 @@ def main() -> None:
     points = points_of([row for group in compared(own) for row in group], tests[0])
     chart = None
     if points:
-        chart_path = args.results_dir / "error_rate_against_bit_rate.png"
-        title = f"{args.title}, {tests[0]} set: error rate against bit rate"
-        draw_chart(chart_path, points, ("WER", "CER"), title)
+        metrics = leading_metrics(own)
+        kind = first_metric(own).kind
+        chart_path = args.results_dir / f"{kind.replace(' ', '_')}_against_bit_rate.png"
+        draw_chart(chart_path, points, metrics, f"{args.title}, {tests[0]} set: {kind} against bit rate")
         chart = Path(os.path.relpath(chart_path, output.parent)).as_posix()
     page = results_page(args.title, rows, tests, devs, chart, published)
     write_text(output, "\n".join([page, *noise_sections(args.results_dir, output, tests, args.title)]))

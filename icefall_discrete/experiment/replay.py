@@ -93,7 +93,7 @@ def replay(
         prepared = system.prepare(batch, device)
         with precision.autocast():
             output = system.losses(prepared, state["place"]["step"])
-        precision.backward(output.total)
+        precision.backward(output.objective())
         loss += float(output.total.detach())
         for name, value in output.parts.items():
             parts[name] = parts.get(name, 0.0) + float(value)

@@ -1,7 +1,21 @@
 """Language identification: how often a model says the language that is spoken."""
 
 import dataclasses
-from typing import Dict, Iterable, Mapping, Optional, Tuple
+from typing import Iterable, Optional, Tuple
+
+from icefall_discrete.metrics.facts import Metric
+
+METRICS = (
+    Metric(
+        "language_id",
+        "LID",
+        "accuracy",
+        "`LID` is how many percent of the utterances a model says the right language of, where its labels say "
+        "languages.",
+        higher_is_better=True,
+        is_aside=True,
+    ),
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,16 +43,3 @@ def identification(pairs: Iterable[Tuple[Optional[str], Optional[str]]]) -> Iden
     pairs = list(pairs)
     correct = sum(spoken is not None and spoken == said for spoken, said in pairs)
     return Identification(len(pairs), correct, sum(said is None for _, said in pairs))
-
-
-def confusions(spoken: Mapping[str, str], said: Mapping[str, Optional[str]]) -> Dict[str, Dict[str, int]]:
-    """Number of utterances by language spoken, then by language said ("none" for none), both sorted.
-
-    Args:
-      spoken: language by cut id. said: language that was recognised by cut id, of the cuts that count.
-    """
-    table: Dict[str, Dict[str, int]] = {}
-    for cut_id, found in said.items():
-        row = table.setdefault(spoken[cut_id], {})
-        row[found or "none"] = row.get(found or "none", 0) + 1
-    return {language: dict(sorted(row.items())) for language, row in sorted(table.items())}

@@ -10,6 +10,14 @@ from typing import Callable, Dict, Iterable, List, NamedTuple, Optional, Sequenc
 import kaldialign
 import numpy as np
 
+from icefall_discrete.metrics.bootstrap import bootstrap_interval
+from icefall_discrete.metrics.facts import Metric
+
+_LEGEND = "Figures are word and character error rates in percent; a character error rate leaves spaces out."
+METRICS = (
+    Metric("wer", "WER", "error rate", _LEGEND),
+    Metric("cer", "CER", "error rate", _LEGEND),
+)
 # A private symbol, so that a transcript may hold any word, "*" included.
 _EPSILON = "\0"
 
@@ -124,17 +132,11 @@ def group_errors(counts: Dict[str, ErrorCounts], group_of: Dict[str, str]) -> Di
 
 
 def confidence_interval(counts: Sequence[ErrorCounts], replications: int = 1000, seed: int = 0) -> Tuple[float, float]:
-    """95 % interval of the error rate in percent, (low, high), by drawing utterances with replacement.
-
-    Bisani and Ney, "Bootstrap estimates for confidence intervals in ASR performance evaluation", ICASSP 2004;
-    mean -/+ 1.96 standard deviations over the replications, as Kaldi's compute-wer-bootci.
-    """
+    """95 % interval of the error rate in percent, (low, high), by drawing utterances (bootstrap.py)."""
     errors = np.array([c.errors for c in counts], dtype=np.float64)
     num_ref = np.array([c.num_ref for c in counts], dtype=np.float64)
-    generator = np.random.default_rng(seed)
-    rates = np.empty(replications)
-    for replication in range(replications):
-        drawn = generator.integers(len(errors), size=len(errors))
-        rates[replication] = 100.0 * errors[drawn].sum() / num_ref[drawn].sum()
-    half_width = 1.96 * rates.std()
-    return float(rates.mean() - half_width), float(rates.mean() + half_width)
+
+    def rate(drawn: np.ndarray) -> float:
+        return 100.0 * errors[drawn].sum() / num_ref[drawn].sum()
+
+    return bootstrap_interval(len(errors), rate, replications, seed)

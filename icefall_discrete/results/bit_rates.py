@@ -3,7 +3,7 @@
 from typing import Iterable
 
 from icefall_discrete.base.spec import FeatureSpec
-from icefall_discrete.results.tables import markdown_table
+from icefall_discrete.base.text_tables import markdown_table
 
 SOURCE = "Yang et al. 2024, https://arxiv.org/abs/2309.07377, Table 1"
 

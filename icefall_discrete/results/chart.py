@@ -1,4 +1,4 @@
-"""A chart of error rate against bit rate, one point a feature type, whose labels never lie on each other."""
+"""A chart of a task's figures against bit rate, one point a feature type, whose labels never lie on each other."""
 
 from pathlib import Path
 from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
@@ -10,6 +10,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 from matplotlib.transforms import Bbox
 
 from icefall_discrete.base.atomic_files import PathLike, replacing
+from icefall_discrete.metrics.facts import Metric, leading_metrics
 
 COLOURS = ("#1f5fa8", "#c4511a", "#2e7d4f", "#7b3f98", "#8a6d1b", "#555555")
 MARKERS = ("o", "s", "^", "D", "v", "P")
@@ -21,48 +22,48 @@ _DISTANCES = (8, 13, 20, 30, 44, 64)
 
 
 class Point(NamedTuple):
-    """One result: `series` gives its colour, `error_rates` the percentage of each panel (absent: not drawn)."""
+    """One result: `series` gives its colour, `figures` what it has in each panel, by name (absent: not drawn)."""
 
     label: str
     series: str
     bits_per_second: float
-    error_rates: Dict[str, float]
+    figures: Dict[str, float]
     intervals: Dict[str, Tuple[float, float]]
 
 
-def draw_chart(path: PathLike, points: Sequence[Point], panels: Sequence[str], title: str) -> None:
+def draw_chart(path: PathLike, points: Sequence[Point], panels: Sequence[Metric], title: str) -> None:
     """Draw `points` to a PNG file: a panel for each of `panels` (say WER and CER), bit rate on a logarithmic x axis.
 
     Raises:
-      ValueError: if there is no point with a rate for a panel.
+      ValueError: if there is no point with a figure for a panel.
     """
     for panel in panels:
-        if not any(panel in point.error_rates for point in points):
-            raise ValueError(f"{path}: no result has a {panel}, so there is nothing to draw; score a run first.")
+        if not any(panel.name in point.figures for point in points):
+            raise ValueError(f"{path}: no result has a {panel.title}, so there is nothing to draw; score a run first.")
     figure = Figure(figsize=(6.4 * len(panels), 5.2), dpi=120, layout="constrained")
     FigureCanvasAgg(figure)
     figure.suptitle(title, fontsize=13, fontweight="bold")
     series = sorted({point.series for point in points})
     axes = figure.subplots(1, len(panels), squeeze=False)[0]
     for axis, panel in zip(axes, panels):
-        _draw_panel(axis, panel, [point for point in points if panel in point.error_rates], series)
+        _draw_panel(axis, panel, [point for point in points if panel.name in point.figures], series)
     if len(series) > 1:
         figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=3, frameon=False)
     if any(point.intervals for point in points):
         axes[0].set_title("bars: 95 % interval over utterances", fontsize=9, loc="left", color="#555555")
     figure.draw_without_rendering()
     for axis, panel in zip(axes, panels):
-        _place_labels(axis, panel, [point for point in points if panel in point.error_rates], series)
+        _place_labels(axis, panel, [point for point in points if panel.name in point.figures], series)
     with replacing(Path(path)) as temporary:
         figure.savefig(temporary, metadata={"Software": None})
 
 
-def _draw_panel(axis: Axes, panel: str, points: Sequence[Point], series: Sequence[str]) -> None:
+def _draw_panel(axis: Axes, panel: Metric, points: Sequence[Point], series: Sequence[str]) -> None:
     for number, name in enumerate(series):
         mine = [point for point in points if point.series == name]
         axis.plot(
             [point.bits_per_second / 1000 for point in mine],
-            [point.error_rates[panel] for point in mine],
+            [point.figures[panel.name] for point in mine],
             linestyle="none",
             marker=MARKERS[number % len(MARKERS)],
             markersize=8,
@@ -72,13 +73,13 @@ def _draw_panel(axis: Axes, panel: str, points: Sequence[Point], series: Sequenc
             zorder=3,
         )
         for point in mine:
-            if panel in point.intervals:
-                ends = [point.bits_per_second / 1000] * 2, point.intervals[panel]
+            if panel.name in point.intervals:
+                ends = [point.bits_per_second / 1000] * 2, point.intervals[panel.name]
                 axis.plot(*ends, color=COLOURS[number % len(COLOURS)], linewidth=1, alpha=0.6)
     _scale(axis, panel, points)
 
 
-def _scale(axis: Axes, panel: str, points: Sequence[Point]) -> None:
+def _scale(axis: Axes, panel: Metric, points: Sequence[Point]) -> None:
     rates = [point.bits_per_second / 1000 for point in points]
     axis.set_xscale("log")
     axis.set_xlim(min(rates) / 2.5, max(rates) * 2.5)
@@ -88,22 +89,22 @@ def _scale(axis: Axes, panel: str, points: Sequence[Point]) -> None:
     axis.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     axis.xaxis.set_minor_formatter(NullFormatter())
     axis.set_xlabel("bit rate of the features, kbit/s (logarithmic)", fontsize=11)
-    axis.set_ylabel(f"{panel}, % (lower is better)", fontsize=11)
+    axis.set_ylabel(f"{panel.title}, {panel.unit} ({panel.direction})", fontsize=11)
     axis.grid(True, which="major", color="#dddddd", linewidth=0.8)
     axis.set_axisbelow(True)
     axis.spines[["top", "right"]].set_visible(False)
 
 
-def _place_labels(axis: Axes, panel: str, points: Sequence[Point], series: Sequence[str]) -> None:
+def _place_labels(axis: Axes, panel: Metric, points: Sequence[Point], series: Sequence[str]) -> None:
     pixels_per_point = axis.figure.dpi / 72
-    centres = [axis.transData.transform((p.bits_per_second / 1000, p.error_rates[panel])) for p in points]
+    centres = [axis.transData.transform((p.bits_per_second / 1000, p.figures[panel.name])) for p in points]
     radius = _MARGIN_POINTS * pixels_per_point
     taken = [Bbox.from_extents(x - radius, y - radius, x + radius, y + radius) for x, y in centres]
-    taken += [_bar_box(axis, point, panel) for point in points if panel in point.intervals]
+    taken += [_bar_box(axis, point, panel) for point in points if panel.name in point.intervals]
     frame = axis.get_window_extent()
     for centre, point in sorted(zip(centres, points), key=lambda placed: (-placed[0][1], placed[1].label)):
         colour = COLOURS[series.index(point.series) % len(COLOURS)]
-        label = f"{point.label} {point.error_rates[panel]:.1f}"
+        label = f"{point.label} {panel.shown(point.figures[panel.name])}"
         size = _text_size(axis, label)
         box, distance = _free_box(centre, size, taken, frame, pixels_per_point)
         taken.append(box)
@@ -111,7 +112,7 @@ def _place_labels(axis: Axes, panel: str, points: Sequence[Point], series: Seque
         leader = {"arrowstyle": "-", "color": colour, "linewidth": 0.6, "shrinkB": 4}
         axis.annotate(
             label,
-            (point.bits_per_second / 1000, point.error_rates[panel]),
+            (point.bits_per_second / 1000, point.figures[panel.name]),
             xytext=(shift[0] / pixels_per_point, shift[1] / pixels_per_point),
             textcoords="offset points",
             va="center",
@@ -121,8 +122,8 @@ def _place_labels(axis: Axes, panel: str, points: Sequence[Point], series: Seque
         ).set_in_layout(False)
 
 
-def _bar_box(axis: Axes, point: Point, panel: str) -> Bbox:
-    low, high = (axis.transData.transform((point.bits_per_second / 1000, end)) for end in point.intervals[panel])
+def _bar_box(axis: Axes, point: Point, panel: Metric) -> Bbox:
+    low, high = (axis.transData.transform((point.bits_per_second / 1000, end)) for end in point.intervals[panel.name])
     return Bbox.from_extents(low[0] - 1, low[1], high[0] + 1, high[1])
 
 
@@ -152,21 +153,22 @@ def _free_box(
 
 
 def points_of(rows: Sequence[Dict[str, Any]], split: str) -> List[Point]:
-    """One point for each result that has a bit rate and rates on `split`; a series is a recipe on a device."""
+    """One point for each result that has a bit rate and figures on `split`; a series is a recipe on a device."""
+    metrics = leading_metrics(rows)
     points = []
     for row in rows:
         scored = (row.get("sets") or {}).get(split)
         bits = (row.get("features") or {}).get("bits_per_second")
         if not scored or not bits:
             continue
-        measured = {name.upper(): scored[name] for name in ("wer", "cer") if scored.get(name)}
+        figures = {metric.name: metric.of(scored) for metric in metrics if metric.of(scored) is not None}
         points.append(
             Point(
                 label=row["feature_type"],
                 series=f"{row['recipe']} ({row['device']})",
                 bits_per_second=bits,
-                error_rates={name: value["rate"] for name, value in measured.items()},
-                intervals={name: tuple(value["interval"]) for name, value in measured.items() if value.get("interval")},
+                figures=figures,
+                intervals={name: tuple(scored[name]["interval"]) for name in figures if scored[name].get("interval")},
             )
         )
     return points

@@ -1,34 +1,39 @@
 """One result from those of several models that share a test set between them, such as one model a language."""
 
-from typing import Any, Dict, Iterable, List, Mapping, Optional, Sequence
+from typing import Any, Callable, Dict, Iterable, List, Optional, Protocol, Sequence, TypeVar
 
-from icefall_discrete.metrics.wer import Transcript
-from icefall_discrete.results.ledger import score_transcripts
+
+class OfCut(Protocol):
+    """What a model says of a cut."""
+
+    cut_id: str
+
 
 Json = Dict[str, Any]
+Said = TypeVar("Said", bound=OfCut)
 _SUMMED = ("minutes", "seconds_per_epoch", "num_parameters")
 _SHARED = ("epochs", "stopped_by", "backend", "device", "num_threads", "world_size")
 
 
 def joined_set(
-    split: str, parts: Sequence[Sequence[Transcript]], facts: Sequence[Json], language_of: Mapping[str, str]
+    split: str, parts: Sequence[Sequence[Said]], facts: Sequence[Json], score: Callable[[Sequence[Said]], Json]
 ) -> Json:
-    """Score the transcripts of all models as one set, as `score_transcripts` does.
+    """Score what all models said as one set.
 
     Args:
-      split: its name. parts: transcripts of each model. facts: its entry of each model's result, for time and memory.
-      language_of: language by cut id.
+      split: its name. parts: what each model said. facts: its entry of each model's result, for time and memory.
+      score: gives the scores of a set.
     Raises:
-      ValueError: if two models have transcribed the same cut.
+      ValueError: if two models have decoded the same cut.
     """
-    every = [transcript for part in parts for transcript in part]
-    twice = len(every) - len({transcript.cut_id for transcript in every})
+    every = [said for part in parts for said in part]
+    twice = len(every) - len({said.cut_id for said in every})
     if twice:
         raise ValueError(f"{twice} cuts of {split} were decoded by more than one of the models; give disjoint ones.")
     audio_sec = _sum(fact.get("audio_sec") for fact in facts)
     wall_sec = _sum(_product(fact.get("decode_rtf"), fact.get("audio_sec")) for fact in facts)
     return {
-        **score_transcripts(every, dict(language_of)),
+        **score(every),
         "decode_rtf": wall_sec / audio_sec if wall_sec is not None and audio_sec else None,
         "peak_memory_mib": max((fact.get("peak_memory_mib") or 0.0 for fact in facts), default=None) or None,
         "num_too_short": _sum(fact.get("num_too_short") for fact in facts),

@@ -3,7 +3,6 @@
 A figure whose file or field is absent is null, and an empty cell in the table; nothing is estimated.
 """
 
-import dataclasses
 import logging
 import re
 from pathlib import Path
@@ -12,54 +11,9 @@ from typing import Any, Dict, List, Optional, Sequence
 from icefall_discrete.base.atomic_files import PathLike
 from icefall_discrete.base.json_files import read_json, write_json
 from icefall_discrete.base.spec import FeatureSpec
-from icefall_discrete.metrics.wer import (
-    ErrorCounts,
-    Transcript,
-    characters_of,
-    confidence_interval,
-    group_errors,
-    total_errors,
-    utterance_errors,
-    words_of,
-)
 
 LOG = logging.getLogger(__name__)
 Json = Dict[str, Any]
-
-_SYMBOLS = {"wer": words_of, "cer": characters_of}
-
-
-def _rate(counts: ErrorCounts) -> Json:
-    return {"rate": round(counts.rate, 4), "errors": counts.errors, **dataclasses.asdict(counts)}
-
-
-def score_transcripts(transcripts: Sequence[Transcript], language_of: Dict[str, str]) -> Json:
-    """Word and character error rates of one set, overall (with a 95 % interval) and per language.
-
-    Args:
-      transcripts: of every cut of the set. language_of: language by cut id.
-    Returns:
-      {"num_utterances", "num_empty", "wer": {"rate" in percent, counts, "interval"}, "cer": ..., "languages":
-      {language: {"num_utterances", "wer", "cer"}}}.
-    Raises:
-      ValueError: if there is no transcript, or a cut has no language.
-    """
-    if not transcripts:
-        raise ValueError("there is no transcript to score; decode first.")
-    scored: Json = {
-        "num_utterances": len(transcripts),
-        "num_empty": sum(not transcript.hyp for transcript in transcripts),
-        "languages": {},
-    }
-    for name, symbols_of in _SYMBOLS.items():
-        counts = utterance_errors(transcripts, symbols_of)
-        low, high = confidence_interval(list(counts.values()))
-        scored[name] = {**_rate(total_errors(counts.values())), "interval": [round(low, 2), round(high, 2)]}
-        for language, errors in group_errors(counts, language_of).items():
-            utterances = sum(language_of[cut_id] == language for cut_id in counts)
-            row = scored["languages"].setdefault(language, {"num_utterances": utterances})
-            row[name] = _rate(errors)
-    return scored
 
 
 def read_optional(path: PathLike) -> Json:

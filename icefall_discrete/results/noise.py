@@ -1,4 +1,4 @@
-"""The section on noise of RESULTS.md: error rates and token stability against the signal-to-noise ratio.
+"""The section on noise of RESULTS.md: a task's figures and token stability against the signal-to-noise ratio.
 
 Result files of noise lie below the other results: `noise/<row>.json`, as scoring writes them, whose sets are the clean
 split and its noisy versions, and `noise/stability/<feature type>.json`, as the stage of token stability writes them.
@@ -10,8 +10,10 @@ from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence
 
 from icefall_discrete.audio.noise import Condition, condition_of
 from icefall_discrete.base.json_files import read_json
+from icefall_discrete.base.text_tables import markdown_table, text_table
+from icefall_discrete.metrics.facts import first_metric, leading_metrics
 from icefall_discrete.results.ledger import read_ledger
-from icefall_discrete.results.tables import markdown_table, provenance_list, text_table, with_interval
+from icefall_discrete.results.tables import provenance_list
 
 Json = Dict[str, Any]
 CLEAN = "clean"
@@ -86,13 +88,18 @@ def _label(row: Json) -> str:
     return f"{row['feature_type']} ({row['search']})" if row.get("search") else row["feature_type"]
 
 
-def error_rate_table(rows: Sequence[Json], split: str) -> str:
-    """WER (with half of its interval) / CER in percent of each model under each noise."""
+def figures_table(rows: Sequence[Json], split: str) -> str:
+    """Figures of each model under each noise, as in "WER / CER"; the first with half of its interval."""
+    first, *others = leading_metrics(rows)
+
+    def cell(scored: Json) -> str:
+        return " / ".join([first.with_interval(scored), *(metric.shown(metric.of(scored)) for metric in others)])
+
     return _table(
         [_label(row) for row in rows],
         [row["sets"] for row in rows],
         split,
-        lambda scored: f"{with_interval(scored['wer'])} / {scored['cer']['rate']:.1f}",
+        cell,
         None,
     )
 
@@ -122,10 +129,12 @@ def noise_section(results: NoiseResults, split: str, chart: Optional[str]) -> st
     """
     parts = [f"## Noise: {split}\n", _LEGEND.format(split=split)]
     if chart:
-        parts.append(f"![Error rate and token stability against the signal-to-noise ratio]({chart})\n")
+        kind = first_metric(results.rows).kind.capitalize()
+        parts.append(f"![{kind} and token stability against the signal-to-noise ratio]({chart})\n")
     for (recipe, device), group in itertools.groupby(results.rows, key=lambda row: (row["recipe"], row["device"])):
-        parts += [f"### Recipe `{recipe}` on {device}, {split} with noise: WER % / CER %\n"]
-        parts += [error_rate_table(list(group), split)]
+        same = list(group)
+        heads = " / ".join(metric.head for metric in leading_metrics(same))
+        parts += [f"### Recipe `{recipe}` on {device}, {split} with noise: {heads}\n", figures_table(same, split)]
     stable = [content for content in results.stability if content["split"] == split and content["sets"]]
     if stable:
         parts += ["### Token stability: unit edit distance %, with / without repetitions\n"]

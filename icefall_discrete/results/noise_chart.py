@@ -1,4 +1,4 @@
-"""A chart of noise: error rate, and token stability below it, against the signal-to-noise ratio; a line a model."""
+"""A chart of noise: the task's figure and token stability against the signal-to-noise ratio; a line a model."""
 
 import itertools
 from pathlib import Path
@@ -9,12 +9,12 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from icefall_discrete.base.atomic_files import PathLike, replacing
+from icefall_discrete.metrics.facts import Metric, first_metric
 from icefall_discrete.results.chart import COLOURS, MARKERS
 from icefall_discrete.results.noise import CLEAN, NoiseResults, conditions_of
 
 Json = Dict[str, Any]
 LINE_STYLES = ("-", "--", ":")
-ERROR_RATE = "WER"
 STABILITY = "unit edit distance"
 
 
@@ -40,15 +40,16 @@ def _curves(label: str, sets: Json, split: str, percent_of: Any, clean: float) -
     ]
 
 
-def error_curves(rows: Sequence[Json], split: str) -> List[Curve]:
-    """Word error rates of each model with the recipe's own search under each noise."""
+def figure_curves(rows: Sequence[Json], split: str) -> List[Curve]:
+    """The figure of each model with the recipe's own search under each noise."""
+    metric = first_metric(rows) if rows else None
     own = [row for row in rows if not row.get("search") and split in row["sets"]]
     recipes = {(row["recipe"], row["device"]) for row in own}
     curves: List[Curve] = []
     for row in own:
         label = row["feature_type"] + (f" ({row['recipe']}, {row['device']})" if len(recipes) > 1 else "")
         sets = row["sets"]
-        curves += _curves(label, sets, split, lambda scored: scored["wer"]["rate"], sets[split]["wer"]["rate"])
+        curves += _curves(label, sets, split, metric.of, metric.of(sets[split]))
     return curves
 
 
@@ -63,15 +64,17 @@ def stability_curves(stability: Sequence[Json], split: str) -> List[Curve]:
 
 
 def draw_noise_chart(path: PathLike, results: NoiseResults, split: str, title: str) -> None:
-    """Draw a PNG file: a column of panels for each kind of noise, error rates above and unit edit distances below.
+    """Draw a PNG file: a column of panels for each kind of noise, the task's figure above, unit edit distances below.
 
     Raises:
       ValueError: if no row has the clean and a noisy set.
     """
-    rows = {ERROR_RATE: error_curves(results.rows, split), STABILITY: stability_curves(results.stability, split)}
-    if not rows[ERROR_RATE]:
+    figures = figure_curves(results.rows, split)
+    if not figures:
         raise ValueError(f"{path}: no result has '{split}' and a noisy version of it; score both.")
-    rows = {name: curves for name, curves in rows.items() if curves}
+    stability = Metric("ued", STABILITY, STABILITY, "")
+    both = ((first_metric(results.rows), figures), (stability, stability_curves(results.stability, split)))
+    rows = {shown: curves for shown, curves in both if curves}
     every = [curve for curves in rows.values() for curve in curves]
     kinds = sorted({curve.kind for curve in every})
     labels = list(dict.fromkeys(curve.label for curve in every))
@@ -80,10 +83,10 @@ def draw_noise_chart(path: PathLike, results: NoiseResults, split: str, title: s
     FigureCanvasAgg(figure)
     figure.suptitle(title, fontsize=13, fontweight="bold")
     grid = figure.subplots(len(rows), len(kinds), squeeze=False, sharex=True, sharey="row")
-    for axes, (name, curves) in zip(grid, rows.items()):
+    for axes, (shown, curves) in zip(grid, rows.items()):
         for axis, kind in zip(axes, kinds):
             _draw_panel(axis, [curve for curve in curves if curve.kind == kind], labels, ratios)
-        axes[0].set_ylabel(f"{name}, % (lower is better)", fontsize=11)
+        axes[0].set_ylabel(f"{shown.title}, {shown.unit} ({shown.direction})", fontsize=11)
         top = max(max(curve.clean, *curve.percent.values()) for curve in curves)
         axes[0].set_ylim(0, 1.06 * top)
     for axis, kind in zip(grid[0], kinds):

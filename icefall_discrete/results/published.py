@@ -2,14 +2,14 @@
 
 from typing import Any, Dict, List, Optional, Sequence, Tuple
 
-from icefall_discrete.results.tables import markdown_table
+from icefall_discrete.base.text_tables import markdown_table
+from icefall_discrete.metrics.facts import Metric, metric_named
 
 Json = Dict[str, Any]
-NUMBER = ".2f"
 
 
-def our_rate(rows: Sequence[Json], published: Json, split: str, rate: str) -> Optional[float]:
-    """Our error rate (`rate`: wer or cer) in percent where a published row was repeated; None if it was not.
+def our_figure(rows: Sequence[Json], published: Json, split: str, metric: Metric) -> Optional[float]:
+    """Our figure where a published row was repeated; None if it was not.
 
     The run with the row's feature type and recipe, by the recipe's own search; where there are several, that on a GPU.
     """
@@ -18,20 +18,20 @@ def our_rate(rows: Sequence[Json], published: Json, split: str, rate: str) -> Op
     for row in sorted(found, key=lambda row: row["device"] != "cuda"):
         scored = row["sets"].get(split)
         if scored:
-            return scored[rate]["rate"]
+            return metric.of(scored)
     return None
 
 
-def _columns(published: Sequence[Json]) -> List[Tuple[str, str]]:
-    columns = [(split, rate) for row in published for split, rates in row["sets"].items() for rate in rates]
-    return list(dict.fromkeys(columns))
+def _columns(published: Sequence[Json]) -> List[Tuple[str, Metric]]:
+    columns = [(split, name) for row in published for split, figures in row["sets"].items() for name in figures]
+    return [(split, metric_named(name)) for split, name in dict.fromkeys(columns)]
 
 
-def _cells(row: Json, ours: Sequence[Json], columns: Sequence[Tuple[str, str]]) -> List[str]:
+def _cells(row: Json, ours: Sequence[Json], columns: Sequence[Tuple[str, Metric]]) -> List[str]:
     cells = []
-    for split, rate in columns:
-        pair = (row["sets"].get(split, {}).get(rate), our_rate(ours, row, split, rate))
-        cells += ["" if value is None else format(value, NUMBER) for value in pair]
+    for split, metric in columns:
+        pair = (metric.of(row["sets"].get(split)), our_figure(ours, row, split, metric))
+        cells += [metric.shown(value, more_decimals=1) for value in pair]
     return cells
 
 
@@ -39,11 +39,11 @@ def published_table(published: Sequence[Json], ours: Sequence[Json]) -> str:
     """Published figures, each with its source, and in the column behind each ours; empty: not published, not run.
 
     Args:
-      published: {"system", "source", "sets": {split: {"wer" or "cer": percent}}}, and "feature_type" and "recipe" (with
-        its variant, as in the other tables) where we have the same.
+      published: {"system", "source", "sets": {split: {name of a metric: figure}}}, and "feature_type" and "recipe"
+        (with its variant, as in the other tables) where we have the same.
       ours: results, as `read_ledger` gives them.
     Raises:
-      ValueError: if a published row lacks its system, its source or its sets.
+      ValueError: if a published row lacks its system, its source or its sets, or has a figure that is unknown.
     """
     for row in published:
         missing = [key for key in ("system", "source", "sets") if key not in row]
@@ -51,7 +51,7 @@ def published_table(published: Sequence[Json], ours: Sequence[Json]) -> str:
             raise ValueError(f"published figures: the row {row} has no {', '.join(missing)}; correct the file.")
     columns = _columns(published)
     header = ["system", "feature type", "recipe"]
-    header += [name for split, rate in columns for name in (f"{split} {rate.upper()} %", "ours")]
+    header += [name for split, metric in columns for name in (f"{split} {metric.head}", "ours")]
     return markdown_table(
         [*header, "source"],
         [

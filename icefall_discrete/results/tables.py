@@ -1,6 +1,9 @@
-"""Tables of results as Markdown, for RESULTS.md, and as aligned text, for the terminal."""
+"""Tables of results as Markdown, for RESULTS.md; their columns are the figures that the rows have."""
 
 from typing import Any, Dict, List, Optional, Sequence
+
+from icefall_discrete.base.text_tables import markdown_table
+from icefall_discrete.metrics.facts import Metric, leading_metrics, metrics_of
 
 Json = Dict[str, Any]
 
@@ -16,61 +19,9 @@ def _look_up(row: Json, *keys: str) -> Any:
     return value
 
 
-def markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A Markdown table; all columns but the first are right-aligned."""
-    marks = ["---", *("---:" for _ in header[1:])]
-    lines = [header, marks, *rows]
-    return "".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |\n" for line in lines)
-
-
-def text_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A table of aligned columns for a terminal; all columns but the first are right-aligned."""
-    widths = [max(len(line[column]) for line in [header, *rows]) for column in range(len(header))]
-    lines = [
-        "  ".join(cell.rjust(w) if column else cell.ljust(w) for column, (cell, w) in enumerate(zip(line, widths)))
-        for line in [header, ["-" * width for width in widths], *rows]
-    ]
-    return "".join(line.rstrip() + "\n" for line in lines)
-
-
 def languages_of(rows: Sequence[Json], split: str) -> List[str]:
     """All languages that some row has rates for on `split`, sorted."""
     return sorted({name for row in rows for name in (_look_up(row, "sets", split, "languages") or {})})
-
-
-def set_table(name: str, scored: Json) -> str:
-    """The table that scoring prints: WER, CER and counts of one set, per language and overall.
-
-    Where the model says languages, LID % is how often they are right.
-    """
-    header = [name, "utterances", "words", "WER %", "CER %", "ins", "del", "sub"]
-    says_languages = "language_id" in scored
-    header += ["LID %"] if says_languages else []
-    parts = list(scored["languages"].items())
-    groups = [*(parts if len(parts) > 1 else []), ("all", scored)]
-    return text_table(
-        header,
-        [
-            [
-                label,
-                str(group["num_utterances"]),
-                str(group["wer"]["num_ref"]),
-                f"{group['wer']['rate']:.2f}",
-                f"{group['cer']['rate']:.2f}",
-                *(str(group["wer"][kind]) for kind in ("insertions", "deletions", "substitutions")),
-                *([f"{group['language_id']['rate']:.1f}"] if says_languages else []),
-            ]
-            for label, group in groups
-        ],
-    )
-
-
-def with_interval(rate: Optional[Json]) -> str:
-    """An error rate in percent, with half of its interval if it has one; nothing for None."""
-    if not rate:
-        return ""
-    interval = rate.get("interval")
-    return f"{rate['rate']:.1f}" + (f" ± {(interval[1] - interval[0]) / 2:.1f}" if interval else "")
 
 
 def _names(row: Json, with_recipe: bool) -> List[str]:
@@ -83,12 +34,23 @@ def _heads(with_recipe: bool) -> List[str]:
 
 
 def main_table(rows: Sequence[Json], tests: Sequence[str], devs: Sequence[str], with_recipe: bool = False) -> str:
-    """Error rates of each feature type beside its bit rate and size; those of test sets with their intervals."""
+    """Figures of each feature type beside its bit rate and size; those of test sets with their intervals."""
+    metrics = leading_metrics(rows)
+    columns = [(split, metric) for split in (*tests, *devs) for metric in metrics]
+    aside = [
+        (split, metric)
+        for split in tests
+        for metric in metrics_of(rows)
+        if metric.is_aside and any(metric.of(_look_up(row, "sets", split)) is not None for row in rows)
+    ]
     header = [*_heads(with_recipe), "kbit/s", "entropy", "MB/hour"]
-    header += [f"{split} {name} %" for split in (*tests, *devs) for name in ("WER", "CER")]
-    rates = ("wer", "cer")
-    said = [split for split in tests if any(_look_up(row, "sets", split, "language_id") for row in rows)]
-    header += [f"{split} LID %" for split in said]
+    header += [f"{split} {metric.head}" for split, metric in (*columns, *aside)]
+
+    def cell(row: Json, split: str, metric: Metric) -> str:
+        scored = _look_up(row, "sets", split)
+        has_interval = split in tests and not metric.is_aside
+        return metric.with_interval(scored) if has_interval else metric.shown(metric.of(scored))
+
     return markdown_table(
         header,
         [
@@ -97,9 +59,7 @@ def main_table(rows: Sequence[Json], tests: Sequence[str], devs: Sequence[str], 
                 _shown(_scaled(_look_up(row, "features", "bits_per_second"), 1e-3), ".2f"),
                 _shown(_scaled(_look_up(row, "features", "entropy_bits_per_second"), 1e-3), ".2f"),
                 _shown(_scaled(_look_up(row, "features", "bytes_per_hour"), 1e-6), ".2f"),
-                *(with_interval(_look_up(row, "sets", split, name)) for split in tests for name in rates),
-                *(_shown(_look_up(row, "sets", split, name, "rate"), ".1f") for split in devs for name in rates),
-                *(_shown(_look_up(row, "sets", split, "language_id", "rate"), ".1f") for split in said),
+                *(cell(row, split, metric) for split, metric in (*columns, *aside)),
             ]
             for row in rows
         ],
@@ -110,13 +70,19 @@ def _scaled(value: Optional[float], factor: float) -> Optional[float]:
     return None if value is None else value * factor
 
 
+def language_metrics(rows: Sequence[Json], split: str) -> List[Metric]:
+    """The figures a task is measured by that single languages have on `split`."""
+    parts = [part for row in rows for part in (_look_up(row, "sets", split, "languages") or {}).values()]
+    return leading_metrics([{"sets": dict(enumerate(parts))}])
+
+
 def language_table(rows: Sequence[Json], split: str, with_recipe: bool = False) -> str:
-    """WER / CER of each feature type in each language."""
-    languages = languages_of(rows, split)
+    """The figures of each feature type in each language, as in "WER / CER"."""
+    languages, metrics = languages_of(rows, split), language_metrics(rows, split)
 
     def cell(row: Json, *keys: str) -> str:
-        wer, cer = (_look_up(row, "sets", split, *keys, name, "rate") for name in ("wer", "cer"))
-        return "" if wer is None or cer is None else f"{wer:.1f} / {cer:.1f}"
+        values = [(metric, metric.of(_look_up(row, "sets", split, *keys))) for metric in metrics]
+        return " / ".join(metric.shown(value) for metric, value in values if value is not None)
 
     return markdown_table(
         [*_heads(with_recipe), *languages, "all"],
@@ -149,9 +115,9 @@ def cost_table(rows: Sequence[Json], test: str, with_recipe: bool = False) -> st
 
 
 def search_table(rows: Sequence[Json], tests: Sequence[str], devs: Sequence[str], with_recipe: bool = False) -> str:
-    """Error rates and cost of one model's searches; a row without the name of a search is the recipe's own."""
-    splits, rates = (*tests, *devs), ("wer", "cer")
-    header = [*_heads(with_recipe), "search", *(f"{split} {name.upper()} %" for split in splits for name in rates)]
+    """Figures and cost of one model's searches; a row without the name of a search is the recipe's own."""
+    columns = [(split, metric) for split in (*tests, *devs) for metric in leading_metrics(rows)]
+    header = [*_heads(with_recipe), "search", *(f"{split} {metric.head}" for split, metric in columns)]
     header += ["decoding RTF", "memory (MiB)"]
     return markdown_table(
         header,
@@ -159,7 +125,7 @@ def search_table(rows: Sequence[Json], tests: Sequence[str], devs: Sequence[str]
             [
                 *_names(row, with_recipe),
                 row.get("search") or f"{_look_up(row, 'decoding', 'method') or ''} (the recipe's)",
-                *(_shown(_look_up(row, "sets", split, name, "rate"), ".1f") for split in splits for name in rates),
+                *(metric.shown(metric.of(_look_up(row, "sets", split))) for split, metric in columns),
                 _shown(_look_up(row, "sets", tests[0], "decode_rtf"), ".4f"),
                 _shown(_look_up(row, "sets", tests[0], "peak_memory_mib"), ".0f"),
             ]

@@ -68,6 +68,13 @@ def remove_old_checkpoints(exp_dir: PathLike, keep_last_k: int) -> None:
         path.unlink()
 
 
+def remove_old_epochs(exp_dir: PathLike, keep: int, best: int) -> None:
+    """Keep the weights of the last `keep` epochs (0: of all) and of the epoch `best`, and remove the others."""
+    for epoch in saved_epochs(exp_dir)[:-keep] if keep else ():
+        if epoch != best:
+            epoch_path(exp_dir, epoch).unlink()
+
+
 class RunningAverage:
     """Mean of a module's weights over all steps so far, in float64, sampled every `period` steps.
 

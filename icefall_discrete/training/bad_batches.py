@@ -3,21 +3,23 @@
 import json
 import logging
 from pathlib import Path
-from typing import Any, Callable, Dict, List, Mapping, Optional
+from typing import Any, Callable, Dict, List, Optional
 
 from icefall_discrete.base.checkpoint import save_checkpoint
 from icefall_discrete.base.script import one_sentence
 from icefall_discrete.training.distributed import Group
 from icefall_discrete.training.progress import Progress
+from icefall_discrete.training.system import Batch, System
 
 LOG = logging.getLogger(__name__)
 Snapshot = Callable[[], Dict[str, Any]]
 _OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "bad_alloc")
 
 
-def shape_of(batch: Mapping[str, Any]) -> str:
-    """Utterances and padded frames of a batch, as a person reads them."""
-    return f"{len(batch['cut_ids'])} utterances padded to {int(batch['frame_lens'].max())} frames"
+def shape_of(batch: Batch) -> str:
+    """Utterances and padded frames (where there are such) of a batch, as a person reads them."""
+    padded = f" padded to {int(batch['frame_lens'].max())} frames" if "frame_lens" in batch else ""
+    return f"{len(batch['cut_ids'])} utterances{padded}"
 
 
 def is_out_of_memory(error: BaseException) -> bool:
@@ -34,13 +36,15 @@ class BadBatches:
 
     Args:
       exp_dir: where the files go. limit: how many may be left out. group: the processes that train together.
+      system: says what a person may do.
     """
 
-    def __init__(self, exp_dir: Path, limit: int, group: Group) -> None:
+    def __init__(self, exp_dir: Path, limit: int, group: Group, system: System) -> None:
         self.path = exp_dir / "bad-batches.jsonl"
         self.folder = exp_dir / "bad-batches"
         self._limit = limit
         self._group = group
+        self._system = system
 
     def save(self, progress: Progress, snapshot: Snapshot) -> Path:
         """Save what a replay needs."""
@@ -49,9 +53,7 @@ class BadBatches:
         save_checkpoint(path, snapshot())
         return path
 
-    def leave_out(
-        self, batches: List[Mapping[str, Any]], reason: Optional[str], progress: Progress, snapshot: Snapshot
-    ) -> None:
+    def leave_out(self, batches: List[Batch], reason: Optional[str], progress: Progress, snapshot: Snapshot) -> None:
         """Record the batches of a step that all processes leave out; `reason` is None where another one is to blame.
 
         Raises:
@@ -82,20 +84,19 @@ class BadBatches:
         if progress.bad_batches > self._limit:
             raise RuntimeError(
                 f"{progress.bad_batches} batches were not finite, the last ({first['reason']}) with the cuts {shown}; "
-                f"--max-bad-batches allows {self._limit}. All are listed in {self.path}, and local/replay_batch.py "
-                "says where they go wrong. Look at those cuts, or lower --base-lr and train anew."
+                f"max_bad_batches allows {self._limit}. All are listed in {self.path}, and local/replay_batch.py says "
+                f"where they go wrong: {self._system.if_not_finite}."
             )
 
     def failed(
-        self, batches: List[Mapping[str, Any]], error: BaseException, progress: Progress, snapshot: Snapshot
+        self, batches: List[Batch], error: BaseException, progress: Progress, snapshot: Snapshot
     ) -> RuntimeError:
         """Save the batches of a step that raised `error`, and return the error that ends the run."""
         path = self.save(progress, snapshot)
         shown = _shortened([cut_id for batch in batches for cut_id in batch["cut_ids"]])
         what = one_sentence(error)
         if is_out_of_memory(error):
-            advice = "lower --max-duration or set --quadratic-duration 30"
-            what = f"out of memory on {shape_of(batches[-1])} ({what}); {advice}"
+            what = f"out of memory on {shape_of(batches[-1])} ({what}); {self._system.if_too_large}"
         place = f"epoch {progress.epoch}, batch {progress.batch} (cuts {shown})"
         return RuntimeError(f"{place}: {what.rstrip('.')}. The batch is in {path}.")
 

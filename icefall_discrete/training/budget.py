@@ -23,9 +23,9 @@ class TimeBudget:
         end_of_epoch = (progress.total_sec - trained) / len(epochs) if epochs else 0.0
         return self._limit_sec - progress.total_sec - end_of_epoch
 
-    def is_spent(self, progress: Progress) -> bool:
-        """Whether to stop now, within an epoch."""
-        return self.seconds_left(progress) <= 0.0
+    def is_spent(self, progress: Progress, running_sec: float = 0.0) -> bool:
+        """Whether to stop now, within an epoch; `running_sec` is what the step at hand has taken so far."""
+        return self.seconds_left(progress) <= running_sec
 
     def allows_another_epoch(self, progress: Progress) -> bool:
         """Whether enough of one more epoch fits, if it takes as long as the longer of the last two."""

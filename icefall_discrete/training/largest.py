@@ -1,15 +1,15 @@
 """Try the largest batches before training, so that too little memory is found in the first minute, not in the night."""
 
 import logging
-from typing import Any, Callable, Iterable, Mapping, Tuple
+from typing import Callable, Iterable, Tuple
 
 import torch
 
 from icefall_discrete.base.environment import peak_memory_mib
 from icefall_discrete.training.bad_batches import is_out_of_memory, shape_of
+from icefall_discrete.training.system import Batch
 
 LOG = logging.getLogger(__name__)
-Batch = Mapping[str, Any]
 
 
 def peak_memory(device: torch.device) -> str:
@@ -19,8 +19,10 @@ def peak_memory(device: torch.device) -> str:
     return f"{peak_memory_mib() / 2**10:.1f} GiB in the process"
 
 
-def try_batches(run: Callable[[Batch], None], batches: Iterable[Tuple[str, Batch]], device: torch.device) -> None:
-    """Call `run` (forward and backward) on each of the named batches.
+def try_batches(
+    run: Callable[[Batch], None], batches: Iterable[Tuple[str, Batch]], device: torch.device, if_too_large: str
+) -> None:
+    """Call `run` (forward and backward) on each of the named batches; `if_too_large` says what a person may do.
 
     Raises:
       RuntimeError: if one does not fit into memory, with its size and what to do.
@@ -35,7 +37,7 @@ def try_batches(run: Callable[[Batch], None], batches: Iterable[Tuple[str, Batch
             longest = max(zip(batch["duration_sec"].tolist(), batch["cut_ids"]))
             raise RuntimeError(
                 f"the batch with the {what} ({shape_of(batch)}, the longest is cut {longest[1]} of {longest[0]:.1f} s) "
-                "does not fit into memory; lower --max-duration or --max-utterance-sec, or set --quadratic-duration 30."
+                f"does not fit into memory; {if_too_large}."
             ) from error
         shapes.append(f"{what}: {shape_of(batch)}")
     if shapes:

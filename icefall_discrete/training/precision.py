@@ -49,6 +49,11 @@ class Precision:
         """Accumulate the gradients of `loss`, scaled in fp16."""
         (self.scaler.scale(loss) if self.scaler else loss).backward()
 
+    def unscale(self, optimizer: torch.optim.Optimizer) -> None:
+        """Give the gradients their own size before something measures them."""
+        if self.scaler is not None:
+            self.scaler.unscale_(optimizer)
+
     def step(self, optimizer: torch.optim.Optimizer) -> None:
         """Step the optimiser; in fp16 a step with overflowed gradients is left out and the scale goes down.
 

@@ -12,10 +12,18 @@ from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
 from icefall_discrete.training.meters import LossMeter, clock
+from icefall_discrete.training.training_data import Unit
 
 LOG = logging.getLogger(__name__)
 _FORMAT = "%(asctime)s %(levelname)s [%(filename)s:%(lineno)d] %(message)s"
 _DATE_FORMAT = "%Y-%m-%d %H:%M:%S"
+# What fields were called in checkpoints of earlier versions.
+_FORMER_NAMES = {
+    "amount": "audio_sec",
+    "epoch_amount": "epoch_audio_sec",
+    "best_value": "best_valid_loss",
+    "best_epoch": "best_valid_epoch",
+}
 
 
 @dataclasses.dataclass
@@ -23,47 +31,48 @@ class Progress:
     """Position and totals of a training run; all of it is in every checkpoint.
 
     epoch: the one being trained, from 1. batch: how many of its batches are done. step: optimiser steps in all.
-    audio_sec: audio seen in all, over all processes. epoch_audio_sec, epoch_sec: audio and wall clock of this epoch's
-    training. total_sec: wall clock of training and validation in all. bad_batches: how many were left out.
-    epochs: one record for each finished epoch.
+    amount: what was seen in all, over all processes, in the unit of the data. epoch_amount, epoch_sec: amount and wall
+    clock of this epoch's training. total_sec: wall clock of training and validation in all. bad_batches: how many were
+    left out. best_epoch: that of the least `best_value` so far, 0 for none. epochs: one record for each finished epoch.
     """
 
     epoch: int = 1
     batch: int = 0
     step: int = 0
-    audio_sec: float = 0.0
-    epoch_audio_sec: float = 0.0
+    amount: float = 0.0
+    epoch_amount: float = 0.0
     epoch_sec: float = 0.0
     total_sec: float = 0.0
     bad_batches: int = 0
-    best_valid_loss: float = float("inf")
-    best_valid_epoch: int = 0
+    best_value: float = float("inf")
+    best_epoch: int = 0
     epochs: List[Dict[str, Any]] = dataclasses.field(default_factory=list)
 
     @property
-    def audio_rate(self) -> float:
-        """Audio seconds trained on in a second of this epoch."""
-        return self.epoch_audio_sec / self.epoch_sec if self.epoch_sec > 0 else 0.0
+    def rate(self) -> float:
+        """Amount trained on in a second of this epoch."""
+        return self.epoch_amount / self.epoch_sec if self.epoch_sec > 0 else 0.0
 
-    def epoch_share(self, epoch_audio_sec: float) -> float:
-        """Part of the epoch that is done, by audio, from 0 to 1."""
-        return min(1.0, self.epoch_audio_sec / epoch_audio_sec) if epoch_audio_sec > 0 else 1.0
+    def epoch_share(self, whole: float) -> float:
+        """Part of an epoch of the amount `whole` that is done, from 0 to 1."""
+        return min(1.0, self.epoch_amount / whole) if whole > 0 else 1.0
 
-    def seconds_left(self, epoch_audio_sec: float, num_epochs: int) -> Dict[str, float]:
-        """Estimated wall clock until the end of this epoch and of the run, for epochs of `epoch_audio_sec`."""
-        if self.audio_rate == 0:
+    def seconds_left(self, whole: float, num_epochs: int) -> Dict[str, float]:
+        """Estimated wall clock until the end of this epoch and of the run, for epochs of the amount `whole`."""
+        if self.rate == 0:
             return {"epoch": 0.0, "run": 0.0}
-        epoch = max(0.0, epoch_audio_sec - self.epoch_audio_sec) / self.audio_rate
-        return {"epoch": epoch, "run": epoch + (num_epochs - self.epoch) * epoch_audio_sec / self.audio_rate}
+        epoch = max(0.0, whole - self.epoch_amount) / self.rate
+        return {"epoch": epoch, "run": epoch + (num_epochs - self.epoch) * whole / self.rate}
 
     def state_dict(self) -> Dict[str, Any]:
         """Plain values for a checkpoint."""
         return dataclasses.asdict(self)
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Restore what `state_dict` gave."""
+        """Restore what `state_dict` gave, today or in an earlier version."""
         for field in dataclasses.fields(self):
-            setattr(self, field.name, state[field.name])
+            name = field.name if field.name in state else _FORMER_NAMES[field.name]
+            setattr(self, field.name, state[name])
 
 
 def setup_logging(log_dir: Path, name: str, rank: int = 0) -> None:
@@ -89,13 +98,13 @@ class Reporter:
         self._writer = _summary_writer(exp_dir / "tensorboard") if active and tensorboard else None
 
     @contextlib.contextmanager
-    def epoch(self, epoch: int, total_sec: float, done_sec: float) -> Iterator[None]:
-        """Show a bar over `total_sec` seconds of audio while the context lasts, if a terminal is watching."""
+    def epoch(self, epoch: int, total: float, done: float, unit: Unit) -> Iterator[None]:
+        """Show a bar over the amount `total` while the context lasts, if a terminal is watching."""
         if not (self._active and sys.stderr.isatty()):
             yield
             return
-        label = "{l_bar}{bar}| {n:.0f}/{total:.0f} s of audio [{elapsed}<{remaining}{postfix}]"
-        bar = tqdm(total=total_sec, initial=done_sec, desc=f"Epoch {epoch}", bar_format=label, leave=False)
+        label = "{l_bar}{bar}| {n:.0f}/{total:.0f} " + unit.shown + " [{elapsed}<{remaining}{postfix}]"
+        bar = tqdm(total=total, initial=done, desc=f"Epoch {epoch}", bar_format=label, leave=False)
         with logging_redirect_tqdm(), bar:
             self._bar = bar
             try:
@@ -103,26 +112,32 @@ class Reporter:
             finally:
                 self._bar = None
 
-    def advance(self, audio_sec: float, loss: float) -> None:
+    def advance(self, amount: float, loss: float) -> None:
         """Move the bar."""
         if self._bar is not None:
             self._bar.set_postfix_str(f"loss {loss:.3g}", refresh=False)
-            self._bar.update(audio_sec)
+            self._bar.update(amount)
 
     def batch(
-        self, progress: Progress, current: LossMeter, total: LossMeter, lr: float, left: Mapping[str, float]
+        self,
+        progress: Progress,
+        current: LossMeter,
+        total: LossMeter,
+        lr: float,
+        left: Mapping[str, float],
+        unit: Unit,
     ) -> None:
         """Write icefall's line for a batch, with speed and time left."""
         if not self._active:
             return
         LOG.info(
             f"Epoch {progress.epoch}, batch {progress.batch}, loss[{current}], tot_loss[{total}], "
-            f"batch size: {current.utterances:.0f}, lr: {lr:.2e}, {progress.audio_rate:.1f} audio s/s, "
+            f"batch size: {current.utterances:.0f}, lr: {lr:.2e}, {progress.rate:.1f} {unit.shown}/s, "
             f"epoch ends in {clock(left['epoch'])}, run in {clock(left['run'])}"
         )
         self.scalars("train/current_", current.per_frame(), progress.step)
         self.scalars("train/tot_", total.per_frame(), progress.step)
-        self.scalars("train/", {"learning_rate": lr, "audio_sec_per_sec": progress.audio_rate}, progress.step)
+        self.scalars("train/", {"learning_rate": lr, f"{unit.name}_per_sec": progress.rate}, progress.step)
 
     def scalars(self, prefix: str, values: Mapping[str, float], step: int) -> None:
         """Write values to TensorBoard."""

@@ -6,12 +6,13 @@ language models and whatever else is a folder in systems/.
 """
 
 import abc
-from typing import Any, Dict, Generic, Iterable, Mapping, NamedTuple, TypeVar
+from typing import Any, Dict, Generic, Iterable, Mapping, NamedTuple, Optional, TypeVar
 
 import torch
 from torch import Tensor, nn
 
-# What a loader gives. The loop itself reads "cut_ids" (a list of N names) and "duration_sec" (N,), seconds of audio.
+# What a loader gives: what a checkpoint can hold. The loop itself reads "cut_ids" (a list of N names) and, where the
+# data does not say how to count a batch, "duration_sec" (N,), seconds of audio.
 Batch = Mapping[str, Any]
 Prepared = TypeVar("Prepared")
 
@@ -19,15 +20,21 @@ Prepared = TypeVar("Prepared")
 class Losses(NamedTuple):
     """Losses of a batch.
 
-    total: scalar that is minimised, in nats summed over the batch. parts: its terms before weighting, by name,
-    detached. frames: scalar, the frames (or labels) that the log divides by. finite: (N,) bool, whether the losses of
-    an utterance are finite.
+    total: scalar that is minimised, summed over the batch (in nats). parts: its terms before weighting, by name,
+    detached and summed likewise. frames: scalar, the frames (or labels) that the log divides by. finite: (N,) bool,
+    whether the losses of an utterance are finite. mean: a scalar that is minimised instead of `total`, for systems
+    whose gradients are of the mean over `frames`; over several processes the mean of theirs.
     """
 
     total: Tensor
     parts: Dict[str, Tensor]
     frames: Tensor
     finite: Tensor
+    mean: Optional[Tensor] = None
+
+    def objective(self, world_size: int = 1) -> Tensor:
+        """What to differentiate where gradients are averaged over `world_size` processes."""
+        return self.total * world_size if self.mean is None else self.mean
 
 
 class System(nn.Module, abc.ABC, Generic[Prepared]):
@@ -36,6 +43,10 @@ class System(nn.Module, abc.ABC, Generic[Prepared]):
     Args:
       network: holds all weights that are learnt; checkpoints keep its state dict.
     """
+
+    # What a person may do, ends of sentences: about losses that are not finite, and about batches that do not fit.
+    if_not_finite = "look at those cuts, or lower the learning rate and train anew"
+    if_too_large = "make the batches smaller"
 
     def __init__(self, network: nn.Module) -> None:
         super().__init__()
@@ -59,6 +70,9 @@ class System(nn.Module, abc.ABC, Generic[Prepared]):
 
     def begin_epoch(self, epoch: int) -> None:
         """Told before each epoch (from 1)."""
+
+    def before_step(self, step: int) -> None:
+        """Told before each step, with the number of those done; nothing is recorded for gradients here."""
 
     def set_batch_count(self, batch_count: float) -> None:
         """Told before each step how much was trained, in reference batches: schedules inside the network follow it."""

@@ -21,12 +21,16 @@ class TrainConfig:
     lr_warmup_batches: float = setting(500.0, "Eden: steps over which the learning rate rises from half")
     fractional_epochs: bool = setting(False, "Eden counts parts of an epoch (by audio) at every step, not whole epochs")
     clipping_scale: float = setting(2.0, "gradients are clipped at this multiple of their median size")
+    max_grad_norm: float = setting(0.0, "gradients longer than this are shortened to it; 0: none are")
     ref_duration: float = setting(600.0, "seconds of audio that count as one batch in the schedules inside the model")
     accum_grad: int = setting(1, "batches whose gradients are added before a step")
     seed: int = setting(42, "seed of the model's initial weights, the order of batches and the augmentation")
     average_period: int = setting(200, "steps between samples of the weights for the averaged model")
     save_every_n: int = setting(4000, "steps between checkpoints within an epoch (one is written at its end as well)")
     keep_last_k: int = setting(2, "number of checkpoints to resume from that are kept")
+    keep_epochs: int = setting(0, "number of epoch-N.pt that are kept besides that of the best epoch; 0: all")
+    best_by: str = setting("loss", "validation loss or figure of dev whose least value makes an epoch the best")
+    patience: int = setting(0, "stop after this many epochs since the best one; 0: never")
     log_interval: int = setting(50, "batches between lines of the log")
     decode_interval: int = setting(0, "epochs between greedy decodings of some of the dev set; 0: none")
     decode_utterances: int = setting(100, "number of dev utterances in those decodings")
@@ -41,3 +45,6 @@ class TrainConfig:
         for name in ("num_epochs", "accum_grad", "average_period", "save_every_n", "keep_last_k", "log_interval"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} is {getattr(self, name)}, expected at least 1.")
+        for name in ("max_grad_norm", "keep_epochs", "patience"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"{name} is {getattr(self, name)}, expected 0 or more.")

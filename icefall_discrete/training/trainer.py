@@ -1,34 +1,31 @@
 """The loop: epochs, steps, validation, checkpoints; resumed exactly where it stopped."""
 
-import contextlib
-import dataclasses
 import functools
-import itertools
 import logging
 import math
 import time
 from pathlib import Path
-from typing import Any, Callable, Dict, Iterable, Iterator, List, Mapping, NamedTuple, Optional, Tuple
+from typing import Any, Dict, Iterable, Iterator, List, Mapping, NamedTuple, Optional, Tuple
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
-from icefall_discrete.base import random_state
-from icefall_discrete.base.atomic_files import replacing
-from icefall_discrete.base.checkpoint import load_checkpoint, save_checkpoint
 from icefall_discrete.base.json_files import write_json
-from icefall_discrete.training.averages import RunningAverage, epoch_path, span_average
+from icefall_discrete.training.averages import RunningAverage
 from icefall_discrete.training.bad_batches import BadBatches
 from icefall_discrete.training.budget import TimeBudget
 from icefall_discrete.training.distributed import Group, is_lost_peer
-from icefall_discrete.training.eden import Eden
+from icefall_discrete.training.epoch_weights import EpochWeights
+from icefall_discrete.training.evaluation import Evaluation, values_of
 from icefall_discrete.training.largest import try_batches
 from icefall_discrete.training.meters import LossMeter, clock
+from icefall_discrete.training.optimization import Schedule
 from icefall_discrete.training.precision import Precision
 from icefall_discrete.training.progress import Progress, Reporter
 from icefall_discrete.training.resume import Noise, ResumePoints
 from icefall_discrete.training.system import Batch, Losses, System
 from icefall_discrete.training.train_config import TrainConfig
+from icefall_discrete.training.training_data import TrainingData
 
 LOG = logging.getLogger(__name__)
 
@@ -37,30 +34,11 @@ _METER_BATCHES = 200
 _BAD_GRADIENT = "a gradient is not finite"
 
 
-@dataclasses.dataclass(frozen=True)
-class TrainingData:
-    """Where batches come from.
-
-    train_batches: (epoch from 1, number of batches to leave out) -> batches. valid_batches: () -> batches.
-    figure_batches: () -> batches that the system's figures are taken on.
-    epoch_audio_sec: seconds of audio in an epoch, over all processes.
-    largest_batches: () -> (what is largest, training batch), the batches that need most memory.
-    epoch_facts: epoch -> what train.json says about its data besides.
-    """
-
-    train_batches: Callable[[int, int], Iterable[Batch]]
-    valid_batches: Callable[[], Iterable[Batch]]
-    epoch_audio_sec: float
-    figure_batches: Callable[[], Iterable[Batch]] = tuple
-    largest_batches: Callable[[], Iterable[Tuple[str, Batch]]] = tuple
-    epoch_facts: Callable[[int], Mapping[str, Any]] = lambda epoch: {}
-
-
 class _Sums(NamedTuple):
     """What a step adds up over its batches and all processes."""
 
     meter: LossMeter
-    audio_sec: float
+    amount: float
     is_bad: bool
     out_of_time: bool
 
@@ -81,7 +59,7 @@ class Trainer:
         self,
         system: System,
         optimizer: torch.optim.Optimizer,
-        scheduler: Eden,
+        scheduler: Schedule,
         config: TrainConfig,
         exp_dir: Path,
         group: Group,
@@ -103,9 +81,12 @@ class Trainer:
         self.budget = TimeBudget(config.max_minutes)
         self.epoch_losses = LossMeter()
         self.recent_losses = LossMeter()
-        self.bad_batches = BadBatches(exp_dir, config.max_bad_batches, group)
+        self.bad_batches = BadBatches(exp_dir, config.max_bad_batches, group, system)
         self.reporter = Reporter(exp_dir, group.is_main, config.tensorboard)
         self.noise = Noise(system)
+        self.weights = EpochWeights(exp_dir, self.model, self.average, self.progress)
+        self.evaluation = Evaluation(system, group, functools.partial(self._forward, system))
+        self._mark = time.perf_counter()
         parts = {
             "model": self.model,
             "model_avg": self.average,
@@ -128,21 +109,30 @@ class Trainer:
             self._try_largest_batches(data)
         if self.group.world_size > 1:
             self._parallel = self._in_parallel()
-        stopped_by = "num_epochs"
-        while self.progress.epoch <= self.config.num_epochs:
-            is_new = self.progress.batch == 0
-            if is_new and self.group.any(not self.budget.allows_another_epoch(self.progress)):
-                stopped_by = "max_minutes"
-                break
-            if not self._train_epoch(data):
+        stopped_by = None
+        while stopped_by is None:
+            stopped_by = self._why_stop()
+            if stopped_by is None and not self._train_epoch(data):
                 stopped_by = "max_minutes"
                 self.resume_points.save()
-                self._finish_epoch(data, self.progress.epoch_share(data.epoch_audio_sec))
-                break
-            self._finish_epoch(data, 1.0)
-            self._begin_next_epoch()
+                self._finish_epoch(data, self.progress.epoch_share(data.epoch_amount))
+            elif stopped_by is None:
+                self._finish_epoch(data, 1.0)
+                self._begin_next_epoch()
         self.reporter.close()
         return self._write_summary(stopped_by)
+
+    def _why_stop(self) -> Optional[str]:
+        """The setting that ends training here, between epochs, if one does."""
+        progress, config = self.progress, self.config
+        if progress.epoch > config.num_epochs:
+            return "num_epochs"
+        if progress.batch > 0:
+            return None
+        since_best = progress.epoch - 1 - progress.best_epoch if progress.best_epoch else 0
+        if 0 < config.patience <= since_best:
+            return "patience"
+        return "max_minutes" if self.group.any(not self.budget.allows_another_epoch(progress)) else None
 
     def _in_parallel(self) -> nn.Module:
         # Only now: its hooks would take part in the backward pass of the batches that were tried.
@@ -154,13 +144,13 @@ class Trainer:
         """Forward and backward pass of the largest batches; nothing that training depends on changes."""
         began, noise = time.perf_counter(), self.noise.state_dict()
         self.system.train()
-        self.system.set_batch_count(self.progress.audio_sec / self.config.ref_duration)
+        self.system.set_batch_count(self.progress.amount / self.config.ref_duration)
 
         def run(batch: Batch) -> None:
-            self._forward(self.system, batch).total.backward()
+            self._forward(self.system, batch).objective().backward()
             self.optimizer.zero_grad(set_to_none=True)
 
-        try_batches(run, data.largest_batches(), self.device)
+        try_batches(run, data.largest_batches(), self.device, self.system.if_too_large)
         self.noise.load_state_dict(noise)
         self.progress.total_sec += time.perf_counter() - began
 
@@ -170,42 +160,44 @@ class Trainer:
         self.scheduler.step_epoch(progress.epoch - 1)
         self.system.begin_epoch(progress.epoch)
         self.system.train()
-        LOG.info(f"Epoch {progress.epoch} of {config.num_epochs}: {clock(data.epoch_audio_sec)} of audio.")
-        with self.reporter.epoch(progress.epoch, data.epoch_audio_sec, progress.epoch_audio_sec):
-            mark = time.perf_counter()
+        LOG.info(f"Epoch {progress.epoch} of {config.num_epochs}: {data.unit.told(data.epoch_amount)}.")
+        with self.reporter.epoch(progress.epoch, data.epoch_amount, progress.epoch_amount, data.unit):
+            self._mark = time.perf_counter()
             for batches in _grouped(data.train_batches(progress.epoch, progress.batch), config.accum_grad):
                 if config.fractional_epochs:
-                    self.scheduler.step_epoch(progress.epoch - 1 + progress.epoch_share(data.epoch_audio_sec))
-                sums = self._step(batches)
+                    self.scheduler.step_epoch(progress.epoch - 1 + progress.epoch_share(data.epoch_amount))
+                sums = self._step(batches, data)
                 now = time.perf_counter()
-                self._advance(now - mark, sums)
+                self._advance(now - self._mark, sums)
                 if progress.batch // config.log_interval != (progress.batch - len(batches)) // config.log_interval:
-                    self._report(sums.meter, data.epoch_audio_sec)
+                    self._report(sums.meter, data)
                 if progress.step % config.save_every_n == 0 and progress.step != self.resume_points.saved_step:
                     self.resume_points.save()
-                mark = time.perf_counter()
+                self._mark = time.perf_counter()
                 if sums.out_of_time:
                     return False
         return True
 
-    def _report(self, meter: LossMeter, epoch_audio_sec: float) -> None:
-        left = self.progress.seconds_left(epoch_audio_sec, self.config.num_epochs)
+    def _report(self, meter: LossMeter, data: TrainingData) -> None:
+        left = self.progress.seconds_left(data.epoch_amount, self.config.num_epochs)
         budget = max(0.0, self.budget.seconds_left(self.progress))
         left = {name: min(seconds, budget) for name, seconds in left.items()}
-        self.reporter.batch(self.progress, meter, self.recent_losses, self.scheduler.get_last_lr()[0], left)
+        rate = self.scheduler.get_last_lr()[0]
+        self.reporter.batch(self.progress, meter, self.recent_losses, rate, left, data.unit)
 
-    def _step(self, batches: List[Batch]) -> _Sums:
+    def _step(self, batches: List[Batch], data: TrainingData) -> _Sums:
         """One optimiser step on the summed gradients of `batches`, over all processes.
 
         If something is not finite, there is no step but a record. Any error ends training, with its batch saved.
         """
+        self.system.before_step(self.progress.step)
         noise = self.noise.state_dict()
-        self.system.set_batch_count(self.progress.audio_sec / self.config.ref_duration)
+        self.system.set_batch_count(self.progress.amount / self.config.ref_duration)
         self.progress.batch += len(batches)
         snapshot = functools.partial(self._snapshot, batches, noise)
         try:
             meter, reason = self._backward(batches)
-            sums = self._summed(meter, reason, batches)
+            sums = self._summed(meter, reason, sum(data.amount_of(batch) for batch in batches))
             if not sums.is_bad:
                 self._update()
         except (RuntimeError, ValueError, MemoryError) as error:
@@ -225,23 +217,25 @@ class Trainer:
         meter, reason = LossMeter(), None
         for batch in batches:
             output = self._forward(self._parallel, batch)
-            # DistributedDataParallel gives the mean over the processes; losses are sums over utterances.
-            self.precision.backward(output.total * self.group.world_size)
-            sums = _values(output)
+            # DistributedDataParallel gives the mean over the processes; totals are sums over utterances.
+            self.precision.backward(output.objective(self.group.world_size))
+            sums = values_of(output)
             if not math.isfinite(sums["loss"]):
                 guilty = [cut_id for cut_id, finite in zip(batch["cut_ids"], output.finite.tolist()) if not finite]
-                reason = f"the loss is not finite (cuts {', '.join(guilty) or 'unknown'})"
+                parts = [name for name, value in sums.items() if name != "loss" and not math.isfinite(value)]
+                which = f"{', '.join(parts)}: " if parts else ""
+                reason = f"the loss is not finite ({which}cuts {', '.join(guilty) or 'unknown'})"
             meter.add(sums, float(output.frames), len(batch["cut_ids"]))
         if reason is None and not self.precision.overflows_are_expected and not self._gradients_are_finite():
             reason = _BAD_GRADIENT
         return meter, reason
 
-    def _summed(self, meter: LossMeter, reason: Optional[str], batches: List[Batch]) -> _Sums:
+    def _summed(self, meter: LossMeter, reason: Optional[str], amount: float) -> _Sums:
         """Add up a step's figures over the processes, in one exchange."""
         own = {
-            "audio_sec": sum(float(batch["duration_sec"].sum()) for batch in batches),
+            "amount": amount,
             "is_bad": float(reason is not None),
-            "out_of_time": float(self.budget.is_spent(self.progress)),
+            "out_of_time": float(self.budget.is_spent(self.progress, time.perf_counter() - self._mark)),
             "frames": meter.frames,
             "utterances": meter.utterances,
         }
@@ -249,11 +243,14 @@ class Trainer:
         total = self.group.sum({**own, **losses}, self.device)
         everyone = LossMeter()
         everyone.add({name: total[f"loss/{name}"] for name in meter.sums}, total["frames"], total["utterances"])
-        return _Sums(everyone, total["audio_sec"], total["is_bad"] > 0, total["out_of_time"] > 0)
+        return _Sums(everyone, total["amount"], total["is_bad"] > 0, total["out_of_time"] > 0)
 
     def _update(self) -> None:
         self.progress.step += 1
         self.scheduler.step_batch(self.progress.step)
+        if self.config.max_grad_norm:
+            self.precision.unscale(self.optimizer)
+            nn.utils.clip_grad_norm_(self.model.parameters(), self.config.max_grad_norm)
         self.precision.step(self.optimizer)
         self.optimizer.zero_grad(set_to_none=True)
         if self.progress.step % self.config.average_period == 0:
@@ -267,7 +264,7 @@ class Trainer:
             "model": self.model.state_dict(),
             "precision": self.precision.state_dict(),
             "noise": noise,
-            "batch_count": progress.audio_sec / self.config.ref_duration,
+            "batch_count": progress.amount / self.config.ref_duration,
             "place": {"epoch": progress.epoch, "batch": progress.batch, "step": progress.step},
             "reason": reason or "it raised an error",
         }
@@ -284,44 +281,25 @@ class Trainer:
 
     def _advance(self, wall_sec: float, sums: _Sums) -> None:
         progress = self.progress
-        progress.audio_sec += sums.audio_sec
-        progress.epoch_audio_sec += sums.audio_sec
+        progress.amount += sums.amount
+        progress.epoch_amount += sums.amount
         progress.epoch_sec += wall_sec
         progress.total_sec += wall_sec
         self.epoch_losses.merge(sums.meter)
         self.recent_losses.decay(1.0 - 1.0 / _METER_BATCHES)
         self.recent_losses.merge(sums.meter)
-        self.reporter.advance(sums.audio_sec, sums.meter.per_frame().get("loss", float("nan")))
-
-    @torch.no_grad()
-    def validate(self, batches: Iterable[Batch]) -> LossMeter:
-        """Losses over the validation batches in evaluation mode, each process taking its share of them.
-
-        Random states are as before afterwards.
-        """
-        state = random_state.capture()
-        self.system.eval()
-        meter = LossMeter()
-        for batch in itertools.islice(batches, self.group.rank, None, self.group.world_size):
-            output = self._forward(self.system, batch)
-            meter.add(_values(output), float(output.frames), len(batch["cut_ids"]))
-        self.system.train()
-        random_state.restore(state)
-        total = LossMeter()
-        for part in self.group.gather(meter):
-            total.merge(part)
-        return total
+        self.reporter.advance(sums.amount, sums.meter.per_frame().get("loss", float("nan")))
 
     def _finish_epoch(self, data: TrainingData, part: float) -> None:
-        """Validate, decode some of the dev set, and write the weights of the epoch, or of the `part` of it there is."""
+        """Validate, take figures, and write the weights of the epoch, or of the `part` of it there is."""
         progress, began = self.progress, time.perf_counter()
         # Each epoch has a sample, however short it is, so that every span of epochs has an average.
         if progress.step % self.config.average_period != 0:
             self.average.update(self.model)
         if not self.epoch_losses.frames:
             raise ValueError(f"epoch {progress.epoch} had no usable batch; see the filter and {self.bad_batches.path}.")
-        valid = self.validate(data.valid_batches()).per_frame()
-        figures = self._evaluate(data)
+        valid = self.evaluation.losses(data.valid_batches()).per_frame()
+        figures = self._figures(data)
         progress.total_sec += time.perf_counter() - began
         record = {
             "epoch": progress.epoch,
@@ -329,8 +307,8 @@ class Trainer:
             "step": progress.step,
             "lr": self.scheduler.get_last_lr()[0],
             "train_sec": progress.epoch_sec,
-            "audio_sec": progress.epoch_audio_sec,
-            "audio_sec_per_sec": progress.audio_rate,
+            data.unit.name: progress.epoch_amount,
+            f"{data.unit.name}_per_sec": progress.rate,
             "train": self.epoch_losses.per_frame(),
             "valid": valid,
             **figures,
@@ -339,70 +317,38 @@ class Trainer:
         progress.epochs.append(record)
         shown = ", ".join(f"{name}={value:.4g}" for name, value in {**valid, **figures}.items())
         LOG.info(
-            f"Epoch {progress.epoch}, validation: {shown}; trained in {clock(progress.epoch_sec)} "
-            f"({progress.audio_rate:.1f} audio s/s), {clock(progress.total_sec)} in all."
+            f"Epoch {progress.epoch}, {f'validation: {shown}; ' if shown else ''}trained in {clock(progress.epoch_sec)}"
+            f" ({progress.rate:.1f} {data.unit.shown}/s), {clock(progress.total_sec)} in all."
         )
         self.reporter.scalars("train/valid_", {**valid, **figures}, progress.step)
-        is_best = valid["loss"] < progress.best_valid_loss
-        if is_best:
-            progress.best_valid_loss, progress.best_valid_epoch = valid["loss"], progress.epoch
+        self._note_best({**valid, **figures})
         if self.group.is_main:
-            self._save_weights(is_best)
+            self.weights.save(self.config.keep_epochs)
+
+    def _note_best(self, values: Mapping[str, float]) -> None:
+        progress, name = self.progress, self.config.best_by
+        if name in values and values[name] < progress.best_value:
+            progress.best_value, progress.best_epoch = values[name], progress.epoch
+        elif name not in values and (self._takes_figures() or not self.config.decode_interval) and values:
+            LOG.warning(f"best_by is '{name}', but epochs are measured by {', '.join(values)}: none is the best.")
 
     def _begin_next_epoch(self) -> None:
         progress = self.progress
         progress.epoch, progress.batch = progress.epoch + 1, 0
-        progress.epoch_sec = progress.epoch_audio_sec = 0.0
+        progress.epoch_sec = progress.epoch_amount = 0.0
         self.epoch_losses.clear()
         self.resume_points.save()
         self._write_summary(stopped_by=None)
 
-    def _evaluate(self, data: TrainingData) -> Dict[str, float]:
+    def _takes_figures(self) -> bool:
         interval = self.config.decode_interval
-        if not interval or self.progress.epoch % interval:
+        return interval > 0 and self.progress.epoch % interval == 0
+
+    def _figures(self, data: TrainingData) -> Dict[str, float]:
+        if not self._takes_figures():
             return {}
-        figures: Dict[str, float] = {}
-        if self.group.is_main:
-            state = random_state.capture()
-            self.system.eval()
-            with torch.no_grad(), self._epoch_average():
-                figures = self.system.figures(data.figure_batches())
-            self.system.train()
-            random_state.restore(state)
-        return self.group.gather(figures)[0]
-
-    @contextlib.contextmanager
-    def _epoch_average(self) -> Iterator[None]:
-        """Give the model the mean of this epoch's samples, as decoding does, and its own weights back afterwards.
-
-        On small batches the last weights alone are so noisy that their error rates say little.
-        """
-        before = epoch_path(self.exp_dir, self.progress.epoch - 1)
-        own = {name: value.clone() for name, value in self.model.state_dict().items()}
-        start = load_checkpoint(before) if before.is_file() else None
-        self.model.load_state_dict(span_average(start, {"model": own, **self._average_and_place()}))
-        try:
-            yield
-        finally:
-            self.model.load_state_dict(own)
-
-    def _average_and_place(self) -> Dict[str, Any]:
-        return {
-            "model_avg": self.average.state_dict(),
-            "epoch": self.progress.epoch,
-            "step": self.progress.step,
-        }
-
-    def _save_weights(self, is_best: bool) -> None:
-        path = epoch_path(self.exp_dir, self.progress.epoch)
-        state = {
-            "model": {name: value.detach().cpu() for name, value in self.model.state_dict().items()},
-            **self._average_and_place(),
-        }
-        save_checkpoint(path, state)
-        if is_best:
-            with replacing(self.exp_dir / "best-valid-loss.pt") as temporary:
-                temporary.write_bytes(path.read_bytes())
+        own = self.evaluation.figures(data.figure_batches(), self.weights.mean()) if self.group.is_main else {}
+        return self.group.gather(own)[0]
 
     def _write_summary(self, stopped_by: Optional[str]) -> Dict[str, Any]:
         progress = self.progress
@@ -415,7 +361,7 @@ class Trainer:
             "num_steps": progress.step,
             "train_sec": progress.total_sec,
             "train_sec_per_epoch": sum(record["train_sec"] for record in progress.epochs) / max(1e-9, num_whole),
-            "best_valid_epoch": progress.best_valid_epoch,
+            "best_valid_epoch": progress.best_epoch or None,
             "bad_batches": progress.bad_batches,
             **self.facts,
             "epochs": progress.epochs,
@@ -423,12 +369,6 @@ class Trainer:
         if self.group.is_main:
             write_json(self.exp_dir / "train.json", summary)
         return summary
-
-
-def _values(output: Losses) -> Dict[str, float]:
-    """The total (as "loss") and its parts as numbers, in one transfer from the device."""
-    tensors: Dict[str, Tensor] = {"loss": output.total.detach(), **output.parts}
-    return dict(zip(tensors, torch.stack([value.float() for value in tensors.values()]).tolist()))
 
 
 def _grouped(batches: Iterable[Batch], size: int) -> Iterator[List[Batch]]:

@@ -14,12 +14,11 @@ from lhotse import MonoCut, SupervisionSegment
 from icefall_discrete.data.cuts import language_of, load_cuts, text_of
 from icefall_discrete.decoding.hypothesis import Hypothesis
 from icefall_discrete.experiment.folder import Experiment, read_codebooks
-from icefall_discrete.results.ledger import score_transcripts
 from icefall_discrete.results.page import results_page
-from icefall_discrete.results.tables import set_table
 from icefall_discrete.systems.asr.languages_said import read_languages, with_language_id, write_languages
 from icefall_discrete.systems.asr.recognition import transcripts_of
 from icefall_discrete.systems.asr.recogs import read_recogs
+from icefall_discrete.systems.asr.scoring import score_transcripts, set_table
 from icefall_discrete.systems.asr.settings import TrainSettings
 from icefall_discrete.text.pieces import TextEncoder
 

@@ -4,6 +4,7 @@ import matplotlib.figure
 import pytest
 from matplotlib.text import Text
 
+from icefall_discrete.metrics.facts import metric_named
 from icefall_discrete.results.chart import Point, draw_chart, points_of
 
 NAMES = {"fbank": 256000, "dmel": 12800, "encodec": 6000, "mfcc_km500": 448, "fbank_km500": 448, "whisper_km500": 448}
@@ -11,14 +12,14 @@ NAMES = {"fbank": 256000, "dmel": 12800, "encodec": 6000, "mfcc_km500": 448, "fb
 
 def _points():
     return [
-        Point(name, "default (cpu)", bits, {"WER": 60.0 + number}, {"WER": (58.0 + number, 62.0 + number)})
+        Point(name, "default (cpu)", bits, {"wer": 60.0 + number}, {"wer": (58.0 + number, 62.0 + number)})
         for number, (name, bits) in enumerate(NAMES.items())
     ]
 
 
 def test_same_rows_same_picture(tmp_path):
     for name in ("a.png", "b.png"):
-        draw_chart(tmp_path / name, _points(), ["WER"], "title")
+        draw_chart(tmp_path / name, _points(), [metric_named("wer")], "title")
     assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
     assert (tmp_path / "a.png").read_bytes().startswith(b"\x89PNG")
 
@@ -32,7 +33,7 @@ def test_labels_lie_in_the_picture_and_on_no_other(tmp_path, monkeypatch):
         save(figure, *args, **options)
 
     monkeypatch.setattr(matplotlib.figure.Figure, "savefig", keep)
-    draw_chart(tmp_path / "a.png", _points(), ["WER"], "title")
+    draw_chart(tmp_path / "a.png", _points(), [metric_named("wer")], "title")
     axis = figures[0].axes[0]
     boxes = {label.get_text(): Text.get_window_extent(label) for label in axis.texts}
     assert set(boxes) == {f"{name} {60 + number:.1f}" for number, name in enumerate(NAMES)}
@@ -44,7 +45,7 @@ def test_labels_lie_in_the_picture_and_on_no_other(tmp_path, monkeypatch):
 
 def test_nothing_to_draw_is_an_error(tmp_path):
     with pytest.raises(ValueError, match="no result has a CER"):
-        draw_chart(tmp_path / "a.png", _points(), ["WER", "CER"], "title")
+        draw_chart(tmp_path / "a.png", _points(), [metric_named("wer"), metric_named("cer")], "title")
     assert not list(tmp_path.iterdir())
 
 
@@ -52,4 +53,4 @@ def test_rows_without_bit_rate_or_without_the_split_are_left_out():
     scored = {"test": {"wer": {"rate": 50.0, "interval": [48.0, 52.0]}, "cer": None}}
     whole = {"feature_type": "a", "recipe": "r", "device": "cpu", "sets": scored, "features": {"bits_per_second": 10}}
     rows = [whole, {**whole, "features": {}}, {**whole, "sets": {"dev": {}}}]
-    assert points_of(rows, "test") == [Point("a", "r (cpu)", 10, {"WER": 50.0}, {"WER": (48.0, 52.0)})]
+    assert points_of(rows, "test") == [Point("a", "r (cpu)", 10, {"wer": 50.0}, {"wer": (48.0, 52.0)})]

@@ -1,5 +1,6 @@
 """Several models scored as one: rates of the union, summed costs, refusals, and the stage that does it."""
 
+import functools
 import json
 import runpy
 import sys
@@ -11,9 +12,10 @@ from lhotse import MonoCut, SupervisionSegment
 from icefall_discrete.data.cuts import write_cuts
 from icefall_discrete.metrics.wer import Transcript
 from icefall_discrete.results.joined import joined_result, joined_set
-from icefall_discrete.results.ledger import read_ledger, score_transcripts
+from icefall_discrete.results.ledger import read_ledger
 from icefall_discrete.systems.asr.decoding_files import decoding_files
 from icefall_discrete.systems.asr.recogs import write_recogs
+from icefall_discrete.systems.asr.scoring import score_transcripts
 
 ROOT = Path(__file__).resolve().parents[2]
 PARTS = {
@@ -21,6 +23,7 @@ PARTS = {
     "it": [Transcript("it-1", ("ciao", "a", "tutti"), ("ciao", "a", "tutti"))],
 }
 LANGUAGES = {"en-1": "en", "en-2": "en", "it-1": "it"}
+SCORE = functools.partial(score_transcripts, language_of=LANGUAGES)
 FACTS = {
     "en": {"decode_rtf": 0.1, "audio_sec": 30.0, "peak_memory_mib": 400.0, "num_too_short": 1},
     "it": {"decode_rtf": 0.4, "audio_sec": 10.0, "peak_memory_mib": 500.0, "num_too_short": 0},
@@ -44,14 +47,14 @@ def result(language, **changes):
 
 
 def test_the_union_is_scored_as_the_transcripts_of_one_model():
-    joined = joined_set("test", list(PARTS.values()), list(FACTS.values()), LANGUAGES)
+    joined = joined_set("test", list(PARTS.values()), list(FACTS.values()), SCORE)
     expected = score_transcripts([*PARTS["en"], *PARTS["it"]], LANGUAGES)
     assert {key: joined[key] for key in expected} == expected
     assert joined["decode_rtf"] == pytest.approx((3.0 + 4.0) / 40.0)
     assert (joined["peak_memory_mib"], joined["num_too_short"], joined["audio_sec"]) == (500.0, 1, 40.0)
-    assert joined_set("test", list(PARTS.values()), [{}, {}], LANGUAGES)["decode_rtf"] is None
+    assert joined_set("test", list(PARTS.values()), [{}, {}], SCORE)["decode_rtf"] is None
     with pytest.raises(ValueError, match="2 cuts of test were decoded by more than one"):
-        joined_set("test", [PARTS["en"], PARTS["en"]], list(FACTS.values()), LANGUAGES)
+        joined_set("test", [PARTS["en"], PARTS["en"]], list(FACTS.values()), SCORE)
 
 
 def test_costs_are_summed_and_what_differs_is_null():

@@ -12,10 +12,9 @@ from icefall_discrete.results.ledger import (
     describe_training,
     portable_command,
     read_ledger,
-    score_transcripts,
 )
 from icefall_discrete.results.page import compared, results_page
-from icefall_discrete.results.tables import set_table
+from icefall_discrete.systems.asr.scoring import score_transcripts, set_table
 
 TRANSCRIPTS = [
     Transcript("en-1", ("press", "one"), ("press", "won")),

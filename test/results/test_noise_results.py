@@ -9,7 +9,7 @@ import matplotlib.figure
 import pytest
 
 from icefall_discrete.audio.noise import Condition
-from icefall_discrete.results.noise import NoiseResults, conditions_of, error_rate_table, read_noise_results
+from icefall_discrete.results.noise import NoiseResults, conditions_of, figures_table, read_noise_results
 from icefall_discrete.results.noise_chart import draw_noise_chart
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -93,7 +93,7 @@ def test_a_foreign_file_is_refused(folder):
 
 def test_searches_of_a_model_are_named():
     rows = [row("a", 40.0, kinds=("white",)), {**row("a", 45.0, kinds=("white",)), "search": "1best"}]
-    lines = error_rate_table(rows, "test").splitlines()[2:]
+    lines = figures_table(rows, "test").splitlines()[2:]
     assert [line.split(" | ")[0] for line in lines] == ["| a", "| a (1best)"]
 
 

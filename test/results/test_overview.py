@@ -66,3 +66,18 @@ def test_every_figure_has_its_place(egs):
 def test_what_cannot_be_traced_is_named_and_left_out(egs, caplog):
     assert "dmel" not in overview_page(read_corpora(egs))
     assert "result dmel_default_cpu.json is left out" in caplog.text
+
+
+def test_another_task_has_a_table_of_its_own_whose_best_is_the_highest(egs):
+    folder = egs / "small" / "LID"
+    (folder / "results").mkdir(parents=True)
+    for number, rate in enumerate((90.0, 95.0)):
+        one = {
+            **row("km", 0.0, str(number)),
+            "sets": {"test": {"language_id": {"rate": rate}, "accuracy": {"rate": rate}}},
+        }
+        (folder / "results" / f"{number}.json").write_text(json.dumps(one))
+    page = overview_page(read_corpora(egs))
+    first, second = page.split("## LID\n")
+    assert "## ASR\n" in first and "LID" not in first
+    assert "[small](egs/small/LID/RESULTS.md) test accuracy %" in second and "| km | 0.45 | – / 95.0 |" in second

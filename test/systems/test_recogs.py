@@ -3,7 +3,7 @@
 import pytest
 
 from icefall_discrete.metrics.wer import Transcript, align
-from icefall_discrete.results.error_report import error_report, marked_errors, wer_summary
+from icefall_discrete.systems.asr.error_report import error_report, marked_errors, wer_summary
 from icefall_discrete.systems.asr.recogs import read_recogs, write_recogs
 
 TRANSCRIPTS = [

@@ -105,7 +105,7 @@ def test_only_the_first_process_writes_and_both_report_the_same(together):
     assert all(first[name] == second[name] for name in ("whole", "resumed", "bad", "quiet"))
     assert json.loads((results / "whole" / "train.json").read_text())["world_size"] == 2
     names = {path.name for path in (results / "whole").iterdir()}
-    assert {"train.json", "epoch-1.pt", "epoch-2.pt", "best-valid-loss.pt"} <= names
+    assert {"train.json", "epoch-1.pt", "epoch-2.pt"} <= names
     assert not any(".tmp" in name for name in names)
 
 

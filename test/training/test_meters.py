@@ -2,6 +2,7 @@ import pytest
 
 from icefall_discrete.training.meters import LossMeter, clock
 from icefall_discrete.training.progress import Progress
+from icefall_discrete.training.training_data import AUDIO, LABELS
 
 
 def test_losses_are_per_frame_over_all_batches():
@@ -23,6 +24,20 @@ def test_durations_as_a_person_reads_them(seconds, text):
 
 
 def test_time_left_follows_from_the_speed_of_this_epoch():
-    progress = Progress(epoch=3, epoch_audio_sec=400.0, epoch_sec=4.0)
-    assert progress.seconds_left(epoch_audio_sec=1000.0, num_epochs=5) == {"epoch": 6.0, "run": 26.0}
+    progress = Progress(epoch=3, epoch_amount=400.0, epoch_sec=4.0)
+    assert progress.seconds_left(whole=1000.0, num_epochs=5) == {"epoch": 6.0, "run": 26.0}
     assert Progress().seconds_left(1000.0, 5) == {"epoch": 0.0, "run": 0.0}
+
+
+def test_progress_of_an_earlier_version_is_taken_over():
+    state = Progress(epoch=2, amount=90.0, epoch_amount=30.0, best_value=1.5, best_epoch=1).state_dict()
+    former = {"audio_sec": "amount", "epoch_audio_sec": "epoch_amount", "best_valid_loss": "best_value"}
+    former["best_valid_epoch"] = "best_epoch"
+    old = {name: value for name, value in state.items() if name not in former.values()}
+    progress = Progress()
+    progress.load_state_dict({**old, **{name: state[now] for name, now in former.items()}})
+    assert progress.state_dict() == state
+
+
+def test_amounts_as_a_person_reads_them():
+    assert (AUDIO.told(3720.0), LABELS.told(812.0)) == ("1h02m of audio", "812 labels")

@@ -6,7 +6,7 @@ import torch
 from synthetic_codes import Killed, killed_after, make_trainer
 
 from icefall_discrete.base.checkpoint import load_checkpoint
-from icefall_discrete.training.averages import average_epochs
+from icefall_discrete.training.averages import average_epochs, epoch_path
 
 
 def losses_of(summary):
@@ -55,8 +55,8 @@ def test_what_a_finished_run_leaves(uninterrupted):
     assert summary["finished"] and summary["stopped_by"] == "num_epochs"
     assert summary["num_params"] == sum(v.numel() for v in load_checkpoint(exp_dir / "epoch-2.pt")["model"].values())
     assert summary["train_sec_per_epoch"] > 0 and summary["epochs"][0]["audio_sec_per_sec"] > 0
-    best = load_checkpoint(exp_dir / "best-valid-loss.pt")
-    assert best["epoch"] == min(summary["epochs"], key=lambda record: record["valid"]["loss"])["epoch"]
+    best = min(summary["epochs"], key=lambda record: record["valid"]["loss"])["epoch"]
+    assert summary["best_valid_epoch"] == best and load_checkpoint(epoch_path(exp_dir, best))["epoch"] == best
     assert len(list(exp_dir.glob("checkpoint-*.pt"))) <= 2
 
 

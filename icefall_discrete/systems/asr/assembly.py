@@ -38,7 +38,8 @@ from icefall_discrete.text.pieces import TextEncoder
 from icefall_discrete.training.distributed import Group
 from icefall_discrete.training.eden import Eden
 from icefall_discrete.training.scaled_adam import ScaledAdam
-from icefall_discrete.training.trainer import Trainer, TrainingData
+from icefall_discrete.training.trainer import Trainer
+from icefall_discrete.training.training_data import TrainingData
 
 LOG = logging.getLogger(__name__)
 # Cuts from which mean and deviation of continuous features are taken: enough for three digits, seconds to read.
@@ -137,7 +138,7 @@ def training_data(settings: TrainSettings, corpus: Corpus) -> TrainingData:
         figure_batches=lambda: make_test_batches(
             _some_of(corpus.valid, settings.train.decode_utterances), loader, spec
         ),
-        epoch_audio_sec=3600.0 * sum(corpus.hours.values()),
+        epoch_amount=3600.0 * sum(corpus.hours.values()),
         epoch_facts=lambda epoch: drawn_hours(corpus.train, loader, epoch, seed),
         largest_batches=lambda: (
             (what, with_views(batch, spec, num_views))

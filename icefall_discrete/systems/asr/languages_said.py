@@ -8,7 +8,8 @@ from lhotse import CutSet
 from icefall_discrete.base.atomic_files import PathLike, write_text
 from icefall_discrete.data.cuts import language_of
 from icefall_discrete.decoding.hypothesis import Hypothesis
-from icefall_discrete.metrics.language_id import confusions, identification
+from icefall_discrete.metrics.classification import confusions
+from icefall_discrete.metrics.language_id import identification
 from icefall_discrete.text.pieces import TextEncoder
 
 Json = Dict[str, Any]
@@ -53,8 +54,8 @@ def with_language_id(scored: Json, said: Optional[Mapping[str, Optional[str]]], 
     for language, row in scored["languages"].items():
         pairs = [(language, found) for cut_id, found in said.items() if spoken[cut_id] == language]
         languages[language] = {**row, "language_id": _counts(pairs)}
-    overall = _counts([(spoken[cut_id], found) for cut_id, found in said.items()])
-    overall["confusions"] = confusions(spoken, said)
+    pairs = [(spoken[cut_id], found) for cut_id, found in said.items()]
+    overall = {**_counts(pairs), "confusions": confusions(pairs)}
     return {**scored, "languages": languages, "language_id": overall}
 
 

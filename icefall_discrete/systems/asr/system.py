@@ -47,6 +47,8 @@ class AsrSystem(System[ModelBatch]):
     """
 
     network: Transducer
+    if_not_finite = "look at those cuts, or lower --base-lr and train anew"
+    if_too_large = "lower --max-duration or --max-utterance-sec, or set --quadratic-duration 30"
 
     def __init__(
         self,

@@ -3,7 +3,7 @@
 from typing import Dict, List, Sequence
 
 from icefall_discrete.metrics.wer import Transcript, align, characters_of, count_errors
-from icefall_discrete.results.error_report import marked_errors
+from icefall_discrete.systems.asr.error_report import marked_errors
 
 
 def _character_rate(transcript: Transcript) -> float:

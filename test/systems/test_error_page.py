@@ -7,7 +7,7 @@ import soundfile
 from lhotse import MonoCut, Recording
 
 from icefall_discrete.metrics.wer import Transcript
-from icefall_discrete.results.error_page import audio_links, error_page
+from icefall_discrete.systems.asr.error_page import audio_links, error_page
 
 TRANSCRIPTS = [
     Transcript("en-1", ("press", "one"), ("press", "won")),

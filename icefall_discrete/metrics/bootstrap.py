@@ -1,0 +1,24 @@
+"""Intervals of figures of a set, by drawing its utterances with replacement."""
+
+from typing import Callable, Tuple
+
+import numpy as np
+
+
+def bootstrap_interval(
+    num_utterances: int, figure_of: Callable[[np.ndarray], float], replications: int = 1000, seed: int = 0
+) -> Tuple[float, float]:
+    """95 % interval of a figure, (low, high), in its unit.
+
+    Bisani and Ney, "Bootstrap estimates for confidence intervals in ASR performance evaluation", ICASSP 2004;
+    mean -/+ 1.96 standard deviations over the replications, as Kaldi's compute-wer-bootci.
+
+    Args:
+      num_utterances: N. figure_of: the figure of the utterances drawn, (N,) indices from 0 to N - 1.
+    """
+    generator = np.random.default_rng(seed)
+    figures = np.empty(replications)
+    for replication in range(replications):
+        figures[replication] = figure_of(generator.integers(num_utterances, size=num_utterances))
+    half_width = 1.96 * figures.std()
+    return float(figures.mean() - half_width), float(figures.mean() + half_width)

@@ -1,0 +1,109 @@
+"""What is to be known of a figure before it is shown: name, unit, direction. Pages are made from that alone.
+
+Each module of this folder that measures something for results lists its figures as `METRICS`; they are found by looking
+through the folder, so that a task brings its figures and needs no page of its own. In result.json a figure lies below
+its name: `{"rate": percent, ...}`, or `{"value": ...}` where the unit is another.
+"""
+
+import dataclasses
+import functools
+import importlib
+from typing import Any, Dict, Iterable, List, Mapping, Optional
+
+from icefall_discrete.base.registry import modules_in
+
+Json = Mapping[str, Any]
+
+
+@dataclasses.dataclass(frozen=True)
+class Metric:
+    """One figure.
+
+    name: its key in results. title: in the heads of tables. kind: what charts call it, such as "error rate".
+    legend: whole sentences for the legend of a page; metrics that share them give the same.
+    unit: behind the title. higher_is_better: its direction. decimals: digits behind the point in tables.
+    is_aside: it stands beside what a task is measured by, for test sets only.
+    """
+
+    name: str
+    title: str
+    kind: str
+    legend: str
+    unit: str = "%"
+    higher_is_better: bool = False
+    decimals: int = 1
+    is_aside: bool = False
+
+    @property
+    def head(self) -> str:
+        """Title and unit, as in "WER %"."""
+        return f"{self.title} {self.unit}".rstrip()
+
+    @property
+    def direction(self) -> str:
+        """As charts say it: "lower is better" or "higher is better"."""
+        return f"{'higher' if self.higher_is_better else 'lower'} is better"
+
+    def shown(self, value: Optional[float], more_decimals: int = 0) -> str:
+        """The number without its unit; nothing for None."""
+        return "" if value is None else f"{value:.{self.decimals + more_decimals}f}"
+
+    def best(self, values: Iterable[Optional[float]]) -> Optional[float]:
+        """The best of the values that are there; None if none is."""
+        known = [value for value in values if value is not None]
+        return (max if self.higher_is_better else min)(known, default=None)
+
+    def of(self, scored: Optional[Json]) -> Optional[float]:
+        """Its value in the scores of a set (or of a part of one); None if it was not measured there."""
+        found = (scored or {}).get(self.name)
+        return found.get("rate", found.get("value")) if isinstance(found, Mapping) else found
+
+    def with_interval(self, scored: Optional[Json]) -> str:
+        """Its value in the scores of a set as text, with half of its interval if it has one."""
+        value = self.of(scored)
+        interval = scored[self.name].get("interval") if value is not None else None
+        return self.shown(value) + (f" ± {self.shown((interval[1] - interval[0]) / 2)}" if interval else "")
+
+
+@functools.cache
+def known_metrics() -> Dict[str, Metric]:
+    """All figures by name, in the order of the modules' names and of their lists.
+
+    Raises:
+      ValueError: if two have the same name.
+    """
+    found: Dict[str, Metric] = {}
+    for path in (path for _, path in sorted(modules_in(__name__.rpartition(".")[0]).items()) if path != __name__):
+        for metric in getattr(importlib.import_module(path), "METRICS", ()):
+            if metric.name in found:
+                raise ValueError(f"{path}: metric '{metric.name}' is in another module too; rename one of them.")
+            found[metric.name] = metric
+    return found
+
+
+def metric_named(name: str) -> Metric:
+    """The figure called `name`. Raises ValueError if there is none; the known ones are listed."""
+    known = known_metrics()
+    if name not in known:
+        raise ValueError(f"unknown metric '{name}'; known: {', '.join(known)}.")
+    return known[name]
+
+
+def metrics_of(rows: Iterable[Json]) -> List[Metric]:
+    """The figures that some set of the result rows has, those aside last."""
+    there = {name for row in rows for scored in (row.get("sets") or {}).values() for name in scored}
+    found = [metric for name, metric in known_metrics().items() if name in there]
+    return sorted(found, key=lambda metric: metric.is_aside)
+
+
+def leading_metrics(rows: Iterable[Json]) -> List[Metric]:
+    """The figures that a task is measured by, where some set of the rows has them; the first is the first of all."""
+    return [metric for metric in metrics_of(rows) if not metric.is_aside]
+
+
+def first_metric(rows: Iterable[Json]) -> Metric:
+    """The figure that stands for a task where there is room for one. Raises ValueError if the rows have none."""
+    found = leading_metrics(rows)
+    if not found:
+        raise ValueError(f"these results have none of the figures {', '.join(known_metrics())}; score them again.")
+    return found[0]

@@ -1,0 +1,64 @@
+"""Losses and figures on held-out batches, after which training goes on as if they had not been taken."""
+
+import contextlib
+import itertools
+from typing import Callable, Dict, Iterable, Iterator, Mapping
+
+import torch
+from torch import Tensor
+
+from icefall_discrete.base import random_state
+from icefall_discrete.training.distributed import Group
+from icefall_discrete.training.meters import LossMeter
+from icefall_discrete.training.system import Batch, Losses, System
+
+
+def values_of(output: Losses) -> Dict[str, float]:
+    """The total (as "loss") and its parts as numbers, in one transfer from the device."""
+    tensors: Dict[str, Tensor] = {"loss": output.total.detach(), **output.parts}
+    return dict(zip(tensors, torch.stack([value.double() for value in tensors.values()]).tolist()))
+
+
+class Evaluation:
+    """Evaluates a system between epochs of its training.
+
+    Args:
+      system: network and losses. group: the processes that train together. run: batch -> its losses.
+    """
+
+    def __init__(self, system: System, group: Group, run: Callable[[Batch], Losses]) -> None:
+        self._system = system
+        self._group = group
+        self._run = run
+
+    @contextlib.contextmanager
+    def _unnoticed(self) -> Iterator[None]:
+        state = random_state.capture()
+        self._system.eval()
+        with torch.no_grad():
+            yield
+        self._system.train()
+        random_state.restore(state)
+
+    def losses(self, batches: Iterable[Batch]) -> LossMeter:
+        """Losses over all batches, each process taking its share of them."""
+        meter = LossMeter()
+        with self._unnoticed():
+            for batch in itertools.islice(batches, self._group.rank, None, self._group.world_size):
+                output = self._run(batch)
+                meter.add(values_of(output), float(output.frames), len(batch["cut_ids"]))
+        total = LossMeter()
+        for part in self._group.gather(meter):
+            total.merge(part)
+        return total
+
+    def figures(self, batches: Iterable[Batch], weights: Mapping[str, Tensor]) -> Dict[str, float]:
+        """The system's figures with `weights` instead of its own, taken by the first process."""
+        network = self._system.network
+        own = {name: value.clone() for name, value in network.state_dict().items()}
+        with self._unnoticed():
+            network.load_state_dict(weights)
+            try:
+                return self._system.figures(batches)
+            finally:
+                network.load_state_dict(own)

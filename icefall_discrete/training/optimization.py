@@ -1,0 +1,59 @@
+"""Learning rate schedules as the loop sees them, and one for a rate that is a function of the step."""
+
+from typing import Any, Callable, Dict, List, Mapping, Protocol
+
+from torch.optim import Optimizer
+
+
+class Schedule(Protocol):
+    """Sets the learning rates of an optimiser; told before each step, and at epochs or parts of them."""
+
+    def step_batch(self, batch: int) -> None:
+        """The step numbered `batch`, from 1, comes next."""
+
+    def step_epoch(self, epoch: float) -> None:
+        """So many epochs are done; parts of one may count."""
+
+    def get_last_lr(self) -> List[float]:
+        """Current learning rate of each group."""
+
+    def state_dict(self) -> Dict[str, Any]:
+        """Plain values for a checkpoint."""
+
+    def load_state_dict(self, state: Dict[str, Any]) -> None:
+        """Restore what `state_dict` gave."""
+
+
+class RateSchedule:
+    """A learning rate that depends on the number of the step alone.
+
+    Args:
+      optimizer: whose param_groups are set. rate: number of a step, from 1 -> its learning rate.
+    """
+
+    def __init__(self, optimizer: Optimizer, rate: Callable[[int], float]) -> None:
+        self.optimizer = optimizer
+        self.rate = rate
+        self.batch = 0
+
+    def step_batch(self, batch: int) -> None:
+        """Set the rate of step `batch`, from 1."""
+        self.batch = batch
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.rate(batch)
+
+    def step_epoch(self, epoch: float) -> None:
+        """Epochs change nothing."""
+
+    def get_last_lr(self) -> List[float]:
+        """Current learning rate of each group."""
+        return [group["lr"] for group in self.optimizer.param_groups]
+
+    def state_dict(self) -> Dict[str, Any]:
+        """The number of the last step."""
+        return {"batch": self.batch}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on after the step of `state`."""
+        if state["batch"]:
+            self.step_batch(state["batch"])
