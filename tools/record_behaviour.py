@@ -25,9 +25,12 @@ from behaviour import reading
 from behaviour.commands import Commands
 from behaviour.comparison import compare_records
 from behaviour.parts import PARTS, Recorder
-from icefall_discrete.atomic_files import write_text
-from icefall_discrete.config import config_from_flags, read_json, setting, write_json
-from icefall_discrete.stage import run_stage
+
+from icefall_discrete.base.atomic_files import write_text
+from icefall_discrete.base.flags import config_from_flags
+from icefall_discrete.base.json_files import read_json, write_json
+from icefall_discrete.base.script import run_script
+from icefall_discrete.base.settings import setting
 
 LOG = logging.getLogger("record_behaviour")
 
@@ -157,4 +160,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    run_stage(main)
+    run_script(main)

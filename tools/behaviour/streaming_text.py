@@ -9,13 +9,13 @@ import sys
 from pathlib import Path
 
 import torch
-from icefall_discrete.decoding.streaming import StreamingRecognizer
-from icefall_discrete.models.streaming import StreamingConfig
-from icefall_discrete.results.checkpoint_choice import CheckpointChoice, load_weights, resolve_choice
-from icefall_discrete.training.experiment import Experiment
 
 from icefall_discrete.data.cuts import load_feature_cuts
 from icefall_discrete.decoding.settings import DecodeConfig
+from icefall_discrete.experiment.checkpoint_choice import CheckpointChoice, load_weights, resolve_choice
+from icefall_discrete.experiment.folder import Experiment
+from icefall_discrete.systems.asr.streaming_model import StreamingConfig
+from icefall_discrete.systems.asr.streaming_recognizer import StreamingRecognizer
 
 STREAMS = 7  # not a divisor of the utterances, so that the last batch is another one
 PIECES = (7, 30, 16)  # frames that come at once, in turn
