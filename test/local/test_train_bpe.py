@@ -24,7 +24,7 @@ def test_train_then_nothing_then_refuse_another_size(tmp_path):
 
 def test_other_transcripts_give_other_pieces_and_keep_those_of_before(tmp_path):
     cuts, others = write_manifest(tmp_path / "a", "train", 12), write_manifest(tmp_path / "b", "train", 12, seed=1)
-    flags = ("--lang-dir", tmp_path / "lang", "--vocab-size", 30)
+    flags = ("--lang-dir", tmp_path / "lang", "--vocab-size", 28)
     run_stage_script("train_bpe.py", "--cuts", cuts, *flags)
     before = (tmp_path / "lang" / "bpe.model").read_bytes()
     said = run_stage_script("train_bpe.py", "--cuts", others, *flags).stderr
