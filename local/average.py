@@ -2,14 +2,22 @@
 
 import logging
 from pathlib import Path
+from typing import List
 
 from icefall_discrete.base.checkpoint import save_checkpoint
 from icefall_discrete.base.flags import ScriptParser, add_flags, override
-from icefall_discrete.base.json_files import read_json, write_json
+from icefall_discrete.base.provenance import Provenance, Rules, digest_of_file
 from icefall_discrete.base.script import run_script
-from icefall_discrete.base.settings import from_dict
+from icefall_discrete.base.settings import from_dict, to_dict
 from icefall_discrete.experiment.recipe_files import read_recipe
-from icefall_discrete.training.averages import AverageConfig, average_epochs, epoch_path, saved_epochs
+from icefall_discrete.training.averages import (
+    AverageConfig,
+    average_epochs,
+    epoch_path,
+    epochs_of,
+    require_epochs,
+    trained_epochs,
+)
 
 LOG = logging.getLogger("average")
 
@@ -23,22 +31,32 @@ def get_parser() -> ScriptParser:
     return parser
 
 
+def is_average_of(record: Path, made_from: Provenance, target: Path, files: List[Path]) -> bool:
+    """Whether the average there was made from this; a record of before knows no files, and goes by their time."""
+    before = Provenance.read_if_there(record)
+    if before is None or before.inputs:
+        return before is not None and made_from.is_same(before)
+    older = all(path.stat().st_mtime < target.stat().st_mtime for path in files)
+    return older and made_from.is_same(before, Rules(later=tuple(made_from.inputs)))
+
+
 def main() -> None:
     """Write averaged.pt, and average.json that says of what it is the average."""
     args = get_parser().parse_args()
     section = read_recipe(args.recipe_config).get("average", {}) if args.recipe_config else {}
     config = override(from_dict(AverageConfig, section, str(args.recipe_config)), args)
-    config = config.resolved(saved_epochs(args.exp_dir), str(args.exp_dir))
-    made_of = {"epoch": config.epoch, "avg": config.avg, "use_averaged_model": config.use_averaged_model}
+    config = config.resolved(trained_epochs(args.exp_dir), str(args.exp_dir))
+    require_epochs(args.exp_dir, epochs_of(config))
+    files = [epoch_path(args.exp_dir, epoch) for epoch in epochs_of(config)]
+    made_from = Provenance({path.name: digest_of_file(path) for path in files}, to_dict(config))
     target, record = args.exp_dir / "averaged.pt", args.exp_dir / "average.json"
-    newest = epoch_path(args.exp_dir, config.epoch).stat().st_mtime
-    if target.is_file() and target.stat().st_mtime > newest and record.is_file() and read_json(record) == made_of:
+    if target.is_file() and is_average_of(record, made_from, target, files):
         LOG.info(f"{target} is the average of {config.avg} epochs up to {config.epoch} already: nothing to do")
         return
     state = average_epochs(args.exp_dir, config.epoch, config.avg, config.use_averaged_model)
     record.unlink(missing_ok=True)
     save_checkpoint(target, {"model": state})
-    write_json(record, made_of)
+    made_from.write(record)
     LOG.info(f"{target}: average of {config.avg} epochs up to {config.epoch}")
 
 

@@ -5,15 +5,14 @@ which local/decode.py takes as --graph-dir. The words are those of the training 
 --arpa (one over words), or one that is estimated from the transcripts. H needs no file.
 """
 
-import hashlib
 import logging
 import shutil
 from pathlib import Path
-from typing import Any, Dict, List, Optional
+from typing import Any, List, Optional
 
 from icefall_discrete.base import backend
 from icefall_discrete.base.flags import ScriptParser
-from icefall_discrete.base.json_files import read_json, write_json
+from icefall_discrete.base.provenance import Provenance, digest_of_file, digest_of_lines, summary
 from icefall_discrete.base.script import run_script
 from icefall_discrete.data.cuts import is_speed_perturbed, language_of, load_cuts, text_of
 from icefall_discrete.data.filters import chosen_languages
@@ -42,19 +41,21 @@ def get_parser() -> ScriptParser:
     return parser
 
 
-def is_compiled(graph_dir: Path, inputs: Dict[str, Any]) -> bool:
-    """Whether the folder holds every file, made from `inputs`, in the format of now."""
-    whole = all((graph_dir / name).is_file() for name in (*FILES, RECORD))
-    return whole and read_json(graph_dir / RECORD) == inputs
+def is_compiled(graph_dir: Path, origin: Provenance) -> bool:
+    """Whether the folder holds every file, made from the same in the format of now; what changed goes to the log."""
+    if not all((graph_dir / name).is_file() for name in (*FILES, RECORD)):
+        return False
+    found = origin.differences(Provenance.read(graph_dir / RECORD))
+    if found:
+        LOG.info("%s holds graphs of other %s: they are compiled anew", graph_dir, summary(found))
+    return not found
 
 
 def given_before(graph_dir: Path) -> Optional[Path]:
     """The model that was given for graphs of an older format, which are then made anew with it; None if none was."""
     record, arpa = graph_dir / RECORD, graph_dir / "G.arpa"
-    before = read_json(record) if record.is_file() and arpa.is_file() else {}
-    if not isinstance(before, dict) or "format" in before or "grammar" not in before:
-        return None
-    if before["grammar"] != _digest(arpa.read_bytes()):
+    before = Provenance.read(record).compared() if record.is_file() and arpa.is_file() else {}
+    if not before or "format" in before or before.get("grammar") != digest_of_file(arpa):
         return None
     LOG.info("%s holds graphs of an older format: they are made anew with their G.arpa", graph_dir)
     return arpa
@@ -100,22 +101,18 @@ def main() -> None:
         raise FileNotFoundError(f"{args.arpa} does not exist; leave --arpa out to estimate a model here.")
     args.arpa = args.arpa or given_before(args.graph_dir)
     inputs = {
-        "format": GRAPH_FORMAT,
-        "bpe_model": _digest((args.lang_dir / "bpe.model").read_bytes()),
-        "texts": _digest("\n".join(texts).encode()),
-        "grammar": args.ngram_order if args.arpa is None else _digest(args.arpa.read_bytes()),
+        "bpe_model": digest_of_file(args.lang_dir / "bpe.model"),
+        "texts": digest_of_lines(texts),
+        "grammar": args.ngram_order if args.arpa is None else digest_of_file(args.arpa),
     }
-    if is_compiled(args.graph_dir, inputs):
+    origin = Provenance(inputs, {"format": GRAPH_FORMAT})
+    if is_compiled(args.graph_dir, origin):
         LOG.info("%s holds these graphs already: nothing to do", args.graph_dir)
         return
     args.graph_dir.mkdir(parents=True, exist_ok=True)
     (args.graph_dir / RECORD).unlink(missing_ok=True)
     compile_graphs(encoder, texts, args)
-    write_json(args.graph_dir / RECORD, inputs)
-
-
-def _digest(content: bytes) -> str:
-    return hashlib.sha256(content).hexdigest()
+    origin.write(args.graph_dir / RECORD)
 
 
 if __name__ == "__main__":

@@ -13,21 +13,17 @@ import torch
 from icefall_discrete.base import environment
 from icefall_discrete.base.flags import ScriptParser, add_flags, override
 from icefall_discrete.base.json_files import write_json
+from icefall_discrete.base.provenance import Provenance, Rules, digest_of_file
 from icefall_discrete.base.script import run_script
 from icefall_discrete.base.settings import from_dict, to_dict
+from icefall_discrete.data.checksums import known_checksums
 from icefall_discrete.data.cuts import load_feature_cuts
 from icefall_discrete.data.filters import chosen_languages
 from icefall_discrete.decoding.fusion import Fusion, fusion_files
 from icefall_discrete.decoding.k2_searches import References
 from icefall_discrete.decoding.search import check_method
 from icefall_discrete.decoding.settings import DecodeConfig
-from icefall_discrete.experiment.checkpoint_choice import (
-    CheckpointChoice,
-    files_of,
-    fingerprint,
-    load_weights,
-    resolve_choice,
-)
+from icefall_discrete.experiment.checkpoint_choice import CheckpointChoice, files_of, load_weights, resolve_choice
 from icefall_discrete.experiment.folder import Experiment
 from icefall_discrete.experiment.recipe_files import read_recipe
 from icefall_discrete.systems.asr.decoding_files import DecodingFiles, decoding_files, decoding_suffix
@@ -130,20 +126,23 @@ def decode_splits(splits: List[str], args: Any, files: DecodingFiles, choice: Ch
         "device": device.type,
         "device_name": torch.cuda.get_device_name(device) if device.type == "cuda" else environment.cpu_name(),
     }
-    inputs = [fingerprint([path])["files"] for path in inputs_of(config)]
+    # By their bytes, as in records of before.
+    inputs = [{path.name: digest_of_file(path, as_bytes=True)} for path in inputs_of(config)]
     model = None
     for split in splits:
         manifest = args.feature_dir / f"{split}.jsonl.gz"
         settings = {**to_dict(choice), **to_dict(config), "inputs": inputs}
-        made_from = fingerprint([*checkpoints, manifest], settings)
-        if files.is_decoded(split, made_from):
+        codes = known_checksums(manifest)
+        made_from = Provenance({path.name: digest_of_file(path) for path in [*checkpoints, manifest]}, settings)
+        made_from.inputs.update(codes)
+        if files.is_decoded(split, made_from, Rules(later=tuple(codes))):
             LOG.info(f"{files.recogs(split)} exists, made from the same checkpoints and cuts: nothing to do")
             continue
         if model is None:
             LOG.info(f"Averaging over {', '.join(path.name for path in checkpoints)}")
             model = load_model(Experiment(args.exp_dir), choice, device)
         facts = decode_split(split, args, model, config, run, files)
-        record = {"made_from": made_from, **decoding, **facts, "environment": environment.describe()}
+        record = {"made_from": made_from.to_json(), **decoding, **facts, "environment": environment.describe()}
         write_json(files.record(split), record)
 
 

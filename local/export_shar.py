@@ -4,13 +4,14 @@ import logging
 import random
 from pathlib import Path
 
+from lhotse import CutSet
 from tqdm import tqdm
 
 from icefall_discrete.base.flags import ScriptParser, add_flags, override
 from icefall_discrete.base.script import run_script
 from icefall_discrete.base.spec import FeatureSpec
 from icefall_discrete.data.cuts import load_cuts
-from icefall_discrete.data.shar import SharConfig, export_shar
+from icefall_discrete.data.shar import ORIGIN_FILE, SharConfig, export_shar, is_exported, origin_of
 
 LOG = logging.getLogger("export_shar")
 
@@ -34,11 +35,16 @@ def main() -> None:
         manifest = args.feature_dir / f"{split}.jsonl.gz"
         spec = FeatureSpec.read(args.feature_dir / "spec.json")
         folder = args.shar_dir / split
-        if (folder / spec.name).is_dir():
+        origin = origin_of(manifest, config, args.seed)
+
+        def cuts(manifest: Path = manifest) -> CutSet:
+            return load_cuts(manifest, lazy=True).shuffle(random.Random(args.seed), config.shuffle_buffer)
+
+        if is_exported(folder, spec, origin, cuts):
             LOG.info(f"{folder / spec.name} exists: nothing to do")
             continue
-        cuts = load_cuts(manifest, lazy=True).shuffle(random.Random(args.seed), config.shuffle_buffer)
-        summary = export_shar(tqdm(cuts, desc=f"export {split}", unit="cut"), spec, folder, config)
+        summary = export_shar(tqdm(cuts(), desc=f"export {split}", unit="cut"), spec, folder, config)
+        origin.write(folder / spec.name / ORIGIN_FILE)
         LOG.info(f"{folder / spec.name}: {summary['num_cuts']} cuts, {summary['duration_sec'] / 3600:.2f} h")
 
 

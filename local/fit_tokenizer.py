@@ -9,7 +9,7 @@ import torch
 from icefall_discrete.base.flags import ScriptParser
 from icefall_discrete.base.script import run_script
 from icefall_discrete.data.cuts import load_cuts
-from icefall_discrete.extraction.fitting import fit_tokenizer
+from icefall_discrete.extraction.fitting import MAX_UNREADABLE_FRACTION, fit_tokenizer
 from icefall_discrete.extraction.workers import placed
 from icefall_discrete.tokenizers.contract import load_tokenizer
 
@@ -24,6 +24,12 @@ def get_parser() -> ScriptParser:
     parser.add_argument("--out-dir", type=Path, required=True, help="folder of the feature type, data/features/<type>")
     parser.add_argument("--seed", type=int, default=42, help="of the subset, its order and the clusters (default: 42)")
     parser.add_argument("--max-hours", type=float, default=0.0, help="fit on a random subset; 0: all (default: 0)")
+    parser.add_argument(
+        "--max-unreadable-fraction",
+        type=float,
+        default=MAX_UNREADABLE_FRACTION,
+        help=f"largest part of the cuts that may be unreadable (default: {MAX_UNREADABLE_FRACTION})",
+    )
     parser.add_argument("--device", default="cpu", help="where networks run: cpu, cuda, cuda:N or auto (default: cpu)")
     parser.add_argument("--nj", type=int, default=1, help="computing threads; may change the last bits (default: 1)")
     return parser
@@ -46,7 +52,8 @@ def main() -> None:
     make_tokenizer = functools.partial(load_tokenizer, args.feature_type, args.conf_dir, args.out_dir)
     tokenizer = placed(make_tokenizer, args.device, "float32")
     torch.set_num_threads(args.nj)
-    if fit_tokenizer(tokenizer, list(load_cuts(args.cuts)), args.out_dir, args.seed, args.max_hours):
+    cuts, unreadable = list(load_cuts(args.cuts)), args.max_unreadable_fraction
+    if fit_tokenizer(tokenizer, cuts, args.out_dir, args.seed, args.max_hours, unreadable):
         logging.info("wrote the fitted state to %s", args.out_dir)
 
 

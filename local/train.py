@@ -4,22 +4,25 @@ import logging
 import os
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, Union
 
 import torch
+from lhotse import CutSet
 
 from icefall_discrete.base import backend, random_state
 from icefall_discrete.base.flags import ScriptParser
 from icefall_discrete.base.json_files import read_json
+from icefall_discrete.base.provenance import Provenance
 from icefall_discrete.base.script import run_script
-from icefall_discrete.data.cuts import load_feature_cuts
-from icefall_discrete.data.shar import SharSource
+from icefall_discrete.data.cuts import cuts_digest, load_feature_cuts
+from icefall_discrete.data.shar import SharSource, require_current
 from icefall_discrete.experiment.folder import Experiment, read_codebooks
 from icefall_discrete.experiment.recipe import add_setting_flags, read_settings
 from icefall_discrete.experiment.transcription_files import keep_for_transcription
 from icefall_discrete.systems.asr.assembly import build_model, build_trainer, filtered_corpus, training_data
 from icefall_discrete.systems.asr.settings import TrainSettings
 from icefall_discrete.text.pieces import TextEncoder
+from icefall_discrete.training.averages import lost_epochs, restore_epochs
 from icefall_discrete.training.distributed import Group, choose_device, joined_group
 from icefall_discrete.training.launch import launch
 from icefall_discrete.training.meters import clock
@@ -47,19 +50,45 @@ def get_parser() -> ScriptParser:
     return parser
 
 
+def data_of(train_cuts: Union[CutSet, SharSource], valid_cuts: CutSet) -> Provenance:
+    """What the experiment is trained on; which cuts it is validated on is noted."""
+    if isinstance(train_cuts, SharSource):
+        inputs = {key: train_cuts.summary[key] for key in ("digest", "num_cuts")}
+    else:
+        inputs = {"cuts": cuts_digest(train_cuts), "num_cuts": len(train_cuts)}
+    return Provenance(
+        {"train": inputs}, noted={"valid": {"cuts": cuts_digest(valid_cuts), "num_cuts": len(valid_cuts)}}
+    )
+
+
+def bring_back_epochs(exp_dir: Path) -> None:
+    """Restore lost weights of epochs from checkpoints; those that no checkpoint holds are named."""
+    restored, lost = restore_epochs(exp_dir), lost_epochs(exp_dir)
+    if restored:
+        LOG.info(f"{exp_dir}: {', '.join(restored)} had been lost, and came back from a checkpoint.")
+    if lost:
+        LOG.warning(
+            f"{exp_dir}: the weights of epoch {', '.join(map(str, lost))} are lost, and no checkpoint holds them; "
+            "decode with other epochs (--epoch, --avg), or train in another --exp-dir."
+        )
+
+
 def train(args: Any, settings: TrainSettings, device_type: str, group: Group) -> None:
     """Prepare or check the experiment folder, then train what is left to train."""
     valid_cuts, spec = load_feature_cuts(args.feature_dir / f"{args.valid_split}.jsonl.gz")
     if args.shar_dir is not None:
         train_cuts = SharSource(args.shar_dir / args.train_split, spec.name)
         spec.require_same(train_cuts.spec, str(args.feature_dir), str(args.shar_dir))
+        require_current(args.shar_dir / args.train_split, spec, args.feature_dir / f"{args.train_split}.jsonl.gz")
     else:
         train_cuts, _ = load_feature_cuts(args.feature_dir / f"{args.train_split}.jsonl.gz", spec)
     codebooks = read_codebooks(args.feature_dir / "codebooks.safetensors")
     text_encoder = TextEncoder(args.lang_dir / "bpe.model")
     experiment = Experiment(args.exp_dir)
     if group.is_main:
-        experiment.start(settings, spec, args.lang_dir / "bpe.model", codebooks)
+        data = data_of(train_cuts, valid_cuts)
+        experiment.start(settings, spec, args.lang_dir / "bpe.model", codebooks, data)
+        bring_back_epochs(args.exp_dir)
         keep_for_transcription(args.exp_dir, args.feature_dir, args.recipe_config)
     if group.any(group.is_main and experiment.is_finished(settings)):
         summary = read_json(args.exp_dir / "train.json")

@@ -1,23 +1,25 @@
 """Stage 5: train the text pieces on the transcripts of the training cuts."""
 
-import hashlib
 import logging
 from pathlib import Path
 from typing import Any, Dict, List, Optional, Tuple
 
 from icefall_discrete.base.flags import ScriptParser, add_flags, override
-from icefall_discrete.base.json_files import read_json, write_json
+from icefall_discrete.base.provenance import Provenance, digest_of_lines, set_aside
 from icefall_discrete.base.script import run_script
 from icefall_discrete.base.settings import from_dict
 from icefall_discrete.data.cuts import is_speed_perturbed, language_of, load_cuts, text_of
 from icefall_discrete.data.filters import chosen_languages
 from icefall_discrete.experiment.recipe_files import read_recipe
-from icefall_discrete.extraction.journal import different_keys
 from icefall_discrete.text.language_pieces import by_language
 from icefall_discrete.text.pieces import BpeConfig, TextEncoder, train_bpe, train_characters, train_language_bpe
 from icefall_discrete.text.words import words_in
 
 Utterance = Tuple[str, Optional[str]]  # text and language
+
+
+FILES = ("bpe.model", "tokens.txt")
+RECORD = "bpe.json"  # written last
 
 
 def get_parser() -> ScriptParser:
@@ -31,32 +33,35 @@ def get_parser() -> ScriptParser:
     return parser
 
 
-def is_trained(lang_dir: Path, inputs: Dict[str, Any]) -> bool:
-    """Whether the folder holds pieces trained on `inputs`. Raises ValueError if they were trained on something else."""
-    if not all((lang_dir / name).exists() for name in ("bpe.model", "tokens.txt", "bpe.json")):
+def is_trained(lang_dir: Path, origin: Provenance) -> bool:
+    """Whether the folder holds the pieces that are asked for; those of other transcripts are set aside.
+
+    Raises ValueError if they were trained with other settings.
+    """
+    if not all((lang_dir / name).exists() for name in (*FILES, RECORD)):
         return False
-    changed = different_keys(read_json(lang_dir / "bpe.json"), inputs)
-    if changed:
-        raise ValueError(
-            f"{lang_dir} holds pieces trained with other {', '.join(changed)}; delete it to train anew (models trained "
-            "with these pieces need them), or choose another folder."
-        )
+    advice = "choose another --lang-dir (models trained with these pieces need them), or give the same settings"
+    before = Provenance.read(lang_dir / RECORD)
+    if origin.is_stale(before, f"{lang_dir} holds pieces trained", advice):
+        moved = set_aside(*(lang_dir / name for name in (*FILES, RECORD)))
+        logging.info("the pieces of before are %s now", moved[0])
+        return False
     return True
 
 
-def inputs_of(config: BpeConfig, utterances: List[Utterance]) -> Dict[str, Any]:
+def made_from(config: BpeConfig, utterances: List[Utterance]) -> Provenance:
     """What the pieces depend on."""
-    texts = "\n".join(text for text, _ in utterances)
-    inputs: Dict[str, Any] = {"vocab_size": config.vocab_size, "texts": hashlib.sha256(texts.encode()).hexdigest()}
+    inputs: Dict[str, Any] = {"texts": digest_of_lines(text for text, _ in utterances)}
+    settings: Dict[str, Any] = {"vocab_size": config.vocab_size}
     if config.piece_type != "unigram":
-        inputs.update(piece_type=config.piece_type)
+        settings.update(piece_type=config.piece_type)
     if config.language_token or config.by_language:
         groups = by_language(utterances)
-        inputs.update(language_token=config.language_token, by_language=config.by_language)
+        settings.update(language_token=config.language_token, by_language=config.by_language)
         inputs.update(languages={language: len(texts) for language, texts in groups.items()})
     if config.by_language:
-        inputs.update(sizes=config.sizes(list(groups)))
-    return inputs
+        settings.update(sizes=config.sizes(list(groups)))
+    return Provenance(inputs, settings)
 
 
 def train(config: BpeConfig, utterances: List[Utterance], model_path: Path) -> None:
@@ -80,14 +85,14 @@ def main() -> None:
     wanted = [name for name in args.languages.split(",") if name] or recipe.get("filter", {}).get("languages", [])
     cuts = chosen_languages(load_cuts(args.cuts), wanted)
     utterances: List[Utterance] = [(text_of(cut), language_of(cut)) for cut in cuts if not is_speed_perturbed(cut)]
-    inputs = inputs_of(config, utterances)
-    if is_trained(args.lang_dir, inputs):
+    origin = made_from(config, utterances)
+    if is_trained(args.lang_dir, origin):
         logging.info("%s is trained already: nothing to do", args.lang_dir / "bpe.model")
         return
     train(config, utterances, args.lang_dir / "bpe.model")
     encoder = TextEncoder(args.lang_dir / "bpe.model")
     encoder.write_tokens(args.lang_dir / "tokens.txt")
-    write_json(args.lang_dir / "bpe.json", inputs)
+    origin.write(args.lang_dir / RECORD)
     labels = sum(len(encoder.encode(*utterance)) for utterance in utterances)
     words = sum(len(words_in(text)) for text, _ in utterances)
     logging.info(

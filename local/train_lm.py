@@ -5,7 +5,6 @@ The dev perplexity is printed and written to lm.json. A model of the same text a
 """
 
 import dataclasses
-import hashlib
 import logging
 import shutil
 from pathlib import Path
@@ -15,14 +14,14 @@ import torch
 
 from icefall_discrete.base.atomic_files import replacing
 from icefall_discrete.base.flags import ScriptParser, add_flags, override
-from icefall_discrete.base.json_files import read_json, write_json
+from icefall_discrete.base.json_files import write_json
+from icefall_discrete.base.provenance import Provenance, digest_of_file, digest_of_lines, set_aside
 from icefall_discrete.base.script import run_script
 from icefall_discrete.base.settings import setting, to_dict
 from icefall_discrete.data.cuts import is_speed_perturbed, language_of, load_cuts, text_of
 from icefall_discrete.data.filters import chosen_languages
-from icefall_discrete.extraction.journal import different_keys
 from icefall_discrete.lm.arpa import UNKNOWN, perplexity, write_arpa
-from icefall_discrete.lm.folder import ARPA, FACTS, PIECES, WEIGHTS, digest
+from icefall_discrete.lm.folder import ARPA, FACTS, PIECES, WEIGHTS
 from icefall_discrete.lm.neural import MODELS, NeuralLmConfig
 from icefall_discrete.lm.ngram import estimate_ngram
 from icefall_discrete.systems.language_model.training import NeuralLmTrainer, NeuralTrainConfig
@@ -30,6 +29,7 @@ from icefall_discrete.text.pieces import SPECIAL_PIECES, UNK_ID, TextEncoder
 from icefall_discrete.text.words import words_in
 
 LOG = logging.getLogger("train_lm")
+RECORD = "inputs.json"  # written first, since training goes on where it was
 UNITS = ("pieces", "words")
 Sentence = Tuple[str, Optional[str]]  # text and language
 
@@ -69,17 +69,19 @@ def sentences_of(path: Path, languages: str) -> List[Sentence]:
     return [(text_of(cut), language_of(cut)) for cut in cuts if not is_speed_perturbed(cut)]
 
 
-def is_trained(lm_dir: Path, inputs: Dict[str, Any]) -> bool:
-    """Whether the folder holds the model of `inputs`. Raises ValueError if it was begun with something else."""
-    begun = lm_dir / "inputs.json"
-    if not begun.is_file():
+def is_trained(lm_dir: Path, origin: Provenance) -> bool:
+    """Whether the folder holds the model that is asked for; one of other texts or pieces is set aside.
+
+    Raises ValueError if it was begun with other settings.
+    """
+    begun = Provenance.read_if_there(lm_dir / RECORD)
+    if begun is None:
         return False
-    changed = different_keys(read_json(begun), inputs)
-    if changed:
-        raise ValueError(
-            f"{lm_dir} holds a language model trained with other {', '.join(changed)}; delete it to train anew, or "
-            "choose another folder."
-        )
+    if origin.is_stale(
+        begun, f"{lm_dir} holds a language model trained", "choose another --lm-dir, or the same settings"
+    ):
+        LOG.info("the language model of before is %s now", set_aside(lm_dir)[0])
+        return False
     return (lm_dir / FACTS).is_file() and ((lm_dir / ARPA).is_file() or (lm_dir / WEIGHTS).is_file())
 
 
@@ -118,16 +120,15 @@ def main() -> None:
         train += [(line.strip(), None) for line in args.text.read_text(encoding="utf-8").splitlines() if line.strip()]
     neural = {} if config.lm_type == "ngram" else {**to_dict(shape), **to_dict(training)}
     inputs = {
-        **to_dict(config),
-        **neural,
         "texts": _digest(train, encoder),
         "dev_texts": _digest(dev, encoder),
-        "pieces_sha256": digest(args.lang_dir / PIECES),
+        "pieces_sha256": digest_of_file(args.lang_dir / PIECES),
     }
-    if is_trained(args.lm_dir, inputs):
+    origin = Provenance(inputs, {**to_dict(config), **neural})
+    if is_trained(args.lm_dir, origin):
         LOG.info(f"{args.lm_dir} is trained already: nothing to do")
         return
-    write_json(args.lm_dir / "inputs.json", inputs)
+    origin.write(args.lm_dir / RECORD)
     facts: Dict[str, Any] = {**to_dict(config), "pieces_sha256": inputs["pieces_sha256"]}
     facts.update(vocab_size=encoder.vocab_size, num_sentences=len(train))
     if config.lm_type == "ngram":
@@ -145,7 +146,7 @@ def main() -> None:
 
 
 def _digest(sentences: List[Sentence], encoder: TextEncoder) -> str:
-    return hashlib.sha256("\n".join(encoder.marked(*sentence) for sentence in sentences).encode()).hexdigest()
+    return digest_of_lines(encoder.marked(*sentence) for sentence in sentences)
 
 
 if __name__ == "__main__":

@@ -1,78 +1,67 @@
-"""Flags of scripts, made from settings: the field `num_epochs` becomes `--num-epochs`."""
+"""Flags of scripts, made from settings: `num_epochs` of section `train` becomes `--train.num-epochs`.
+
+The last part of a flag's name alone, `--num-epochs`, and a setting's former names stand for it wherever only one flag
+of the script has them.
+"""
 
 import argparse
-import dataclasses
-import typing
-from typing import Any, Optional, Tuple, Type, TypeVar
+import re
+import sys
+from typing import Any, Dict, List, NoReturn, Optional, Sequence, Tuple, Type, TypeVar
 
-from icefall_discrete.base.settings import strip_optional
+from icefall_discrete.base.names import did_you_mean
+from icefall_discrete.base.places import Place, by_short_name, default_of, every_kind, walk
+from icefall_discrete.base.settings import FLAG, Overlay, flag_name, refusal
 
 C = TypeVar("C")
+Parsed = Tuple[argparse.Namespace, List[str]]
+_TRUE, _FALSE = ("1", "true", "yes", "y", "t"), ("0", "false", "no", "n", "f")
+_NEGATIVE = re.compile(r"-[\d.]")
 
 
-def parse_bool(text: str) -> bool:
-    """Parse icefall's booleans (1/0, true/false, yes/no) from a flag's value."""
+def _parsed_one(kind: type, text: str) -> Any:
+    if kind is not bool:
+        return kind(text)
     value = text.strip().lower()
-    if value in ("1", "true", "yes", "y", "t"):
-        return True
-    if value in ("0", "false", "no", "n", "f"):
-        return False
-    raise argparse.ArgumentTypeError(f"expected a boolean such as 1, 0, true or false, got {text!r}")
+    if value not in (*_TRUE, *_FALSE):
+        raise ValueError(text)
+    return value in _TRUE
 
 
-def _parse_tuple(item: type):
-    def parse(text: str) -> Tuple:
-        try:
-            return tuple(item(part) for part in text.replace(" ", ",").split(",") if part != "")
-        except ValueError:
-            raise argparse.ArgumentTypeError(
-                f"expected {item.__name__} values separated by commas, got {text!r}"
-            ) from None
-
-    return parse
-
-
-def _parser_of(annotation: Any):
-    kind, _ = strip_optional(annotation)
-    if kind is bool:
-        return parse_bool
-    if typing.get_origin(kind) is tuple:
-        return _parse_tuple(typing.get_args(kind)[0])
-    return kind
+def parsed(place: Place, value: Any) -> Any:
+    """The value of a setting from its flag's text; what is no text, or not to be read, is given back as it is."""
+    if not isinstance(value, str):
+        return value
+    if place.is_optional and value.lower() == "none":
+        return None
+    if place.is_choice:
+        return value
+    items = getattr(place.annotation, "__args__", ())
+    try:
+        if items:
+            return tuple(_parsed_one(items[0], part) for part in value.replace(" ", ",").split(",") if part)
+        return _parsed_one(place.annotation, value)
+    except ValueError:
+        return value
 
 
 def _shown(value: Any) -> str:
-    return ",".join(str(v) for v in value) if isinstance(value, tuple) else str(value)
+    return ",".join(str(one) for one in value) if isinstance(value, tuple) else str(value)
 
 
-def add_flags(parser: argparse.ArgumentParser, cls: Type[C]) -> None:
-    """Add one flag for each field of `cls` to `parser`: field `num_epochs` becomes `--num-epochs`.
-
-    A flag that is not given leaves no trace in the namespace, so that `override` can tell it from a default.
-    """
-    hints = typing.get_type_hints(cls)
-    group = parser.add_argument_group(cls.__name__, (cls.__doc__ or "").strip().split("\n")[0])
-    for field in dataclasses.fields(cls):
-        help_text = f"{field.metadata.get('help', '')} (default: {_shown(field.default)})"
-        group.add_argument(
-            "--" + field.name.replace("_", "-"),
-            dest=field.name,
-            type=_parser_of(hints[field.name]),
-            choices=field.metadata.get("choices"),
-            default=argparse.SUPPRESS,
-            help=help_text.replace("%", "%%"),
-        )
+def _help_of(place: Place) -> str:
+    default = place.default_kind or "none" if place.is_choice else _shown(place.default)
+    bounds = "" if place.declared.choices is not None else place.declared.bounds()
+    return f"{place.declared.help}{f' [{bounds}]' if bounds else ''} (default: {default})"
 
 
-def override(config: C, args: argparse.Namespace) -> C:
-    """Return `config` with the fields that were given as flags replaced."""
-    names = {field.name for field in dataclasses.fields(config)}
-    given = {name: value for name, value in vars(args).items() if name in names}
-    return dataclasses.replace(config, **given)
+def _title_of(place: Place, flag: str) -> str:
+    section = flag.rpartition(".")[0]
+    return section or place.cls.__name__
 
 
 class ScriptParser(argparse.ArgumentParser):
-    """The parser of every stage: exact flag names only, defaults shown in --help."""
+    """The parser of every stage: exact flag names only, defaults shown in --help, one sentence for a mistake."""
 
     def __init__(self, description: str, prog: Optional[str] = None) -> None:
         super().__init__(
@@ -81,6 +70,158 @@ class ScriptParser(argparse.ArgumentParser):
             allow_abbrev=False,
             formatter_class=argparse.RawDescriptionHelpFormatter,
         )
+        self._places: Dict[str, List[Place]] = {}  # by flag; several where kinds share a name
+        self._short: Dict[str, List[str]] = {}  # flags that a short name may stand for
+        self._is_complete = False
+
+    def add_settings(self, cls: type, section: str) -> None:
+        """Add a flag for each setting below `cls`, of every kind; see `add_flags`."""
+        found: Dict[str, List[Place]] = {}
+        places = [place for place in walk(cls, default_of(cls), every_kind) if not place.is_section]
+        for place in places:
+            found.setdefault(flag_name(f"{section}.{place.name}" if section else place.name), []).append(place)
+        taken = sorted(set(found) & set(self._places))
+        if taken:
+            raise argparse.ArgumentError(None, f"two settings ask for --{taken[0]}; give one of them a section.")
+        self._places.update(found)
+
+    def _flags_by_short_name(self) -> Dict[str, List[str]]:
+        flags = {id(place): flag for flag, places in self._places.items() for place in places}
+        short = by_short_name([place for places in self._places.values() for place in places])
+        named = {name: sorted({flags[id(place)] for place in places}) for name, places in short.items()}
+        own = {name[2:] for name in self._option_string_actions}
+        return {flag_name(name): found for name, found in named.items() if flag_name(name) not in {*own, *self._places}}
+
+    def _complete(self) -> None:
+        """Make the flags, once all are known: only then it is clear which short names stand for one of them."""
+        if self._is_complete:
+            return
+        self._is_complete = True
+        if self._places:
+            own = self.format_usage().replace("usage: ", "", 1).replace("%", "%%").rstrip()
+            self.usage = f"{own} [--SETTING VALUE ...]"
+        self._short = self._flags_by_short_name()
+        groups: Dict[str, Any] = {}
+        for flag, places in self._places.items():
+            title = _title_of(places[0], flag)
+            if title not in groups:
+                groups[title] = self.add_argument_group(title, self._about(title))
+            dest = flag.replace("-", "_")
+            short = [f"--{name}" for name, flags in self._short.items() if flags == [flag]]
+            choices = places[0].declared.choices or (places[0].declared.kinds and places[0].declared.kinds.names())
+            groups[title].add_argument(
+                f"--{flag}",
+                *short,
+                dest=dest,
+                metavar="{" + ",".join(map(str, choices)) + "}" if choices else dest.rpartition(".")[2].upper(),
+                default=argparse.SUPPRESS,
+                help="; ".join(self._texts(places)).replace("%", "%%"),
+            )
+
+    def _about(self, title: str) -> str:
+        """The first line about each class whose settings stand under `title`."""
+        lines: Dict[str, None] = {}
+        for flag, places in self._places.items():
+            for place in places:
+                if _title_of(place, flag) == title:
+                    kind = f"{place.of[-1][1]}: " if place.of and place.of[-1][0] == place.path[:-1] else ""
+                    lines[kind + (place.cls.__doc__ or "").strip().split("\n")[0]] = None
+        return "\n".join(lines)
+
+    @staticmethod
+    def _texts(places: Sequence[Place]) -> List[str]:
+        """The help of a flag; where it is of some kinds only, behind their names."""
+        kinds: Dict[str, List[str]] = {}
+        for place in places:
+            kinds.setdefault(_help_of(place), []).extend(place.of[-1][1:] if place.of else ())
+        return [f"{', '.join(names)}: {text}" if names else text for text, names in kinds.items()]
+
+    def format_help(self) -> str:
+        """The text of --help."""
+        self._complete()
+        return super().format_help()
+
+    def parse_known_args(
+        self, args: Optional[Sequence[str]] = None, namespace: Optional[argparse.Namespace] = None
+    ) -> Parsed:
+        """Parse as argparse does, and read the settings among the flags; unknown flags are errors."""
+        self._complete()
+        found, rest = super().parse_known_args(self._checked(sys.argv[1:] if args is None else args), namespace)
+        for flag, places in self._places.items():
+            dest = flag.replace("-", "_")
+            if hasattr(found, dest):
+                setattr(found, dest, self._value(places, flag, getattr(found, dest)))
+        return found, rest
+
+    def _value(self, places: Sequence[Place], flag: str, text: str) -> Any:
+        """The value of a flag, or its text where kinds read it differently and the kind is not known yet."""
+        sentence = ""
+        for place in places:
+            value = parsed(place, text)
+            try:
+                if place.is_choice and value is not None:
+                    place.declared.kinds.find(value)
+                elif not place.is_choice:
+                    value = place.fitted(value)
+                return value if len(places) == 1 else text
+            except ValueError as error:
+                start = f"{FLAG}{flag.removesuffix(flag_name(place.name))}"
+                sentence = sentence or (f"--{flag}: {error}" if place.is_choice else refusal(place, text, start))
+        return self.error(sentence)
+
+    def _checked(self, words: Sequence[str]) -> List[str]:
+        """The command line, with negative numbers tied to their flags. Ends the program at an unknown flag."""
+        known, checked = self._option_string_actions, []
+        for place, word in enumerate(words):
+            if word == "--":
+                return [*checked, *words[place:]]
+            name = word.partition("=")[0]
+            if word.startswith("--") and name not in known:
+                self.error(self._unknown(name[2:]))
+            if checked and _NEGATIVE.match(word) and self._is_setting(checked[-1]):
+                checked[-1] += f"={word}"
+            else:
+                checked.append(word)
+        return checked
+
+    def _is_setting(self, word: str) -> bool:
+        action = self._option_string_actions.get(word)
+        return action is not None and action.default is argparse.SUPPRESS and action.nargs is None
+
+    def _unknown(self, name: str) -> str:
+        if name in self._short:
+            return f"--{name} may be {' or '.join(f'--{flag}' for flag in self._short[name])}; write which one."
+        meant = did_you_mean(name, [known[2:] for known in self._option_string_actions], "--")
+        return f"unknown flag --{name}; {f'{meant} ' if meant else ''}--help shows all."
+
+    def error(self, message: str) -> NoReturn:
+        """End the program with status 2 and one sentence."""
+        self.exit(2, f"error: {message}\n")
+
+
+def add_flags(parser: ScriptParser, cls: Type[C], section: str = "") -> None:
+    """Add a flag for each setting below `cls`, of every kind that its choices know.
+
+    A flag that is not given leaves no trace in the namespace, so that `override` can tell it from a default.
+
+    Args:
+      section: begins the flags' names; `override` needs the same.
+    """
+    parser.add_settings(cls, section)
+
+
+def override(config: C, args: argparse.Namespace, section: str = "") -> C:
+    """Return `config` with the settings that were given as flags replaced.
+
+    Raises:
+      ValueError: if a flag is of another kind than the one that is chosen, or the settings do not go together.
+    """
+    given = vars(args)
+    start = f"{section}." if section else ""
+    names = [place.name for place in walk(type(config), config, every_kind) if not place.is_section]
+    overlay = Overlay(type(config), config)
+    overlay.add_flags({name: given[start + name] for name in names if start + name in given}, parsed, FLAG + start)
+    return overlay.built()
 
 
 def config_from_flags(cls: Type[C], description: str) -> C:

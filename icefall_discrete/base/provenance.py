@@ -18,6 +18,7 @@ good. Settings that may change between two runs, and those that may only rise, a
 import dataclasses
 import functools
 import hashlib
+import logging
 import os
 import time
 from pathlib import Path
@@ -27,6 +28,7 @@ from icefall_discrete.base.atomic_files import PathLike
 from icefall_discrete.base.json_files import read_json, write_json
 from icefall_discrete.base.settings_digest import canonical_json
 
+LOG = logging.getLogger(__name__)
 _NAMES_SHOWN = 3
 _DIGEST_SHOWN = 12  # of a hash so many digits are shown
 _HASH_DIGITS = 64
@@ -152,6 +154,19 @@ class Provenance:
         found = self.differences(recorded, rules)
         if found:
             raise ValueError(f"{made} with other {summary(found)}; {advice}.")
+
+    def is_stale(self, recorded: "Provenance", made: str, advice: str, rules: Rules = STRICT) -> bool:
+        """Whether an outcome is to be made anew, since what it was made from changed though its settings did not.
+
+        Raises ValueError, as `require_same` does, if a setting changed too: then another thing is asked for.
+        """
+        found = self.differences(recorded, rules)
+        if all(_is_below(one.name, (*self.inputs, *recorded.inputs)) for one in found):
+            if found:
+                LOG.warning("%s with other %s: it is made anew", made, summary(found))
+            return bool(found)
+        self.require_same(recorded, made, advice, rules)
+        return False
 
     def digest(self) -> str:
         """Hexadecimal digest of all that is compared: short proof of the whole, for things made from the outcome."""

@@ -6,7 +6,10 @@ Adding a class is adding a file: no list is kept by hand.
 import importlib
 import inspect
 import pkgutil
-from typing import Dict, List, Mapping, Type, TypeVar
+from abc import ABC, abstractmethod
+from typing import Any, Dict, List, Mapping, Type, TypeVar
+
+from icefall_discrete.base.names import did_you_mean
 
 B = TypeVar("B")
 
@@ -40,3 +43,73 @@ def find_class(modules: Mapping[str, str], name: str, base: Type[B]) -> Type[B]:
     if len(found) != 1:
         raise ValueError(f"{module.__name__} defines {len(found)} {base.__name__} classes, expected exactly one.")
     return found[0]
+
+
+class Kinds(ABC):
+    """Classes to choose from by name, found when they are asked for."""
+
+    @abstractmethod
+    def names(self) -> List[str]:
+        """All kinds, sorted."""
+
+    @abstractmethod
+    def find(self, name: str) -> type:
+        """The class of kind `name`. Raises ValueError, with the known kinds and the nearest, if there is none."""
+
+    @abstractmethod
+    def name_of(self, cls: type) -> str:
+        """The kind that `cls` is. Raises ValueError if it is none."""
+
+    def _only(self, name: str, found: List[Any]) -> Any:
+        """The one that was found for `name`, or the error that it is unknown."""
+        if found:
+            return found[0]
+        meant = did_you_mean(name, self.names())
+        raise ValueError(f"unknown kind '{name}'; known: {', '.join(self.names())}" + (f"; {meant}" if meant else "."))
+
+
+class ListedKinds(Kinds):
+    """Kinds of a list, for the few classes of one file."""
+
+    def __init__(self, classes: Mapping[str, type]) -> None:
+        self._classes = dict(classes)
+
+    def names(self) -> List[str]:
+        """See `Kinds`."""
+        return sorted(self._classes)
+
+    def find(self, name: str) -> type:
+        """See `Kinds`."""
+        return self._only(name, [cls for kind, cls in self._classes.items() if kind == name])
+
+    def name_of(self, cls: type) -> str:
+        """See `Kinds`."""
+        return self._only(cls.__name__, [kind for kind, one in self._classes.items() if one is cls])
+
+
+class FolderKinds(Kinds):
+    """Each folder of a package is a kind: adding a kind is adding a folder.
+
+    Args:
+      package: dotted path of the package. base: the kind's class is the subclass of it that the folder's config.py
+        defines.
+    """
+
+    def __init__(self, package: str, base: type) -> None:
+        self._package, self._base = package, base
+
+    def _modules(self) -> Dict[str, str]:
+        return {path.rpartition(".")[2]: f"{path}.config" for path in packages_in(self._package)}
+
+    def names(self) -> List[str]:
+        """See `Kinds`."""
+        return sorted(self._modules())
+
+    def find(self, name: str) -> type:
+        """See `Kinds`."""
+        modules = self._modules()
+        return find_class(modules, self._only(name, [kind for kind in modules if kind == name]), self._base)
+
+    def name_of(self, cls: type) -> str:
+        """See `Kinds`."""
+        return self._only(cls.__name__, [kind for kind, path in self._modules().items() if path == cls.__module__])

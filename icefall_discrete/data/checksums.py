@@ -167,6 +167,13 @@ def require_as_extracted(manifest: PathLike, cuts: Iterable[Cut]) -> None:
     require_same_places(manifest, cuts, figures)
 
 
+def known_checksums(manifest: PathLike) -> Dict[str, str]:
+    """What the archives of a split hold, by name, as its figures say; nothing if they say nothing."""
+    path = figures_path(manifest)
+    checksums = _checksums_in(read_record(path), path) if path.is_file() else None
+    return {name: str(checksum.get("whole")) for name, checksum in sorted((checksums or {}).items())}
+
+
 def add_checksums(path: Path, figures: Figures, archives: Iterable[str], cuts: Iterable[Cut]) -> Figures:
     """Write figures of before there were checksums anew, with those of the archives as they are; returns them."""
     figures = {**figures, **checksums_of(path.parent, archives, cuts)}

@@ -22,6 +22,7 @@ from lhotse.serialization import deserialize_item
 from lhotse.utils import fastcopy
 
 from icefall_discrete.base.atomic_files import replacing
+from icefall_discrete.base.provenance import digest_of_lines
 from icefall_discrete.base.spec import FeatureSpec
 from icefall_discrete.data.checksums import require_as_extracted
 from icefall_discrete.data.code_archive import ArchiveKey, FlatArchiveReader
@@ -248,6 +249,16 @@ def load_feature_cuts(path: PathLike, expected: Optional[FeatureSpec] = None) ->
     cuts = load_cuts(path)
     require_as_extracted(path, cuts)
     return cuts, spec
+
+
+def cuts_digest(cuts: Iterable[Cut]) -> str:
+    """Digest of what is said in which cuts, in their order; where their audio and codes lie is not in it."""
+    lines = (
+        f"{cut.id} {getattr(cut, 'start', 0.0):.6f} {cut.duration:.6f} "
+        + " ".join(f"{said.language} {said.text}" for said in cut.supervisions)
+        for cut in cuts
+    )
+    return digest_of_lines(lines)
 
 
 def write_cuts(path: PathLike, cuts: Iterable[Cut]) -> None:

@@ -13,10 +13,11 @@ import contextlib
 import dataclasses
 import functools
 import hashlib
+import logging
 import random
 import shutil
 from pathlib import Path
-from typing import Any, Callable, Dict, Iterable, Iterator, Optional
+from typing import Any, Callable, Dict, Iterable, Iterator, List, Optional
 
 from lhotse import CutSet
 from lhotse.array import Array, TemporalArray
@@ -25,13 +26,26 @@ from lhotse.shar import ArrayTarWriter, JsonlShardWriter
 from lhotse.utils import fastcopy
 
 from icefall_discrete.base.json_files import read_json, write_json
-from icefall_discrete.base.settings import setting
+from icefall_discrete.base.provenance import (
+    Difference,
+    Provenance,
+    Rules,
+    against,
+    differences,
+    digest_of_file,
+    read_record,
+    set_aside,
+)
+from icefall_discrete.base.settings import setting, to_dict
 from icefall_discrete.base.spec import FeatureSpec
-from icefall_discrete.data.cuts import field_name, load_frames, without_frames
+from icefall_discrete.data.checksums import known_checksums
+from icefall_discrete.data.cuts import cuts_digest, field_name, load_frames, without_frames
 from icefall_discrete.data.dataset import derived_seed
 
+LOG = logging.getLogger(__name__)
 CUTS_FOLDER = "cuts"
 SUMMARY_FILE = "shar.json"
+ORIGIN_FILE = "made_from.json"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,22 +62,28 @@ class SharConfig:
 
 
 class _Summary:
-    """What identifies a sequence of cuts: number, seconds, and a digest of ids and durations in their order."""
+    """What identifies a sequence of cuts: number, seconds, digests of ids and durations and of what is said in them."""
 
     def __init__(self, shard_size: int) -> None:
         self._values: Dict[str, Any] = {"num_cuts": 0, "duration_sec": 0.0, "shard_size": shard_size}
-        self._digest = hashlib.sha256()
+        self._digest, self._contents = hashlib.sha256(), hashlib.sha256()
 
     def add(self, cut: MonoCut) -> None:
         """Count the next cut."""
         self._values["num_cuts"] += 1
         self._values["duration_sec"] += cut.duration
         self._digest.update(f"{cut.id} {cut.duration:.6f}\n".encode())
+        self._contents.update(cuts_digest([cut]).encode())
 
     def values(self) -> Dict[str, Any]:
         """JSON-ready."""
         rounded = round(self._values["duration_sec"], 3)
-        return {**self._values, "duration_sec": rounded, "digest": self._digest.hexdigest()}
+        return {
+            **self._values,
+            "duration_sec": rounded,
+            "digest": self._digest.hexdigest(),
+            "contents": self._contents.hexdigest(),
+        }
 
 
 @contextlib.contextmanager
@@ -112,7 +132,7 @@ def export_shar(cuts: Iterable[MonoCut], spec: FeatureSpec, folder: Path, config
     folder = Path(folder)
     target, cuts_folder = folder / spec.name, folder / CUTS_FOLDER
     if target.exists():
-        raise FileExistsError(f"{target} exists; delete it to export '{spec.name}' anew.")
+        raise FileExistsError(f"{target} exists; move it aside to export '{spec.name}' anew.")
     summary = _Summary(config.shard_size)
     with contextlib.ExitStack() as stack:
         frames_folder = stack.enter_context(_complete_or_absent(target))
@@ -137,12 +157,64 @@ def export_shar(cuts: Iterable[MonoCut], spec: FeatureSpec, folder: Path, config
     return summary.values()
 
 
-def _require_same_cuts(there: Dict[str, Any], given: Dict[str, Any], folder: Path) -> None:
-    if there != given:
-        listed = "; ".join(f"{key}: {there[key]!r} against {given[key]!r}" for key in there if there[key] != given[key])
+def _differing(there: Dict[str, Any], given: Dict[str, Any]) -> List[Difference]:
+    """In the order of the summary, which begins with what says most; one of before has no `contents`."""
+    found = {one.name: one for one in differences(there, given, Rules(later=("contents",)))}
+    return [found[key] for key in given if key in found]
+
+
+def origin_of(manifest: Path, config: SharConfig, seed: int) -> Provenance:
+    """What the export of the cuts of a manifest is made from; what its archives hold is taken from its figures."""
+    inputs = {"manifest": digest_of_file(manifest), "archives": known_checksums(manifest)}
+    return Provenance(inputs, {**to_dict(config), "seed": seed})
+
+
+def is_exported(folder: Path, spec: FeatureSpec, origin: Provenance, cuts: Callable[[], Iterable[MonoCut]]) -> bool:
+    """Whether the feature type is exported from what is there now; an export of something else is set aside.
+
+    Args:
+      folder: of the split. origin: of today. cuts: gives those to export; read only for an export of before origins
+        were noted, which counts if its cuts are the same ones.
+    Raises:
+      ValueError: if it was exported with other settings.
+    """
+    target = folder / spec.name
+    if not target.is_dir():
+        return False
+    before = Provenance.read_if_there(target / ORIGIN_FILE)
+    if before is None:
+        summary, there = _Summary(origin.settings["shard_size"]), read_record(folder / CUTS_FOLDER / SUMMARY_FILE)
+        for cut in cuts():
+            summary.add(cut)
+        spec.require_same(FeatureSpec.read(target / "spec.json"), "the features", str(target))
+        stale = bool(_differing(there, summary.values()))
+    else:
+        advice = "choose another --shar-dir, or give the same settings"
+        stale = origin.is_stale(before, f"{target} was exported", advice, Rules(later=("archives",)))
+    if stale:
+        # The cuts are those of all feature types, which would no longer fit them.
+        LOG.warning("what was exported before is %s now", set_aside(folder)[0])
+        return False
+    if before is None:
+        origin.write(target / ORIGIN_FILE)
+    return True
+
+
+def require_current(folder: Path, spec: FeatureSpec, manifest: Path) -> None:
+    """Raise ValueError if the manifest that a split was exported from was made anew since; either may be elsewhere."""
+    before = Provenance.read_if_there(folder / spec.name / ORIGIN_FILE)
+    if before is not None and manifest.is_file() and before.inputs.get("manifest") != digest_of_file(manifest):
         raise ValueError(
-            f"the cuts in {folder} are others than those given ({listed}); export the same cuts in the same order and "
-            "with the same shard size, or to another folder."
+            f"{folder / spec.name} was exported from another {manifest} than there is now; run export_shar.py again."
+        )
+
+
+def _require_same_cuts(there: Dict[str, Any], given: Dict[str, Any], folder: Path) -> None:
+    found = _differing(there, given)
+    if found:
+        raise ValueError(
+            f"the cuts in {folder} are others than those given ({against(found)}); export the same cuts in the same "
+            "order and with the same shard size, or to another folder."
         )
 
 
@@ -173,7 +245,7 @@ class SharSource:
             if len(paths) != expected:
                 raise ValueError(
                     f"{folder} has {len(paths)} shards of {field} of '{feature_type}', expected {expected}; copy the "
-                    "missing ones, or delete the folder and export again."
+                    "missing ones, or move the folder aside and export again."
                 )
 
     def cuts(self, seed: Optional[int] = None) -> CutSet:

@@ -1,9 +1,8 @@
 """Which checkpoints of an experiment are decoded, with icefall's flags, and the suffix their files carry."""
 
 import dataclasses
-import hashlib
 from pathlib import Path
-from typing import Any, Dict, List, Optional
+from typing import List
 
 from icefall_discrete.base.atomic_files import PathLike
 from icefall_discrete.base.checkpoint import load_checkpoint
@@ -13,9 +12,11 @@ from icefall_discrete.training.averages import (
     StateDict,
     average_epochs,
     epoch_path,
+    epochs_of,
     mean_of,
-    saved_epochs,
+    require_epochs,
     span_average,
+    trained_epochs,
     training_checkpoints,
 )
 
@@ -36,10 +37,12 @@ def resolve_choice(choice: CheckpointChoice, exp_dir: PathLike) -> CheckpointCho
     """Make `epoch` and `avg` definite for the checkpoints there are (`avg` is lowered where there are fewer).
 
     Raises:
-      ValueError: if the experiment has no such checkpoint; the message says which it has.
+      ValueError: if the experiment has no such checkpoint, or lost it; the message says which it has.
     """
     if not choice.iter:
-        return choice.resolved(saved_epochs(exp_dir), str(exp_dir))
+        resolved = choice.resolved(trained_epochs(exp_dir), str(exp_dir))
+        require_epochs(exp_dir, epochs_of(resolved))
+        return resolved
     steps = [_step_of(path) for path in training_checkpoints(exp_dir)]
     if choice.iter not in steps:
         there = ", ".join(f"checkpoint-{step}.pt" for step in steps) or "none"
@@ -67,9 +70,7 @@ def files_of(choice: CheckpointChoice, exp_dir: PathLike) -> List[Path]:
     """The checkpoint files that a resolved choice reads, oldest first."""
     if choice.iter:
         return _span_of_iterations(choice, exp_dir)
-    first = choice.epoch - choice.avg
-    epochs = [first, choice.epoch] if choice.use_averaged_model else range(first + 1, choice.epoch + 1)
-    return [epoch_path(exp_dir, epoch) for epoch in epochs if epoch > 0]
+    return [epoch_path(exp_dir, epoch) for epoch in epochs_of(choice)]
 
 
 def load_weights(choice: CheckpointChoice, exp_dir: PathLike) -> StateDict:
@@ -78,21 +79,3 @@ def load_weights(choice: CheckpointChoice, exp_dir: PathLike) -> StateDict:
         return average_epochs(exp_dir, choice.epoch, choice.avg, choice.use_averaged_model)
     states = [load_checkpoint(path) for path in _span_of_iterations(choice, exp_dir)]
     return span_average(states[0], states[-1]) if choice.use_averaged_model else mean_of([s["model"] for s in states])
-
-
-def fingerprint(paths: List[Path], settings: Optional[Dict[str, Any]] = None) -> Dict[str, Any]:
-    """What a stage's output was made from: a hash of each file, and the settings; equal if nothing changed.
-
-    Raises:
-      FileNotFoundError: if a file is absent.
-    """
-    hashes = {}
-    for path in paths:
-        if not path.is_file():
-            raise FileNotFoundError(f"{path} does not exist; run the stage that makes it first.")
-        digest = hashlib.sha256()
-        with open(path, "rb") as stream:
-            for chunk in iter(lambda: stream.read(1 << 20), b""):
-                digest.update(chunk)
-        hashes[path.name] = digest.hexdigest()
-    return {"files": hashes, "settings": settings or {}}

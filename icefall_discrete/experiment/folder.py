@@ -2,7 +2,7 @@
 
 import shutil
 from pathlib import Path
-from typing import Any, Dict, List, Optional, Tuple
+from typing import List, Optional
 
 from safetensors.torch import load_file, save_file
 from torch import Tensor
@@ -10,27 +10,32 @@ from torch import Tensor
 from icefall_discrete.base import environment
 from icefall_discrete.base.atomic_files import replacing
 from icefall_discrete.base.json_files import read_json, write_json
+from icefall_discrete.base.provenance import Provenance, Rules, differences
 from icefall_discrete.base.spec import FeatureSpec
 from icefall_discrete.systems.asr.settings import TrainSettings
 from icefall_discrete.systems.asr.transducer import Heads, Transducer, build_transducer
 from icefall_discrete.text.pieces import TextEncoder
 
 # Settings that may change between two runs in one folder: they do not change what is learnt from a batch on.
-_FREE = (
-    "train.max_minutes",
-    "train.save_every_n",
-    "train.keep_last_k",
-    "train.log_interval",
-    "train.decode_interval",
-    "train.decode_utterances",
-    "train.max_bad_batches",
-    "train.try_largest_batches",
-    "train.device",
-    "train.num_threads",
-    "train.tensorboard",
-    "loader.num_workers",
+_RULES = Rules(
+    free=(
+        "train.max_minutes",
+        "train.save_every_n",
+        "train.keep_last_k",
+        "train.log_interval",
+        "train.decode_interval",
+        "train.decode_utterances",
+        "train.max_bad_batches",
+        "train.try_largest_batches",
+        "train.device",
+        "train.num_threads",
+        "train.tensorboard",
+        "loader.num_workers",
+    ),
+    may_rise=("train.num_epochs",),
 )
-_MAY_RISE = "train.num_epochs"
+# Folders of before it was written take the cuts of their next run.
+DATA_FILE = "data.json"
 
 
 def read_codebooks(path: Path) -> Optional[List[Tensor]]:
@@ -41,48 +46,43 @@ def read_codebooks(path: Path) -> Optional[List[Tensor]]:
     return [tensors[str(index)] for index in range(len(tensors))]
 
 
-def _flat(sections: Dict[str, Dict[str, Any]]) -> Dict[str, Any]:
-    return {f"{name}.{key}": value for name, section in sections.items() for key, value in section.items()}
-
-
-def _differences(old: Dict[str, Any], new: Dict[str, Any]) -> Dict[str, Tuple[Any, Any]]:
-    found = {key: (old.get(key), new.get(key)) for key in sorted({*old, *new}) if old.get(key) != new.get(key)}
-    for key in _FREE:
-        found.pop(key, None)
-    if _MAY_RISE in found and found[_MAY_RISE][1] > found[_MAY_RISE][0]:
-        found.pop(_MAY_RISE)
-    return found
-
-
 class Experiment:
-    """Files of one experiment: config.json, spec.json, bpe.model, env.json, and codebooks.safetensors if used."""
+    """Files of one experiment: config.json, spec.json, bpe.model, data.json, env.json, and codebooks.safetensors."""
 
     def __init__(self, exp_dir: Path) -> None:
         self.exp_dir = Path(exp_dir)
 
     def start(
-        self, settings: TrainSettings, spec: FeatureSpec, bpe_model: Path, codebooks: Optional[List[Tensor]]
+        self,
+        settings: TrainSettings,
+        spec: FeatureSpec,
+        bpe_model: Path,
+        codebooks: Optional[List[Tensor]],
+        data: Optional[Provenance] = None,
     ) -> None:
         """Write the folder's files, or check that those of an earlier run agree and that it may go on.
 
+        Args:
+          data: what is trained on (`cuts_provenance`); None: not known, and not held against the earlier run.
         Raises:
-          ValueError: if the earlier run had other settings, features or pieces; every difference is named.
+          ValueError: if the earlier run had other settings, features, pieces or cuts; the differences are named.
         """
         self.exp_dir.mkdir(parents=True, exist_ok=True)
         config_file, spec_file = self.exp_dir / "config.json", self.exp_dir / "spec.json"
         if config_file.is_file():
-            found = _differences(_flat(self.settings().to_dict()), _flat(settings.to_dict()))
+            found = differences(self.settings().to_dict(), settings.to_dict(), _RULES)
             if found:
-                listed = "; ".join(f"{key}: {old!r} there, {new!r} now" for key, (old, new) in found.items())
+                listed = "; ".join(f"{name}: {old!r} there, {new!r} now" for name, old, new in found)
                 raise ValueError(
                     f"{self.exp_dir} was trained with other settings ({listed}). "
-                    "Give the same ones to go on, another --exp-dir to train anew, or delete the folder."
+                    "Give the same ones to go on, or another --exp-dir to train anew."
                 )
         if spec_file.is_file():
             self.spec().require_same(spec, str(spec_file), "the data")
         else:
             spec.write(spec_file)
         self._copy_pieces(bpe_model)
+        self._settle_data(data)
         if codebooks is not None and settings.model.uses_codebooks(spec):
             with replacing(self.exp_dir / "codebooks.safetensors") as temporary:
                 save_file({str(index): book.contiguous() for index, book in enumerate(codebooks)}, str(temporary))
@@ -97,8 +97,20 @@ class Experiment:
                 shutil.copyfile(bpe_model, temporary)
         elif ours.read_bytes() != bpe_model.read_bytes():
             raise ValueError(
-                f"{bpe_model} differs from {ours}, with which training began; use another --exp-dir, or delete it."
+                f"{bpe_model} differs from {ours}, with which training began; go on with the same pieces, or "
+                "use another --exp-dir."
             )
+
+    def _settle_data(self, data: Optional[Provenance]) -> None:
+        if data is None:
+            return
+        path = self.exp_dir / DATA_FILE
+        before = Provenance.read_if_there(path)
+        if before is None:
+            data.write(path)
+        else:
+            advice = "give the same cuts to go on, or another --exp-dir to train anew"
+            data.require_same(before, f"{self.exp_dir} was trained", advice)
 
     def settings(self) -> TrainSettings:
         """The settings of the run."""

@@ -1,21 +1,24 @@
 """Fit a tokenizer (k-means) on training audio, once."""
 
+import contextlib
+import dataclasses
 import hashlib
 import logging
 import random
 from pathlib import Path
-from typing import Any, Dict, Iterator, List, Sequence, Tuple
+from typing import Dict, Iterator, List, Optional, Sequence, Tuple
 
 from lhotse import MonoCut
 from torch import Tensor
 
 from icefall_discrete.audio.reading import UnreadableAudio, load_samples
-from icefall_discrete.base.json_files import read_json, write_json
+from icefall_discrete.base.provenance import Provenance, set_aside
 from icefall_discrete.extraction.check import original_id
-from icefall_discrete.extraction.journal import different_keys
+from icefall_discrete.tokenizers.contract import SpeechTokenizer
 
 LOG = logging.getLogger(__name__)
 FIT_FILE = "fit.json"
+MAX_UNREADABLE_FRACTION = 0.05
 
 
 def choose_cuts(cuts: Sequence[MonoCut], max_hours: float, seed: int) -> List[MonoCut]:
@@ -41,60 +44,107 @@ def choose_cuts(cuts: Sequence[MonoCut], max_hours: float, seed: int) -> List[Mo
 
 
 class AudioOfCuts:
-    """The audio of cuts as `fit` takes it, pairs of samples (S,) and cut id; what cannot be read is logged."""
+    """The audio of cuts as `fit` takes it, pairs of samples (S,) and cut id; what cannot be read is logged and counted.
 
-    def __init__(self, cuts: Sequence[MonoCut], sample_rate_hz: int) -> None:
+    Args:
+      cuts: to be read. sample_rate_hz: rate of the samples. max_unreadable: how many may be left out (None: all).
+    """
+
+    def __init__(self, cuts: Sequence[MonoCut], sample_rate_hz: int, max_unreadable: Optional[int] = None) -> None:
         self._cuts = cuts
         self._sample_rate_hz = sample_rate_hz
+        self._max_unreadable = len(cuts) if max_unreadable is None else max_unreadable
+        self.unreadable: Dict[str, str] = {}
 
     def __len__(self) -> int:
         return len(self._cuts)
 
     def __iter__(self) -> Iterator[Tuple[Tensor, str]]:
+        """Raises ValueError as soon as more cuts cannot be read than may be left out."""
         for cut in self._cuts:
             try:
                 samples = load_samples(cut, self._sample_rate_hz)
             except UnreadableAudio as error:
                 LOG.warning("left out of the fit: %s", error)
+                self.unreadable[cut.id] = str(error)
+                if len(self.unreadable) > self._max_unreadable:
+                    raise ValueError(
+                        f"{len(self.unreadable)} of {len(self)} cuts cannot be read, more than max_unreadable_fraction "
+                        f"allows ({self._max_unreadable}); the first: {next(iter(self.unreadable.values()))}"
+                    ) from None
                 continue
             yield samples, cut.id
 
 
-def _inputs(cuts: Sequence[MonoCut], seed: int, max_hours: float) -> Dict[str, Any]:
+def _made_from(cuts: Sequence[MonoCut], seed: int, max_hours: float) -> Provenance:
     digest = hashlib.sha256()
     for cut in sorted(cuts, key=lambda cut: cut.id):
         digest.update(f"{cut.id} {cut.start} {cut.duration}\n".encode())
-    return {"cuts": digest.hexdigest(), "num_cuts": len(cuts), "seed": seed, "max_hours": max_hours}
+    inputs = {"cuts": digest.hexdigest(), "num_cuts": len(cuts)}
+    return Provenance(inputs, {"seed": seed, "max_hours": max_hours})
 
 
-def fit_tokenizer(tokenizer: Any, cuts: Sequence[MonoCut], out_dir: Path, seed: int, max_hours: float = 0.0) -> bool:
+def _can_be_read_now(recorded: Provenance, cuts: Sequence[MonoCut], sample_rate_hz: int) -> Optional[str]:
+    """The first cut that was left out of a fit as unreadable and is no longer; None if there is none."""
+    unreadable = recorded.noted.get("unreadable", [])
+    for cut in cuts:
+        if cut.id in unreadable:
+            with contextlib.suppress(UnreadableAudio):
+                load_samples(cut, sample_rate_hz)
+                return cut.id
+    return None
+
+
+def _still_good(tokenizer: SpeechTokenizer, cuts: Sequence[MonoCut], out_dir: Path, made_from: Provenance) -> bool:
+    """Whether the fitted state is the one that is asked for; one that can be had of more audio now is set aside."""
+    promised = tokenizer.spec  # raises if the state does not belong to these settings
+    recorded = Provenance.read_if_there(out_dir / FIT_FILE)
+    if recorded is not None:
+        advice = f"rerun with what it was fitted on, or move {out_dir} aside and rerun from stage 2"
+        made_from.require_same(recorded, f"'{promised.name}' in {out_dir} was fitted", advice)
+        mended = _can_be_read_now(recorded, cuts, tokenizer.sample_rate_hz)
+        if mended is not None:
+            fitted = [one for one in (*tokenizer.parts, tokenizer) if one.needs_fit]  # not centroids from elsewhere
+            moved = set_aside(*(path for one in fitted for path in one.state_files), out_dir / FIT_FILE)
+            LOG.warning("cut %s can be read now: fitting anew; the state of before is %s", mended, moved[0])
+            return False
+    LOG.info("feature type '%s' is fitted already in %s: nothing to do", promised.name, out_dir)
+    return True
+
+
+def fit_tokenizer(
+    tokenizer: SpeechTokenizer,
+    cuts: Sequence[MonoCut],
+    out_dir: Path,
+    seed: int,
+    max_hours: float = 0.0,
+    max_unreadable_fraction: float = MAX_UNREADABLE_FRACTION,
+) -> bool:
     """Fit `tokenizer` on `cuts` into `out_dir`; return False if there was nothing to do.
 
     Nothing is done for a tokenizer that needs no fitting, or that is fitted already: on the same cuts, or by a file of
-    centroids from elsewhere (which has no fit.json beside it).
-    Raises ValueError if it was fitted on other cuts, with another seed or with other settings.
+    centroids from elsewhere (which has no fit.json beside it). Audio that could not be read then is tried again; if
+    some of it can be, the state is set aside and fitted anew.
+    Raises ValueError if it was fitted on other cuts, with another seed or with other settings, or if a larger part of
+    the cuts than `max_unreadable_fraction` cannot be read.
     """
     out_dir = Path(out_dir)
     if not tokenizer.needs_fit:
         LOG.info("feature type '%s' needs no fitting: nothing to do", tokenizer.name)
         return False
-    inputs = _inputs(cuts, seed, max_hours)
-    record = out_dir / FIT_FILE
-    if tokenizer.is_fitted:
-        promised = tokenizer.spec  # raises if the state does not belong to these settings
-        changed = different_keys(read_json(record), inputs) if record.exists() else []
-        if changed:
-            raise ValueError(
-                f"'{promised.name}' in {out_dir} was fitted with other {', '.join(changed)}; delete that folder "
-                "to fit anew, or rerun with what it was fitted on."
-            )
-        LOG.info("feature type '%s' is fitted already in %s: nothing to do", promised.name, out_dir)
+    made_from = _made_from(cuts, seed, max_hours)
+    chosen = choose_cuts(cuts, max_hours, seed)
+    if tokenizer.is_fitted and _still_good(tokenizer, chosen, out_dir, made_from):
         return False
     out_dir.mkdir(parents=True, exist_ok=True)
-    chosen = choose_cuts(cuts, max_hours, seed)
     hours = sum(cut.duration for cut in chosen) / 3600
     LOG.info("fitting '%s' on %d of %d cuts, %.2f h", tokenizer.name, len(chosen), len(cuts), hours)
     # Before the state: a state without it counts as one from elsewhere, and is not held against its inputs.
-    write_json(record, inputs)
-    tokenizer.fit(AudioOfCuts(chosen, tokenizer.sample_rate_hz), out_dir, seed)
+    made_from.write(out_dir / FIT_FILE)
+    audio = AudioOfCuts(chosen, tokenizer.sample_rate_hz, int(max_unreadable_fraction * len(chosen)))
+    tokenizer.fit(audio, out_dir, seed)
+    if audio.unreadable:
+        LOG.warning("%d of %d cuts were left out of the fit, as they cannot be read", len(audio.unreadable), len(audio))
+    noted = {"num_cuts_read": len(chosen) - len(audio.unreadable), "unreadable": sorted(audio.unreadable)}
+    dataclasses.replace(made_from, noted=noted).write(out_dir / FIT_FILE)
     return True

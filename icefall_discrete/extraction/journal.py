@@ -33,11 +33,6 @@ def _parse(data: bytes) -> Tuple[List[Record], List[int]]:
     return records, ends
 
 
-def different_keys(ours: Record, theirs: Record) -> List[str]:
-    """Keys of two flat dictionaries whose values differ, sorted."""
-    return sorted(key for key in set(ours) | set(theirs) if ours.get(key) != theirs.get(key))
-
-
 class Journal:
     """An append-only list of JSON records behind a header.
 

@@ -21,7 +21,8 @@ from tqdm import tqdm
 from icefall_discrete.audio.noise import Condition, NoiseSource, mix
 from icefall_discrete.audio.reading import load_samples
 from icefall_discrete.base.atomic_files import replacing
-from icefall_discrete.base.json_files import read_json, write_json
+from icefall_discrete.base.json_files import write_json
+from icefall_discrete.base.provenance import Provenance, read_record, recorded_in, summary
 from icefall_discrete.data.cuts import without_frames, write_cuts
 from icefall_discrete.extraction.journal import Journal
 
@@ -128,7 +129,7 @@ def _figures(cuts: Sequence[MonoCut], records: List[Record], inputs: Record) -> 
         "num_made_softer": sum(record["gain"] < 1.0 for record in records),
         "smallest_gain": min(record["gain"] for record in records),
         "snr_db_reached": [min(r["snr_db"] for r in records), max(r["snr_db"] for r in records)],
-        "inputs": inputs,
+        "made_from": Provenance(inputs).to_json(),
     }
 
 
@@ -141,15 +142,19 @@ def write_noisy_set(
       cuts: of `clean_manifest`, each with a recording. audio_dir: of all noisy sets. nj: threads.
     Returns:
       The figures: num_cuts, audio_sec, num_made_softer and smallest_gain (clipping avoided), snr_db_reached (least and
-      most), inputs.
+      most), made_from.
     """
     manifest = noisy_manifest(clean_manifest, condition)
     name = manifest.name[: -len(SUFFIX)]
     folder, figures_path = Path(audio_dir).resolve() / name, manifest.with_name(f"{name}.json")
     inputs = json.loads(json.dumps(_inputs(cuts, condition, source)))
-    if manifest.is_file() and figures_path.is_file() and read_json(figures_path)["inputs"] == inputs:
-        LOG.info("%s is complete already: nothing to do", manifest)
-        return read_json(figures_path)
+    if manifest.is_file() and figures_path.is_file():
+        figures = read_record(figures_path)
+        found = Provenance(inputs).differences(recorded_in(figures, figures_path))
+        if not found:
+            LOG.info("%s is complete already: nothing to do", manifest)
+            return figures
+        LOG.warning("%s was made with other %s: it is made anew", manifest, summary(found))
     figures_path.unlink(missing_ok=True)
     journal = _open_journal(folder / ".journal", inputs)
     try:

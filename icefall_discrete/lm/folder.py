@@ -1,6 +1,5 @@
 """The folder of a language model: lm.json, bpe.model, and lm.arpa or model.safetensors."""
 
-import hashlib
 from pathlib import Path
 from typing import List, NamedTuple, Optional, Union
 
@@ -8,7 +7,7 @@ from safetensors.torch import load_file
 from torch import nn
 
 from icefall_discrete.base.atomic_files import PathLike
-from icefall_discrete.base.json_files import read_json
+from icefall_discrete.base.provenance import digest_of_file, read_record
 from icefall_discrete.base.settings import from_dict
 from icefall_discrete.lm.arpa import NgramModel, read_arpa
 from icefall_discrete.lm.neural import MODELS, NeuralLmConfig
@@ -21,11 +20,6 @@ class LanguageModel(NamedTuple):
 
     model: Union[NgramModel, nn.Module]
     where: str
-
-
-def digest(path: PathLike) -> str:
-    """SHA-256 of a file."""
-    return hashlib.sha256(Path(path).read_bytes()).hexdigest()
 
 
 def files_of(path: PathLike) -> List[Path]:
@@ -52,12 +46,12 @@ def load_language_model(path: PathLike, bpe_model: Optional[PathLike] = None) ->
         return LanguageModel(read_arpa(path), str(path))
     if not (path / FACTS).is_file():
         raise FileNotFoundError(f"{path} holds no language model ({FACTS} is missing); train one with train_lm.py.")
-    facts = read_json(path / FACTS)
+    facts = read_record(path / FACTS, "lm_unit", "lm_type", "pieces_sha256")
     if facts["lm_unit"] != "pieces":
         raise ValueError(
             f"{path} is a language model of {facts['lm_unit']}; a search over pieces needs --lm-unit pieces."
         )
-    if bpe_model is not None and facts["pieces_sha256"] != digest(bpe_model):
+    if bpe_model is not None and facts["pieces_sha256"] != digest_of_file(bpe_model):
         raise ValueError(
             f"{path} was trained with other pieces than those of {bpe_model}; train it again with the --lang-dir "
             "of the experiment."

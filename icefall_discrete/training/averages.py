@@ -6,6 +6,7 @@ everything that training needs to go on as if it had never stopped.
 
 import dataclasses
 import re
+import zipfile
 from pathlib import Path
 from typing import Any, Dict, List, Mapping, Optional, Sequence
 
@@ -13,7 +14,8 @@ import torch
 from torch import Tensor, nn
 
 from icefall_discrete.base.atomic_files import PathLike
-from icefall_discrete.base.checkpoint import load_checkpoint
+from icefall_discrete.base.checkpoint import load_checkpoint, save_checkpoint
+from icefall_discrete.base.provenance import read_record
 from icefall_discrete.base.settings import setting
 
 StateDict = Dict[str, Tensor]
@@ -46,10 +48,63 @@ def epoch_path(exp_dir: PathLike, epoch: int) -> Path:
     return Path(exp_dir) / f"epoch-{epoch}.pt"
 
 
+def epochs_of(config: AverageConfig) -> List[int]:
+    """The epochs whose weights a resolved average reads, ascending; an average over all steps reads both ends."""
+    first = config.epoch - config.avg
+    epochs = [first, config.epoch] if config.use_averaged_model else range(first + 1, config.epoch + 1)
+    return [epoch for epoch in epochs if epoch > 0]
+
+
 def saved_epochs(exp_dir: PathLike) -> List[int]:
     """Epochs that have weights in the experiment folder, ascending."""
     found = (re.fullmatch(r"epoch-(\d+)\.pt", path.name) for path in Path(exp_dir).glob("epoch-*.pt"))
     return sorted(int(match.group(1)) for match in found if match)
+
+
+def trained_epochs(exp_dir: PathLike) -> List[int]:
+    """Epochs that were trained, ascending, as train.json has it; those with weights are with them."""
+    path = Path(exp_dir) / "train.json"
+    records = read_record(path, "epochs")["epochs"] if path.is_file() else []
+    if not isinstance(records, list) or not all(isinstance(one, dict) and "epoch" in one for one in records):
+        raise ValueError(f"{path}: 'epochs' is no list of what was trained; run stage 6 (train.py) again.")
+    return sorted({*saved_epochs(exp_dir), *(record["epoch"] for record in records)})
+
+
+def lost_epochs(exp_dir: PathLike) -> List[int]:
+    """Epochs that were trained and whose weights are missing or cut short, ascending."""
+    # The directory of a zip file is at its end.
+    return [epoch for epoch in trained_epochs(exp_dir) if not zipfile.is_zipfile(epoch_path(exp_dir, epoch))]
+
+
+def require_epochs(exp_dir: PathLike, epochs: Sequence[int]) -> None:
+    """Raise ValueError if the weights of some of `epochs`, which were trained, are missing or cut short."""
+    lost = lost_epochs(exp_dir)
+    for epoch in epochs:
+        if epoch in lost:
+            path = epoch_path(exp_dir, epoch)
+            whole = ", ".join(str(one) for one in trained_epochs(exp_dir) if one not in lost)
+            raise ValueError(
+                f"{path} {'is cut short' if path.is_file() else 'is missing'}, though epoch {epoch} was trained; run "
+                "stage 6 (train.py) again, which restores it if a checkpoint still holds it, or choose other epochs "
+                f"with --epoch and --avg (whole: {whole or 'none'})."
+            )
+
+
+def restore_epochs(exp_dir: PathLike) -> List[str]:
+    """Write lost weights of epochs again, from checkpoints that were saved right after them; returns the files' names.
+
+    Those that no checkpoint holds stay lost. A cut-short file is replaced.
+    """
+    lost, restored = lost_epochs(exp_dir), []
+    for path in reversed(training_checkpoints(exp_dir) if lost else []):
+        state = load_checkpoint(path)
+        progress = state.get("progress", {})
+        epoch = progress.get("epoch", 0) - 1
+        if progress.get("batch") == 0 and epoch in lost:
+            weights = {name: state[name] for name in ("model", "model_avg")}
+            save_checkpoint(epoch_path(exp_dir, epoch), {**weights, "epoch": epoch, "step": state["step"]})
+            restored.append(epoch_path(exp_dir, epoch).name)
+    return restored
 
 
 def training_checkpoints(exp_dir: PathLike) -> List[Path]:

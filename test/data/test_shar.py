@@ -1,6 +1,8 @@
 """Cuts and codes as Shar: same cuts and frames as the manifest, one set of fields a feature type, nothing half done."""
 
 import dataclasses
+import json
+import shutil
 
 import numpy as np
 import pytest
@@ -11,11 +13,11 @@ from lhotse.utils import fastcopy
 
 from icefall_discrete.base.spec import FeatureSpec
 from icefall_discrete.data.augment import AugmentConfig
-from icefall_discrete.data.cuts import load_cuts, load_frames, text_of, without_frames
+from icefall_discrete.data.cuts import load_cuts, load_frames, text_of, without_frames, write_cuts
 from icefall_discrete.data.filters import FilterConfig, filter_cuts, filter_shar
 from icefall_discrete.data.language_sampling import hours_by_language
 from icefall_discrete.data.loaders import LoaderConfig, epoch_sampler, make_epoch_batches
-from icefall_discrete.data.shar import KeptCuts, SharConfig, SharSource, export_shar
+from icefall_discrete.data.shar import KeptCuts, SharConfig, SharSource, export_shar, require_current
 from icefall_discrete.data.statistics import feature_statistics
 
 NUM_CUTS = 11
@@ -107,7 +109,7 @@ def test_other_cuts_than_those_there_are_refused_and_leave_nothing(work, tmp_pat
     assert not (tmp_path / "fbank").exists()
     with pytest.raises(ValueError, match="shard_size: 4 against 5"):
         export_shar(features, other, tmp_path, SharConfig(shard_size=5))
-    with pytest.raises(FileExistsError, match="delete it to export 'small_km' anew"):
+    with pytest.raises(FileExistsError, match="move it aside to export 'small_km' anew"):
         export_shar(codes, spec, tmp_path, CONFIG)
     export_shar(features, other, tmp_path, CONFIG)  # what the refused ones left does not stand in the way
     assert SharSource(tmp_path, "fbank").summary["num_cuts"] == 2 * NUM_CUTS
@@ -242,3 +244,31 @@ def test_statistics_of_features_come_from_a_bounded_sample(work, tmp_path):
     few = feature_statistics(kept, spec, 5, 0)
     assert torch.equal(few[0], feature_statistics(kept, spec, 5, 0)[0])
     assert not torch.equal(few[0], feature_statistics(kept, spec, 100, 0)[0])
+
+
+def test_the_stage_exports_anew_what_is_out_of_date_and_takes_exports_of_before(work, tmp_path):
+    features, shar, made = tmp_path / "small_km", tmp_path / "shar", "small_km/made_from.json"
+    shutil.copytree(work / "small_km", features)
+    flags = ("export_shar.py", "--feature-dir", features, "--shar-dir", shar)
+    toy_corpus.run_stage_script(*flags)
+    assert "nothing to do" in toy_corpus.run_stage_script(*flags).stderr
+    (shar / "train" / made).unlink()
+    summary = shar / "train" / "cuts" / "shar.json"
+    there = json.loads(summary.read_text())
+    del there["contents"]
+    summary.write_text(json.dumps(there))
+    assert "nothing to do" in toy_corpus.run_stage_script(*flags).stderr and (shar / "train" / made).is_file()
+    spec, manifest = FeatureSpec.read(features / "spec.json"), features / "train.jsonl.gz"
+    require_current(shar / "train", spec, manifest)
+    done = toy_corpus.run_stage_script(*flags, "--seed", 7, check=False)
+    assert done.returncode == 1 and "was exported with other seed (was 42, is 7); choose" in done.stderr
+    (features / "extract-train.json").unlink()
+    cuts = [
+        fastcopy(cut, supervisions=[fastcopy(cut.supervisions[0], text="said anew")]) for cut in load_cuts(manifest)
+    ]
+    write_cuts(manifest, cuts)
+    with pytest.raises(ValueError, match=r"small_km was exported from another .*train\.jsonl\.gz .*run export_shar"):
+        require_current(shar / "train", spec, manifest)
+    assert "small_km was exported with other" in toy_corpus.run_stage_script(*flags).stderr
+    assert {text_of(cut) for cut in SharSource(shar / "train", "small_km").cuts()} == {"said anew"}
+    assert len(list(shar.glob("train.before-*"))) == 1

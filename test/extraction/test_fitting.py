@@ -1,3 +1,5 @@
+import json
+
 import pytest
 import torch
 from toy_corpus import ToyTokenizer, make_cuts, make_tokenizer
@@ -45,7 +47,7 @@ def test_fit_once_then_nothing_then_refuse_other_inputs(cuts, tmp_path, caplog):
     with caplog.at_level("INFO"):
         assert not fit_tokenizer(tokenizer, cuts[::-1], tmp_path / "state", seed=3)
     assert "is fitted already" in caplog.text
-    with pytest.raises(ValueError, match=r"'toy' in .* was fitted with other seed; delete that folder"):
+    with pytest.raises(ValueError, match=r"'toy' in .* was fitted with other seed \(was 3, is 4\); rerun with what"):
         fit_tokenizer(tokenizer, cuts, tmp_path / "state", seed=4)
     with pytest.raises(ValueError, match=r"fitted with other cuts, num_cuts"):
         fit_tokenizer(tokenizer, cuts[1:], tmp_path / "state", seed=3)
@@ -64,6 +66,43 @@ def test_unreadable_audio_is_left_out_and_named(cuts, tmp_path, caplog):
     assert "left out of the fit: cut utt004" in caplog.text
     samples, _ = given[0]
     assert samples.dtype == torch.float32 and samples.shape == (cuts[0].num_samples,)
+
+
+def test_what_could_not_be_read_is_counted_bounded_and_fitted_anew_when_it_can(cuts, tmp_path, caplog):
+    class WithState(Fitted):
+        @property
+        def state_files(self):
+            return [self.state_dir / "state.txt"]
+
+    state, audio = tmp_path / "state", tmp_path / "audio"
+    for name in ("utt004", "utt007"):
+        (audio / f"{name}.wav").rename(audio / f"{name}.away")
+    tokenizer = WithState("toy", make_tokenizer().config, state)
+    with pytest.raises(ValueError, match=r"2 of 12 cuts cannot be read, more than .* allows \(1\); the first: cut utt"):
+        fit_tokenizer(tokenizer, cuts, state, 3, max_unreadable_fraction=0.1)
+    assert not tokenizer.is_fitted
+    assert fit_tokenizer(tokenizer, cuts, state, 3, max_unreadable_fraction=0.2)
+    noted = json.loads((state / "fit.json").read_text())["noted"]
+    assert noted == {"num_cuts_read": 10, "unreadable": ["utt004", "utt007"]} and len(fitted_on(state)) == 10
+    assert not fit_tokenizer(tokenizer, cuts, state, 3, max_unreadable_fraction=0.2)
+    (audio / "utt004.away").rename(audio / "utt004.wav")
+    assert fit_tokenizer(tokenizer, cuts, state, 3, max_unreadable_fraction=0.1)
+    assert "cut utt004 can be read now" in caplog.text and len(fitted_on(state)) == 11
+    (before,) = state.glob("state.txt.before-*")
+    assert len(before.read_text().splitlines()) == 10
+
+
+def test_a_record_of_before_counts(cuts, tmp_path):
+    tokenizer = Fitted("toy", make_tokenizer().config, tmp_path)
+    fit_tokenizer(tokenizer, cuts, tmp_path, seed=3)
+    made = json.loads((tmp_path / "fit.json").read_text())
+    (tmp_path / "fit.json").write_text(json.dumps({**made["inputs"], **made["settings"]}))
+    assert not fit_tokenizer(tokenizer, cuts, tmp_path, seed=3)
+    with pytest.raises(ValueError, match="was fitted with other seed"):
+        fit_tokenizer(tokenizer, cuts, tmp_path, seed=4)
+    (tmp_path / "fit.json").write_text("[]")
+    with pytest.raises(ValueError, match=r"fit\.json should say .* a list"):
+        fit_tokenizer(tokenizer, cuts, tmp_path, seed=3)
 
 
 def test_a_tokenizer_without_fit_is_skipped(cuts, tmp_path, caplog):

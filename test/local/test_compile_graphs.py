@@ -34,6 +34,9 @@ def test_compile_then_nothing_then_another_model(flags, tmp_path):
     assert {path.name for path in before} > {"L.pt", "L_disambig.pt", "G.pt", "LG.pt", "HLG.pt", "words.txt"}
     assert "nothing to do" in run_stage_script("compile_graphs.py", *flags, "--graph-dir", tmp_path).stderr
     assert before == {path: path.stat().st_mtime_ns for path in tmp_path.iterdir()}
+    made = read_json(tmp_path / "graphs.json")  # as it was before inputs and settings were told apart
+    write_json(tmp_path / "graphs.json", {**made["inputs"], **made["settings"]})
+    assert "nothing to do" in run_stage_script("compile_graphs.py", *flags, "--graph-dir", tmp_path).stderr
     unigrams = f"\\data\\\n\\1-grams:\n-1 <s>\n-1 </s>\n-1 {min(words)}\n\\end\\\n"
     (tmp_path / "one.arpa").write_text(unigrams, encoding="utf-8")
     run_stage_script("compile_graphs.py", *flags, "--graph-dir", tmp_path, "--arpa", tmp_path / "one.arpa")
@@ -53,8 +56,8 @@ def test_graphs_of_the_older_format_are_made_anew_from_the_same_model(flags, tmp
     run_stage_script("compile_graphs.py", *flags, "--graph-dir", folder, *given)
     expected = {name: load_graph(folder / name).as_dict()["arcs"] for name in ("LG.pt", "HLG.pt", "G.pt", "L.pt")}
     record = read_json(folder / "graphs.json")
-    assert record.pop("format") == GRAPH_FORMAT
-    write_json(folder / "graphs.json", record)
+    assert record["settings"] == {"format": GRAPH_FORMAT}
+    write_json(folder / "graphs.json", record["inputs"])
     for name in expected:
         torch.save(load_graph(folder / name).as_dict(), folder / name)
     done = run_stage_script("compile_graphs.py", *flags, "--graph-dir", folder)

@@ -5,6 +5,7 @@ import logging
 import runpy
 import shutil
 import sys
+from io import BytesIO
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -13,6 +14,7 @@ import synthetic_codes
 import torch
 
 from icefall_discrete.base.checkpoint import load_checkpoint
+from icefall_discrete.data.checksums import checksum_of
 from icefall_discrete.data.cuts import load_feature_cuts, load_frames, num_frames
 from icefall_discrete.decoding.settings import DecodeConfig
 from icefall_discrete.experiment.checkpoint_choice import CheckpointChoice, files_of, load_weights, resolve_choice
@@ -24,6 +26,7 @@ from icefall_discrete.systems.asr.recognition import TranscribeConfig, transcrib
 from icefall_discrete.systems.asr.recogs import read_recogs
 from icefall_discrete.systems.asr.settings import TrainSettings
 from icefall_discrete.systems.asr.transducer import EncoderOutput, ModelConfig
+from icefall_discrete.training.averages import restore_epochs
 from icefall_discrete.training.distributed import Group
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -245,3 +248,59 @@ def test_too_short_cuts_give_an_empty_hypothesis_and_are_counted(trained):
     assert (facts["num_too_short"], facts["too_short"], facts["num_utterances"]) == (1, ["short"], 6)
     only, facts = transcribe(_EchoModel(), cuts[:1], spec, encoder, config, run)
     assert (only[0].hyp, facts["num_too_short"]) == ((), 1)
+
+
+def test_a_record_of_before_counts_and_other_codes_do_not(folder, decode):
+    decode("--splits", "test")
+    path = folder / "exp" / "greedy_search" / f"decode-test-{SUFFIX}.json"
+    record = json.loads(path.read_text())
+    made_from = record["made_from"]
+    path.write_text(
+        json.dumps({**record, "made_from": {"files": made_from["inputs"], "settings": made_from["settings"]}})
+    )
+    figures = folder / "features" / "extract-test.json"
+    checksums = {"test.codes": checksum_of(folder / "features" / "test.codes")}
+    figures.write_text(json.dumps({"bytes": 1, "checksums": checksums}))
+    assert "nothing to do" in decode("--splits", "test")
+    path.write_text(
+        json.dumps({**record, "made_from": {**made_from, "inputs": {**made_from["inputs"], "test.codes": "0"}}})
+    )
+    assert "nothing to do" not in decode("--splits", "test")
+    path.write_text(json.dumps({**record, "made_from": []}))
+    with pytest.raises(ValueError, match=r"decode-test-.*json, 'made_from' should say .* is a list"):
+        decode("--splits", "test")
+
+
+@pytest.mark.parametrize("harm", ["lost", "cut short"])
+def test_an_epoch_that_was_trained_and_lost_is_named_not_passed_over(folder, decode, harm):
+    path = folder / "exp" / "epoch-2.pt"
+    whole = path.read_bytes()
+    if harm == "lost":
+        path.unlink()
+    else:
+        path.write_bytes(whole[: len(whole) // 2])
+    sentence = (
+        rf"epoch-2\.pt is {'missing' if harm == 'lost' else 'cut short'}, though epoch 2 was trained; run stage 6 "
+    )
+    with pytest.raises(ValueError, match=sentence):
+        decode()
+    decode("--epoch", "1", "--splits", "test")
+    assert restore_epochs(folder / "exp") == ["epoch-2.pt"]
+    before, now = torch.load(BytesIO(whole), weights_only=True), torch.load(path, weights_only=True)
+    assert before.keys() == now.keys() and before["step"] == now["step"]
+    for part in (lambda state: state["model"], lambda state: state["model_avg"]["weights"]):
+        assert all(torch.equal(part(now)[name], value) for name, value in part(before).items())
+    assert "nothing to do" not in decode("--splits", "test")
+
+
+def test_a_lost_epoch_that_no_checkpoint_holds_stays_lost(folder, decode):
+    (folder / "exp" / "epoch-1.pt").unlink()
+    for checkpoint in (folder / "exp").glob("checkpoint-*.pt"):
+        checkpoint.unlink()
+    assert restore_epochs(folder / "exp") == []
+    with pytest.raises(ValueError, match=r"epoch-1\.pt is missing.*--epoch and --avg \(whole: 2\)"):
+        decode()  # an average over all steps of epoch 2 begins with the weights of epoch 1
+    decode("--avg", "2", "--splits", "test")
+    (folder / "exp" / "train.json").write_text('{"epochs": null}')
+    with pytest.raises(ValueError, match=r"train\.json: 'epochs' is no list"):
+        decode()

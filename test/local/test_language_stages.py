@@ -87,7 +87,10 @@ def test_pieces_of_one_language_and_those_of_all_as_before(corpus, tmp_path, sta
     said = stage("train_bpe.py", *flags, "--lang-dir", tmp_path / "all")
     assert "each language" not in said and TextEncoder(tmp_path / "all" / "bpe.model").languages == ()
     # What older folders hold is what is asked for now: nothing is trained again.
-    assert set(json.loads((tmp_path / "all" / "bpe.json").read_text())) == {"vocab_size", "texts"}
+    made = json.loads((tmp_path / "all" / "bpe.json").read_text())
+    assert {**made["settings"], **made["inputs"]}.keys() == {"vocab_size", "texts"}
+    (tmp_path / "all" / "bpe.json").write_text(json.dumps({**made["settings"], **made["inputs"]}))
+    assert "nothing to do" in stage("train_bpe.py", *flags, "--lang-dir", tmp_path / "all")
     with pytest.raises(ValueError, match=r"no cut is in language cc; there are: aa \(6\), bb \(6\)"):
         stage("train_bpe.py", *flags, "--lang-dir", tmp_path / "cc", "--languages", "cc")
 

@@ -9,10 +9,12 @@ from pathlib import Path
 
 import pytest
 import torch
+from lhotse import CutSet
 from synthetic_codes import write_corpus
 from toy_corpus import run_stage_script
 
 from icefall_discrete.base.checkpoint import load_checkpoint
+from icefall_discrete.data.cuts import write_cuts
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -125,13 +127,16 @@ def test_training_from_shar_killed_and_run_again_gives_the_same_weights(corpus_d
 def test_averaging_stage(corpus_dir, trained):
     status, output = run("average.py", corpus_dir, trained, "--avg", "2")
     assert status == 0, output
-    assert json.loads((trained / "average.json").read_text()) == {"epoch": 3, "avg": 2, "use_averaged_model": True}
+    record = json.loads((trained / "average.json").read_text())
+    assert record["settings"] == {"epoch": 3, "avg": 2, "use_averaged_model": True}
+    assert list(record["inputs"]) == ["epoch-1.pt", "epoch-3.pt"]
     averaged = load_checkpoint(trained / "averaged.pt")["model"]
     ends = [load_checkpoint(trained / f"epoch-{epoch}.pt")["model_avg"] for epoch in (1, 3)]
     name = "joiner.output_linear.weight"
     samples = [end["count"] * end["weights"][name] for end in ends]
     expected = (samples[1] - samples[0]) / (ends[1]["count"] - ends[0]["count"])
     torch.testing.assert_close(averaged[name], expected.float())
+    (trained / "average.json").write_text(json.dumps(record["settings"]))  # as it was before files were noted
     status, output = run("average.py", corpus_dir, trained, "--avg", "2")
     assert status == 0 and "nothing to do" in output
 
@@ -144,6 +149,22 @@ def test_cuts_of_another_spec_are_refused(corpus_dir, trained, tmp_path):
     spec_file.write_text(json.dumps({**spec, "provenance": {"kmeans": "another"}}))
     status, output = run("train.py", other, trained, "--num-epochs", "4", "--tensorboard", "1")
     assert status == 1 and "provenance.kmeans" in output
+
+
+def test_other_cuts_are_refused_by_name_and_folders_of_before_take_theirs(corpus_dir, trained, tmp_path):
+    other = tmp_path / "corpus"
+    shutil.copytree(corpus_dir, other)
+    manifest = other / "features" / "train.jsonl.gz"
+    write_cuts(manifest, list(CutSet.from_jsonl_lazy(manifest))[:-1])
+    exp_dir = tmp_path / "exp"
+    shutil.copytree(trained, exp_dir)
+    status, output = run("train.py", other, exp_dir, "--num-epochs", "3")
+    assert status == 1 and "was trained with other train.cuts, train.num_cuts (train.num_cuts: was" in output
+    (exp_dir / "data.json").unlink()
+    status, output = run("train.py", other, exp_dir, "--num-epochs", "3")
+    assert status == 0 and (exp_dir / "data.json").is_file()
+    status, output = run("train.py", corpus_dir, exp_dir, "--num-epochs", "3")
+    assert status == 1 and "give the same cuts to go on, or another --exp-dir" in output
 
 
 def test_two_processes_on_this_machine(corpus_dir, tmp_path):

@@ -22,6 +22,18 @@ def test_train_then_nothing_then_refuse_another_size(tmp_path):
     assert other.returncode == 1 and "trained with other vocab_size" in other.stderr.splitlines()[-1]
 
 
+def test_other_transcripts_give_other_pieces_and_keep_those_of_before(tmp_path):
+    cuts, others = write_manifest(tmp_path / "a", "train", 12), write_manifest(tmp_path / "b", "train", 12, seed=1)
+    flags = ("--lang-dir", tmp_path / "lang", "--vocab-size", 28)
+    run_stage_script("train_bpe.py", "--cuts", cuts, *flags)
+    before = (tmp_path / "lang" / "bpe.model").read_bytes()
+    said = run_stage_script("train_bpe.py", "--cuts", others, *flags).stderr
+    assert "holds pieces trained with other texts (was '" in said
+    assert (tmp_path / "lang" / "bpe.model").read_bytes() != before
+    assert [path.read_bytes() for path in (tmp_path / "lang").glob("bpe.model.before-*")] == [before]
+    assert "nothing to do" in run_stage_script("train_bpe.py", "--cuts", others, *flags).stderr
+
+
 def test_perturbed_copies_do_not_count(tmp_path):
     path = write_manifest(tmp_path, "train", 12)
     cuts = list(load_cuts(path))

@@ -48,6 +48,22 @@ def test_ngrams_over_pieces_and_over_words(corpus):
         load_language_model(folder / "words")
 
 
+def test_a_record_of_before_counts_and_other_text_gives_another_model(corpus):
+    folder, flags = corpus
+    target = ("--lm-dir", folder / "stale", "--ngram-order", 2)
+    run_stage_script("train_lm.py", *flags, *target)
+    made = json.loads((folder / "stale" / "inputs.json").read_text())
+    (folder / "stale" / "inputs.json").write_text(json.dumps({**made["settings"], **made["inputs"]}))
+    assert "nothing to do" in run_stage_script("train_lm.py", *flags, *target).stderr
+    before = (folder / "stale" / "lm.arpa").read_bytes()
+    (folder / "extra.txt").write_text("one one one\n", encoding="utf-8")
+    said = run_stage_script("train_lm.py", *flags, *target, "--text", folder / "extra.txt").stderr
+    assert "holds a language model trained with other texts" in said
+    assert (folder / "stale" / "lm.arpa").read_bytes() != before
+    (aside,) = folder.glob("stale.before-*")
+    assert (aside / "lm.arpa").read_bytes() == before
+
+
 def test_a_neural_model_and_what_fusion_makes_of_it(corpus):
     folder, flags = corpus
     run_stage_script("train_lm.py", *flags, *SMALL, "--lm-dir", folder / "lstm")

@@ -1,10 +1,11 @@
 """Where the files of a decoding lie: `<exp>/<method>/<kind>-<set>-<suffix>.txt`, named as icefall names them."""
 
 from pathlib import Path
-from typing import Any, Dict, List, NamedTuple, Tuple
+from typing import List, NamedTuple, Tuple
 
 from icefall_discrete.base.atomic_files import PathLike
 from icefall_discrete.base.json_files import read_json
+from icefall_discrete.base.provenance import STRICT, Provenance, Rules, read_record, recorded_in
 from icefall_discrete.decoding.k2_settings import k2_setting_parts
 from icefall_discrete.decoding.methods import k2_methods
 from icefall_discrete.decoding.settings import DecodeConfig, setting_parts
@@ -62,10 +63,12 @@ class DecodingFiles(NamedTuple):
         """What the transcripts were made from, how fast and where: JSON, written after them."""
         return self.folder / f"decode-{split}-{self.suffix}.json"
 
-    def is_decoded(self, split: str, made_from: Dict[str, Any]) -> bool:
-        """Whether the set was decoded from exactly this (a `fingerprint`) before."""
-        whole = self.record(split).is_file() and self.recogs(split).is_file()
-        return whole and read_json(self.record(split))["made_from"] == made_from
+    def is_decoded(self, split: str, made_from: Provenance, rules: Rules = STRICT) -> bool:
+        """Whether the set was decoded from exactly this before, but for what the rules allow."""
+        path = self.record(split)
+        if not path.is_file() or not self.recogs(split).is_file():
+            return False
+        return made_from.is_same(recorded_in(read_record(path, "made_from"), path), rules)
 
     @property
     def pointer(self) -> Path:

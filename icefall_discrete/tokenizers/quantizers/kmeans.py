@@ -17,6 +17,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from icefall_discrete.base.atomic_files import replacing
+from icefall_discrete.base.provenance import against, differences
 from icefall_discrete.base.settings import setting
 from icefall_discrete.base.spec import FeatureSpec
 from icefall_discrete.tokenizers.contract import AudioRejected, SpeechTokenizer
@@ -275,16 +276,11 @@ class KmeansTokenizer(SpeechTokenizer):
         if made_for != self.name:
             raise ValueError(
                 f"{self.state_path} was fitted for feature type '{made_for}', not '{self.name}'; "
-                "give the folder of this feature type, or delete the file and rerun stage 2."
+                "give the folder of this feature type, or move the file aside and rerun stage 2."
             )
-        theirs, ours = made.get("front_end", {}), self.front_end()
-        changed = [
-            f"{key}: {theirs.get(key)!r} against {ours.get(key)!r}"
-            for key in sorted(set(theirs) | set(ours))
-            if theirs.get(key) != ours.get(key)
-        ]
+        changed = differences(made.get("front_end", {}), self.front_end())
         if changed:
             raise ValueError(
                 f"{self.state_path} was fitted with other settings than feature type '{self.name}' has now "
-                f"({'; '.join(changed)}); delete it and rerun stage 2, or restore the settings."
+                f"({against(changed)}); restore the settings, or move the file aside and rerun stage 2."
             )
