@@ -151,7 +151,7 @@ def main() -> None:
     args = get_parser().parse_args()
     choice, config = decode_settings(args)
     choice = resolve_choice(choice, args.exp_dir)
-    context_size = Experiment(args.exp_dir).settings().model.context_size
+    context_size = Experiment(args.exp_dir).settings().model.heads.transducer.context_size
     suffix = decoding_suffix(choice.suffix, choice.use_averaged_model, config, context_size)
     files = decoding_files(args.exp_dir, config.decoding_method, suffix)
     splits = [name for name in args.splits.split(",") if name]

@@ -87,19 +87,15 @@ class ListedKinds(Kinds):
         return self._only(cls.__name__, [kind for kind, one in self._classes.items() if one is cls])
 
 
-class FolderKinds(Kinds):
-    """Each folder of a package is a kind: adding a kind is adding a folder.
-
-    Args:
-      package: dotted path of the package. base: the kind's class is the subclass of it that the folder's config.py
-        defines.
-    """
+class ModuleKinds(Kinds):
+    """Each of some modules is a kind: its class is the subclass of `base` that the module defines."""
 
     def __init__(self, package: str, base: type) -> None:
         self._package, self._base = package, base
 
+    @abstractmethod
     def _modules(self) -> Dict[str, str]:
-        return {path.rpartition(".")[2]: f"{path}.config" for path in packages_in(self._package)}
+        """Dotted paths of the modules by kind."""
 
     def names(self) -> List[str]:
         """See `Kinds`."""
@@ -113,3 +109,17 @@ class FolderKinds(Kinds):
     def name_of(self, cls: type) -> str:
         """See `Kinds`."""
         return self._only(cls.__name__, [kind for kind, path in self._modules().items() if path == cls.__module__])
+
+
+class FolderKinds(ModuleKinds):
+    """Each folder of a package is a kind, with its class in config.py: adding a kind is adding a folder."""
+
+    def _modules(self) -> Dict[str, str]:
+        return {path.rpartition(".")[2]: f"{path}.config" for path in packages_in(self._package)}
+
+
+class FileKinds(ModuleKinds):
+    """Each file of a package is a kind, but its contract.py: adding a kind is adding a file."""
+
+    def _modules(self) -> Dict[str, str]:
+        return {name: path for name, path in modules_in(self._package).items() if name != "contract"}

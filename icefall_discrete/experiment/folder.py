@@ -83,7 +83,7 @@ class Experiment:
             spec.write(spec_file)
         self._copy_pieces(bpe_model)
         self._settle_data(data)
-        if codebooks is not None and settings.model.uses_codebooks(spec):
+        if codebooks is not None and settings.model.input.uses_codebooks(spec):
             with replacing(self.exp_dir / "codebooks.safetensors") as temporary:
                 save_file({str(index): book.contiguous() for index, book in enumerate(codebooks)}, str(temporary))
         if not (self.exp_dir / "env.json").is_file():

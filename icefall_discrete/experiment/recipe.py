@@ -6,8 +6,10 @@ from typing import Any, Optional, Sequence
 from icefall_discrete import CONF_DIR
 from icefall_discrete.base.flags import ScriptParser, add_flags
 from icefall_discrete.base.json_files import read_json
+from icefall_discrete.base.settings import from_layers, to_dict
 from icefall_discrete.experiment.recipe_files import read_recipe
 from icefall_discrete.systems.asr.settings import SECTIONS, TrainSettings, check_sections
+from icefall_discrete.systems.asr.transducer import ModelConfig
 
 
 def add_setting_flags(parser: ScriptParser) -> None:
@@ -42,5 +44,6 @@ def read_settings(recipe_file: Path, model_size: Optional[str], conf_dirs: Seque
     recipe = read_recipe(recipe_file)
     check_sections(recipe, str(recipe_file))
     size_file = model_size_file(model_size or recipe.get("model_size", "tiny"), conf_dirs)
-    model = {**read_json(size_file), **recipe.get("model", {})}
-    return TrainSettings.from_dict({**recipe, "model": model}, f"{recipe_file} over {size_file}").overridden(args)
+    layers = [(read_json(size_file), str(size_file)), (recipe.get("model", {}), str(recipe_file))]
+    model = to_dict(from_layers(ModelConfig, layers))
+    return TrainSettings.from_dict({**recipe, "model": model}, str(recipe_file)).overridden(args)

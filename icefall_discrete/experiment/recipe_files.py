@@ -36,9 +36,16 @@ def _read(path: Path, above: Tuple[Path, ...]) -> Dict[str, Any]:
     if base is None:
         return recipe
     merged = _read(base_file(base, path), (*above, path.resolve()))
-    for section, values in recipe.items():
-        below = merged.get(section)
-        merged[section] = {**below, **values} if isinstance(below, dict) and isinstance(values, dict) else values
+    return _over(merged, recipe)
+
+
+def _over(below: Dict[str, Any], above: Dict[str, Any]) -> Dict[str, Any]:
+    """Two objects as one, setting by setting; an object of another kind replaces the one below it."""
+    merged = dict(below)
+    for name, value in above.items():
+        old = below.get(name)
+        both = isinstance(old, dict) and isinstance(value, dict)
+        merged[name] = _over(old, value) if both and value.get("kind", old.get("kind")) == old.get("kind") else value
     return merged
 
 

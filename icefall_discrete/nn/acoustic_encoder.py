@@ -10,20 +10,19 @@ from typing import Optional, Sequence
 from torch import Tensor, nn
 
 from icefall_discrete.base.rate_matching import match_rate, matched_lens, rate_ratio
-from icefall_discrete.base.settings import setting
+from icefall_discrete.base.settings import choice, section, setting
 from icefall_discrete.base.spec import FeatureSpec
 from icefall_discrete.nn.code_embedding import COMBINATIONS, CodeEmbedding, EmbeddingAugment, FeatureNormalizer
-from icefall_discrete.nn.encoders.contract import EncoderConfig, EncoderOutput, build_encoder
-from icefall_discrete.nn.encoders.zipformer import ZipformerConfig
-from icefall_discrete.nn.front_ends.contract import FrontEndConfig, front_end_config, front_end_kinds
+from icefall_discrete.nn.encoders.contract import ENCODERS, EncoderConfig, EncoderOutput, build_encoder
+from icefall_discrete.nn.front_ends.contract import FRONT_ENDS, FrontEndConfig
 from icefall_discrete.nn.lengths import Lens
 
 EMBEDDING_INITS = ("learned", "codebook", "auto")
 
 
 @dataclasses.dataclass(frozen=True)
-class AcousticEncoderConfig(ZipformerConfig):
-    """Embedding, front end and encoder."""
+class InputConfig:
+    """From codes or features to the vectors of the front end."""
 
     embedding_dim: int = setting(80, "size of the vectors given to the front end; 0: that of the input, no projection")
     codebook_dim: int = setting(0, "size of one codebook's learned vectors; 0: embedding_dim")
@@ -41,38 +40,35 @@ class AcousticEncoderConfig(ZipformerConfig):
     input_frame_rate_hz: float = setting(
         0.0, "resample frames to this rate, nearest neighbour (100 in the paper's code); 0: leave their rate"
     )
-    front_end: str = setting(
-        "conv2d", "conv2d: the paper's, for spectrograms; conv1d: for codes", choices=tuple(front_end_kinds())
-    )
-    front_end_stride: int = setting(2, "frames that the conv1d front end makes one of (conv2d: always 2)")
 
     def __post_init__(self) -> None:
-        super().__post_init__()
         if self.embedding_frozen and self.embedding_init == "learned":
             raise ValueError("embedding_frozen with embedding_init learned would keep random vectors; use codebook.")
 
-    @property
-    def encoder(self) -> EncoderConfig:
-        """The encoder's part."""
-        return ZipformerConfig.of(self)
+    def uses_codebooks(self, spec: FeatureSpec) -> bool:
+        """Whether a network of this input takes its vectors from the tokenizer's codebooks where there are any."""
+        return spec.kind == "codes" and self.embedding_init in ("codebook", "auto")
 
-    @property
-    def front_end_part(self) -> FrontEndConfig:
-        """The front end's part."""
-        kind = front_end_config(self.front_end)
-        return kind(stride=self.front_end_stride) if self.front_end == "conv1d" else kind()
+
+@dataclasses.dataclass(frozen=True)
+class AcousticEncoderConfig:
+    """Input, front end and encoder."""
+
+    input: InputConfig = section(InputConfig, "from codes or features to vectors")
+    front_end: FrontEndConfig = choice("conv2d", "conv2d: the paper's, for spectrograms; conv1d: for codes", FRONT_ENDS)
+    encoder: EncoderConfig = choice("zipformer", "network from the front end's vectors to frames", ENCODERS)
 
     def num_encoder_frames(self, num_frames: Lens, spec: Optional[FeatureSpec] = None) -> Lens:
         """The encoder's output frames T' for `num_frames` frames of codes or features, never below 0.
 
         `spec` of the features is needed where `input_frame_rate_hz` asks for rate matching.
         """
-        rate = self.input_frame_rate_hz
+        rate = self.input.input_frame_rate_hz
         if rate:
             if spec is None:
                 raise ValueError(f"input_frame_rate_hz is {rate}: the frame count needs the features' spec too.")
             num_frames = matched_lens(num_frames, rate_ratio(rate, spec.frame_rate_hz))
-        frames = self.encoder.frames_out(self.front_end_part.frames_out(num_frames))
+        frames = self.encoder.frames_out(self.front_end.frames_out(num_frames))
         return max(frames, 0) if isinstance(frames, int) else frames.clamp(min=0)
 
     def encoder_frame_sec(self, spec: FeatureSpec) -> float:
@@ -80,12 +76,8 @@ class AcousticEncoderConfig(ZipformerConfig):
 
         Where the rate is variable, the average: times that are reckoned with it are approximate.
         """
-        stride = self.front_end_part.stride * self.encoder.stride
-        return stride / (self.input_frame_rate_hz or spec.frame_rate_hz)
-
-    def uses_codebooks(self, spec: FeatureSpec) -> bool:
-        """Whether a network of this input takes its vectors from the tokenizer's codebooks where there are any."""
-        return spec.kind == "codes" and self.embedding_init in ("codebook", "auto")
+        stride = self.front_end.stride * self.encoder.stride
+        return stride / (self.input.input_frame_rate_hz or spec.frame_rate_hz)
 
 
 class AcousticEncoder(nn.Module):
@@ -105,11 +97,11 @@ class AcousticEncoder(nn.Module):
     ) -> None:
         super().__init__()
         self.config = config
-        self.rate_ratio = rate_ratio(config.input_frame_rate_hz, frame_rate_hz)
+        self.rate_ratio = rate_ratio(config.input.input_frame_rate_hz, frame_rate_hz)
         self.input_embedding = input_embedding
         self.augment = augment
         encoder = config.encoder
-        self.front_end = config.front_end_part.build(input_embedding.out_dim, encoder.in_dim, encoder.input_dropout)
+        self.front_end = config.front_end.build(input_embedding.out_dim, encoder.in_dim, encoder.input_dropout)
         self.encoder = build_encoder(encoder)
 
     def set_epoch(self, epoch: int) -> None:
@@ -128,9 +120,7 @@ class AcousticEncoder(nn.Module):
         return self.encoder(x, lens, inner)
 
 
-def build_input_embedding(
-    config: AcousticEncoderConfig, spec: FeatureSpec, codebooks: Optional[Sequence[Tensor]]
-) -> nn.Module:
+def build_input_embedding(config: InputConfig, spec: FeatureSpec, codebooks: Optional[Sequence[Tensor]]) -> nn.Module:
     """The module from codes or features of `spec` to vectors.
 
     Args:

@@ -30,7 +30,8 @@ def test_flags_override_the_recipe_and_the_recipe_overrides_the_model_size(tmp_p
     recipe = {"model_size": "mini", "model": {"joiner_dim": 48}, "train": {"base_lr": 0.01}, "bpe": {"vocab_size": 20}}
     (tmp_path / "recipe.json").write_text(json.dumps(recipe))
     settings = settings_of(tmp_path, "--context-size", "1", "--base-lr", "0.02", "--max-duration", "33")
-    assert (settings.model.decoder_dim, settings.model.joiner_dim, settings.model.context_size) == (64, 48, 1)
+    head = settings.model.heads.transducer
+    assert (head.decoder_dim, head.joiner_dim, head.context_size) == (64, 48, 1)
     assert (settings.train.base_lr, settings.loader.max_duration, settings.train.num_epochs) == (0.02, 33.0, 30)
 
 

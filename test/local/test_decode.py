@@ -12,6 +12,7 @@ from types import SimpleNamespace
 import pytest
 import synthetic_codes
 import torch
+from toy_settings import model_config
 
 from icefall_discrete.base.checkpoint import load_checkpoint
 from icefall_discrete.data.checksums import checksum_of
@@ -25,7 +26,7 @@ from icefall_discrete.systems.asr.decoding_files import decoding_suffix
 from icefall_discrete.systems.asr.recognition import TranscribeConfig, transcribe
 from icefall_discrete.systems.asr.recogs import read_recogs
 from icefall_discrete.systems.asr.settings import TrainSettings
-from icefall_discrete.systems.asr.transducer import EncoderOutput, ModelConfig
+from icefall_discrete.systems.asr.transducer import EncoderOutput
 from icefall_discrete.training.averages import restore_epochs
 from icefall_discrete.training.distributed import Group
 
@@ -224,7 +225,7 @@ def test_suffixes_are_icefalls():
 class _EchoModel:
     """Has conv2d's frame counts and emits the first code of each utterance as its one label."""
 
-    config = ModelConfig(front_end="conv2d")
+    config = model_config(front_end="conv2d")
     predictor = SimpleNamespace(blank_id=0, context_size=2)
 
     def encode(self, frames, frame_lens):

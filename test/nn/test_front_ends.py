@@ -2,9 +2,9 @@
 
 import pytest
 import torch
+from toy_settings import model_config
 
 from icefall_discrete.base.spec import FeatureSpec
-from icefall_discrete.nn.acoustic_encoder import AcousticEncoderConfig
 from icefall_discrete.nn.depthwise import DepthwiseConv1d
 from icefall_discrete.nn.front_ends.conv1d import Conv1dConfig, Conv1dSubsampling
 from icefall_discrete.nn.front_ends.conv2d import Conv2dConfig, Conv2dSubsampling
@@ -61,10 +61,10 @@ def test_depthwise_convolution_equals_the_librarys():
 
 def test_encoder_frames_equal_the_models_own():
     for front_end, stride, factor in (("conv2d", 2, 2), ("conv1d", 2, 1), ("conv1d", 4, 2), ("conv1d", 1, 2)):
-        config = AcousticEncoderConfig(
+        config = model_config(
             front_end=front_end, front_end_stride=stride, output_downsampling_factor=factor, input_frame_rate_hz=0.0
         )
-        module = config.front_end_part.build(12, 8, 0.1).eval()
+        module = config.front_end.build(12, 8, 0.1).eval()
         for count in range(9, 40):
             _, lens = module(torch.randn(1, count, 12), torch.tensor([count]))
             assert config.num_encoder_frames(count) == -(-int(lens) // factor)
@@ -73,7 +73,7 @@ def test_encoder_frames_equal_the_models_own():
 
 
 def test_encoder_frames_with_rate_matching_need_the_spec():
-    config = AcousticEncoderConfig(front_end="conv2d", output_downsampling_factor=2, input_frame_rate_hz=100.0)
+    config = model_config(front_end="conv2d", output_downsampling_factor=2, input_frame_rate_hz=100.0)
     spec = FeatureSpec("codes_at_50", "codes", 16000, 50.0, 1, (500,), 0)
     assert config.num_encoder_frames(521, spec) == 259
     assert config.num_encoder_frames(3, spec) == 0

@@ -1,11 +1,11 @@
 """Encoder, losses, gradients and searches of the same weights on both devices."""
 
 import copy
-import dataclasses
 
 import pytest
 import torch
 from toy_models import CODES, CONFIG
+from toy_settings import changed
 
 from icefall_discrete.data.augment import AugmentConfig
 from icefall_discrete.decoding.search import search
@@ -31,9 +31,7 @@ def full_float32():
 
 def model_of(**changes):
     torch.manual_seed(0)
-    model = build_transducer(
-        dataclasses.replace(CONFIG, **{"dropout": (0.0,), **changes}), CODES, 15, AugmentConfig()
-    ).eval()
+    model = build_transducer(changed(CONFIG, **{"dropout": (0.0,), **changes}), CODES, 15, AugmentConfig()).eval()
     with torch.no_grad():
         for parameter in model.joiner.parameters():
             parameter.mul_(5.0)  # sure of what it says, so that rounding flips no label

@@ -5,6 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 import torch
+from toy_settings import changed, model_config
 
 from icefall_discrete.base.spec import FeatureSpec
 from icefall_discrete.data.augment import AugmentConfig
@@ -13,11 +14,11 @@ from icefall_discrete.nn.encoders.zipformer.streaming import StreamingZipformer
 from icefall_discrete.nn.stream_state import copy_state, split_state, stack_states
 from icefall_discrete.systems.asr.icefall_names import from_icefall, inferred_settings, load_strictly
 from icefall_discrete.systems.asr.streaming_model import FrameBuffer, StreamingConfig, StreamingEncoder
-from icefall_discrete.systems.asr.transducer import ModelConfig, build_transducer
+from icefall_discrete.systems.asr.transducer import build_transducer
 
 CODES = FeatureSpec("toy", "codes", 16000, 50.0, 2, (10, 12), 0)
 FBANK = FeatureSpec("toy_fbank", "continuous", 16000, 100.0, 0, (), 20)
-BASE = ModelConfig(
+BASE = model_config(
     downsampling_factor=(1, 2, 4, 2),
     encoder_dim=(16, 24, 32, 20),
     num_encoder_layers=(1, 2, 1, 1),
@@ -46,7 +47,7 @@ ONE_RATE = {
 
 def model_of(spec=CODES, **changes):
     torch.manual_seed(0)
-    model = build_transducer(dataclasses.replace(BASE, **changes), spec, 15, AugmentConfig()).eval()
+    model = build_transducer(changed(BASE, **changes), spec, 15, AugmentConfig()).eval()
     with torch.no_grad():
         for name, parameter in model.named_parameters():
             # Parameters that start at zero, or so small that their module does nothing, would prove nothing.

@@ -5,6 +5,7 @@ import dataclasses
 import pytest
 import torch
 from torch import nn
+from toy_settings import model_config
 
 from icefall_discrete.base.spec import FeatureSpec
 from icefall_discrete.data.augment import AugmentConfig
@@ -16,13 +17,13 @@ from icefall_discrete.nn.heads.joiner import Joiner
 from icefall_discrete.nn.heads.predictor import StatelessPredictor
 from icefall_discrete.systems.asr.streaming_model import StreamingConfig
 from icefall_discrete.systems.asr.streaming_recognizer import StreamingRecognizer
-from icefall_discrete.systems.asr.transducer import ModelConfig, build_transducer
+from icefall_discrete.systems.asr.transducer import build_transducer
 
 CODES = FeatureSpec("toy", "codes", 16000, 50.0, 1, (12,), 0)
 BEAM = BeamConfig(beam_size=4, blank_penalty=0.3, temperature=1.2)
 BOTH = DecodeConfig(blank_penalty=0.5), DecodeConfig(decoding_method="modified_beam_search", blank_penalty=0.5)
 
-CONFIG = ModelConfig(
+CONFIG = model_config(
     downsampling_factor=(1, 2),
     encoder_dim=(16, 24),
     num_encoder_layers=(1,),

@@ -1,11 +1,10 @@
 """Heads exist only if a loss trains them; what asks for another one is told."""
 
-import dataclasses
-
 import pytest
 import torch
 from synthetic_codes import make_trainer
 from toy_models import CODES, CONFIG
+from toy_settings import changed
 
 from icefall_discrete.data.augment import AugmentConfig
 from icefall_discrete.decoding.search import search
@@ -13,7 +12,7 @@ from icefall_discrete.decoding.settings import DecodeConfig
 from icefall_discrete.losses.transducer_loss import LossConfig
 from icefall_discrete.systems.asr.transducer import Heads, build_transducer
 
-INNER = dataclasses.replace(CONFIG, inner_ctc_stacks=(0,))
+INNER = changed(CONFIG, inner_ctc_stacks=(0,))
 CTC_ONLY = LossConfig(transducer_loss_scale=0.0, ctc_loss_scale=1.0)
 TRANSDUCER_ONLY = LossConfig(ctc_loss_scale=0.0)
 
@@ -49,7 +48,7 @@ def test_a_head_without_a_loss_does_not_exist(losses, expected):
 def test_a_search_over_an_absent_head_is_refused(losses, method, message):
     model = model_of(losses)
     with pytest.raises(ValueError, match=message):
-        search(method, model, torch.randn(1, 5, INNER.out_dim), torch.tensor([5]), DecodeConfig())
+        search(method, model, torch.randn(1, 5, INNER.encoder.out_dim), torch.tensor([5]), DecodeConfig())
 
 
 def test_weights_of_heads_that_nothing_trained_are_left_out():

@@ -4,11 +4,11 @@ import json
 import random
 
 import pytest
+from toy_settings import model_config
 
 from icefall_discrete.base.spec import FeatureSpec
 from icefall_discrete.decoding.hypothesis import Hypothesis
 from icefall_discrete.systems.asr.transcription import Failure, Transcription, make_segment, words_of
-from icefall_discrete.systems.asr.transducer import ModelConfig
 from icefall_discrete.text.pieces import TextEncoder, train_bpe
 
 SENTENCES = ["forty two l'eau", "mañana ночь", "one two three forty one"]
@@ -71,7 +71,7 @@ def test_failure_names_its_file():
 @pytest.mark.parametrize("factor", [1, 2])
 def test_seconds_of_a_frame_fit_the_number_of_frames(front_end, stride, rate, factor):
     spec = FeatureSpec("km", "codes", 16000, 50.0, 1, (9,), 0)
-    config = ModelConfig(
+    config = model_config(
         front_end=front_end, front_end_stride=stride, input_frame_rate_hz=rate, output_downsampling_factor=factor
     )
     seconds = 600

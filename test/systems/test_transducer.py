@@ -1,8 +1,7 @@
-import dataclasses
-
 import pytest
 import torch
 from toy_models import CODES, CONFIG
+from toy_settings import changed
 
 from icefall_discrete.base.spec import FeatureSpec
 from icefall_discrete.data.augment import AugmentConfig
@@ -36,7 +35,7 @@ def padded_codes(lens):
     ],
 )
 def test_shapes_and_lengths_are_those_that_the_filter_counts_with(change):
-    config = dataclasses.replace(CONFIG, **change)
+    config = changed(CONFIG, **change)
     model = model_of(config)
     lens = torch.tensor([61, 38, 29])
     with torch.no_grad():
@@ -65,7 +64,7 @@ def test_an_utterance_in_a_padded_batch_is_encoded_as_if_alone():
 
 
 def test_continuous_features_use_the_same_encoder():
-    model = model_of(dataclasses.replace(CONFIG, embedding_dim=0), FBANK)
+    model = model_of(changed(CONFIG, embedding_dim=0), FBANK)
     assert model.input_embedding.out_dim == 20
     with torch.no_grad():
         encoded = model.encode(torch.randn(2, 40, 20), torch.tensor([40, 32]))
@@ -74,20 +73,20 @@ def test_continuous_features_use_the_same_encoder():
 
 def test_where_the_vectors_of_codes_come_from():
     books = [torch.randn(size, 16) for size in CODES.codebook_sizes]
-    learned = model_of(dataclasses.replace(CONFIG, embedding_init="learned"), codebooks=books)
-    given = model_of(dataclasses.replace(CONFIG, embedding_init="auto"), codebooks=books)
-    without = model_of(dataclasses.replace(CONFIG, embedding_init="auto"))
+    learned = model_of(changed(CONFIG, embedding_init="learned"), codebooks=books)
+    given = model_of(changed(CONFIG, embedding_init="auto"), codebooks=books)
+    without = model_of(changed(CONFIG, embedding_init="auto"))
     assert torch.equal(learned.input_embedding.table, without.input_embedding.table)
     torch.testing.assert_close(given.input_embedding.table[:10].mean(0), torch.zeros(16), atol=1e-6, rtol=0)
     with pytest.raises(ValueError, match=r"'toy' has no codebooks\.safetensors"):
-        model_of(dataclasses.replace(CONFIG, embedding_init="codebook"))
+        model_of(changed(CONFIG, embedding_init="codebook"))
 
 
 def test_settings_that_contradict_each_other_are_refused():
     with pytest.raises(ValueError, match="embedding_frozen"):
-        dataclasses.replace(CONFIG, embedding_frozen=True)
+        changed(CONFIG, embedding_frozen=True)
     with pytest.raises(ValueError, match="names stack 2, but stacks are 0 to 1"):
-        dataclasses.replace(CONFIG, inner_ctc_stacks=(2,))
+        changed(CONFIG, inner_ctc_stacks=(2,))
 
 
 def test_the_epoch_reaches_the_augmentation():

@@ -1,6 +1,5 @@
 """Streams of several views: alignment, rates of frames and of audio, state, provenance, and the model they feed."""
 
-import dataclasses
 import json
 import math
 import shutil
@@ -8,6 +7,7 @@ import shutil
 import pytest
 import torch
 from toy_codecs import soundstream
+from toy_settings import changed
 from toy_views import TINY_MODEL, fitted, write_confs
 
 from icefall_discrete.base.spec import FeatureSpec
@@ -162,7 +162,7 @@ def test_the_tokenizer_travels_to_transcription(views, folder, tmp_path, speech)
 def test_a_model_trains_on_the_streams(views, speech, combination):
     codes, lens = views.encode(speech[None].repeat(2, 1), torch.tensor([len(speech), 12000]))
     torch.manual_seed(0)
-    config = dataclasses.replace(TINY_MODEL, embedding_init="auto", codebook_combination=combination)
+    config = changed(TINY_MODEL, embedding_init="auto", codebook_combination=combination)
     model = build_transducer(config, views.spec, 20, AugmentConfig(), views.codebooks()).train()
     encoded = model.encode(codes, lens)
     assert encoded.lens.tolist() == sorted(encoded.lens.tolist(), reverse=True) and encoded.lens[1] > 0

@@ -8,6 +8,7 @@ import shutil
 
 import pytest
 import torch
+from toy_settings import changed
 from toy_views import TINY_MODEL, fitted, write_confs
 
 from icefall_discrete.base.spec import FeatureSpec
@@ -29,7 +30,7 @@ from icefall_discrete.tokenizers.formats.unit_pieces import (
 from icefall_discrete.tokenizers.unit_bpe import UnitBpeConfig
 
 KINDS = ("units", "pieces", "pieces_of_frames")
-MODEL = dataclasses.replace(TINY_MODEL, front_end_stride=1, output_downsampling_factor=1, embedding_init="auto")
+MODEL = changed(TINY_MODEL, front_end_stride=1, output_downsampling_factor=1, embedding_init="auto")
 
 
 @pytest.fixture(scope="module")
@@ -235,7 +236,7 @@ def test_a_model_trains_on_pieces(pieces, speech):
     assert torch.isfinite(loss) and model.input_embedding.table.grad.abs().sum() > 0
     assert MODEL.encoder_frame_sec(spec) == pytest.approx(1 / spec.frame_rate_hz)
     with pytest.raises(ValueError, match=r"input_frame_rate_hz is 100\.0, but 'pieces' has a variable rate"):
-        build_transducer(dataclasses.replace(MODEL, input_frame_rate_hz=100.0), spec, 20, AugmentConfig())
+        build_transducer(changed(MODEL, input_frame_rate_hz=100.0), spec, 20, AugmentConfig())
 
 
 def test_settings_that_do_nothing_are_refused_before_anything_is_read():

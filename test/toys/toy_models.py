@@ -1,10 +1,11 @@
 """A small model of every kind of part, and the codes that it reads."""
 
+from toy_settings import model_config
+
 from icefall_discrete.base.spec import FeatureSpec
-from icefall_discrete.systems.asr.transducer import ModelConfig
 
 CODES = FeatureSpec("toy", "codes", 16000, 50.0, 2, (10, 12), 0)
-CONFIG = ModelConfig(
+CONFIG = model_config(
     downsampling_factor=(1, 2),
     encoder_dim=(32, 48),
     num_encoder_layers=(1, 1),

@@ -2,7 +2,8 @@
 
 import json
 
-from icefall_discrete.systems.asr.transducer import ModelConfig
+from toy_settings import model_config
+
 from icefall_discrete.tokenizers.contract import load_tokenizer
 
 CONFS = {
@@ -14,7 +15,7 @@ CONFS = {
     "continuous": {"tokenizer": "fbank"},
 }
 
-TINY_MODEL = ModelConfig(
+TINY_MODEL = model_config(
     downsampling_factor=(1, 2),
     encoder_dim=(24, 32),
     num_encoder_layers=(1, 1),

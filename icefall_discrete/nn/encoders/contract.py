@@ -8,7 +8,7 @@ Letters: N utterances, T frames at the encoder's input, T' at its output, D dime
 """
 
 import abc
-from typing import Dict, List, NamedTuple, Sequence, Tuple, Type
+from typing import Dict, List, NamedTuple, Sequence, Tuple
 
 from torch import Tensor, nn
 
@@ -89,22 +89,15 @@ class EncoderConfig(abc.ABC):
         return (num_frames + self.stride - 1) // self.stride
 
 
-def encoder_kinds() -> List[str]:
-    """Kinds of encoders: the folders beside this file."""
-    return [package.rpartition(".")[2] for package in registry.packages_in(PACKAGE)]
+ENCODERS = registry.FolderKinds(PACKAGE, EncoderConfig)
 
 
 def _modules(part: str) -> Dict[str, str]:
-    return {kind: f"{PACKAGE}.{kind}.{part}" for kind in encoder_kinds()}
+    return {kind: f"{PACKAGE}.{kind}.{part}" for kind in ENCODERS.names()}
 
 
 def _kind_of(part: object) -> str:
     return type(part).__module__.split(".")[-2]
-
-
-def encoder_config(kind: str) -> Type[EncoderConfig]:
-    """The settings of encoder `kind`. Raises ValueError, listing the known ones, if there is none."""
-    return registry.find_class(_modules("config"), kind, EncoderConfig)
 
 
 def build_encoder(config: EncoderConfig) -> Encoder:

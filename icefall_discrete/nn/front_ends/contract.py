@@ -2,7 +2,7 @@
 
 import abc
 import dataclasses
-from typing import Dict, Tuple, Type
+from typing import Tuple
 
 from torch import Tensor, nn
 
@@ -84,13 +84,4 @@ class FrontEndConfig(abc.ABC):
         """The module from vectors of `in_dim` to vectors of `out_dim`."""
 
 
-def front_end_kinds() -> Dict[str, str]:
-    """Modules of the front ends by kind."""
-    found = registry.modules_in("icefall_discrete.nn.front_ends")
-    del found["contract"]
-    return found
-
-
-def front_end_config(kind: str) -> Type[FrontEndConfig]:
-    """The settings of front end `kind`. Raises ValueError, listing the known ones, if there is none."""
-    return registry.find_class(front_end_kinds(), kind, FrontEndConfig)
+FRONT_ENDS = registry.FileKinds("icefall_discrete.nn.front_ends", FrontEndConfig)

@@ -23,7 +23,9 @@ KERNELS = {1: 3, 2: 5, 4: 7}
 class Conv1dConfig(FrontEndConfig):
     """Front end conv1d: for codes."""
 
-    stride: int = setting(2, "input frames that the front end makes one of", choices=tuple(KERNELS))
+    stride: int = setting(
+        2, "input frames that the front end makes one of", choices=tuple(KERNELS), formerly="front_end_stride"
+    )
 
     def frames_out(self, num_frames: Lens) -> Lens:
         """ceil(T / stride)."""

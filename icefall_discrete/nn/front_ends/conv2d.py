@@ -22,7 +22,9 @@ FIRST_GRAD_SCALE = 0.2
 class Conv2dConfig(FrontEndConfig):
     """Front end conv2d: for spectrograms, as in icefall's recipe."""
 
-    stride: int = setting(STRIDE, "input frames that the front end makes one of: always 2", choices=(STRIDE,))
+    stride: int = setting(
+        STRIDE, "input frames that the front end makes one of: always 2", choices=(STRIDE,), formerly="front_end_stride"
+    )
 
     def frames_out(self, num_frames: Lens) -> Lens:
         """(T - 7) // 2."""

@@ -80,7 +80,7 @@ class FrameBuffer:
     def __init__(self, encoder: StreamingEncoder, padding: Sequence[float], dtype: torch.dtype) -> None:
         front_end = encoder.model.front_end
         self._ratio: Fraction = encoder.model.rate_ratio
-        self._out_lens = encoder.model.config.front_end_part.frames_out
+        self._out_lens = encoder.model.config.front_end.frames_out
         self._chunk_size = encoder.chunk_size
         self._window = front_end.window
         self._padding = torch.tensor([list(padding)], dtype=dtype)

@@ -8,7 +8,7 @@ from typing import Mapping, NamedTuple, Optional, Sequence, Tuple
 
 from torch import Tensor, nn
 
-from icefall_discrete.base.settings import setting
+from icefall_discrete.base.settings import section, setting
 from icefall_discrete.base.spec import FeatureSpec
 from icefall_discrete.data.augment import AugmentConfig
 from icefall_discrete.losses.transducer_loss import LossConfig
@@ -28,18 +28,40 @@ HEADS = ("predictor.", "joiner.", "simple_am_proj.", "simple_lm_proj.", "ctc_out
 
 
 @dataclasses.dataclass(frozen=True)
-class ModelConfig(AcousticEncoderConfig):
-    """Shape of the transducer: embedding, front end, encoder, predictor and joiner."""
+class TransducerHeadConfig:
+    """Predictor and joiner."""
 
     decoder_dim: int = setting(512, "dimension of the predictor")
     context_size: int = setting(2, "number of labels that the predictor sees")
     joiner_dim: int = setting(512, "dimension of the joiner")
-    inner_ctc_stacks: Tuple[int, ...] = setting((), "encoder stacks (from 0) with a CTC head of their own")
+
+
+@dataclasses.dataclass(frozen=True)
+class InnerCtcConfig:
+    """CTC heads within the encoder."""
+
+    stacks: Tuple[int, ...] = setting(
+        (), "places of the encoder (from 0) with a CTC head of their own", formerly="inner_ctc_stacks"
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class HeadsConfig:
+    """What stands on the encoder; a head exists only if its loss has a scale above 0."""
+
+    transducer: TransducerHeadConfig = section(TransducerHeadConfig, "predictor and joiner")
+    inner_ctc: InnerCtcConfig = section(InnerCtcConfig, "CTC heads within the encoder")
+
+
+@dataclasses.dataclass(frozen=True)
+class ModelConfig(AcousticEncoderConfig):
+    """Shape of the recogniser."""
+
+    heads: HeadsConfig = section(HeadsConfig, "what stands on the encoder")
 
     def __post_init__(self) -> None:
-        super().__post_init__()
         num_inner = len(self.encoder.inner_dims)
-        outside = [index for index in self.inner_ctc_stacks if not 0 <= index < num_inner]
+        outside = [index for index in self.heads.inner_ctc.stacks if not 0 <= index < num_inner]
         if outside:
             raise ValueError(f"inner_ctc_stacks names stack {outside[0]}, but stacks are 0 to {num_inner - 1}.")
 
@@ -85,15 +107,16 @@ class Transducer(AcousticEncoder):
         self.vocab_size = vocab_size
         self.blank_id = BLANK_ID
         encoder_dim, inner_dims = config.encoder.out_dim, config.encoder.inner_dims
+        shape = config.heads.transducer
         self.predictor = self.joiner = self.simple_am_proj = self.simple_lm_proj = self.ctc_output = None
         if heads.transducer:
-            self.predictor = StatelessPredictor(vocab_size, config.decoder_dim, BLANK_ID, config.context_size)
-            self.joiner = Joiner(encoder_dim, config.decoder_dim, config.joiner_dim, vocab_size)
+            self.predictor = StatelessPredictor(vocab_size, shape.decoder_dim, BLANK_ID, shape.context_size)
+            self.joiner = Joiner(encoder_dim, shape.decoder_dim, shape.joiner_dim, vocab_size)
             self.simple_am_proj = scaled_linear(encoder_dim, vocab_size, _SIMPLE_SCALE)
-            self.simple_lm_proj = scaled_linear(config.decoder_dim, vocab_size, _SIMPLE_SCALE)
+            self.simple_lm_proj = scaled_linear(shape.decoder_dim, vocab_size, _SIMPLE_SCALE)
         if heads.ctc:
             self.ctc_output = CtcHead(encoder_dim, vocab_size)
-        self.inner_stacks = config.inner_ctc_stacks if heads.inner_ctc else ()
+        self.inner_stacks = config.heads.inner_ctc.stacks if heads.inner_ctc else ()
         self.inner_ctc_outputs = nn.ModuleList(CtcHead(inner_dims[index], vocab_size) for index in self.inner_stacks)
 
     def load_trained(self, state: Mapping[str, Tensor]) -> None:
@@ -121,5 +144,5 @@ def build_transducer(
 
     `codebooks` are as for build_input_embedding; `heads` those that are trained, by default all.
     """
-    embedding = build_input_embedding(config, spec, codebooks)
+    embedding = build_input_embedding(config.input, spec, codebooks)
     return Transducer(config, embedding, EmbeddingAugment(augment_config), spec.frame_rate_hz, vocab_size, heads)

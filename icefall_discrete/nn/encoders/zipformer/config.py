@@ -1,7 +1,7 @@
 """Settings of the Zipformer encoder, under the names that icefall's users know."""
 
 import dataclasses
-from typing import Any, Tuple
+from typing import Tuple
 
 from icefall_discrete.base.settings import setting
 from icefall_discrete.nn.encoders.contract import EncoderConfig
@@ -132,8 +132,3 @@ class ZipformerConfig(EncoderConfig):
     def input_dropout(self) -> Schedule:
         """The same as within the encoder."""
         return Schedule.from_flat(self.dropout)
-
-    @classmethod
-    def of(cls, settings: Any) -> "ZipformerConfig":
-        """Pick this class's settings from a wider one that has them under the same names (the model's)."""
-        return cls(**{field.name: getattr(settings, field.name) for field in dataclasses.fields(cls)})
