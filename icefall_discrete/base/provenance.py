@@ -194,8 +194,8 @@ class Provenance:
         for name, section in value.items():
             if not isinstance(section, dict):
                 raise ValueError(
-                    f"{where}: '{name}' is {json_name(section)}, not an object; it was damaged: move the file aside and "
-                    "rerun the stage that writes it."
+                    f"{where}: '{name}' is {json_name(section)}, not an object; it was damaged: move the file aside "
+                    "and rerun the stage that writes it."
                 )
         inputs = {**value.get(_OLD_INPUTS, {}), **value.get("inputs", {})}
         return cls(inputs, value.get("settings", {}), value.get("noted", {}))
