@@ -6,11 +6,11 @@ from pathlib import Path
 import torch
 
 from icefall_discrete.base import backend
+from icefall_discrete.base.device import DEVICES, resolve
 from icefall_discrete.base.flags import ScriptParser
 from icefall_discrete.base.script import run_script
 from icefall_discrete.experiment.folder import Experiment
 from icefall_discrete.experiment.replay import replay
-from icefall_discrete.training.distributed import choose_device
 from icefall_discrete.training.train_config import PRECISIONS
 
 LOG = logging.getLogger("replay_batch")
@@ -24,7 +24,7 @@ def get_parser() -> ScriptParser:
         "--batch", required=True, help="file below the folder, as bad-batches.jsonl names it, or a path"
     )
     parser.add_argument("--precision", choices=PRECISIONS, help="another number format than the run's")
-    parser.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda"), help="default: auto")
+    parser.add_argument("--device", default="auto", choices=DEVICES, help="default: auto")
     parser.add_argument("--backend", default="auto", choices=backend.BACKENDS, help="pruned RNN-T (default: auto)")
     return parser
 
@@ -34,7 +34,7 @@ def main() -> None:
     args = get_parser().parse_args()
     path = args.exp_dir / args.batch if (args.exp_dir / args.batch).is_file() else Path(args.batch)
     torch.set_flush_denormal(True)
-    device = torch.device(choose_device(args.device))
+    device = resolve(args.device, "the batch")
     found = replay(Experiment(args.exp_dir), path, backend.resolve(args.backend), device, args.precision)
     LOG.info(f"{path}: {found.place}; saved because {found.reason}")
     parts = ", ".join(f"{name} {value:.6g}" for name, value in found.parts.items())

@@ -10,6 +10,7 @@ import torch
 from lhotse import CutSet
 
 from icefall_discrete.base import backend, random_state
+from icefall_discrete.base.device import resolve
 from icefall_discrete.base.flags import ScriptParser
 from icefall_discrete.base.json_files import read_json
 from icefall_discrete.base.provenance import Provenance
@@ -23,7 +24,7 @@ from icefall_discrete.systems.asr.assembly import build_model, build_trainer, fi
 from icefall_discrete.systems.asr.settings import TrainSettings
 from icefall_discrete.text.pieces import TextEncoder
 from icefall_discrete.training.averages import lost_epochs, restore_epochs
-from icefall_discrete.training.distributed import Group, choose_device, joined_group
+from icefall_discrete.training.distributed import Group, joined_group
 from icefall_discrete.training.launch import launch
 from icefall_discrete.training.meters import clock
 from icefall_discrete.training.progress import setup_logging
@@ -121,7 +122,7 @@ def main() -> None:
     settings = read_settings(args.recipe_config, args.model_size, args.conf_dir, args)
     if args.world_size != 1 and "WORLD_SIZE" not in os.environ:
         sys.exit(launch([sys.executable, *sys.argv], args.world_size, args.master_port))
-    device_type = choose_device(settings.train.device)
+    device_type = resolve(settings.train.device, "training").type
     with joined_group(device_type) as group:
         if not group.is_main:
             logging.getLogger().setLevel(logging.WARNING)  # on the console one process is enough

@@ -10,9 +10,8 @@ import shutil
 from pathlib import Path
 from typing import Any, Dict, List, Optional, Sequence, Tuple
 
-import torch
-
 from icefall_discrete.base.atomic_files import replacing
+from icefall_discrete.base.device import resolve
 from icefall_discrete.base.flags import ScriptParser, add_flags, override
 from icefall_discrete.base.json_files import write_json
 from icefall_discrete.base.provenance import Provenance, digest_of_file, digest_of_lines, set_aside
@@ -134,7 +133,7 @@ def main() -> None:
     if config.lm_type == "ngram":
         facts["dev_perplexity"] = train_ngram(config, train, dev, encoder, args.lm_dir)
     else:
-        device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        device = resolve("auto", "training")
         trainer = NeuralLmTrainer(config.lm_type, shape, training, encoder.vocab_size, args.lm_dir, device)
         facts.update(
             model=to_dict(shape), **trainer.fit(*([encoder.labels_of(*s) for s in part] for part in (train, dev)))

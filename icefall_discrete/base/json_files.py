@@ -76,11 +76,11 @@ def read_json(path: Union[str, Path]) -> Any:
     return value
 
 
-def read_object(path: Union[str, Path]) -> Dict[str, Any]:
-    """Read a JSON file that holds an object; see `read_json`."""
+def read_object(path: Union[str, Path], content: str = "settings") -> Dict[str, Any]:
+    """Read a JSON file that holds an object, one with `content` for the error if it does not; see `read_json`."""
     value = read_json(path)
     if not isinstance(value, dict):
-        raise ValueError(f"{path} holds {json_name(value)}, expected an object, {{...}}; correct it.")
+        raise ValueError(f"{path} holds {json_name(value)}, expected an object with {content}; correct it.")
     return value
 
 

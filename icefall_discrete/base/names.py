@@ -1,6 +1,6 @@
 """Names that somebody wrote: which known one was meant."""
 
-from typing import Iterable, List
+from typing import Iterable, List, Sequence
 
 MAX_EDITS = 3  # a name that is further away was hardly meant
 
@@ -29,3 +29,9 @@ def nearest(name: str, known: Iterable[str]) -> List[str]:
 def did_you_mean(name: str, known: Iterable[str], mark: str = "") -> str:
     """`did you mean X?` with the nearest known name behind `mark`, empty if none is near."""
     return "".join(f"did you mean {mark}{other}?" for other in nearest(name, known))
+
+
+def listed(known: Sequence[str], name: str) -> str:
+    """The end of a sentence about an unknown `name`: the known ones, and the nearest, `a, b; did you mean b?`."""
+    meant = did_you_mean(name, known)
+    return f"{', '.join(known)}; {meant}" if meant else f"{', '.join(known)}."

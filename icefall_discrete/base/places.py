@@ -97,7 +97,8 @@ class Place(NamedTuple):
         else:
             plain = typing.get_origin(self.annotation) or self.annotation
             name = _TYPE_NAMES.get(plain, getattr(plain, "__name__", str(plain)))
-            name = bounds if self.declared.choices is not None else " ".join(filter(None, (name, bounds)))
+            of = " of " if bounds.startswith("at") else " "
+            name = bounds if self.declared.choices is not None else f"{name}{of if bounds else ''}{bounds}"
         return f"{name} or null" if self.is_optional else name
 
     def fitted(self, value: Any) -> Any:

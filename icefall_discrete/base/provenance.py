@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import Any, Dict, Iterable, List, Mapping, NamedTuple, Optional, Tuple
 
 from icefall_discrete.base.atomic_files import PathLike
-from icefall_discrete.base.json_files import read_json, write_json
+from icefall_discrete.base.json_files import json_name, read_json, write_json
 from icefall_discrete.base.settings_digest import canonical_json
 
 LOG = logging.getLogger(__name__)
@@ -186,7 +186,7 @@ class Provenance:
         """
         if not isinstance(value, dict):
             raise ValueError(
-                f"{where} should say what an outcome was made from, but is {_kind(value)}, not an object; it was "
+                f"{where} should say what an outcome was made from, but is {json_name(value)}, not an object; it was "
                 "damaged: move it aside and rerun the stage that writes it."
             )
         if not value or not set(value) <= {*_SECTIONS, _OLD_INPUTS}:
@@ -194,8 +194,8 @@ class Provenance:
         for name, section in value.items():
             if not isinstance(section, dict):
                 raise ValueError(
-                    f"{where}: '{name}' is {_kind(section)}, not an object; it was damaged: move the file aside and "
-                    "rerun the stage that writes it."
+                    f"{where}: '{name}' is {json_name(section)}, not an object; it was damaged: move the file aside "
+                    "and rerun the stage that writes it."
                 )
         inputs = {**value.get(_OLD_INPUTS, {}), **value.get("inputs", {})}
         return cls(inputs, value.get("settings", {}), value.get("noted", {}))
@@ -215,10 +215,6 @@ class Provenance:
         return cls.read(path) if Path(path).is_file() else None
 
 
-def _kind(value: Any) -> str:
-    return "null" if value is None else f"a {type(value).__name__}"
-
-
 def recorded_in(record: Mapping[str, Any], where: PathLike) -> Provenance:
     """The entry `made_from` of a larger record, or the flat `inputs` of earlier versions."""
     return Provenance.from_json(record.get("made_from", record.get("inputs")), f"{where}, 'made_from'")
@@ -228,7 +224,7 @@ def read_record(path: PathLike, *keys: str) -> Dict[str, Any]:
     """Read a JSON object that has `keys`, such as the figures of a stage. Raises ValueError with file and key."""
     record = read_json(path)
     if not isinstance(record, dict):
-        raise ValueError(f"{path} is {_kind(record)}, expected an object; rerun the stage that writes it.")
+        raise ValueError(f"{path} is {json_name(record)}, expected an object; rerun the stage that writes it.")
     for key in keys:
         if key not in record:
             raise ValueError(f"{path} has no '{key}'; rerun the stage that writes it.")

@@ -9,7 +9,7 @@ import pkgutil
 from abc import ABC, abstractmethod
 from typing import Any, Dict, List, Mapping, Type, TypeVar
 
-from icefall_discrete.base.names import did_you_mean
+from icefall_discrete.base.names import listed
 
 B = TypeVar("B")
 
@@ -64,8 +64,7 @@ class Kinds(ABC):
         """The one that was found for `name`, or the error that it is unknown."""
         if found:
             return found[0]
-        meant = did_you_mean(name, self.names())
-        raise ValueError(f"unknown kind '{name}'; known: {', '.join(self.names())}" + (f"; {meant}" if meant else "."))
+        raise ValueError(f"unknown kind '{name}'; known: {listed(self.names(), name)}")
 
 
 class ListedKinds(Kinds):

@@ -87,11 +87,9 @@ def _default_kind(kinds: Kinds, kind: Optional[str]) -> Any:
 def check_settings(config: Any) -> None:
     """Raise ValueError if a setting that `config` itself has is out of its declared range; for `__post_init__`."""
     for place in own_places(type(config), config):
-        if not (place.is_choice or place.is_section):
-            try:
-                place.fitted(place.default)
-            except ValueError:
-                raise ValueError(f"{place.name} is {place.default!r}, expected {place.expected()}.") from None
+        values = place.default if isinstance(place.default, tuple) else (place.default,)
+        if not all(one is None or place.declared.allows(one) for one in values):
+            raise ValueError(f"{place.name} is {place.default!r}, expected {place.expected()}.")
 
 
 def to_dict(config: Any) -> Dict[str, Any]:

@@ -74,9 +74,7 @@ class FlatArchiveWriter(FeaturesWriter):
         size = os.fstat(self._descriptor).st_size
         if size < keep_bytes:
             self.close()
-            raise ValueError(
-                f"{self._path} has {size} bytes, expected at least {keep_bytes}; delete it and extract again."
-            )
+            raise ValueError(f"{self._path} has {size} bytes, expected at least {keep_bytes}; run stage 3 again.")
         os.ftruncate(self._descriptor, keep_bytes)
         self._end = keep_bytes
 

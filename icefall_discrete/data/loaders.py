@@ -12,7 +12,7 @@ from lhotse.dataset.sampling import DynamicBucketingSampler, SimpleCutSampler
 from lhotse.dataset.sampling.base import CutSampler
 from torch.utils.data import DataLoader, Sampler
 
-from icefall_discrete.base.settings import setting
+from icefall_discrete.base.settings import check_settings, setting
 from icefall_discrete.base.spec import FeatureSpec
 from icefall_discrete.data.augment import AugmentConfig
 from icefall_discrete.data.cuts import text_of
@@ -29,25 +29,24 @@ Cuts = Union[CutSet, KeptCuts]
 class LoaderConfig:
     """How cuts are grouped into batches."""
 
-    max_duration: float = setting(200.0, "largest total duration of a batch, in seconds of audio")
-    num_buckets: int = setting(30, "number of duration buckets; a batch is drawn from one of them")
+    max_duration: float = setting(200.0, "largest total duration of a batch, in seconds of audio", above=0)
+    num_buckets: int = setting(30, "number of duration buckets; a batch is drawn from one of them", minimum=1)
     shuffle: bool = setting(True, "draw the training batches in random order")
     drop_last: bool = setting(False, "drop batches that a bucket could not fill")
-    quadratic_duration: float = setting(0.0, "penalty for long utterances (15-40 s evens out memory); 0: none")
-    num_workers: int = setting(0, "processes that read batches ahead; 0: read in the training process")
-    curriculum_epochs: int = setting(0, "number of first epochs whose batches come short utterances first")
-    curriculum_max_duration: float = setting(0.0, "max_duration in those epochs, in seconds; 0: as max_duration")
+    quadratic_duration: float = setting(
+        0.0, "penalty for long utterances (15-40 s evens out memory); 0: none", minimum=0
+    )
+    num_workers: int = setting(0, "processes that read batches ahead; 0: read in the training process", minimum=0)
+    curriculum_epochs: int = setting(0, "number of first epochs whose batches come short utterances first", minimum=0)
+    curriculum_max_duration: float = setting(
+        0.0, "max_duration in those epochs, in seconds; 0: as max_duration", minimum=0
+    )
     language_temperature: float = setting(
-        1.0, "T: a language with h of H hours is drawn with (h/H)^(1/T), normalised; 1: each cut once an epoch"
+        1.0, "T: a language with h of H hours is drawn with (h/H)^(1/T), normalised; 1: each cut once an epoch", above=0
     )
 
     def __post_init__(self) -> None:
-        if self.max_duration <= 0:
-            raise ValueError(f"max_duration is {self.max_duration}, expected seconds > 0.")
-        if self.num_buckets < 1:
-            raise ValueError(f"num_buckets is {self.num_buckets}, expected at least 1.")
-        if not self.language_temperature > 0:
-            raise ValueError(f"language_temperature is {self.language_temperature}, expected a number > 0.")
+        check_settings(self)
 
     def batch_sec(self, epoch: int) -> float:
         """Largest duration of a batch in epoch number `epoch` (from 1), in seconds."""

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import List
 
-from icefall_discrete.base.settings import setting
+from icefall_discrete.base.settings import check_settings, setting
 from icefall_discrete.decoding.k2_settings import K2SearchConfig
 
 
@@ -31,16 +31,19 @@ class DecodeConfig(FusionConfig, K2SearchConfig):
     """How hypotheses are searched; a method ignores the settings of others."""
 
     decoding_method: str = setting("greedy_search", "search to use, such as greedy_search or modified_beam_search")
-    beam_size: int = setting(4, "prefixes kept for each utterance by modified_beam_search, ctc_prefix_beam_search")
-    max_sym_per_frame: int = setting(1, "most labels that greedy_search emits on one encoder frame")
+    beam_size: int = setting(
+        4, "prefixes kept for each utterance by modified_beam_search, ctc_prefix_beam_search", minimum=1
+    )
+    max_sym_per_frame: int = setting(1, "most labels that greedy_search emits on one encoder frame", minimum=1)
     blank_penalty: float = setting(0.0, "taken off the logit of blank; above 0 gives fewer deletions, more insertions")
-    temperature: float = setting(1.0, "divides the logits in beam searches")
-    nbest: int = setting(1, "hypotheses kept for each utterance; above 1 they are written with scores and times")
+    temperature: float = setting(1.0, "divides the logits in beam searches", above=0)
+    nbest: int = setting(
+        1, "hypotheses kept for each utterance; above 1 they are written with scores and times", minimum=1
+    )
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.nbest < 1:
-            raise ValueError(f"nbest is {self.nbest}, expected at least 1.")
+        check_settings(self)
 
 
 def setting_parts(config: DecodeConfig) -> List[str]:

@@ -6,16 +6,13 @@ from typing import Any, Optional, Sequence
 from icefall_discrete import CONF_DIR
 from icefall_discrete.base.flags import ScriptParser, add_flags
 from icefall_discrete.base.json_files import read_json
-from icefall_discrete.base.settings import from_layers, to_dict
-from icefall_discrete.experiment.recipe_files import read_recipe
-from icefall_discrete.systems.asr.settings import SECTIONS, TrainSettings, check_sections
-from icefall_discrete.systems.asr.transducer import ModelConfig
+from icefall_discrete.experiment.recipe_files import read_layers
+from icefall_discrete.systems.asr.settings import TrainSettings, check_sections
 
 
 def add_setting_flags(parser: ScriptParser) -> None:
     """Add a flag for each setting of each section."""
-    for kind in SECTIONS.values():
-        add_flags(parser, kind)
+    add_flags(parser, TrainSettings)
 
 
 def model_size_file(name: str, conf_dirs: Sequence[Path]) -> Path:
@@ -41,9 +38,10 @@ def read_settings(recipe_file: Path, model_size: Optional[str], conf_dirs: Seque
       conf_dirs: folders whose `models/` is searched before the package's.
       args: parsed flags of `add_setting_flags`.
     """
-    recipe = read_recipe(recipe_file)
-    check_sections(recipe, str(recipe_file))
-    size_file = model_size_file(model_size or recipe.get("model_size", "tiny"), conf_dirs)
-    layers = [(read_json(size_file), str(size_file)), (recipe.get("model", {}), str(recipe_file))]
-    model = to_dict(from_layers(ModelConfig, layers))
-    return TrainSettings.from_dict({**recipe, "model": model}, str(recipe_file)).overridden(args)
+    layers = read_layers(recipe_file)
+    for recipe, file in layers:
+        check_sections(recipe, str(file))
+    named = [recipe["model_size"] for recipe, _ in layers if "model_size" in recipe]
+    size_file = model_size_file(model_size or (named or ["tiny"])[-1], conf_dirs)
+    size = ({"model": read_json(size_file)}, str(size_file))
+    return TrainSettings.from_layers([size, *((recipe, str(file)) for recipe, file in layers)]).overridden(args)

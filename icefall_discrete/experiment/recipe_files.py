@@ -7,13 +7,17 @@ merged setting by setting; a value that is not a section replaces that of the ot
 """
 
 from pathlib import Path
-from typing import Any, Dict, Tuple, Union
+from typing import Any, Dict, List, Tuple, Union
 
 from icefall_discrete import CONF_DIR
-from icefall_discrete.base.json_files import read_json
+from icefall_discrete.base.json_files import read_object
+from icefall_discrete.base.settings import KIND
 
 BASED_ON = "based_on"
 SHARED_DIR = CONF_DIR / "recipes"
+
+
+Layer = Tuple[Dict[str, Any], Path]
 
 
 def read_recipe(path: Union[str, Path]) -> Dict[str, Any]:
@@ -23,30 +27,36 @@ def read_recipe(path: Union[str, Path]) -> Dict[str, Any]:
       FileNotFoundError: if the file does not exist.
       ValueError: if it, or one below it, is no JSON object, is based on an unknown recipe, or on itself.
     """
-    return _read(Path(path), ())
-
-
-def _read(path: Path, above: Tuple[Path, ...]) -> Dict[str, Any]:
-    if path.resolve() in above:
-        raise ValueError(f"{path} is based on itself; correct {BASED_ON} in {above[-1]}.")
-    recipe = read_json(path)
-    if not isinstance(recipe, dict):
-        raise ValueError(f"{path} holds {type(recipe).__name__}, expected an object with a section for each stage.")
-    base = recipe.pop(BASED_ON, None)
-    if base is None:
-        return recipe
-    merged = _read(base_file(base, path), (*above, path.resolve()))
-    return _over(merged, recipe)
-
-
-def _over(below: Dict[str, Any], above: Dict[str, Any]) -> Dict[str, Any]:
-    """Two objects as one, setting by setting; an object of another kind replaces the one below it."""
-    merged = dict(below)
-    for name, value in above.items():
-        old = below.get(name)
-        both = isinstance(old, dict) and isinstance(value, dict)
-        merged[name] = _over(old, value) if both and value.get("kind", old.get("kind")) == old.get("kind") else value
+    merged: Dict[str, Any] = {}
+    for recipe, _ in read_layers(path):
+        merged = _overlaid(merged, recipe)
     return merged
+
+
+def read_layers(path: Union[str, Path]) -> List[Layer]:
+    """The recipes that `read_recipe` puts together, with their files; each stands above those before it."""
+    layers: List[Layer] = []
+    path = Path(path)
+    while True:
+        if path.resolve() in [file.resolve() for _, file in layers]:
+            raise ValueError(f"{path} is based on itself; correct {BASED_ON} in {layers[0][1]}.")
+        recipe = read_object(path, "a section for each stage")
+        base = recipe.pop(BASED_ON, None)
+        layers.insert(0, (recipe, path))
+        if base is None:
+            return layers
+        path = base_file(base, path)
+
+
+def _overlaid(below: Any, above: Any) -> Any:
+    """`above` over `below`: objects setting by setting, if they are not of different kinds."""
+    if not isinstance(above, dict):
+        return above
+    if isinstance(below, str) and KIND not in above:
+        return {KIND: below, **above}
+    if not isinstance(below, dict) or above.get(KIND, below.get(KIND)) != below.get(KIND):
+        return above
+    return {**below, **{key: _overlaid(below.get(key), value) for key, value in above.items()}}
 
 
 def base_file(name: Any, path: Path) -> Path:

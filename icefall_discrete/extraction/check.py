@@ -62,7 +62,7 @@ def check_frames(cut: MonoCut, spec: FeatureSpec) -> np.ndarray:
     Raises ValueError that names the cut, the value and what was expected.
     """
     frames = load_frames(cut, spec)
-    advice = f"delete the folder of '{spec.name}' and extract again."
+    advice = f"move the folder of '{spec.name}' aside and extract again."
     width = spec.num_codebooks if spec.kind == "codes" else spec.feature_dim
     if frames.shape != (num_frames(cut, spec), width):
         raise ValueError(
@@ -90,7 +90,7 @@ def check_durations(cut: MonoCut, num_codes: int, spec: FeatureSpec) -> np.ndarr
         raise ValueError(
             f"cut {cut.id}: {len(durations)} durations, the shortest of {durations.min()} frames, for {num_codes} "
             "codes, expected one of at least 1 frame for each unit of each code; "
-            f"delete the folder of '{spec.name}' and extract again."
+            f"move the folder of '{spec.name}' aside and extract again."
         )
     return durations
 

@@ -16,7 +16,6 @@ import hashlib
 import json
 import logging
 import math
-import re
 import sys
 import time
 from pathlib import Path
@@ -28,6 +27,7 @@ from tqdm import tqdm
 
 from icefall_discrete.audio.reading import UnreadableAudio, load_samples
 from icefall_discrete.base.atomic_files import replacing, write_text
+from icefall_discrete.base.device import check_name
 from icefall_discrete.base.json_files import read_json, write_json
 from icefall_discrete.base.provenance import Provenance, read_record, recorded_in, set_aside
 from icefall_discrete.base.settings import setting
@@ -72,8 +72,7 @@ class ExtractionConfig:
             raise ValueError(f"nj is {self.nj}, expected at least 1.")
         if not 0 <= self.shard_id < self.num_shards:
             raise ValueError(f"shard_id is {self.shard_id}, expected 0 to num_shards - 1 = {self.num_shards - 1}.")
-        if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", self.device):
-            raise ValueError(f"device is '{self.device}', expected cpu, cuda, cuda:N or auto.")
+        check_name(self.device)
 
 
 def plan_cuts(cuts: Iterable[MonoCut], speed_factors: Sequence[float]) -> List[MonoCut]:

@@ -16,6 +16,7 @@ import torch
 from lhotse import MonoCut
 
 from icefall_discrete.audio.reading import UnreadableAudio, load_samples
+from icefall_discrete.base.device import resolve
 from icefall_discrete.data.cuts import storage_dtype
 from icefall_discrete.data.dataset import derived_seed
 
@@ -55,15 +56,10 @@ Job = Tuple[int, List[MonoCut]]
 def placed(make_tokenizer: Callable[[], Any], device: str, dtype: str) -> Any:
     """Make a tokenizer and put it on `device` in `dtype`.
 
-    "cuda" is the device that torchrun gave this process, else the first; "auto" is "cuda" where there is one, and a
-    network for it, else "cpu".
+    "auto" is the CPU for a tokenizer without a network that could run elsewhere; see base/device.py.
     """
     tokenizer = make_tokenizer()
-    if device == "auto":
-        device = "cuda" if torch.cuda.is_available() and not tokenizer.why_not_elsewhere() else "cpu"
-    if device == "cuda":
-        device = f"cuda:{os.environ.get('LOCAL_RANK', '0')}"
-    tokenizer.to(device, dtype)
+    tokenizer.to(str(resolve(device, "the tokenizer", not tokenizer.why_not_elsewhere())), dtype)
     return tokenizer
 
 

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from icefall_discrete.base import registry
+from icefall_discrete.base.device import resolve
 from icefall_discrete.base.feature_types import VIEW_SEPARATOR, feature_type_name, find_feature_confs
 from icefall_discrete.base.json_files import read_json
 from icefall_discrete.base.settings import from_dict, to_dict
@@ -93,11 +94,9 @@ class SpeechTokenizer(ABC):
         Another dtype than float32 gives other codes, and its name is in the provenance.
         Raises ValueError if this tokenizer or this machine cannot.
         """
-        placement = Placement(torch.device(device), DTYPES[dtype])
+        placement = Placement(resolve(device, self.name), DTYPES[dtype])
         if placement == self.placement:
             return
-        if placement.device.type == "cuda" and not torch.cuda.is_available():
-            raise ValueError(f"{self.name} cannot run on {device}: torch finds no CUDA device here; use cpu or auto.")
         if placement == Placement(torch.device("cpu"), torch.float16):
             raise ValueError(f"{self.name} cannot run in float16 on the CPU; use bfloat16 or float32.")
         reason = self.why_not_elsewhere()

@@ -143,15 +143,3 @@ def joined_group(device_type: str) -> Iterator[Group]:
         raise
     board.close()
     dist.destroy_process_group()
-
-
-def choose_device(name: str) -> str:
-    """Return "cuda" or "cpu" for the setting auto | cpu | cuda.
-
-    Raises:
-      RuntimeError: if cuda is asked for and torch sees no device.
-    """
-    available = torch.cuda.is_available()
-    if name == "cuda" and not available:
-        raise RuntimeError("--device cuda, but torch sees no CUDA device; use --device cpu, or install a CUDA build.")
-    return "cuda" if name == "cuda" or (name == "auto" and available) else "cpu"

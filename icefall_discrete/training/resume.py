@@ -90,13 +90,13 @@ class ResumePoints:
         state = load_checkpoint(path)
         absent = sorted({*self.parts, "noise"} - set(state))
         if absent:
-            raise ValueError(f"{path} has no {', '.join(absent)}: it is of another version; delete it and rerun.")
+            raise ValueError(f"{path} has no {', '.join(absent)}: it is of another version; move it aside and rerun.")
         noise = state["noise"]
         if state["progress"]["batch"] > 0 and len(noise) != self.group.world_size:
             raise ValueError(
                 f"{path} was written within epoch {state['progress']['epoch']} by {len(noise)} processes, and "
                 f"there are {self.group.world_size} now, which would have other batches; go on with as many, or "
-                "delete the checkpoints within the epoch."
+                "move the checkpoints within the epoch aside."
             )
         for name, part in self.parts.items():
             part.load_state_dict(state[name])

@@ -142,7 +142,7 @@ def test_yesterdays_flat_json_is_read():
         ({"model": {"encoder": "conformer", "encoder_dim": [1]}}, "unknown setting model.encoder_dim"),
         ({"model": {"encoder_dim": [1], "encoder": {"encoder_dim": [2]}}}, r"given twice, as \(2,\) and as \(1,\)"),
         ({"model": []}, "setting 'model' is a list, expected an object with settings"),
-        ({"model": {"ctc": {"dropout": 1.5}}}, "'model.ctc.dropout' is 1.5, .* a number at least 0 and at most 1"),
+        ({"model": {"ctc": {"dropout": 1.5}}}, "'model.ctc.dropout' is 1.5, .* a number of at least 0 and at most 1"),
         ({"model": {"encoder_dim": [64, 0]}}, r"is \[64, 0\], but Zipformer expects a list of whole numbers, each at"),
         ({"model": {"decoder_dim": 10**30}}, "'model.decoder_dim' is 1000.* expects a whole number"),
         ({"train": {"base_lr": float("nan")}}, "'train.base_lr' is nan, but Train expects a number above 0"),

@@ -38,8 +38,10 @@ def test_flags_override_the_recipe_and_the_recipe_overrides_the_model_size(tmp_p
 @pytest.mark.parametrize(
     "recipe, message",
     [
-        ({"lodaer": {}}, "unknown section lodaer"),
-        ({"train": {"base_rl": 1.0}}, "unknown setting base_rl"),
+        ({"lodaer": {}}, r"unknown section lodaer; .*did you mean loader\?"),
+        ({"train": {"base_lr": -1}}, r"recipe\.json: setting 'train.base_lr' is -1, .* a number above 0"),
+        ({"loader": []}, r"recipe\.json: setting 'loader' is a list, expected an object"),
+        ({"train": {"base_rl": 1.0}}, r"recipe\.json: unknown setting train\.base_rl .*did you mean base_lr\?"),
         ({"model_size": "huge"}, "unknown model size 'huge'; known: .*mini"),
     ],
 )

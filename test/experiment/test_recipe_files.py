@@ -69,7 +69,7 @@ def test_mistakes_are_one_sentence(recipe, complaint, tmp_path):
 
 def test_a_file_that_is_no_object(tmp_path):
     (tmp_path / "list.json").write_text("[1]")
-    with pytest.raises(ValueError, match=r"list.json holds list, expected an object with a section for each stage"):
+    with pytest.raises(ValueError, match=r"list.json holds a list, expected an object with a section for each stage"):
         read_recipe(tmp_path / "list.json")
 
 

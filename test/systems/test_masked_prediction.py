@@ -337,7 +337,7 @@ def test_the_guard_ends_iterations_early_and_says_so(tmp_path, utterances, caplo
         ({"layer": 3}, "layer is 3, expected 1 to num_layers, 2"),
         ({"num_heads": 3}, "expected a multiple of num_heads, 3"),
         ({"position_kernel": 4}, "position_kernel is 4, expected an odd number"),
-        ({"prediction": "mse"}, "prediction is 'mse'; known: cosine, linear"),
+        ({"prediction": "mse"}, "prediction is 'mse', expected one of cosine, linear"),
         ({"kmeans_path": "km.bin"}, "this tokenizer fits its own k-means"),
         ({"num_clusters": 0}, "num_clusters is 0"),
     ],

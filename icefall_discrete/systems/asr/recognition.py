@@ -9,6 +9,7 @@ from lhotse import CutSet
 from torch import Tensor
 from tqdm import tqdm
 
+from icefall_discrete.base.device import device_setting, resolve
 from icefall_discrete.base.environment import peak_memory_mib
 from icefall_discrete.base.settings import setting
 from icefall_discrete.base.spec import FeatureSpec
@@ -30,16 +31,13 @@ ScorerOfBatch = Callable[[Dict[str, Any]], Optional[Scorer]]
 class TranscribeConfig:
     """How decoding runs; it does not change what is recognised."""
 
-    max_duration: float = setting(200.0, "largest total duration of a batch, in seconds of audio")
-    device: str = setting("auto", "auto: CUDA where there is a device", choices=("auto", "cpu", "cuda"))
-    num_threads: int = setting(0, "threads of torch; 0: as the environment says")
+    max_duration: float = setting(200.0, "largest total duration of a batch, in seconds of audio", above=0)
+    device: str = device_setting("where it decodes")
+    num_threads: int = setting(0, "threads of torch; 0: as the environment says", minimum=0)
 
     def torch_device(self) -> torch.device:
         """The device to decode on. Raises ValueError if CUDA is asked for and absent."""
-        if self.device == "cuda" and not torch.cuda.is_available():
-            raise ValueError("--device cuda, but torch finds no CUDA device here; use --device cpu or auto.")
-        name = ("cuda" if torch.cuda.is_available() else "cpu") if self.device == "auto" else self.device
-        return torch.device(name)
+        return resolve(self.device, "decoding")
 
 
 def transcribe(

@@ -4,6 +4,7 @@ import dataclasses
 import math
 from typing import Tuple
 
+from icefall_discrete.base.device import device_setting
 from icefall_discrete.base.settings import setting
 
 # Levels of residuals of the group-residual quantizer.
@@ -114,7 +115,7 @@ class CodecTraining:
 class CodecConfig(CodecShape, CodecTraining):
     """A codec trained on the corpus at hand."""
 
-    fit_device: str = setting("auto", "Where it is trained; auto: cuda if there is a device.", ("auto", "cpu", "cuda"))
+    fit_device: str = device_setting("where it is trained")
 
     def __post_init__(self) -> None:
         """Raise ValueError for what cannot be built or trained."""

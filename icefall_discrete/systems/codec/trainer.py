@@ -16,13 +16,13 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from icefall_discrete.base.checkpoint import load_checkpoint, save_checkpoint
+from icefall_discrete.base.device import resolve
 from icefall_discrete.base.settings import to_dict
 from icefall_discrete.systems.codec.config import CodecConfig
 from icefall_discrete.systems.codec.losses import ReconstructionLoss
 from icefall_discrete.systems.codec.networks import fresh_decoder, fresh_encoder, published_names
 from icefall_discrete.systems.codec.quantizers import make_quantizer, perplexity
 from icefall_discrete.systems.codec.segments import AudioPool
-from icefall_discrete.training.distributed import choose_device
 
 LOG = logging.getLogger(__name__)
 CHECKPOINT = "codec_checkpoint.pt"
@@ -46,7 +46,7 @@ class CodecTrainer:
     def __init__(self, name: str, config: CodecConfig, pool: AudioPool, seed: int) -> None:
         """`name` of the feature type, for messages; `pool` to take segments from."""
         self._name, self._config, self._pool, self._seed = name, config, pool, seed
-        self._device = torch.device(choose_device(config.fit_device))
+        self._device = resolve(config.fit_device, "training")
         self._frames = max(1, round(config.segment_sec * config.codec_rate_hz / config.frame_samples))
         self._segments = max(1, round(config.batch_sec / config.segment_sec))
         fresh = seeded(seed, "weights", 0)

@@ -3,7 +3,8 @@
 import dataclasses
 from typing import Tuple
 
-from icefall_discrete.base.settings import setting
+from icefall_discrete.base.device import device_setting
+from icefall_discrete.base.settings import check_settings, setting
 from icefall_discrete.tokenizers.frames.mel_encoder import MelEncoderConfig
 from icefall_discrete.tokenizers.quantizers.kmeans import KmeansConfig
 
@@ -30,7 +31,7 @@ class MaskedPredictionConfig(MelEncoderConfig, KmeansConfig):
     standardize: bool = setting(True, "Scale each dimension of the states to mean 0 and variance 1 before clustering.")
     max_minutes: float = setting(0.0, "Guard for slow machines: end the iterations early after so long; 0: no limit.")
     checkpoint_steps: int = setting(200, "Steps between checkpoints, at most lost by a kill.")
-    device: str = setting("auto", "Where it is trained; auto: CUDA where there is a device.", ("auto", "cpu", "cuda"))
+    device: str = device_setting("where it is trained")
 
     def __post_init__(self) -> None:
         """Raise ValueError for settings that cannot work."""
@@ -51,9 +52,7 @@ class MaskedPredictionConfig(MelEncoderConfig, KmeansConfig):
         for name, value in positive.items():
             if value <= 0:
                 raise ValueError(f"{name} is {value}, expected more than 0.")
-        for name, known in (("prediction", ("cosine", "linear")), ("device", ("auto", "cpu", "cuda"))):
-            if getattr(self, name) not in known:
-                raise ValueError(f"{name} is '{getattr(self, name)}'; known: {', '.join(known)}.")
+        check_settings(self)
 
     @property
     def num_iterations(self) -> int:

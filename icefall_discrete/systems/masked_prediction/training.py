@@ -18,6 +18,7 @@ import torch
 from tqdm import tqdm
 
 from icefall_discrete.base.checkpoint import load_checkpoint, save_checkpoint
+from icefall_discrete.base.device import resolve
 from icefall_discrete.base.json_files import read_json, write_json
 from icefall_discrete.base.settings import to_dict
 from icefall_discrete.data.dataset import derived_seed
@@ -41,13 +42,6 @@ class Progress:
     step: int = 0
     seconds: float = 0.0
     reports: List[Dict[str, Any]] = dataclasses.field(default_factory=list)
-
-
-def choose_device(name: str) -> torch.device:
-    """The device of setting `device`. Raises ValueError for cuda where there is none."""
-    if name == "cuda" and not torch.cuda.is_available():
-        raise ValueError("device is 'cuda', but torch finds no CUDA device here; set it to cpu or auto.")
-    return torch.device(("cuda" if torch.cuda.is_available() else "cpu") if name == "auto" else name)
 
 
 class _Meter:
@@ -76,7 +70,7 @@ class MaskedTraining:
 
     def __init__(self, name: str, config: MaskedPredictionConfig, corpus: Corpus, folder: Path, seed: int) -> None:
         self._name, self._config, self._corpus, self._folder, self._seed = name, config, corpus, folder, seed
-        self._device = choose_device(config.device)
+        self._device = resolve(config.device, "training")
         self._split = split_corpus(len(corpus.lens), derived_seed(seed, 0))
         self._require_same_inputs()
 
