@@ -74,6 +74,11 @@ class Training(NamedTuple):
 
 
 RESUMED_AFTER = 21
+# Small batches of two languages, so that a few epochs are enough to know the training utterances.
+QUICK = (
+    "--languages en,it --max-duration 8 --curriculum-max-duration 8 --ref-duration 8 --dropout 0.0 --warmup-batches 20 "
+    "--lr-warmup-batches 20 --rnnt-warm-step 30 --average-period 20 --keep-last-k 1 --log-interval 10"
+)
 TRAININGS: Dict[str, Training] = {
     # The default recipe, but for its length: speed copies, CTC and transducer, augmentation from the second epoch on.
     "default": Training(
@@ -81,18 +86,17 @@ TRAININGS: Dict[str, Training] = {
         "--num-epochs 2 --augment-start-epoch 2 --log-interval 1 --save-every-n 7 --keep-last-k 9 --average-period 5",
         "--num-epochs 4 --augment-start-epoch 2 --log-interval 1 --save-every-n 7 --keep-last-k 9 --average-period 5",
     ),
-    # Long enough on two languages to know the training utterances; causal, for streaming.
+    "seen": Training(MAIN, f"{QUICK} --num-epochs 8 --decode-interval 4"),
+    # One chunk size, since decoding draws one of several by chance.
     "causal": Training(
-        MAIN,
-        "--languages en,it --causal true --num-epochs 8 --max-duration 8 --curriculum-max-duration 8 --ref-duration 8 "
-        "--dropout 0.0 --warmup-batches 20 --lr-warmup-batches 20 --rnnt-warm-step 30 --average-period 20 "
-        "--keep-last-k 1 --decode-interval 4 --log-interval 10",
+        MAIN, f"{QUICK} --causal true --chunk-size 16 --left-context-frames 64 --num-epochs 5 --decode-interval 0"
     ),
-    # Several codebooks, CR-CTC, gradients added over batches, epochs by parts, languages drawn more evenly.
+    # Several codebooks, CR-CTC, gradients added over batches, epochs by parts, languages drawn more evenly, chunks of
+    # several sizes.
     "views": Training(
         VIEWS,
-        "--num-epochs 1 --cr-loss-scale 0.1 --accum-grad 2 --fractional-epochs true --language-temperature 0.5 "
-        "--augment-start-epoch 1 --num-embedding-masks 2 --gaussian-noise-prob 0.25 --log-interval 1 --num-workers 0",
+        "--num-epochs 1 --causal true --cr-loss-scale 0.1 --accum-grad 2 --fractional-epochs true --log-interval 1 "
+        "--language-temperature 0.5 --augment-start-epoch 1 --num-embedding-masks 2 --gaussian-noise-prob 0.25",
     ),
     # Continuous features, the front end of the paper.
     "continuous": Training(
@@ -126,25 +130,26 @@ DECODINGS: Dict[str, Decoding] = {
         "dev",
     ),
     "languages": Decoding("languages", "--decoding-method greedy_search --blank-penalty 5.0", "dev"),
-    "greedy": Decoding("causal", "--decoding-method greedy_search"),
-    "modified_beam": Decoding("causal", "--decoding-method modified_beam_search --nbest 4"),
-    "modified_beam_ngram": Decoding("causal", "--decoding-method modified_beam_search --lm {lm}/ngram --lm-scale 0.3"),
+    "causal": Decoding("causal", "--decoding-method modified_beam_search"),
+    "greedy": Decoding("seen", "--decoding-method greedy_search"),
+    "modified_beam": Decoding("seen", "--decoding-method modified_beam_search --nbest 4"),
+    "modified_beam_ngram": Decoding("seen", "--decoding-method modified_beam_search --lm {lm}/ngram --lm-scale 0.3"),
     "modified_beam_lstm": Decoding(
-        "causal", "--decoding-method modified_beam_search --lm {lm}/lstm --lodr {lm}/bigram --lodr-scale 0.1"
+        "seen", "--decoding-method modified_beam_search --lm {lm}/lstm --lodr {lm}/bigram --lodr-scale 0.1"
     ),
     "modified_beam_transformer": Decoding(
-        "causal", "--decoding-method modified_beam_search --lm {lm}/transformer --context-file {phrases}"
+        "seen", "--decoding-method modified_beam_search --lm {lm}/transformer --context-file {phrases}"
     ),
-    "ctc_greedy": Decoding("causal", "--decoding-method ctc_greedy_search"),
-    "ctc_prefix_beam": Decoding("causal", "--decoding-method ctc_prefix_beam_search --lm {lm}/ngram --nbest 3"),
-    "fast_beam_search": Decoding("causal", "--decoding-method fast_beam_search", needs_k2=True),
-    "fast_beam_search_nbest": Decoding("causal", "--decoding-method fast_beam_search_nbest", needs_k2=True),
+    "ctc_greedy": Decoding("seen", "--decoding-method ctc_greedy_search"),
+    "ctc_prefix_beam": Decoding("seen", "--decoding-method ctc_prefix_beam_search --lm {lm}/ngram --nbest 3"),
+    "fast_beam_search": Decoding("seen", "--decoding-method fast_beam_search", needs_k2=True),
+    "fast_beam_search_nbest": Decoding("seen", "--decoding-method fast_beam_search_nbest", needs_k2=True),
     "fast_beam_search_nbest_LG": Decoding(
-        "causal", "--decoding-method fast_beam_search_nbest_LG --graph-dir {graphs}", needs_k2=True
+        "seen", "--decoding-method fast_beam_search_nbest_LG --graph-dir {graphs}", needs_k2=True
     ),
-    "ctc_decoding": Decoding("causal", "--decoding-method ctc_decoding", needs_k2=True),
-    "1best": Decoding("causal", "--decoding-method 1best --graph-dir {graphs}", needs_k2=True),
-    "nbest-rescoring": Decoding("causal", "--decoding-method nbest-rescoring --graph-dir {graphs}", needs_k2=True),
+    "ctc_decoding": Decoding("seen", "--decoding-method ctc_decoding", needs_k2=True),
+    "1best": Decoding("seen", "--decoding-method 1best --graph-dir {graphs}", needs_k2=True),
+    "nbest-rescoring": Decoding("seen", "--decoding-method nbest-rescoring --graph-dir {graphs}", needs_k2=True),
 }
 STREAMED = ("greedy_search", "modified_beam_search")
 LONG_AUDIO = 12  # utterances that are joined to a long file
@@ -398,7 +403,7 @@ def long_audio(recorder: Recorder, paths: Sequence[Path]) -> List[Path]:
 def record_transcribe(recorder: Recorder, part: str) -> Sections:
     """`icefall-discrete transcribe` on short and long files."""
     paths = list(reading.audio_of_manifest(recorder.cuts("train")).values())
-    flags: List[object] = ["transcribe", "--exp-dir", recorder.linked("causal", "transcribe"), "--json"]
+    flags: List[object] = ["transcribe", "--exp-dir", recorder.linked("seen", "transcribe"), "--json"]
     flags += ["--max-segment-sec", 10, *paths[:3], *long_audio(recorder, paths)]
     script = recorder.commands.python.parent / "icefall-discrete"
     found: Sections = {"texts": {}, "json": {}}

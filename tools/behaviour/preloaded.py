@@ -25,8 +25,14 @@ PACKAGES = (
 LIBRARY = "icefall_discrete"
 
 
+def forget_installed_library() -> None:
+    """Take away the finder of an editable install, which lends modules that the recorded checkout does not have."""
+    sys.meta_path = [finder for finder in sys.meta_path if "__editable__" not in str(getattr(finder, "__module__", ""))]
+
+
 def preload() -> Dict[str, Any]:
     """Import what can be imported; says what this interpreter is, and where it finds the library."""
+    forget_installed_library()
     found = []
     for name in PACKAGES:
         with contextlib.suppress(ImportError, OSError):
