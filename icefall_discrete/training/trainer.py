@@ -275,6 +275,7 @@ class Trainer:
             "batches": [dict(batch) for batch in batches],
             "model": self.model.state_dict(),
             "precision": self.precision.state_dict(),
+            "number_format": self.config.precision,
             "noise": noise,
             "batch_count": progress.amount / self.config.ref_duration,
             "place": {"epoch": progress.epoch, "batch": progress.batch, "step": progress.step},

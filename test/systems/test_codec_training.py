@@ -319,6 +319,11 @@ def test_a_loss_that_is_not_finite_is_one_sentence(pool, tmp_path):
         trained(dataclasses.replace(SMALL, learning_rate=1e30, warmup_steps=0), pool, tmp_path)
 
 
+def test_states_that_are_not_finite_start_no_codebooks(pool, tmp_path):
+    with pytest.raises(RuntimeError, match="not finite when the codebooks start; lower learning_rate"):
+        trained(dataclasses.replace(SMALL, learning_rate=1e30, warmup_steps=0, plain_steps=1), pool, tmp_path)
+
+
 def test_max_minutes_ends_a_training_whole(pool, tmp_path, caplog):
     with caplog.at_level(logging.INFO):
         short = trained(dataclasses.replace(SMALL, max_minutes=1e-6), pool, tmp_path)

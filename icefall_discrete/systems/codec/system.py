@@ -153,7 +153,11 @@ class CodecSystem(System[Segments]):
 
     @torch.no_grad()
     def start_quantizer(self) -> None:
-        """Set the codebooks by k-means on the states of some batches."""
+        """Set the codebooks by k-means on the states of some batches.
+
+        Raises:
+          RuntimeError: if the states are not finite, because the encoder has gone astray.
+        """
         config = self._config
         assert self._pool is not None, "a system without audio only does a step again"
         device, frames = next(self.network.parameters()).device, []
@@ -161,7 +165,10 @@ class CodecSystem(System[Segments]):
             generator = seeded(self._seed, "k-means", index)
             audio = self._pool.segments(segments_of(config), samples_of(config), generator).to(device)
             frames.append(self.network.encoder(audio[:, None]).transpose(1, 2))
-        self.network.quantizer.start(torch.cat(frames).flatten(0, 1), config.kmeans_batches, self._seed)
+        states = torch.cat(frames).flatten(0, 1)
+        if not bool(states.isfinite().all()):
+            raise RuntimeError(f"states of the encoder are not finite when the codebooks start; {self.if_not_finite}.")
+        self.network.quantizer.start(states, config.kmeans_batches, self._seed)
 
 
 def from_folder(folder: Path) -> CodecSystem:
