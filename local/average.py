@@ -27,7 +27,7 @@ def get_parser() -> ScriptParser:
     parser = ScriptParser(__doc__)
     parser.add_argument("--exp-dir", type=Path, required=True, help="experiment folder")
     parser.add_argument("--recipe-config", type=Path, help="JSON file whose section `average` gives the defaults")
-    add_flags(parser, AverageConfig)
+    add_flags(parser, AverageConfig, "average")
     return parser
 
 
@@ -44,7 +44,7 @@ def main() -> None:
     """Write averaged.pt, and average.json that says of what it is the average."""
     args = get_parser().parse_args()
     section = read_recipe(args.recipe_config).get("average", {}) if args.recipe_config else {}
-    config = override(from_dict(AverageConfig, section, str(args.recipe_config)), args)
+    config = override(from_dict(AverageConfig, section, str(args.recipe_config)), args, "average")
     config = config.resolved(trained_epochs(args.exp_dir), str(args.exp_dir))
     require_epochs(args.exp_dir, epochs_of(config))
     files = [epoch_path(args.exp_dir, epoch) for epoch in epochs_of(config)]

@@ -44,8 +44,9 @@ def get_parser() -> ScriptParser:
     parser.add_argument("--feature-dir", type=Path, required=True, help="folder with spec.json and <split>.jsonl.gz")
     parser.add_argument("--splits", default="dev,test", help="splits to decode, by commas (default: dev,test)")
     parser.add_argument("--recipe-config", type=Path, help="recipe with sections average, decode (default: none)")
-    for kind in (CheckpointChoice, DecodeConfig, TranscribeConfig):
-        add_flags(parser, kind)
+    add_flags(parser, CheckpointChoice, "average")
+    add_flags(parser, DecodeConfig, "decode")
+    add_flags(parser, TranscribeConfig)
     return parser
 
 
@@ -53,9 +54,9 @@ def decode_settings(args: Any) -> Tuple[CheckpointChoice, DecodeConfig]:
     """Checkpoints and search: the defaults, over them the recipe's sections `average` and `decode`, then the flags."""
     recipe: Dict[str, Any] = read_recipe(args.recipe_config) if args.recipe_config else {}
     choice = from_dict(CheckpointChoice, recipe.get("average", {}), str(args.recipe_config))
-    config = override(from_dict(DecodeConfig, recipe.get("decode", {}), str(args.recipe_config)), args)
+    config = override(from_dict(DecodeConfig, recipe.get("decode", {}), str(args.recipe_config)), args, "decode")
     check_method(config.decoding_method)
-    return override(choice, args), config
+    return override(choice, args, "average"), config
 
 
 def load_model(experiment: Experiment, choice: CheckpointChoice, device: torch.device) -> Transducer:

@@ -9,7 +9,6 @@ from icefall_discrete.base import backend
 from icefall_discrete.base.device import DEVICES, resolve
 from icefall_discrete.base.flags import ScriptParser
 from icefall_discrete.base.script import run_script
-from icefall_discrete.experiment.folder import Experiment
 from icefall_discrete.experiment.replay import replay
 from icefall_discrete.training.train_config import PRECISIONS
 
@@ -19,7 +18,12 @@ LOG = logging.getLogger("replay_batch")
 def get_parser() -> ScriptParser:
     """The stage's flags."""
     parser = ScriptParser(__doc__)
-    parser.add_argument("--exp-dir", type=Path, required=True, help="experiment folder")
+    parser.add_argument(
+        "--exp-dir",
+        type=Path,
+        required=True,
+        help="experiment folder, or that of another training (system.json says of which system)",
+    )
     parser.add_argument(
         "--batch", required=True, help="file below the folder, as bad-batches.jsonl names it, or a path"
     )
@@ -35,7 +39,7 @@ def main() -> None:
     path = args.exp_dir / args.batch if (args.exp_dir / args.batch).is_file() else Path(args.batch)
     torch.set_flush_denormal(True)
     device = resolve(args.device, "the batch")
-    found = replay(Experiment(args.exp_dir), path, backend.resolve(args.backend), device, args.precision)
+    found = replay(args.exp_dir, path, backend.resolve(args.backend), device, args.precision)
     LOG.info(f"{path}: {found.place}; saved because {found.reason}")
     parts = ", ".join(f"{name} {value:.6g}" for name, value in found.parts.items())
     LOG.info(f"loss {found.loss:.6g} nats ({parts}); norm of the gradients {found.gradient_norm:.6g}")

@@ -29,7 +29,7 @@ def get_parser() -> ScriptParser:
     parser.add_argument("--lang-dir", type=Path, required=True, help="folder to write bpe.model and tokens.txt to")
     parser.add_argument("--recipe-config", type=Path, help="recipe with sections bpe, filter (default: none)")
     parser.add_argument("--languages", default="", help="languages to train on, by commas (default: the recipe's, all)")
-    add_flags(parser, BpeConfig)
+    add_flags(parser, BpeConfig, "bpe")
     return parser
 
 
@@ -81,7 +81,7 @@ def main() -> None:
     """Train the pieces, or say that there is nothing to do."""
     args = get_parser().parse_args()
     recipe = read_recipe(args.recipe_config) if args.recipe_config else {}
-    config = override(from_dict(BpeConfig, recipe.get("bpe", {}), str(args.recipe_config)), args)
+    config = override(from_dict(BpeConfig, recipe.get("bpe", {}), str(args.recipe_config)), args, "bpe")
     wanted = [name for name in args.languages.split(",") if name] or recipe.get("filter", {}).get("languages", [])
     cuts = chosen_languages(load_cuts(args.cuts), wanted)
     utterances: List[Utterance] = [(text_of(cut), language_of(cut)) for cut in cuts if not is_speed_perturbed(cut)]

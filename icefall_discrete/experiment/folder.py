@@ -22,6 +22,8 @@ _RULES = Rules(
         "train.max_minutes",
         "train.save_every_n",
         "train.keep_last_k",
+        "train.keep_epochs",
+        "train.patience",
         "train.log_interval",
         "train.decode_interval",
         "train.decode_utterances",
@@ -139,7 +141,9 @@ class Experiment:
         if not path.is_file():
             return False
         summary = read_json(path)
-        if summary["stopped_by"] == "num_epochs":
-            return summary["num_epochs"] >= settings.train.num_epochs
+        if summary["stopped_by"] in ("num_epochs", "patience") and summary["num_epochs"] >= settings.train.num_epochs:
+            return True
+        if summary["stopped_by"] == "patience":
+            return 0 < settings.train.patience <= summary["num_epochs"] - summary["best_valid_epoch"]
         budget = settings.train.max_minutes
         return summary["stopped_by"] == "max_minutes" and 0 < budget <= summary["max_minutes"]

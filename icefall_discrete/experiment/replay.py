@@ -1,6 +1,7 @@
 """Run a saved batch again with the weights and the noise it met, and see where it goes wrong."""
 
 import dataclasses
+import importlib
 import math
 from pathlib import Path
 from typing import Any, Dict, List, Optional
@@ -9,10 +10,14 @@ import torch
 from torch import Tensor, nn
 
 from icefall_discrete.base.checkpoint import load_checkpoint
+from icefall_discrete.base.registry import packages_in
 from icefall_discrete.experiment.folder import Experiment
 from icefall_discrete.systems.asr.system import AsrSystem
+from icefall_discrete.training.averages import StateDict
+from icefall_discrete.training.fit_folder import SYSTEM, read_system
 from icefall_discrete.training.precision import Precision
 from icefall_discrete.training.resume import Noise
+from icefall_discrete.training.system import System
 
 
 @dataclasses.dataclass(frozen=True)
@@ -66,24 +71,39 @@ class _FirstBadModule:
         return look
 
 
+def _system_of(exp_dir: Path, backend: str, weights: StateDict) -> System:
+    """The system that a folder describes, with weights: a recogniser's experiment, or what its `system.json` says."""
+    if not (exp_dir / SYSTEM).is_file():
+        experiment = Experiment(exp_dir)
+        loss, spec, text_encoder = experiment.settings().loss, experiment.spec(), experiment.text_encoder()
+        model = experiment.build_model()
+        model.load_trained(weights)
+        return AsrSystem(model, loss, spec, text_encoder, backend)
+    name = read_system(exp_dir).name
+    known = {path.rpartition(".")[2]: path for path in packages_in("icefall_discrete.systems")}
+    if name not in known:
+        raise ValueError(f"{exp_dir / SYSTEM}: unknown system '{name}'; known: {', '.join(known)}.")
+    system = importlib.import_module(f"{known[name]}.system").from_folder(exp_dir)
+    system.network.load_state_dict(weights)
+    return system
+
+
 def replay(
-    experiment: Experiment, path: Path, backend: str, device: torch.device, precision_name: Optional[str] = None
+    exp_dir: Path, path: Path, backend: str, device: torch.device, precision_name: Optional[str] = None
 ) -> Replay:
     """Forward and backward pass of a saved step, as in training; no weights change.
 
     Args:
-      experiment: whose folder describes the model. path: the saved step. backend: "k2" or "torch".
+      exp_dir: experiment folder, or that of another training. path: the saved step. backend: "k2" or "torch".
       device: where to run; exact where the step was made on the same kind of device.
       precision_name: another number format than the run's, to see whether that is the cause.
     """
     state = load_checkpoint(path)
-    settings, spec, text_encoder = experiment.settings(), experiment.spec(), experiment.text_encoder()
-    model = experiment.build_model()
-    model.load_trained(state["model"])
-    system = AsrSystem(model.to(device), settings.loss, spec, text_encoder, backend).train()
-    precision = Precision(precision_name or settings.train.precision, device.type)
+    system = _system_of(exp_dir, backend, state["model"]).to(device).train()
+    number_format = precision_name or state.get("number_format") or Experiment(exp_dir).settings().train.precision
+    precision = Precision(number_format, device.type)
     precision.load_state_dict(state["precision"])
-    watch = _FirstBadModule(model)
+    watch = _FirstBadModule(system.network)
     system.begin_epoch(state["place"]["epoch"])
     system.set_batch_count(state["batch_count"])
     Noise(system).load_state_dict(state["noise"])
@@ -98,7 +118,7 @@ def replay(
         for name, value in output.parts.items():
             parts[name] = parts.get(name, 0.0) + float(value)
         bad_cuts += [cut_id for cut_id, finite in zip(batch["cut_ids"], output.finite.tolist()) if not finite]
-    gradients = {name: value.grad for name, value in model.named_parameters() if value.grad is not None}
+    gradients = {name: value.grad for name, value in system.network.named_parameters() if value.grad is not None}
     bad = [name for name, gradient in gradients.items() if not bool(gradient.isfinite().all())]
     norm = math.sqrt(sum(float(gradient.double().square().sum()) for gradient in gradients.values())) / precision.scale
     return Replay(loss, parts, bad_cuts, watch.name, bad, norm, state["reason"], state["place"])

@@ -44,8 +44,10 @@ def get_parser(prog: str) -> ScriptParser:
     parser.add_argument(
         "--recipe-config", type=Path, help="recipe with sections average, decode (default: <exp-dir>/recipe.json)"
     )
-    for kind in (AudioConfig, CheckpointChoice, DecodeConfig, TranscribeConfig):
-        add_flags(parser, kind)
+    add_flags(parser, AudioConfig)
+    add_flags(parser, CheckpointChoice, "average")
+    add_flags(parser, DecodeConfig, "decode")
+    add_flags(parser, TranscribeConfig)
     return parser
 
 
@@ -71,8 +73,8 @@ def make_transcriber(args: Any) -> Transcriber:
     where = f"the recipe of {args.exp_dir}"
     return Transcriber(
         args.exp_dir,
-        override(from_dict(CheckpointChoice, recipe.get("average", {}), where), args),
-        override(from_dict(DecodeConfig, recipe.get("decode", {}), where), args),
+        override(from_dict(CheckpointChoice, recipe.get("average", {}), where), args, "average"),
+        override(from_dict(DecodeConfig, recipe.get("decode", {}), where), args, "decode"),
         override(TranscribeConfig(), args),
         override(AudioConfig(), args),
         args.tokenizer_dir,

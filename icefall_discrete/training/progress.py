@@ -85,6 +85,20 @@ def setup_logging(log_dir: Path, name: str, rank: int = 0) -> None:
     logging.basicConfig(level=logging.INFO, format=_FORMAT, datefmt=_DATE_FORMAT, handlers=handlers, force=True)
 
 
+@contextlib.contextmanager
+def logged_to(log_dir: Path, name: str) -> Iterator[None]:
+    """Send the log to a file `log_dir`/`name`-<date> as well, while the context lasts."""
+    log_dir.mkdir(parents=True, exist_ok=True)
+    handler = logging.FileHandler(log_dir / f"{name}-{time.strftime('%Y-%m-%d-%H-%M-%S')}", encoding="utf-8")
+    handler.setFormatter(logging.Formatter(_FORMAT, _DATE_FORMAT))
+    logging.getLogger().addHandler(handler)
+    try:
+        yield
+    finally:
+        logging.getLogger().removeHandler(handler)
+        handler.close()
+
+
 class Reporter:
     """Log lines, a bar on terminals, and TensorBoard, for the main process; silent in others.
 

@@ -52,7 +52,7 @@ class Trainer:
       config: the settings.
       exp_dir: the experiment folder.
       group: the processes that train together.
-      facts: what train.json says besides (backend, parameters, ...).
+      facts: what train.json says besides, such as the backend.
     """
 
     def __init__(
@@ -74,7 +74,8 @@ class Trainer:
         self.config = config
         self.exp_dir = exp_dir
         self.group = group
-        self.facts = dict(facts)
+        self.facts = {**self._usual_facts(), **facts}
+        LOG.info(", ".join(f"{name} {value}" for name, value in self.facts.items()))
         self.precision = Precision(config.precision, self.device.type)
         self.average = RunningAverage(self.model)
         self.progress = Progress()
@@ -97,6 +98,17 @@ class Trainer:
             "recent_losses": self.recent_losses,
         }
         self.resume_points = ResumePoints(exp_dir, config.keep_last_k, group, self.noise, self.progress, parts)
+
+    def _usual_facts(self) -> Dict[str, Any]:
+        return {
+            "num_params": sum(value.numel() for value in self.model.parameters()),
+            "num_trainable_params": sum(value.numel() for value in self.model.parameters() if value.requires_grad),
+            "device": self.device.type,
+            "precision": self.config.precision,
+            "num_threads": torch.get_num_threads(),
+            "world_size": self.group.world_size,
+            "max_minutes": self.config.max_minutes,
+        }
 
     def fit(self, data: TrainingData) -> Dict[str, Any]:
         """Train to the end, from the newest checkpoint if there is one; return what train.json holds.
@@ -263,6 +275,7 @@ class Trainer:
             "batches": [dict(batch) for batch in batches],
             "model": self.model.state_dict(),
             "precision": self.precision.state_dict(),
+            "number_format": self.config.precision,
             "noise": noise,
             "batch_count": progress.amount / self.config.ref_duration,
             "place": {"epoch": progress.epoch, "batch": progress.batch, "step": progress.step},

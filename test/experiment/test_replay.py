@@ -1,3 +1,4 @@
+import dataclasses
 import importlib.util
 import json
 import sys
@@ -6,10 +7,12 @@ from pathlib import Path
 import pytest
 import torch
 from synthetic_codes import SPEC, make_trainer
+from toy_fits import SMALL_CODEC
 
 from icefall_discrete.experiment.folder import Experiment, read_codebooks
 from icefall_discrete.experiment.replay import replay
 from icefall_discrete.systems.asr.settings import TrainSettings
+from icefall_discrete.systems.codec.trained_codec import TrainedCodecTokenizer
 
 STAGE = Path(__file__).resolve().parents[2] / "local" / "replay_batch.py"
 CPU = torch.device("cpu")
@@ -22,7 +25,6 @@ def start(corpus_dir, exp_dir):
     codebooks = read_codebooks(corpus_dir / "features" / "codebooks.safetensors")
     settings = TrainSettings.from_dict(recipe, "test")
     Experiment(exp_dir).start(settings, SPEC, corpus_dir / "lang" / "bpe.model", codebooks)
-    return Experiment(exp_dir)
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +42,7 @@ def saved(corpus_dir, tmp_path_factory):
     trainer.fit(data)
 
     exp_dir = tmp_path_factory.mktemp("stopped") / "exp"
-    experiment = start(corpus_dir, exp_dir)
+    start(corpus_dir, exp_dir)
     trainer, data = make_trainer(corpus_dir, exp_dir, **QUICK)
     made, prepare = [], trainer.system.prepare
 
@@ -54,13 +56,13 @@ def saved(corpus_dir, tmp_path_factory):
         trainer.system.prepare = fails_at_the_second
         trainer.fit(data)
     (path,) = (exp_dir / "bad-batches").iterdir()
-    return experiment, path, meters[1][0].sums
+    return exp_dir, path, meters[1][0].sums
 
 
 def test_a_replay_is_the_step_bit_for_bit(saved):
-    experiment, path, expected = saved
+    exp_dir, path, expected = saved
     for _ in range(2):
-        found = replay(experiment, path, "torch", CPU)
+        found = replay(exp_dir, path, "torch", CPU)
         assert {"loss": found.loss, **found.parts} == expected
         assert found.is_finite and found.bad_cuts == [] and found.first_bad_module is None
         assert found.gradient_norm > 0 and found.place == {"epoch": 1, "batch": 2, "step": 1}
@@ -68,13 +70,13 @@ def test_a_replay_is_the_step_bit_for_bit(saved):
 
 
 def test_a_replay_in_another_number_format(saved):
-    experiment, path, expected = saved
-    found = replay(experiment, path, "torch", CPU, "bf16")
+    exp_dir, path, expected = saved
+    found = replay(exp_dir, path, "torch", CPU, "bf16")
     assert found.loss != expected["loss"] and found.loss == pytest.approx(expected["loss"], rel=0.05)
 
 
 def test_a_replay_names_the_module_and_the_gradients_that_are_not_finite(corpus_dir, tmp_path, monkeypatch, caplog):
-    experiment = start(corpus_dir, tmp_path)
+    start(corpus_dir, tmp_path)
     trainer, data = make_trainer(corpus_dir, tmp_path, train__max_bad_batches=0, **QUICK)
     name = "encoder.stacks.1.layers.0.feed_forward2.in_proj"
     with torch.no_grad():
@@ -82,7 +84,7 @@ def test_a_replay_names_the_module_and_the_gradients_that_are_not_finite(corpus_
     with pytest.raises(RuntimeError, match=r"1 batches were not finite.*local/replay_batch\.py"):
         trainer.fit(data)
     (record,) = [json.loads(line) for line in (tmp_path / "bad-batches.jsonl").read_text().splitlines()]
-    found = replay(experiment, tmp_path / record["saved"], "torch", CPU)
+    found = replay(tmp_path, tmp_path / record["saved"], "torch", CPU)
     assert not found.is_finite and found.first_bad_module == name
     assert found.bad_cuts == record["cut_ids"] and found.reason == record["reason"]
     assert "joiner.output_linear.weight" in found.bad_gradients
@@ -95,3 +97,17 @@ def test_a_replay_names_the_module_and_the_gradients_that_are_not_finite(corpus_
     with caplog.at_level("INFO"):
         module.main()
     assert f"first output that is not finite: {name}" in caplog.text and caplog.messages[-1] == "not finite"
+
+
+def test_a_batch_of_another_system_is_replayed_too(speech, tmp_path):
+    config = dataclasses.replace(SMALL_CODEC, learning_rate=1e30, warmup_steps=0, plain_steps=2)
+    with pytest.raises(RuntimeError, match="batches were not finite"):
+        TrainedCodecTokenizer("toy", config).fit([(speech, "prompt")], tmp_path, 3)
+    folder = tmp_path / "training"
+    (record,) = [json.loads(line) for line in (folder / "bad-batches.jsonl").read_text().splitlines()]
+    assert set(record["cut_ids"]) == {"prompt"}
+    found = replay(folder, folder / record["saved"], "torch", CPU)
+    assert not found.is_finite and found.first_bad_module is not None and found.reason == record["reason"]
+    (folder / "system.json").write_text('{"system": "teleporter", "settings": {}}')
+    with pytest.raises(ValueError, match=r"unknown system 'teleporter'; known: asr, codec"):
+        replay(folder, folder / record["saved"], "torch", CPU)

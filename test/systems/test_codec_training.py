@@ -1,6 +1,7 @@
 """Training of codecs: quantizers against plain sums and inference, losses against numpy, and exact resumption."""
 
 import dataclasses
+import json
 import logging
 from pathlib import Path
 
@@ -9,17 +10,18 @@ import pytest
 import soundfile
 import torch
 
-from icefall_discrete.systems.codec import trainer as codec_trainer
 from icefall_discrete.systems.codec.config import CodecConfig
 from icefall_discrete.systems.codec.losses import FLOOR, ReconstructionLoss
 from icefall_discrete.systems.codec.networks import fresh_decoder, fresh_encoder, published_names
 from icefall_discrete.systems.codec.quantizers import EmaCodebook, make_quantizer, perplexity
 from icefall_discrete.systems.codec.segments import AudioPool, read_pool
+from icefall_discrete.systems.codec.system import CodecSystem
 from icefall_discrete.systems.codec.trained_codec import QUANTIZERS
-from icefall_discrete.systems.codec.trainer import CHECKPOINT, CodecTrainer
+from icefall_discrete.systems.codec.training import train_codec
 from icefall_discrete.tokenizers.contract import AudioRejected
 from icefall_discrete.tokenizers.formats.pretrained import Weights
 from icefall_discrete.tokenizers.networks.seanet import seanet_from
+from icefall_discrete.training.fit_folder import FitFolder
 
 SPEECH = Path(__file__).resolve().parents[1] / "assets" / "speech.flac"
 KINDS = ("rvq", "factorised", "group")
@@ -247,59 +249,86 @@ def test_audio_is_bounded_and_what_cannot_be_used_is_left_out(caplog):
 
 
 def trained(config, pool, folder):
-    folder.mkdir(exist_ok=True)
-    trainer = CodecTrainer("toy", config, pool, 5)
-    trainer.run(folder)
-    return trainer
+    return train_codec("toy", config, pool, 5, FitFolder(folder, "toy"))
 
 
 @pytest.mark.parametrize("kind, plain_steps", [("rvq", 2), ("rvq", 4), ("factorised", 2), ("group", 4)])
 def test_killed_and_resumed_is_the_same_as_uninterrupted(kind, plain_steps, pool, tmp_path, monkeypatch):
     config = dataclasses.replace(SMALL, quantizer=kind, plain_steps=plain_steps, quantizer_dropout=0.5)
     whole = trained(config, pool, tmp_path / "whole")
+    steps, before_step = [], CodecSystem.before_step
 
-    def killed(trainer, step=CodecTrainer.train_step):
-        if trainer.step == 5:
+    def noted(system, step):
+        steps.append(step)
+        before_step(system, step)
+
+    def killed(system, step):
+        if step == 5:
             raise KeyboardInterrupt
-        step(trainer)
+        before_step(system, step)
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(codec_trainer.CodecTrainer, "train_step", killed)
+        patch.setattr(CodecSystem, "before_step", killed)
         trained(config, pool, tmp_path / "killed")
     torch.manual_seed(77)  # what others draw must not matter
-    resumed = CodecTrainer("toy", config, pool, 5)
-    steps = []
-    monkeypatch.setattr(
-        CodecTrainer, "train_step", lambda self, step=CodecTrainer.train_step: (step(self), steps.append(self.step))
-    )
-    resumed.run(tmp_path / "killed")
-    assert steps == [4, 5, 6, 7]
-    ours, theirs = resumed.tensors(), whole.tensors()
+    noise = torch.get_rng_state()
+    monkeypatch.setattr(CodecSystem, "before_step", noted)
+    resumed = trained(config, pool, tmp_path / "killed")
+    assert steps == [3, 4, 5, 6] and torch.equal(torch.get_rng_state(), noise)
+    ours, theirs = resumed.tensors, whole.tensors
     assert all(torch.equal(ours[name], theirs[name]) for name in theirs) and ours.keys() == theirs.keys()
-    assert resumed.summary() == whole.summary()
+    assert resumed.summary == whole.summary
 
 
-def test_a_checkpoint_of_another_training_is_refused(pool, tmp_path):
+def test_the_loop_is_that_of_every_system(pool, tmp_path, caplog):
+    """It leaves what the loop leaves: a summary, curves and a log with estimates."""
+    with caplog.at_level(logging.INFO):
+        trained(SMALL, pool, tmp_path)
+    summary = json.loads((tmp_path / "train.json").read_text())
+    (record,) = summary["epochs"]
+    assert (summary["system"], summary["num_steps"], summary["best_valid_epoch"]) == ("codec", 7, None)
+    assert set(record["train"]) == {"loss", "waveform", "mel", "stft", "quantizer"} and len(record["perplexities"]) == 4
+    assert record["audio_sec"] == pytest.approx(7 * 0.3) and "Epoch 1 of 1: 2s of audio." in caplog.text
+    assert "Epoch 1 of 1: 2s of audio." in next((tmp_path / "log").iterdir()).read_text()
+    assert {"epoch-1.pt", "tensorboard", "checkpoint-7.pt"} <= {path.name for path in tmp_path.iterdir()}
+
+
+def test_what_is_over_leaves_no_weights(pool, tmp_path):
+    trained(SMALL, pool, tmp_path)
+    FitFolder(tmp_path, "toy").finish()
+    assert {path.name for path in tmp_path.iterdir()} == {"log", "tensorboard", "train.json", "system.json"}
+
+
+def test_another_training_in_the_same_folder_is_refused(pool, tmp_path):
     trained(dataclasses.replace(SMALL, max_steps=3), pool, tmp_path)
     with pytest.raises(
-        ValueError, match=rf"{CHECKPOINT} is of a training with other learning_rate, max_steps; restore"
+        ValueError, match=r"unfinished training of 'toy' with other learning_rate, max_steps .*move that folder aside"
     ):
         trained(dataclasses.replace(SMALL, learning_rate=0.5), pool, tmp_path)
     other = AudioPool([pool.samples[:9000]])
-    with pytest.raises(ValueError, match="other audio; restore"):
+    with pytest.raises(ValueError, match="with other audio "):
         trained(dataclasses.replace(SMALL, max_steps=3, max_minutes=9.0, checkpoint_steps=1), other, tmp_path)
 
 
 def test_a_loss_that_is_not_finite_is_one_sentence(pool, tmp_path):
-    with pytest.raises(ValueError, match=r"toy: the loss of step \d+ is not finite \(.*nan.*\); lower learning_rate"):
+    with pytest.raises(
+        RuntimeError,
+        match=r"1 batches were not finite, the last \(the loss is not finite \(.*mel, stft: cuts number 0, .*"
+        r"lower learning_rate, which is 1e\+30, move the folder of this training aside and fit anew",
+    ):
         trained(dataclasses.replace(SMALL, learning_rate=1e30, warmup_steps=0), pool, tmp_path)
+
+
+def test_states_that_are_not_finite_start_no_codebooks(pool, tmp_path):
+    with pytest.raises(RuntimeError, match="not finite when the codebooks start; lower learning_rate"):
+        trained(dataclasses.replace(SMALL, learning_rate=1e30, warmup_steps=0, plain_steps=1), pool, tmp_path)
 
 
 def test_max_minutes_ends_a_training_whole(pool, tmp_path, caplog):
     with caplog.at_level(logging.INFO):
         short = trained(dataclasses.replace(SMALL, max_minutes=1e-6), pool, tmp_path)
-    assert short.step == 1 and "are over after 1 of 7 steps" in caplog.text
-    assert short.tensors()["quantizer.vq.layers.0._codebook.embed"].abs().sum() > 0
+    assert short.summary["steps"] == 1 and "are over after 1 of 7 steps" in caplog.text
+    assert short.tensors["quantizer.vq.layers.0._codebook.embed"].abs().sum() > 0
 
 
 @pytest.mark.parametrize(

@@ -56,7 +56,9 @@ def test_it_learns_one_sentence_by_heart(speech, tmp_path):
 def test_every_quantizer_is_saved_and_loaded(kind, speech, tmp_path):
     config = dataclasses.replace(SMALL, quantizer=kind)
     tokenizer = fitted(config, [(speech, "a")], tmp_path)
-    assert [path.name for path in tmp_path.iterdir()] == [FILE_NAME] == [path.name for path in tokenizer.state_files]
+    assert {path.name for path in tmp_path.iterdir()} == {FILE_NAME, "training"}
+    assert [path.name for path in tokenizer.state_files] == [FILE_NAME]
+    assert not list((tmp_path / "training").glob("*.pt"))
     codes = encode_whole(tokenizer, speech)
     loaded = TrainedCodecTokenizer("toy", config, tmp_path)
     assert loaded.is_fitted and torch.equal(encode_whole(loaded, speech), codes)
@@ -76,6 +78,14 @@ def test_the_same_fit_gives_the_same_bytes_and_another_seed_other_codes(speech, 
     other = fitted(SMALL, audio, tmp_path / "c", seed=4)
     assert list(first.spec.differences(other.spec)) == ["provenance.codec_sha256"]
     assert not torch.equal(encode_whole(first, speech), encode_whole(other, speech))
+
+
+def test_a_training_that_an_earlier_version_began_is_named_and_kept(speech, tmp_path):
+    former = tmp_path / "codec_checkpoint.pt"
+    former.write_bytes(b"state")
+    with pytest.raises(ValueError, match=r"codec_checkpoint\.pt is of a training that an earlier version began.*aside"):
+        fitted(SMALL, [(speech, "a")], tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == [former.name]
 
 
 def test_fitting_anew_forgets_the_old_codec(speech, tmp_path):

@@ -7,7 +7,6 @@ import logging
 from pathlib import Path
 from typing import Any, Callable, Dict, List, Optional, Union
 
-import torch
 from lhotse import CutSet
 from lhotse.cut import Cut
 from torch import Tensor
@@ -169,18 +168,7 @@ def build_trainer(
     trainable = [(name, value) for name, value in model.named_parameters() if value.requires_grad]
     optimizer = ScaledAdam(trainable, lr=config.base_lr, clipping_scale=config.clipping_scale)
     scheduler = Eden(optimizer, config.lr_batches, config.lr_epochs, config.lr_warmup_batches)
-    facts = {
-        "num_params": sum(value.numel() for value in model.parameters()),
-        "num_trainable_params": sum(value.numel() for _, value in trainable),
-        "backend": backend,
-        "device": next(model.parameters()).device.type,
-        "precision": config.precision,
-        "num_threads": torch.get_num_threads(),
-        "world_size": group.world_size,
-        "max_minutes": config.max_minutes,
-        "train_cuts": len(corpus.train),
-    }
-    LOG.info(", ".join(f"{name} {value}" for name, value in facts.items()))
+    facts = {"backend": backend, "train_cuts": len(corpus.train)}
     system = AsrSystem(
         model, settings.loss, corpus.spec, corpus.text_encoder, backend, dev_utterances=config.decode_utterances
     )

@@ -1,6 +1,6 @@
 """A codec trained on the corpus at hand: SEANet with residual, factorised or group-residual VQ.
 
-`fit` trains it (icefall_discrete/tokenizer_training); its state is one file, codec.safetensors, in the names of the
+`fit` trains it (icefall_discrete/systems/codec); its state is one file, codec.safetensors, in the names of the
 published codecs of each kind, and is run by the same modules as they are. T = ceil(S / F), F the product of strides.
 """
 
@@ -18,7 +18,7 @@ from icefall_discrete.base.atomic_files import replacing
 from icefall_discrete.base.settings import to_dict
 from icefall_discrete.systems.codec.config import CodecConfig, CodecShape
 from icefall_discrete.systems.codec.segments import read_pool
-from icefall_discrete.systems.codec.trainer import CHECKPOINT, RUNTIME_SETTINGS, CodecTrainer
+from icefall_discrete.systems.codec.training import RUNTIME_SETTINGS, train_codec
 from icefall_discrete.tokenizers.formats.pretrained import Weights, sha256_of
 from icefall_discrete.tokenizers.hificodec import GroupResidualVq
 from icefall_discrete.tokenizers.networks.codec import Codec, CodecTokenizer
@@ -26,9 +26,12 @@ from icefall_discrete.tokenizers.networks.seanet import seanet_from
 from icefall_discrete.tokenizers.networks.seanet_codec import SeanetCodec
 from icefall_discrete.tokenizers.quantizers.factorised_vq import FactorisedVq
 from icefall_discrete.tokenizers.quantizers.residual_vq import residual_vq_from
+from icefall_discrete.training.fit_folder import TRAINING_DIR, FitFolder, refuse_former
 
 FILE_NAME = "codec.safetensors"
 METADATA_KEY = "codec"
+# What earlier versions went on from.
+FORMER_CHECKPOINT = "codec_checkpoint.pt"
 QUANTIZERS = {"rvq": residual_vq_from, "factorised": FactorisedVq, "group": GroupResidualVq}
 
 
@@ -115,36 +118,38 @@ class TrainedCodecTokenizer(CodecTokenizer):
     def fit(self, audio: Iterable[Tuple[Tensor, str]], state_dir: Path, seed: int) -> None:
         """Train the codec on `audio` and write codec.safetensors, whole or not at all.
 
-        A fit that was killed goes on from its last checkpoint in `state_dir`. Memory is bounded by `fit_memory_mib`
-        whatever the amount of audio. The result is a function of the audio and its order, the settings and the seed,
-        on a CPU with the same number of threads.
+        A fit that was killed goes on from its last checkpoint in `state_dir`/training, of which train.json and logs are
+        left in the end. Memory is bounded by `fit_memory_mib` whatever the amount of audio. The result is a function of
+        the audio and its order, the settings and the seed, on a CPU with the same number of threads.
 
         Args:
           audio: pairs of samples (S,) float32 at `sample_rate_hz` and cut id, read once.
           state_dir: folder to write to; becomes the tokenizer's own.
         Raises:
-          ValueError: if there is no audio, a loss is not finite, or the checkpoint is of another training.
+          ValueError: if there is no audio, or an unfinished training is another one, or of an earlier version.
+          RuntimeError: if a loss is not finite.
         """
+        state_dir = Path(state_dir)
+        refuse_former(state_dir / FORMER_CHECKPOINT)
         pool = read_pool(audio, self.config.fit_memory_mib, self.check_audio, self.name)
         logging.info(
             "%s: training on %d utterances, %.2f h",
             self.name, len(pool.lens), len(pool.samples) / self.sample_rate_hz / 3600,
         )  # fmt: skip
-        state_dir = Path(state_dir)
-        trainer = CodecTrainer(self.name, self.config, pool, seed)
-        trainer.run(state_dir)
+        folder = FitFolder(state_dir / TRAINING_DIR, self.name)
+        trained = train_codec(self.name, self.config, pool, seed, folder)
         made = {
             "feature_type": self.name,
             "settings": self._all_settings(),
             "num_utterances": len(pool.lens),
             "audio_sha256": pool.sha256,
             "seed": seed,
-            **trainer.summary(),
+            **trained.summary,
         }
         self.state_dir = state_dir
         for cached in ("_files", "_codec", "_provenance"):
             self.__dict__.pop(cached, None)
         with replacing(state_dir / FILE_NAME) as path:
             # One metadata key: the library writes several in random order, and the same fit must give the same bytes.
-            path.write_bytes(save(trainer.tensors(), {METADATA_KEY: json.dumps(made, sort_keys=True)}))
-        (state_dir / CHECKPOINT).unlink()
+            path.write_bytes(save(trained.tensors, {METADATA_KEY: json.dumps(made, sort_keys=True)}))
+        folder.finish()
