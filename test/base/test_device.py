@@ -26,9 +26,7 @@ def test_a_process_of_torchrun_has_its_own_device_and_some_networks_stay_on_the_
 
 def test_a_device_that_is_not_there_is_one_sentence(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    with pytest.raises(
-        ValueError, match="decoding cannot run on cuda: torch finds no CUDA device here; use cpu"
-    ):
+    with pytest.raises(ValueError, match="decoding cannot run on cuda: torch finds no CUDA device here; use cpu"):
         resolve("cuda", "decoding")
     with pytest.raises(ValueError, match="device is 'gpu', expected cpu, cuda, cuda:N or auto"):
         resolve("gpu", "decoding")

@@ -111,10 +111,11 @@ def make_trainer(folder: Path, exp_dir: Path, group: Group = ALONE, device: str 
     """A trainer and its data on the corpus of `write_corpus`; changes are settings named <section>__<setting>."""
     recipe = json.loads((folder / "recipe.json").read_text())
     recipe.pop("model_size")
+    changed = {}
     for name, value in changes.items():
         section, key = name.split("__")
-        recipe.setdefault(section, {})[key] = value
-    settings = TrainSettings.from_dict(recipe, "test")
+        changed.setdefault(section, {})[key] = value
+    settings = TrainSettings.from_layers([(recipe, "recipe"), (changed, "test")])
     exp_dir.mkdir(parents=True, exist_ok=True)
     random_state.seed_everything(settings.train.seed)
     train, spec = load_feature_cuts(folder / "features" / "train.jsonl.gz")
