@@ -1,16 +1,19 @@
 #!/usr/bin/env python3
-"""Refuse copied code: count the code lines that lie in a block of 10 or more which already stands elsewhere.
+"""Refuse copied code and settings: count the lines that lie in a block of 10 or more which already stands elsewhere.
 
 Usage: tools/check_clones.py [folder ...]; without arguments, the whole repository. Prints each copied block and the
-share of removable lines, and exits with 1 if that share is 3 % or more. Blank lines and comments are not counted.
+share of removable lines, and exits with 1 if that share is 1 % or more. Blank lines and comments are not counted. Of
+the JSON files below a conf/ a setting is a line, in whatever order: as many that another file of the same folder or
+of the package has with the same values are a block, which `based_on` (recipes) or defaults (sizes) would take away.
 """
 
+import json
 import sys
 from pathlib import Path
-from typing import Dict, List, NamedTuple, Set, Tuple
+from typing import Any, Dict, Iterator, List, NamedTuple, Set, Tuple
 
 BLOCK_LINES = 10
-MAX_SHARE = 0.03
+MAX_SHARE = 0.01
 FOLDERS = ("icefall_discrete", "local", "egs", "tools", "test")
 
 
@@ -73,23 +76,62 @@ def _merge(path: Path, lines: List[CodeLine], copied: Dict[int, str]) -> List[Cl
     return clones
 
 
+def settings_of(value: Any, name: str = "") -> Iterator[str]:
+    """The settings of a JSON file, as `name.of.it=value`."""
+    if not isinstance(value, dict):
+        yield f"{name}={json.dumps(value)}"
+    else:
+        for key, inner in value.items():
+            yield from settings_of(inner, f"{name}.{key}")
+
+
+def find_settings_clones(sources: Dict[Path, str]) -> Tuple[List[str], int, int]:
+    """Find the JSON files that repeat `BLOCK_LINES` settings or more of an earlier one.
+
+    Returns:
+      a sentence for each, removable settings, all settings.
+    """
+    seen: Dict[Path, Set[str]] = {}
+    found, removable, total = [], 0, 0
+    for path, source in sources.items():
+        own = set(settings_of(json.loads(source)))
+        total += len(own)
+        repeated = max(((len(own & other), str(place)) for place, other in seen.items()), default=(0, ""))
+        if repeated[0] >= BLOCK_LINES:
+            found.append(f"{path}: {repeated[0]} of its {len(own)} settings stand already in {repeated[1]}")
+            removable += repeated[0]
+        seen[path] = own
+    return found, removable, total
+
+
 def main(arguments: List[str]) -> int:
-    """Check the Python and shell files under `arguments`; return the exit status."""
+    """Check the Python, shell and settings files under `arguments`; return the exit status."""
     repository = Path(__file__).resolve().parent.parent
     roots = [Path(argument) for argument in arguments] or [repository / folder for folder in FOLDERS]
-    paths: Set[Path] = {
-        path
-        for root in roots
-        for path in root.rglob("*")
-        if path.suffix in (".py", ".sh") and not any(part.startswith(".") for part in path.relative_to(root).parts)
-    }
-    sources = {path: path.read_text(encoding="utf-8") for path in sorted(paths)}
-    clones, removable, total = find_clones(sources)
+    paths = sorted({path for root in roots for path in root.rglob("*") if not _is_hidden(path, root)})
+    code = {path: path.read_text(encoding="utf-8") for path in paths if path.suffix in (".py", ".sh")}
+    settings = {path: path.read_text(encoding="utf-8") for path in paths if _holds_settings(path)}
+    clones, removable, total = find_clones(code)
+    repeated, removable_settings, all_settings = find_settings_clones(settings)
     for clone in clones:
         print(f"{clone.path}:{clone.first}-{clone.last}: stands already at {clone.original}")
+    for sentence in repeated:
+        print(sentence)
+    removable, total = removable + removable_settings, total + all_settings
     share = removable / total if total else 0.0
-    print(f"{removable} of {total} code lines are removable: {share:.1%} (must be under {MAX_SHARE:.0%})")
-    return 1 if share >= MAX_SHARE else 0
+    print(
+        f"{removable} of {total} lines of code and settings are removable: {share:.1%} (must be under {MAX_SHARE:.0%})"
+    )
+    return 1 if share >= MAX_SHARE or repeated else 0
+
+
+def _is_hidden(path: Path, root: Path) -> bool:
+    return any(part.startswith(".") for part in path.relative_to(root).parts)
+
+
+def _holds_settings(path: Path) -> bool:
+    """Whether it is a feature type, a size or a recipe; figures that others published are data."""
+    return path.suffix == ".json" and path.parent.parent.name == "conf"
 
 
 if __name__ == "__main__":

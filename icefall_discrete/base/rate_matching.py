@@ -1,7 +1,7 @@
 """Rate matching: nearest-neighbour resampling in time, so that one encoder serves feature types of any frame rate."""
 
 from fractions import Fraction
-from typing import Tuple, TypeVar, Union
+from typing import Optional, Tuple, TypeVar, Union
 
 import torch
 from torch import Tensor
@@ -23,6 +23,12 @@ def matched_lens(lens: Count, ratio: Fraction) -> Count:
     return -((-lens * ratio.numerator) // ratio.denominator)
 
 
+def source_frames(start: int, stop: int, ratio: Fraction, device: Optional[torch.device] = None) -> Tensor:
+    """Input frames (stop - start,) that the output frames `start` to `stop` - 1 are: floor(j / ratio)."""
+    output = torch.arange(start, stop, device=device)
+    return torch.div(output * ratio.denominator, ratio.numerator, rounding_mode="floor")
+
+
 def match_rate(x: Tensor, lens: Tensor, ratio: Fraction) -> Tuple[Tensor, Tensor]:
     """Nearest-neighbour resampling in time of x (N, T, D), lens (N,): output frame j is input frame floor(j / ratio).
 
@@ -31,6 +37,5 @@ def match_rate(x: Tensor, lens: Tensor, ratio: Fraction) -> Tuple[Tensor, Tensor
     """
     if ratio == 1:
         return x, lens
-    count = matched_lens(x.shape[1], ratio)
-    source = torch.arange(count, device=x.device) * ratio.denominator // ratio.numerator
+    source = source_frames(0, matched_lens(x.shape[1], ratio), ratio, x.device)
     return x.index_select(1, source), matched_lens(lens, ratio)

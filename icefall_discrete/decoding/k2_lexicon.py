@@ -6,9 +6,8 @@ from typing import Dict, Iterable, List, NamedTuple, Sequence, Tuple
 from icefall_discrete.base.atomic_files import PathLike, write_text
 from icefall_discrete.text.language_pieces import language_token
 from icefall_discrete.text.pieces import UNK_ID, TextEncoder
-from icefall_discrete.text.words import words_in
+from icefall_discrete.text.words import WORD_START, words_in
 
-WORD_BEGINNING = "\u2581"  # sentencepiece writes the space before a word as this
 FIRST_WORDS, LAST_WORDS = ("<eps>",), ("#0", "<s>", "</s>")  # ids 0 and the three highest of words.txt
 
 
@@ -60,7 +59,7 @@ class Lexicon:
 
     def groups(self, labels: Sequence[int]) -> List[PieceGroup]:
         """The words that pieces `labels` spell, in order; pieces that spell no word of the lexicon are left out."""
-        begins = [i for i, label in enumerate(labels) if i == 0 or self.pieces[label].startswith(WORD_BEGINNING)]
+        begins = [i for i, label in enumerate(labels) if i == 0 or self.pieces[label].startswith(WORD_START)]
         spans = zip(begins, [*begins[1:], len(labels)])
         found = [(self._word_of.get(tuple(labels[start:stop])), start, stop) for start, stop in spans]
         return [PieceGroup(word, start, stop) for word, start, stop in found if word is not None]
@@ -117,7 +116,7 @@ def read_lexicon(folder: PathLike, pieces: Sequence[str]) -> Lexicon:
     return Lexicon(pieces, spellings)
 
 
-def read_pieces(path: PathLike) -> List[str]:
+def read_token_table(path: PathLike) -> List[str]:
     """The pieces of a tokens.txt ("piece id" lines), in the order of their ids."""
     numbered = [line.rsplit(" ", 1) for line in _lines(Path(path))]
     return [piece for piece, _ in sorted(numbered, key=lambda pair: int(pair[1]))]

@@ -34,7 +34,7 @@ from icefall_discrete.decoding.k2_lattices import (
     sampled_paths,
     transducer_lattice,
 )
-from icefall_discrete.decoding.k2_lexicon import Lexicon, read_lexicon, read_pieces
+from icefall_discrete.decoding.k2_lexicon import Lexicon, read_lexicon, read_token_table
 from icefall_discrete.decoding.k2_settings import K2SearchConfig, k2_settings
 from icefall_discrete.metrics.wer import count_errors
 from icefall_discrete.nn.heads.contract import LabelModel, require_ctc, require_transducer
@@ -225,7 +225,7 @@ def _file_graph(settings: K2SearchConfig, name: str, model: LabelModel, encoder_
 
 
 def _lexicon(settings: K2SearchConfig, vocab_size: int) -> Lexicon:
-    pieces = read_pieces(Path(settings.graph_dir) / "tokens.txt")
+    pieces = read_token_table(Path(settings.graph_dir) / "tokens.txt")
     if len(pieces) != vocab_size:
         raise ValueError(
             f"{settings.graph_dir}/tokens.txt has {len(pieces)} pieces, but the model has {vocab_size} units; make the "

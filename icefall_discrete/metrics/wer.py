@@ -74,7 +74,7 @@ class ErrorCounts:
         )
 
 
-def words_of(words: Sequence[str]) -> Sequence[str]:
+def words_themselves(words: Sequence[str]) -> Sequence[str]:
     """The symbols of a word error rate: the words themselves."""
     return words
 
@@ -104,7 +104,7 @@ def count_errors(ref: Sequence[str], hyp: Sequence[str]) -> ErrorCounts:
 def utterance_errors(
     transcripts: Iterable[Transcript], symbols_of: Callable[[Sequence[str]], Sequence[str]]
 ) -> Dict[str, ErrorCounts]:
-    """Error counts of each cut, in the order given; `symbols_of` is `words_of` or `characters_of`."""
+    """Error counts of each cut, in the order given; `symbols_of` is `words_themselves` or `characters_of`."""
     return {t.cut_id: count_errors(symbols_of(t.ref), symbols_of(t.hyp)) for t in transcripts}
 
 

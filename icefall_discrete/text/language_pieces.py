@@ -17,9 +17,9 @@ from typing import Dict, Iterable, Iterator, List, Mapping, Optional, Protocol, 
 from sentencepiece import SentencePieceProcessor
 
 from icefall_discrete.base.atomic_files import PathLike, replacing
+from icefall_discrete.text.words import WORD_START
 
 _FACTS = "languages.json"
-_WORD_START = "\u2581"
 
 
 def language_token(language: str) -> str:
@@ -130,7 +130,7 @@ class PiecesByLanguage:
         text = ""
         for language, run in self._runs(labels):
             processor = self._processors[language]
-            begins_word = processor.id_to_piece(run[0]).startswith(_WORD_START)
+            begins_word = processor.id_to_piece(run[0]).startswith(WORD_START)
             text += (" " if text and begins_word else "") + processor.decode(run)
         return text
 

@@ -9,6 +9,8 @@ from typing import List
 
 # CJK unified ideographs with extension A, the compatibility block, and the supplementary planes.
 _HAN = "\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U000323af"
+# How sentencepiece writes the space before a word, at the beginning of a piece.
+WORD_START = "\u2581"
 _WORD = re.compile(f"[{_HAN}]|[^\\s{_HAN}]+")
 
 

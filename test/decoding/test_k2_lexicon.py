@@ -1,7 +1,7 @@
 import pytest
 from toy_lexicon import PIECES, SPELLINGS, toy_lexicon
 
-from icefall_discrete.decoding.k2_lexicon import Lexicon, make_lexicon, read_lexicon, read_pieces
+from icefall_discrete.decoding.k2_lexicon import Lexicon, make_lexicon, read_lexicon, read_token_table
 from icefall_discrete.text.pieces import TextEncoder, train_bpe
 
 TEXTS = ["please leave a message after the tone", "per favore lasciate un messaggio", "после сигнала"] * 2
@@ -23,7 +23,7 @@ def test_spellings_are_those_of_sentences_and_files_come_back(encoder, tmp_path)
         assert labels == [label for word in text.split() for label in lexicon.spellings[word]]
     lexicon.write(tmp_path)
     encoder.write_tokens(tmp_path / "tokens.txt")
-    again = read_lexicon(tmp_path, read_pieces(tmp_path / "tokens.txt"))
+    again = read_lexicon(tmp_path, read_token_table(tmp_path / "tokens.txt"))
     assert again.spellings == lexicon.spellings and again.pieces == encoder.pieces()
     lines = (tmp_path / "words.txt").read_text(encoding="utf-8").splitlines()
     assert [lines[0], *lines[-3:]] == ["<eps> 0", "#0 15", "<s> 16", "</s> 17"]

@@ -5,7 +5,7 @@ import random
 import pytest
 
 from icefall_discrete.decoding.hypothesis import Hypothesis
-from icefall_discrete.systems.asr.transcription import make_segment, words_of
+from icefall_discrete.systems.asr.transcription import make_segment, word_spans
 from icefall_discrete.text.pieces import BpeConfig, TextEncoder, train_bpe, train_language_bpe
 
 TEXTS = {"en": ["forty two", "one two three forty one"], "es": ["mañana ночь", "una mañana"]}
@@ -26,7 +26,7 @@ def test_words_are_those_of_the_decoded_text(encoder):
     generator = random.Random(0)
     for _ in range(400):
         labels = [generator.randrange(2, encoder.vocab_size) for _ in range(generator.randint(0, 12))]
-        words = words_of(labels, encoder)
+        words = word_spans(labels, encoder)
         assert [word for word, _, _ in words] == encoder.decode(labels).split()
         positions = [position for _, first, last in words for position in (first, last)]
         assert positions == sorted(positions)

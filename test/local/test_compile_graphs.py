@@ -6,7 +6,7 @@ from icefall_discrete.base import backend
 from icefall_discrete.base.json_files import read_json, write_json
 from icefall_discrete.data.cuts import load_cuts, text_of
 from icefall_discrete.decoding.k2_graph_files import GRAPH_FORMAT, load_graph
-from icefall_discrete.decoding.k2_lexicon import read_lexicon, read_pieces
+from icefall_discrete.decoding.k2_lexicon import read_lexicon, read_token_table
 from icefall_discrete.lm.arpa import read_arpa
 from icefall_discrete.text.pieces import TextEncoder
 
@@ -24,7 +24,7 @@ def flags(tmp_path_factory):
 @pytest.mark.skipif(not HAS_K2, reason="k2 cannot be imported here")
 def test_compile_then_nothing_then_another_model(flags, tmp_path):
     run_stage_script("compile_graphs.py", *flags, "--graph-dir", tmp_path)
-    pieces = read_pieces(tmp_path / "tokens.txt")
+    pieces = read_token_table(tmp_path / "tokens.txt")
     assert pieces == TextEncoder(flags[3] / "bpe.model").pieces()
     words = {word for cut in load_cuts(flags[1]) for word in text_of(cut).split()}
     assert set(read_lexicon(tmp_path, pieces).spellings) == words

@@ -15,7 +15,7 @@ from icefall_discrete.metrics.wer import (
     group_errors,
     total_errors,
     utterance_errors,
-    words_of,
+    words_themselves,
 )
 
 
@@ -69,7 +69,7 @@ def _random_transcripts(number: int):
     ]
 
 
-@pytest.mark.parametrize("symbols_of", [words_of, characters_of])
+@pytest.mark.parametrize("symbols_of", [words_themselves, characters_of])
 def test_corpus_counts_are_the_sum_over_utterances_and_agree_with_kaldialign(symbols_of):
     transcripts = _random_transcripts(60)
     total = total_errors(utterance_errors(transcripts, symbols_of).values())
@@ -83,7 +83,7 @@ def test_corpus_counts_are_the_sum_over_utterances_and_agree_with_kaldialign(sym
 
 
 def test_groups_add_up_to_the_total_and_are_sorted():
-    counts = utterance_errors(_random_transcripts(30), words_of)
+    counts = utterance_errors(_random_transcripts(30), words_themselves)
     groups = group_errors(counts, {cut_id: "xyz"[int(cut_id[-1]) % 3] for cut_id in reversed(list(counts))})
     assert list(groups) == ["x", "y", "z"]
     assert total_errors(groups.values()) == total_errors(counts.values())
@@ -91,12 +91,12 @@ def test_groups_add_up_to_the_total_and_are_sorted():
 
 def test_cut_without_a_group_is_named():
     with pytest.raises(ValueError, match="cut-001"):
-        group_errors(utterance_errors(_random_transcripts(2), words_of), {"cut-000": "en"})
+        group_errors(utterance_errors(_random_transcripts(2), words_themselves), {"cut-000": "en"})
 
 
 def test_interval_agrees_with_kaldis_bootstrap_and_is_repeatable():
     transcripts = _random_transcripts(60)
-    counts = list(utterance_errors(transcripts, words_of).values())
+    counts = list(utterance_errors(transcripts, words_themselves).values())
     low, high = confidence_interval(counts, replications=2000)
     refs, hyps = [t.ref for t in transcripts], [t.hyp for t in transcripts]
     expected = kaldialign.bootstrap_wer_ci(refs, hyps, replications=2000)

@@ -8,7 +8,7 @@ from toy_settings import model_config
 
 from icefall_discrete.base.spec import FeatureSpec
 from icefall_discrete.decoding.hypothesis import Hypothesis
-from icefall_discrete.systems.asr.transcription import Failure, Transcription, make_segment, words_of
+from icefall_discrete.systems.asr.transcription import Failure, Transcription, make_segment, word_spans
 from icefall_discrete.text.pieces import TextEncoder, train_bpe
 
 SENTENCES = ["forty two l'eau", "mañana ночь", "one two three forty one"]
@@ -26,7 +26,7 @@ def test_words_are_those_of_the_decoded_text(text_encoder):
     with_unknown = 0
     for _ in range(500):
         labels = [generator.randrange(2, text_encoder.vocab_size) for _ in range(generator.randint(0, 12))]
-        words = words_of(labels, text_encoder)
+        words = word_spans(labels, text_encoder)
         assert [word for word, _, _ in words] == text_encoder.decode(labels).split()
         positions = [position for _, first, last in words for position in (first, last)]
         assert positions == sorted(positions) and all(0 <= position < len(labels) for position in positions)

@@ -17,11 +17,10 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from icefall_discrete.base.flags import config_from_flags
 from icefall_discrete.base.json_files import read_json
-from icefall_discrete.base.settings import setting
-from icefall_discrete.nn.encoders.zipformer import Zipformer, ZipformerConfig
-from icefall_discrete.nn.front_ends.conv1d import Conv1dSubsampling
-from icefall_discrete.nn.front_ends.conv2d import Conv2dSubsampling
-from icefall_discrete.nn.scaling import Schedule, set_batch_count
+from icefall_discrete.base.settings import from_layers, setting
+from icefall_discrete.nn.encoders.contract import build_encoder
+from icefall_discrete.nn.scaling import set_batch_count
+from icefall_discrete.systems.asr.transducer import ModelConfig
 
 SIZES = Path(__file__).resolve().parents[2] / "icefall_discrete" / "conf" / "models"
 EMBEDDING_DIM = 80
@@ -47,17 +46,11 @@ class Step(torch.nn.Module):
 
     def __init__(self, size: str, front_end: str) -> None:
         super().__init__()
-        settings = read_json(SIZES / f"{size}.json")
-        known = {field.name for field in dataclasses.fields(ZipformerConfig)}
-        config = ZipformerConfig(
-            **{name: tuple(v) if isinstance(v, list) else v for name, v in settings.items() if name in known}
-        )
-        dim, dropout = config.encoder_dim[0], Schedule.from_flat(config.dropout)
-        if front_end == "conv2d":
-            self.front_end = Conv2dSubsampling(EMBEDDING_DIM, dim, dropout)
-        else:
-            self.front_end = Conv1dSubsampling(EMBEDDING_DIM, dim, settings["front_end_stride"], dropout)
-        self.encoder = Zipformer(config)
+        sizes = (read_json(SIZES / f"{size}.json"), size)
+        config = from_layers(ModelConfig, [sizes, ({"front_end": front_end}, "--front-end")])
+        encoder = config.encoder
+        self.front_end = config.front_end.build(EMBEDDING_DIM, encoder.in_dim, encoder.input_dropout)
+        self.encoder = build_encoder(encoder)
 
     def forward(self, x: torch.Tensor, lens: torch.Tensor) -> torch.Tensor:
         """Return a scalar that depends on the whole output."""

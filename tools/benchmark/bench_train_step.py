@@ -27,7 +27,7 @@ from plain_modules import plain
 from icefall_discrete.base import backend
 from icefall_discrete.base.flags import config_from_flags
 from icefall_discrete.base.json_files import read_json
-from icefall_discrete.base.settings import from_dict, setting
+from icefall_discrete.base.settings import from_layers, setting
 from icefall_discrete.base.spec import FeatureSpec
 from icefall_discrete.data.augment import AugmentConfig
 from icefall_discrete.losses.transducer_loss import LossConfig, transducer_losses
@@ -164,8 +164,8 @@ def main() -> None:
     )
     print("|---" * (7 + len(PARTS)) + "|")
     for front_end in config.front_ends:
-        settings = from_dict(ModelConfig, read_json(SIZES / f"{config.size}.json"), config.size)
-        settings = dataclasses.replace(settings, front_end=front_end)
+        size = (read_json(SIZES / f"{config.size}.json"), config.size)
+        settings = from_layers(ModelConfig, [size, ({"front_end": front_end}, "--front-end")])
         torch.manual_seed(0)
         model = build_transducer(settings, spec, config.vocab_size, AugmentConfig()).train()
         set_batch_count(model, config.batch_count)

@@ -18,7 +18,7 @@ from icefall_discrete.metrics.wer import (
     count_errors,
     total_errors,
     utterance_errors,
-    words_of,
+    words_themselves,
 )
 
 _STYLE = """\
@@ -64,7 +64,7 @@ def error_page(
     """
     counts = {t.cut_id: count_errors(t.ref, t.hyp) for t in transcripts}
     worst_first = sorted(transcripts, key=lambda t: (-counts[t.cut_id].errors, t.cut_id))
-    rates = [total_errors(utterance_errors(transcripts, of).values()).rate for of in (words_of, characters_of)]
+    rates = [total_errors(utterance_errors(transcripts, of).values()).rate for of in (words_themselves, characters_of)]
     right = sum(count.errors == 0 for count in counts.values())
     groups = sorted(set(language_of.values()))
     options = "".join(f"<option>{html.escape(group)}</option>" for group in groups)

@@ -3,7 +3,7 @@
 from collections import Counter, defaultdict
 from typing import Dict, List, Sequence, Tuple
 
-from icefall_discrete.metrics.wer import Pair, Transcript, align, total_errors, utterance_errors, words_of
+from icefall_discrete.metrics.wer import Pair, Transcript, align, total_errors, utterance_errors, words_themselves
 
 _NOTHING = "*"
 
@@ -28,7 +28,7 @@ def marked_errors(pairs: Sequence[Pair]) -> str:
 def error_report(transcripts: Sequence[Transcript]) -> str:
     """The text of errs-<set>-<suffix>.txt: the error rate, each utterance marked, and counts of each error and word."""
     alignments = {t.cut_id: align(t.ref, t.hyp) for t in transcripts}
-    total = total_errors(utterance_errors(transcripts, words_of).values())
+    total = total_errors(utterance_errors(transcripts, words_themselves).values())
     lines = [
         f"%WER = {total.rate:.2f}",
         f"Errors: {total.insertions} insertions, {total.deletions} deletions, {total.substitutions} substitutions, "

@@ -17,7 +17,7 @@ from icefall_discrete.metrics.wer import (
     group_errors,
     total_errors,
     utterance_errors,
-    words_of,
+    words_themselves,
 )
 from icefall_discrete.systems.asr.decoding_files import DecodingFiles
 from icefall_discrete.systems.asr.error_page import audio_links, error_page
@@ -30,7 +30,7 @@ from icefall_discrete.systems.asr.recogs import read_recogs
 LOG = logging.getLogger(__name__)
 Json = Dict[str, Any]
 
-_SYMBOLS = {"wer": words_of, "cer": characters_of}
+_SYMBOLS = {"wer": words_themselves, "cer": characters_of}
 
 
 def _rate(counts: ErrorCounts) -> Json:

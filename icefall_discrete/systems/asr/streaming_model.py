@@ -11,7 +11,7 @@ from typing import Optional, Sequence, Tuple
 import torch
 from torch import Tensor
 
-from icefall_discrete.base.rate_matching import matched_lens
+from icefall_discrete.base.rate_matching import matched_lens, source_frames
 from icefall_discrete.base.settings import setting
 from icefall_discrete.nn.encoders.contract import streaming_encoder
 from icefall_discrete.nn.stream_state import Past, copy_state
@@ -112,8 +112,7 @@ class FrameBuffer:
         """The frames after rate matching that come from `frames`, as if all had been matched together."""
         first, before = matched_lens(self._num_received, self._ratio), self._num_received
         self._num_received += len(frames)
-        output = torch.arange(first, matched_lens(self._num_received, self._ratio))
-        source = torch.div(output * self._ratio.denominator, self._ratio.numerator, rounding_mode="floor")
+        source = source_frames(first, matched_lens(self._num_received, self._ratio), self._ratio)
         return frames[source - before]
 
     def finish(self) -> None:

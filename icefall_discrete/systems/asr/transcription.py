@@ -5,8 +5,7 @@ from typing import Any, Dict, List, Optional, Sequence, Tuple, Union
 
 from icefall_discrete.decoding.hypothesis import Hypothesis
 from icefall_discrete.text.pieces import UNK_ID, TextEncoder
-
-WORD_START = "\u2581"  # sentencepiece's mark of a piece that begins a word
+from icefall_discrete.text.words import WORD_START
 
 
 @dataclasses.dataclass(frozen=True)
@@ -117,7 +116,7 @@ def _timed_json(kind: str, timed: TimedText) -> Dict[str, Any]:
     return {kind: timed.text, "start": _rounded(timed.start_sec), "end": _rounded(timed.end_sec)}
 
 
-def words_of(labels: Sequence[int], text_encoder: TextEncoder) -> List[Tuple[str, int, int]]:
+def word_spans(labels: Sequence[int], text_encoder: TextEncoder) -> List[Tuple[str, int, int]]:
     """Words with the positions of their first and last label; in order they are the words of the decoded text."""
     pieces = text_encoder.pieces()
     tokens = set(text_encoder.language_tokens.values())
@@ -162,7 +161,7 @@ def make_segment(
         end_sec=end,
         text=text_of(hypothesis.labels),
         score=hypothesis.score,
-        words=tuple(timed(*word) for word in words_of(hypothesis.labels, text_encoder)),
+        words=tuple(timed(*word) for word in word_spans(hypothesis.labels, text_encoder)),
         tokens=tuple(timed(pieces[hypothesis.labels[place]], place, place) for place in spoken),
         nbest=tuple((text_of(other.labels), other.score) for other in found) if len(found) > 1 else (),
         language=text_encoder.language_of(hypothesis.labels),
