@@ -23,7 +23,7 @@ from icefall_discrete.lm.arpa import UNKNOWN, perplexity, write_arpa
 from icefall_discrete.lm.folder import ARPA, FACTS, PIECES, WEIGHTS
 from icefall_discrete.lm.neural import MODELS, NeuralLmConfig
 from icefall_discrete.lm.ngram import estimate_ngram
-from icefall_discrete.systems.language_model.training import NeuralLmTrainer, NeuralTrainConfig
+from icefall_discrete.systems.language_model.training import NeuralLmTraining, NeuralTrainConfig
 from icefall_discrete.text.pieces import SPECIAL_PIECES, UNK_ID, TextEncoder
 from icefall_discrete.text.words import words_in
 
@@ -134,13 +134,15 @@ def main() -> None:
         facts["dev_perplexity"] = train_ngram(config, train, dev, encoder, args.lm_dir)
     else:
         device = resolve("auto", "training")
-        trainer = NeuralLmTrainer(config.lm_type, shape, training, encoder.vocab_size, args.lm_dir, device)
-        facts.update(
-            model=to_dict(shape), **trainer.fit(*([encoder.labels_of(*s) for s in part] for part in (train, dev)))
-        )
+        settings = {"lm_type": config.lm_type, "vocab_size": encoder.vocab_size, "model": to_dict(shape)}
+        neural_training = NeuralLmTraining(settings, training, args.lm_dir, device)
+        labels = ([encoder.labels_of(*sentence) for sentence in part] for part in (train, dev))
+        facts.update(model=to_dict(shape), **neural_training.fit(*labels))
     with replacing(args.lm_dir / PIECES) as temporary:
         shutil.copyfile(args.lang_dir / PIECES, temporary)
     write_json(args.lm_dir / FACTS, facts)
+    if config.lm_type != "ngram":
+        neural_training.finish()
     LOG.info(f"{args.lm_dir}: dev perplexity {facts['dev_perplexity']:.2f} over {config.lm_unit}")
 
 

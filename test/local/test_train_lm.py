@@ -10,7 +10,7 @@ from icefall_discrete.decoding.fusion import Fusion, fusion_files
 from icefall_discrete.decoding.settings import FusionConfig
 from icefall_discrete.lm.arpa import read_arpa
 from icefall_discrete.lm.folder import load_language_model
-from icefall_discrete.systems.language_model.training import neural_perplexity
+from icefall_discrete.systems.language_model.system import neural_perplexity
 from icefall_discrete.text.pieces import TextEncoder
 
 SMALL = ("--lm-type", "lstm", "--lm-dim", 16, "--lm-layers", 1, "--lm-num-epochs", 2, "--lm-warmup-batches", 5)
@@ -71,6 +71,8 @@ def test_a_neural_model_and_what_fusion_makes_of_it(corpus):
     model = load_language_model(folder / "lstm", folder / "lang" / "bpe.model").model
     encoder = TextEncoder(folder / "lang" / "bpe.model")
     assert len(facts["epoch_perplexities"]) == 2
+    left = {path.name for path in (folder / "lstm" / "training").iterdir()}
+    assert left == {"log", "tensorboard", "train.json", "system.json"}
     assert neural_perplexity(model, [encoder.encode("one two")]) < 100
     config = FusionConfig(lm=str(folder / "lstm"), lm_scale=0.5)
     _, scores = Fusion(config, folder / "lang" / "bpe.model", CPU).scorer(["a", "b"]).start(torch.arange(2))

@@ -1,18 +1,17 @@
 """Neural language models: what they learn, how their loss counts, and that an interrupted training is the same."""
 
+import dataclasses
 import math
 
 import pytest
 import torch
 
+from icefall_discrete.base.settings import to_dict
+from icefall_discrete.lm.folder import WEIGHTS
 from icefall_discrete.lm.neural import MODELS, NeuralLmConfig, TransformerLm
-from icefall_discrete.systems.language_model.training import (
-    NeuralLmTrainer,
-    NeuralTrainConfig,
-    batches_of,
-    neural_perplexity,
-    sentence_losses,
-)
+from icefall_discrete.systems.language_model import training as lm_training
+from icefall_discrete.systems.language_model.system import batches_of, neural_perplexity, sentence_losses
+from icefall_discrete.systems.language_model.training import NeuralLmTraining, NeuralTrainConfig
 
 V = 9
 SHAPE = NeuralLmConfig(lm_dim=16, lm_layers=2, lm_heads=2, lm_context=5, lm_dropout=0.1)
@@ -30,7 +29,7 @@ def trainer(kind, folder, epochs, patience=99):
     config = NeuralTrainConfig(
         lm_num_epochs=epochs, lm_patience=patience, lm_lr=0.02, lm_warmup_batches=10, lm_batch_labels=60
     )
-    return NeuralLmTrainer(kind, SHAPE, config, V, folder, CPU)
+    return NeuralLmTraining({"lm_type": kind, "vocab_size": V, "model": to_dict(SHAPE)}, config, folder, CPU)
 
 
 @pytest.mark.parametrize("kind", sorted(MODELS))
@@ -80,6 +79,44 @@ def test_a_training_that_was_interrupted_is_the_same_training(kind, tmp_path):
     trainer(kind, tmp_path / "parts", 2).fit(RISING, RISING[:18])
     torch.manual_seed(123)
     assert trainer(kind, tmp_path / "parts", 4).fit(RISING, RISING[:18]) == whole
+
+
+@pytest.mark.parametrize("kind", sorted(MODELS))
+def test_a_training_that_was_killed_within_an_epoch_is_the_same_training(kind, tmp_path, monkeypatch):
+    whole = trainer(kind, tmp_path / "whole", 3).fit(RISING, RISING[:18])
+    settings, shuffled = lm_training.loop_settings, lm_training.shuffled
+
+    def killed(batches, seed, start):
+        for place, batch in enumerate(shuffled(batches, seed, start)):
+            if seed == 44 and place == 2:
+                raise KeyboardInterrupt
+            yield batch
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(lm_training, "shuffled", killed)
+        patch.setattr(
+            lm_training, "loop_settings", lambda config: dataclasses.replace(settings(config), save_every_n=1)
+        )
+        trainer(kind, tmp_path / "parts", 3).fit(RISING, RISING[:18])
+    torch.manual_seed(123)
+    noise = torch.get_rng_state()
+    assert trainer(kind, tmp_path / "parts", 3).fit(RISING, RISING[:18]) == whole
+    assert torch.equal(torch.get_rng_state(), noise)
+    assert (tmp_path / "parts" / WEIGHTS).read_bytes() == (tmp_path / "whole" / WEIGHTS).read_bytes()
+
+
+def test_a_training_that_an_earlier_version_began_is_named_and_kept(tmp_path):
+    (tmp_path / "checkpoint.pt").write_bytes(b"state")
+    with pytest.raises(ValueError, match=r"checkpoint\.pt is of a training that an earlier version began.*aside"):
+        trainer("lstm", tmp_path, 1).fit(RISING, RISING[:18])
+    assert [path.name for path in tmp_path.iterdir()] == ["checkpoint.pt"]
+
+
+def test_a_loss_that_is_not_finite_ends_in_one_sentence(tmp_path):
+    training = trainer("lstm", tmp_path, 3)
+    training._config = dataclasses.replace(training._config, lm_lr=1e38)
+    with pytest.raises(RuntimeError, match=r"the loss is not finite \(cuts of labels \d.*lower --lm-lr"):
+        training.fit(RISING, RISING[:18])
 
 
 def test_patience_ends_it(tmp_path):

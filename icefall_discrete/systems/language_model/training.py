@@ -1,27 +1,38 @@
-"""Training of a neural language model; an interrupted training goes on after the last whole epoch."""
+"""Training of a neural language model; the weights of the epoch with the least dev perplexity are kept."""
 
 import dataclasses
 import logging
 import math
 from pathlib import Path
-from typing import Any, Dict, List, Sequence, Tuple
+from typing import Any, Dict, Iterator, List, Mapping, Sequence
 
 import torch
-import torch.nn.functional as F
 from safetensors.torch import save_file
-from torch import Tensor, nn
+from torch import Tensor
 
 from icefall_discrete.base.atomic_files import replacing
-from icefall_discrete.base.checkpoint import load_checkpoint, save_checkpoint
+from icefall_discrete.base.checkpoint import load_checkpoint
 from icefall_discrete.base.settings import setting
 from icefall_discrete.lm.folder import WEIGHTS
-from icefall_discrete.lm.neural import MODELS, NeuralLmConfig
-from icefall_discrete.text.pieces import BLANK_ID, SOS_EOS_ID
+from icefall_discrete.systems.language_model.system import as_batch, batches_of, build, count_labels
+from icefall_discrete.training.averages import epoch_path
+from icefall_discrete.training.distributed import Group
+from icefall_discrete.training.fit_folder import TRAINING_DIR, FitFolder, refuse_former, write_system
+from icefall_discrete.training.optimization import RateSchedule
+from icefall_discrete.training.system import Batch
+from icefall_discrete.training.train_config import TrainConfig
+from icefall_discrete.training.trainer import Trainer
+from icefall_discrete.training.training_data import LABELS, TrainingData
 
 LOG = logging.getLogger(__name__)
-CHECKPOINT = "checkpoint.pt"
+SYSTEM_NAME = "language_model"
+# What earlier versions went on from.
+FORMER_CHECKPOINT = "checkpoint.pt"
 # Weight decay and clipping as usual for models of this size; the rest is settings.
 _WEIGHT_DECAY, _MAX_GRAD_NORM = 0.01, 1.0
+_DEV_BATCH_LABELS = 4000
+
+Labels = Sequence[Sequence[int]]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,120 +52,92 @@ class NeuralTrainConfig:
                 raise ValueError(f"{field.name} is {getattr(self, field.name)}, expected more than 0.")
 
 
-def batches_of(sentences: Sequence[Sequence[int]], batch_labels: int) -> List[Tensor]:
-    """Sentences of similar length, padded with blank to (N, U); at most `batch_labels` labels, or one sentence."""
-    batches, group = [], []
-    for sentence in sorted(sentences, key=lambda labels: (len(labels), labels)):
-        if group and (len(group) + 1) * (len(sentence) + 1) > batch_labels:
-            batches.append(_padded(group))
-            group = []
-        group.append(sentence)
-    return batches + ([_padded(group)] if group else [])
+def loop_settings(config: NeuralTrainConfig) -> TrainConfig:
+    """The settings of the loop."""
+    return TrainConfig(
+        num_epochs=config.lm_num_epochs,
+        patience=config.lm_patience,
+        max_grad_norm=_MAX_GRAD_NORM,
+        seed=config.lm_seed,
+        keep_last_k=1,
+        keep_epochs=1,
+        max_bad_batches=0,
+        try_largest_batches=False,
+    )
 
 
-def _padded(group: Sequence[Sequence[int]]) -> Tensor:
-    longest = max(len(labels) for labels in group)
-    return torch.tensor([[*labels, *[BLANK_ID] * (longest - len(labels))] for labels in group], dtype=torch.int64)
+def learning_rate(batch: int, config: NeuralTrainConfig) -> float:
+    """Rate of batch 1, 2, ...: a linear rise over the warm-up, then a fall with the root of the batches."""
+    warmup = config.lm_warmup_batches
+    return config.lm_lr * min(batch / warmup, (warmup / batch) ** 0.5)
 
 
-def sentence_losses(model: nn.Module, labels: Tensor) -> Tuple[Tensor, int]:
-    """Nats lost, summed, over labels (N, U) padded with blank and the ends of sentences; how many these are."""
-    edge = labels.new_full((len(labels), 1), SOS_EOS_ID)
-    lens = (labels != BLANK_ID).sum(dim=1)
-    targets = torch.cat([labels, torch.full_like(edge, BLANK_ID)], dim=1).scatter(1, lens.unsqueeze(1), SOS_EOS_ID)
-    logits = model(torch.cat([edge, labels], dim=1))
-    losses = F.cross_entropy(logits.flatten(0, 1), targets.flatten(), ignore_index=BLANK_ID, reduction="sum")
-    return losses, int(lens.sum()) + len(labels)
+def shuffled(batches: Sequence[Tensor], seed: int, start: int) -> Iterator[Batch]:
+    """Batches of labels (N, U) in an order that depends on `seed` only, without the first `start`."""
+    order = torch.randperm(len(batches), generator=torch.Generator().manual_seed(seed)).tolist()
+    for place in range(start, len(order)):
+        yield as_batch(batches[order[place]], (seed, len(order)) if place == 0 else None)
 
 
-@torch.no_grad()
-def neural_perplexity(model: nn.Module, sentences: Sequence[Sequence[int]], batch_labels: int = 4000) -> float:
-    """exp of the mean negative log-probability of a label; the end of each sentence counts as one."""
-    model.eval()
-    device = next(model.parameters()).device
-    found = [sentence_losses(model, batch.to(device)) for batch in batches_of(sentences, batch_labels)]
-    return math.exp(sum(loss.item() for loss, _ in found) / sum(count for _, count in found))
+def training_data(train: Labels, dev: Labels, config: NeuralTrainConfig) -> TrainingData:
+    """Batches for the loop; order and dropout of an epoch depend on the seed and its number."""
+    batches, dev_batches = batches_of(train, config.lm_batch_labels), batches_of(dev, _DEV_BATCH_LABELS)
+    return TrainingData(
+        train_batches=lambda epoch, start: shuffled(batches, config.lm_seed + epoch, start),
+        epoch_amount=sum(map(count_labels, batches)),
+        valid_batches=lambda: map(as_batch, dev_batches),
+        amount_of=lambda batch: count_labels(batch["labels"]),
+        unit=LABELS,
+    )
 
 
-class NeuralLmTrainer:
+class NeuralLmTraining:
     """Trains a model on sentences and keeps the weights that are best on others.
 
     Args:
-      lm_type: lstm or transformer. shape: of the model. config: of the training. vocab_size: V.
-      folder: for model.safetensors (the best weights) and checkpoint.pt (to go on from). device: to train on.
+      settings: of the model: lm_type (lstm or transformer), vocab_size (V) and model, its shape. config: of the
+        training. folder: for model.safetensors (the best weights); a training that was interrupted goes on from
+        `training` in it. device: to train on.
     """
 
     def __init__(
-        self,
-        lm_type: str,
-        shape: NeuralLmConfig,
-        config: NeuralTrainConfig,
-        vocab_size: int,
-        folder: Path,
-        device: torch.device,
+        self, settings: Mapping[str, Any], config: NeuralTrainConfig, folder: Path, device: torch.device
     ) -> None:
-        self._config, self._folder, self._device = config, Path(folder), device
-        torch.manual_seed(config.lm_seed)
-        self._model = MODELS[lm_type](shape, vocab_size).to(device)
-        self._optimizer = torch.optim.AdamW(self._model.parameters(), lr=config.lm_lr, weight_decay=_WEIGHT_DECAY)
-        self._progress: Dict[str, Any] = {"epoch": 0, "batch": 0, "perplexities": []}
+        self._settings, self._config, self._device = settings, config, device
+        self._lm_dir = Path(folder)
+        self._folder = FitFolder(self._lm_dir / TRAINING_DIR, str(settings["lm_type"]))
 
-    def fit(self, train: Sequence[Sequence[int]], dev: Sequence[Sequence[int]]) -> Dict[str, Any]:
-        """Train until epochs or patience are used up; returns the best dev perplexity and those of all epochs."""
-        batches = batches_of(train, self._config.lm_batch_labels)
-        self._load()
-        while not self._is_done():
-            epoch = self._progress["epoch"] + 1
-            loss = self._train_epoch(batches, epoch)
-            perplexity = neural_perplexity(self._model, dev)
-            perplexities = [*self._progress["perplexities"], perplexity]
-            self._progress = {**self._progress, "epoch": epoch, "perplexities": perplexities}
-            LOG.info(f"Epoch {epoch}: train perplexity {math.exp(loss):.2f}, dev perplexity {perplexity:.2f}")
-            if perplexity == min(perplexities):
-                with replacing(self._folder / WEIGHTS) as temporary:
-                    weights = {name: value.cpu().contiguous() for name, value in self._model.state_dict().items()}
-                    save_file(weights, str(temporary))
-            self._save()
-        perplexities = self._progress["perplexities"]
-        return {"dev_perplexity": min(perplexities), "epoch_perplexities": perplexities}
+    def fit(self, train: Labels, dev: Labels) -> Dict[str, Any]:
+        """Train until epochs or patience are used up; returns the best dev perplexity and those of all epochs.
 
-    def _is_done(self) -> bool:
-        perplexities = self._progress["perplexities"]
-        since_best = len(perplexities) - 1 - perplexities.index(min(perplexities)) if perplexities else 0
-        return len(perplexities) >= self._config.lm_num_epochs or since_best >= self._config.lm_patience
+        Raises:
+          ValueError: if an earlier version began the training. RuntimeError: if losses are not finite.
+        """
+        refuse_former(self._lm_dir / FORMER_CHECKPOINT)
+        write_system(self._folder.path, SYSTEM_NAME, self._settings)
+        with self._folder.logged():
+            torch.manual_seed(self._config.lm_seed)
+            system = build(self._settings, str(self._lm_dir)).to(self._device)
+            optimizer = torch.optim.AdamW(
+                system.network.parameters(), lr=self._config.lm_lr, weight_decay=_WEIGHT_DECAY
+            )
+            schedule = RateSchedule(optimizer, lambda step: learning_rate(step, self._config))
+            facts = {"system": SYSTEM_NAME, "lm_type": self._settings["lm_type"], "sentences": len(train)}
+            trainer = Trainer(
+                system, optimizer, schedule, loop_settings(self._config), self._folder.path, Group(), facts
+            )
+            summary = trainer.fit(training_data(train, dev, self._config))
+        best = summary["best_valid_epoch"]
+        if best is None:
+            raise RuntimeError(f"no dev perplexity is finite; {system.if_not_finite}.")
+        weights = load_checkpoint(epoch_path(self._folder.path, best))["model"]
+        with replacing(self._lm_dir / WEIGHTS) as temporary:
+            save_file({name: value.contiguous() for name, value in weights.items()}, str(temporary))
+        perplexities: List[float] = [math.exp(record["valid"]["loss"]) for record in summary["epochs"]]
+        shown = ", ".join(f"{perplexity:.2f}" for perplexity in perplexities)
+        LOG.info(f"Dev perplexities of the epochs: {shown}; the weights are those of epoch {best}")
+        return {"dev_perplexity": perplexities[best - 1], "epoch_perplexities": perplexities}
 
-    def _train_epoch(self, batches: Sequence[Tensor], epoch: int) -> float:
-        """Mean loss of a label over an epoch."""
-        # The order and the dropout depend on the epoch only, so that a training that goes on is the same training.
-        torch.manual_seed(self._config.lm_seed + epoch)
-        self._model.train()
-        total, count = 0.0, 0
-        for index in torch.randperm(len(batches)).tolist():
-            loss, labels = sentence_losses(self._model, batches[index].to(self._device))
-            self._progress["batch"] += 1
-            for group in self._optimizer.param_groups:
-                group["lr"] = self._rate(self._progress["batch"])
-            self._optimizer.zero_grad()
-            (loss / labels).backward()
-            nn.utils.clip_grad_norm_(self._model.parameters(), _MAX_GRAD_NORM)
-            self._optimizer.step()
-            total, count = total + loss.item(), count + labels
-        return total / count
-
-    def _rate(self, batch: int) -> float:
-        warmup = self._config.lm_warmup_batches
-        return self._config.lm_lr * min(batch / warmup, (warmup / batch) ** 0.5)
-
-    def _save(self) -> None:
-        state = {"model": self._model.state_dict(), "optimizer": self._optimizer.state_dict(), **self._progress}
-        save_checkpoint(self._folder / CHECKPOINT, state)
-
-    def _load(self) -> None:
-        path = self._folder / CHECKPOINT
-        if not path.is_file():
-            return
-        state = load_checkpoint(path)
-        self._model.load_state_dict(state.pop("model"))
-        self._optimizer.load_state_dict(state.pop("optimizer"))
-        self._progress = state
-        LOG.info(f"Going on after epoch {state['epoch']}")
+    def finish(self) -> None:
+        """Remove what served to go on: all that is made is written."""
+        self._folder.finish()
