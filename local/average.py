@@ -57,7 +57,9 @@ def main() -> None:
     record.unlink(missing_ok=True)
     save_checkpoint(target, {"model": state})
     made_from.write(record)
-    LOG.info(f"{target}: average of {config.avg} epochs up to {config.epoch}")
+    LOG.info(
+        f"{target}: average of {config.avg} epochs up to {config.epoch}; decode it with --checkpoint {target.name}"
+    )
 
 
 if __name__ == "__main__":

@@ -29,7 +29,7 @@ from icefall_discrete.experiment.recipe_files import read_recipe
 from icefall_discrete.systems.asr.decoding_files import DecodingFiles, decoding_files, decoding_suffix
 from icefall_discrete.systems.asr.languages_said import write_languages
 from icefall_discrete.systems.asr.nbest import oracle_errors, write_nbest
-from icefall_discrete.systems.asr.recognition import TranscribeConfig, recognise, transcripts_of
+from icefall_discrete.systems.asr.recognition import WHOLE, StreamsConfig, TranscribeConfig, recognise, transcripts_of
 from icefall_discrete.systems.asr.recogs import write_recogs
 from icefall_discrete.systems.asr.transducer import Transducer
 from icefall_discrete.text.words import words_in
@@ -47,6 +47,7 @@ def get_parser() -> ScriptParser:
     add_flags(parser, CheckpointChoice, "average")
     add_flags(parser, DecodeConfig, "decode")
     add_flags(parser, TranscribeConfig)
+    add_flags(parser, StreamsConfig, "streaming")
     return parser
 
 
@@ -86,7 +87,8 @@ def decode_split(
     cuts, _ = load_feature_cuts(args.feature_dir / f"{split}.jsonl.gz", spec)
     cuts = chosen_languages(cuts, experiment.settings().filter.languages)
     scorer_of = scorers(experiment, config, run.torch_device())
-    found, facts = recognise(model, cuts, spec, config, run, f"Decoding {split}", scorer_of)
+    streams = override(WHOLE, args, "streaming")
+    found, facts = recognise(model, cuts, spec, config, run, f"Decoding {split}", scorer_of, streams)
     transcripts = transcripts_of(cuts, found, text_encoder)
     write_recogs(files.recogs(split), transcripts)
     if text_encoder.languages:
@@ -113,6 +115,11 @@ def inputs_of(config: DecodeConfig) -> List[Path]:
     return fusion_files(config) + graphs
 
 
+def _said(choice: CheckpointChoice) -> Dict[str, Any]:
+    """The choice for records, without what records of before do not know where it is not used."""
+    return {name: value for name, value in to_dict(choice).items() if name != "checkpoint" or value}
+
+
 def decode_splits(splits: List[str], args: Any, files: DecodingFiles, choice: CheckpointChoice, config: DecodeConfig):
     """Decode the splits that were not decoded from the same checkpoints and cuts before."""
     run = override(TranscribeConfig(), args)
@@ -129,10 +136,12 @@ def decode_splits(splits: List[str], args: Any, files: DecodingFiles, choice: Ch
     }
     # By their bytes, as in records of before.
     inputs = [{path.name: digest_of_file(path, as_bytes=True)} for path in inputs_of(config)]
+    how = override(WHOLE, args, "streaming")
+    streams = {"streaming": to_dict(how)} if how.streaming else {}
     model = None
     for split in splits:
         manifest = args.feature_dir / f"{split}.jsonl.gz"
-        settings = {**to_dict(choice), **to_dict(config), "inputs": inputs}
+        settings = {**_said(choice), **to_dict(config), **streams, "inputs": inputs}
         codes = known_checksums(manifest)
         made_from = Provenance({path.name: digest_of_file(path) for path in [*checkpoints, manifest]}, settings)
         made_from.inputs.update(codes)
@@ -154,6 +163,8 @@ def main() -> None:
     choice = resolve_choice(choice, args.exp_dir)
     context_size = Experiment(args.exp_dir).settings().model.heads.transducer.context_size
     suffix = decoding_suffix(choice.suffix, choice.use_averaged_model, config, context_size)
+    streams = override(WHOLE, args, "streaming").suffix
+    suffix = f"{suffix}_{streams}" if streams else suffix
     files = decoding_files(args.exp_dir, config.decoding_method, suffix)
     splits = [name for name in args.splits.split(",") if name]
     decode_splits(splits, args, files, choice, config)

@@ -26,10 +26,15 @@ class CheckpointChoice(AverageConfig):
     """Which weights are decoded with, under icefall's names; of epochs, or of checkpoints within them."""
 
     iter: int = setting(0, "take checkpoint-<iter>.pt, and those before it, instead of epochs; 0: take epochs")
+    checkpoint: str = setting(
+        "", "take the weights of this file of the experiment, averaged.pt or best-valid-loss.pt, as they are; empty: no"
+    )
 
     @property
     def suffix(self) -> str:
         """The checkpoints' part of a file name: `epoch-30_avg-9`, as icefall writes it."""
+        if self.checkpoint:
+            return Path(self.checkpoint).stem
         return (f"iter-{self.iter}" if self.iter else f"epoch-{self.epoch}") + f"_avg-{self.avg}"
 
 
@@ -39,6 +44,12 @@ def resolve_choice(choice: CheckpointChoice, exp_dir: PathLike) -> CheckpointCho
     Raises:
       ValueError: if the experiment has no such checkpoint, or lost it; the message says which it has.
     """
+    if choice.checkpoint:
+        path = Path(exp_dir) / choice.checkpoint
+        if not path.is_file():
+            there = ", ".join(sorted(file.name for file in Path(exp_dir).glob("*.pt"))) or "none"
+            raise ValueError(f"--checkpoint {choice.checkpoint}: {path} does not exist; there are: {there}.")
+        return dataclasses.replace(choice, epoch=0, avg=1, iter=0, use_averaged_model=False)
     if not choice.iter:
         resolved = choice.resolved(trained_epochs(exp_dir), str(exp_dir))
         require_epochs(exp_dir, epochs_of(resolved))
@@ -68,6 +79,8 @@ def _span_of_iterations(choice: CheckpointChoice, exp_dir: PathLike) -> List[Pat
 
 def files_of(choice: CheckpointChoice, exp_dir: PathLike) -> List[Path]:
     """The checkpoint files that a resolved choice reads, oldest first."""
+    if choice.checkpoint:
+        return [Path(exp_dir) / choice.checkpoint]
     if choice.iter:
         return _span_of_iterations(choice, exp_dir)
     return [epoch_path(exp_dir, epoch) for epoch in epochs_of(choice)]
@@ -75,7 +88,16 @@ def files_of(choice: CheckpointChoice, exp_dir: PathLike) -> List[Path]:
 
 def load_weights(choice: CheckpointChoice, exp_dir: PathLike) -> StateDict:
     """Weights of a resolved choice, averaged. Raises FileNotFoundError or ValueError, naming the file."""
+    if choice.checkpoint:
+        return _weights_in(Path(exp_dir) / choice.checkpoint)
     if not choice.iter:
         return average_epochs(exp_dir, choice.epoch, choice.avg, choice.use_averaged_model)
     states = [load_checkpoint(path) for path in _span_of_iterations(choice, exp_dir)]
     return span_average(states[0], states[-1]) if choice.use_averaged_model else mean_of([s["model"] for s in states])
+
+
+def _weights_in(path: Path) -> StateDict:
+    weights = load_checkpoint(path).get("model")
+    if not isinstance(weights, dict):
+        raise ValueError(f"{path} holds no weights under 'model'; give epoch-N.pt, averaged.pt or best-valid-loss.pt.")
+    return weights

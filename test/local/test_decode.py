@@ -136,6 +136,22 @@ def test_flags_override_the_recipe(folder, decode):
     assert names == {"recogs-dev-epoch-1_avg-1__modified_beam_search__beam-size-2_use-averaged-model.txt"}
 
 
+def test_a_file_of_weights_is_decoded_as_it_is(folder, decode):
+    shutil.copy(folder / "exp" / "epoch-1.pt", folder / "exp" / "averaged.pt")
+    decode("--splits", "dev", "--checkpoint", "averaged.pt")
+    found = read_recogs(folder / "exp" / "greedy_search" / "recogs-dev-averaged_context-2_max-sym-per-frame-1.txt")
+    decode("--splits", "dev", "--epoch", "1", "--avg", "1", "--use-averaged-model", "0")
+    name = "recogs-dev-epoch-1_avg-1_context-2_max-sym-per-frame-1.txt"
+    assert found == read_recogs(folder / "exp" / "greedy_search" / name)
+    with pytest.raises(ValueError, match=r"--checkpoint nowhere.pt: .* there are: averaged.pt, .*epoch-2.pt"):
+        decode("--checkpoint", "nowhere.pt")
+
+
+def test_a_model_that_saw_whole_utterances_does_not_stream(decode):
+    with pytest.raises(ValueError, match="streaming needs an encoder that was trained with causal"):
+        decode("--splits", "dev", "--streaming", "1")
+
+
 def test_language_models_phrases_and_nbest_lists(folder, decode, monkeypatch):
     for name, flags in (("trigram", []), ("bigram", ["--ngram-order", "2"])):
         cuts = [folder / "features" / f"{split}.jsonl.gz" for split in ("train", "dev")]

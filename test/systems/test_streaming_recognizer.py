@@ -9,12 +9,14 @@ from toy_settings import model_config
 
 from icefall_discrete.base.spec import FeatureSpec
 from icefall_discrete.data.augment import AugmentConfig
+from icefall_discrete.data.cuts import load_feature_cuts
 from icefall_discrete.decoding.greedy import greedy_search
 from icefall_discrete.decoding.modified_beam import BeamConfig, modified_beam_search
 from icefall_discrete.decoding.settings import DecodeConfig
 from icefall_discrete.decoding.streaming_search import StreamingGreedy, StreamingModifiedBeam
 from icefall_discrete.nn.heads.joiner import Joiner
 from icefall_discrete.nn.heads.predictor import StatelessPredictor
+from icefall_discrete.systems.asr.recognition import StreamsConfig, TranscribeConfig, recognise
 from icefall_discrete.systems.asr.streaming_model import StreamingConfig
 from icefall_discrete.systems.asr.streaming_recognizer import StreamingRecognizer
 from icefall_discrete.systems.asr.transducer import build_transducer
@@ -141,3 +143,18 @@ def test_what_streams_cannot_do_is_refused(changes, message):
     model = build_transducer(CONFIG, CODES, 15, AugmentConfig())
     with pytest.raises(ValueError, match=message):
         StreamingRecognizer(model, CODES, StreamingConfig(), dataclasses.replace(DecodeConfig(), **changes))
+
+
+def test_cuts_are_recognised_as_streams_a_few_at_a_time(corpus_dir):
+    cuts, spec = load_feature_cuts(corpus_dir / "features" / "dev.jsonl.gz")
+    torch.manual_seed(0)
+    model = sharpened(build_transducer(CONFIG, spec, 15, AugmentConfig()))
+    run, decode = TranscribeConfig(device="cpu"), DecodeConfig(blank_penalty=0.5)
+    whole, _ = recognise(model, cuts, spec, decode, run)
+    streams = StreamsConfig(chunk_size=8, left_context_frames=16, streaming=True, num_decode_streams=2)
+    found, facts = recognise(model, cuts, spec, decode, run, streams=streams)
+    assert {cut: one[0].labels for cut, one in found.items()} == {cut: one[0].labels for cut, one in whole.items()}
+    assert facts["num_utterances"] == len(found) == 6 and any(one[0].labels for one in found.values())
+    assert streams.suffix == "streaming_chunk-size-8_left-context-frames-16" and StreamsConfig().suffix == ""
+    with pytest.raises(ValueError, match="streaming takes no language model"):
+        recognise(model, cuts, spec, decode, run, scorer_of=lambda batch: None, streams=streams)
