@@ -1,0 +1,41 @@
+"""Documents: every room says what it holds, and what a document points to exists."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+LINK = re.compile(r"\]\(([^)#\s]+)(?:#[^)]*)?\)")
+FILE = re.compile(r"`([\w./]+\.(?:py|sh|md))`")
+DOCUMENTS = sorted(
+    path
+    for folder in (".", "docs", "egs", "icefall_discrete", "tools")
+    for path in (ROOT / folder).rglob("*.md")
+    if not any(
+        part.startswith(".") or (part in ("data", "exp", "download") and "egs" in path.parts)
+        for part in path.parts[len(ROOT.parts) :]
+    )
+    and (folder != "." or path.parent == ROOT)
+)
+
+
+def test_every_room_has_a_readme():
+    rooms = [path.parent for path in (ROOT / "icefall_discrete").glob("*/__init__.py")]
+    assert not [room.name for room in rooms if not (room / "README.md").is_file()]
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_links_lead_somewhere(path):
+    links = [link for link in LINK.findall(path.read_text(encoding="utf-8")) if "://" not in link]
+    assert not [link for link in links if not (path.parent / link).exists()]
+
+
+@pytest.mark.parametrize(
+    "path", [p for p in DOCUMENTS if p.parent.parent.name == "icefall_discrete"], ids=lambda p: p.parent.name
+)
+def test_files_that_a_readme_names_exist(path):
+    text = "\n".join(line for line in path.read_text(encoding="utf-8").splitlines() if line.startswith("|"))
+    folders = (path.parent, ROOT, ROOT / "icefall_discrete", ROOT / "local")
+    missing = [name for name in FILE.findall(text) if not any((folder / name).exists() for folder in folders)]
+    assert not missing
