@@ -7,12 +7,16 @@ from pathlib import Path
 import pytest
 import torch
 from synthetic_codes import SPEC, make_trainer
-from toy_fits import SMALL_CODEC
+from toy_fits import SMALL_CODEC, SMALL_HUBERT
 
+from icefall_discrete.base.settings import to_dict
 from icefall_discrete.experiment.folder import Experiment, read_codebooks
 from icefall_discrete.experiment.replay import replay
+from icefall_discrete.lm.neural import NeuralLmConfig
 from icefall_discrete.systems.asr.settings import TrainSettings
 from icefall_discrete.systems.codec.trained_codec import TrainedCodecTokenizer
+from icefall_discrete.systems.language_model.training import NeuralLmTraining, NeuralTrainConfig
+from icefall_discrete.systems.masked_prediction.trained_hubert import TrainedHubertTokenizer
 
 STAGE = Path(__file__).resolve().parents[2] / "local" / "replay_batch.py"
 CPU = torch.device("cpu")
@@ -99,15 +103,33 @@ def test_a_replay_names_the_module_and_the_gradients_that_are_not_finite(corpus_
     assert f"first output that is not finite: {name}" in caplog.text and caplog.messages[-1] == "not finite"
 
 
-def test_a_batch_of_another_system_is_replayed_too(speech, tmp_path):
+def train_codec_badly(folder, audio):
     config = dataclasses.replace(SMALL_CODEC, learning_rate=1e30, warmup_steps=0, plain_steps=2)
+    TrainedCodecTokenizer("toy", config).fit(audio, folder, 3)
+
+
+def train_hubert_badly(folder, audio):
+    TrainedHubertTokenizer("toy", dataclasses.replace(SMALL_HUBERT, learning_rate=1e30)).fit(audio, folder, 3)
+
+
+def train_lm_badly(folder, audio):
+    settings = {"lm_type": "lstm", "vocab_size": 9, "model": to_dict(NeuralLmConfig(lm_dim=16, lm_layers=1))}
+    config = NeuralTrainConfig(lm_lr=1e38, lm_batch_labels=20)
+    NeuralLmTraining(settings, config, folder, CPU).fit([[3, 4, 5], [5, 6, 7, 8]] * 9, [[3, 4]])
+
+
+@pytest.mark.parametrize(
+    "train_badly, folder",
+    [(train_codec_badly, "training"), (train_hubert_badly, "training/iteration-1"), (train_lm_badly, "training")],
+)
+def test_a_batch_of_another_system_is_replayed_too(train_badly, folder, fit_audio, tmp_path):
     with pytest.raises(RuntimeError, match="batches were not finite"):
-        TrainedCodecTokenizer("toy", config).fit([(speech, "prompt")], tmp_path, 3)
-    folder = tmp_path / "training"
+        train_badly(tmp_path, fit_audio)
+    folder = tmp_path / folder
     (record,) = [json.loads(line) for line in (folder / "bad-batches.jsonl").read_text().splitlines()]
-    assert set(record["cut_ids"]) == {"prompt"}
     found = replay(folder, folder / record["saved"], "torch", CPU)
     assert not found.is_finite and found.first_bad_module is not None and found.reason == record["reason"]
+    assert found.bad_cuts == record["cut_ids"]
     (folder / "system.json").write_text('{"system": "teleporter", "settings": {}}')
     with pytest.raises(ValueError, match=r"unknown system 'teleporter'; known: asr, codec"):
         replay(folder, folder / record["saved"], "torch", CPU)

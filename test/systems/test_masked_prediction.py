@@ -11,12 +11,12 @@ import soundfile
 import torch
 
 from icefall_discrete.data.dataset import derived_seed
-from icefall_discrete.systems.masked_prediction import iteration as masked_iteration
 from icefall_discrete.systems.masked_prediction.config import MaskedPredictionConfig
 from icefall_discrete.systems.masked_prediction.corpus import make_batch, plan_batches, write_corpus
 from icefall_discrete.systems.masked_prediction.iteration import Iteration, learning_rate, split_corpus
 from icefall_discrete.systems.masked_prediction.loss import UnitScores, masked_loss
 from icefall_discrete.systems.masked_prediction.spans import span_masks
+from icefall_discrete.systems.masked_prediction.system import MaskedSystem
 from icefall_discrete.systems.masked_prediction.trained_hubert import TrainedHubertTokenizer
 from icefall_discrete.systems.masked_prediction.training import MaskedTraining
 from icefall_discrete.systems.masked_prediction.units import write_units
@@ -217,17 +217,16 @@ def test_learning_rate_rises_and_falls():
 def test_it_learns_a_few_real_utterances_by_heart(tmp_path, utterances):
     config = dataclasses.replace(
         CONFIG, dim=32, ffn_dim=64, dropout=0.0, learning_rate=1e-2, steps=(200, 4), warmup_steps=20, mask_length=4,
-        mask_prob=0.15,
+        mask_prob=0.15, batch_sec=9.0,
     )  # fmt: skip
-    corpus, few = write_corpus(tmp_path, utterances[::3]), np.arange(3)
-    teacher = [corpus.teacher_of(index) for index in few]
+    corpus = write_corpus(tmp_path, utterances[::3])
+    teacher = [corpus.teacher_of(index) for index in range(3)]
     units = write_units(tmp_path / "units-1.npy", lambda: iter(teacher), len(corpus.mel), 5, False, config, 0)
     iteration, split = Iteration(1, config, corpus, units, 1, CPU), split_corpus(3, 0)
-    before = iteration.measure(split)
-    for step in range(200):
-        iteration.step(few, step)
-    after = iteration.measure(split)
-    assert before["masked_accuracy"] < before["most_frequent_unit"] + 0.15
+    trainer = iteration.trainer(tmp_path / "loop", "toy")
+    before = trainer.evaluation.losses(iteration.data(split).valid_batches()).per_frame()
+    after = iteration.train(tmp_path / "loop", "toy", split)
+    assert before["masked_acc"] < after["most_frequent_unit"] + 0.15
     assert after["masked_accuracy"] > max(0.7, after["most_frequent_unit"] + 0.3)  # chance is 0.2
     assert after["masked_loss"] < 0.5 * math.log(5)
     assert (after["units_used"], after["measured_on"]) == (5, "the training utterances")
@@ -277,14 +276,12 @@ class Killed(Exception):
 
 def kill_at(monkeypatch, iteration, step):
     """Let the given step of an iteration raise."""
-    real = masked_iteration.Iteration.step
 
-    def dying(self, utterances, now):
-        if (self.number, now) == (iteration, step):
+    def dying(system, now):
+        if (system.number, now) == (iteration, step):
             raise Killed
-        return real(self, utterances, now)
 
-    monkeypatch.setattr(masked_iteration.Iteration, "step", dying)
+    monkeypatch.setattr(MaskedSystem, "before_step", dying)
 
 
 def test_a_killed_training_goes_on_bit_for_bit(tmp_path, utterances, caplog):
@@ -296,7 +293,8 @@ def test_a_killed_training_goes_on_bit_for_bit(tmp_path, utterances, caplog):
     state = torch.get_rng_state()
     with caplog.at_level(logging.INFO):
         train(tmp_path / "killed", utterances)
-    assert "Going on after step 2 of iteration 2" in caplog.text
+    assert "Resumed from checkpoint-2.pt: epoch 1, after batch 2." in caplog.text
+    assert "toy, iteration 2 of 2: masked accuracy" in caplog.text and "iteration 1 of 2" not in caplog.text
     assert torch.equal(torch.get_rng_state(), state)
     for name in ("encoder-1.safetensors", "encoder-2.safetensors", "units-1.npy", "units-2.npy"):
         assert (tmp_path / "whole" / name).read_bytes() == (tmp_path / "killed" / name).read_bytes(), name
@@ -308,16 +306,20 @@ def test_another_training_in_the_same_folder_is_refused(tmp_path, utterances):
         (CONFIG, 2, "seed"),
         (dataclasses.replace(CONFIG, mask_length=5), 1, "mask_length"),
     ):
-        with pytest.raises(ValueError, match=f"unfinished training of 'toy' with other {changed}; delete that folder"):
+        with pytest.raises(
+            ValueError, match=f"unfinished training of 'toy' with other {changed} .*move that folder aside"
+        ):
             train(tmp_path, utterances, config, seed)
-    with pytest.raises(ValueError, match="with other audio"):
+    with pytest.raises(ValueError, match="with other audio "):
         train(tmp_path, utterances[1:])
     train(tmp_path, utterances, dataclasses.replace(CONFIG, checkpoint_steps=9, max_minutes=5.0))
 
 
 def test_a_loss_that_is_not_finite_ends_in_one_sentence(tmp_path, utterances):
     config = dataclasses.replace(CONFIG, learning_rate=1e30)
-    message = r"toy: the loss of iteration 1 is (nan|inf) at step \d of 4 .*delete .*, lower"
+    message = (
+        r"1 batches were not finite, the last \(the loss is not finite \(cuts cut-\d.*lower learning_rate, which is"
+    )
     with pytest.raises(RuntimeError, match=message):
         train(tmp_path, utterances, config)
 
@@ -326,6 +328,16 @@ def test_the_guard_ends_iterations_early_and_says_so(tmp_path, utterances, caplo
     _, reports = train(tmp_path, utterances, dataclasses.replace(CONFIG, max_minutes=1e-6))
     assert [report["steps"] for report in reports] == [1, 1]
     assert "iteration 2 of 2: ended by max_minutes after 1 of 4 steps" in caplog.text
+
+
+def test_what_is_over_leaves_logs_only(tmp_path, utterances):
+    training = MaskedTraining("toy", CONFIG, write_corpus(tmp_path, iter(utterances)), tmp_path, 1)
+    training.run()
+    training.finish()
+    assert {path.name for path in tmp_path.iterdir()} == {"log", "iteration-1", "iteration-2"}
+    left = {path.name for path in (tmp_path / "iteration-2").iterdir()}
+    assert left == {"tensorboard", "train.json", "system.json"}
+    train(tmp_path, utterances, dataclasses.replace(CONFIG, learning_rate=1e-3))
 
 
 @pytest.mark.parametrize(

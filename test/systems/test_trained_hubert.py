@@ -37,7 +37,7 @@ def test_another_tokenizer_reads_the_files(tokenizer, speech):
     assert torch.equal(encode(reread, speech), encode(tokenizer, speech))
     assert [path.name for path in reread.state_files] == ["encoder.safetensors", "kmeans.safetensors"]
     assert sorted(path.name for path in tokenizer.state_dir.iterdir()) == [
-        "encoder.safetensors", "kmeans.safetensors", "training.json",
+        "encoder.safetensors", "kmeans.safetensors", "training", "training.json",
     ]  # fmt: skip
 
 
@@ -97,6 +97,15 @@ def test_a_fit_killed_while_clustering_is_finished_with_the_same_bytes(tokenizer
     again = fitted(tmp_path, fit_audio)
     for ours, theirs in zip(again.state_files, tokenizer.state_files):
         assert ours.read_bytes() == theirs.read_bytes()
+
+
+def test_a_training_that_an_earlier_version_began_is_named_and_kept(tmp_path, fit_audio):
+    former = tmp_path / "training" / "checkpoint.pt"
+    former.parent.mkdir()
+    former.write_bytes(b"state")
+    with pytest.raises(ValueError, match=r"checkpoint\.pt is of a training that an earlier version began.*aside"):
+        fitted(tmp_path, fit_audio)
+    assert [path.name for path in former.parent.iterdir()] == ["checkpoint.pt"]
 
 
 def test_audio_that_cannot_be_encoded_is_left_out_and_named(tokenizer, tmp_path, fit_audio, caplog):

@@ -1,7 +1,8 @@
 """The frames of a corpus on disk while an encoder is trained on them, and the batches made of them.
 
 For each frame of 20 ms, 4 M bytes are on disk (stacked log-mel, float16, M mel bins) and 4 D bytes (the first teacher's
-frames, float32, D dimensions): 29 and 28 MB an hour for M = 40 and D = 39. In memory are a few numbers an utterance.
+frames, float32, D dimensions): 29 and 28 MB an hour for M = 40 and D = 39. In memory are an id and a few numbers an
+utterance.
 """
 
 import hashlib
@@ -22,7 +23,7 @@ class Corpus(NamedTuple):
     """Frames of utterances in a row; utterance n is rows starts[n] to starts[n] + lens[n].
 
     mel: (total, 2 M) float16. teacher: (total, D) float32. lens, starts: (N,) int64. mean, std: (2 M,) float32, of
-    `mel`. sha256: of the utterances' ids and frames.
+    `mel`. sha256: of the utterances' ids and frames. ids: of the utterances.
     """
 
     mel: np.ndarray
@@ -32,6 +33,7 @@ class Corpus(NamedTuple):
     mean: Tensor
     std: Tensor
     sha256: str
+    ids: List[str]
 
     def mel_of(self, utterance: int) -> Tensor:
         """Stacked log-mel (T, 2 M) float32 of one utterance."""
@@ -53,6 +55,7 @@ def write_corpus(folder: Path, utterances: Iterable[Tuple[str, Tensor, Tensor]])
     """
     folder.mkdir(parents=True, exist_ok=True)
     lens: List[int] = []
+    ids: List[str] = []
     digest = hashlib.sha256()
     sums = squares = np.zeros(1)
     widths = (0, 0)
@@ -65,6 +68,7 @@ def write_corpus(folder: Path, utterances: Iterable[Tuple[str, Tensor, Tensor]])
             sums = sums + values.sum(axis=0, dtype=np.float64)
             squares = squares + np.square(values, dtype=np.float64).sum(axis=0)
             lens.append(len(values))
+            ids.append(name)
             widths = (mel.shape[1], teacher.shape[1])
     if not lens:
         raise ValueError("no utterance could be used to train on; fit on more audio.")
@@ -79,6 +83,7 @@ def write_corpus(folder: Path, utterances: Iterable[Tuple[str, Tensor, Tensor]])
         torch.from_numpy(mean).float(),
         torch.from_numpy(std).float(),
         digest.hexdigest(),
+        ids,
     )
 
 

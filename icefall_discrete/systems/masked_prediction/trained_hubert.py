@@ -1,12 +1,11 @@
 """k-means on a small HuBERT-style encoder that is trained here, by masked prediction, on the corpus at hand.
 
-Fitting trains the encoder (icefall_discrete/tokenizer_training) and then clusters one of its layers; nothing pretrained
-is needed. Hsu et al. 2021, https://arxiv.org/abs/2106.07447; mel input as in https://arxiv.org/abs/2211.09944.
+Fitting trains the encoder (icefall_discrete/systems/masked_prediction) and then clusters one of its layers; nothing
+pretrained is needed. Hsu et al. 2021, https://arxiv.org/abs/2106.07447; mel input as in https://arxiv.org/abs/2211.09944.
 """
 
 import collections
 import logging
-import shutil
 from pathlib import Path
 from typing import Any, Dict, Iterable, Iterator, List, Optional, Tuple
 
@@ -29,11 +28,13 @@ from icefall_discrete.tokenizers.frames.mel_encoder import (
     save_encoder,
 )
 from icefall_discrete.tokenizers.quantizers.kmeans import KmeansTokenizer
+from icefall_discrete.training.fit_folder import TRAINING_DIR, refuse_former
 
 LOG = logging.getLogger(__name__)
 ENCODER_FILE = "encoder.safetensors"
 REPORT_FILE = "training.json"
-TRAINING_DIR = "training"
+# What earlier versions went on from, in the folder of the training.
+FORMER_CHECKPOINT = "checkpoint.pt"
 NUM_CEPS = 13
 
 
@@ -106,16 +107,17 @@ class TrainedHubertTokenizer(KmeansTokenizer):
     def fit(self, audio: Iterable[Tuple[Tensor, str]], state_dir: Path, seed: int) -> None:
         """Train the encoder and cluster its states; write encoder.safetensors, training.json and kmeans.safetensors.
 
-        A fit that was killed goes on after its last checkpoint, in `state_dir`/training, which is removed at the end;
-        on a CPU with as many threads the encoder and the centroids are then the same, byte for byte. It first reads the
-        audio again, to see that it is the same. Memory is bounded by `fit_memory_mib`, the model and a batch, besides a
-        few numbers an utterance; frames are on disk meanwhile (see masked_corpus.py).
+        A fit that was killed goes on after its last checkpoint, in `state_dir`/training, of which train.json and logs
+        are left in the end; on a CPU with as many threads the encoder and the centroids are then the same, byte for
+        byte. It first reads the audio again, to see that it is the same. Memory is bounded by `fit_memory_mib`, the
+        model and a batch, besides a few numbers an utterance; frames are on disk meanwhile (see corpus.py).
 
         Args:
           audio: pairs of samples (S,) float32 at 16 kHz and cut id, read twice, so no iterator.
           state_dir: folder to write to; becomes the tokenizer's own.
         Raises:
-          ValueError: for too little audio, or an unfinished training on other audio, settings or seed.
+          ValueError: for too little audio, or an unfinished training on other audio, settings or seed, or of an
+            earlier version.
           RuntimeError: if the loss is not finite.
         """
         if iter(audio) is audio:
@@ -123,10 +125,12 @@ class TrainedHubertTokenizer(KmeansTokenizer):
         self.state_dir = Path(state_dir)
         self._read = self._fitted = None
         folder = self.state_dir / TRAINING_DIR
+        refuse_former(folder / FORMER_CHECKPOINT)
         corpus = write_corpus(folder, self._utterances(audio))
         hours = len(corpus.mel) / FRAME_RATE_HZ / 3600
         LOG.info(f"{self.name}: {hours:.2f} h of audio, {len(corpus.lens)} utterances, to train the encoder on")
-        encoder, reports = MaskedTraining(self.name, self.config, corpus, folder, seed).run()
+        training = MaskedTraining(self.name, self.config, corpus, folder, seed)
+        encoder, reports = training.run()
         num_parameters = sum(parameter.numel() for parameter in encoder.parameters())
         report = {"audio_hours": round(hours, 3), "encoder_parameters": num_parameters, "iterations": reports}
         write_json(self.state_dir / REPORT_FILE, report)
@@ -134,7 +138,7 @@ class TrainedHubertTokenizer(KmeansTokenizer):
         made = {"feature_type": self.name, "settings": settings, "seed": seed, "audio_sha256": corpus.sha256}
         save_encoder(self.encoder_path, encoder, made)
         super().fit(audio, state_dir, seed)
-        shutil.rmtree(folder)
+        training.finish()
 
     def _utterances(self, audio: Iterable[Tuple[Tensor, str]]) -> Iterator[Tuple[str, Tensor, Tensor]]:
         """Id, stacked log-mel and MFCC with derivatives, both (T, ...), of the audio that can be used."""
