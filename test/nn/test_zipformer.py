@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from icefall_discrete.nn.encoders.zipformer import Zipformer, ZipformerConfig
-from icefall_discrete.nn.encoders.zipformer.masks import chunk_mask
+from icefall_discrete.nn.encoders.zipformer.masks import chunk_mask, draw_chunk
 from icefall_discrete.nn.front_ends.conv2d import Conv2dSubsampling
 from icefall_discrete.nn.heads.joiner import Joiner
 from icefall_discrete.nn.heads.predictor import StatelessPredictor
@@ -144,6 +144,14 @@ def small_config(**changes):
         "output_downsampling_factor": 1,
     }
     return ZipformerConfig(**{**settings, **changes})
+
+
+def test_a_causal_encoder_draws_its_chunks_in_training_only():
+    config = small_config(causal=True, chunk_size=(4, 8, -1), left_context_frames=(8, -1))
+    assert {draw_chunk(config, training=False) for _ in range(9)} == {(-1, -1)}
+    assert len({draw_chunk(config, training=True) for _ in range(60)}) == 5
+    limited = small_config(causal=True, chunk_size=(4, 8), left_context_frames=(8, 16))
+    assert {draw_chunk(limited, training=False) for _ in range(9)} == {(8, 2)}
 
 
 def test_inner_stacks_and_no_output_downsampling():

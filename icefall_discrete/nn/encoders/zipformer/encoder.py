@@ -48,7 +48,7 @@ class Zipformer(Encoder):
         if x.shape[2] != dims[0]:
             raise ValueError(f"encoder input has {x.shape[2]} dimensions, but the first stack has {dims[0]}.")
         num_frames = x.shape[1]
-        masks = stack_masks(config, padding_mask(lens, num_frames), num_frames, x.device)
+        masks = stack_masks(config, padding_mask(lens, num_frames), num_frames, x.device, self.training)
         feature_masks = draw_feature_masks(config, x) if self.training else [None] * config.num_stacks
         outputs = []
         for index, stack in enumerate(self.stacks):

@@ -2,7 +2,7 @@
 
 import dataclasses
 import random
-from typing import List, Optional, Tuple
+from typing import List, Optional, Sequence, Tuple
 
 import torch
 from torch import Tensor
@@ -26,14 +26,22 @@ class StackMasks:
     only_chunks: Optional[Tuple[int, ...]] = None
 
 
-def draw_chunk(config: ZipformerConfig) -> Tuple[int, int]:
-    """Draw the chunk size and the number of chunks of left context of this batch; -1 stands for no limit."""
+def draw_chunk(config: ZipformerConfig, training: bool) -> Tuple[int, int]:
+    """Chunk size and number of chunks of left context of this batch; -1 stands for no limit.
+
+    Drawn in training; otherwise the widest there are, so that what is recognised does not depend on chance.
+    """
     if not config.causal:
         return -1, -1
-    chunk_size = random.choice(config.chunk_size)
+    choose = random.choice if training else _widest
+    chunk_size = choose(config.chunk_size)
     if chunk_size == -1:
         return -1, -1
-    return chunk_size, left_chunks_of(random.choice(config.left_context_frames), chunk_size)
+    return chunk_size, left_chunks_of(choose(config.left_context_frames), chunk_size)
+
+
+def _widest(sizes: Sequence[int]) -> int:
+    return -1 if min(sizes) < 0 else max(sizes)
 
 
 def left_chunks_of(left_context_frames: int, chunk_size: int) -> int:
@@ -61,9 +69,11 @@ def chunk_mask(num_frames: int, chunk_size: int, left_chunks: int, device: torch
     return hidden if left_chunks < 0 else hidden | (behind > left_chunks)
 
 
-def stack_masks(config: ZipformerConfig, padding: Optional[Tensor], num_frames: int, device) -> List[StackMasks]:
+def stack_masks(
+    config: ZipformerConfig, padding: Optional[Tensor], num_frames: int, device: torch.device, training: bool
+) -> List[StackMasks]:
     """Return the masks of every stack for a batch of `num_frames` frames whose `padding` is (N, T) or None."""
-    chunk_size, left_chunks = draw_chunk(config)
+    chunk_size, left_chunks = draw_chunk(config, training)
     chunks = None
     if chunk_size > 0:
         check_chunk(config, chunk_size, left_chunks)
