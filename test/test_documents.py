@@ -36,6 +36,7 @@ def test_links_lead_somewhere(path):
 )
 def test_files_that_a_readme_names_exist(path):
     text = "\n".join(line for line in path.read_text(encoding="utf-8").splitlines() if line.startswith("|"))
-    folders = (path.parent, ROOT, ROOT / "icefall_discrete", ROOT / "local")
+    own = [path.parent, *(folder for folder in path.parent.iterdir() if folder.is_dir())]
+    folders = (*own, ROOT, ROOT / "icefall_discrete", ROOT / "local")
     missing = [name for name in FILE.findall(text) if not any((folder / name).exists() for folder in folders)]
     assert not missing
