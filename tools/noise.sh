@@ -1,10 +1,13 @@
 # What noise does to a trained experiment: noisy versions of a test set, their codes, decoding without another training,
-# error rates and token stability. To be sourced by egs/<corpus>/ASR/run_noise.sh behind its options, then called as
+# error rates and token stability. To be sourced by egs/<corpus>/<TASK>/run_noise.sh behind its options, then called as
 # `noise_stages`.
 #
 # run_noise.sh has set HERE, ROOT, all options of noise_options.sh, and what recipe.sh wants to know about the corpus.
 
 . "$ROOT/tools/recipe.sh"
+follow_plan noise
+
+cuts_of() { echo "$data_dir/manifests/${corpus}_cuts_$1.jsonl.gz"; }
 
 noisy_split=${noisy_split:-${test_splits%% *}}
 noise_dir=$exp_dir/noise # an experiment of its own, whose files are the trained one's: decoding leaves that one alone
@@ -12,7 +15,13 @@ audio_dir=$data_dir/noisy_audio
 clean_cuts=$(cuts_of "$noisy_split")
 conditions=$(for kind in $kinds; do for snr in $snrs; do printf '%s-%s-snr%g\n' "$noisy_split" "$kind" "$snr"; done; done)
 noisy_splits=$(paste -sd , <<<"$conditions")
-stability=$results_dir/noise/stability/$feature_name${suffix:-}.json
+stability=$results_dir/noise/stability/$feature_name$suffix.json
+
+know_json() { # know_json <JSON file>...: to write them in another way changes no settings
+  local digests digest file
+  digests=$(python "$ROOT/local/digest_settings.py" --conf-dir conf/features "$@")
+  while IFS=$'\t' read -r digest file; do know_digest "$file" "$digest"; done <<<"$digests"
+}
 
 require_trained() {
   local file
@@ -77,16 +86,15 @@ noisy_decoding_stage() {
 }
 
 noisy_scoring_stage() {
-  local scores=$noise_dir/$decoding_method/scores.txt search_name='' settings
+  local scores=$noise_dir/$decoding_method/scores.txt settings rules=() command
   [ "$stage" -le 3 ] && [ "$stop_stage" -ge 3 ] || return 0
   settings=$(noise_settings)
   begin_stage 3 "error rates" "$noise_dir/.done-3-$decoding_method" "$settings" "$scores" || return 0
-  [ "$decoding_method" = "$DEFAULT_SEARCH" ] || search_name=$decoding_method
-  python "$ROOT/local/score.py" --exp-dir "$noise_dir" --decoding-method "$decoding_method" --recipe "$recipe_name${suffix:-}" \
-    ${search_name:+--search-name "$search_name"} --results-dir "$results_dir/noise" \
-    ${scoring_flags[@]+"${scoring_flags[@]}"} \
-    --run-command "egs/$corpus/ASR/run_noise.sh$(flags_of feature_type recipe decoding_method num_talkers seed) --snrs '$snrs' --kinds '$kinds'" \
-    >"$scores.partial"
+  [ ! -f conf/scoring.json ] || rules=(--scoring-rules conf/scoring.json)
+  command="egs/$corpus/$(basename "$HERE")/${0##*/} --feature-type $feature_type --recipe $recipe --decoding-method $decoding_method"
+  python "$ROOT/local/score.py" --exp-dir "$noise_dir" --decoding-method "$decoding_method" --recipe "$recipe_name$suffix" \
+    ${search_name:+--search-name "$search_name"} --results-dir "$results_dir/noise" ${rules[@]+"${rules[@]}"} \
+    --run-command "$command --num-talkers $num_talkers --seed $seed --snrs '$snrs' --kinds '$kinds'" >"$scores.partial"
   mv "$scores.partial" "$scores"
   end_stage
 }
@@ -102,11 +110,13 @@ stability_stage() {
 }
 
 noise_page_stage() {
+  local published=()
   [ "$stage" -le 5 ] && [ "$stop_stage" -ge 5 ] || return 0
+  [ ! -f conf/published.json ] || published=(--published conf/published.json)
   log "Stage 5: tables and chart"
   python "$ROOT/tools/make_results.py" --results-dir "$results_dir" --output "$(dirname "$results_dir")/RESULTS.md" \
     --title "$title" --test-split "$(tr ' ' , <<<"$test_splits")" --dev-split "$(tr ' ' , <<<"$dev_splits")" \
-    ${published_flags[@]+"${published_flags[@]}"}
+    ${published[@]+"${published[@]}"}
 }
 
 noise_stages() { # noise_stages: stages 0 to 5

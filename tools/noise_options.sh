@@ -2,6 +2,7 @@
 # parse_options.sh by a script that has set HERE (its folder); options of training keep the values of recipe_options.sh.
 
 . "$ROOT/tools/recipe_options.sh"
+unset FURTHER_FLAGS # its stages take no further flags
 LAST_STAGE=5
 
 stage=0                                # first stage to run
@@ -13,7 +14,7 @@ data_dir=$HERE/data                     # prepared data, the features of the exp
 results_dir=$HERE/results               # results; those of noise go to its folder noise
 env=auto                               # environment: k2, portable, or auto
 nj=2                                   # threads that mix audio, processes that extract codes
-decoding_method=$DEFAULT_SEARCH   # a search that needs neither graphs nor a language model
+decoding_method=                       # a search that needs neither graphs nor a language model
 noisy_split=                           # split to add noise to (default: the first test split)
 snrs="20 10 5 0"                       # signal-to-noise ratios (dB)
 kinds="babble white pink"              # noises: babble, white, pink, brown; with --noise-cuts recorded, or music, noise, speech

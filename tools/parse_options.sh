@@ -9,6 +9,9 @@
 # later comment. The comment behind a variable is its help. `--help` prints $help_message, if set, and every option with its default.
 # A stray argument, an unknown option, an option without a value, or a value of another kind than its default
 # (true/false, whole number) ends the script with exit status 2.
+#
+# Afterwards $OPTION_NAMES are the names of all options, and GIVEN_OPTIONS holds a `name=value` of each that is not its default.
+# A script that has set FURTHER_FLAGS=() gets options that are unknown there, as `name=value`, in place of an error.
 
 _options_of() { # _options_of <script>: the lines "name<TAB>help" of its options
   awk -v tools="$(dirname "${BASH_SOURCE[0]}")" '
@@ -74,10 +77,16 @@ _set_option() { # _set_option <name> <value>: checks the value against the kind 
   printf -v "$1" '%s' "$2"
 }
 
+_keep_flag() { # _keep_flag <name> <value>
+  [[ $2 != *$'\n'* ]] || _option_error "--$1 must be one line, not '$2'"
+  FURTHER_FLAGS+=("$1=$2")
+}
+
 _parse_options() { # _parse_options <script> <argument>...
-  local script="$1" names argument flag name value nearest
+  local script="$1" names argument flag name value nearest defaults=()
   shift
   names=$(_options_of "$script" | cut -f 1)
+  for name in $names; do defaults+=("${!name}"); done
   for argument in "$@"; do
     case "$argument" in -h | --help) _print_help "$script"; exit 0 ;; esac
   done
@@ -91,7 +100,7 @@ _parse_options() { # _parse_options <script> <argument>...
     flag="${argument%%=*}"
     name="${flag#--}"
     name="${name//-/_}"
-    if ! grep -qx -- "$name" <<<"$names"; then
+    if ! grep -qx -- "$name" <<<"$names" && ! declare -p FURTHER_FLAGS &>/dev/null; then
       nearest=$(_nearest_option "$name" <<<"$names")
       _option_error "unknown option $flag${nearest:+, did you mean --${nearest//_/-}?}"
     fi
@@ -102,7 +111,12 @@ _parse_options() { # _parse_options <script> <argument>...
       value="$1"
       shift
     fi
-    _set_option "$name" "$value"
+    if grep -qx -- "$name" <<<"$names"; then _set_option "$name" "$value"; else _keep_flag "${flag#--}" "$value"; fi
+  done
+  OPTION_NAMES=$names GIVEN_OPTIONS=()
+  for name in $names; do
+    [ "${!name}" = "${defaults[0]}" ] || GIVEN_OPTIONS+=("$name=${!name}")
+    defaults=("${defaults[@]:1}")
   done
 }
 

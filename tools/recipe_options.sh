@@ -1,11 +1,23 @@
 # The options that every recipe has. To be sourced by egs/<corpus>/ASR/run.sh, which has set HERE (its folder), before
 # parse_options.sh; a recipe that wants another default sets it below the line that sources this file.
 
-DEFAULT_SEARCH=modified_beam_search
 LAST_STAGE=8
+FURTHER_FLAGS=() # options that are flags of a stage, such as --base-lr or --decode.beam-size: passed on to it
+# What run.sh's help says of the stages that recipes share.
+SHARED_STAGES="  2  fit of the tokenizer, where it needs one, on training data only
+  3  extraction of codes or features, with speed-perturbed copies of the training data
+  4  check of what was extracted, one-page report
+  5  BPE model of the text
+  6  training
+  7  decoding of dev and test sets with averaged checkpoints
+  8  error rates by language, RESULTS.md"
+SHARED_NOTES="Relative paths are relative to the recipe's folder. An empty option means the value of the recipe file,
+conf/recipes/<recipe>.json here or in the package. Any flag of any stage can be given too: '--base-lr 0.03', or where
+stages share a name, '--decode.device cpu' (stages: fit, extract, check, bpe, shar, train, graphs, lm, decode, score)."
 
 stage=0                                # first stage to run
 stop_stage=$LAST_STAGE                 # last stage to run
+dry_run=false                          # print what each stage would do, and do nothing
 feature_type=                          # conf/features/<name>.json here or in the package, a path to such a file, or several joined by +
 recipe=default                         # conf/recipes/<name>.json (model, training, text), or a path to such a file
 env=auto                               # environment: k2, portable, or auto
@@ -26,7 +38,7 @@ num_epochs=                            # epochs to train
 precision=                             # of training: fp32, bf16, or on CUDA fp16 (default: the recipe's)
 shar=false                             # train from Shar, read in sequence: for corpora whose manifest does not fit in memory
 world_size=1                           # processes that train together on this machine
-decoding_method=$DEFAULT_SEARCH   # a search of icefall_discrete/decoding/README.md, such as greedy_search or 1best
+decoding_method=                       # a search of icefall_discrete/decoding/README.md, such as greedy_search or 1best
 lm=                                    # language model of the search: ngram, lstm or transformer, trained on the transcripts
 lm_scale=                              # its weight
 seed=42                                # of the k-means, the order of the data, the model

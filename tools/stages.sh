@@ -30,16 +30,6 @@ log() { # log <words>...: to stdout, with the time and the place in the script t
   echo "$(date '+%Y-%m-%d %H:%M:%S') (${BASH_SOURCE[depth]##*/}:${BASH_LINENO[depth - 1]}) $*"
 }
 
-require_stages() { # require_stages <last>: some stage of 0 to <last> is to be run, or the script ends
-  if [ "$stage" -lt 0 ] || [ "$stage" -gt "$1" ]; then
-    log "--stage is $stage, expected one of the stages 0 to $1; --help lists them" >&2
-    exit 2
-  elif [ "$stop_stage" -lt "$stage" ]; then
-    log "--stop-stage $stop_stage comes before --stage $stage, so that no stage would run; give a later --stop-stage, or an earlier --stage" >&2
-    exit 2
-  fi
-}
-
 settings_of() { # settings_of <variable>...: one line "name=value" each
   local name
   for name in "$@"; do
@@ -206,7 +196,8 @@ forget_if_changed() { # forget_if_changed <path>...: what the stage begun last m
     if [ -d "$aside" ]; then _move "$note" "$aside/"; else rm -f "$note"; fi
   fi
   if [ -d "$aside" ]; then
-    log "Stage $_stage_number: what was made with the settings of before is in $aside now: remove it if it is not needed, or $back to go on with those settings"
+    log "Stage $_stage_number: what was made with the settings of before is in $aside now: remove it if it is not needed," \
+      "or $back to go on with those settings"
   fi
   _note_begin ''
 }

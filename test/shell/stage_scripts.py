@@ -29,7 +29,7 @@ folder, made = {
     "check_cuts": ("--feature-dir", ["report.txt"]),
     "train_bpe": ("--lang-dir", ["bpe.model"]),
     "train": ("--exp-dir", ["epoch-1.pt"]),
-    "decode": ("--exp-dir", ["modified_beam_search/recogs.txt"]),
+    "decode": ("--exp-dir", [flags.get("--decoding-method", "") + "/recogs.txt"]),
 }.get(name, ("", []))
 for file in made:
     path = Path(flags[folder], file)
@@ -45,14 +45,14 @@ HERE=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 ROOT=$(cd "$HERE/../../.." && pwd)
 . "$ROOT/tools/recipe_options.sh"
 feature_type=toy                       # conf/features/<name>.json
+subset=                                # keep so many utterances
 . "$ROOT/tools/parse_options.sh"
-corpus=toy title=Toy train_split=train dev_splits=dev test_splits=test corpus_options=
+corpus=toy title=Toy train_split=train dev_splits=dev test_splits=test
+corpus_options=${TOY_OPTIONS-} known_languages="en xx"
 . "$ROOT/tools/recipe.sh"
-if begin_stage 1 "manifests" "$data_dir/manifests/.done-1" "$data_settings" "${corpus_cuts[@]}"; then
-  python local/prepare.py --data-dir "$data_dir"
-  end_stage
-fi
-token_stages
+corpus_stage "corpus" "$data_dir/.done-0" "" -- true
+manifests_stage "manifests" python local/prepare.py --data-dir "$data_dir"
+run_stages
 """
 
 
@@ -76,7 +76,8 @@ class ToyRecipe:
         write(root / "tools" / "setup_env.sh", f"#!/bin/sh\necho {root}/venv\n").chmod(0o755)
         for name in (*STAGES, "export_shar"):
             write(root / "local" / f"{name}.py", STAND_IN)
-        for name in ("show_recipe.py", "digest_settings.py"):
+        (root / "icefall_discrete").symlink_to(ROOT / "icefall_discrete")
+        for name in ("plan.py", "flags.json"):
             shutil.copy(ROOT / "local" / name, root / "local" / name)
         write(root / "tools" / "make_results.py", STAND_IN)
         write(self.here / "local" / "prepare.py", STAND_IN)

@@ -3,23 +3,16 @@ set -eou pipefail
 HERE=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 ROOT=$(cd "$HERE/../../.." && pwd)
 
+. "$ROOT/tools/recipe_options.sh"
 help_message="Usage: ./run.sh [--option value]...
 
 Trains and scores an English speech recogniser on discrete tokens of GigaSpeech: its subset M of 1000 hours, or another.
 Stages (each is done once; a rerun continues where it stopped):
   0  environment; is the corpus there (it needs your signed agreement: README.md says what to put where)
   1  manifests: lhotse cuts of the subset, DEV, TEST
-  2  fit of the tokenizer, where it needs one, on training data only
-  3  extraction of codes or features, with speed-perturbed copies of the training data
-  4  check of what was extracted, one-page report
-  5  BPE model of the text
-  6  training
-  7  decoding of DEV and TEST with averaged checkpoints
-  8  error rates by the rules of GigaSpeech (conf/scoring.json), RESULTS.md
-Another feature type needs './run.sh --feature-type X --stage 2'. Relative paths are relative to the recipe's folder.
-An empty option means the value of the recipe file, conf/recipes/<recipe>.json here or in the package."
-
-. "$ROOT/tools/recipe_options.sh"
+$SHARED_STAGES
+Another feature type needs './run.sh --feature-type X --stage 2'.
+$SHARED_NOTES"
 feature_type=wavlm_large_l24_km2000    # conf/features/<name>.json here or in the package, a path to such a file, or several joined by +
 subset=M                               # training subset: XS, S, M (1000 h), L or XL (10000 h)
 check_counts=true                      # refuse a subset with another number of utterances than published
@@ -35,16 +28,11 @@ variant=
 corpus_options="subset check_counts"
 . "$ROOT/tools/recipe.sh"
 
-if begin_stage 0 "corpus in $dl_dir/GigaSpeech" "$data_dir/.done-0$suffix" "$(settings_of dl_dir)"; then
-  python "$ROOT/local/find_corpus.py" --folder "$dl_dir/GigaSpeech/audio" --advice \
-    "sign the agreement at https://github.com/SpeechColab/GigaSpeech and fetch the subset $subset, DEV and TEST as it says there, so that $dl_dir/GigaSpeech holds GigaSpeech.json and audio/; or give the folder that holds GigaSpeech/ with --dl-dir"
-  end_stage
-fi
-
-if begin_stage 1 "manifests" "$data_dir/manifests/.done-1$suffix" "$data_settings" "${corpus_cuts[@]}"; then
+corpus_stage "corpus in $dl_dir/GigaSpeech" "$data_dir/.done-0${variant:+_$variant}" "$(settings_of dl_dir)" -- \
+  python "$ROOT/local/find_corpus.py" --folder "$dl_dir/GigaSpeech/audio" \
+  --advice "sign the agreement at https://github.com/SpeechColab/GigaSpeech and fetch the subset $subset, DEV and TEST as it \
+says there, so that $dl_dir/GigaSpeech holds GigaSpeech.json and audio/; or give the folder that holds GigaSpeech/ with --dl-dir"
+manifests_stage "manifests" \
   python local/prepare.py --corpus-dir "$dl_dir/GigaSpeech" --data-dir "$data_dir" --nj "$nj" --subset "$subset" \
-    --check-counts "$check_counts" --check-md5 "$check_md5"
-  end_stage
-fi
-
-token_stages
+  --check-counts "$check_counts" --check-md5 "$check_md5"
+run_stages

@@ -3,23 +3,16 @@ set -eou pipefail
 HERE=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 ROOT=$(cd "$HERE/../../.." && pwd)
 
+. "$ROOT/tools/recipe_options.sh"
 help_message="Usage: ./run.sh [--option value]...
 
 Trains and scores an English speech recogniser on discrete tokens of LibriSpeech: train-clean-100, or all 960 hours.
 Stages (each is done once; a rerun continues where it stopped):
   0  environment and corpus download (a corpus that is there already is used: give --dl-dir)
   1  manifests: lhotse cuts of the training set, dev-clean, dev-other, test-clean, test-other
-  2  fit of the tokenizer, where it needs one, on training data only
-  3  extraction of codes or features, with speed-perturbed copies of the training data
-  4  check of what was extracted, one-page report
-  5  BPE model of the text
-  6  training
-  7  decoding of dev and test sets with averaged checkpoints
-  8  error rates, RESULTS.md
-Another feature type needs './run.sh --feature-type X --stage 2'. Relative paths are relative to the recipe's folder.
-An empty option means the value of the recipe file, conf/recipes/<recipe>.json here or in the package."
-
-. "$ROOT/tools/recipe_options.sh"
+$SHARED_STAGES
+Another feature type needs './run.sh --feature-type X --stage 2'.
+$SHARED_NOTES"
 feature_type=hubert_large_l24_km2000   # conf/features/<name>.json here or in the package, a path to such a file, or several joined by +
 full_libri=false                       # train on all 960 hours, not on train-clean-100
 check_counts=true                      # refuse a corpus with another number of utterances than published
@@ -36,16 +29,10 @@ fi
 corpus_options="full_libri check_counts"
 . "$ROOT/tools/recipe.sh"
 
-parts=$train_parts,$scored_splits
-if begin_stage 0 "corpus download to $dl_dir" "$data_dir/.done-0$suffix" "$(settings_of dl_dir)"; then
-  python local/download.py --dl-dir "$dl_dir" --parts "$parts"
-  end_stage
-fi
-
-if begin_stage 1 "manifests" "$data_dir/manifests/.done-1$suffix" "$data_settings" "${corpus_cuts[@]}"; then
-  python local/prepare.py --corpus-dir "$dl_dir/LibriSpeech" --data-dir "$data_dir" --nj "$nj" \
-    --train-split "$train_split" --train-parts "$train_parts" --eval-parts "$scored_splits" --check-counts "$check_counts"
-  end_stage
-fi
-
-token_stages
+eval_parts=dev-clean,dev-other,test-clean,test-other
+corpus_stage "corpus download to $dl_dir" "$data_dir/.done-0${variant:+_$variant}" "$(settings_of dl_dir)" -- \
+  python local/download.py --dl-dir "$dl_dir" --parts "$train_parts,$eval_parts"
+manifests_stage "manifests" \
+  python local/prepare.py --corpus-dir "$dl_dir/LibriSpeech" --data-dir "$data_dir" --nj "$nj" --train-split "$train_split" \
+  --train-parts "$train_parts" --eval-parts "$eval_parts" --check-counts "$check_counts"
+run_stages

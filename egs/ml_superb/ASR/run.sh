@@ -3,23 +3,16 @@ set -eou pipefail
 HERE=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 ROOT=$(cd "$HERE/../../.." && pwd)
 
+. "$ROOT/tools/recipe_options.sh"
 help_message="Usage: ./run.sh [--option value]...
 
 Trains and scores one recogniser of 143 languages on the 1-hour set of ML-SUPERB, as in the challenge of 2024.
 Stages (each is done once; a rerun continues where it stopped):
   0  corpus: is it there? It is yours to download
   1  manifests: lists and audio compared, lhotse cuts of train, dev and test, with those of LibriSpeech if wanted
-  2  fit of the tokenizer, where it needs one, on training data only
-  3  extraction of codes or features, with speed-perturbed copies of the training data
-  4  check of what was extracted, one-page report
-  5  BPE model of the text
-  6  training
-  7  decoding of dev and test with averaged checkpoints
-  8  error rates by language, RESULTS.md, and the challenge's own scores: CER with spaces, bits a second
-Relative paths are relative to the recipe's folder. An empty option means the value of the recipe file
-conf/recipes/<recipe>.json; no folder of LibriSpeech manifests means that ML-SUPERB is used alone."
-
-. "$ROOT/tools/recipe_options.sh"
+$SHARED_STAGES
+Stage 8 makes the challenge's own scores too: CER with spaces, bits a second. No folder of LibriSpeech manifests means that
+ML-SUPERB is used alone. $SHARED_NOTES"
 feature_type=wavlm_large_l21_km2000    # conf/features/<name>.json here or in the package, a path to such a file, or several joined by +
 speed_factors=1.0                      # speeds of the copies of the training data
 librispeech_manifests=                 # folder of the cuts that egs/librispeech/ASR made, to train and test on as the challenge does
@@ -33,21 +26,17 @@ corpus_options="librispeech_manifests sources"
 . "$ROOT/tools/recipe.sh"
 
 corpus_dir=$dl_dir/ml_superb
-if begin_stage 0 "ML-SUPERB in $corpus_dir" "$data_dir/.done-0" "" "$corpus_dir"; then
+corpus_stage "ML-SUPERB in $corpus_dir" "$data_dir/.done-0" "" "$corpus_dir" -- \
   python "$ROOT/local/find_corpus.py" --folder "$corpus_dir" \
-    --advice "get the corpus (its 8th version; README.md says where) and unpack it so that $corpus_dir/mls, .../voxforge and the other sources hold <language>/wav and <language>/transcript_1h_train.txt"
-  end_stage
-fi
-
-if begin_stage 1 "manifests" "$data_dir/manifests/.done-1" "$data_settings" "${corpus_cuts[@]}"; then
+  --advice "get the corpus (its 8th version; README.md says where) and unpack it so that $corpus_dir/mls, .../voxforge and the \
+other sources hold <language>/wav and <language>/transcript_1h_train.txt"
+manifests_stage "manifests" \
   python local/prepare.py --corpus-dir "$corpus_dir" --data-dir "$data_dir" --nj "$nj" ${sources:+--sources "$sources"} \
-    ${librispeech_manifests:+--librispeech-manifests "$librispeech_manifests"}
-  end_stage
-fi
+  ${librispeech_manifests:+--librispeech-manifests "$librispeech_manifests"}
+run_stages
 
-token_stages
-
-if begin_stage 8 "scores of the challenge" "$exp_dir/.done-8-challenge-$decoding_method" "$decode_settings" "$exp_dir/challenge.json"; then
+marker=$exp_dir/.done-8-challenge-$decoding_method
+if begin_stage 8 "scores of the challenge" "$marker" "$decode_settings" "$exp_dir/challenge.json"; then
   python local/challenge_score.py --exp-dir "$exp_dir" --decoding-method "$decoding_method" --feature-dir "$features_dir" \
     --splits "${test_splits// /,}"
   end_stage

@@ -1,0 +1,161 @@
+"""What a recipe's run.sh will do: stages as data, from the task's list in `stages/`, carried out by tools/recipe.sh.
+
+Planning needs the standard library alone, so that mistakes are told before any environment is made. Relative paths are
+relative to the recipe's folder, which is the working folder.
+"""
+
+import dataclasses
+import shlex
+from typing import Dict, List, Mapping, Sequence, Tuple
+
+from icefall_discrete.experiment.stage_notes import StageNotes
+
+_LIST_STAGES = "--help lists them"
+
+
+@dataclasses.dataclass(frozen=True)
+class Command:
+    """A command line of a stage.
+
+    arguments: the program and its arguments, each as it is.
+    announced: what the log says before it, if anything.
+    output: file that holds what it printed, once it has succeeded; empty: it prints to the terminal.
+    """
+
+    arguments: Tuple[str, ...]
+    announced: str = ""
+    output: str = ""
+
+    def __str__(self) -> str:
+        return shlex.join(self.arguments) + (f" >{shlex.quote(self.output)}" if self.output else "")
+
+
+@dataclasses.dataclass(frozen=True)
+class Stage:
+    """A numbered stage that is done once.
+
+    marker: file that says that it is done, and with which settings.
+    settings: lines `name=value`, all that its outcome depends on, those of the stages before it among them.
+    outputs: files that it makes. reads: numbers of the stages whose outcome it reads.
+    stale: files made under other settings that make room for its own.
+    """
+
+    number: int
+    title: str
+    marker: str
+    settings: Tuple[str, ...]
+    outputs: Tuple[str, ...] = ()
+    commands: Tuple[Command, ...] = ()
+    reads: Tuple[int, ...] = ()
+    stale: Tuple[str, ...] = ()
+
+    @property
+    def settings_text(self) -> str:
+        """The settings as a marker holds them."""
+        return "\n".join(self.settings)
+
+
+@dataclasses.dataclass(frozen=True)
+class Plan:
+    """The stages of a run.
+
+    names: what the shell wants to know: names of variables and their values.
+    notices: sentences for the log. old_words: by line of settings, how markers of before said the same.
+    needs_search: a search that the environment must have, once it is made; empty: none in particular.
+    shown: a file that is shown at the end, if it exists.
+    """
+
+    stages: Tuple[Stage, ...]
+    names: Mapping[str, str]
+    notices: Tuple[str, ...] = ()
+    old_words: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    needs_search: str = ""
+    shown: str = ""
+
+
+@dataclasses.dataclass(frozen=True)
+class StageRange:
+    """The stages that were asked for, both ends included."""
+
+    first: int
+    last: int
+
+    def __contains__(self, number: int) -> bool:
+        return self.first <= number <= self.last
+
+    def check(self, last_known: int) -> None:
+        """Raise ValueError unless some stage of 0 to `last_known` is to be run."""
+        if not 0 <= self.first <= last_known:
+            raise ValueError(f"--stage is {self.first}, expected one of the stages 0 to {last_known}; {_LIST_STAGES}")
+        if self.last < self.first:
+            raise ValueError(
+                f"--stop-stage {self.last} comes before --stage {self.first}, so that no stage would run; give a later "
+                "--stop-stage, or an earlier --stage"
+            )
+
+
+def check_inputs(plan: Plan, asked: StageRange) -> None:
+    """Raise ValueError if a stage would read what a stage before the first one made with other settings than now."""
+    notes = StageNotes(plan.old_words)
+    by_number: Dict[int, List[Stage]] = {}
+    for stage in plan.stages:
+        by_number.setdefault(stage.number, []).append(stage)
+    for stage in plan.stages:
+        read = [one for number in stage.reads if number not in asked for one in by_number.get(number, ())]
+        for made in read if stage.number in asked else ():
+            changed = notes.changes(made.marker, made.settings_text)
+            if changed:
+                raise ValueError(
+                    f"stage {stage.number} reads what stage {made.number} ({made.title}) made with other settings: "
+                    f"{'; '.join(changed)}. Run it again with --stage {made.number}, or give the settings that it was "
+                    "made with."
+                )
+
+
+def describe(plan: Plan, asked: StageRange) -> str:
+    """The plan as text: each stage, whether it is to be run and why, and its command lines."""
+    notes = StageNotes(plan.old_words)
+    lines = list(plan.notices)
+    for stage in plan.stages:
+        state, changed = "not asked for", []
+        if stage.number in asked:
+            state, changed = notes.state(stage.marker, stage.settings_text, stage.outputs)
+        lines.append(f"Stage {stage.number}: {stage.title}: {state}")
+        lines += [f"    {change}" for change in changed]
+        lines += [f"    {command}" for command in stage.commands]
+    return "\n".join(lines)
+
+
+Record = Sequence[str]
+
+
+def records_of(plan: Plan) -> List[Record]:
+    """The plan for tools/recipe.sh: one record after the other, to be followed in this order."""
+    records: List[Record] = [("name", name, value) for name, value in plan.names.items()]
+    records += [("same", line, before) for line, before in plan.old_words.items()]
+    records += [("say", notice) for notice in plan.notices]
+    records.append(("environment", plan.needs_search))
+    for stage in plan.stages:
+        records.append(("stage", str(stage.number), stage.title, stage.marker, stage.settings_text, *stage.outputs))
+        if stage.stale:
+            records.append(("stale", *stage.stale))
+        records += [("run", command.announced, command.output, *command.arguments) for command in stage.commands]
+        records.append(("done",))
+    return records
+
+
+def joined(records: Sequence[Record]) -> str:
+    """Records as one text: of each its number of fields and its fields, each ended by a NUL."""
+    fields = [field for record in records for field in (str(len(record)), *record)]
+    return "".join(f"{field}\0" for field in fields)
+
+
+def parted(text: str) -> List[List[str]]:
+    """The records of a text that `joined`, or the shell, made."""
+    fields = text.split("\0")[:-1]
+    records, at = [], 0
+    while at < len(fields):
+        count = int(fields[at])
+        records.append(fields[at + 1 : at + 1 + count])
+        at += 1 + count
+    return records

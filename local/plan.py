@@ -1,0 +1,44 @@
+"""Plan what run.sh will do: its options on standard input, stages and commands on standard output (experiment/plan.py).
+
+Any Python from 3.10 on can do it, without packages: mistakes are told before an environment is made.
+"""
+
+import importlib
+import sys
+
+from icefall_discrete.base.flags import ScriptParser
+from icefall_discrete.base.script import run_script
+from icefall_discrete.experiment.plan import check_inputs, describe, joined, parted, records_of
+from icefall_discrete.experiment.run_options import Asked
+
+CODING = {"encoding": "utf-8", "errors": "surrogateescape", "newline": ""}
+
+
+def get_parser() -> ScriptParser:
+    """The flags of this script."""
+    parser = ScriptParser(__doc__)
+    parser.add_argument("--stages", help="whose stages: a module of icefall_discrete/experiment/stages")
+    parser.add_argument("--require-search", help="instead, end in an error if this environment lacks what it needs")
+    return parser
+
+
+def main() -> None:
+    """Read, plan, check, and print what is to be done; or for a dry run, what would be."""
+    args = get_parser().parse_args()
+    if args.require_search:
+        importlib.import_module("icefall_discrete.decoding.search").check_method(args.require_search)
+        return
+    sys.stdin.reconfigure(**CODING)
+    sys.stdout.reconfigure(**CODING)
+    asked = Asked.from_records(parted(sys.stdin.read()))
+    task = importlib.import_module(f"icefall_discrete.experiment.stages.{args.stages.lower()}")
+    plan = task.plan(asked)
+    if asked.values.get("dry_run") == "true":
+        sys.stdout.write(joined([("print", describe(plan, asked.range))]))
+        return
+    check_inputs(plan, asked.range)
+    sys.stdout.write(joined([*records_of(plan), ("shown", plan.shown)]))
+
+
+if __name__ == "__main__":
+    run_script(main)
