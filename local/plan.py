@@ -35,6 +35,8 @@ def main() -> None:
     plan = task.plan(asked)
     if asked.values.get("dry_run") == "true":
         sys.stdout.write(joined([("print", describe(plan, asked.range))]))
+        check_inputs(plan, asked.range)
+        sys.stdout.write(joined([("leave",)]))
         return
     check_inputs(plan, asked.range)
     sys.stdout.write(joined([*records_of(plan), ("shown", plan.shown)]))

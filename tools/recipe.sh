@@ -73,7 +73,8 @@ run_command() { # run_command <words for the log> <file for its output> <program
 follow() { # follow <field>...: one step of the plan; $_begun: whether the stage that it belongs to is to be run
   case "$1" in
     failed) exit 2 ;;
-    print) echo "$2"; exit ;;
+    print) echo "$2" ;;
+    leave) exit ;;
     name) printf -v "$2" '%s' "$3" ;;
     same) same_as "$2" "$3" ;;
     say) log "$2" ;;

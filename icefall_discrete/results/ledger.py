@@ -3,10 +3,12 @@
 A figure whose file or field is absent is null, and an empty cell in the table; nothing is estimated.
 """
 
+import itertools
 import logging
 import re
+import shlex
 from pathlib import Path
-from typing import Any, Dict, List, Optional, Sequence
+from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 from icefall_discrete.base.atomic_files import PathLike
 from icefall_discrete.base.json_files import read_json, write_json
@@ -82,9 +84,32 @@ def row_name(result: Json) -> str:
     return f"{result['feature_type']}_{result['recipe']}_{result['device']}{search}.json"
 
 
+# Options of a run's command that say where files are and how work is shared out, or that the row's name shows.
+_NO_OTHER_RUN = ("nj", "env", "dl-dir", "data-dir", "exp-dir", "results-dir")
+_RECIPES = "egs/"  # where the commands of runs begin
+_IN_THE_NAME = ("feature-type", "recipe", "languages", "precision", "decoding-method", "lm", "lm-scale")
+
+
+def _what_was_run(command: str) -> List[Tuple[str, str]]:
+    """The options of a command that another row of the same name must have too, with their values, sorted."""
+    words = shlex.split(command)
+    pairs = [(name[2:], value) for name, value in itertools.pairwise(words) if name.startswith("--")]
+    return sorted(pair for pair in pairs if pair[0] not in (*_NO_OTHER_RUN, *_IN_THE_NAME))
+
+
 def add_to_ledger(ledger_dir: PathLike, result: Json) -> Path:
-    """Add the result to the folder of results that RESULTS.md is made from, in place of its older self."""
+    """Add the result to the folder of results that RESULTS.md is made from, in place of its older self.
+
+    Raises ValueError if the row of its name was made by a command with other settings.
+    """
     path = Path(ledger_dir) / row_name(result)
+    there, now = (found.get("command") or "" for found in (read_optional(path), result))
+    of_recipes = there.startswith(_RECIPES) and now.startswith(_RECIPES)
+    if of_recipes and _what_was_run(there) != _what_was_run(now):
+        raise ValueError(
+            f"{path} is the result of another run: it was made by '{there}', this one by '{now}'. Give this one a "
+            "recipe file of its own, or another --results-dir; or move that file away, to replace it."
+        )
     write_json(path, result)
     return path
 

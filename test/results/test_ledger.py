@@ -152,3 +152,26 @@ def test_commands_lose_the_folders_of_this_machine(tmp_path):
     assert portable_command(command, tmp_path) == (
         "decode.py --exp-dir egs/x/exp --other <path>/model.bin --rate 1/2 --flag=<path>/b"
     )
+
+
+RUN = "egs/toy/ASR/run.sh --feature-type fbank --recipe default"
+
+
+@pytest.mark.parametrize(
+    "other",
+    ["--num-epochs 1", "--max-duration 100", "--seed 7", "--base-lr 0.1", "--speed-factors '1.0'", "--subset 40"],
+)
+def test_another_run_of_the_same_name_does_not_replace_a_row(tmp_path, other):
+    path = add_to_ledger(tmp_path, {**result(), "command": RUN})
+    with pytest.raises(ValueError, match=f"another run: it was made by '{RUN}', this one by '{RUN} {other}'"):
+        add_to_ledger(tmp_path, {**result(), "command": f"{RUN} {other}"})
+    assert json.loads(path.read_text())["command"] == RUN
+
+
+@pytest.mark.parametrize(
+    "same", ["--exp-dir <path>/exp --nj 8 --data-dir data --env k2", "--decoding-method modified_beam_search"]
+)
+def test_the_same_run_elsewhere_replaces_its_row(tmp_path, same):
+    add_to_ledger(tmp_path, {**result(), "command": f"{RUN} --num-epochs 3"})
+    path = add_to_ledger(tmp_path, {**result(), "command": f"{RUN} {same} --num-epochs 3"})
+    assert same in json.loads(path.read_text())["command"]

@@ -1,0 +1,270 @@
+"""The planner: what a recipe file says reaches its stage, flags find theirs, mistakes are told, markers are read."""
+
+import importlib.util
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from planned_runs import arguments, asked, planned
+
+from icefall_discrete.base.settings import from_dict
+from icefall_discrete.experiment.plan import StageRange, check_inputs, describe, joined, parted, records_of
+from icefall_discrete.experiment.recipe import read_settings
+from icefall_discrete.experiment.stage_notes import StageNotes, cksum, read_note
+from icefall_discrete.experiment.stages import asr
+from icefall_discrete.systems.asr.settings import OTHER_SECTIONS, SECTIONS
+from icefall_discrete.text.pieces import BpeConfig
+
+ROOT = Path(__file__).resolve().parents[2]
+RECIPE = {
+    "model_size": "tiny",
+    "model": {"embedding_dim": 48},
+    "loader": {"max_duration": 17.5},
+    "filter": {"max_utterance_sec": 11.0},
+    "augment": {"augment_prob": 0.25},
+    "loss": {"ctc_loss_scale": 0.125},
+    "train": {"num_epochs": 3, "precision": "bf16"},
+    "bpe": {"vocab_size": 77, "piece_type": "unigram", "language_token": True},
+    "average": {"avg": 4, "use_averaged_model": False},
+    "decode": {"decoding_method": "greedy_search", "max_sym_per_frame": 2, "beam_size": 9},
+}
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch):
+    """A recipe's folder, the working folder, with a recipe that says something in each section."""
+    folder = tmp_path / "egs" / "toy" / "ASR"
+    (folder / "conf" / "recipes").mkdir(parents=True)
+    (folder / "conf" / "recipes" / "default.json").write_text(json.dumps(RECIPE))
+    monkeypatch.chdir(folder)
+    return folder
+
+
+def stage_script(name):
+    module_spec = importlib.util.spec_from_file_location(f"planned_{name}", ROOT / "local" / f"{name}.py")
+    module = importlib.util.module_from_spec(module_spec)
+    module_spec.loader.exec_module(module)
+    return module
+
+
+def train_settings(plan):
+    args = stage_script("train").get_parser().parse_args(arguments(plan, "train"))
+    return read_settings(args.recipe_config, args.model_size, args.conf_dir, args).to_dict()
+
+
+def bpe_settings(plan):
+    script = stage_script("train_bpe")
+    args = script.get_parser().parse_args(arguments(plan, "train_bpe"))
+    recipe = script.read_recipe(args.recipe_config)
+    return script.override(from_dict(BpeConfig, recipe.get("bpe", {}), "recipe"), args)
+
+
+def decode_settings(plan):
+    script = stage_script("decode")
+    return script.decode_settings(script.get_parser().parse_args(arguments(plan, "decode")))
+
+
+@pytest.mark.parametrize("section", SECTIONS)
+def test_a_section_reaches_training(here, section):
+    found = train_settings(planned(ROOT, here))[section]
+    assert {key: found[key] for key in RECIPE[section]} == RECIPE[section]
+
+
+def test_section_bpe_reaches_its_stage(here):
+    found = bpe_settings(planned(ROOT, here))
+    assert {key: getattr(found, key) for key in RECIPE["bpe"]} == RECIPE["bpe"]
+
+
+@pytest.mark.parametrize("section", ["average", "decode"])
+def test_a_section_reaches_decoding(here, section):
+    found = decode_settings(planned(ROOT, here))[("average", "decode").index(section)]
+    assert {key: getattr(found, key) for key in RECIPE[section]} == RECIPE[section]
+
+
+def test_the_model_size_reaches_training(here):
+    size = json.loads((ROOT / "icefall_discrete" / "conf" / "models" / "tiny.json").read_text())
+    found = train_settings(planned(ROOT, here))["model"]
+    assert size and all(found[key] == value for key, value in size.items() if key not in RECIPE["model"])
+
+
+def test_every_section_is_one_of_these():
+    assert {*RECIPE, "description"} == {*SECTIONS, *OTHER_SECTIONS} == {*asr.SECTIONS, *asr.NOT_SECTIONS}
+
+
+def test_an_option_or_a_flag_comes_before_the_recipe(here):
+    flags = [("base-lr", "0.01"), ("decode.beam-size", "5"), ("avg", "2"), ("ctc_loss_scale", "0.5")]
+    options = {"num_epochs": "6", "max_duration": "20", "vocab_size": "55", "decoding_method": "modified_beam_search"}
+    plan = planned(ROOT, here, flags, **options)
+    training = train_settings(plan)
+    assert (training["train"]["num_epochs"], training["train"]["base_lr"]) == (6, 0.01)
+    assert (training["loader"]["max_duration"], training["loss"]["ctc_loss_scale"]) == (20.0, 0.5)
+    assert bpe_settings(plan).vocab_size == 55
+    choice, decode = decode_settings(plan)
+    assert (choice.avg, decode.beam_size, decode.decoding_method) == (2, 5, "modified_beam_search")
+    settings = {stage.number: set(stage.settings) for stage in plan.stages}
+    assert {"train.base_lr=0.01", "train.ctc_loss_scale=0.5"} <= settings[6] - settings[3]
+    assert {"decode.beam_size=5", "decode.avg=2"} <= settings[7] - settings[6]
+    (score,) = [c for s in plan.stages for c in s.commands if c.output]
+    command = score.arguments[score.arguments.index("--run-command") + 1]
+    assert "--base-lr 0.01 --decode.beam-size 5 --avg 2" in command and "--num-epochs 6" in command
+    assert "modified_beam_search_avg-2_beam-size-5" in score.arguments
+
+
+@pytest.mark.parametrize(
+    "recipe, method",
+    [("paper_icassp2024", "greedy_search"), ("dedup_bpe", "modified_beam_search"), ("default", "greedy_search")],
+)
+def test_a_recipe_is_decoded_by_its_own_search(here, recipe, method):
+    plan = planned(ROOT, here, recipe=recipe)
+    assert plan.names["decoding_method"] == method and plan.names["search_name"] == ""
+    assert plan.stages[-2].marker.endswith(f"/.done-7-{method}")
+
+
+def test_a_recipe_that_names_no_search_is_decoded_as_before(here):
+    (here / "own.json").write_text(json.dumps({"bpe": {"vocab_size": 30}}))
+    plan = planned(ROOT, here, recipe="own.json")
+    assert plan.names["decoding_method"] == "modified_beam_search" and plan.names["search_name"] == ""
+    assert decode_settings(plan)[1].decoding_method == "modified_beam_search"
+
+
+@pytest.mark.parametrize("recipe", sorted(ROOT.glob("egs/*/*/run.sh")), ids=lambda path: path.parts[-3])
+def test_every_recipe_file_can_be_planned(recipe, monkeypatch):
+    monkeypatch.chdir(recipe.parent)
+    files = [*recipe.parent.glob("conf/recipes/*.json"), *ROOT.glob("icefall_discrete/conf/recipes/*.json")]
+    for path in files:
+        plan = planned(ROOT, recipe.parent, recipe=path.stem)
+        assert [stage.number for stage in plan.stages] == [1, 2, 3, 4, 5, 6, 7, 8]
+
+
+@pytest.mark.parametrize(
+    "flags, options, sentence",
+    [
+        ((), {"feature_type": "fbnk"}, "unknown feature type 'fbnk'; known: .* - did you mean fbank?"),
+        ((), {"feature_type": "fbank+dml"}, "unknown feature type 'dml'.* did you mean dmel?"),
+        ((), {"recipe": "defalt"}, "unknown recipe 'defalt'; known: .* - did you mean default?"),
+        ((), {"decoding_method": "greedy"}, "unknown decoding method 'greedy'.* did you mean greedy_search?"),
+        ((), {"precision": "fp8"}, "--precision is 'fp8', expected one of fp32, bf16, fp16"),
+        ((), {"lm": "fourgram"}, "--lm is 'fourgram', expected one of ngram"),
+        ((), {"languages": "en,yy"}, "--languages has 'yy'; known: en, xx"),
+        ((), {"num_epochs": "0"}, "num_epochs is 0, expected at least 1"),
+        ((), {"max_duration": "-1"}, "--max-duration is -1, expected seconds > 0"),
+        ((), {"backend": "k3"}, "--backend is 'k3', expected one of auto, k2, torch"),
+        ((), {"stage": "5", "stop_stage": "3"}, "--stop-stage 3 comes before --stage 5"),
+        ((), {"lm": "ngram"}, "--lm cannot be used with greedy_search; it can with modified_beam_search"),
+        ((("context-file", "x.txt"),), {}, "--context-file cannot be used with greedy_search"),
+        ((), {"decoding_method": "1best", "env": "portable"}, "1best needs k2, which this environment does not have"),
+        ((("beam-sise", "3"),), {}, "unknown option --beam-sise, did you mean --beam-size?"),
+        ((("train.base_rl", "3"),), {}, "unknown option --train.base-rl, did you mean --train.base-lr?"),
+        ((("num-threads", "3"),), {}, "say which is meant: --train.num-threads or --decode.num-threads"),
+        ((("base-lr", "fast"),), {}, "--base-lr is 'fast', expected a number"),
+        ((("train.exp-dir", "x"),), {}, "--train.exp-dir is what run.sh itself gives this stage"),
+        ((("lm-unit", "words"),), {}, "unknown option --lm-unit, a flag of a stage that this run does not have"),
+        ((("num-epoch", "3"),), {}, "unknown option --num-epoch, did you mean --num-epochs?"),
+    ],
+)
+def test_mistakes_are_told(here, flags, options, sentence):
+    with pytest.raises(ValueError, match=sentence.replace("?", r"\?")):
+        planned(ROOT, here, flags, **options)
+
+
+@pytest.mark.parametrize(
+    "section, values, sentence",
+    [
+        ("train", {"num_epoch": 3}, "unknown setting 'num_epoch' in section train; did you mean num_epochs"),
+        ("decode", {"beam_sise": 3}, "unknown setting 'beam_sise' in section decode; did you mean beam_size"),
+        ("average", {"av": 3}, "unknown setting 'av' in section average; did you mean avg"),
+        ("decoding", {}, "unknown section decoding; known: model, "),
+        ("train", 7, "section 'train' is 7, expected an object"),
+        ("train", {"num_epochs": "many"}, "setting 'num_epochs' is 'many'"),
+    ],
+)
+def test_mistakes_in_a_recipe_are_told(here, section, values, sentence):
+    (here / "conf" / "recipes" / "default.json").write_text(json.dumps({**RECIPE, section: values}))
+    with pytest.raises(ValueError, match=sentence):
+        planned(ROOT, here)
+
+
+def test_a_curriculum_is_left_out_where_it_cannot_be_read(here):
+    recipe = {**RECIPE, "loader": {"curriculum_epochs": 2}}
+    (here / "conf" / "recipes" / "default.json").write_text(json.dumps(recipe))
+    assert train_settings(planned(ROOT, here))["loader"]["curriculum_epochs"] == 2
+    plan = planned(ROOT, here, shar="true")
+    assert train_settings(plan)["loader"]["curriculum_epochs"] == 0
+    assert any("curriculum of recipe default" in notice for notice in plan.notices)
+
+
+def write_marker(stage, settings):
+    path = Path(stage.marker)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("\n".join([f"# {len(settings)} lines of settings follow", *settings, ""]))
+    return path
+
+
+def test_a_stage_refuses_what_was_made_with_other_settings(here):
+    plan = planned(ROOT, here, corpus_options="subset", subset="60")
+    check_inputs(plan, StageRange(2, 8))
+    write_marker(plan.stages[0], ["subset=120"])
+    with pytest.raises(ValueError, match=r"stage 2 reads what stage 1 .*: was subset=120; is subset=60.*--stage 1"):
+        check_inputs(plan, StageRange(2, 8))
+    check_inputs(plan, StageRange(1, 8))
+    write_marker(plan.stages[0], ["subset=60"])
+    check_inputs(plan, StageRange(2, 8))
+
+
+def test_the_plan_as_text_says_what_is_done(here):
+    plan = planned(ROOT, here)
+    marker = write_marker(plan.stages[1], plan.stages[1].settings)
+    text = describe(plan, StageRange(1, 4))
+    assert "Stage 2: tokenizer of fbank: done\n" in text and "Stage 3: extraction of fbank: to be run\n" in text
+    assert "Stage 6: training of exp/fbank_default: not asked for\n" in text and " --seed 42 " in text
+    marker.write_text(marker.read_text().replace("seed=42", "seed=7"))
+    changed = "to be run again, the settings changed\n    was seed=7\n    is  seed=42\n"
+    assert f"Stage 2: tokenizer of fbank: {changed}" in describe(plan, StageRange(1, 4))
+    marker.rename(f"{marker}.begun")
+    assert changed in describe(plan, StageRange(1, 4))
+
+
+@pytest.mark.parametrize("text", ["", "# 2 lines of settings follow\na=1\n", "# 1 lines of settings follow\na=1", "a"])
+def test_a_note_that_is_not_whole_says_nothing(tmp_path, text):
+    (tmp_path / "note").write_text(text)
+    assert read_note(str(tmp_path / "note")) is None and read_note(str(tmp_path / "none")) is None
+    assert StageNotes({}).changes(str(tmp_path / "note"), "a=2") == []
+
+
+def test_notes_of_before_are_compared_in_their_words(tmp_path):
+    (tmp_path / "note").write_text("a=1\nb=old\n")
+    notes = StageNotes({"b=new": "b=old"})
+    assert notes.changes(str(tmp_path / "note"), "a=1\nb=new") == []
+    assert notes.changes(str(tmp_path / "note"), "a=2\nb=new") == ["was a=1", "is  a=2"]
+
+
+@pytest.mark.parametrize("content", [b"", b"abc\n", bytes(range(256)) * 3])
+def test_cksum_is_that_of_the_program(content):
+    assert cksum(content) == subprocess.run(["cksum"], input=content, capture_output=True).stdout.decode().strip()
+
+
+def test_records_survive_the_shell(here):
+    records = records_of(planned(ROOT, here, data_dir="50% \"a\" 'b'\n$HOME", languages="en"))
+    assert parted(joined(records)) == [list(record) for record in records]
+    printed = subprocess.run(
+        ["bash", "-c", 'printf "%s\\0" "$@"', "-", "2", "a b", "*"], capture_output=True, text=True
+    )
+    assert parted(printed.stdout) == [["a b", "*"]]
+
+
+def test_the_command_of_a_row_holds_whatever_differs(here):
+    command = asked(ROOT, here, [("base-lr", "0.1")], exp_dir="a b", world_size="2", stage="6").command
+    assert command[:5] == ["egs/toy/ASR/run.sh", "--feature-type", "fbank", "--recipe", "default"]
+    assert command[5:] == ["--exp-dir", "a b", "--world-size", "2", "--base-lr", "0.1"]
+
+
+def test_planning_needs_no_package_and_no_time():
+    code = "import sys, icefall_discrete.experiment.stages.asr as asr; print(*sys.modules)"
+    start = time.process_time()
+    done = subprocess.run([sys.executable, "-S", "-c", code], capture_output=True, text=True, cwd=ROOT)
+    assert done.returncode == 0, done.stderr
+    assert not {"torch", "numpy", "lhotse", "tqdm", "sentencepiece"} & set(done.stdout.split())
+    assert time.process_time() - start < 5
