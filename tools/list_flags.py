@@ -10,16 +10,17 @@ import importlib.util
 import json
 import re
 from pathlib import Path
-from typing import Any, Dict, Set
+from typing import Any, Dict, List, Set
 
 from icefall_discrete.base.atomic_files import write_text
-from icefall_discrete.base.flags import ScriptParser, parse_bool
+from icefall_discrete.base.flags import ScriptParser
+from icefall_discrete.base.places import Place
 from icefall_discrete.base.registry import modules_in
 from icefall_discrete.base.script import run_script
 from icefall_discrete.experiment.stage_flags import FLAGS_FILE
 
 LOCAL = Path(__file__).resolve().parents[1] / "local"
-_KINDS = {None: "text", str: "text", int: "int", float: "float", Path: "path", parse_bool: "bool"}
+_KINDS = {None: "text", str: "text", int: "int", float: "float", bool: "bool", Path: "path"}
 
 
 def parser_of(script: str) -> ScriptParser:
@@ -30,19 +31,27 @@ def parser_of(script: str) -> ScriptParser:
     return module.get_parser()
 
 
+def _described(action: Any, places: List[Place]) -> Dict[str, Any]:
+    """Kind, default and what is allowed of a flag; where kinds of a choice share it, of any of them."""
+    default = re.search(r"\(default: ([^()]*)\)$", action.help or "")
+    found: Dict[str, Any] = {"default": default[1]} if default else {}
+    if not places:
+        choices = {"choices": list(action.choices)} if action.choices else {}
+        return {"kind": _KINDS.get(action.type, "text"), **found, **choices}
+    declared = places[0].declared
+    kinds = {_KINDS.get(place.annotation, "text" if place.is_choice else "list") for place in places}
+    found = {"kind": kinds.pop() if len(kinds) == 1 else "text", **found}
+    allowed = {name: getattr(declared, name) for name in ("choices", "minimum", "above", "maximum")}
+    allowed["choices"] = declared.kinds.names() if declared.kinds else allowed["choices"]
+    return {**found, **{name: value for name, value in allowed.items() if value is not None and len(places) == 1}}
+
+
 def flags_of(parser: ScriptParser) -> Dict[str, Dict[str, Any]]:
-    """Flags by name, without dashes in front; a setting's default is that of its help text, as it is not given."""
+    """Flags by name, without dashes in front; `short`: its other names."""
     found: Dict[str, Dict[str, Any]] = {}
-    for action in parser._actions:
-        if action.dest == "help":
-            continue
-        flag: Dict[str, Any] = {"kind": _KINDS.get(action.type, "list")}
-        default = re.search(r"\(default: (.*)\)$", action.help or "")
-        if default:
-            flag["default"] = default[1]
-        if action.choices:
-            flag["choices"] = list(action.choices)
-        found.update({name[2:]: flag for name in action.option_strings})
+    for names, action, places in parser.known_flags():
+        short = {"short": names[1:]} if len(names) > 1 else {}
+        found[names[0]] = {**_described(action, places), **short}
     return found
 
 

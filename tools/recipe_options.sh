@@ -1,4 +1,4 @@
-# The options that every recipe has. To be sourced by egs/<corpus>/ASR/run.sh, which has set HERE (its folder), before
+# The options that every recipe has. To be sourced by egs/<corpus>/<TASK>/run.sh, which has set HERE (its folder), before
 # parse_options.sh; a recipe that wants another default sets it below the line that sources this file.
 
 LAST_STAGE=8

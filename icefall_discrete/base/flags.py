@@ -136,6 +136,13 @@ class ScriptParser(argparse.ArgumentParser):
             kinds.setdefault(_help_of(place), []).extend(place.of[-1][1:] if place.of else ())
         return [f"{', '.join(names)}: {text}" if names else text for text, names in kinds.items()]
 
+    def known_flags(self) -> List[Tuple[List[str], argparse.Action, List[Place]]]:
+        """Each flag: its names without dashes, the longest first; argparse's action; the settings it is of, if any."""
+        self._complete()
+        flags = [action for action in self._actions if action.dest != "help"]
+        names = [[name[2:] for name in action.option_strings] for action in flags]
+        return [(own, action, self._places.get(own[0], [])) for own, action in zip(names, flags)]
+
     def format_help(self) -> str:
         """The text of --help."""
         self._complete()

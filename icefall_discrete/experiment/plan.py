@@ -107,8 +107,8 @@ def check_inputs(plan: Plan, asked: StageRange) -> None:
             if changed:
                 raise ValueError(
                     f"stage {stage.number} reads what stage {made.number} ({made.title}) made with other settings: "
-                    f"{'; '.join(changed).replace('is  ', 'is ')}. Run it again with --stage {made.number}, or give the settings that it was "
-                    "made with."
+                    f"{'; '.join(changed).replace('is  ', 'is ')}. Run it again with --stage {made.number}, or give "
+                    "the settings that it was made with."
                 )
 
 

@@ -1,8 +1,9 @@
 """The flags of stages, as local/flags.json lists them: which stage takes a flag, and which values."""
 
+import operator
 import re
 from pathlib import Path
-from typing import Any, Dict, Iterable, List, Mapping, Sequence, Tuple
+from typing import Any, Callable, Dict, Iterable, List, Mapping, Sequence, Tuple
 
 from icefall_discrete.base.json_files import read_json
 from icefall_discrete.base.names import did_you_mean
@@ -14,6 +15,13 @@ _PATTERNS = {
     "bool": (r"1|0|true|false|yes|no|y|n|t|f", "true or false"),
 }
 
+_RANGES: Dict[str, Callable[[float, float], bool]] = {
+    "minimum": operator.ge,
+    "above": operator.gt,
+    "maximum": operator.le,
+}
+_WORDS = {"minimum": "at least", "above": "a number above", "maximum": "at most"}
+
 PassedFlags = Dict[str, Dict[str, str]]  # values by flag, by stage
 
 
@@ -23,7 +31,7 @@ def dashed(name: str) -> str:
 
 
 class StageFlags:
-    """The flags of a task's stages.
+    """The flags of a task's stages. A flag of several names is known by its first short one.
 
     Args:
       path: local/flags.json.
@@ -32,11 +40,17 @@ class StageFlags:
 
     def __init__(self, path: Path, scripts: Mapping[str, str]) -> None:
         listed = read_json(path)
-        self._flags: Dict[str, Dict[str, Dict[str, Any]]] = {stage: listed[name] for stage, name in scripts.items()}
+        self._flags: Dict[str, Dict[str, Dict[str, Any]]] = {}
+        self._named: Dict[str, Dict[str, str]] = {}  # by stage and any of its names, what the flag is known by
+        for stage, script in scripts.items():
+            names = {long: (flag.get("short", []) or [long])[0] for long, flag in listed[script].items()}
+            self._flags[stage] = {names[long]: flag for long, flag in listed[script].items()}
+            short = {other: names[long] for long, flag in listed[script].items() for other in flag.get("short", [])}
+            self._named[stage] = {**names, **short}
 
     def names(self, stage: str) -> List[str]:
-        """The flags of a stage, without dashes in front."""
-        return list(self._flags[stage])
+        """All names of the flags of a stage, without dashes in front."""
+        return list(self._named[stage])
 
     def default(self, stage: str, flag: str) -> str:
         """The default of a flag, as its help shows it."""
@@ -52,6 +66,9 @@ class StageFlags:
         pattern, expected = _PATTERNS.get(found["kind"], ("", ""))
         if pattern and not re.fullmatch(pattern, value.strip().lower()):
             raise ValueError(f"--{shown} is '{value}', expected {expected}")
+        for word, holds in _RANGES.items():
+            if word in found and found["kind"] in ("int", "float") and not holds(float(value), found[word]):
+                raise ValueError(f"--{shown} is {value}, expected {_WORDS[word]} {found[word]:g}")
 
     def typed(self, stage: str, flag: str, value: str) -> Any:
         """The value of a flag of the stage, checked before, as a setting: a number, true or false, a list, or text."""
@@ -91,21 +108,20 @@ class StageFlags:
         return assigned
 
     def _owner(self, written: str, stages: Sequence[str], options: Sequence[str]) -> Tuple[str, str]:
+        """The stage that takes a flag, and the name that the stage knows it by."""
         name = dashed(written)
-        stage, dot, flag = name.partition(".")
-        if dot and stage in self._flags:
-            if flag not in self._flags[stage]:
-                hint = did_you_mean(flag, self._flags[stage], f"--{stage}.")
-                raise ValueError(f"unknown option --{name}, {hint or f'stage {stage} has no flag --{flag}'}")
-            return stage, flag
-        owners = [stage for stage in stages if name in self._flags[stage]]
-        if len(owners) > 1:
+        stage, dot, rest = name.partition(".")
+        if dot and rest in self._named.get(stage, {}):
+            return stage, self._named[stage][rest]
+        owners = [one for one in stages if name in self._named[one]]
+        if len(owners) == 1:
+            return owners[0], self._named[owners[0]][name]
+        if owners:
             ways = " or ".join(f"--{owner}.{name}" for owner in owners)
             raise ValueError(f"--{name} is a flag of the stages {', '.join(owners)}; say which is meant: {ways}")
-        if not owners:
-            hint = did_you_mean(name, map(dashed, options), "--")
-            hint = hint or did_you_mean(name, (known for stage in stages for known in self._flags[stage]), "--")
-            elsewhere = [f"--{other}.{name}" for other in self._flags if name in self._flags[other]]
-            hint = hint or (f"a flag of a stage that this run does not have: {elsewhere[0]}" if elsewhere else "")
-            raise ValueError(f"unknown option --{name}" + (f", {hint}" if hint else ""))
-        return owners[0], name
+        hint = did_you_mean(rest, self._named.get(stage, {}), f"--{stage}.") if dot else ""
+        hint = hint or did_you_mean(name, map(dashed, options), "--")
+        hint = hint or did_you_mean(name, (known for one in stages for known in self._named[one]), "--")
+        elsewhere = [f"--{other}.{name}" for other in self._named if name in self._named[other]]
+        hint = hint or (f"a flag of a stage that this run does not have: {elsewhere[0]}" if elsewhere else "")
+        raise ValueError(f"unknown option --{name}" + (f", {hint}" if hint else ""))

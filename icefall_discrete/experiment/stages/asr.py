@@ -240,9 +240,6 @@ def _check_recipe(facts: _Facts) -> None:
     names = {field.name for field in dataclasses.fields(TrainConfig)}
     values = {**choice.whole_numbers("train"), **given}
     from_dict(TrainConfig, {key: value for key, value in values.items() if key in names}, choice.recipe_file)
-    size = facts.options.max_duration
-    if size and float(size) <= 0:
-        raise ValueError(f"--max-duration is {size}, expected seconds > 0")
 
 
 def _check_search(facts: _Facts) -> None:
