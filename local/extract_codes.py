@@ -10,7 +10,7 @@ from icefall_discrete.data.cuts import load_cuts
 from icefall_discrete.experiment.transcription_files import save_tokenizer
 from icefall_discrete.extraction.extract import ExtractionConfig, extract
 from icefall_discrete.extraction.jobs import dask_client, extract_in_group, extract_with, in_group
-from icefall_discrete.tokenizers.contract import load_tokenizer
+from icefall_discrete.tokenizers import load_tokenizer
 
 
 def get_parser() -> ScriptParser:

@@ -11,7 +11,7 @@ from icefall_discrete.base.script import run_script
 from icefall_discrete.data.cuts import load_cuts
 from icefall_discrete.extraction.fitting import MAX_UNREADABLE_FRACTION, fit_tokenizer
 from icefall_discrete.extraction.workers import placed
-from icefall_discrete.tokenizers.contract import load_tokenizer
+from icefall_discrete.tokenizers import load_tokenizer
 
 
 def get_parser() -> ScriptParser:

@@ -22,7 +22,7 @@ from icefall_discrete.experiment.recipe_files import BASED_ON, base_file, read_r
 from icefall_discrete.systems.asr.settings import OTHER_SECTIONS, TrainSettings, check_sections
 from icefall_discrete.systems.asr.transducer import ModelConfig, build_transducer
 from icefall_discrete.text.pieces import BpeConfig
-from icefall_discrete.tokenizers.contract import find_tokenizer
+from icefall_discrete.tokenizers import find_tokenizer
 
 ROOT = Path(__file__).resolve().parents[1]
 CONF_DIRS = [ROOT / "icefall_discrete" / "conf", *sorted(ROOT.glob("egs/*/ASR/conf"))]
@@ -48,7 +48,7 @@ def test_there_is_something_of_each_kind():
 def test_feature_type_is_read_by_its_tokenizer(path):
     values = dict(read_json(path))
     found = find_tokenizer(values.pop("tokenizer"))
-    from_dict(found.Config, values, str(path))
+    found.read(values, str(path))
 
 
 def _build(config: ModelConfig, spec: FeatureSpec):

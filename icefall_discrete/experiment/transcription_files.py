@@ -15,7 +15,8 @@ from icefall_discrete.base.atomic_files import replacing
 from icefall_discrete.base.feature_types import known_feature_types
 from icefall_discrete.base.spec import FeatureSpec
 from icefall_discrete.experiment.recipe_files import read_recipe
-from icefall_discrete.tokenizers.contract import SpeechTokenizer, load_tokenizer
+from icefall_discrete.tokenizers import load_tokenizer
+from icefall_discrete.tokenizers.contract import SpeechTokenizer
 
 LOG = logging.getLogger(__name__)
 TOKENIZER_DIR = "tokenizer"
@@ -29,7 +30,11 @@ def _write_if_changed(path: Path, content: bytes) -> None:
 
 
 def _absolute(value: Any) -> Any:
-    """A path that exists is made absolute: the experiment may be used from another folder."""
+    """A path that exists is made absolute, in nested settings too: the experiment may be used from another folder."""
+    if isinstance(value, dict):
+        return {key: _absolute(held) for key, held in value.items()}
+    if isinstance(value, list):
+        return [_absolute(held) for held in value]
     is_path = isinstance(value, str) and "/" in value and Path(value).exists()
     return str(Path(value).resolve()) if is_path else value
 
@@ -45,8 +50,7 @@ def _save(tokenizer: SpeechTokenizer, folder: Path, state_dir: Path) -> None:
         _save(part, folder, state_dir / part.name)
     for path in tokenizer.state_files:
         _write_if_changed(state_dir / path.name, path.read_bytes())
-    settings = {key: _absolute(value) for key, value in tokenizer.settings_to_save().items()}
-    values = {"tokenizer": type(tokenizer).__module__.rsplit(".", 1)[-1], **settings}
+    values = {"tokenizer": tokenizer.tokenizer_name, **_absolute(tokenizer.settings_to_save())}
     text = json.dumps(values, indent=2, ensure_ascii=False) + "\n"
     _write_if_changed(folder / f"{tokenizer.name}.json", text.encode())
 

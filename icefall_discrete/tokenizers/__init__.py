@@ -1,1 +1,121 @@
-"""Speech in, codes or features out: one file a family, found by file name (see base.py for the contract)."""
+"""Speech in, codes or features out. `load_tokenizer` makes the tokenizer of a feature type; README.md lists them.
+
+A feature type is a JSON file `NAME.json` = {"tokenizer": <name of a tokenizer>, <its settings>}, or several of them as
+parallel streams, `NAME+NAME`. A tokenizer's name is that of its file here (or of a trained_* in a system's folder);
+of a file of frames/, for those frames as continuous features; or `<file of frames/>_<file of quantizers/>`.
+"""
+
+import functools
+from pathlib import Path
+from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple, Type, Union
+
+from icefall_discrete.base import registry
+from icefall_discrete.base.feature_types import VIEW_SEPARATOR, feature_type_name, find_feature_confs
+from icefall_discrete.base.json_files import read_json
+from icefall_discrete.base.settings import from_dict
+from icefall_discrete.tokenizers.composed.continuous import ContinuousConfig, ContinuousFrames
+from icefall_discrete.tokenizers.composed.quantized import QuantizedConfig, QuantizedFrames
+from icefall_discrete.tokenizers.contract import SpeechTokenizer
+from icefall_discrete.tokenizers.frames import find_frame_source, frame_source_modules
+from icefall_discrete.tokenizers.quantizers import find_quantizer, quantizer_modules
+
+__all__ = ["FeatureConf", "KnownTokenizer", "find_tokenizer", "load_tokenizer", "read_feature_conf", "tokenizer_names"]
+
+CONTRACT = "contract"
+# In folders of this room lie the tokenizers that training makes, in files called trained_*.
+SYSTEMS, TRAINED = "icefall_discrete.systems", "trained_"
+# Makes feature types whose names are joined streams of one cut.
+VIEWS_TOKENIZER = "multi_view"
+
+
+class KnownTokenizer(NamedTuple):
+    """A tokenizer found by its name: its class, and what reads its settings from an object of the file `where`."""
+
+    tokenizer: Type[SpeechTokenizer]
+    read: Callable[[Mapping[str, Any], str], Any]
+
+
+def _tokenizer_modules() -> Dict[str, str]:
+    """Dotted paths of the modules that hold a tokenizer, by its name."""
+    found = {name: path for name, path in registry.modules_in(__name__).items() if name != CONTRACT}
+    for system in registry.packages_in(SYSTEMS):
+        modules = registry.modules_in(system)
+        found.update((name, path) for name, path in modules.items() if name.startswith(TRAINED))
+    return found
+
+
+def _compositions() -> Dict[str, Tuple[str, str]]:
+    """Source and quantizer (empty: none) of each tokenizer that is composed of them, by its name."""
+    sources = frame_source_modules()
+    alone = {source: (source, "") for source in sources}
+    return {
+        **alone,
+        **{f"{source}_{quantizer}": (source, quantizer) for source in sources for quantizer in quantizer_modules()},
+    }
+
+
+def tokenizer_names() -> List[str]:
+    """Names of all tokenizers, sorted."""
+    return sorted({*_tokenizer_modules(), *_compositions()})
+
+
+def find_tokenizer(name: str) -> KnownTokenizer:
+    """The tokenizer called `name`, a file's before a composed one. Raises ValueError, listing the known ones."""
+    modules, compositions = _tokenizer_modules(), _compositions()
+    if name in modules:
+        cls = registry.find_class(modules, name, SpeechTokenizer)
+        return KnownTokenizer(cls, functools.partial(from_dict, cls.Config))
+    if name not in compositions:
+        raise ValueError(f"unknown tokenizer {name!r}; known: {', '.join(tokenizer_names())}.")
+    source, quantizer = compositions[name]
+    source_class = find_frame_source(source)
+    if not quantizer:
+        return KnownTokenizer(ContinuousFrames, functools.partial(ContinuousConfig.read, source, source_class))
+    parts = (source, source_class), (quantizer, find_quantizer(quantizer))
+    return KnownTokenizer(QuantizedFrames, functools.partial(QuantizedConfig.read, *parts))
+
+
+class FeatureConf(NamedTuple):
+    """A feature type as it was found: its name, its tokenizer's class and settings, and where to look for its parts."""
+
+    name: str
+    tokenizer: Type[SpeechTokenizer]
+    config: Any
+    conf_dirs: Tuple[Path, ...]
+
+
+def read_feature_conf(feature_type: Union[str, Path], conf_dirs: Sequence[Path] = ()) -> FeatureConf:
+    """Find a feature type and read its settings; see `load_tokenizer` for names and errors.
+
+    What its settings name in their turn is looked for beside its file, then in `conf_dirs`, then in the package.
+    """
+    asked = str(feature_type)
+    paths = find_feature_confs(asked, conf_dirs)
+    if len(paths) > 1:
+        known = find_tokenizer(VIEWS_TOKENIZER)
+        config = known.read({"views": asked.split(VIEW_SEPARATOR)}, asked)
+        return FeatureConf(feature_type_name(asked, conf_dirs), known.tokenizer, config, tuple(conf_dirs))
+    path = paths[0]
+    values = read_json(path)
+    tokenizer = values.pop("tokenizer", None) if isinstance(values, dict) else None
+    if tokenizer not in tokenizer_names():
+        raise ValueError(f"{path}: unknown tokenizer {tokenizer!r}; known: {', '.join(tokenizer_names())}.")
+    known = find_tokenizer(tokenizer)
+    return FeatureConf(path.stem, known.tokenizer, known.read(values, str(path)), (path.parent, *conf_dirs))
+
+
+def load_tokenizer(
+    feature_type: Union[str, Path], conf_dirs: Sequence[Path] = (), state_dir: Optional[Path] = None
+) -> SpeechTokenizer:
+    """Make the tokenizer of a feature type.
+
+    Args:
+      feature_type: NAME of a file NAME.json in `conf_dirs` or the package's conf/features, a path to such a file, or
+        several of either joined by '+': parallel streams of one cut (multi_view.py).
+      conf_dirs: folders searched before the package's own.
+      state_dir: folder that holds, or will hold, its fitted state.
+    Raises:
+      ValueError: unknown feature type, tokenizer or setting; the message lists the known ones.
+    """
+    found = read_feature_conf(feature_type, conf_dirs)
+    return found.tokenizer.make(found.name, found.config, state_dir, found.conf_dirs)

@@ -1,36 +1,30 @@
-"""The contract of every tokenizer, the checks that none may forget, and the search for a feature type by name.
+"""The contract of every tokenizer, and the checks that none may forget.
 
-A feature type is a JSON file `NAME.json` = {"tokenizer": <module of this folder>, <settings of its Config>}, or
-several of them as parallel streams, `NAME+NAME`. Shapes: N utterances, S samples, T frames, K codebooks, V entries of a
-codebook, D feature dimensions, U runs of equal units.
+Shapes: N utterances, S samples, T frames, K codebooks, V entries of a codebook, D feature dimensions, U runs of equal
+units.
 """
 
 import functools
 import importlib.metadata
 from abc import ABC, abstractmethod
 from pathlib import Path
-from typing import Any, ClassVar, Dict, Iterable, List, NamedTuple, Optional, Sequence, Tuple, Type, Union
+from typing import Any, ClassVar, Dict, Iterable, List, NamedTuple, Optional, Sequence, Tuple, Type
 
 import torch
 from torch import Tensor
 
-from icefall_discrete.base import registry
 from icefall_discrete.base.device import resolve
-from icefall_discrete.base.feature_types import VIEW_SEPARATOR, feature_type_name, find_feature_confs
-from icefall_discrete.base.json_files import read_json
-from icefall_discrete.base.settings import from_dict, to_dict
+from icefall_discrete.base.settings import to_dict
 from icefall_discrete.base.spec import FeatureSpec
 
-# Where tokenizers lie: a file each, in the first; in folders of the second those that training makes, called trained_*.
-TOKENIZERS, SYSTEMS, TRAINED = "icefall_discrete.tokenizers", "icefall_discrete.systems", "trained_"
 # Float audio is in [-1, 1]; resampling overshoots that a little, audio read as integers by thousands.
 MAX_AMPLITUDE = 2.0
 # A tokenizer may differ from duration x frame rate by this many frames: window edges and rounding.
 MAX_EDGE_FRAMES = 3
 # Numbers that a network may compute in. All but the first change its codes, and are in the provenance.
 DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
-# Makes feature types whose names are joined streams of one cut.
-VIEWS_TOKENIZER = "multi_view"
+# Why most tokenizers cannot run elsewhere than on the CPU in float32.
+NO_NETWORK = "it runs no network of torch"
 
 REJECTIONS = ("empty", "too_short", "too_long", "non_finite", "out_of_range")
 
@@ -110,7 +104,7 @@ class SpeechTokenizer(ABC):
     def why_not_elsewhere(self) -> str:
         """Why it runs on the CPU in float32 only; empty if `to` can change that."""
         if not self.parts:
-            return "it runs no network of torch"
+            return NO_NETWORK
         return next((reason for reason in (part.why_not_elsewhere() for part in self.parts) if reason), "")
 
     def _move(self, placement: Placement) -> None:
@@ -126,6 +120,11 @@ class SpeechTokenizer(ABC):
     def make(cls, name: str, config: Any, state_dir: Optional[Path], conf_dirs: Sequence[Path]) -> "SpeechTokenizer":
         """Make the tokenizer; `conf_dirs` are where feature types that its settings name are looked for first."""
         return cls(name, config, state_dir)
+
+    @property
+    def tokenizer_name(self) -> str:
+        """What JSON files call this kind of tokenizer: the name of its file, unless it says otherwise."""
+        return type(self).__module__.rpartition(".")[2]
 
     @property
     def parts(self) -> Sequence["SpeechTokenizer"]:
@@ -336,65 +335,3 @@ def pad_outputs(outputs: Sequence[Tensor], spec: FeatureSpec) -> Tuple[Tensor, T
     for row, output in enumerate(outputs):
         padded[row, : len(output)] = output
     return padded, lens
-
-
-def tokenizer_modules() -> Dict[str, str]:
-    """Dotted paths of the modules that hold a tokenizer, by its name."""
-    found = registry.modules_in(TOKENIZERS)
-    del found["contract"]
-    for system in registry.packages_in(SYSTEMS):
-        modules = registry.modules_in(system)
-        found.update((name, path) for name, path in modules.items() if name.startswith(TRAINED))
-    return dict(sorted(found.items()))
-
-
-def find_tokenizer(name: str) -> Type[SpeechTokenizer]:
-    """The tokenizer called `name`. Raises ValueError, listing the known ones, if there is none."""
-    return registry.find_class(tokenizer_modules(), name, SpeechTokenizer)
-
-
-class FeatureConf(NamedTuple):
-    """A feature type as it was found: its name, its tokenizer's class and settings, and where to look for its parts."""
-
-    name: str
-    tokenizer: Type[SpeechTokenizer]
-    config: Any
-    conf_dirs: Tuple[Path, ...]
-
-
-def read_feature_conf(feature_type: Union[str, Path], conf_dirs: Sequence[Path] = ()) -> FeatureConf:
-    """Find a feature type and read its settings; see `load_tokenizer` for names and errors.
-
-    What its settings name in their turn is looked for beside its file, then in `conf_dirs`, then in the package.
-    """
-    paths = find_feature_confs(str(feature_type), conf_dirs)
-    if len(paths) > 1:
-        cls = find_tokenizer(VIEWS_TOKENIZER)
-        views = tuple(str(feature_type).split(VIEW_SEPARATOR))
-        return FeatureConf(
-            feature_type_name(str(feature_type), conf_dirs), cls, cls.Config(views=views), tuple(conf_dirs)
-        )
-    path = paths[0]
-    values = read_json(path)
-    tokenizer = values.pop("tokenizer", None) if isinstance(values, dict) else None
-    if tokenizer not in tokenizer_modules():
-        raise ValueError(f"{path}: unknown tokenizer {tokenizer!r}; known: {', '.join(tokenizer_modules())}.")
-    cls = find_tokenizer(tokenizer)
-    return FeatureConf(path.stem, cls, from_dict(cls.Config, values, str(path)), (path.parent, *conf_dirs))
-
-
-def load_tokenizer(
-    feature_type: Union[str, Path], conf_dirs: Sequence[Path] = (), state_dir: Optional[Path] = None
-) -> SpeechTokenizer:
-    """Make the tokenizer of a feature type.
-
-    Args:
-      feature_type: NAME of a file NAME.json in `conf_dirs` or the package's conf/features, a path to such a file, or
-        several of either joined by '+': parallel streams of one cut (multi_view.py).
-      conf_dirs: folders searched before the package's own.
-      state_dir: folder that holds, or will hold, its fitted state.
-    Raises:
-      ValueError: unknown feature type, tokenizer or setting; the message lists the known ones.
-    """
-    found = read_feature_conf(feature_type, conf_dirs)
-    return found.tokenizer.make(found.name, found.config, state_dir, found.conf_dirs)

@@ -11,10 +11,10 @@ from typing import Any, List, Optional
 import torch
 from torch import Tensor
 
+from icefall_discrete.audio.slaney_mel import mel_filters
 from icefall_discrete.base.settings import setting
 from icefall_discrete.base.spec import FeatureSpec
 from icefall_discrete.tokenizers.contract import SpeechTokenizer
-from icefall_discrete.tokenizers.frames.slaney_mel import mel_filters
 
 FLOOR = 1e-10
 

@@ -15,8 +15,8 @@ from torch import Tensor, nn
 
 from icefall_discrete.base.settings import setting
 from icefall_discrete.tokenizers.networks.codec import Codec
+from icefall_discrete.tokenizers.networks.residual_vq import ResidualVq
 from icefall_discrete.tokenizers.networks.transformers_codec import TransformersCodecTokenizer, load_pretrained
-from icefall_discrete.tokenizers.quantizers.residual_vq import ResidualVq
 
 
 @dataclasses.dataclass(frozen=True)

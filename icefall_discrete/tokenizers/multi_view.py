@@ -17,8 +17,8 @@ from torch import Tensor
 from icefall_discrete.base.rate_matching import match_rate, rate_ratio
 from icefall_discrete.base.settings import setting
 from icefall_discrete.base.spec import FeatureSpec
+from icefall_discrete.tokenizers.composed.composite import CompositeTokenizer, promise_of
 from icefall_discrete.tokenizers.contract import SpeechTokenizer
-from icefall_discrete.tokenizers.networks.composite import CompositeTokenizer, promise_of
 
 ALIGNMENT = "nearest neighbour to the highest rate, then cut to the shortest view"
 
@@ -101,7 +101,7 @@ class MultiViewTokenizer(CompositeTokenizer):
             codebook_sizes=tuple(size for spec in specs for size in spec.codebook_sizes),
             feature_dim=0,
             provenance={
-                "tokenizer": type(self).__module__.rpartition(".")[2],
+                "tokenizer": self.tokenizer_name,
                 "order": [spec.name for spec in specs],
                 "alignment": ALIGNMENT,
                 "views": {spec.name: promise_of(spec) for spec in specs},

@@ -20,9 +20,9 @@ from icefall_discrete.base.json_files import read_json
 from icefall_discrete.base.settings import setting
 from icefall_discrete.base.spec import FeatureSpec
 from icefall_discrete.text.pieces import PathLike
+from icefall_discrete.tokenizers.composed.composite import CompositeTokenizer, promise_of
 from icefall_discrete.tokenizers.contract import AudioRejected, SpeechTokenizer
 from icefall_discrete.tokenizers.formats.unit_pieces import MODEL_TYPES, UnitPieces, as_characters, runs, train_pieces
-from icefall_discrete.tokenizers.networks.composite import CompositeTokenizer, promise_of
 
 FACTS_FILE = "unit_bpe.json"
 MODEL_FILE = "unit_bpe.model"
@@ -129,7 +129,7 @@ class UnitBpeTokenizer(CompositeTokenizer):
             codebook_sizes=(len(state.pieces),) if state.pieces else base.codebook_sizes,
             feature_dim=0,
             provenance={
-                "tokenizer": type(self).__module__.rpartition(".")[2],
+                "tokenizer": self.tokenizer_name,
                 **self._settings(),
                 "base": {"name": base.name, **promise_of(base)},
                 "pieces_sha256": state.sha256,

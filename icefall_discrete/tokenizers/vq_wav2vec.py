@@ -14,7 +14,7 @@ from icefall_discrete.base.settings import setting
 from icefall_discrete.base.spec import FeatureSpec
 from icefall_discrete.tokenizers.contract import Placement, SpeechTokenizer
 from icefall_discrete.tokenizers.formats.pretrained import portable_name, sha256_of
-from icefall_discrete.tokenizers.frames.wav2vec_v1 import (
+from icefall_discrete.tokenizers.networks.wav2vec import (
     FIELD_SAMPLES,
     SAMPLE_RATE_HZ,
     STRIDE_SAMPLES,

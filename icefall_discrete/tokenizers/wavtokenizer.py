@@ -11,10 +11,10 @@ from typing import List
 from icefall_discrete.base.settings import setting
 from icefall_discrete.tokenizers.formats.pretrained import Weights, locate_file, read_weights
 from icefall_discrete.tokenizers.networks.codec import Codec, CodecTokenizer
+from icefall_discrete.tokenizers.networks.residual_vq import residual_vq_from
 from icefall_discrete.tokenizers.networks.seanet import seanet_from
 from icefall_discrete.tokenizers.networks.seanet_codec import STATE_DICT_KEYS, SeanetCodec
 from icefall_discrete.tokenizers.networks.vocos import Vocos
-from icefall_discrete.tokenizers.quantizers.residual_vq import residual_vq_from
 
 SAMPLE_RATE_HZ = 24000
 # The EnCodec decoder that the checkpoints still carry, discriminators, and the modules of losses.

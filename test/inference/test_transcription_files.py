@@ -14,7 +14,7 @@ from icefall_discrete.experiment.transcription_files import (
     load_recipe,
     save_tokenizer,
 )
-from icefall_discrete.tokenizers.contract import load_tokenizer
+from icefall_discrete.tokenizers import load_tokenizer
 
 
 @pytest.fixture
@@ -33,7 +33,7 @@ def test_experiment_holds_the_tokenizer_that_made_its_codes(work, exp_dir):
     here = load_experiment_tokenizer(exp_dir, spec_of(exp_dir))
     there = load_tokenizer("small_km", [work / "conf"], work / "features")
     assert here.spec == there.spec and here.config == there.config
-    assert (exp_dir / "tokenizer" / "kmeans.safetensors").read_bytes() == there.state_path.read_bytes()
+    assert (exp_dir / "tokenizer" / "kmeans.safetensors").read_bytes() == there.state_files[0].read_bytes()
 
 
 def test_saving_and_keeping_again_changes_nothing(work, exp_dir, tmp_path):

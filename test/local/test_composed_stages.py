@@ -23,7 +23,7 @@ from icefall_discrete.data.dataset import collate
 from icefall_discrete.extraction.check import check_folder
 from icefall_discrete.inference.transcriber import Transcriber
 from icefall_discrete.text.pieces import train_bpe
-from icefall_discrete.tokenizers.contract import load_tokenizer
+from icefall_discrete.tokenizers import load_tokenizer
 
 VIEWS, PIECES = "small_km+other_km", "small_rm_bpe20"
 SPLITS = ("train", "dev")

@@ -2,11 +2,11 @@ from pathlib import Path
 
 import numpy as np
 from safetensors.numpy import save_file
+from toy_tokenizers import make_tokenizer
 
 from icefall_discrete.base.spec import FeatureSpec
 from icefall_discrete.results.bit_rates import bit_rate_table, published_specs
-from icefall_discrete.tokenizers.contract import load_tokenizer
-from icefall_discrete.tokenizers.ssl_kmeans import SslKmeansConfig, SslKmeansTokenizer
+from icefall_discrete.tokenizers import load_tokenizer
 
 CHECKPOINT = Path(__file__).resolve().parents[1] / "assets" / "fairseq" / "wavlm_large.pt"
 
@@ -27,8 +27,8 @@ def test_tokenizers_promise_what_the_published_rows_say(tmp_path):
     assert promise(load_tokenizer("fbank").spec) == promise(rows["fbank"])
     arrays = {"centroids": np.random.default_rng(0).standard_normal((2000, 12), dtype=np.float32)}
     save_file({**arrays, "mean": np.zeros(12, "f4"), "scale": np.ones(12, "f4")}, tmp_path / "km.safetensors")
-    config = SslKmeansConfig(model=str(CHECKPOINT), layer=2, kmeans_path=str(tmp_path / "km.safetensors"))
-    assert promise(SslKmeansTokenizer("toy", config).spec) == promise(rows["wavlm_large_l21_km2000"])
+    settings = {"model": str(CHECKPOINT), "layer": 2, "kmeans_path": str(tmp_path / "km.safetensors")}
+    assert promise(make_tokenizer("ssl_kmeans", settings).spec) == promise(rows["wavlm_large_l21_km2000"])
 
 
 def test_codebooks_of_several_sizes_are_added_up():

@@ -20,7 +20,7 @@ from icefall_discrete.systems.masked_prediction.system import MaskedSystem
 from icefall_discrete.systems.masked_prediction.trained_hubert import TrainedHubertTokenizer
 from icefall_discrete.systems.masked_prediction.training import MaskedTraining
 from icefall_discrete.systems.masked_prediction.units import write_units
-from icefall_discrete.tokenizers.frames.mel_encoder import MelEncoder, load_encoder
+from icefall_discrete.tokenizers.networks.mel_encoder import MelEncoder, load_encoder
 
 CONFIG = MaskedPredictionConfig(
     num_layers=2, layer=1, dim=16, num_heads=2, ffn_dim=32, position_kernel=5, position_groups=4, fit_memory_mib=1,

@@ -8,6 +8,7 @@ import torch
 from codec_checks import encode_whole, make_codec
 from lhotse import MonoCut, Recording
 from toy_fits import SMALL_CODEC as SMALL
+from toy_tokenizers import Toy
 
 from icefall_discrete.extraction.fitting import fit_tokenizer
 from icefall_discrete.systems.codec.losses import ReconstructionLoss
@@ -26,6 +27,19 @@ LEARNING = dataclasses.replace(
     kmeans_batches=10,
 )
 KINDS = ("rvq", "factorised", "group")
+TOY = Toy(
+    lambda folder: {
+        "channels": (4, 8, 8, 12),
+        "state_dim": 8,
+        "codebook_size": 8,
+        "max_steps": 3,
+        "plain_steps": 1,
+        "batch_sec": 0.5,
+        "segment_sec": 0.25,
+        "kmeans_batches": 2,
+        "fit_memory_mib": 8,
+    }
+)
 
 
 def fitted(config, audio, folder, seed=3):

@@ -8,11 +8,28 @@ import pytest
 import torch
 from safetensors import safe_open
 from toy_fits import SMALL_HUBERT as CONFIG
+from toy_tokenizers import Toy
 
+from icefall_discrete.audio.kaldi_features import make_fbank, make_mfcc
 from icefall_discrete.systems.masked_prediction.trained_hubert import TrainedHubertTokenizer
-from icefall_discrete.tokenizers.frames.kaldi_features import make_fbank, make_mfcc
-from icefall_discrete.tokenizers.frames.mel_encoder import StackedMel, save_encoder
+from icefall_discrete.tokenizers.networks.mel_encoder import StackedMel, save_encoder
 from icefall_discrete.tokenizers.quantizers import kmeans
+
+TOY = Toy(
+    lambda folder: {
+        "num_layers": 1,
+        "layer": 1,
+        "dim": 16,
+        "num_heads": 2,
+        "ffn_dim": 32,
+        "max_chunk_sec": 1.0,
+        "teacher_clusters": (4, 6),
+        "steps": (2, 2),
+        "device": "cpu",
+        "num_clusters": 8,
+        "fit_memory_mib": 8,
+    }
+)
 
 
 def fitted(folder, audio, config=CONFIG, seed=3):

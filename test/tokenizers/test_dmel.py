@@ -5,8 +5,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from toy_tokenizers import Toy
 
-from icefall_discrete.tokenizers.contract import load_tokenizer
+from icefall_discrete.tokenizers import load_tokenizer
+
+TOY = Toy(lambda folder: {})
+
 
 GOLDEN = Path(__file__).resolve().parents[1] / "assets" / "dmel_golden.npz"
 STEP = 0.6

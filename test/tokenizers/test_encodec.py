@@ -6,9 +6,12 @@ import pytest
 import torch
 from codec_checks import assert_golden, encode_whole, make_codec
 from toy_codecs import DIM, NUM_FILTERS, encodec, encodec_weights
+from toy_tokenizers import Toy
 
-from icefall_discrete.tokenizers.contract import load_tokenizer
+from icefall_discrete.tokenizers import load_tokenizer
 from icefall_discrete.tokenizers.encodec import overlap_add
+
+TOY = Toy(encodec)
 
 
 def test_codes_and_audio_are_those_of_the_package(tmp_path, speech):

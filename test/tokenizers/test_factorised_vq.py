@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from icefall_discrete.tokenizers.formats.pretrained import Weights
-from icefall_discrete.tokenizers.quantizers.factorised_vq import FactorisedVq
+from icefall_discrete.tokenizers.networks.factorised_vq import FactorisedVq
 
 
 @pytest.fixture(scope="module")

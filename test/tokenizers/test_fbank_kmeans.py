@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from icefall_discrete.tokenizers.contract import load_tokenizer
+from icefall_discrete.tokenizers import load_tokenizer
 
 
 def test_every_second_frame_of_the_baseline(speech):

@@ -5,8 +5,11 @@ import torch
 from codec_checks import assert_golden, encode_whole, make_codec
 from safetensors.torch import save_file
 from toy_codecs import hificodec, hificodec_weights
+from toy_tokenizers import Toy
 
-from icefall_discrete.tokenizers.contract import load_tokenizer
+from icefall_discrete.tokenizers import load_tokenizer
+
+TOY = Toy(hificodec)
 
 
 def test_codes_and_audio_are_those_of_the_authors(tmp_path, speech):

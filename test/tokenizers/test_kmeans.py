@@ -1,6 +1,5 @@
 """Fitting, the file of centroids, and what is refused."""
 
-import dataclasses
 import logging
 import pickle
 import tracemalloc
@@ -9,17 +8,22 @@ import numpy as np
 import pytest
 import torch
 from safetensors.numpy import load_file
+from toy_tokenizers import Toy, make_tokenizer
 
-from icefall_discrete.tokenizers.contract import load_tokenizer
-from icefall_discrete.tokenizers.mfcc_kmeans import MfccKmeansConfig, MfccKmeansTokenizer
+from icefall_discrete.base.clustering import FrameSample
+from icefall_discrete.tokenizers import load_tokenizer
 from icefall_discrete.tokenizers.quantizers import kmeans
-from icefall_discrete.tokenizers.quantizers.clustering import FrameSample
 
-CONFIG = MfccKmeansConfig(num_clusters=12, fit_memory_mib=1, num_full_passes=5)
+SETTINGS = {"num_clusters": 12, "fit_memory_mib": 1, "num_full_passes": 5}
+TOY = Toy(lambda folder: {"num_clusters": 8, "fit_memory_mib": 8})
 
 
-def fitted(folder, audio, config=CONFIG, seed=3, name="toy"):
-    tokenizer = MfccKmeansTokenizer(name, config)
+def mfcc_kmeans(state_dir=None, settings=SETTINGS):
+    return make_tokenizer("mfcc_kmeans", settings, state_dir)
+
+
+def fitted(folder, audio, settings=SETTINGS, seed=3):
+    tokenizer = mfcc_kmeans(settings=settings)
     tokenizer.fit(audio, folder, seed)
     return tokenizer
 
@@ -39,7 +43,7 @@ def test_same_seed_gives_the_same_file(tmp_path, fit_audio):
 
 @pytest.mark.parametrize("standardize", [False, True])
 def test_codes_are_the_nearest_centroids(tmp_path, fit_audio, speech, standardize):
-    tokenizer = fitted(tmp_path, fit_audio, dataclasses.replace(CONFIG, standardize=standardize))
+    tokenizer = fitted(tmp_path, fit_audio, {**SETTINGS, "standardize": standardize})
     stored = load_file(tmp_path / "kmeans.safetensors")
     frames = (tokenizer.frames(speech).numpy() - stored["mean"]) / stored["scale"]
     squared = ((frames[:, None].astype(np.float64) - stored["centroids"][None]) ** 2).sum(axis=2)
@@ -53,7 +57,7 @@ def test_codes_are_the_nearest_centroids(tmp_path, fit_audio, speech, standardiz
 
 def test_another_tokenizer_reads_the_file(tmp_path, fit_audio, speech):
     tokenizer = fitted(tmp_path, fit_audio)
-    reread = MfccKmeansTokenizer("toy", CONFIG, tmp_path)
+    reread = mfcc_kmeans(tmp_path)
     assert reread.is_fitted
     reread.spec.require_same(tokenizer.spec, "a", "b")
     assert torch.equal(encode(reread, speech), encode(tokenizer, speech))
@@ -69,11 +73,11 @@ def test_spec_follows_the_centroids_and_not_how_they_were_found(tmp_path, fit_au
 
 def test_memory_is_bounded_by_the_setting(tmp_path, speech):
     # 3000 s of audio give 150 000 frames of 39 values, 22 MiB; the sample may hold 1 MiB.
-    class Frames(MfccKmeansTokenizer):
-        def frames(self, samples):
-            return torch.randn(len(samples) // 320, 39, generator=torch.Generator().manual_seed(int(samples[0])))
+    def frames(samples):
+        return torch.randn(len(samples) // 320, 39, generator=torch.Generator().manual_seed(int(samples[0])))
 
-    tokenizer = Frames("toy", CONFIG)
+    tokenizer = mfcc_kmeans()
+    tokenizer.frames = frames
     stream = ((torch.full((160000,), index % 2), f"cut-{index}") for index in range(300))
     tracemalloc.start()
     tokenizer.fit(stream, tmp_path, seed=0)
@@ -95,7 +99,7 @@ def test_audio_that_cannot_be_encoded_is_left_out_and_named(tmp_path, fit_audio,
 
 def test_fewer_frames_than_clusters_is_refused(tmp_path, fit_audio):
     with pytest.raises(ValueError, match="1 utterances gave 38 frames, but 500 clusters"):
-        fitted(tmp_path, fit_audio[:1], MfccKmeansConfig())
+        fitted(tmp_path, fit_audio[:1], {})
     with pytest.raises(ValueError, match="0 utterances gave 0 frames"):
         fitted(tmp_path, [])
     assert not list(tmp_path.iterdir())
@@ -123,13 +127,13 @@ def test_a_corrupt_file_says_what_to_do(tmp_path, fit_audio, damage):
     path = tmp_path / "kmeans.safetensors"
     path.write_bytes(damage(path.read_bytes()))
     with pytest.raises(ValueError, match=r"cannot be read .*delete it and rerun stage 2"):
-        MfccKmeansTokenizer("toy", CONFIG, tmp_path).spec  # noqa: B018
+        mfcc_kmeans(tmp_path).spec  # noqa: B018
 
 
 def test_a_pickle_is_not_read(tmp_path):
     (tmp_path / "kmeans.safetensors").write_bytes(pickle.dumps(np.zeros((12, 39))))
     with pytest.raises(ValueError, match="cannot be read"):
-        MfccKmeansTokenizer("toy", CONFIG, tmp_path).spec  # noqa: B018
+        mfcc_kmeans(tmp_path).spec  # noqa: B018
 
 
 def test_centroids_of_another_feature_type_are_refused(tmp_path, fit_audio):
@@ -140,13 +144,13 @@ def test_centroids_of_another_feature_type_are_refused(tmp_path, fit_audio):
 
 def test_centroids_of_other_settings_are_refused(tmp_path, fit_audio):
     fitted(tmp_path, fit_audio)
-    changed = dataclasses.replace(CONFIG, frame_shift_sec=0.01)
+    changed = {**SETTINGS, "frame_shift_sec": 0.01}
     with pytest.raises(ValueError, match=r"other settings .*frame_shift_sec: 0.02 against 0.01.*rerun stage 2"):
-        MfccKmeansTokenizer("toy", changed, tmp_path).spec  # noqa: B018
-    assert MfccKmeansTokenizer("toy", dataclasses.replace(CONFIG, num_passes=9), tmp_path).spec
+        mfcc_kmeans(tmp_path, changed).spec  # noqa: B018
+    assert mfcc_kmeans(tmp_path, {**SETTINGS, "num_passes": 9}).spec
 
 
 @pytest.mark.parametrize("name", ["num_clusters", "fit_memory_mib", "num_restarts", "num_passes"])
 def test_impossible_settings_are_refused(name):
     with pytest.raises(ValueError, match=f"{name} is 0"):
-        MfccKmeansConfig(**{name: 0})
+        kmeans.KmeansConfig(**{name: 0})

@@ -4,8 +4,11 @@ import pytest
 import torch
 from codec_checks import encode_whole, make_codec
 from toy_codecs import MIMI_LAYERS, MIMI_WINDOW, mimi
+from toy_tokenizers import Toy
 
-from icefall_discrete.tokenizers.contract import load_tokenizer
+from icefall_discrete.tokenizers import load_tokenizer
+
+TOY = Toy(mimi)
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,8 @@ import pytest
 import torch
 from toy_codecs import soundstream
 from toy_settings import changed
-from toy_views import TINY_MODEL, fitted, write_confs
+from toy_tokenizers import Toy
+from toy_views import TINY_MODEL, fitted, paths_of, write_confs
 
 from icefall_discrete.base.spec import FeatureSpec
 from icefall_discrete.data.augment import AugmentConfig
@@ -18,8 +19,10 @@ from icefall_discrete.experiment.transcription_files import (
     save_tokenizer,
 )
 from icefall_discrete.systems.asr.transducer import build_transducer
-from icefall_discrete.tokenizers.contract import load_tokenizer, read_feature_conf
+from icefall_discrete.tokenizers import load_tokenizer, read_feature_conf
 from icefall_discrete.tokenizers.multi_view import resampled
+
+TOY = Toy(lambda folder: {"views": paths_of(folder / "conf", "slow", "fast")})
 
 
 @pytest.fixture(scope="module")

@@ -1,15 +1,12 @@
 """Networks of tokenizers on another device or in other numbers than float32."""
 
-import dataclasses
 from pathlib import Path
 
 import pytest
 import torch
-from codec_checks import make_codec
-from toy_codecs import TOY_CODECS
-
-from icefall_discrete.tokenizers.contract import find_tokenizer
-from icefall_discrete.tokenizers.ssl_kmeans import SslKmeansConfig, SslKmeansTokenizer
+from codec_checks import codec_names
+from toy_codecs import soundstream
+from toy_tokenizers import find_toy, make_tokenizer
 
 CHECKPOINTS = Path(__file__).resolve().parents[1] / "assets" / "fairseq"
 MODELS = {
@@ -21,8 +18,7 @@ needs_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="torch fin
 
 
 def make(name, **settings):
-    cls = find_tokenizer(name)
-    return cls("toy", dataclasses.replace(cls.Config(), **settings))
+    return make_tokenizer(name, settings)
 
 
 def on_checkpoint(name):
@@ -59,11 +55,11 @@ def test_vq_wav2vec_in_bfloat16(speech):
 
 
 def test_centroids_of_float32_serve_bfloat16(speech, fit_audio, tmp_path):
-    config = SslKmeansConfig(model=str(CHECKPOINTS / "wav2vec2.pt"), layer=2, num_clusters=6)
-    fitted = SslKmeansTokenizer("toy", config)
+    settings = {"model": str(CHECKPOINTS / "wav2vec2.pt"), "layer": 2, "num_clusters": 6}
+    fitted = make_tokenizer("ssl_kmeans", settings)
     fitted.fit(fit_audio, tmp_path, seed=0)
     expected = encode(fitted, speech)
-    rough = SslKmeansTokenizer("toy", config, tmp_path)
+    rough = make_tokenizer("ssl_kmeans", settings, tmp_path)
     rough.to("cpu", "bfloat16")
     assert (encode(rough, speech) == expected).float().mean() > 0.8
     assert fitted.spec.differences(rough.spec) == {"provenance.dtype": (None, "bfloat16")}
@@ -78,7 +74,7 @@ def test_tokenizers_without_a_network_say_so(name):
 
 
 def test_codecs_refuse_other_numbers(tmp_path):
-    codec = make_codec("soundstream", TOY_CODECS["soundstream"](tmp_path))
+    codec = make("soundstream", **soundstream(tmp_path))
     with pytest.raises(ValueError, match=r"toy is a codec, which runs in float32 only"):
         codec.to("cpu", "bfloat16")
 
@@ -105,13 +101,13 @@ def test_a_device_gives_the_frames_of_the_cpu(name, speech):
 
 
 @needs_cuda
-@pytest.mark.parametrize("name", TOY_CODECS)
+@pytest.mark.parametrize("name", codec_names())
 def test_codecs_give_the_codes_of_the_cpu_on_a_device(name, speech, tmp_path):
     try:
-        settings = TOY_CODECS[name](tmp_path)
+        settings = find_toy(name).settings(tmp_path)
     except ImportError as error:
         pytest.skip(f"the installed transformers has no such codec ({error})")
-    here, there = make_codec(name, settings), make_codec(name, settings)
+    here, there = make(name, **settings), make(name, **settings)
     there.to("cuda")
     with torch.backends.cudnn.flags(enabled=True, deterministic=True, allow_tf32=False):
         codes = encode(there, speech)

@@ -5,7 +5,7 @@ import torch
 from toy_codecs import RandomWeights, residual_vq
 
 from icefall_discrete.tokenizers.formats.pretrained import Weights
-from icefall_discrete.tokenizers.quantizers.residual_vq import ResidualVq, nearest, residual_vq_from
+from icefall_discrete.tokenizers.networks.residual_vq import ResidualVq, nearest, residual_vq_from
 
 
 def test_codes_equal_a_plain_loop():

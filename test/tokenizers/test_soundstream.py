@@ -4,8 +4,11 @@ import pytest
 import torch
 from codec_checks import assert_golden, encode_whole, make_codec
 from toy_codecs import encodec_weights, seanet_codec, soundstream
+from toy_tokenizers import Toy
 
-from icefall_discrete.tokenizers.contract import load_tokenizer
+from icefall_discrete.tokenizers import load_tokenizer
+
+TOY = Toy(soundstream)
 
 
 def test_codes_and_audio_without_lstm_are_those_of_the_authors(tmp_path, speech):

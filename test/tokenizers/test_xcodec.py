@@ -7,8 +7,12 @@ import pytest
 import torch
 from codec_checks import encode_whole, make_codec
 from toy_codecs import xcodec
+from toy_tokenizers import Toy
 
-from icefall_discrete.tokenizers.contract import load_tokenizer
+from icefall_discrete.tokenizers import load_tokenizer
+
+TOY = Toy(xcodec)
+
 
 transformers = pytest.importorskip("transformers")
 needs_xcodec = pytest.mark.skipif(

@@ -1,12 +1,13 @@
 """What the tests of codecs share: making one from settings, and comparing it with its authors' code."""
 
-import dataclasses
 from pathlib import Path
 
 import numpy as np
 import torch
+from toy_tokenizers import make_tokenizer
 
-from icefall_discrete.tokenizers.contract import find_tokenizer
+from icefall_discrete.tokenizers import find_tokenizer, tokenizer_names
+from icefall_discrete.tokenizers.networks.codec import CodecTokenizer
 
 GOLDEN = Path(__file__).resolve().parents[1] / "assets" / "codec_golden.npz"
 # Every so many samples of the audio are kept.
@@ -15,8 +16,13 @@ STEP = 41
 
 def make_codec(tokenizer, settings):
     """The tokenizer of this module name with `settings`, the others at their defaults."""
-    cls = find_tokenizer(tokenizer)
-    return cls("toy", dataclasses.replace(cls.Config(), **settings))
+    return make_tokenizer(tokenizer, settings)
+
+
+def codec_names():
+    """Names of the tokenizers that are codecs with weights of their own."""
+    classes = {name: find_tokenizer(name).tokenizer for name in tokenizer_names()}
+    return [name for name, cls in classes.items() if issubclass(cls, CodecTokenizer) and not cls.needs_fit]
 
 
 def encode_whole(tokenizer, samples):

@@ -368,15 +368,3 @@ def xcodec(folder):
     )
     save_random(XcodecModel(config), folder)
     return {"model": str(folder), "num_codebooks": 3}
-
-
-TOY_CODECS = {
-    "dac": dac,
-    "encodec": encodec,
-    "hificodec": hificodec,
-    "mimi": mimi,
-    "soundstream": soundstream,
-    "speechtokenizer": speechtokenizer,
-    "wavtokenizer": wavtokenizer,
-    "xcodec": xcodec,
-}

@@ -4,7 +4,7 @@ import json
 
 from toy_settings import model_config
 
-from icefall_discrete.tokenizers.contract import load_tokenizer
+from icefall_discrete.tokenizers import load_tokenizer
 
 CONFS = {
     "slow": {"tokenizer": "fbank_kmeans", "num_clusters": 8, "num_mel_bins": 20, "frame_shift_sec": 0.02},
@@ -48,8 +48,7 @@ def fitted(feature_type, folder, audio):
     return load_tokenizer(feature_type, [conf], state_dir)
 
 
-def composed_settings(tokenizer, folder):
-    """Settings of a tokenizer that is made of others, with the paths of those; a contract test needs no conf dir."""
+def paths_of(folder, *names):
+    """Paths of feature types, written to `folder`: settings that name those need no conf dir."""
     conf = write_confs(folder)
-    slow, fast = str(conf / "slow.json"), str(conf / "fast.json")
-    return {"multi_view": {"views": (slow, fast)}, "unit_bpe": {"base": slow, "bpe_vocab_size": 16}}[tokenizer]
+    return [str(conf / f"{name}.json") for name in names]

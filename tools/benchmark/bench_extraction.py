@@ -29,7 +29,7 @@ from icefall_discrete.base.flags import config_from_flags
 from icefall_discrete.base.settings import setting
 from icefall_discrete.data.cuts import load_cuts, write_cuts
 from icefall_discrete.extraction import extract as extraction
-from icefall_discrete.tokenizers.contract import load_tokenizer
+from icefall_discrete.tokenizers import load_tokenizer
 
 FEATURE_TYPE = "large"
 

@@ -23,11 +23,11 @@ from sklearn.cluster import KMeans, MiniBatchKMeans
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from icefall_discrete.audio.reading import load_samples
+from icefall_discrete.base.clustering import FrameSample, distortion, fit_centroids
 from icefall_discrete.base.flags import config_from_flags
 from icefall_discrete.base.settings import setting
 from icefall_discrete.data.cuts import load_cuts
-from icefall_discrete.tokenizers.contract import load_tokenizer
-from icefall_discrete.tokenizers.quantizers.clustering import FrameSample, distortion, fit_centroids
+from icefall_discrete.tokenizers import load_tokenizer
 from icefall_discrete.tokenizers.quantizers.kmeans import KmeansConfig
 
 CLOCKS = {"wall": time.perf_counter, "cpu": time.process_time}

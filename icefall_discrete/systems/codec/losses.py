@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from icefall_discrete.tokenizers.frames.slaney_mel import mel_filters
+from icefall_discrete.audio.slaney_mel import mel_filters
 
 HOPS_PER_WINDOW = 4
 # A mel bin narrower than this many bins of the spectrum may hold none.

@@ -12,12 +12,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from icefall_discrete.base.clustering import fit_centroids
 from icefall_discrete.systems.codec.config import GROUP_LEVELS, CodecShape, CodecTraining
 from icefall_discrete.systems.codec.networks import made_trainable
 from icefall_discrete.tokenizers.formats.pretrained import Weights
-from icefall_discrete.tokenizers.quantizers.clustering import fit_centroids
-from icefall_discrete.tokenizers.quantizers.factorised_vq import FactorisedVq
-from icefall_discrete.tokenizers.quantizers.residual_vq import nearest
+from icefall_discrete.tokenizers.networks.factorised_vq import FactorisedVq
+from icefall_discrete.tokenizers.networks.residual_vq import nearest
 
 # So that an entry that nothing is near to does not divide by zero.
 SMOOTHING = 1e-5

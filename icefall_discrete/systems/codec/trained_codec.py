@@ -22,10 +22,10 @@ from icefall_discrete.systems.codec.training import RUNTIME_SETTINGS, train_code
 from icefall_discrete.tokenizers.formats.pretrained import Weights, sha256_of
 from icefall_discrete.tokenizers.hificodec import GroupResidualVq
 from icefall_discrete.tokenizers.networks.codec import Codec, CodecTokenizer
+from icefall_discrete.tokenizers.networks.factorised_vq import FactorisedVq
+from icefall_discrete.tokenizers.networks.residual_vq import residual_vq_from
 from icefall_discrete.tokenizers.networks.seanet import seanet_from
 from icefall_discrete.tokenizers.networks.seanet_codec import SeanetCodec
-from icefall_discrete.tokenizers.quantizers.factorised_vq import FactorisedVq
-from icefall_discrete.tokenizers.quantizers.residual_vq import residual_vq_from
 from icefall_discrete.training.fit_folder import TRAINING_DIR, FitFolder, refuse_former
 
 FILE_NAME = "codec.safetensors"
@@ -80,7 +80,7 @@ class TrainedCodecTokenizer(CodecTokenizer):
     @functools.cached_property
     def _provenance(self) -> Dict[str, Any]:
         return {
-            "tokenizer": type(self).__module__.rpartition(".")[2],
+            "tokenizer": self.tokenizer_name,
             **self._settings(),
             "codec_sha256": sha256_of(self._files),
             "normalisation": self.normalisation,

@@ -5,7 +5,7 @@ from typing import Tuple
 
 from icefall_discrete.base.device import device_setting
 from icefall_discrete.base.settings import check_settings, setting
-from icefall_discrete.tokenizers.frames.mel_encoder import MelEncoderConfig
+from icefall_discrete.tokenizers.networks.mel_encoder import MelEncoderConfig
 from icefall_discrete.tokenizers.quantizers.kmeans import KmeansConfig
 
 # What cannot change the result, or changes it only where the time runs out.

@@ -15,7 +15,7 @@ from icefall_discrete.systems.masked_prediction.config import MaskedPredictionCo
 from icefall_discrete.systems.masked_prediction.corpus import Corpus, endless_batches, make_batch, plan_batches
 from icefall_discrete.systems.masked_prediction.spans import span_masks
 from icefall_discrete.systems.masked_prediction.system import MaskedNetwork, MaskedSystem
-from icefall_discrete.tokenizers.frames.mel_encoder import FRAME_RATE_HZ, MelEncoder
+from icefall_discrete.tokenizers.networks.mel_encoder import FRAME_RATE_HZ, MelEncoder
 from icefall_discrete.training.distributed import Group
 from icefall_discrete.training.fit_folder import write_system
 from icefall_discrete.training.optimization import RateSchedule

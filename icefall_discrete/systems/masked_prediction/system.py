@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from icefall_discrete.base.settings import from_dict
 from icefall_discrete.systems.masked_prediction.config import MaskedPredictionConfig
 from icefall_discrete.systems.masked_prediction.loss import UnitScores, masked_loss
-from icefall_discrete.tokenizers.frames.mel_encoder import MelEncoder
+from icefall_discrete.tokenizers.networks.mel_encoder import MelEncoder
 from icefall_discrete.training.fit_folder import SYSTEM, read_system
 from icefall_discrete.training.system import Batch, Losses, System
 

@@ -11,15 +11,16 @@ from typing import Any, Dict, Iterable, Iterator, List, Optional, Tuple
 
 from torch import Tensor
 
+from icefall_discrete.audio.kaldi_features import WINDOW_SEC, make_mfcc, with_deltas
 from icefall_discrete.base.json_files import write_json
 from icefall_discrete.base.settings import to_dict
 from icefall_discrete.systems.masked_prediction.config import RUNTIME_SETTINGS, MaskedPredictionConfig
 from icefall_discrete.systems.masked_prediction.corpus import write_corpus
 from icefall_discrete.systems.masked_prediction.training import MaskedTraining
+from icefall_discrete.tokenizers.composed.quantized import QuantizedTokenizer
 from icefall_discrete.tokenizers.contract import AudioRejected, Placement
 from icefall_discrete.tokenizers.formats.pretrained import sha256_of
-from icefall_discrete.tokenizers.frames.kaldi_features import WINDOW_SEC, make_mfcc, with_deltas
-from icefall_discrete.tokenizers.frames.mel_encoder import (
+from icefall_discrete.tokenizers.networks.mel_encoder import (
     FRAME_RATE_HZ,
     MelEncoder,
     MelEncoderConfig,
@@ -27,7 +28,7 @@ from icefall_discrete.tokenizers.frames.mel_encoder import (
     load_encoder,
     save_encoder,
 )
-from icefall_discrete.tokenizers.quantizers.kmeans import KmeansTokenizer
+from icefall_discrete.tokenizers.quantizers.kmeans import Kmeans
 from icefall_discrete.training.fit_folder import TRAINING_DIR, refuse_former
 
 LOG = logging.getLogger(__name__)
@@ -38,15 +39,17 @@ FORMER_CHECKPOINT = "checkpoint.pt"
 NUM_CEPS = 13
 
 
-class TrainedHubertTokenizer(KmeansTokenizer):
+class TrainedHubertTokenizer(QuantizedTokenizer):
     """One code a frame of 20 ms, T = round(S / 320); `fit` trains the encoder first."""
 
     Config = MaskedPredictionConfig
-    libraries = (*KmeansTokenizer.libraries, "lhotse")
+    needs_fit = True
+    libraries = ("torch", "lhotse")
 
     def __init__(self, name: str, config: Any, state_dir: Optional[Path] = None) -> None:
-        """See KmeansTokenizer; the encoder is read when it is first needed."""
+        """See SpeechTokenizer; encoder and centroids are read when they are first needed."""
         super().__init__(name, config, state_dir)
+        self.quantizer = Kmeans(name, config, self.state_dir, self.front_end)
         self._mel = StackedMel(config.num_mel_bins)
         self._mfcc = make_mfcc(self.sample_rate_hz, 1 / FRAME_RATE_HZ, NUM_CEPS)
         self._read: Optional[Tuple[MelEncoder, str]] = None
@@ -64,7 +67,7 @@ class TrainedHubertTokenizer(KmeansTokenizer):
     @property
     def encoder_path(self) -> Path:
         """Where the encoder is, or will be."""
-        return self.state_path.with_name(ENCODER_FILE)
+        return self.quantizer.state_path.with_name(ENCODER_FILE)
 
     @property
     def state_files(self) -> List[Path]:
@@ -91,7 +94,8 @@ class TrainedHubertTokenizer(KmeansTokenizer):
         return ""
 
     def _move(self, placement: Placement) -> None:
-        self._read = self._fitted = None
+        super()._move(placement)
+        self._read = None
 
     def _settings(self) -> Dict[str, Any]:
         # How the encoder was trained is in its file; the hash stands for that.
@@ -122,8 +126,8 @@ class TrainedHubertTokenizer(KmeansTokenizer):
         """
         if iter(audio) is audio:
             raise ValueError(f"{self.name}: audio is an iterator, but it is read twice; give a list or the like.")
-        self.state_dir = Path(state_dir)
-        self._read = self._fitted = None
+        self.state_dir = self.quantizer.state_dir = Path(state_dir)
+        self._read = None
         folder = self.state_dir / TRAINING_DIR
         refuse_former(folder / FORMER_CHECKPOINT)
         corpus = write_corpus(folder, self._utterances(audio))

@@ -22,7 +22,7 @@ from icefall_discrete.systems.masked_prediction.config import RUNTIME_SETTINGS, 
 from icefall_discrete.systems.masked_prediction.corpus import MEL_FILE, TEACHER_FILE, Corpus
 from icefall_discrete.systems.masked_prediction.iteration import Iteration, split_corpus
 from icefall_discrete.systems.masked_prediction.units import read_units, write_units
-from icefall_discrete.tokenizers.frames.mel_encoder import MelEncoder, load_encoder, save_encoder
+from icefall_discrete.tokenizers.networks.mel_encoder import MelEncoder, load_encoder, save_encoder
 from icefall_discrete.training.fit_folder import FitFolder, remove_weights
 
 LOG = logging.getLogger(__name__)

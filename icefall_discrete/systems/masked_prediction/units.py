@@ -8,7 +8,7 @@ import numpy as np
 from tqdm import tqdm
 
 from icefall_discrete.base.atomic_files import replacing
-from icefall_discrete.tokenizers.quantizers.clustering import FrameSample, fit_centroids, nearest
+from icefall_discrete.base.clustering import FrameSample, fit_centroids, nearest
 from icefall_discrete.tokenizers.quantizers.kmeans import KmeansConfig
 
 LOG = logging.getLogger(__name__)

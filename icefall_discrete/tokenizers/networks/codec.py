@@ -105,7 +105,7 @@ class CodecTokenizer(SpeechTokenizer):
     @functools.cached_property
     def _provenance(self) -> Dict[str, Any]:
         return {
-            "tokenizer": type(self).__module__.rpartition(".")[2],
+            "tokenizer": self.tokenizer_name,
             **self._settings(),
             "model": portable_name(self.config.model),
             "model_sha256": sha256_of(self._files),

@@ -8,8 +8,8 @@ from torch import Tensor, nn
 
 from icefall_discrete.tokenizers.formats.pretrained import Weights, locate_file, read_weights
 from icefall_discrete.tokenizers.networks.codec import Codec, CodecTokenizer
+from icefall_discrete.tokenizers.networks.residual_vq import ResidualVq, residual_vq_from
 from icefall_discrete.tokenizers.networks.seanet import Seanet, seanet_from
-from icefall_discrete.tokenizers.quantizers.residual_vq import ResidualVq, residual_vq_from
 
 # Names under which training scripts put the state dict into a checkpoint.
 STATE_DICT_KEYS = ("state_dict", "soundstream", "best_state", "model")

@@ -1,1 +1,102 @@
-"""From vectors to codes."""
+"""Quantizers: from vectors to codes. One file a quantizer, found by listing this folder; here is what each must be.
+
+Letters: T frames, D dimensions, K codebooks, V entries of a codebook.
+"""
+
+from abc import ABC, abstractmethod
+from pathlib import Path
+from typing import Any, Callable, ClassVar, Dict, Iterable, List, Optional, Tuple, Type
+
+import torch
+from torch import Tensor
+
+from icefall_discrete.base import registry
+from icefall_discrete.base.settings import to_dict
+
+
+class Quantizer(ABC):
+    """Turns the frames (T, D) of one utterance into codes (T, K), as it learnt from the frames of many.
+
+    It belongs to one feature type, whose name its messages and its files bear.
+
+    Class attributes a subclass sets:
+      Config: frozen dataclass of its settings; no name of a setting may be one of a frame source's.
+      libraries: packages, besides torch, whose versions go to `spec.made_with`.
+      fit_settings: names of settings that say how and from where it gets its state, not what a code means.
+    """
+
+    Config: ClassVar[Type]
+    libraries: ClassVar[Tuple[str, ...]] = ()
+    fit_settings: ClassVar[Tuple[str, ...]] = ()
+
+    def __init__(
+        self, name: str, config: Any, state_dir: Optional[Path], front_end: Callable[[], Dict[str, Any]]
+    ) -> None:
+        """Take the settings, a `Config`; the state is read when it is first needed.
+
+        name: the feature type. state_dir: the folder of the fitted state, if any. front_end: says all that decides what
+        a frame means, which a fitted state must agree with; it may read models.
+        """
+        self.name = name
+        self.config = config
+        self.state_dir = state_dir
+        self.front_end = front_end
+        self.device = torch.device("cpu")
+
+    @property
+    def needs_fit(self) -> bool:
+        """Whether `fit` must have run before `quantize`."""
+        return True
+
+    @property
+    @abstractmethod
+    def state_files(self) -> List[Path]:
+        """Files of the fitted state. RuntimeError if there is no folder for them."""
+
+    @property
+    @abstractmethod
+    def is_fitted(self) -> bool:
+        """Whether `quantize` can be used."""
+
+    @property
+    @abstractmethod
+    def codebook_sizes(self) -> Tuple[int, ...]:
+        """V of each of the K codebooks; known before `fit`."""
+
+    @abstractmethod
+    def quantize(self, frames: Tensor) -> Tensor:
+        """Codes (T, K) int64 of frames (T, D) float32, both on `device`."""
+
+    @abstractmethod
+    def fit(self, frames: Iterable[Tensor], state_dir: Path, seed: int) -> None:
+        """Learn from `frames`, (T, D) float32 for each utterance, read once; write the state to `state_dir`.
+
+        Memory must be bounded whatever the amount of frames; `state_dir` becomes its own.
+        """
+
+    @abstractmethod
+    def codebooks(self) -> Optional[List[Tensor]]:
+        """K tensors (V_k, D_k) float32 to set an embedding from, or None."""
+
+    @property
+    @abstractmethod
+    def provenance(self) -> Dict[str, Any]:
+        """What identifies the fitted state: hashes."""
+
+    def description(self) -> Dict[str, Any]:
+        """The settings that decide what a code means, but for the state itself, for the provenance."""
+        return {key: value for key, value in to_dict(self.config).items() if key not in self.fit_settings}
+
+    def move(self, device: torch.device) -> None:
+        """Take frames on `device` from now on."""
+        self.device = device
+
+
+def quantizer_modules() -> Dict[str, str]:
+    """Dotted paths of the modules that hold a quantizer, by its name."""
+    return registry.modules_in(__name__)
+
+
+def find_quantizer(name: str) -> Type[Quantizer]:
+    """The quantizer called `name`. Raises ValueError, listing the known ones, if there is none."""
+    return registry.find_class(quantizer_modules(), name, Quantizer)

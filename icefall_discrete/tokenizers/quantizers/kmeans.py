@@ -1,29 +1,25 @@
-"""Tokens by k-means on frames of any kind: fitting, the file that holds the centroids, and assignment."""
+"""k-means on frames of any kind: fitting, the file that holds the centroids, and assignment."""
 
-import collections
 import dataclasses
 import hashlib
 import json
 import logging
-from abc import abstractmethod
 from pathlib import Path
-from typing import Any, ClassVar, Dict, Iterable, List, Optional, Tuple
+from typing import Any, Callable, Dict, Iterable, List, Optional, Tuple
 
 import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 from torch import Tensor
-from tqdm import tqdm
 
 from icefall_discrete.base.atomic_files import replacing
+from icefall_discrete.base.clustering import FrameSample, fit_centroids
 from icefall_discrete.base.provenance import against, differences
 from icefall_discrete.base.settings import setting
-from icefall_discrete.base.spec import FeatureSpec
-from icefall_discrete.tokenizers.contract import AudioRejected, SpeechTokenizer
 from icefall_discrete.tokenizers.formats.kmeans_files import read_centroids
 from icefall_discrete.tokenizers.formats.pretrained import locate_file
-from icefall_discrete.tokenizers.quantizers.clustering import FrameSample, fit_centroids
+from icefall_discrete.tokenizers.quantizers import Quantizer
 
 FILE_NAME = "kmeans.safetensors"
 METADATA_KEY = "kmeans"
@@ -66,36 +62,25 @@ class Centroids:
     sha256: str
 
 
-class KmeansTokenizer(SpeechTokenizer):
-    """One code a frame, the nearest of V centroids. A subclass gives `frames` and `frame_rate_hz`."""
+class Kmeans(Quantizer):
+    """One code a frame, the nearest of V centroids."""
 
-    needs_fit = True
-    libraries: ClassVar[Tuple[str, ...]] = ("torch", "scikit-learn")
+    Config = KmeansConfig
+    libraries = ("scikit-learn",)
+    # Where the centroids lie is not what they are: their hash is in the provenance.
+    fit_settings = (*FIT_SETTINGS, "kmeans_path")
 
-    def __init__(self, name: str, config: Any, state_dir: Optional[Path] = None) -> None:
-        """See SpeechTokenizer; the centroids are read when they are first needed."""
-        super().__init__(name, config, state_dir)
-        self.needs_fit = not config.kmeans_path
+    def __init__(
+        self, name: str, config: KmeansConfig, state_dir: Optional[Path], front_end: Callable[[], Dict[str, Any]]
+    ) -> None:
+        """See Quantizer."""
+        super().__init__(name, config, state_dir, front_end)
         self._fitted: Optional[Centroids] = None
 
     @property
-    @abstractmethod
-    def frame_rate_hz(self) -> float:
-        """Frames a second."""
-
-    @abstractmethod
-    def frames(self, samples: Tensor) -> Tensor:
-        """Frames (T, D) float32 of one utterance (S,), on the device of the centroids; what is clustered."""
-
-    def front_end(self) -> Dict[str, Any]:
-        """All that decides what a code means, but the centroids: settings, hashes of weights."""
-        settings = self._settings()
-        return {"tokenizer": type(self).__module__.rsplit(".", 1)[-1], **settings}
-
-    def _settings(self) -> Dict[str, Any]:
-        # Where the centroids lie is not what they are: their hash is in the provenance.
-        left_out = (*FIT_SETTINGS, "kmeans_path")
-        return {key: value for key, value in super()._settings().items() if key not in left_out}
+    def needs_fit(self) -> bool:
+        """Whether the centroids are not given by `kmeans_path`."""
+        return not self.config.kmeans_path
 
     @property
     def state_path(self) -> Path:
@@ -120,27 +105,27 @@ class KmeansTokenizer(SpeechTokenizer):
         return not self.needs_fit or (self.state_dir is not None and self.state_path.is_file())
 
     @property
-    def spec(self) -> FeatureSpec:
-        """One codebook of num_clusters; the provenance holds the hash of the centroids. RuntimeError if not fitted."""
-        return FeatureSpec(
-            name=self.name,
-            kind="codes",
-            sample_rate_hz=self.sample_rate_hz,
-            frame_rate_hz=self.frame_rate_hz,
-            num_codebooks=1,
-            codebook_sizes=(self.config.num_clusters,),
-            feature_dim=0,
-            provenance={**self.front_end(), **self._precision(), "kmeans_sha256": self._state().sha256},
-            made_with=self._made_with(),
-        )
+    def codebook_sizes(self) -> Tuple[int, ...]:
+        """One codebook of num_clusters."""
+        return (self.config.num_clusters,)
+
+    @property
+    def provenance(self) -> Dict[str, Any]:
+        """The hash of the file of centroids. RuntimeError if not fitted."""
+        return {"kmeans_sha256": self._state().sha256}
 
     def codebooks(self) -> List[Tensor]:
         """The centroids [(V, D)], in the (standardised, if so set) space they were found in."""
         return [self._state().centroids.cpu()]
 
-    def _encode_one(self, samples: Tensor) -> Tensor:
+    def move(self, device: torch.device) -> None:
+        """See Quantizer; the centroids are read again."""
+        super().move(device)
+        self._fitted = None
+
+    def quantize(self, frames: Tensor) -> Tensor:
+        """See Quantizer; of equally near centroids the first one counts."""
         state = self._state()
-        frames = self.frames(samples)
         if frames.shape[1] != state.centroids.shape[1]:
             raise ValueError(
                 f"the centroids of {self.state_path} have {state.centroids.shape[1]} dimensions, but the frames of "
@@ -148,23 +133,15 @@ class KmeansTokenizer(SpeechTokenizer):
             )
         frames = (frames - state.mean) / state.scale
         scores = 0.5 * state.centroids.square().sum(dim=1) - frames @ state.centroids.T
-        return scores.argmin(dim=1, keepdim=True).cpu()
+        return scores.argmin(dim=1, keepdim=True)
 
-    def fit(self, audio: Iterable[Tuple[Tensor, str]], state_dir: Path, seed: int) -> None:
-        """Cluster a uniform sample of the frames of `audio` and write kmeans.safetensors, whole or not at all.
+    def fit(self, frames: Iterable[Tensor], state_dir: Path, seed: int) -> None:
+        """Cluster a uniform sample of `frames` and write kmeans.safetensors, whole or not at all.
 
-        Memory is bounded by `fit_memory_mib` whatever the amount of audio. The result is a function of the audio and
-        its order, the settings, the seed and the number of threads.
-
-        Args:
-          audio: pairs of samples (S,) float32 at `sample_rate_hz` and cut id, read once.
-          state_dir: folder to write to; becomes the tokenizer's own.
-        Raises:
-          ValueError: if there are fewer frames than clusters, or if the centroids are given by `kmeans_path`.
+        Memory is bounded by `fit_memory_mib` whatever the amount of frames.
+        Raises ValueError if there are fewer frames than clusters.
         """
-        if not self.needs_fit:
-            super().fit(audio, state_dir, seed)
-        sample, num_utterances = self._sample_frames(audio, seed)
+        sample, num_utterances = self._sample_frames(frames, seed)
         num_clusters = self.config.num_clusters
         found = 0 if sample is None else len(sample.frames)
         if found < num_clusters:
@@ -217,26 +194,16 @@ class KmeansTokenizer(SpeechTokenizer):
             frames /= scale
         return mean, scale
 
-    def _sample_frames(self, audio: Iterable[Tuple[Tensor, str]], seed: int) -> Tuple[Optional[FrameSample], int]:
+    def _sample_frames(self, frames: Iterable[Tensor], seed: int) -> Tuple[Optional[FrameSample], int]:
         sample: Optional[FrameSample] = None
-        rejected: collections.Counter = collections.Counter()
         num_utterances = 0
-        total = len(audio) if hasattr(audio, "__len__") else None
-        for samples, cut_id in tqdm(audio, desc=f"frames for {self.name}", total=total, unit="cut"):
-            try:
-                self.check_audio(samples, f"cut {cut_id}")
-            except AudioRejected as error:
-                rejected[error.reason] += 1
-                logging.warning("left out of the k-means sample: %s", error)
-                continue
-            frames = self.frames(samples).cpu().numpy()
+        for offered in frames:
+            values = offered.cpu().numpy()
             if sample is None:
-                capacity = self.config.fit_memory_mib * 2**20 // (4 * frames.shape[1])
-                sample = FrameSample(capacity, frames.shape[1], seed)
-            sample.add(frames)
+                capacity = self.config.fit_memory_mib * 2**20 // (4 * values.shape[1])
+                sample = FrameSample(capacity, values.shape[1], seed)
+            sample.add(values)
             num_utterances += 1
-        if rejected:
-            logging.warning("%s: utterances left out of the k-means sample: %s", self.name, dict(rejected))
         return sample, num_utterances
 
     def _state(self) -> Centroids:
@@ -268,7 +235,7 @@ class KmeansTokenizer(SpeechTokenizer):
                 f"{self.config.num_clusters} finite ones; "
                 + ("correct `num_clusters`." if self.config.kmeans_path else "delete it and rerun stage 2.")
             )
-        tensors = {key: torch.from_numpy(array.copy()).to(self.placement.device) for key, array in arrays.items()}
+        tensors = {key: torch.from_numpy(array.copy()).to(self.device) for key, array in arrays.items()}
         return Centroids(**tensors, sha256=hashlib.sha256(path.read_bytes()).hexdigest())
 
     def _check_origin(self, made: Dict[str, Any]) -> None:

@@ -13,7 +13,7 @@ import functools
 import inspect
 import re
 from pathlib import Path
-from typing import Any, Dict, List, Tuple
+from typing import Any, ClassVar, Dict, List, Mapping, Tuple
 
 import torch
 from safetensors import safe_open
@@ -24,7 +24,7 @@ from icefall_discrete.base.json_files import read_json
 from icefall_discrete.base.settings import setting
 from icefall_discrete.tokenizers.formats.fairseq_checkpoints import read_ssl_checkpoint
 from icefall_discrete.tokenizers.formats.pretrained import locate_folder
-from icefall_discrete.tokenizers.frames.frame_encoders import FrameEncoder
+from icefall_discrete.tokenizers.frames import PretrainedFrames
 
 SAMPLE_RATE_HZ = 16000
 STRIDE_SAMPLES = 320
@@ -198,15 +198,17 @@ def build_model(loaded: LoadedModel, num_layers: int) -> nn.Module:
     return model
 
 
-class SslEncoder(FrameEncoder):
+class SslFrames(PretrainedFrames):
     """Frames at 50 Hz of utterances of any length, T = (S - 400) // 320 + 1, from the model that the settings name."""
 
+    Config = SslSettings
     frame_rate_hz = SAMPLE_RATE_HZ / STRIDE_SAMPLES
     min_samples = FIELD_SAMPLES
+    quantized_defaults: ClassVar[Mapping[str, Any]] = {"num_clusters": 2000}
 
     @property
     def libraries(self) -> Tuple[str, ...]:
-        """See FrameEncoder."""
+        """See FrameSource."""
         return ("transformers",)
 
     @functools.cached_property
@@ -227,11 +229,11 @@ class SslEncoder(FrameEncoder):
 
     @functools.cached_property
     def files(self) -> List[Path]:
-        """See FrameEncoder."""
+        """See FrameSource."""
         return [Path(self.config.model)] if self._is_file else weight_files(self._folder)
 
     @functools.cached_property
-    def _loaded(self) -> Tuple[nn.Module, int, str]:
+    def _model(self) -> Tuple[nn.Module, int, str]:
         """The model, its D, and the model's own rule of normalisation; the rest of the weights is let go."""
         try:
             import transformers  # noqa: F401 (the error is better said here)
@@ -251,18 +253,14 @@ class SslEncoder(FrameEncoder):
         model = build_model(loaded, max(1, self.config.layer)).to(*self.placement)
         return model, loaded.config.hidden_size, loaded.normalize
 
-    def why_not_elsewhere(self) -> str:
-        """See FrameEncoder."""
-        return ""
-
     @property
     def dim(self) -> int:
-        """See FrameEncoder."""
-        return self._loaded[1]
+        """See FrameSource."""
+        return self._model[1]
 
     @property
     def _rule(self) -> str:
-        return self._loaded[2] if self.config.normalize == "model" else self.config.normalize
+        return self._model[2] if self.config.normalize == "model" else self.config.normalize
 
     @property
     def normalisation(self) -> str:
@@ -270,14 +268,14 @@ class SslEncoder(FrameEncoder):
         return f"{self._rule} {EPSILONS[self._rule]:g}" if self._rule in EPSILONS else self._rule
 
     @torch.no_grad()
-    def __call__(self, samples: Tensor) -> Tensor:
+    def frames(self, samples: Tensor) -> Tensor:
         """Frames (T, D) of layer L; the whole utterance is normalised, then goes through the model in equal pieces."""
         values = normalized(samples, self._rule).to(*self.placement)
         bounds = piece_bounds(len(values), int(self.config.max_chunk_sec * SAMPLE_RATE_HZ))
         return torch.cat([self._piece(values[start:end]) for start, end in bounds]).float().clone()
 
     def _piece(self, values: Tensor) -> Tensor:
-        model, layer = self._loaded[0], self.config.layer
+        model, layer = self._model[0], self.config.layer
         caught: List[Tensor] = []
 
         # A hook, since the meaning of `hidden_states[-1]` differs between versions of the library.

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from sklearn.cluster import KMeans
 
-from icefall_discrete.tokenizers.quantizers.clustering import (
+from icefall_discrete.base.clustering import (
     FrameSample,
     distortion,
     errors_and_utilities,

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from transformers.audio_utils import mel_filter_bank
 
-from icefall_discrete.tokenizers.frames.slaney_mel import mel_filters
+from icefall_discrete.audio.slaney_mel import mel_filters
 
 
 @pytest.mark.parametrize(

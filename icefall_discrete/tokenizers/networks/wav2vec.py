@@ -7,7 +7,6 @@ K groups, V entries of a group's codebook, N = 1 utterance, C channels.
 """
 
 import dataclasses
-import functools
 import math
 from pathlib import Path
 from typing import Any, Dict, List, Sequence, Tuple
@@ -16,16 +15,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from icefall_discrete.base.settings import setting
 from icefall_discrete.tokenizers.contract import Placement
 from icefall_discrete.tokenizers.formats.fairseq_checkpoints import parse_layers, read_fairseq
 from icefall_discrete.tokenizers.formats.pretrained import locate_file
-from icefall_discrete.tokenizers.frames.frame_encoders import FrameEncoder
 
 SAMPLE_RATE_HZ = 16000
 STRIDE_SAMPLES = 160
 FIELD_SAMPLES = 465
-OUTPUTS = ("context", "encoder")
 Layers = Sequence[Tuple[int, ...]]
 
 
@@ -229,57 +225,3 @@ def _load_stack(stack: ConvStack, weights: Dict[str, Tensor], prefix: str, first
 def locate_wav2vec(model: str) -> List[Path]:
     """The one file of weights; FileNotFoundError, in one sentence, if it cannot be had."""
     return [locate_file(model, "wav2vec")]
-
-
-@dataclasses.dataclass(frozen=True)
-class Wav2VecSettings:
-    """Frames of wav2vec."""
-
-    model: str = setting(
-        "wav2vec_large.pt", "Checkpoint of wav2vec: a .pt file of fairseq, or ORG/NAME/FILE of the hub."
-    )
-    output: str = setting(
-        "context", "What is taken: the context of the aggregator, or the encoder's features.", OUTPUTS
-    )
-
-    def __post_init__(self) -> None:
-        """Raise ValueError for a setting that cannot work."""
-        if self.output not in OUTPUTS:
-            raise ValueError(f"output is '{self.output}', expected {' or '.join(OUTPUTS)}.")
-
-
-class Wav2VecEncoder(FrameEncoder):
-    """Frames at 100 Hz, T = (S - 465) // 160 + 1: context c, or encoder features z, of wav2vec."""
-
-    frame_rate_hz = SAMPLE_RATE_HZ / STRIDE_SAMPLES
-    min_samples = FIELD_SAMPLES
-
-    @functools.cached_property
-    def files(self) -> List[Path]:
-        """See FrameEncoder."""
-        return locate_wav2vec(self.config.model)
-
-    @functools.cached_property
-    def _model(self) -> Wav2VecModel:
-        model = Wav2VecModel(self.files[0])
-        model.move(self.placement)
-        return model
-
-    def why_not_elsewhere(self) -> str:
-        """See FrameEncoder."""
-        return ""
-
-    @property
-    def dim(self) -> int:
-        """See FrameEncoder."""
-        return self._model.context_dim if self.config.output == "context" else self._model.dim
-
-    @property
-    def normalisation(self) -> str:
-        """The models read samples as they are."""
-        return "none"
-
-    def __call__(self, samples: Tensor) -> Tensor:
-        """See FrameEncoder."""
-        model = self._model
-        return (model.context(samples) if self.config.output == "context" else model.features(samples)).contiguous()

@@ -16,11 +16,11 @@ import torch
 from safetensors import safe_open
 from torch import Tensor
 
+from icefall_discrete.audio.slaney_mel import mel_filters
 from icefall_discrete.base.settings import setting
 from icefall_discrete.tokenizers.contract import Placement
 from icefall_discrete.tokenizers.formats.pretrained import HUB_FILES, locate_folder, safetensors_files
-from icefall_discrete.tokenizers.frames.frame_encoders import FrameEncoder
-from icefall_discrete.tokenizers.frames.slaney_mel import mel_filters
+from icefall_discrete.tokenizers.frames import PretrainedFrames
 
 SAMPLE_RATE_HZ = 16000
 FFT_SIZE = 400
@@ -172,15 +172,17 @@ def weight_files(folder: Path) -> List[Path]:
     return [folder / CTRANSLATE2_WEIGHTS] if is_ctranslate2(folder) else safetensors_files(folder, "whisper")
 
 
-class WhisperEncoder(FrameEncoder):
+class WhisperFrames(PretrainedFrames):
     """States at 50 Hz of utterances of any length, from the model that the settings name."""
 
+    Config = WhisperSettings
+    runtime_settings = ("num_threads",)
     frame_rate_hz = SAMPLE_RATE_HZ / STATE_SAMPLES
     min_samples = FFT_SIZE
     normalisation = "whisper log-mel"
 
     def __init__(self, config: WhisperSettings) -> None:
-        """See FrameEncoder."""
+        """See FrameSource."""
         if config.pad_sec < 0:
             raise ValueError(f"pad_sec is {config.pad_sec}, expected at least 0.")
         super().__init__(config)
@@ -191,41 +193,41 @@ class WhisperEncoder(FrameEncoder):
 
     @functools.cached_property
     def files(self) -> List[Path]:
-        """See FrameEncoder."""
+        """See FrameSource."""
         return weight_files(self._folder)
 
     @functools.cached_property
-    def _encoder(self) -> LoadedEncoder:
+    def _model(self) -> LoadedEncoder:
         weight_files(self._folder)
         if is_ctranslate2(self._folder):
             return CTranslate2Encoder(self._folder, self.config)
         return TransformersEncoder(self._folder, self.config, self.placement)
 
     def why_not_elsewhere(self) -> str:
-        """See FrameEncoder."""
+        """See FrameSource."""
         return "its model is one of CTranslate2" if is_ctranslate2(self._folder) else ""
 
     @functools.cached_property
     def _filters(self) -> Tensor:
-        return mel_filters(SAMPLE_RATE_HZ, FFT_SIZE, self._encoder.num_mel_bins, 0.0, SAMPLE_RATE_HZ / 2)
+        return mel_filters(SAMPLE_RATE_HZ, FFT_SIZE, self._model.num_mel_bins, 0.0, SAMPLE_RATE_HZ / 2)
 
     @property
     def dim(self) -> int:
-        """See FrameEncoder."""
-        return self._encoder.dim
+        """See FrameSource."""
+        return self._model.dim
 
     @property
     def libraries(self) -> Tuple[str, ...]:
         """The package that runs the model."""
         return ("ctranslate2",) if is_ctranslate2(self._folder) else ("transformers",)
 
-    def __call__(self, samples: Tensor) -> Tensor:
+    def frames(self, samples: Tensor) -> Tensor:
         """States (T, D) float32 of one utterance (S,), T = ceil(S / 320): each state that begins before the audio ends.
 
         `pad_sec` of silence follows the audio, as in Whisper's training, where it fills up 30 s; all of 30 s changes
         the states little more than a second and costs tenfold. Longer audio is encoded in equal pieces of at most 30 s.
         """
-        encoder = self._encoder
+        encoder = self._model
         size, limit = len(samples), encoder.max_mel_frames * HOP_SAMPLES
         padded = size + round(self.config.pad_sec * SAMPLE_RATE_HZ)
         if size <= limit:

@@ -2,7 +2,7 @@
 
 import torch
 
-from icefall_discrete.tokenizers.frames.kaldi_features import deltas, with_deltas
+from icefall_discrete.audio.kaldi_features import deltas, with_deltas
 
 
 def slow_deltas(frames):

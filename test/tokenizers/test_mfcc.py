@@ -6,11 +6,13 @@ from pathlib import Path
 import kaldi_native_fbank
 import pytest
 import torch
+from toy_tokenizers import Toy
 
-from icefall_discrete.tokenizers.contract import load_tokenizer
-from icefall_discrete.tokenizers.frames.kaldi_features import deltas
+from icefall_discrete.audio.kaldi_features import deltas
+from icefall_discrete.tokenizers import load_tokenizer
 
 GOLDEN = Path(__file__).resolve().parents[1] / "assets" / "golden_mfcc"
+TOY = Toy(lambda folder: {})
 
 
 def kaldi_mfcc(samples):

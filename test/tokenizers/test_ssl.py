@@ -8,16 +8,18 @@ import pytest
 import torch
 import transformers
 from safetensors.torch import load_file, save_file
+from toy_tokenizers import Toy
 
-from icefall_discrete.tokenizers.frames.ssl_encoder import (
+from icefall_discrete.tokenizers.frames.ssl import (
     MODEL_CLASSES,
-    SslEncoder,
+    SslFrames,
     SslSettings,
     normalized,
     piece_bounds,
 )
 
 CHECKPOINTS = Path(__file__).resolve().parents[1] / "assets" / "fairseq"
+TOY = Toy(lambda folder: {"model": str(CHECKPOINTS / "wavlm_large.pt"), "layer": 2}, edge_frames=2)
 LAYERS = 3
 # Model type, and whether norms come before (as in large models) or after; data2vec knows only the latter.
 KINDS = [(name, large) for name in MODEL_CLASSES for large in ((False,) if name == "data2vec-audio" else (False, True))]
@@ -49,7 +51,7 @@ def save_model(folder, model_type, large, **changes):
 
 
 def encoder_of(folder, layer, **settings):
-    return SslEncoder(SslSettings(model=str(folder), layer=layer, **settings))
+    return SslFrames(SslSettings(model=str(folder), layer=layer, **settings))
 
 
 def scaled(samples):
@@ -75,7 +77,7 @@ def test_every_layer_equals_transformers(tmp_path, speech, model_type, large):
     states, found = reference(model, values)
     for layer, expected in enumerate(states):
         encoder = encoder_of(tmp_path, layer)
-        ours = encoder(speech)
+        ours = encoder.frames(speech)
         assert ours.shape == expected.shape == ((len(speech) - 400) // 320 + 1, 24) and encoder.dim == 24
         torch.testing.assert_close(ours, expected, atol=2e-5, rtol=1e-4)
         assert encoder.normalisation == ("unit_variance 1e-07" if large else "none")
@@ -91,7 +93,7 @@ def test_checkpoints_give_the_states_of_their_authors_code(speech, name):
         expected = torch.from_numpy(golden[name])
     for layer in (1, 2, 3):
         encoder = encoder_of(CHECKPOINTS / f"{name}.pt", layer)
-        torch.testing.assert_close(encoder(speech[4000:13600]), expected[layer - 1], atol=5e-5, rtol=1e-4)
+        torch.testing.assert_close(encoder.frames(speech[4000:13600]), expected[layer - 1], atol=5e-5, rtol=1e-4)
     assert encoder.normalisation == ("none" if name in ("wav2vec2", "wavlm_base") else "layer_norm 1e-05")
     assert encoder.provenance["model"] == f"{name}.pt"
 
@@ -99,7 +101,7 @@ def test_checkpoints_give_the_states_of_their_authors_code(speech, name):
 def test_only_the_layers_up_to_the_one_wanted_are_there(tmp_path):
     save_model(tmp_path, "hubert", True)
     for layer, expected in ((0, 1), (1, 1), (2, 2), (3, 3)):
-        assert len(encoder_of(tmp_path, layer)._loaded[0].encoder.layers) == expected
+        assert len(encoder_of(tmp_path, layer)._model[0].encoder.layers) == expected
     with pytest.raises(ValueError, match=r"layer is 4, but .* has layers 0 to 3"):
         _ = encoder_of(tmp_path, 4).dim
 
@@ -117,7 +119,7 @@ def test_the_rule_of_the_model_can_be_overruled(tmp_path, speech):
     for rule in ("none", "layer_norm", "unit_variance"):
         states, _ = reference(model, normalized(speech, rule)[None])
         encoder = encoder_of(tmp_path, 3, normalize=rule)
-        torch.testing.assert_close(encoder(speech), states[3], atol=2e-5, rtol=1e-4)
+        torch.testing.assert_close(encoder.frames(speech), states[3], atol=2e-5, rtol=1e-4)
         assert encoder.normalisation.startswith(rule)
     (tmp_path / "preprocessor_config.json").unlink()
     assert encoder_of(tmp_path, 3).normalisation == "unit_variance 1e-07", "layer norm in the convolutions says so"
@@ -141,12 +143,12 @@ def test_pieces_lose_no_frame(num_samples, max_samples):
 def test_long_audio_is_normalised_whole_and_encoded_in_pieces(tmp_path, speech):
     model = save_model(tmp_path, "hubert", True)
     encoder = encoder_of(tmp_path, 2, max_chunk_sec=1.0)
-    ours = encoder(speech)
+    ours = encoder.frames(speech)
     values = normalized(speech, "unit_variance")
     pieces = [reference(model, values[None, start:end])[0][2] for start, end in piece_bounds(len(speech), 16000)]
     assert len(pieces) == 3
     torch.testing.assert_close(ours, torch.cat(pieces), atol=2e-5, rtol=1e-4)
-    whole = encoder_of(tmp_path, 2)(speech)
+    whole = encoder_of(tmp_path, 2).frames(speech)
     assert whole.shape == ours.shape and (whole - ours).abs().max() > 0.01
 
 
@@ -163,45 +165,45 @@ def rename_weight_norm(weights):
 
 def test_weights_of_other_releases_and_heads_are_read(tmp_path, speech):
     save_model(tmp_path, "wavlm", False)
-    expected = encoder_of(tmp_path, 3)(speech)
+    expected = encoder_of(tmp_path, 3).frames(speech)
     path = tmp_path / "model.safetensors"
     weights = load_file(path)
     renamed = {f"wavlm.{name}": value for name, value in rename_weight_norm(weights).items()}
     assert set(renamed).isdisjoint(weights)
     save_file({**renamed, "lm_head.weight": torch.zeros(3, 24)}, path)
-    assert torch.equal(encoder_of(tmp_path, 3)(speech), expected)
+    assert torch.equal(encoder_of(tmp_path, 3).frames(speech), expected)
     path.unlink()
     torch.save(weights, tmp_path / "pytorch_model.bin")
-    assert torch.equal(encoder_of(tmp_path, 3)(speech), expected)
+    assert torch.equal(encoder_of(tmp_path, 3).frames(speech), expected)
 
 
 def test_adapters_of_mms_are_part_of_a_layer(tmp_path, speech):
     model = save_model(tmp_path, "wav2vec2", True, adapter_attn_dim=4, add_adapter=True)
     states, _ = reference(model, scaled(speech))
-    torch.testing.assert_close(encoder_of(tmp_path, 2)(speech), states[2], atol=2e-5, rtol=1e-4)
+    torch.testing.assert_close(encoder_of(tmp_path, 2).frames(speech), states[2], atol=2e-5, rtol=1e-4)
 
 
 def test_models_that_cannot_be_read_are_named(tmp_path, speech):
     with pytest.raises(FileNotFoundError, match="nowhere"):
-        encoder_of(tmp_path / "nowhere", 1)(speech)
+        encoder_of(tmp_path / "nowhere", 1).frames(speech)
     with pytest.raises(FileNotFoundError, match=r"gone\.pt"):
-        encoder_of(tmp_path / "gone.pt", 1)(speech)
+        encoder_of(tmp_path / "gone.pt", 1).frames(speech)
     (tmp_path / "config.json").write_text('{"model_type": "bert"}')
     with pytest.raises(FileNotFoundError, match=r"expected config\.json and model\.safetensors"):
-        encoder_of(tmp_path, 1)(speech)
+        encoder_of(tmp_path, 1).frames(speech)
     save_file({"a": torch.zeros(1)}, tmp_path / "model.safetensors")
     with pytest.raises(ValueError, match="is a model of type 'bert', expected one of hubert, wavlm"):
-        encoder_of(tmp_path, 1)(speech)
+        encoder_of(tmp_path, 1).frames(speech)
     folder = tmp_path / "hubert"
     save_model(folder, "hubert", False)
     weights = load_file(folder / "model.safetensors")
     del weights["encoder.layers.1.layer_norm.weight"]
     save_file(weights, folder / "model.safetensors")
     with pytest.raises(ValueError, match=r"1 are missing \(encoder\.layers\.1\.layer_norm\.weight"):
-        encoder_of(folder, 2)(speech)
-    assert encoder_of(folder, 1)(speech).shape[1] == 24, "layer 1 needs nothing of layer 2"
+        encoder_of(folder, 2).frames(speech)
+    assert encoder_of(folder, 1).frames(speech).shape[1] == 24, "layer 1 needs nothing of layer 2"
     with pytest.raises(ValueError, match=r"wav2vec\.pt has no 'post_extract_proj'"):
-        encoder_of(CHECKPOINTS / "wav2vec.pt", 1)(speech)
+        encoder_of(CHECKPOINTS / "wav2vec.pt", 1).frames(speech)
 
 
 def test_provenance_follows_the_weights(tmp_path):

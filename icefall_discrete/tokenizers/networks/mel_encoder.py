@@ -17,9 +17,9 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
+from icefall_discrete.audio.kaldi_features import make_fbank
 from icefall_discrete.base.atomic_files import replacing
 from icefall_discrete.base.settings import setting
-from icefall_discrete.tokenizers.frames.kaldi_features import make_fbank
 
 SAMPLE_RATE_HZ = 16000
 MEL_SHIFT_SEC = 0.01

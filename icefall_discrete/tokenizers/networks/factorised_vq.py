@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from icefall_discrete.tokenizers.formats.pretrained import Weights
-from icefall_discrete.tokenizers.quantizers.residual_vq import nearest
+from icefall_discrete.tokenizers.networks.residual_vq import nearest
 
 
 class FactorisedLayer(nn.Module):

@@ -9,7 +9,7 @@ import dataclasses
 import functools
 import re
 from pathlib import Path
-from typing import Any, Dict, List, Mapping, Tuple
+from typing import Any, ClassVar, Dict, List, Mapping, Tuple
 
 import torch
 from torch import Tensor, nn
@@ -19,7 +19,7 @@ from icefall_discrete.base.guarded_pickle import plain, read_checkpoint, tensors
 from icefall_discrete.base.json_files import read_json
 from icefall_discrete.base.settings import setting
 from icefall_discrete.tokenizers.formats.pretrained import locate_file
-from icefall_discrete.tokenizers.frames.frame_encoders import FrameEncoder
+from icefall_discrete.tokenizers.frames import PretrainedFrames
 
 SAMPLE_RATE_HZ = 16000
 STRIDE_SAMPLES = 160
@@ -125,45 +125,38 @@ def unit_variance(frames: Tensor) -> Tensor:
     return (frames - mean) / torch.sqrt(variance + 1e-8)
 
 
-class CpcEncoder(FrameEncoder):
+class CpcFrames(PretrainedFrames):
     """Frames at 100 Hz.
 
     Pieces are those of GSLM's reader: whole pieces of `chunk_sec` alone; the rest is the end of the frames of the whole
     utterance, which goes through the model once more.
     """
 
+    Config = CpcSettings
     frame_rate_hz = SAMPLE_RATE_HZ / STRIDE_SAMPLES
     min_samples = MIN_SAMPLES
+    quantized_defaults: ClassVar[Mapping[str, Any]] = {"num_clusters": 100}
 
     @functools.cached_property
     def files(self) -> List[Path]:
-        """See FrameEncoder."""
+        """See FrameSource."""
         return [locate_file(self.config.model, "CPC")]
 
     @functools.cached_property
     def _model(self) -> CpcModel:
         return load_cpc(self.files[0], self.config.layer).to(*self.placement)
 
-    def why_not_elsewhere(self) -> str:
-        """See FrameEncoder."""
-        return ""
-
     @property
     def dim(self) -> int:
-        """See FrameEncoder."""
+        """See FrameSource."""
         return self._model.dim
-
-    @property
-    def normalisation(self) -> str:
-        """CPC reads samples as they are."""
-        return "none"
 
     def _frames(self, samples: Tensor) -> Tensor:
         frames = self._model(samples.to(*self.placement)).float()
         return unit_variance(frames) if self.config.norm_features else frames
 
-    def __call__(self, samples: Tensor) -> Tensor:
-        """See FrameEncoder."""
+    def frames(self, samples: Tensor) -> Tensor:
+        """See FrameSource."""
         size = len(samples)
         chunk = round(self.config.chunk_sec * SAMPLE_RATE_HZ) or size
         starts = range(0, size - chunk + 1, chunk)

@@ -7,7 +7,8 @@ from typing import Any, Collection, Dict, List, Optional, Sequence, Tuple
 from torch import Tensor
 
 from icefall_discrete.base.spec import FeatureSpec
-from icefall_discrete.tokenizers.contract import SpeechTokenizer, read_feature_conf
+from icefall_discrete.tokenizers import read_feature_conf
+from icefall_discrete.tokenizers.contract import SpeechTokenizer
 
 
 class CompositeTokenizer(SpeechTokenizer):

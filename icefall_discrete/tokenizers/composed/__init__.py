@@ -1,0 +1,1 @@
+"""Tokenizers composed of others' parts: of a frame source, with or without a quantizer, or of whole feature types."""

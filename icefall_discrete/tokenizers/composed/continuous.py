@@ -1,0 +1,91 @@
+"""The frames of a frame source as continuous features: the baseline, and what a quantizer on them reaches at best."""
+
+import dataclasses
+from pathlib import Path
+from typing import Any, Dict, Mapping, Optional, Type
+
+from torch import Tensor
+
+from icefall_discrete.base.settings import from_dict, to_dict
+from icefall_discrete.base.spec import FeatureSpec
+from icefall_discrete.tokenizers.contract import Placement, SpeechTokenizer, library_versions
+from icefall_discrete.tokenizers.frames import FrameSource
+
+
+@dataclasses.dataclass(frozen=True)
+class ContinuousConfig:
+    """A frame source by name, its class, and its settings, a `Config` of that class."""
+
+    source: str
+    source_class: Type[FrameSource]
+    frames: Any
+
+    @classmethod
+    def read(
+        cls, source: str, source_class: Type[FrameSource], values: Mapping[str, Any], where: str
+    ) -> "ContinuousConfig":
+        """From the settings of a JSON file; an unknown one is an error that names `where`."""
+        return cls(source, source_class, from_dict(source_class.Config, values, where))
+
+
+class ContinuousFrames(SpeechTokenizer):
+    """The frames (T, D) of a frame source."""
+
+    Config = ContinuousConfig
+
+    def __init__(self, name: str, config: ContinuousConfig, state_dir: Optional[Path] = None) -> None:
+        """See SpeechTokenizer; a model is read when it is first needed."""
+        super().__init__(name, config, state_dir)
+        self._source = config.source_class(config.frames)
+
+    @property
+    def tokenizer_name(self) -> str:
+        """That of the source."""
+        return self.config.source
+
+    @property
+    def sample_rate_hz(self) -> int:
+        """That of the source."""
+        return self._source.sample_rate_hz
+
+    @property
+    def min_samples(self) -> int:
+        """That of the source."""
+        return self._source.min_samples
+
+    @property
+    def spec(self) -> FeatureSpec:
+        """Continuous frames; reads the model, if there is one, for its dimension and hash."""
+        return FeatureSpec(
+            name=self.name,
+            kind="continuous",
+            sample_rate_hz=self.sample_rate_hz,
+            frame_rate_hz=self._source.frame_rate_hz,
+            num_codebooks=0,
+            codebook_sizes=(),
+            feature_dim=self._source.dim,
+            provenance={
+                "tokenizer": self.tokenizer_name,
+                **self._source.description(),
+                "normalisation": self._source.normalisation,
+                **self._precision(),
+            },
+            made_with=self._made_with(),
+        )
+
+    def settings_to_save(self) -> Dict[str, Any]:
+        """The source's settings."""
+        return to_dict(self.config.frames)
+
+    def why_not_elsewhere(self) -> str:
+        """See SpeechTokenizer; that of the source."""
+        return self._source.why_not_elsewhere()
+
+    def _move(self, placement: Placement) -> None:
+        self._source.move(placement)
+
+    def _made_with(self) -> Dict[str, str]:
+        return {**super()._made_with(), **library_versions(*self._source.libraries)}
+
+    def _encode_one(self, samples: Tensor) -> Tensor:
+        return self._source.frames(samples).cpu()
