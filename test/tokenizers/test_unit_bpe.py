@@ -34,7 +34,6 @@ from icefall_discrete.tokenizers.unit_bpe import UnitBpeConfig
 KINDS = ("units", "pieces", "pieces_of_frames")
 MODEL = changed(TINY_MODEL, front_end_stride=1, output_downsampling_factor=1, embedding_init="auto")
 TOY = Toy(lambda folder: {"base": paths_of(folder / "conf", "slow")[0], "bpe_vocab_size": 16})
-MODEL = dataclasses.replace(TINY_MODEL, front_end_stride=1, output_downsampling_factor=1, embedding_init="auto")
 
 
 @pytest.fixture(scope="module")

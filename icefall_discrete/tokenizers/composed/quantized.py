@@ -10,6 +10,7 @@ from typing import Any, Dict, Iterable, Iterator, List, Mapping, Optional, Tuple
 from torch import Tensor
 from tqdm import tqdm
 
+from icefall_discrete.base.names import did_you_mean
 from icefall_discrete.base.settings import from_dict, to_dict
 from icefall_discrete.base.spec import FeatureSpec
 from icefall_discrete.tokenizers.contract import AudioRejected, Placement, SpeechTokenizer, library_versions
@@ -139,9 +140,10 @@ class QuantizedConfig:
             )
         unknown = sorted(set(values) - taken - given)
         if unknown:
+            meant = did_you_mean(unknown[0], taken | given)
             raise ValueError(
                 f"{where}: unknown setting {', '.join(unknown)} for {source[0]}_{quantizer[0]}; "
-                f"known settings: {', '.join(sorted(taken | given))}."
+                f"known settings: {', '.join(sorted(taken | given))}" + (f"; {meant}" if meant else ".")
             )
         settings = {**source[1].quantized_defaults, **values}
         frames = {key: value for key, value in settings.items() if key in taken}
