@@ -2,6 +2,7 @@
 
 import logging
 from pathlib import Path
+from typing import List
 
 from icefall_discrete.base.atomic_files import write_text
 from icefall_discrete.base.flags import ScriptParser
@@ -17,14 +18,21 @@ def get_parser() -> ScriptParser:
     parser.add_argument("--feature-dir", type=Path, required=True, help="folder of the feature type")
     parser.add_argument("--splits", default="train,dev,test", help="splits to check (default: train,dev,test)")
     parser.add_argument("--train-split", default="train", help="split whose code use is reported (default: train)")
+    parser.add_argument(
+        "--facts", default="text", help="what each cut must have, by commas, such as language,speaker (default: text)"
+    )
     return parser
+
+
+def _names(text: str) -> List[str]:
+    return [name for name in text.split(",") if name]
 
 
 def main() -> None:
     """Check the folder; write report.txt and report.json."""
     args = get_parser().parse_args()
     spec = FeatureSpec.read(args.feature_dir / "spec.json")
-    reports = check_folder(args.feature_dir, [name for name in args.splits.split(",") if name], args.train_split)
+    reports = check_folder(args.feature_dir, _names(args.splits), args.train_split, _names(args.facts))
     figures = figures_of(reports, spec, args.train_split)
     write_json(args.feature_dir / "report.json", figures)
     write_text(args.feature_dir / "report.txt", report_text(figures, spec))

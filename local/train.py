@@ -1,17 +1,17 @@
-"""Stage 6: train a transducer on the features of a folder; see --help for every setting and its default."""
+"""Stage 6: train the system of a recipe on the features of a folder; see --help for every setting and its default."""
 
 import logging
 import os
 import sys
 from pathlib import Path
-from typing import Any, Union
+from typing import Any, Type, Union
 
 import torch
 from lhotse import CutSet
 
 from icefall_discrete.base import backend, random_state
 from icefall_discrete.base.device import resolve
-from icefall_discrete.base.flags import ScriptParser
+from icefall_discrete.base.flags import ScriptParser, value_of_flag
 from icefall_discrete.base.json_files import read_json
 from icefall_discrete.base.provenance import Provenance
 from icefall_discrete.base.script import run_script
@@ -19,10 +19,11 @@ from icefall_discrete.data.cuts import cuts_digest, load_feature_cuts
 from icefall_discrete.data.shar import SharSource, require_current
 from icefall_discrete.experiment.folder import Experiment, read_codebooks
 from icefall_discrete.experiment.recipe import add_setting_flags, read_settings
+from icefall_discrete.experiment.recipe_files import read_recipe
 from icefall_discrete.experiment.transcription_files import keep_for_transcription
-from icefall_discrete.systems.asr.assembly import build_model, build_trainer, filtered_corpus, training_data
-from icefall_discrete.systems.asr.settings import TrainSettings
-from icefall_discrete.text.pieces import TextEncoder
+from icefall_discrete.systems.assembly import build_network, build_trainer, filtered_corpus, training_data
+from icefall_discrete.systems.contract import stages_of, system_stages
+from icefall_discrete.systems.training_settings import TrainSettings
 from icefall_discrete.training.averages import lost_epochs, restore_epochs
 from icefall_discrete.training.distributed import Group, joined_group
 from icefall_discrete.training.launch import launch
@@ -32,12 +33,12 @@ from icefall_discrete.training.progress import setup_logging
 LOG = logging.getLogger("train")
 
 
-def get_parser() -> ScriptParser:
-    """The stage's flags: files, and one for each setting."""
+def get_parser(settings: Type[TrainSettings]) -> ScriptParser:
+    """The stage's flags: files, and one for each setting of the recipe's system."""
     parser = ScriptParser(__doc__)
     parser.add_argument("--recipe-config", type=Path, required=True, help="JSON file with the recipe's settings")
     parser.add_argument("--feature-dir", type=Path, required=True, help="folder with spec.json and <split>.jsonl.gz")
-    parser.add_argument("--lang-dir", type=Path, required=True, help="folder with bpe.model")
+    parser.add_argument("--lang-dir", type=Path, help="folder with bpe.model, for systems that learn text")
     parser.add_argument("--exp-dir", type=Path, required=True, help="experiment folder; a rerun goes on in it")
     parser.add_argument("--model-size", help="name or path of a model size (default: the recipe's)")
     parser.add_argument("--conf-dir", type=Path, action="append", default=[], help="folder with models/ of the recipe")
@@ -47,7 +48,7 @@ def get_parser() -> ScriptParser:
     parser.add_argument("--backend", default="auto", choices=backend.BACKENDS, help="pruned RNN-T (default: auto)")
     parser.add_argument("--world-size", type=int, default=1, help="processes on this machine (default: 1)")
     parser.add_argument("--master-port", type=int, default=0, help="port they meet at (default: any free one)")
-    add_setting_flags(parser)
+    add_setting_flags(parser, settings)
     return parser
 
 
@@ -84,11 +85,11 @@ def train(args: Any, settings: TrainSettings, device_type: str, group: Group) ->
     else:
         train_cuts, _ = load_feature_cuts(args.feature_dir / f"{args.train_split}.jsonl.gz", spec)
     codebooks = read_codebooks(args.feature_dir / "codebooks.safetensors")
-    text_encoder = TextEncoder(args.lang_dir / "bpe.model")
+    targets = system_stages(settings.system).targets(settings, train_cuts, args.lang_dir)
     experiment = Experiment(args.exp_dir)
     if group.is_main:
         data = data_of(train_cuts, valid_cuts)
-        experiment.start(settings, spec, args.lang_dir / "bpe.model", codebooks, data)
+        experiment.start(settings, spec, targets, codebooks, data)
         bring_back_epochs(args.exp_dir)
         keep_for_transcription(args.exp_dir, args.feature_dir, args.recipe_config)
     if group.any(group.is_main and experiment.is_finished(settings)):
@@ -106,9 +107,9 @@ def train(args: Any, settings: TrainSettings, device_type: str, group: Group) ->
     device = torch.device(device_type, group.local_rank) if device_type == "cuda" else torch.device("cpu")
     random_state.seed_everything(config.seed)
 
-    corpus = filtered_corpus(settings, spec, train_cuts, valid_cuts, text_encoder)
-    model = build_model(settings, corpus, codebooks).to(device)
-    trainer = build_trainer(settings, corpus, model, args.exp_dir, group, backend.resolve(args.backend))
+    corpus = filtered_corpus(settings, spec, train_cuts, valid_cuts, targets)
+    network = build_network(settings, corpus, codebooks).to(device)
+    trainer = build_trainer(settings, corpus, network, args.exp_dir, group, backend.resolve(args.backend))
     summary = trainer.fit(training_data(settings, corpus))
     LOG.info(
         f"Trained {summary['num_epochs']} epochs in {clock(summary['train_sec'])}, stopped by {summary['stopped_by']}; "
@@ -118,7 +119,8 @@ def train(args: Any, settings: TrainSettings, device_type: str, group: Group) ->
 
 def main() -> None:
     """Train, in this process or in as many as --world-size says, or in those that torchrun has started."""
-    args = get_parser().parse_args()
+    recipe = value_of_flag("recipe-config", sys.argv[1:])
+    args = get_parser(stages_of(read_recipe(recipe) if recipe else {}).settings).parse_args()
     settings = read_settings(args.recipe_config, args.model_size, args.conf_dir, args)
     if args.world_size != 1 and "WORLD_SIZE" not in os.environ:
         sys.exit(launch([sys.executable, *sys.argv], args.world_size, args.master_port))

@@ -19,8 +19,9 @@ from icefall_discrete.decoding.settings import DecodeConfig
 from icefall_discrete.experiment.checkpoint_choice import CheckpointChoice
 from icefall_discrete.experiment.recipe import read_settings
 from icefall_discrete.experiment.recipe_files import BASED_ON, base_file, read_recipe
-from icefall_discrete.systems.asr.settings import OTHER_SECTIONS, TrainSettings, check_sections
+from icefall_discrete.systems.asr.settings import TrainSettings
 from icefall_discrete.systems.asr.transducer import ModelConfig, build_transducer
+from icefall_discrete.systems.training_settings import OTHER_SECTIONS
 from icefall_discrete.text.pieces import BpeConfig
 from icefall_discrete.tokenizers import find_tokenizer
 
@@ -99,7 +100,7 @@ def test_model_sizes_grow():
 @pytest.mark.parametrize("path", RECIPES, ids=_name)
 def test_recipe_builds_and_its_other_sections_are_read(path):
     recipe = read_recipe(path)
-    check_sections(recipe, str(path))
+    TrainSettings.check_sections(recipe, str(path))
     settings = read_settings(path, None, [path.parents[1]], SimpleNamespace())
     assert TrainSettings.from_dict(settings.to_dict(), str(path)) == settings
     for spec in (CODES, FRAMES):

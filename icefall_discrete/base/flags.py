@@ -236,3 +236,10 @@ def config_from_flags(cls: Type[C], description: str) -> C:
     parser = ScriptParser(description)
     add_flags(parser, cls)
     return override(cls(), parser.parse_args())
+
+
+def value_of_flag(name: str, arguments: Sequence[str]) -> Optional[str]:
+    """The value of one flag (without dashes) of a command line, read before it is known which others there are."""
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    parser.add_argument(f"--{name}", dest="value")
+    return parser.parse_known_args(arguments)[0].value

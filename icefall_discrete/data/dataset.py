@@ -1,7 +1,7 @@
-"""Cuts -> batches: a dict of padded codes or features, their lengths, texts and ids."""
+"""Cuts -> batches: a dict of padded codes or features, their lengths, ids, and what is known of them."""
 
 import hashlib
-from typing import Any, Dict, List, Optional, Tuple
+from typing import Any, Dict, List, Mapping, Optional, Tuple
 
 import torch
 from lhotse import CutSet
@@ -9,7 +9,8 @@ from torch import Tensor
 
 from icefall_discrete.base.spec import FeatureSpec
 from icefall_discrete.data.augment import AugmentConfig, augment_frames, augment_views
-from icefall_discrete.data.cuts import language_of, load_frames, text_of
+from icefall_discrete.data.cuts import load_frames
+from icefall_discrete.data.facts import Facts, facts_of
 
 Batch = Dict[str, Any]
 # The batch entry with a second view of the frames, augmented in another way, for CR-CTC.
@@ -31,10 +32,10 @@ def collate(cuts: CutSet, spec: FeatureSpec) -> Batch:
 
     Returns:
       `codes` (N, T, K) int64 padded with the padding ids, or `features` (N, T, D) float32 padded with 0;
-      `frame_lens` (N,) int64; `text`, `cut_ids`: lists of N strings; `languages`: the same, or None for a cut that
-      has none; `duration_sec` (N,) float32.
+      `frame_lens` (N,) int64; `cut_ids`: list of N strings; `text`, `languages`: the same, or None for a cut that has
+      none; `facts`: list of N dicts of the other facts (data/facts.py); `duration_sec` (N,) float32.
     Raises:
-      ValueError: if a cut has no frames of this spec, other than K (or D) columns, or no text; the cut is named.
+      ValueError: if a cut has no frames of this spec, or other than K (or D) columns; the cut is named.
     """
     values = padding_values(spec)
     dtype = torch.int64 if spec.kind == "codes" else torch.float32
@@ -50,14 +51,23 @@ def collate(cuts: CutSet, spec: FeatureSpec) -> Batch:
     padded = torch.tensor(values, dtype=dtype).repeat(len(rows), int(frame_lens.max()), 1)
     for target, row in zip(padded, rows):
         target[: len(row)] = row
+    facts = [facts_of(cut) for cut in cuts]
     return {
         batch_key(spec): padded,
         "frame_lens": frame_lens,
-        "text": [text_of(cut) for cut in cuts],
-        "languages": [language_of(cut) for cut in cuts],
+        "text": [one.pop("text") for one in facts],
+        "languages": [one.pop("language") for one in facts],
+        "facts": facts,
         "cut_ids": [cut.id for cut in cuts],
         "duration_sec": torch.tensor([cut.duration for cut in cuts], dtype=torch.float32),
     }
+
+
+def facts_in(batch: Mapping[str, Any]) -> List[Facts]:
+    """The facts of each utterance of a batch; one that was saved before batches held facts has text and language."""
+    number = len(batch["cut_ids"])
+    rows = zip(batch.get("facts", [{}] * number), batch["text"], batch.get("languages", [None] * number))
+    return [{**facts, "text": text, "language": language} for facts, text, language in rows]
 
 
 def with_views(batch: Batch, spec: FeatureSpec, num_views: int) -> Batch:

@@ -1,4 +1,4 @@
-"""Which cuts a transducer can be trained on; what is dropped is counted and named."""
+"""Which cuts a system can be trained on; what is dropped is counted and named."""
 
 import dataclasses
 import logging
@@ -61,12 +61,13 @@ def drop_reason(
     config: FilterConfig,
     spec: FeatureSpec,
     encoder_frames: Callable[[int], int],
-    labels_of: Callable[[Cut], Sequence[int]],
+    frames_needed: Callable[[Cut], int],
 ) -> Optional[str]:
-    """Why the cut is not trained on, or None if it is: its speed, its duration, or fewer encoder frames than labels.
+    """Why the cut is not trained on, or None if it is: its speed, its duration, or too few encoder frames.
 
     `encoder_frames` maps the number of code frames T to T' (the count of codes decides: a token cut has no num_frames).
-    Raises what `labels_of` raises, such as a ValueError if the text is empty.
+    `frames_needed` is the targets' (data/targets): as many as labels, say. Raises what it raises, such as a ValueError
+    if the text is empty.
     """
     if not config.use_speed_copies and is_speed_perturbed(cut):
         return "speed-perturbed copy, which the recipe does not use"
@@ -74,7 +75,7 @@ def drop_reason(
         return f"shorter than {config.min_utterance_sec} s"
     if cut.duration > config.max_utterance_sec:
         return f"longer than {config.max_utterance_sec} s"
-    if encoder_frames(num_frames(cut, spec)) < max(1, len(labels_of(cut))):
+    if encoder_frames(num_frames(cut, spec)) < max(1, frames_needed(cut)):
         return "fewer encoder frames than labels"
     return None
 
@@ -84,7 +85,7 @@ def filter_cuts(
     config: FilterConfig,
     spec: FeatureSpec,
     encoder_frames: Callable[[int], int],
-    labels_of: Callable[[Cut], Sequence[int]],
+    frames_needed: Callable[[Cut], int],
 ) -> Filtered:
     """Keep the cuts that have no `drop_reason`; log how many were dropped for which reason, with an example of each.
 
@@ -92,7 +93,7 @@ def filter_cuts(
     """
     cuts = chosen_languages(cuts, config.languages)
     tally = _Tally()
-    kept = [cut for cut in cuts if tally.keeps(cut, drop_reason(cut, config, spec, encoder_frames, labels_of))]
+    kept = [cut for cut in cuts if tally.keeps(cut, drop_reason(cut, config, spec, encoder_frames, frames_needed))]
     return Filtered(CutSet.from_cuts(kept), tally.report())
 
 
@@ -100,14 +101,14 @@ def filter_shar(
     source: SharSource,
     config: FilterConfig,
     encoder_frames: Callable[[int], int],
-    labels_of: Callable[[Cut], Sequence[int]],
+    frames_needed: Callable[[Cut], int],
 ) -> KeptCuts:
     """As `filter_cuts`, for cuts that are read in sequence: one pass counts them, and each later pass filters anew."""
 
     def reason(cut: Cut) -> Optional[str]:
         if config.languages and language_of(cut) not in config.languages:
             return "another language"
-        return drop_reason(cut, config, source.spec, encoder_frames, labels_of)
+        return drop_reason(cut, config, source.spec, encoder_frames, frames_needed)
 
     def keep(cut: Cut) -> bool:
         return reason(cut) is None

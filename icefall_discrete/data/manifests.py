@@ -15,6 +15,7 @@ from lhotse.utils import fastcopy
 from tqdm import tqdm
 
 from icefall_discrete.data.cuts import write_cuts
+from icefall_discrete.data.facts import facts_of
 from icefall_discrete.text.words import words_in
 
 LOG = logging.getLogger(__name__)
@@ -128,18 +129,23 @@ def utterance_cuts(recordings: Iterable[Recording], supervisions: Iterable[Super
         )
 
 
-def checked_cuts(cuts: Iterable[MonoCut], where: str) -> Iterator[MonoCut]:
+def checked_cuts(cuts: Iterable[MonoCut], where: str, required: Sequence[str] = ("text",)) -> Iterator[MonoCut]:
     """Yield the cuts after checking what the later stages rely on.
 
+    Args:
+      required: facts (data/facts.py) that each cut must have: what the recipes of the corpus learn.
     Raises:
-      CorpusError: naming the first cut that has no text, more than one supervision, or an id that is not unique.
+      CorpusError: naming the first cut that lacks one, has more than one supervision, or an id that is not unique.
     """
     seen: Set[int] = set()  # hashes of ids, which take less memory than the ids
     for cut in cuts:
         if len(cut.supervisions) != 1:
             raise CorpusError(f"{where}: cut {cut.id} has {len(cut.supervisions)} supervisions, expected 1.")
-        if not (cut.supervisions[0].text or "").strip():
-            raise CorpusError(f"{where}: the text of cut {cut.id} is empty; correct its transcript or drop the cut.")
+        facts = facts_of(cut)
+        for name in required:
+            if facts.get(name) is None:
+                lacks, mend = ("empty", "correct its transcript") if name == "text" else ("not known", "give it one")
+                raise CorpusError(f"{where}: the {name} of cut {cut.id} is {lacks}; {mend} or drop the cut.")
         if hash(cut.id) in seen:
             raise CorpusError(f"{where}: cut id {cut.id} occurs twice.")
         seen.add(hash(cut.id))
@@ -171,11 +177,13 @@ def write_split(
     split: str,
     cuts: Iterable[MonoCut],
     drop_reason: Callable[[MonoCut], Optional[str]] = lambda cut: None,
+    required: Sequence[str] = ("text",),
 ) -> SplitFigures:
     """Check the cuts of a split and write its manifest, whole or not at all, one by one with a progress bar.
 
     Args:
       cuts: may be a generator. drop_reason: says why a cut is left out, None for one to keep.
+      required: facts that each cut must have, such as text, speaker, or a field of the corpus.
     Returns:
       its figures, which are logged as well.
     Raises:
@@ -198,7 +206,7 @@ def write_split(
             raise CorpusError(f"{split}: no utterance is left of {sum(dropped.values())}; was the right corpus given?")
 
     path = manifest_path(folder, corpus, split)
-    write_cuts(path, checked_cuts(kept(), f"split {split}"))
+    write_cuts(path, checked_cuts(kept(), f"split {split}", required))
     figures = SplitFigures(split, number, seconds / 3600, words, dict(dropped))
     left_out = "".join(f", {count} left out: {reason}" for reason, count in sorted(dropped.items()))
     LOG.info(f"{path.name}: {number} utterances, {figures.hours:.2f} hours, {words} words{left_out}")

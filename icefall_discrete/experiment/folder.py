@@ -1,8 +1,7 @@
 """The experiment folder: what it holds, written before the first step, and checked before any later one."""
 
-import shutil
 from pathlib import Path
-from typing import List, Optional
+from typing import Any, Dict, List, Optional
 
 from safetensors.torch import load_file, save_file
 from torch import Tensor
@@ -12,8 +11,11 @@ from icefall_discrete.base.atomic_files import replacing
 from icefall_discrete.base.json_files import read_json, write_json
 from icefall_discrete.base.provenance import Provenance, Rules, differences
 from icefall_discrete.base.spec import FeatureSpec
-from icefall_discrete.systems.asr.settings import TrainSettings
-from icefall_discrete.systems.asr.transducer import Heads, Transducer, build_transducer
+from icefall_discrete.data.targets.contract import Targets
+from icefall_discrete.data.targets.pieces import PieceTargets
+from icefall_discrete.nn.acoustic_encoder import AcousticEncoder
+from icefall_discrete.systems.contract import SystemStages, stages_of
+from icefall_discrete.systems.training_settings import TrainSettings
 from icefall_discrete.text.pieces import TextEncoder
 
 # Settings that may change between two runs in one folder: they do not change what is learnt from a batch on.
@@ -49,7 +51,7 @@ def read_codebooks(path: Path) -> Optional[List[Tensor]]:
 
 
 class Experiment:
-    """Files of one experiment: config.json, spec.json, bpe.model, data.json, env.json, and codebooks.safetensors."""
+    """Files of one experiment: config.json, spec.json, targets, data.json, env.json, and codebooks.safetensors."""
 
     def __init__(self, exp_dir: Path) -> None:
         self.exp_dir = Path(exp_dir)
@@ -58,7 +60,7 @@ class Experiment:
         self,
         settings: TrainSettings,
         spec: FeatureSpec,
-        bpe_model: Path,
+        targets: Targets,
         codebooks: Optional[List[Tensor]],
         data: Optional[Provenance] = None,
     ) -> None:
@@ -67,12 +69,18 @@ class Experiment:
         Args:
           data: what is trained on (`cuts_provenance`); None: not known, and not held against the earlier run.
         Raises:
-          ValueError: if the earlier run had other settings, features, pieces or cuts; the differences are named.
+          ValueError: if the earlier run had other settings, features, targets or cuts; the differences are named.
         """
         self.exp_dir.mkdir(parents=True, exist_ok=True)
         config_file, spec_file = self.exp_dir / "config.json", self.exp_dir / "spec.json"
         if config_file.is_file():
-            found = differences(self.settings().to_dict(), settings.to_dict(), _RULES)
+            before = self.settings()
+            if before.system != settings.system:
+                raise ValueError(
+                    f"{self.exp_dir} was trained as system '{before.system}', now it is '{settings.system}'; "
+                    "give another --exp-dir."
+                )
+            found = differences(before.to_dict(), settings.to_dict(), _RULES)
             if found:
                 listed = "; ".join(f"{name}: {old!r} there, {new!r} now" for name, old, new in found)
                 raise ValueError(
@@ -83,25 +91,14 @@ class Experiment:
             self.spec().require_same(spec, str(spec_file), "the data")
         else:
             spec.write(spec_file)
-        self._copy_pieces(bpe_model)
+        targets.save(self.exp_dir)
         self._settle_data(data)
         if codebooks is not None and settings.model.input.uses_codebooks(spec):
             with replacing(self.exp_dir / "codebooks.safetensors") as temporary:
                 save_file({str(index): book.contiguous() for index, book in enumerate(codebooks)}, str(temporary))
         if not (self.exp_dir / "env.json").is_file():
             write_json(self.exp_dir / "env.json", environment.describe())
-        write_json(config_file, settings.to_dict())
-
-    def _copy_pieces(self, bpe_model: Path) -> None:
-        ours = self.exp_dir / "bpe.model"
-        if not ours.is_file():
-            with replacing(ours) as temporary:
-                shutil.copyfile(bpe_model, temporary)
-        elif ours.read_bytes() != bpe_model.read_bytes():
-            raise ValueError(
-                f"{bpe_model} differs from {ours}, with which training began; go on with the same pieces, or "
-                "use another --exp-dir."
-            )
+        write_json(config_file, {"system": settings.system, **settings.to_dict()})
 
     def _settle_data(self, data: Optional[Provenance]) -> None:
         if data is None:
@@ -114,26 +111,36 @@ class Experiment:
             advice = "give the same cuts to go on, or another --exp-dir to train anew"
             data.require_same(before, f"{self.exp_dir} was trained", advice)
 
+    def _config(self) -> Dict[str, Any]:
+        return read_json(self.exp_dir / "config.json")
+
+    def stages(self) -> SystemStages[Any]:
+        """What the system of the run offers."""
+        return stages_of(self._config())
+
     def settings(self) -> TrainSettings:
         """The settings of the run."""
-        path = self.exp_dir / "config.json"
-        return TrainSettings.from_dict(read_json(path), str(path))
+        return self.stages().settings.from_dict(self._config(), str(self.exp_dir / "config.json"))
 
     def spec(self) -> FeatureSpec:
         """The features that the model was trained on."""
         return FeatureSpec.read(self.exp_dir / "spec.json")
 
-    def text_encoder(self) -> TextEncoder:
-        """The pieces that the model emits."""
-        return TextEncoder(self.exp_dir / "bpe.model")
+    def targets(self) -> Targets:
+        """What the run learns."""
+        return self.stages().load_targets(self.exp_dir)
 
-    def build_model(self) -> Transducer:
+    def text_encoder(self) -> TextEncoder:
+        """The pieces that the model emits. Raises ValueError if it emits no text."""
+        targets = self.targets()
+        if not isinstance(targets, PieceTargets):
+            raise ValueError(f"{self.exp_dir} was trained as system '{self.settings().system}', which emits no text.")
+        return targets.text_encoder
+
+    def build_model(self) -> AcousticEncoder:
         """The model of the run with initial weights; load a state dict into it."""
-        settings = self.settings()
         codebooks = read_codebooks(self.exp_dir / "codebooks.safetensors")
-        vocab_size = self.text_encoder().vocab_size
-        heads = Heads.trained_by(settings.loss)
-        return build_transducer(settings.model, self.spec(), vocab_size, settings.augment, codebooks, heads)
+        return self.stages().network(self.settings(), self.spec(), self.targets(), codebooks)
 
     def is_finished(self, settings: TrainSettings) -> bool:
         """Whether training with these settings would do nothing more, as train.json has it."""

@@ -1,18 +1,21 @@
 """From a recipe file to the settings of a training run: a model size, overlaid by the file, overlaid by flags."""
 
+import dataclasses
+import typing
 from pathlib import Path
-from typing import Any, Optional, Sequence
+from typing import Any, Dict, Mapping, Optional, Sequence, Set, Type
 
 from icefall_discrete import CONF_DIR
 from icefall_discrete.base.flags import ScriptParser, add_flags
 from icefall_discrete.base.json_files import read_json
-from icefall_discrete.experiment.recipe_files import read_layers
-from icefall_discrete.systems.asr.settings import TrainSettings, check_sections
+from icefall_discrete.experiment.recipe_files import read_layers, read_recipe
+from icefall_discrete.systems.contract import known_systems, stages_of, system_stages
+from icefall_discrete.systems.training_settings import TrainSettings
 
 
-def add_setting_flags(parser: ScriptParser) -> None:
-    """Add a flag for each setting of each section."""
-    add_flags(parser, TrainSettings)
+def add_setting_flags(parser: ScriptParser, settings: Type[TrainSettings]) -> None:
+    """Add a flag for each setting of each section of a system."""
+    add_flags(parser, settings)
 
 
 def model_size_file(name: str, conf_dirs: Sequence[Path]) -> Path:
@@ -29,6 +32,16 @@ def model_size_file(name: str, conf_dirs: Sequence[Path]) -> Path:
     raise ValueError(f"unknown model size '{name}'; known: {', '.join(known)}, or a path to a .json file.")
 
 
+def _size_of(settings: Type[TrainSettings], size: Mapping[str, Any]) -> Dict[str, Any]:
+    """What of a model size a system has: a size is one of every system, and each has parts of its own."""
+
+    def parts(one: Type[TrainSettings]) -> Set[str]:
+        return {field.name for field in dataclasses.fields(typing.get_type_hints(one)["model"])}
+
+    others = {name for other in known_systems() for name in parts(system_stages(other).settings)}
+    return {name: value for name, value in size.items() if name not in others - parts(settings)}
+
+
 def read_settings(recipe_file: Path, model_size: Optional[str], conf_dirs: Sequence[Path], args: Any) -> TrainSettings:
     """Read a recipe file and apply flags.
 
@@ -39,9 +52,10 @@ def read_settings(recipe_file: Path, model_size: Optional[str], conf_dirs: Seque
       args: parsed flags of `add_setting_flags`.
     """
     layers = read_layers(recipe_file)
+    settings = stages_of(read_recipe(recipe_file)).settings
     for recipe, file in layers:
-        check_sections(recipe, str(file))
+        settings.check_sections(recipe, str(file))
     named = [recipe["model_size"] for recipe, _ in layers if "model_size" in recipe]
     size_file = model_size_file(model_size or (named or ["tiny"])[-1], conf_dirs)
-    size = ({"model": read_json(size_file)}, str(size_file))
-    return TrainSettings.from_layers([size, *((recipe, str(file)) for recipe, file in layers)]).overridden(args)
+    size = ({"model": _size_of(settings, read_json(size_file))}, str(size_file))
+    return settings.from_layers([size, *((recipe, str(file)) for recipe, file in layers)]).overridden(args)

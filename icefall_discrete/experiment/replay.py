@@ -12,7 +12,6 @@ from torch import Tensor, nn
 from icefall_discrete.base.checkpoint import load_checkpoint
 from icefall_discrete.base.registry import packages_in
 from icefall_discrete.experiment.folder import Experiment
-from icefall_discrete.systems.asr.system import AsrSystem
 from icefall_discrete.training.averages import StateDict
 from icefall_discrete.training.fit_folder import SYSTEM, read_system
 from icefall_discrete.training.precision import Precision
@@ -72,13 +71,13 @@ class _FirstBadModule:
 
 
 def _system_of(exp_dir: Path, backend: str, weights: StateDict) -> System:
-    """The system that a folder describes, with weights: a recogniser's experiment, or what its `system.json` says."""
+    """The system that a folder describes, with weights: an experiment, or what its `system.json` says."""
     if not (exp_dir / SYSTEM).is_file():
         experiment = Experiment(exp_dir)
-        loss, spec, text_encoder = experiment.settings().loss, experiment.spec(), experiment.text_encoder()
-        model = experiment.build_model()
-        model.load_trained(weights)
-        return AsrSystem(model, loss, spec, text_encoder, backend)
+        network = experiment.build_model()
+        network.load_trained(weights)
+        parts = (experiment.settings(), experiment.spec(), experiment.targets(), backend)
+        return experiment.stages().system(network, *parts)
     name = read_system(exp_dir).name
     known = {path.rpartition(".")[2]: path for path in packages_in("icefall_discrete.systems")}
     if name not in known:

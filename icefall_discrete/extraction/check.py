@@ -3,7 +3,7 @@
 import dataclasses
 import re
 from pathlib import Path
-from typing import Any, Dict, Iterable, List, Mapping, Optional, Set
+from typing import Any, Dict, Iterable, List, Mapping, Optional, Sequence, Set
 
 import numpy as np
 from lhotse import MonoCut
@@ -21,8 +21,8 @@ from icefall_discrete.data.cuts import (
     load_frames,
     num_frames,
     storage_dtype,
-    text_of,
 )
+from icefall_discrete.data.facts import require_fact
 from icefall_discrete.metrics.code_usage import CodeUsage, bytes_per_hour, nominal_bits_per_second
 from icefall_discrete.metrics.position_information import PositionInformation
 
@@ -117,8 +117,13 @@ def _check_perturbed(cut: MonoCut, durations: Mapping[str, float]) -> None:
         )
 
 
-def check_split(cuts: Iterable[MonoCut], spec: FeatureSpec, split: str) -> SplitReport:
-    """Check every cut: codes, text, unique ids, perturbed lengths. Raises ValueError naming the first bad cut."""
+def check_split(
+    cuts: Iterable[MonoCut], spec: FeatureSpec, split: str, required: Sequence[str] = ("text",)
+) -> SplitReport:
+    """Check every cut: codes, facts that are `required`, unique ids, perturbed lengths.
+
+    Raises ValueError naming the first bad cut.
+    """
     cuts = list(cuts)
     report = SplitReport(split)
     if spec.kind == "codes":
@@ -130,7 +135,8 @@ def check_split(cuts: Iterable[MonoCut], spec: FeatureSpec, split: str) -> Split
         if cut.id in seen:
             raise ValueError(f"cut {cut.id}: occurs twice in {split}; ids must be unique: remake the manifest.")
         seen.add(cut.id)
-        text_of(cut)
+        for name in required:
+            require_fact(cut, name)
         frames = check_frames(cut, spec)
         if is_speed_perturbed(cut):
             _check_perturbed(cut, seconds)
@@ -174,7 +180,9 @@ def _check_sizes(feature_dir: Path, archives: Mapping[str, int]) -> None:
             )
 
 
-def check_folder(feature_dir: Path, splits: Iterable[str], train_split: str) -> List[SplitReport]:
+def check_folder(
+    feature_dir: Path, splits: Iterable[str], train_split: str, required: Sequence[str] = ("text",)
+) -> List[SplitReport]:
     """Check every split of a feature folder against its spec.json, and the splits against one another.
 
     Archives are read whole and held against their checksums; where a split has none yet, they are added.
@@ -192,7 +200,7 @@ def check_folder(feature_dir: Path, splits: Iterable[str], train_split: str) -> 
         cuts = load_cuts(manifest)
         archives = figures.get("archives", {f"{split}.codes": figures["bytes"]})
         _check_sizes(feature_dir, archives)
-        report = check_split(cuts, spec, split)
+        report = check_split(cuts, spec, split, required)
         if report.num_bytes != figures["bytes"]:
             raise ValueError(
                 f"{split}: the cuts point to {report.num_bytes} bytes of an archive of {figures['bytes']}; run stage 3 "

@@ -5,7 +5,7 @@ T input frames, T' encoder frames, K codebooks, D dimension.
 """
 
 import dataclasses
-from typing import Optional, Sequence
+from typing import Mapping, Optional, Sequence
 
 from torch import Tensor, nn
 
@@ -107,6 +107,10 @@ class AcousticEncoder(nn.Module):
     def set_epoch(self, epoch: int) -> None:
         """Tell the augmentation which epoch (from 1) is being trained."""
         self.augment.epoch = epoch
+
+    def load_trained(self, state: Mapping[str, Tensor]) -> None:
+        """Load the state dict of a checkpoint."""
+        self.load_state_dict(state)
 
     def encode(self, frames: Tensor, frame_lens: Tensor, inner: Sequence[int] = ()) -> EncoderOutput:
         """Encode codes (N, T, K) int64 or features (N, T, D) float, padded as the loader does, with lens (N,).

@@ -149,7 +149,7 @@ class TextEncoder:
     """Text to labels and back. Raises FileNotFoundError or ValueError if `model_path` is missing or not a model."""
 
     def __init__(self, model_path: PathLike) -> None:
-        path = Path(model_path)
+        self.path = path = Path(model_path)
         if not path.is_file():
             raise FileNotFoundError(f"{path} does not exist; run the BPE stage first.")
         try:

@@ -5,13 +5,16 @@ import pytest
 import torch
 
 from icefall_discrete.base.flags import ScriptParser
+from icefall_discrete.data.targets.pieces import PieceTargets
 from icefall_discrete.experiment.folder import Experiment, read_codebooks
 from icefall_discrete.experiment.recipe import add_setting_flags, model_size_file, read_settings
+from icefall_discrete.systems.asr.settings import TrainSettings
+from icefall_discrete.text.pieces import TextEncoder
 
 
 def settings_of(folder, *flags):
     parser = ScriptParser("test")
-    add_setting_flags(parser)
+    add_setting_flags(parser, TrainSettings)
     return read_settings(folder / "recipe.json", None, [folder], parser.parse_args(flags))
 
 
@@ -20,7 +23,8 @@ def start(folder, exp_dir, *flags):
 
     codebooks = read_codebooks(folder / "features" / "codebooks.safetensors")
     experiment = Experiment(exp_dir)
-    experiment.start(settings_of(folder, *flags), SPEC, folder / "lang" / "bpe.model", codebooks)
+    targets = PieceTargets(TextEncoder(folder / "lang" / "bpe.model"))
+    experiment.start(settings_of(folder, *flags), SPEC, targets, codebooks)
     return experiment
 
 

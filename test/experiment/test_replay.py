@@ -10,6 +10,7 @@ from synthetic_codes import SPEC, make_trainer
 from toy_fits import SMALL_CODEC, SMALL_HUBERT
 
 from icefall_discrete.base.settings import to_dict
+from icefall_discrete.data.targets.pieces import PieceTargets
 from icefall_discrete.experiment.folder import Experiment, read_codebooks
 from icefall_discrete.experiment.replay import replay
 from icefall_discrete.lm.neural import NeuralLmConfig
@@ -17,6 +18,7 @@ from icefall_discrete.systems.asr.settings import TrainSettings
 from icefall_discrete.systems.codec.trained_codec import TrainedCodecTokenizer
 from icefall_discrete.systems.language_model.training import NeuralLmTraining, NeuralTrainConfig
 from icefall_discrete.systems.masked_prediction.trained_hubert import TrainedHubertTokenizer
+from icefall_discrete.text.pieces import TextEncoder
 
 STAGE = Path(__file__).resolve().parents[2] / "local" / "replay_batch.py"
 CPU = torch.device("cpu")
@@ -28,7 +30,7 @@ def start(corpus_dir, exp_dir):
     recipe.pop("model_size")
     codebooks = read_codebooks(corpus_dir / "features" / "codebooks.safetensors")
     settings = TrainSettings.from_dict(recipe, "test")
-    Experiment(exp_dir).start(settings, SPEC, corpus_dir / "lang" / "bpe.model", codebooks)
+    Experiment(exp_dir).start(settings, SPEC, PieceTargets(TextEncoder(corpus_dir / "lang" / "bpe.model")), codebooks)
 
 
 @pytest.fixture(scope="module")

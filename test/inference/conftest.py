@@ -14,10 +14,11 @@ from lhotse import MonoCut, Recording, SupervisionSegment
 from icefall_discrete.base.checkpoint import save_checkpoint
 from icefall_discrete.base.spec import FeatureSpec
 from icefall_discrete.data.cuts import load_feature_cuts, write_cuts
+from icefall_discrete.data.targets.pieces import PieceTargets
 from icefall_discrete.experiment.folder import Experiment, read_codebooks
 from icefall_discrete.experiment.transcription_files import keep_for_transcription
 from icefall_discrete.systems.asr.settings import TrainSettings
-from icefall_discrete.text.pieces import UNK_ID, train_bpe
+from icefall_discrete.text.pieces import UNK_ID, TextEncoder, train_bpe
 
 RATE = 16000
 RECIPE = {
@@ -76,7 +77,7 @@ def write_experiment(work):
     experiment = Experiment(work / "exp")
     spec = FeatureSpec.read(work / "features" / "spec.json")
     codebooks = read_codebooks(work / "features" / "codebooks.safetensors")
-    experiment.start(settings, spec, work / "bpe.model", codebooks)
+    experiment.start(settings, spec, PieceTargets(TextEncoder(work / "bpe.model")), codebooks)
     keep_for_transcription(work / "exp", work / "features", work / "recipe.json")
     torch.manual_seed(3)
     model = experiment.build_model().eval()

@@ -17,16 +17,18 @@ from toy_settings import model_config
 from icefall_discrete.base.checkpoint import load_checkpoint
 from icefall_discrete.data.checksums import checksum_of
 from icefall_discrete.data.cuts import load_feature_cuts, load_frames, num_frames
+from icefall_discrete.data.targets.pieces import PieceTargets
 from icefall_discrete.decoding.settings import DecodeConfig
 from icefall_discrete.experiment.checkpoint_choice import CheckpointChoice, files_of, load_weights, resolve_choice
 from icefall_discrete.experiment.folder import Experiment, read_codebooks
 from icefall_discrete.metrics.wer import Transcript
-from icefall_discrete.systems.asr.assembly import build_model, build_trainer, filtered_corpus, training_data
 from icefall_discrete.systems.asr.decoding_files import decoding_suffix
 from icefall_discrete.systems.asr.recognition import TranscribeConfig, transcribe
 from icefall_discrete.systems.asr.recogs import read_recogs
 from icefall_discrete.systems.asr.settings import TrainSettings
 from icefall_discrete.systems.asr.transducer import EncoderOutput
+from icefall_discrete.systems.assembly import build_network, build_trainer, filtered_corpus, training_data
+from icefall_discrete.text.pieces import TextEncoder
 from icefall_discrete.training.averages import restore_epochs
 from icefall_discrete.training.distributed import Group
 
@@ -41,10 +43,10 @@ def _train(folder: Path) -> None:
     cuts, spec = load_feature_cuts(folder / "features" / "train.jsonl.gz")
     codebooks = read_codebooks(folder / "features" / "codebooks.safetensors")
     experiment = Experiment(folder / "exp")
-    experiment.start(settings, spec, folder / "lang" / "bpe.model", codebooks)
+    experiment.start(settings, spec, PieceTargets(TextEncoder(folder / "lang" / "bpe.model")), codebooks)
     torch.manual_seed(0)
-    corpus = filtered_corpus(settings, spec, cuts, cuts, experiment.text_encoder())
-    model = build_model(settings, corpus, codebooks)
+    corpus = filtered_corpus(settings, spec, cuts, cuts, experiment.targets())
+    model = build_network(settings, corpus, codebooks)
     trainer = build_trainer(settings, corpus, model, folder / "exp", Group(), "torch")
     trainer.fit(training_data(settings, corpus))
 

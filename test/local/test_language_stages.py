@@ -12,6 +12,7 @@ import torch
 from lhotse import MonoCut, SupervisionSegment
 
 from icefall_discrete.data.cuts import language_of, load_cuts, text_of
+from icefall_discrete.data.targets.pieces import PieceTargets
 from icefall_discrete.decoding.hypothesis import Hypothesis
 from icefall_discrete.experiment.folder import Experiment, read_codebooks
 from icefall_discrete.results.page import results_page
@@ -101,7 +102,7 @@ def experiment_with(corpus, folder, languages):
     spec = synthetic_codes.SPEC
     experiment = Experiment(folder)
     codebooks = read_codebooks(corpus / "features" / "codebooks.safetensors")
-    experiment.start(settings, spec, corpus / "lang" / "bpe.model", codebooks)
+    experiment.start(settings, spec, PieceTargets(TextEncoder(corpus / "lang" / "bpe.model")), codebooks)
     torch.manual_seed(0)
     model = experiment.build_model()
     weights = {name: value.clone() for name, value in model.state_dict().items()}

@@ -15,9 +15,10 @@ from icefall_discrete.base.spec import FeatureSpec
 from icefall_discrete.data.code_archive import FlatArchiveWriter
 from icefall_discrete.data.cuts import attach, load_feature_cuts, write_cuts
 from icefall_discrete.experiment.folder import read_codebooks
-from icefall_discrete.systems.asr.assembly import build_model, build_trainer, filtered_corpus, training_data
 from icefall_discrete.systems.asr.settings import TrainSettings
-from icefall_discrete.text.pieces import TextEncoder, train_bpe
+from icefall_discrete.systems.assembly import build_network, build_trainer, filtered_corpus, training_data
+from icefall_discrete.systems.contract import system_stages
+from icefall_discrete.text.pieces import train_bpe
 from icefall_discrete.training.distributed import Group
 
 LETTERS = "abcdefgh"
@@ -120,8 +121,9 @@ def make_trainer(folder: Path, exp_dir: Path, group: Group = ALONE, device: str 
     random_state.seed_everything(settings.train.seed)
     train, spec = load_feature_cuts(folder / "features" / "train.jsonl.gz")
     valid, _ = load_feature_cuts(folder / "features" / "dev.jsonl.gz", spec)
-    corpus = filtered_corpus(settings, spec, train, valid, TextEncoder(folder / "lang" / "bpe.model"))
-    model = build_model(settings, corpus, read_codebooks(folder / "features" / "codebooks.safetensors"))
+    targets = system_stages(settings.system).targets(settings, train, folder / "lang")
+    corpus = filtered_corpus(settings, spec, train, valid, targets)
+    model = build_network(settings, corpus, read_codebooks(folder / "features" / "codebooks.safetensors"))
     trainer = build_trainer(settings, corpus, model.to(device), exp_dir, group, "torch")
     return trainer, training_data(settings, corpus)
 

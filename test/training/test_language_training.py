@@ -10,10 +10,11 @@ from synthetic_codes import SPEC, make_trainer, write_corpus
 
 from icefall_discrete.base.checkpoint import load_checkpoint
 from icefall_discrete.data.cuts import load_feature_cuts
+from icefall_discrete.data.targets.pieces import PieceTargets
 from icefall_discrete.decoding.greedy import greedy_search
 from icefall_discrete.metrics.language_id import identification
-from icefall_discrete.systems.asr.assembly import filtered_corpus
 from icefall_discrete.systems.asr.settings import TrainSettings
+from icefall_discrete.systems.assembly import filtered_corpus
 from icefall_discrete.text.pieces import TextEncoder
 
 MOSTLY_AA = ("aa", "aa", "aa", "bb")
@@ -122,4 +123,4 @@ def test_a_cut_whose_language_has_no_token_is_named_before_training(languages_di
     train, _ = load_feature_cuts(corpus_dir / "features" / "train.jsonl.gz")
     encoder = TextEncoder(languages_dir / "lang" / "bpe.model")
     with pytest.raises(ValueError, match=r"cut train-0: its language is None, but the pieces were made for aa, bb"):
-        filtered_corpus(settings, SPEC, train, train, encoder)
+        filtered_corpus(settings, SPEC, train, train, PieceTargets(encoder))

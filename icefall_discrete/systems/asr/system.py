@@ -1,18 +1,18 @@
 """The recogniser as the training loop sees it: texts become labels, and the transducer's losses are added up."""
 
 import dataclasses
-from typing import Any, Dict, Iterable, List, Mapping, Tuple
+from typing import Any, Dict, Iterable, Mapping
 
 import torch
 from torch import Tensor
 
 from icefall_discrete.base.spec import FeatureSpec
 from icefall_discrete.data.dataset import OTHER_VIEW, batch_key
+from icefall_discrete.data.targets.pieces import PieceTargets
 from icefall_discrete.losses.transducer_loss import LossConfig, transducer_losses
 from icefall_discrete.nn.scaling import load_noise_state, noise_state, set_batch_count
 from icefall_discrete.systems.asr.dev_decoding import decode_dev
 from icefall_discrete.systems.asr.transducer import Transducer
-from icefall_discrete.text.pieces import TextEncoder
 from icefall_discrete.training.system import Batch, Losses, System
 
 
@@ -29,20 +29,11 @@ class ModelBatch:
     label_lens: Tensor
 
 
-def pad_labels(rows: List[List[int]], pad: int) -> Tuple[Tensor, Tensor]:
-    """Labels (N, U) int64 padded with `pad`, and their counts (N,)."""
-    lens = torch.tensor([len(row) for row in rows], dtype=torch.int64)
-    labels = torch.full((len(rows), int(lens.max())), pad, dtype=torch.int64)
-    for target, row in zip(labels, rows):
-        target[: len(row)] = torch.tensor(row, dtype=torch.int64)
-    return labels, lens
-
-
 class AsrSystem(System[ModelBatch]):
     """A transducer and its losses.
 
     Args:
-      network: the transducer. config: weights of the losses. spec: of the frames. text_encoder: of the labels.
+      network: the transducer. config: weights of the losses. spec: of the frames. targets: the labels.
       backend: "k2" or "torch", resolved. dev_utterances: how many utterances `figures` decodes.
     """
 
@@ -55,22 +46,20 @@ class AsrSystem(System[ModelBatch]):
         network: Transducer,
         config: LossConfig,
         spec: FeatureSpec,
-        text_encoder: TextEncoder,
+        targets: PieceTargets,
         backend: str,
         dev_utterances: int = 0,
     ) -> None:
         super().__init__(network)
         self.config = config
         self.spec = spec
-        self.text_encoder = text_encoder
+        self.targets = targets
         self.backend = backend
         self.dev_utterances = dev_utterances
 
     def prepare(self, batch: Batch, device: torch.device) -> ModelBatch:
         """Tensors on `device` of a batch of the loader (data/dataset.py), its texts (and languages) as labels."""
-        texts = batch["text"]
-        pairs = zip(texts, batch.get("languages", [None] * len(texts)))
-        labels, label_lens = pad_labels([self.text_encoder.labels_of(*p) for p in pairs], self.text_encoder.blank_id)
+        labels, label_lens = self.targets.collate(batch)
         frames, frame_lens = batch[batch_key(self.spec)], batch["frame_lens"]
         if OTHER_VIEW in batch:
             frames, frame_lens = torch.cat((frames, batch[OTHER_VIEW])), frame_lens.repeat(2)
@@ -90,7 +79,7 @@ class AsrSystem(System[ModelBatch]):
 
     def figures(self, batches: Iterable[Batch]) -> Dict[str, float]:
         """Error rates of greedy search on some dev utterances, in percent: {"dev_wer", "dev_cer"}."""
-        return decode_dev(self.network, batches, self.spec, self.text_encoder, self.dev_utterances)
+        return decode_dev(self.network, batches, self.spec, self.targets.text_encoder, self.dev_utterances)
 
     def begin_epoch(self, epoch: int) -> None:
         """Augmentation may start at a later epoch."""

@@ -1,0 +1,78 @@
+"""What a system that is trained on codes or features of utterances offers to the stages of a recipe.
+
+A system is a folder here; `stages.py` in it defines one subclass of SystemStages, which is found by looking through the
+folders. A recipe names its system, `{"system": "classification", ...}`; one that names none trains a recogniser.
+"""
+
+import abc
+import importlib.util
+from pathlib import Path
+from typing import Any, Dict, Generic, Mapping, Optional, Sequence, Type, TypeVar
+
+from torch import Tensor
+
+from icefall_discrete.base.registry import find_class, packages_in
+from icefall_discrete.base.spec import FeatureSpec
+from icefall_discrete.data.loaders import Cuts
+from icefall_discrete.data.targets.contract import Targets
+from icefall_discrete.nn.acoustic_encoder import AcousticEncoder
+from icefall_discrete.systems.training_settings import TrainSettings
+from icefall_discrete.training.system import System
+
+DEFAULT_SYSTEM = "asr"
+S = TypeVar("S", bound=TrainSettings)
+
+
+class SystemStages(abc.ABC, Generic[S]):
+    """How the stages make the parts of a system, and what they need not know of it."""
+
+    settings: Type[S]
+    """Sections of its recipes."""
+
+    @abc.abstractmethod
+    def targets(self, settings: S, train: Cuts, lang_dir: Optional[Path]) -> Targets:
+        """What is learnt, for a run that begins.
+
+        Args:
+          train: the training cuts. lang_dir: folder with text pieces, or None.
+        Raises:
+          ValueError: if it needs the folder and there is none.
+        """
+
+    @abc.abstractmethod
+    def load_targets(self, exp_dir: Path) -> Targets:
+        """What was learnt in an experiment folder."""
+
+    @abc.abstractmethod
+    def network(
+        self, settings: S, spec: FeatureSpec, targets: Targets, codebooks: Optional[Sequence[Tensor]]
+    ) -> AcousticEncoder:
+        """The network with initial weights; `codebooks` are the tokenizer's, or None."""
+
+    @abc.abstractmethod
+    def system(
+        self, network: AcousticEncoder, settings: S, spec: FeatureSpec, targets: Targets, backend: str
+    ) -> System:
+        """The network with its losses; `backend` is "k2" or "torch", resolved."""
+
+    def num_views(self, settings: S) -> int:
+        """How often a training batch holds each utterance, each time augmented in another way."""
+        return 1
+
+
+def known_systems() -> Dict[str, str]:
+    """Systems that recipes can name, each with the path of its module `stages`."""
+    folders = {path.rpartition(".")[-1]: f"{path}.stages" for path in packages_in(__name__.rpartition(".")[0])}
+    return {name: path for name, path in folders.items() if importlib.util.find_spec(path) is not None}
+
+
+def system_stages(name: str) -> SystemStages[Any]:
+    """What the system called `name` offers. Raises ValueError if there is none; the known ones are listed."""
+    if name not in known_systems():
+        raise ValueError(f"unknown system '{name}'; known: {', '.join(sorted(known_systems()))}.")
+    return find_class(known_systems(), name, SystemStages)()
+
+
+def stages_of(recipe: Mapping[str, Any]) -> SystemStages[Any]:
+    """What the system of a recipe, or of a config.json, offers. Raises ValueError if it is unknown."""
+    return system_stages(recipe.get("system", DEFAULT_SYSTEM))

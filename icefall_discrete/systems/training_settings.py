@@ -1,0 +1,70 @@
+"""The settings of a training run, by section: a frozen dataclass a system, each of whose fields is a section."""
+
+import dataclasses
+from typing import Any, ClassVar, Dict, Mapping, Sequence, Tuple, Type, TypeVar
+
+from icefall_discrete.base.flags import override
+from icefall_discrete.base.json_files import json_name
+from icefall_discrete.base.names import listed
+from icefall_discrete.base.settings import from_layers, to_dict
+from icefall_discrete.data.augment import AugmentConfig
+from icefall_discrete.data.filters import FilterConfig
+from icefall_discrete.data.loaders import LoaderConfig
+from icefall_discrete.nn.acoustic_encoder import AcousticEncoderConfig
+from icefall_discrete.training.train_config import TrainConfig
+
+# Sections of a recipe file that other stages read.
+OTHER_SECTIONS = ("system", "model_size", "description", "bpe", "average", "decode")
+S = TypeVar("S", bound="TrainSettings")
+
+
+class TrainSettings:
+    """Everything that decides what a training run does, apart from its data; config.json in the experiment folder.
+
+    A system's own is a frozen dataclass that has the fields below, and more; `system` is the name of its folder.
+    """
+
+    system: ClassVar[str]
+    model: AcousticEncoderConfig
+    loader: LoaderConfig
+    filter: FilterConfig
+    augment: AugmentConfig
+    train: TrainConfig
+
+    @classmethod
+    def sections(cls) -> Tuple[str, ...]:
+        """The names of its sections."""
+        return tuple(field.name for field in dataclasses.fields(cls))
+
+    def to_dict(self) -> Dict[str, Any]:
+        """One JSON object a section."""
+        return to_dict(self)
+
+    @classmethod
+    def from_dict(cls: Type[S], values: Mapping[str, Any], where: str) -> S:
+        """Read what `to_dict` gave; absent sections and settings take their defaults, unknown ones are errors."""
+        return cls.from_layers([(values, where)])
+
+    @classmethod
+    def from_layers(cls: Type[S], layers: Sequence[Tuple[Mapping[str, Any], str]]) -> S:
+        """Read recipes, pairs of their sections and their file, each over those before it; see `from_dict`."""
+        for values, where in layers:
+            cls.check_sections(values, where)
+        names = cls.sections()
+        return from_layers(cls, [({name: one[name] for name in names if name in one}, file) for one, file in layers])
+
+    def overridden(self: S, args: Any) -> S:
+        """The same with the flags that were given (`args`, the parsed command line)."""
+        return override(self, args)
+
+    @classmethod
+    def check_sections(cls, values: Mapping[str, Any], where: str) -> None:
+        """Raise ValueError if a recipe is no object, or has a section that no stage reads."""
+        if not isinstance(values, Mapping):
+            raise ValueError(
+                f"{where}: it holds {json_name(values)}, expected an object with a section for each stage."
+            )
+        known = (*cls.sections(), *OTHER_SECTIONS)
+        unknown = sorted(set(values) - set(known))
+        if unknown:
+            raise ValueError(f"{where}: unknown section {', '.join(unknown)}; known: {listed(known, unknown[0])}")
