@@ -1,4 +1,4 @@
-"""Stage 8: error rates of what was decoded last: errs and wer-summary files, a page to listen to, result.json."""
+"""Stage 8: figures of what was decoded last, files to read its errors in, result.json."""
 
 import logging
 from pathlib import Path
@@ -10,6 +10,7 @@ from icefall_discrete.base.json_files import read_json, write_json
 from icefall_discrete.base.script import run_script
 from icefall_discrete.base.settings import from_dict, to_dict
 from icefall_discrete.base.spec import FeatureSpec
+from icefall_discrete.experiment.folder import Experiment
 from icefall_discrete.metrics.scoring_rules import ScoringRules
 from icefall_discrete.results.ledger import (
     add_to_ledger,
@@ -18,8 +19,7 @@ from icefall_discrete.results.ledger import (
     portable_command,
     read_optional,
 )
-from icefall_discrete.systems.asr.decoding_files import DecodingFiles, last_decoded
-from icefall_discrete.systems.asr.scoring import score_split
+from icefall_discrete.systems.prediction import OutputFiles
 
 LOG = logging.getLogger("score")
 ROOT = Path(__file__).resolve().parents[1]
@@ -40,7 +40,7 @@ def get_parser() -> ScriptParser:
     return parser
 
 
-def gather(args: Any, files: DecodingFiles, records: Dict[str, Dict], sets: Dict[str, Dict]) -> Dict[str, Any]:
+def gather(args: Any, files: OutputFiles, records: Dict[str, Dict], sets: Dict[str, Dict]) -> Dict[str, Any]:
     """The content of result.json: what was measured, what it cost, and how it was made."""
     spec = FeatureSpec.read(args.exp_dir / "spec.json")
     training = describe_training(args.exp_dir)
@@ -71,7 +71,8 @@ def gather(args: Any, files: DecodingFiles, records: Dict[str, Dict], sets: Dict
 def main() -> None:
     """Score the splits and write result.json."""
     args = get_parser().parse_args()
-    files, splits = last_decoded(args.exp_dir, args.decoding_method)
+    prediction = Experiment(args.exp_dir).stages().prediction
+    files, splits = prediction.last(args.exp_dir, args.decoding_method)
     splits = [name for name in args.splits.split(",") if name] if args.splits else splits
     records: Dict[str, Dict] = {split: read_json(files.record(split)) for split in splits}
     args.feature_dir = args.feature_dir or Path(records[splits[0]]["feature_dir"])
@@ -81,7 +82,7 @@ def main() -> None:
     for split in splits:
         wanted = ("decode_rtf", "peak_memory_mib", "num_too_short", "audio_sec")
         measured = {key: records[split].get(key) for key in wanted}
-        sets[split] = {**score_split(split, files, args.feature_dir, rules), **measured}
+        sets[split] = {**prediction.score(split, files, args.feature_dir, rules), **measured}
     result = {**gather(args, files, records, sets), "scoring_rules": to_dict(rules) if path else None}
     write_json(args.exp_dir / "result.json", result)
     written: List[Path] = [args.exp_dir / "result.json"]

@@ -17,7 +17,7 @@ from icefall_discrete.data.cuts import load_cuts
 from icefall_discrete.metrics.scoring_rules import ScoringRules
 from icefall_discrete.results.joined import joined_result, joined_set
 from icefall_discrete.results.ledger import add_to_ledger
-from icefall_discrete.systems.asr.decoding_files import last_decoded
+from icefall_discrete.systems.asr.prediction import AsrPrediction
 from icefall_discrete.systems.asr.recognition import language_by_cut
 from icefall_discrete.systems.asr.recogs import read_recogs
 from icefall_discrete.systems.asr.scoring import score_transcripts, set_table
@@ -40,7 +40,7 @@ def get_parser() -> ScriptParser:
 def main() -> None:
     """Score the union of what the experiments decoded last."""
     args = get_parser().parse_args()
-    decoded = [last_decoded(exp_dir, args.decoding_method) for exp_dir in args.exp_dir]
+    decoded = [AsrPrediction().last(exp_dir, args.decoding_method) for exp_dir in args.exp_dir]
     results: List[Dict[str, Any]] = [read_json(exp_dir / "result.json") for exp_dir in args.exp_dir]
     rules = from_dict(ScoringRules, results[0].get("scoring_rules") or {}, str(args.exp_dir[0] / "result.json"))
     sets: Dict[str, Any] = {}

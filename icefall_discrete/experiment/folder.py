@@ -115,8 +115,8 @@ class Experiment:
         return read_json(self.exp_dir / "config.json")
 
     def stages(self) -> SystemStages[Any]:
-        """What the system of the run offers."""
-        return stages_of(self._config())
+        """What the system of the run offers; of the default one if there is no run yet."""
+        return stages_of(self._config() if (self.exp_dir / "config.json").is_file() else {})
 
     def settings(self) -> TrainSettings:
         """The settings of the run."""

@@ -24,8 +24,8 @@ from icefall_discrete.experiment.checkpoint_choice import CheckpointChoice
 from icefall_discrete.experiment.transcription_files import load_recipe
 from icefall_discrete.inference.audio_files import AudioConfig
 from icefall_discrete.inference.transcriber import Transcriber
-from icefall_discrete.systems.asr.recognition import TranscribeConfig
 from icefall_discrete.systems.asr.transcription import Failure, Outcome
+from icefall_discrete.systems.prediction import RunConfig
 
 LOG = logging.getLogger(__name__)
 STDIN = "-"
@@ -47,7 +47,7 @@ def get_parser(prog: str) -> ScriptParser:
     add_flags(parser, AudioConfig)
     add_flags(parser, CheckpointChoice, "average")
     add_flags(parser, DecodeConfig, "decode")
-    add_flags(parser, TranscribeConfig)
+    add_flags(parser, RunConfig)
     return parser
 
 
@@ -75,7 +75,7 @@ def make_transcriber(args: Any) -> Transcriber:
         args.exp_dir,
         override(from_dict(CheckpointChoice, recipe.get("average", {}), where), args, "average"),
         override(from_dict(DecodeConfig, recipe.get("decode", {}), where), args, "decode"),
-        override(TranscribeConfig(), args),
+        override(RunConfig(), args),
         override(AudioConfig(), args),
         args.tokenizer_dir,
     )
@@ -94,7 +94,7 @@ def main(prog: str, arguments: Sequence[str]) -> None:
     """Transcribe, print, and end with status 1 if a file failed."""
     args = get_parser(prog).parse_args(arguments)
     paths = paths_of(args)
-    run = override(TranscribeConfig(), args)
+    run = override(RunConfig(), args)
     if run.num_threads:
         torch.set_num_threads(run.num_threads)
     transcriber = make_transcriber(args)

@@ -21,8 +21,8 @@ from icefall_discrete.experiment.transcription_files import load_experiment_toke
 from icefall_discrete.extraction.workers import one_thread
 from icefall_discrete.inference.audio_files import AudioConfig, BadAudio, open_audio, read_samples
 from icefall_discrete.inference.pauses import MIN_SEGMENT_SEC, split_at_pauses
-from icefall_discrete.systems.asr.recognition import TranscribeConfig
 from icefall_discrete.systems.asr.transcription import Failure, Outcome, Transcription, make_segment
+from icefall_discrete.systems.prediction import RunConfig
 from icefall_discrete.tokenizers.contract import AudioRejected, pad_outputs
 
 # Segments of this many full batches are held before they are sorted by length and recognised.
@@ -70,13 +70,13 @@ class Transcriber:
         exp_dir: Union[str, Path],
         choice: Optional[CheckpointChoice] = None,
         decode: Optional[DecodeConfig] = None,
-        run: Optional[TranscribeConfig] = None,
+        run: Optional[RunConfig] = None,
         audio: Optional[AudioConfig] = None,
         tokenizer_dir: Optional[Path] = None,
     ) -> None:
         self._decode, self._run, self._audio = (
             decode or DecodeConfig(),
-            run or TranscribeConfig(),
+            run or RunConfig(),
             audio or AudioConfig(),
         )
         check_method(self._decode.decoding_method)

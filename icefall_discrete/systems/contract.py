@@ -7,15 +7,17 @@ folders. A recipe names its system, `{"system": "classification", ...}`; one tha
 import abc
 import importlib.util
 from pathlib import Path
-from typing import Any, Dict, Generic, Mapping, Optional, Sequence, Type, TypeVar
+from typing import Any, Dict, Generic, Mapping, Optional, Sequence, Type, TypeVar, Union
 
+from lhotse import CutSet
 from torch import Tensor
 
 from icefall_discrete.base.registry import find_class, packages_in
 from icefall_discrete.base.spec import FeatureSpec
-from icefall_discrete.data.loaders import Cuts
+from icefall_discrete.data.shar import SharSource
 from icefall_discrete.data.targets.contract import Targets
 from icefall_discrete.nn.acoustic_encoder import AcousticEncoder
+from icefall_discrete.systems.prediction import Prediction
 from icefall_discrete.systems.training_settings import TrainSettings
 from icefall_discrete.training.system import System
 
@@ -28,9 +30,11 @@ class SystemStages(abc.ABC, Generic[S]):
 
     settings: Type[S]
     """Sections of its recipes."""
+    prediction: Prediction
+    """What it does once it is trained."""
 
     @abc.abstractmethod
-    def targets(self, settings: S, train: Cuts, lang_dir: Optional[Path]) -> Targets:
+    def targets(self, settings: S, train: Union[CutSet, SharSource], lang_dir: Optional[Path]) -> Targets:
         """What is learnt, for a run that begins.
 
         Args:

@@ -12,9 +12,9 @@ from icefall_discrete.experiment.checkpoint_choice import CheckpointChoice
 from icefall_discrete.inference import transcriber as transcriber_module
 from icefall_discrete.inference.audio_files import AudioConfig, BadAudio, open_audio, read_samples
 from icefall_discrete.inference.transcriber import Transcriber
-from icefall_discrete.systems.asr.recognition import TranscribeConfig
 from icefall_discrete.systems.asr.recogs import read_recogs
 from icefall_discrete.systems.asr.transcription import Failure, Transcription
+from icefall_discrete.systems.prediction import RunConfig
 
 RATE = 16000
 LAST_EPOCH = CheckpointChoice(avg=1, use_averaged_model=False)
@@ -23,7 +23,7 @@ ALONE = 0.01  # a batch of this many seconds holds one utterance
 
 def make(work, method="modified_beam_search", max_duration=200.0, **audio):
     decode = DecodeConfig(decoding_method=method, beam_size=2)
-    run = TranscribeConfig(max_duration=max_duration, device="cpu")
+    run = RunConfig(max_duration=max_duration, device="cpu")
     return Transcriber(work / "exp", LAST_EPOCH, decode, run, AudioConfig(**audio))
 
 
@@ -193,7 +193,7 @@ def test_phrases_of_a_file_are_found_by_its_name(work, transcriber, files, tmp_p
         context_file=str(tmp_path / "phrases.json"),
         context_score=30.0,
     )
-    run = TranscribeConfig(device="cpu")
+    run = RunConfig(device="cpu")
     biased = [outcome.text for outcome in Transcriber(work / "exp", LAST_EPOCH, decode, run).transcribe(files)]
     assert "mañana" in biased[1] and "mañana" not in plain[1]
     assert biased[:1] + biased[2:] == plain[:1] + plain[2:]

@@ -23,11 +23,12 @@ from icefall_discrete.experiment.checkpoint_choice import CheckpointChoice, file
 from icefall_discrete.experiment.folder import Experiment, read_codebooks
 from icefall_discrete.metrics.wer import Transcript
 from icefall_discrete.systems.asr.decoding_files import decoding_suffix
-from icefall_discrete.systems.asr.recognition import TranscribeConfig, transcribe
+from icefall_discrete.systems.asr.recognition import transcribe
 from icefall_discrete.systems.asr.recogs import read_recogs
 from icefall_discrete.systems.asr.settings import TrainSettings
 from icefall_discrete.systems.asr.transducer import EncoderOutput
 from icefall_discrete.systems.assembly import build_network, build_trainer, filtered_corpus, training_data
+from icefall_discrete.systems.prediction import RunConfig
 from icefall_discrete.text.pieces import TextEncoder
 from icefall_discrete.training.averages import restore_epochs
 from icefall_discrete.training.distributed import Group
@@ -88,7 +89,7 @@ def test_every_cut_is_transcribed_and_as_it_is_alone(folder, decode):
     experiment = Experiment(folder / "exp")
     model = experiment.build_model()
     model.load_state_dict(load_weights(CheckpointChoice(epoch=2, avg=1), folder / "exp"))
-    one_by_one = TranscribeConfig(max_duration=0.01, device="cpu")
+    one_by_one = RunConfig(max_duration=0.01, device="cpu")
     compared = 0
     for split, number in (("dev", 6), ("test", 5)):
         found = read_recogs(folder / "exp" / "greedy_search" / f"recogs-{split}-{SUFFIX}.txt")
@@ -259,7 +260,7 @@ def test_too_short_cuts_give_an_empty_hypothesis_and_are_counted(trained):
     short = next(iter(cuts)).truncate(duration=0.08)
     cuts = [short.with_id("short"), *cuts]
     encoder = SimpleNamespace(decode=lambda labels: " ".join(f"code{label}" for label in labels))
-    config, run = DecodeConfig(decoding_method="ctc_greedy_search"), TranscribeConfig(device="cpu")
+    config, run = DecodeConfig(decoding_method="ctc_greedy_search"), RunConfig(device="cpu")
     transcripts, facts = transcribe(_EchoModel(), cuts, spec, encoder, config, run)
     assert transcripts[0] == Transcript("short", tuple(short.supervisions[0].text.split()), ())
     expected = [(f"code{load_frames(cut, spec)[0, 0] + 3}",) for cut in cuts[1:]]

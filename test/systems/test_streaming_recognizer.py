@@ -16,10 +16,11 @@ from icefall_discrete.decoding.settings import DecodeConfig
 from icefall_discrete.decoding.streaming_search import StreamingGreedy, StreamingModifiedBeam
 from icefall_discrete.nn.heads.joiner import Joiner
 from icefall_discrete.nn.heads.predictor import StatelessPredictor
-from icefall_discrete.systems.asr.recognition import StreamsConfig, TranscribeConfig, recognise
+from icefall_discrete.systems.asr.recognition import StreamsConfig, recognise
 from icefall_discrete.systems.asr.streaming_model import StreamingConfig
 from icefall_discrete.systems.asr.streaming_recognizer import StreamingRecognizer
 from icefall_discrete.systems.asr.transducer import build_transducer
+from icefall_discrete.systems.prediction import RunConfig
 
 CODES = FeatureSpec("toy", "codes", 16000, 50.0, 1, (12,), 0)
 BEAM = BeamConfig(beam_size=4, blank_penalty=0.3, temperature=1.2)
@@ -149,7 +150,7 @@ def test_cuts_are_recognised_as_streams_a_few_at_a_time(corpus_dir):
     cuts, spec = load_feature_cuts(corpus_dir / "features" / "dev.jsonl.gz")
     torch.manual_seed(0)
     model = sharpened(build_transducer(CONFIG, spec, 15, AugmentConfig()))
-    run, decode = TranscribeConfig(device="cpu"), DecodeConfig(blank_penalty=0.5)
+    run, decode = RunConfig(device="cpu"), DecodeConfig(blank_penalty=0.5)
     whole, _ = recognise(model, cuts, spec, decode, run)
     streams = StreamsConfig(chunk_size=8, left_context_frames=16, streaming=True, num_decode_streams=2)
     found, facts = recognise(model, cuts, spec, decode, run, streams=streams)

@@ -15,9 +15,8 @@ from icefall_discrete.base.spec import FeatureSpec
 from icefall_discrete.data.code_archive import FlatArchiveWriter
 from icefall_discrete.data.cuts import attach, load_feature_cuts, write_cuts
 from icefall_discrete.experiment.folder import read_codebooks
-from icefall_discrete.systems.asr.settings import TrainSettings
 from icefall_discrete.systems.assembly import build_network, build_trainer, filtered_corpus, training_data
-from icefall_discrete.systems.contract import system_stages
+from icefall_discrete.systems.contract import stages_of, system_stages
 from icefall_discrete.text.pieces import train_bpe
 from icefall_discrete.training.distributed import Group
 
@@ -116,7 +115,7 @@ def make_trainer(folder: Path, exp_dir: Path, group: Group = ALONE, device: str 
     for name, value in changes.items():
         section, key = name.split("__")
         changed.setdefault(section, {})[key] = value
-    settings = TrainSettings.from_layers([(recipe, "recipe"), (changed, "test")])
+    settings = stages_of(recipe).settings.from_layers([(recipe, "recipe"), (changed, "test")])
     exp_dir.mkdir(parents=True, exist_ok=True)
     random_state.seed_everything(settings.train.seed)
     train, spec = load_feature_cuts(folder / "features" / "train.jsonl.gz")

@@ -1,14 +1,13 @@
 """Where the files of a decoding lie: `<exp>/<method>/<kind>-<set>-<suffix>.txt`, named as icefall names them."""
 
+import dataclasses
 from pathlib import Path
-from typing import List, NamedTuple, Tuple
 
 from icefall_discrete.base.atomic_files import PathLike
-from icefall_discrete.base.json_files import read_json
-from icefall_discrete.base.provenance import STRICT, Provenance, Rules, read_record, recorded_in
 from icefall_discrete.decoding.k2_settings import k2_setting_parts
 from icefall_discrete.decoding.methods import k2_methods
 from icefall_discrete.decoding.settings import DecodeConfig, setting_parts
+from icefall_discrete.systems.prediction import OutputFiles
 
 
 def decoding_suffix(checkpoints: str, averaged: bool, config: DecodeConfig, context_size: int) -> str:
@@ -29,11 +28,13 @@ def decoding_suffix(checkpoints: str, averaged: bool, config: DecodeConfig, cont
     return "_".join(parts)
 
 
-class DecodingFiles(NamedTuple):
-    """Paths of one decoding: its folder (of the method) and its suffix."""
+@dataclasses.dataclass(frozen=True)
+class DecodingFiles(OutputFiles):
+    """Paths of one decoding of a recogniser, in icefall's words."""
 
-    folder: Path
-    suffix: str
+    def said(self, split: str) -> Path:
+        """Transcripts of a set."""
+        return self.recogs(split)
 
     def recogs(self, split: str) -> Path:
         """Transcripts of a set."""
@@ -42,10 +43,6 @@ class DecodingFiles(NamedTuple):
     def errs(self, split: str) -> Path:
         """Error statistics of a set."""
         return self.folder / f"errs-{split}-{self.suffix}.txt"
-
-    def page(self, split: str) -> Path:
-        """Errors of a set to read and listen to."""
-        return self.folder / f"errors-{split}-{self.suffix}.html"
 
     def languages(self, split: str) -> Path:
         """Languages that were said in the cuts of a set, where labels tell languages apart."""
@@ -59,32 +56,7 @@ class DecodingFiles(NamedTuple):
         """Several hypotheses of each cut of a set, with scores and times."""
         return self.folder / f"nbest-{split}-{self.suffix}.jsonl"
 
-    def record(self, split: str) -> Path:
-        """What the transcripts were made from, how fast and where: JSON, written after them."""
-        return self.folder / f"decode-{split}-{self.suffix}.json"
-
-    def is_decoded(self, split: str, made_from: Provenance, rules: Rules = STRICT) -> bool:
-        """Whether the set was decoded from exactly this before, but for what the rules allow."""
-        path = self.record(split)
-        if not path.is_file() or not self.recogs(split).is_file():
-            return False
-        return made_from.is_same(recorded_in(read_record(path, "made_from"), path), rules)
-
-    @property
-    def pointer(self) -> Path:
-        """Says which suffix and sets of this method were decoded last: JSON {"suffix", "splits"}."""
-        return self.folder / "last-decoded.json"
-
 
 def decoding_files(exp_dir: PathLike, method: str, suffix: str) -> DecodingFiles:
     """The files of decoding method `method` with `suffix`."""
     return DecodingFiles(Path(exp_dir) / method, suffix)
-
-
-def last_decoded(exp_dir: PathLike, method: str) -> Tuple[DecodingFiles, List[str]]:
-    """The files and the sets that were decoded last with `method`. Raises FileNotFoundError if there are none."""
-    pointer = decoding_files(exp_dir, method, "").pointer
-    if not pointer.is_file():
-        raise FileNotFoundError(f"{pointer} does not exist; decode {exp_dir} with --decoding-method {method} first.")
-    last = read_json(pointer)
-    return decoding_files(exp_dir, method, last["suffix"]), last["splits"]

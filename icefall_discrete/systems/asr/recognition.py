@@ -2,22 +2,17 @@
 
 import dataclasses
 import itertools
-import time
-from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
+from typing import Any, Callable, Dict, Iterator, List, Optional, Sequence, Tuple
 
 import torch
 from lhotse import CutSet
 from lhotse.cut import Cut
 from torch import Tensor
-from tqdm import tqdm
 
-from icefall_discrete.base.device import device_setting, resolve
-from icefall_discrete.base.environment import peak_memory_mib
 from icefall_discrete.base.settings import setting
 from icefall_discrete.base.spec import FeatureSpec
-from icefall_discrete.data.cuts import load_frames, num_frames, text_of
-from icefall_discrete.data.dataset import batch_key
-from icefall_discrete.data.loaders import LoaderConfig, make_test_batches
+from icefall_discrete.data.cuts import load_frames, text_of
+from icefall_discrete.data.dataset import Batch, batch_key
 from icefall_discrete.decoding.hypothesis import Hypothesis
 from icefall_discrete.decoding.scorer import Scorer
 from icefall_discrete.decoding.search import search_nbest
@@ -26,23 +21,11 @@ from icefall_discrete.metrics.wer import Transcript
 from icefall_discrete.systems.asr.streaming_model import StreamingConfig
 from icefall_discrete.systems.asr.streaming_recognizer import RecognitionStream, StreamingRecognizer
 from icefall_discrete.systems.asr.transducer import Transducer
+from icefall_discrete.systems.prediction import RunConfig, in_batches, predict_cuts
 from icefall_discrete.text.pieces import TextEncoder
 from icefall_discrete.text.words import words_in
 
 ScorerOfBatch = Callable[[Dict[str, Any]], Optional[Scorer]]
-
-
-@dataclasses.dataclass(frozen=True)
-class TranscribeConfig:
-    """How decoding runs; it does not change what is recognised."""
-
-    max_duration: float = setting(200.0, "largest total duration of a batch, in seconds of audio", above=0)
-    device: str = device_setting("where it decodes")
-    num_threads: int = setting(0, "threads of torch; 0: as the environment says", minimum=0)
-
-    def torch_device(self) -> torch.device:
-        """The device to decode on. Raises ValueError if CUDA is asked for and absent."""
-        return resolve(self.device, "decoding")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -68,7 +51,7 @@ def transcribe(
     spec: FeatureSpec,
     text_encoder: TextEncoder,
     config: DecodeConfig,
-    run: TranscribeConfig,
+    run: RunConfig,
     title: Optional[str] = None,
 ) -> Tuple[List[Transcript], Dict[str, Any]]:
     """Recognise every cut, without outside knowledge; arguments and facts are those of `recognise`.
@@ -85,7 +68,7 @@ def recognise(
     cuts: CutSet,
     spec: FeatureSpec,
     config: DecodeConfig,
-    run: TranscribeConfig,
+    run: RunConfig,
     title: Optional[str] = None,
     scorer_of: Optional[ScorerOfBatch] = None,
     streams: StreamsConfig = WHOLE,
@@ -97,35 +80,22 @@ def recognise(
       title: of the progress bar; None shows no bar. scorer_of: gives the scorer for a batch; None: no scorer.
       streams: whether and how cuts are recognised as streams.
     Returns:
-      `config.nbest` hypotheses by cut id, best first, and facts: num_utterances, num_too_short (and `too_short`, their
-      ids), audio_sec, wall_sec, decode_rtf (their ratio; the reading of codes is in it) and peak_memory_mib.
+      `config.nbest` hypotheses by cut id, best first, and the facts of `predict_cuts`.
     """
-    every = list(cuts)
-    short = [c.id for c in every if model.config.num_encoder_frames(num_frames(c, spec), spec) < 1]
-    kept = [cut for cut in every if cut.id not in set(short)]
-    audio_sec = sum(cut.duration for cut in every)
-    found: Dict[str, List[Hypothesis]] = {}
-    began = time.monotonic()
-    with tqdm(total=round(audio_sec), desc=title, unit="s audio", disable=title is None) as bar:
-        if streams.streaming:
-            _refuse_scorers(scorer_of)
-            found = _found_in_streams(model, kept, spec, config, streams, bar)
-        elif kept:
-            for batch in make_test_batches(CutSet.from_cuts(kept), LoaderConfig(max_duration=run.max_duration), spec):
-                scorer = scorer_of(batch) if scorer_of is not None else None
-                frames, lens = (batch[key].to(run.torch_device()) for key in (batch_key(spec), "frame_lens"))
-                found.update(zip(batch["cut_ids"], _search_batch(model, frames, lens, config, scorer)))
-                bar.update(round(float(batch["duration_sec"].sum())))
-    wall_sec = time.monotonic() - began
-    return found, {
-        "num_utterances": len(every),
-        "num_too_short": len(short),
-        "too_short": short,
-        "audio_sec": audio_sec,
-        "wall_sec": wall_sec,
-        "decode_rtf": wall_sec / audio_sec if audio_sec else None,
-        "peak_memory_mib": peak_memory_mib(),
-    }
+    device = run.torch_device()
+
+    def search(batch: Batch) -> List[List[Hypothesis]]:
+        scorer = scorer_of(batch) if scorer_of is not None else None
+        frames, lens = batch[batch_key(spec)].to(device), batch["frame_lens"].to(device)
+        return _search_batch(model, frames, lens, config, scorer)
+
+    def say(kept: List[Cut]) -> Iterator[Tuple[str, List[Hypothesis]]]:
+        if not streams.streaming:
+            return in_batches(search, kept, spec, run)
+        _refuse_scorers(scorer_of)
+        return _found_in_streams(model, kept, spec, config, streams)
+
+    return predict_cuts(say, model.config, cuts, spec, title)
 
 
 def _refuse_scorers(scorer_of: Optional[ScorerOfBatch]) -> None:
@@ -134,14 +104,13 @@ def _refuse_scorers(scorer_of: Optional[ScorerOfBatch]) -> None:
 
 
 def _found_in_streams(
-    model: Transducer, cuts: Sequence[Cut], spec: FeatureSpec, config: DecodeConfig, streams: StreamsConfig, bar: tqdm
-) -> Dict[str, List[Hypothesis]]:
+    model: Transducer, cuts: Sequence[Cut], spec: FeatureSpec, config: DecodeConfig, streams: StreamsConfig
+) -> Iterator[Tuple[str, List[Hypothesis]]]:
     """The hypothesis of each cut, recognised chunk by chunk; a cut that ends makes room for the next."""
     recognizer = StreamingRecognizer(model, spec, streams, config)
     dtype = torch.int64 if spec.kind == "codes" else torch.float32
     waiting = iter(cuts)
     running: List[Tuple[Cut, RecognitionStream]] = []
-    found: Dict[str, List[Hypothesis]] = {}
     while True:
         for cut in itertools.islice(waiting, streams.num_decode_streams - len(running)):
             stream = recognizer.open()
@@ -149,12 +118,11 @@ def _found_in_streams(
             stream.finish()
             running.append((cut, stream))
         if not running:
-            return found
+            return
         recognizer.step([stream for _, stream in running])
         for cut, stream in running:
             if stream.is_done:
-                found[cut.id] = [recognizer.hypothesis(stream)]
-                bar.update(round(cut.duration))
+                yield cut.id, [recognizer.hypothesis(stream)]
         running = [(cut, stream) for cut, stream in running if not stream.is_done]
 
 

@@ -1,14 +1,16 @@
 """What the recogniser offers to the stages of a recipe."""
 
 from pathlib import Path
-from typing import Optional, Sequence
+from typing import Optional, Sequence, Union
 
+from lhotse import CutSet
 from torch import Tensor
 
 from icefall_discrete.base.spec import FeatureSpec
-from icefall_discrete.data.loaders import Cuts
+from icefall_discrete.data.shar import SharSource
 from icefall_discrete.data.targets.pieces import FILE_NAME, PieceTargets
 from icefall_discrete.losses.cr_ctc import NUM_VIEWS
+from icefall_discrete.systems.asr.prediction import AsrPrediction
 from icefall_discrete.systems.asr.settings import TrainSettings
 from icefall_discrete.systems.asr.system import AsrSystem
 from icefall_discrete.systems.asr.transducer import Heads, Transducer, build_transducer
@@ -20,8 +22,11 @@ class AsrStages(SystemStages[TrainSettings]):
     """A transducer with CTC heads that learns pieces of text."""
 
     settings = TrainSettings
+    prediction = AsrPrediction()
 
-    def targets(self, settings: TrainSettings, train: Cuts, lang_dir: Optional[Path]) -> PieceTargets:
+    def targets(
+        self, settings: TrainSettings, train: Union[CutSet, SharSource], lang_dir: Optional[Path]
+    ) -> PieceTargets:
         """The pieces of `lang_dir`."""
         if lang_dir is None:
             raise ValueError("a recogniser learns text pieces; give the folder that holds them with --lang-dir.")

@@ -19,7 +19,7 @@ from icefall_discrete.base.script import run_script
 from icefall_discrete.base.spec import FeatureSpec
 from icefall_discrete.data.cuts import load_cuts, load_frames, num_frames
 from icefall_discrete.metrics.wer import total_errors, utterance_errors
-from icefall_discrete.systems.asr.decoding_files import last_decoded
+from icefall_discrete.systems.asr.prediction import AsrPrediction
 from icefall_discrete.systems.asr.recogs import read_recogs
 
 FLOAT_BITS = 32
@@ -60,7 +60,7 @@ def bit_rates(cuts: Iterable[MonoCut], spec: FeatureSpec) -> Dict[str, float]:
 
 def score(exp_dir: Path, method: str, feature_dir: Path, splits: Sequence[str]) -> Dict[str, Any]:
     """CER (%) with spaces of each split, and the bit rates of all of them together."""
-    files, _ = last_decoded(exp_dir, method)
+    files, _ = AsrPrediction().last(exp_dir, method)
     spec = FeatureSpec.read(feature_dir / "spec.json")
     cuts = [cut for split in splits for cut in load_cuts(feature_dir / f"{split}.jsonl.gz")]
     errors = {

@@ -1,0 +1,105 @@
+"""What a trained recogniser does with the cuts of a split: search, transcripts, error rates."""
+
+import logging
+from pathlib import Path
+from typing import Any, Callable, List, Mapping, NamedTuple, Optional
+
+import torch
+from lhotse import CutSet
+
+from icefall_discrete.base.flags import ScriptParser, add_flags, override
+from icefall_discrete.base.settings import from_dict, to_dict
+from icefall_discrete.data.targets.pieces import FILE_NAME
+from icefall_discrete.decoding.fusion import Fusion, fusion_files
+from icefall_discrete.decoding.k2_searches import References
+from icefall_discrete.decoding.search import check_method
+from icefall_discrete.decoding.settings import DecodeConfig
+from icefall_discrete.metrics.scoring_rules import ScoringRules
+from icefall_discrete.systems.asr.decoding_files import DecodingFiles, decoding_files, decoding_suffix
+from icefall_discrete.systems.asr.languages_said import write_languages
+from icefall_discrete.systems.asr.nbest import oracle_errors, write_nbest
+from icefall_discrete.systems.asr.recognition import WHOLE, StreamsConfig, recognise, transcripts_of
+from icefall_discrete.systems.asr.recogs import write_recogs
+from icefall_discrete.systems.asr.scoring import score_split
+from icefall_discrete.systems.asr.settings import TrainSettings
+from icefall_discrete.systems.prediction import Json, Prediction, RunConfig, Trained
+from icefall_discrete.text.words import words_in
+
+LOG = logging.getLogger(__name__)
+
+
+class Search(NamedTuple):
+    """How a recogniser decodes: the search, and whether it does so chunk by chunk."""
+
+    decode: DecodeConfig
+    streams: StreamsConfig
+
+
+def scorers(trained: Trained, config: DecodeConfig, device: torch.device) -> Optional[Callable]:
+    """From a batch to what is added to the search's scores, or for the oracle to what was said; None: nothing."""
+    if config.decoding_method == "fast_beam_search_nbest_oracle":
+        decode = trained.targets.text_encoder.decode
+        return lambda batch: References([words_in(text) for text in batch["text"]], decode)
+    if not config.is_used:
+        return None
+    fusion = Fusion(config, trained.exp_dir / FILE_NAME, device)
+    return lambda batch: fusion.scorer(batch["cut_ids"])
+
+
+class AsrPrediction(Prediction[Search, DecodingFiles]):
+    """Transcripts by the search that the settings choose."""
+
+    files = DecodingFiles
+
+    def add_flags(self, parser: ScriptParser) -> None:
+        """Flags of the search and of streaming."""
+        add_flags(parser, DecodeConfig, "decode")
+        add_flags(parser, StreamsConfig, "streaming")
+
+    def read_settings(self, recipe: Mapping[str, Any], where: str, args: Any) -> Search:
+        """Section `decode` of the recipe; streaming is chosen by flags alone."""
+        config = override(from_dict(DecodeConfig, recipe.get("decode", {}), where), args, "decode")
+        check_method(config.decoding_method)
+        return Search(config, override(WHOLE, args, "streaming"))
+
+    def noted(self, config: Search) -> Json:
+        """The search's settings, and those of streaming where it is on."""
+        streams = {"streaming": to_dict(config.streams)} if config.streams.streaming else {}
+        return {**to_dict(config.decode), **streams}
+
+    def output(
+        self, exp_dir: Path, settings: TrainSettings, config: Search, checkpoints: str, averaged: bool
+    ) -> DecodingFiles:
+        """The folder of the search, and icefall's suffix."""
+        context_size = settings.model.heads.transducer.context_size
+        suffix = decoding_suffix(checkpoints, averaged, config.decode, context_size)
+        parts = [part for part in (suffix, config.streams.suffix) if part]
+        return decoding_files(exp_dir, config.decode.decoding_method, "_".join(parts))
+
+    def inputs(self, config: Search) -> List[Path]:
+        """Language models, phrases and graphs."""
+        folder = config.decode.graph_dir
+        graphs = sorted(path for path in Path(folder).glob("*") if path.is_file()) if folder else []
+        return fusion_files(config.decode) + graphs
+
+    def predict(
+        self, split: str, trained: Trained, cuts: CutSet, config: Search, run: RunConfig, files: DecodingFiles
+    ) -> Json:
+        """Write recogs, languages where labels tell them, and n-best lists if asked for."""
+        network, spec, text_encoder = trained.network, trained.spec, trained.targets.text_encoder
+        scorer_of, nbest = scorers(trained, config.decode, run.torch_device()), config.decode.nbest
+        title = f"Decoding {split}"
+        found, facts = recognise(network, cuts, spec, config.decode, run, title, scorer_of, config.streams)
+        transcripts = transcripts_of(cuts, found, text_encoder)
+        write_recogs(files.recogs(split), transcripts)
+        if text_encoder.languages:
+            write_languages(files.languages(split), cuts, found, text_encoder)
+        if nbest > 1:
+            write_nbest(files.nbest(split), cuts, found, network.config.encoder_frame_sec(spec), text_encoder)
+            facts["nbest_oracle_wer"] = oracle_errors(transcripts, found, text_encoder).rate
+            LOG.info(f"{split}: WER {facts['nbest_oracle_wer']:.2f} if the best of {nbest} were always taken")
+        return facts
+
+    def score(self, split: str, files: DecodingFiles, feature_dir: Path, rules: ScoringRules) -> Json:
+        """Error rates, with errs, wer-summary and a page of errors."""
+        return score_split(split, files, feature_dir, rules)

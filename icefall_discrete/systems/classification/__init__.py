@@ -1,0 +1,1 @@
+"""A class for each utterance: language, speaker, or a field of the corpus."""

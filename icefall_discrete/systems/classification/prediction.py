@@ -1,0 +1,197 @@
+"""What a trained classifier does with the cuts of a split: predictions, confusions, accuracies."""
+
+import logging
+from pathlib import Path
+from typing import Any, Iterator, List, Mapping, NamedTuple, Optional, Sequence, Tuple
+
+from lhotse import CutSet
+from lhotse.cut import Cut
+
+from icefall_discrete.base.atomic_files import PathLike, write_text
+from icefall_discrete.base.flags import ScriptParser
+from icefall_discrete.base.text_tables import text_table
+from icefall_discrete.data.cuts import language_of, load_cuts
+from icefall_discrete.data.dataset import Batch
+from icefall_discrete.data.facts import facts_of
+from icefall_discrete.metrics.classification import accuracy, accuracy_intervals, balanced_accuracy, confusions
+from icefall_discrete.metrics.scoring_rules import ScoringRules
+from icefall_discrete.systems.classification.settings import TrainSettings
+from icefall_discrete.systems.classification.system import predicted_classes
+from icefall_discrete.systems.prediction import (
+    Json,
+    OutputFiles,
+    Prediction,
+    RunConfig,
+    Trained,
+    in_batches,
+    predict_cuts,
+)
+
+LOG = logging.getLogger(__name__)
+METHOD = "classification"
+_NONE = "-"
+_MAX_WORST = 5
+
+
+class Predicted(NamedTuple):
+    """A line of predictions: the class of a cut, and the one that is said of it; None: not known, nothing said."""
+
+    cut_id: str
+    true: Optional[str]
+    said: Optional[str]
+    probability: Optional[float]
+
+    @property
+    def pair(self) -> Tuple[str, Optional[str]]:
+        """Class and class that is said."""
+        return self.true or _NONE, self.said
+
+
+class ClassificationFiles(OutputFiles):
+    """Paths of one prediction."""
+
+    def said(self, split: str) -> Path:
+        """`<cut id><tab><class><tab><said><tab><its probability>`, sorted by cut id; - stands for none."""
+        return self.folder / f"predictions-{split}-{self.suffix}.tsv"
+
+    def confusions(self, split: str) -> Path:
+        """Table of what is said of which class, in numbers of utterances."""
+        return self.folder / f"confusions-{split}-{self.suffix}.txt"
+
+
+def write_predictions(path: PathLike, lines: Sequence[Predicted]) -> None:
+    """Write the lines, sorted by cut id."""
+    text = ""
+    for line in sorted(lines):
+        probability = _NONE if line.probability is None else f"{line.probability:.4f}"
+        text += f"{line.cut_id}\t{line.true or _NONE}\t{line.said or _NONE}\t{probability}\n"
+    write_text(path, text)
+
+
+def read_predictions(path: PathLike) -> List[Predicted]:
+    """Read what `write_predictions` wrote. Raises FileNotFoundError, or ValueError naming the line."""
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"{path} does not exist; decode the split first.")
+    lines = []
+    for number, text in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+        parts = text.split("\t")
+        if len(parts) != 4:
+            raise ValueError(f"{path}:{number}: {len(parts)} columns, expected 4; decode the split again.")
+        cut_id, true, said, probability = (None if part == _NONE else part for part in parts)
+        lines.append(Predicted(cut_id or _NONE, true, said, None if probability is None else float(probability)))
+    return lines
+
+
+def _confusion_table(pairs: Sequence[Tuple[str, Optional[str]]]) -> str:
+    table = confusions(pairs)
+    columns = sorted({said for row in table.values() for said in row} | set(table))
+    rows = [[true, *(str(row.get(said, 0)) for said in columns)] for true, row in table.items()]
+    return text_table(["class \\ said", *columns], rows)
+
+
+def _figures(pairs: Sequence[Tuple[str, Optional[str]]]) -> Json:
+    correct = sum(true == said for true, said in pairs)
+    return {
+        "num_utterances": len(pairs),
+        "accuracy": {"rate": round(accuracy(pairs), 4), "num": len(pairs), "correct": correct},
+    }
+
+
+class ClassificationPrediction(Prediction[None, ClassificationFiles]):
+    """The most probable class of each cut."""
+
+    files = ClassificationFiles
+
+    def add_flags(self, parser: ScriptParser) -> None:
+        """There are none: the most probable class is said."""
+
+    def read_settings(self, recipe: Mapping[str, Any], where: str, args: Any) -> None:
+        """There are none. Raises ValueError if the recipe has some."""
+        if recipe.get("decode"):
+            raise ValueError(f"{where}: section decode chooses a search, and a classifier has none; leave it away.")
+
+    def noted(self, config: None) -> Json:
+        """Nothing."""
+        return {}
+
+    def method(self, asked: str) -> str:
+        """Always the same: there is one way."""
+        return METHOD
+
+    def output(
+        self, exp_dir: Path, settings: TrainSettings, config: None, checkpoints: str, averaged: bool
+    ) -> ClassificationFiles:
+        """`<exp>/classification`, with the checkpoints as suffix."""
+        return ClassificationFiles(exp_dir / METHOD, checkpoints + ("_use-averaged-model" if averaged else ""))
+
+    def predict(
+        self,
+        split: str,
+        trained: Trained,
+        cuts: CutSet,
+        config: None,
+        run: RunConfig,
+        files: ClassificationFiles,
+    ) -> Json:
+        """Write predictions; a class that the training data lacks stays what it is, and counts as an error."""
+        network, names, fact = trained.network, trained.targets.names, trained.targets.fact
+
+        def predict(batch: Batch) -> List[Tuple[str, float]]:
+            numbers, probabilities = predicted_classes(network, batch, trained.spec)
+            return list(zip((names[number] for number in numbers), probabilities))
+
+        def say(kept: List[Cut]) -> Iterator[Tuple[str, Tuple[str, float]]]:
+            return in_batches(predict, kept, trained.spec, run)
+
+        found, facts = predict_cuts(say, network.config, cuts, trained.spec, f"Classifying {split}")
+        lines, unknown = [], set()
+        for cut in cuts:
+            value = facts_of(cut).get(fact)
+            true = None if value is None else str(value)
+            if true not in names:
+                unknown.add(true or "not known")
+            lines.append(Predicted(cut.id, true, *found.get(cut.id, (None, None))))
+        if unknown:
+            LOG.warning(
+                f"{split}: the {fact} of some cuts is {', '.join(sorted(unknown))}, which is none of the {len(names)} "
+                "classes of the training data; they count as errors."
+            )
+        write_predictions(files.said(split), lines)
+        return facts
+
+    def score(self, split: str, files: ClassificationFiles, feature_dir: Path, rules: ScoringRules) -> Json:
+        """Accuracies with intervals, of each class and of each language, and a table of confusions."""
+        if rules != ScoringRules():
+            raise ValueError("scoring rules are about words, and a classifier says none; leave --scoring-rules away.")
+        lines = read_predictions(files.said(split))
+        if not lines:
+            raise ValueError(f"{files.said(split)} holds no prediction; decode the split again.")
+        pairs = [line.pair for line in lines]
+        language = {cut.id: language_of(cut) or "unknown" for cut in load_cuts(feature_dir / f"{split}.jsonl.gz")}
+        groups = {
+            name: [line.pair for line in lines if language[line.cut_id] == name]
+            for name in sorted({*language.values()})
+        }
+        scored = {**_figures(pairs), "balanced_accuracy": {"rate": round(balanced_accuracy(pairs), 4)}}
+        for name, (low, high) in accuracy_intervals(pairs).items():
+            scored[name]["interval"] = [round(low, 2), round(high, 2)]
+        scored["languages"] = {name: _figures(group) for name, group in groups.items() if group}
+        scored["confusions"] = confusions(pairs)
+        table = _confusion_table(pairs)
+        write_text(files.confusions(split), table)
+        print(
+            f"{split}: accuracy {scored['accuracy']['rate']:.2f} %, "
+            f"balanced {scored['balanced_accuracy']['rate']:.2f} %, of {len(pairs)} utterances\n\n{table}"
+        )
+        self._print_worst(split, lines)
+        return scored
+
+    def _print_worst(self, split: str, lines: Sequence[Predicted]) -> None:
+        wrong = sorted((line for line in lines if line.true != line.said), key=lambda line: -(line.probability or 0.0))
+        if wrong:
+            shown = [
+                f"  {line.cut_id}: {line.true} -> {line.said} ({line.probability or 0:.2f})"
+                for line in wrong[:_MAX_WORST]
+            ]
+            print("\n".join([f"Surest errors of {split} (class -> said, probability):", *shown, ""]))

@@ -1,0 +1,47 @@
+"""What the classifier offers to the stages of a recipe."""
+
+from pathlib import Path
+from typing import Optional, Sequence, Union
+
+from lhotse import CutSet
+from torch import Tensor
+
+from icefall_discrete.base.spec import FeatureSpec
+from icefall_discrete.data.filters import chosen_languages
+from icefall_discrete.data.shar import SharSource
+from icefall_discrete.data.targets.classes import ClassTargets
+from icefall_discrete.systems.classification.network import Classifier, build_classifier
+from icefall_discrete.systems.classification.prediction import ClassificationPrediction
+from icefall_discrete.systems.classification.settings import TrainSettings
+from icefall_discrete.systems.classification.system import ClassificationSystem
+from icefall_discrete.systems.contract import SystemStages
+
+
+class ClassificationStages(SystemStages[TrainSettings]):
+    """An encoder and a head that learn one class an utterance."""
+
+    settings = TrainSettings
+    prediction = ClassificationPrediction()
+
+    def targets(
+        self, settings: TrainSettings, train: Union[CutSet, SharSource], lang_dir: Optional[Path]
+    ) -> ClassTargets:
+        """The classes that the training cuts have; text pieces are not needed."""
+        cuts = train.cuts() if isinstance(train, SharSource) else train
+        return ClassTargets.from_cuts(settings.target.fact, chosen_languages(cuts, settings.filter.languages))
+
+    def load_targets(self, exp_dir: Path) -> ClassTargets:
+        """The classes of the experiment."""
+        return ClassTargets.load(exp_dir)
+
+    def network(
+        self, settings: TrainSettings, spec: FeatureSpec, targets: ClassTargets, codebooks: Optional[Sequence[Tensor]]
+    ) -> Classifier:
+        """The classifier."""
+        return build_classifier(settings.model, spec, targets.size, settings.augment, codebooks)
+
+    def system(
+        self, network: Classifier, settings: TrainSettings, spec: FeatureSpec, targets: ClassTargets, backend: str
+    ) -> ClassificationSystem:
+        """The classifier and its loss."""
+        return ClassificationSystem(network, settings.loss, spec, targets)

@@ -1,0 +1,201 @@
+"""A classifier of synthetic codes: its head, its training through the loop, and the stages from training to a table."""
+
+import copy
+import dataclasses
+import json
+import runpy
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from synthetic_codes import SPEC, TINY_RECIPE, Killed, killed_after, make_trainer, write_corpus
+
+from icefall_discrete.base.checkpoint import load_checkpoint
+from icefall_discrete.losses.class_loss import ClassLossConfig, class_losses
+from icefall_discrete.metrics.scoring_rules import ScoringRules
+from icefall_discrete.nn.heads.classifier import statistics_pooling
+from icefall_discrete.results.page import results_page
+from icefall_discrete.systems.classification.prediction import (
+    ClassificationFiles,
+    ClassificationPrediction,
+    Predicted,
+    read_predictions,
+    write_predictions,
+)
+from icefall_discrete.systems.contract import known_systems, stages_of, system_stages
+
+LOCAL = Path(__file__).resolve().parents[2] / "local"
+OF_A_RECOGNISER = ("decoder_dim", "joiner_dim", "inner_ctc_stacks")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A corpus of two languages with codes of their own, and a recipe that tells them apart."""
+    corpus = write_corpus(tmp_path_factory.mktemp("classes") / "corpus", languages=("aa", "bb"))
+    model = {name: value for name, value in TINY_RECIPE["model"].items() if name not in OF_A_RECOGNISER}
+    recipe = {**TINY_RECIPE, "system": "classification", "target": {"fact": "language"}, "model": model}
+    recipe["loss"] = {"label_smoothing": 0.0}
+    recipe["train"] = {**recipe["train"], "decode_interval": 1, "device": "cpu"}
+    (corpus / "recipe.json").write_text(json.dumps({**recipe, "model_size": "tiny"}))
+    (corpus / "models" / "tiny.json").write_text(json.dumps({"heads": {"transducer": {"decoder_dim": 32}}}))
+    return corpus
+
+
+def test_pooling_leaves_padding_out_and_a_single_frame_has_no_deviation():
+    x = torch.randn(3, 7, 4, generator=torch.Generator().manual_seed(0))
+    lens = torch.tensor([7, 4, 1])
+    pooled = statistics_pooling(x, lens)
+    for row, one, num in zip(pooled, x, lens):
+        alone = torch.cat((one[:num].mean(dim=0), one[:num].var(dim=0, unbiased=False).clamp(min=1e-5).sqrt()))
+        torch.testing.assert_close(row, alone)
+        torch.testing.assert_close(row, statistics_pooling(one[None, :num], num[None])[0])
+    x[1, 4:], x[2, 1:] = float("nan"), 1e30
+    assert torch.equal(statistics_pooling(x, lens), pooled)
+
+
+def test_a_constant_utterance_has_a_finite_gradient():
+    x = torch.ones(1, 5, 2, requires_grad=True)
+    statistics_pooling(x, torch.tensor([5])).sum().backward()
+    assert x.grad.isfinite().all()
+
+
+def test_the_loss_of_an_utterance_by_hand():
+    logits, classes = torch.tensor([[0.0, 0.0], [100.0, 0.0]]), torch.tensor([1, 0])
+    assert class_losses(logits, classes, ClassLossConfig(0.0)).tolist() == pytest.approx([0.6931472, 0.0])
+    with pytest.raises(ValueError, match="label_smoothing"):
+        ClassLossConfig(1.5)
+
+
+def test_an_utterance_in_a_batch_gives_what_it_gives_alone(folder, tmp_path):
+    trainer, _ = make_trainer(folder, tmp_path)
+    system = trainer.system.eval()
+    lens = [64, 40, 24]  # multiples of all downsampling together: no group of frames is completed by padding
+    codes = torch.randint(16, (3, 64, 1), generator=torch.Generator().manual_seed(0))
+    for row, num in enumerate(lens):
+        codes[row, num:] = SPEC.pad_ids[0]
+    facts = {"cut_ids": ["a", "b", "c"], "text": [None] * 3, "languages": ["aa", "bb", "bb"]}
+    batch = {**facts, "codes": codes, "frame_lens": torch.tensor(lens)}
+    whole = system.losses(system.prepare(batch, trainer.device), 0)
+    assert int(whole.frames) == 3 and whole.finite.all()
+    total = 0.0
+    for row, num in enumerate(lens):
+        one = {key: value[row : row + 1] for key, value in batch.items()}
+        one = {**one, "codes": one["codes"][:, :num]}
+        total += float(system.losses(system.prepare(one, trainer.device), 0).total)
+    assert total == pytest.approx(float(whole.total), rel=1e-5)
+
+
+def test_some_utterances_are_learnt_by_heart(folder, tmp_path):
+    trainer, data = make_trainer(
+        folder,
+        tmp_path,
+        train__num_epochs=1,
+        train__average_period=20,
+        train__ref_duration=0.1,
+        model__dropout=[0.0],
+        augment__augment_start_epoch=9,
+    )
+    batch = next(iter(data.valid_batches()))
+    trainer.fit(dataclasses.replace(data, train_batches=lambda epoch, start: [batch] * 40))
+    assert trainer.system.eval().figures([batch]) == {"dev_accuracy": 100.0, "dev_balanced_accuracy": 100.0}
+
+
+def test_a_killed_run_goes_on_as_if_it_had_not_been(folder, tmp_path):
+    trainer, data = make_trainer(folder, tmp_path / "whole")
+    whole = trainer.fit(data)
+    assert {"dev_accuracy", "dev_balanced_accuracy"} <= set(whole["epochs"][0])
+    trainer, data = make_trainer(folder, tmp_path / "killed", train__save_every_n=2)
+    with pytest.raises(Killed):
+        trainer.fit(killed_after(data, 3))
+    trainer, data = make_trainer(folder, tmp_path / "killed", train__save_every_n=2)
+    resumed = trainer.fit(data)
+    assert [one["train"] for one in resumed["epochs"]] == [one["train"] for one in whole["epochs"]]
+    weights, expected = (load_checkpoint(tmp_path / name / "epoch-2.pt")["model"] for name in ("killed", "whole"))
+    assert (
+        all(torch.equal(weights[key], value) for key, value in expected.items()) and weights.keys() == expected.keys()
+    )
+
+
+@pytest.fixture(scope="module")
+def stage(folder):
+    """Runs a stage of local/ with flags."""
+
+    def run(name, *flags):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(sys, "argv", [f"{name}.py", *map(str, flags)])
+            runpy.run_path(str(LOCAL / f"{name}.py"))["main"]()
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def trained(folder, stage):
+    """The experiment folder after training by the stage that trains every system."""
+    exp_dir = folder / "exp"
+    files = ["--recipe-config", folder / "recipe.json", "--conf-dir", folder, "--feature-dir", folder / "features"]
+    stage("train", *files, "--exp-dir", exp_dir, "--num-epochs", 6, "--fact", "language", "--lr-batches", 1000)
+    return exp_dir
+
+
+def test_the_experiment_folder_says_which_system_it_is_and_holds_its_classes(trained):
+    assert json.loads((trained / "config.json").read_text())["system"] == "classification"
+    assert list(json.loads((trained / "classes.json").read_text())["classes"]) == ["aa", "bb"]
+    assert not (trained / "bpe.model").exists()
+
+
+def test_predictions_are_scored_and_stand_in_a_page(folder, stage, trained, capsys):
+    stage("decode", "--exp-dir", trained, "--feature-dir", folder / "features", "--splits", "dev", "--device", "cpu")
+    files, splits = ClassificationPrediction().last(trained, "whatever a planner passes")
+    lines = read_predictions(files.said("dev"))
+    assert splits == ["dev"] and [line.cut_id for line in lines] == sorted(f"dev-{n}" for n in range(6))
+    before = files.said("dev").stat().st_mtime_ns
+    stage("decode", "--exp-dir", trained, "--feature-dir", folder / "features", "--splits", "dev", "--device", "cpu")
+    assert files.said("dev").stat().st_mtime_ns == before
+    capsys.readouterr()
+    stage("score", "--exp-dir", trained, "--results-dir", trained / "results", "--recipe", "tiny")
+    assert "dev: accuracy" in capsys.readouterr().out and "class \\ said" in files.confusions("dev").read_text()
+    result = json.loads((trained / "result.json").read_text())
+    correct = sum(line.true == line.said for line in lines)
+    assert result["sets"]["dev"]["accuracy"]["rate"] == pytest.approx(100 * correct / 6, abs=1e-3)
+    assert set(result["sets"]["dev"]["languages"]) == {"aa", "bb"} and result["decoding"]["method"] == "classification"
+    page = results_page("T", [result], ["dev"], [], None, [])
+    assert "| dev accuracy % | dev balanced accuracy % |" in page and "WER" not in page
+    assert "### Per language, dev: accuracy %" in page
+
+
+def test_a_folder_of_another_system_is_not_gone_on_with(folder, stage, trained, tmp_path):
+    recipe = {**json.loads((folder / "recipe.json").read_text()), "system": "asr"}
+    (tmp_path / "recipe.json").write_text(json.dumps({name: recipe[name] for name in ("system", "bpe")}))
+    files = ["--recipe-config", tmp_path / "recipe.json", "--feature-dir", folder / "features", "--exp-dir", trained]
+    with pytest.raises(ValueError, match="was trained as system 'classification', now it is 'asr'; give another"):
+        stage("train", *files, "--conf-dir", folder, "--lang-dir", folder / "lang", "--device", "cpu")
+
+
+def test_predictions_are_read_as_they_were_written(tmp_path):
+    lines = [Predicted("a", "x", "y", 0.25), Predicted("b", None, None, None)]
+    write_predictions(tmp_path / "p.tsv", lines[::-1])
+    assert read_predictions(tmp_path / "p.tsv") == lines
+    (tmp_path / "p.tsv").write_text("a\tx\n")
+    with pytest.raises(ValueError, match=r"p\.tsv:1: 2 columns, expected 4"):
+        read_predictions(tmp_path / "p.tsv")
+    rules = dataclasses.replace(ScoringRules(), unscored_words=("uh",))
+    with pytest.raises(ValueError, match="a classifier says none"):
+        ClassificationPrediction().score("dev", ClassificationFiles(tmp_path, ""), tmp_path, rules)
+
+
+def test_systems_are_found_by_their_folders():
+    assert {"asr", "classification"} <= set(known_systems()) and "codec" not in known_systems()
+    assert stages_of({}).settings.system == "asr"
+    assert stages_of({"system": "classification"}).settings.system == "classification"
+    with pytest.raises(ValueError, match="unknown system 'singing'; known: asr, classification"):
+        system_stages("singing")
+
+
+def test_a_recipe_of_one_system_has_no_sections_of_another(folder):
+    recipe = copy.deepcopy(json.loads((folder / "recipe.json").read_text()))
+    settings = stages_of(recipe).settings
+    with pytest.raises(ValueError, match="joiner_dim"):
+        settings.from_dict({**recipe, "model": {"joiner_dim": 3}}, "test")
+    with pytest.raises(ValueError, match="unknown section target"):
+        stages_of({}).settings.from_dict(recipe, "test")
