@@ -1,7 +1,8 @@
 """Several feature types as parallel streams of one cut: the multi-view tokens of https://arxiv.org/abs/2406.13431.
 
-There the features of two models share one codebook; here each view keeps its tokenizer and its codebooks, and the model
-combines the streams (nn/code_embedding.py). The short form of a feature type of this kind is `NAME+NAME`.
+There the features of two models share one codebook, which is `concat_kmeans` here (frames/concat.py). This one leaves
+each view its tokenizer and its codebooks, and the model combines the streams (nn/code_embedding.py). The short form of
+a feature type of this kind is `NAME+NAME`.
 """
 
 import dataclasses

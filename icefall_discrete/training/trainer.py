@@ -311,8 +311,7 @@ class Trainer:
             self.average.update(self.model)
         if not self.epoch_losses.frames:
             raise ValueError(f"epoch {progress.epoch} had no usable batch; see the filter and {self.bad_batches.path}.")
-        measured = self.evaluation.losses(data.valid_batches())
-        valid = measured.per_frame()
+        valid = self.evaluation.losses(data.valid_batches()).per_frame()
         figures = self._figures(data)
         progress.total_sec += time.perf_counter() - began
         record = {
@@ -325,7 +324,6 @@ class Trainer:
             f"{data.unit.name}_per_sec": progress.rate,
             "train": self.epoch_losses.per_frame(),
             "valid": valid,
-            "valid_frames": measured.frames,
             **figures,
             **data.epoch_facts(progress.epoch),
         }

@@ -11,8 +11,8 @@ from icefall_discrete.tokenizers import load_tokenizer
 from icefall_discrete.tokenizers.contract import Placement
 from icefall_discrete.tokenizers.frames import concat
 
-FBANK = {"source": "fbank", "num_mel_bins": 20}
-MFCC = {"source": "mfcc"}
+FBANK = {"kind": "fbank", "num_mel_bins": 20}
+MFCC = {"kind": "mfcc"}
 JOINT = {"sources": [FBANK, MFCC]}
 TOY = Toy(lambda folder: JOINT)
 
@@ -23,7 +23,7 @@ def encode(tokenizer, samples):
 
 def alone(values):
     settings = dict(values)
-    return make_tokenizer(settings.pop("source"), settings)
+    return make_tokenizer(settings.pop("kind"), settings)
 
 
 @pytest.mark.parametrize("length", [3200, 15999, 16161, 20000])
@@ -84,7 +84,7 @@ def test_a_change_of_a_source_is_named_and_an_experiment_keeps_all_of_them(speec
         ([FBANK], "sources has 1 entries, expected at least 2"),
         ([FBANK, {"num_ceps": 13}], "entry 1 of sources is {'num_ceps': 13}, expected an object with the name"),
         ([FBANK, "mfcc"], "'mfcc'], but ConcatSettings expects"),
-        ([FBANK, {"source": "mfcs"}], "unknown FrameSource 'mfcs'; known: concat, cpc, fbank, mfcc"),
+        ([FBANK, {"kind": "mfcs"}], "unknown FrameSource 'mfcs'; known: concat, cpc, fbank, mfcc"),
         ([FBANK, {**MFCC, "num_cep": 13}], "source 'mfcc' of `sources`: unknown setting num_cep"),
     ],
 )

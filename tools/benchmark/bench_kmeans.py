@@ -1,6 +1,6 @@
 """Our k-means against scikit-learn's: distortion, time, and memory as the stream of frames grows.
 
-On the same frames: ours (tokenizers/quantizers/clustering.py), KMeans (Lloyd to convergence, all frames), and
+On the same frames: ours (base/clustering.py), KMeans (Lloyd to convergence, all frames), and
 MiniBatchKMeans with the settings of fairseq's simple_kmeans. Times are of one fit each, distortion is the mean squared
 distance of a frame to its centroid. Memory is the peak of a fresh process that samples a stream and clusters the
 sample.

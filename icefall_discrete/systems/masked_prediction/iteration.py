@@ -188,7 +188,7 @@ class Iteration:
             "masked_accuracy": round(record["valid"]["masked_acc"], 4),
             "masked_loss": round(record["valid"]["loss"], 4),
             "measured_on": "held-out utterances" if split.is_held_out else "the training utterances",
-            "measured_frames": int(record["valid_frames"]),
+            "measured_frames": sum(int(batch["masked"].sum()) for batch in self._measured_batches(split)),
             "steps": record["step"],
             "train_minutes": round(record["train_sec"] / 60, 1),
         }

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from icefall_discrete.base.rate_matching import match_rate, rate_ratio
-from icefall_discrete.base.settings import from_dict, setting
+from icefall_discrete.base.settings import KIND, from_dict, setting
 from icefall_discrete.tokenizers.contract import Placement
 from icefall_discrete.tokenizers.frames import FrameSource, find_frame_source
 
@@ -24,7 +24,7 @@ class ConcatSettings:
     """Frames of several sources side by side."""
 
     sources: Tuple[Dict[str, Any], ...] = setting(
-        (), 'The sources in their order, each an object {"source": NAME, its settings}.'
+        (), 'The sources in their order, each an object {"kind": NAME, its settings}.'
     )
 
     def __post_init__(self) -> None:
@@ -32,17 +32,17 @@ class ConcatSettings:
         if len(self.sources) < 2:
             raise ValueError(f"sources has {len(self.sources)} entries, expected at least 2.")
         for place, values in enumerate(self.sources):
-            if not isinstance(values, Mapping) or not isinstance(values.get("source"), str):
+            if not isinstance(values, Mapping) or not isinstance(values.get(KIND), str):
                 raise ValueError(
                     f"entry {place} of sources is {values!r}, expected an object with the name of a frame source as "
-                    "its `source`."
+                    f"its `{KIND}`."
                 )
 
 
 def make_source(values: Mapping[str, Any]) -> FrameSource:
-    """The source of an entry {"source": NAME, its settings}; ValueError for an unknown name or setting."""
+    """The source of an entry {"kind": NAME, its settings}; ValueError for an unknown name or setting."""
     settings = dict(values)
-    name = settings.pop("source")
+    name = settings.pop(KIND)
     cls = find_frame_source(name)
     return cls(from_dict(cls.Config, settings, f"source '{name}' of `sources`"))
 
@@ -87,7 +87,7 @@ class ConcatFrames(FrameSource):
     @property
     def provenance(self) -> Dict[str, Any]:
         """What each source is, and how their frames are matched."""
-        names = [values["source"] for values in self.config.sources]
+        names = [values[KIND] for values in self.config.sources]
         sources = {f"{place}_{names[place]}": source.description() for place, source in enumerate(self._sources)}
         return {"sources": sources, "alignment": ALIGNMENT}
 
