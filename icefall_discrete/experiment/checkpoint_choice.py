@@ -27,7 +27,7 @@ class CheckpointChoice(AverageConfig):
 
     iter: int = setting(0, "take checkpoint-<iter>.pt, and those before it, instead of epochs; 0: take epochs")
     checkpoint: str = setting(
-        "", "take the weights of this file of the experiment, averaged.pt or best-valid-loss.pt, as they are; empty: no"
+        "", "take the weights of this file of the experiment, such as averaged.pt, as they are; empty: no"
     )
 
     @property
@@ -99,5 +99,5 @@ def load_weights(choice: CheckpointChoice, exp_dir: PathLike) -> StateDict:
 def _weights_in(path: Path) -> StateDict:
     weights = load_checkpoint(path).get("model")
     if not isinstance(weights, dict):
-        raise ValueError(f"{path} holds no weights under 'model'; give epoch-N.pt, averaged.pt or best-valid-loss.pt.")
+        raise ValueError(f"{path} holds no weights under 'model'; give averaged.pt or epoch-N.pt.")
     return weights
