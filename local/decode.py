@@ -7,7 +7,7 @@ checkpoints, cuts and settings is not decoded again.
 import logging
 import sys
 from pathlib import Path
-from typing import Any, List
+from typing import Any, List, Tuple
 
 import torch
 
@@ -23,23 +23,31 @@ from icefall_discrete.data.filters import chosen_languages
 from icefall_discrete.experiment.checkpoint_choice import CheckpointChoice, files_of, load_weights, resolve_choice
 from icefall_discrete.experiment.folder import Experiment
 from icefall_discrete.experiment.recipe_files import read_recipe
-from icefall_discrete.systems.contract import system_stages
+from icefall_discrete.systems.contract import DEFAULT_SYSTEM, system_stages
 from icefall_discrete.systems.prediction import Json, OutputFiles, Prediction, RunConfig, Trained
 
 LOG = logging.getLogger("decode")
 
 
-def get_parser(prediction: Prediction) -> ScriptParser:
-    """The flags of this stage: files, checkpoints, and what the experiment's system can be told."""
+def get_parser(system: str = DEFAULT_SYSTEM) -> ScriptParser:
+    """The flags of this stage: files, checkpoints, and what a system can be told."""
     parser = ScriptParser(__doc__)
     parser.add_argument("--exp-dir", type=Path, required=True, help="folder of the trained experiment")
     parser.add_argument("--feature-dir", type=Path, required=True, help="folder with spec.json and <split>.jsonl.gz")
     parser.add_argument("--splits", default="dev,test", help="splits to decode, by commas (default: dev,test)")
     parser.add_argument("--recipe-config", type=Path, help="recipe with sections average, decode (default: none)")
     add_flags(parser, CheckpointChoice, "average")
-    prediction.add_flags(parser)
+    system_stages(system).prediction.add_flags(parser)
     add_flags(parser, RunConfig)
     return parser
+
+
+def decode_settings(args: Any, prediction: Prediction) -> Tuple[CheckpointChoice, Any]:
+    """Checkpoints and the system's settings: defaults, over them the recipe's, then the flags."""
+    recipe: Json = read_recipe(args.recipe_config) if args.recipe_config else {}
+    choice = from_dict(CheckpointChoice, recipe.get("average", {}), str(args.recipe_config))
+    config = prediction.read_settings(recipe, str(args.recipe_config), args)
+    return override(choice, args, "average"), config
 
 
 def trained_system(experiment: Experiment, choice: CheckpointChoice, device: torch.device) -> Trained:
@@ -114,11 +122,10 @@ def decode_splits(args: Any, files: OutputFiles, choice: CheckpointChoice, confi
 def main() -> None:
     """Choose checkpoints and settings, decode, and leave word for scoring of what was decoded last."""
     exp_dir = value_of_flag("exp-dir", sys.argv[1:])
-    prediction = Experiment(Path(exp_dir or "")).stages().prediction
-    args = get_parser(prediction).parse_args()
-    recipe: Json = read_recipe(args.recipe_config) if args.recipe_config else {}
-    choice = override(from_dict(CheckpointChoice, recipe.get("average", {}), str(args.recipe_config)), args, "average")
-    config = prediction.read_settings(recipe, str(args.recipe_config), args)
+    stages = Experiment(Path(exp_dir or "")).stages()
+    prediction = stages.prediction
+    args = get_parser(stages.settings.system).parse_args()
+    choice, config = decode_settings(args, prediction)
     choice = resolve_choice(choice, args.exp_dir)
     settings = Experiment(args.exp_dir).settings()
     files = prediction.output(args.exp_dir, settings, config, choice.suffix, choice.use_averaged_model)

@@ -4,7 +4,7 @@ import logging
 import os
 import sys
 from pathlib import Path
-from typing import Any, Type, Union
+from typing import Any, Union
 
 import torch
 from lhotse import CutSet
@@ -22,7 +22,7 @@ from icefall_discrete.experiment.recipe import add_setting_flags, read_settings
 from icefall_discrete.experiment.recipe_files import read_recipe
 from icefall_discrete.experiment.transcription_files import keep_for_transcription
 from icefall_discrete.systems.assembly import build_network, build_trainer, filtered_corpus, training_data
-from icefall_discrete.systems.contract import stages_of, system_stages
+from icefall_discrete.systems.contract import DEFAULT_SYSTEM, stages_of, system_stages
 from icefall_discrete.systems.training_settings import TrainSettings
 from icefall_discrete.training.averages import lost_epochs, restore_epochs
 from icefall_discrete.training.distributed import Group, joined_group
@@ -33,8 +33,8 @@ from icefall_discrete.training.progress import setup_logging
 LOG = logging.getLogger("train")
 
 
-def get_parser(settings: Type[TrainSettings]) -> ScriptParser:
-    """The stage's flags: files, and one for each setting of the recipe's system."""
+def get_parser(system: str = DEFAULT_SYSTEM) -> ScriptParser:
+    """The stage's flags: files, and one for each setting of a system."""
     parser = ScriptParser(__doc__)
     parser.add_argument("--recipe-config", type=Path, required=True, help="JSON file with the recipe's settings")
     parser.add_argument("--feature-dir", type=Path, required=True, help="folder with spec.json and <split>.jsonl.gz")
@@ -48,7 +48,7 @@ def get_parser(settings: Type[TrainSettings]) -> ScriptParser:
     parser.add_argument("--backend", default="auto", choices=backend.BACKENDS, help="pruned RNN-T (default: auto)")
     parser.add_argument("--world-size", type=int, default=1, help="processes on this machine (default: 1)")
     parser.add_argument("--master-port", type=int, default=0, help="port they meet at (default: any free one)")
-    add_setting_flags(parser, settings)
+    add_setting_flags(parser, system_stages(system).settings)
     return parser
 
 
@@ -120,7 +120,7 @@ def train(args: Any, settings: TrainSettings, device_type: str, group: Group) ->
 def main() -> None:
     """Train, in this process or in as many as --world-size says, or in those that torchrun has started."""
     recipe = value_of_flag("recipe-config", sys.argv[1:])
-    args = get_parser(stages_of(read_recipe(recipe) if recipe else {}).settings).parse_args()
+    args = get_parser(stages_of(read_recipe(recipe) if recipe else {}).settings.system).parse_args()
     settings = read_settings(args.recipe_config, args.model_size, args.conf_dir, args)
     if args.world_size != 1 and "WORLD_SIZE" not in os.environ:
         sys.exit(launch([sys.executable, *sys.argv], args.world_size, args.master_port))

@@ -16,7 +16,9 @@ from icefall_discrete.experiment.plan import StageRange, check_inputs, describe,
 from icefall_discrete.experiment.recipe import read_settings
 from icefall_discrete.experiment.stage_notes import StageNotes, cksum, read_note
 from icefall_discrete.experiment.stages import asr
-from icefall_discrete.systems.asr.settings import OTHER_SECTIONS, SECTIONS, TrainSettings
+from icefall_discrete.systems.asr.settings import TrainSettings
+from icefall_discrete.systems.contract import system_stages
+from icefall_discrete.systems.training_settings import OTHER_SECTIONS
 from icefall_discrete.text.pieces import BpeConfig
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -72,10 +74,12 @@ def bpe_settings(plan):
 
 def decode_settings(plan):
     script = stage_script("decode")
-    return script.decode_settings(script.get_parser().parse_args(arguments(plan, "decode")))
+    args = script.get_parser().parse_args(arguments(plan, "decode"))
+    choice, search = script.decode_settings(args, system_stages("asr").prediction)
+    return choice, search.decode
 
 
-@pytest.mark.parametrize("section", SECTIONS)
+@pytest.mark.parametrize("section", TrainSettings.sections())
 def test_a_section_reaches_training(here, section):
     found, wanted = train_settings(planned(ROOT, here)), said(section, RECIPE[section])
     assert len(wanted) == len(RECIPE[section]) and {name: found[name] for name in wanted} == wanted
@@ -100,7 +104,8 @@ def test_the_model_size_reaches_training(here):
 
 
 def test_every_section_is_one_of_these():
-    assert {*RECIPE, "description"} == {*SECTIONS, *OTHER_SECTIONS} == {*asr.SECTIONS, *asr.NOT_SECTIONS}
+    known = {*TrainSettings.sections(), *OTHER_SECTIONS}
+    assert {*RECIPE, "description", "system"} == known == {*asr.SECTIONS, *asr.NOT_SECTIONS}
 
 
 def test_an_option_or_a_flag_comes_before_the_recipe(here):

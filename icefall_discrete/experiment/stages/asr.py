@@ -43,7 +43,7 @@ SECTIONS: Dict[str, str] = {
     "average": "decode",
     "decode": "decode",
 }
-NOT_SECTIONS = ("model_size", "description")
+NOT_SECTIONS = ("system", "model_size", "description")
 # Options of run.sh that are handed to a stage as they are, as its flag.
 _OPTIONS = {
     "dtype": ("extract", "dtype"),
