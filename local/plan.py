@@ -7,6 +7,8 @@ import importlib
 import sys
 
 from icefall_discrete.base.flags import ScriptParser
+from icefall_discrete.base.names import listed
+from icefall_discrete.base.registry import modules_in
 from icefall_discrete.base.script import run_script
 from icefall_discrete.experiment.plan import check_inputs, describe, joined, parted, records_of
 from icefall_discrete.experiment.run_options import Asked
@@ -31,8 +33,10 @@ def main() -> None:
     sys.stdin.reconfigure(**CODING)
     sys.stdout.reconfigure(**CODING)
     asked = Asked.from_records(parted(sys.stdin.read()))
-    task = importlib.import_module(f"icefall_discrete.experiment.stages.{args.stages.lower()}")
-    plan = task.plan(asked)
+    known = modules_in("icefall_discrete.experiment.stages")
+    if args.stages.lower() not in known:
+        raise ValueError(f"there are no stages of {args.stages}; known: {listed(sorted(known), args.stages.lower())}")
+    plan = importlib.import_module(known[args.stages.lower()]).plan(asked)
     if asked.values.get("dry_run") == "true":
         sys.stdout.write(joined([("print", describe(plan, asked.range))]))
         check_inputs(plan, asked.range)

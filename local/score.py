@@ -10,6 +10,7 @@ from icefall_discrete.base.json_files import read_json, write_json
 from icefall_discrete.base.script import run_script
 from icefall_discrete.base.settings import from_dict, to_dict
 from icefall_discrete.base.spec import FeatureSpec
+from icefall_discrete.decoding.settings import DecodeConfig
 from icefall_discrete.experiment.folder import Experiment
 from icefall_discrete.metrics.scoring_rules import ScoringRules
 from icefall_discrete.results.ledger import (
@@ -29,7 +30,8 @@ def get_parser() -> ScriptParser:
     """The flags of this stage."""
     parser = ScriptParser(__doc__)
     parser.add_argument("--exp-dir", type=Path, required=True, help="folder of the decoded experiment")
-    parser.add_argument("--decoding-method", default="greedy_search", help="search to score (default: greedy_search)")
+    method = DecodeConfig.decoding_method
+    parser.add_argument("--decoding-method", default=method, help=f"search to score (default: {method})")
     parser.add_argument("--feature-dir", type=Path, help="folder of the features (default: as decoding noted it)")
     parser.add_argument("--splits", help="splits to score, by commas (default: those decoded last)")
     parser.add_argument("--recipe", help="name of the recipe in tables (default: as decoding noted it, or custom)")

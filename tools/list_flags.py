@@ -7,10 +7,11 @@ where a stage got another flag; a test holds the file against the stages.
 
 import importlib
 import importlib.util
+import inspect
 import json
 import re
 from pathlib import Path
-from typing import Any, Dict, List, Set
+from typing import Any, Dict, List
 
 from icefall_discrete.base.atomic_files import write_text
 from icefall_discrete.base.flags import ScriptParser
@@ -18,17 +19,20 @@ from icefall_discrete.base.places import Place
 from icefall_discrete.base.registry import modules_in
 from icefall_discrete.base.script import run_script
 from icefall_discrete.experiment.stage_flags import FLAGS_FILE
+from icefall_discrete.systems.contract import system_stages
 
 LOCAL = Path(__file__).resolve().parents[1] / "local"
 _KINDS = {None: "text", str: "text", int: "int", float: "float", bool: "bool", Path: "path"}
 
 
-def parser_of(script: str) -> ScriptParser:
-    """The parser of local/<script>.py."""
+def parser_of(script: str, system: str) -> ScriptParser:
+    """The parser of local/<script>.py, for a recipe of that system where its flags depend on it."""
     module_spec = importlib.util.spec_from_file_location(f"flags_of_{script}", LOCAL / f"{script}.py")
     module = importlib.util.module_from_spec(module_spec)
     module_spec.loader.exec_module(module)
-    return module.get_parser()
+    stages = system_stages(system)
+    asked = {"settings": stages.settings, "prediction": stages.prediction}
+    return module.get_parser(*(asked[name] for name in inspect.signature(module.get_parser).parameters))
 
 
 def _described(action: Any, places: List[Place]) -> Dict[str, Any]:
@@ -55,19 +59,17 @@ def flags_of(parser: ScriptParser) -> Dict[str, Dict[str, Any]]:
     return found
 
 
-def scripts() -> Set[str]:
-    """Names of the scripts that the stages of some task run."""
-    tasks = [importlib.import_module(path) for path in modules_in("icefall_discrete.experiment.stages").values()]
-    return {script for task in tasks for script in task.SCRIPTS.values()}
-
-
 def listing() -> str:
-    """The text of the file: a line for each flag."""
-    parts = []
-    for script in sorted(scripts()):
-        lines = [f"    {json.dumps(name)}: {json.dumps(flag)}" for name, flag in flags_of(parser_of(script)).items()]
-        parts.append(f"  {json.dumps(script)}: {{\n" + ",\n".join(lines) + "\n  }")
-    return "{\n" + ",\n".join(parts) + "\n}\n"
+    """The text of the file: by task, and script, a line for each flag."""
+    tasks = []
+    for name, path in sorted(modules_in("icefall_discrete.experiment.stages").items()):
+        task, scripts = importlib.import_module(path), []
+        for script in sorted(task.SCRIPTS.values()):
+            flags = flags_of(parser_of(script, task.SYSTEM)).items()
+            lines = [f"      {json.dumps(flag)}: {json.dumps(facts)}" for flag, facts in flags]
+            scripts.append(f"    {json.dumps(script)}: {{\n" + ",\n".join(lines) + "\n    }")
+        tasks += [f"  {json.dumps(name)}: {{\n" + ",\n".join(scripts) + "\n  }"] if scripts else []
+    return "{\n" + ",\n".join(tasks) + "\n}\n"
 
 
 def main() -> None:

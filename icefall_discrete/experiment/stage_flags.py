@@ -34,12 +34,12 @@ class StageFlags:
     """The flags of a task's stages. A flag of several names is known by its first short one.
 
     Args:
-      path: local/flags.json.
+      path: local/flags.json. task: whose stages, a module of `stages/`.
       scripts: the script in local/ of each stage, by the stage's name.
     """
 
-    def __init__(self, path: Path, scripts: Mapping[str, str]) -> None:
-        listed = read_json(path)
+    def __init__(self, path: Path, task: str, scripts: Mapping[str, str]) -> None:
+        listed = read_json(path)[task]
         self._flags: Dict[str, Dict[str, Dict[str, Any]]] = {}
         self._named: Dict[str, Dict[str, str]] = {}  # by stage and any of its names, what the flag is known by
         for stage, script in scripts.items():

@@ -191,6 +191,7 @@ def test_mistakes_are_told(here, flags, options, sentence):
         ("train", {"num_epoch": 3}, "unknown setting 'num_epoch' in section train; did you mean num_epochs"),
         ("decode", {"beam_sise": 3}, "unknown setting 'beam_sise' in section decode; did you mean beam_size"),
         ("average", {"av": 3}, "unknown setting 'av' in section average; did you mean avg"),
+        ("system", "classification", "is a recipe of system classification; these stages are of asr"),
         ("decoding", {}, "unknown section decoding; known: model, "),
         ("train", 7, "section 'train' is 7, expected an object"),
         ("train", {"num_epochs": "many"}, "setting 'num_epochs' is 'many'"),

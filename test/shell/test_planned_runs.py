@@ -110,6 +110,14 @@ def test_a_search_that_the_environment_lacks_ends_the_run_before_its_stages(toy)
     assert toy.run("--decoding-method", "1best", "--stop-stage", 6).returncode == 0
 
 
+def test_a_task_without_stages_is_named(toy):
+    here = toy.here.with_name("XYZ")
+    toy.here.rename(here)
+    toy.here = here
+    done = toy.run()
+    assert done.returncode == 2 and "error: there are no stages of XYZ; known: asr, noise" in done.stderr
+
+
 def test_no_json_and_no_eval_in_the_shell():
     root = Path(__file__).resolve().parents[2]
     scripts = [*root.glob("tools/*.sh"), *root.glob("egs/*/*/*.sh")]

@@ -23,6 +23,7 @@ from icefall_discrete.experiment.stage_flags import FLAGS_FILE, StageFlags, dash
 from icefall_discrete.experiment.stage_notes import cksum
 from icefall_discrete.training.train_config import TrainConfig
 
+SYSTEM = "asr"
 # Of each name that stands before the point of a flag, --train.base-lr, the script in local/ that takes it.
 SCRIPTS: Dict[str, str] = {
     "fit": "fit_tokenizer",
@@ -186,7 +187,7 @@ def plan(asked: Asked) -> Plan:
 
 
 def _facts(asked: Asked, options: RunOptions, corpus: Corpus, choice: Choice) -> _Facts:
-    flags = StageFlags(Path(asked.root) / "local" / FLAGS_FILE, SCRIPTS)
+    flags = StageFlags(Path(asked.root) / "local" / FLAGS_FILE, SYSTEM, SCRIPTS)
     for option, (stage, flag) in _OPTIONS.items():
         value = getattr(options, option)
         if value:
@@ -229,6 +230,10 @@ def _check(facts: _Facts) -> None:
 
 def _check_recipe(facts: _Facts) -> None:
     choice = facts.choice
+    if choice.recipe.get("system", SYSTEM) != SYSTEM:
+        raise ValueError(
+            f"{choice.recipe_file} is a recipe of system {choice.recipe['system']}; these stages are of {SYSTEM}"
+        )
     for name in set(choice.recipe) - {*SECTIONS, *NOT_SECTIONS}:
         known = ", ".join((*SECTIONS, *NOT_SECTIONS))
         raise ValueError(f"{choice.recipe_file}: unknown section {name}; known: {known}")

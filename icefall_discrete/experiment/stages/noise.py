@@ -6,6 +6,7 @@ from icefall_discrete.experiment.plan import Plan
 from icefall_discrete.experiment.run_options import Asked
 from icefall_discrete.experiment.stages import asr
 
+SYSTEM = asr.SYSTEM
 SCRIPTS: Dict[str, str] = {}
 
 
