@@ -1,3 +1,4 @@
+#!/usr/bin/env python3
 """Average the weights of the last epochs of an experiment into one file, averaged.pt."""
 
 import logging

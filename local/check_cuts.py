@@ -1,3 +1,4 @@
+#!/usr/bin/env python3
 """Stage 4: read every cut back, hold it against each promise of spec.json, write a one-page report."""
 
 import logging

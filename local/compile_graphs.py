@@ -1,3 +1,4 @@
+#!/usr/bin/env python3
 """Optional stage: lexicon and graphs for the searches that need k2 and a lexicon or a grammar.
 
 Writes words.txt, tokens.txt, lexicon.txt, L.pt, L_disambig.pt, G.arpa, G.pt, LG.pt and HLG.pt to the graph folder,

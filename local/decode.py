@@ -1,3 +1,4 @@
+#!/usr/bin/env python3
 """Stage 7: average checkpoints of an experiment and write what its system says of the cuts of some splits.
 
 The model is rebuilt from the experiment folder; no flag describes its shape. A split that was decoded with the same

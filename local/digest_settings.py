@@ -1,3 +1,4 @@
+#!/usr/bin/env python3
 """Print digests of settings files, `digest<TAB>file` each: of what they say, not of how it is written."""
 
 from pathlib import Path

@@ -1,3 +1,4 @@
+#!/usr/bin/env python3
 """Export extracted cuts as lhotse Shar, for corpora that do not fit in memory; one set of fields a feature type."""
 
 import logging

@@ -1,3 +1,4 @@
+#!/usr/bin/env python3
 """Stage 3: encode the cuts of one split, speed-perturbed copies included; a killed run continues where it was."""
 
 import functools

@@ -1,3 +1,4 @@
+#!/usr/bin/env python3
 """Stage 0 where a corpus cannot be fetched without signing or asking: is it there? An archive of it is unpacked."""
 
 import logging

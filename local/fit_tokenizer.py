@@ -1,3 +1,4 @@
+#!/usr/bin/env python3
 """Stage 2: fit the feature type's tokenizer (k-means, codec, encoder) on the training cuts, if it needs fitting."""
 
 import functools

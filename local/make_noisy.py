@@ -1,3 +1,4 @@
+#!/usr/bin/env python3
 """Noisy versions of a split for evaluation: for each kind of noise and each ratio, audio and a manifest of cuts.
 
 From <name>.jsonl.gz it makes <name>-<kind>-snr<dB>.jsonl.gz beside it; a killed run continues where it was. Recorded

@@ -1,3 +1,4 @@
+#!/usr/bin/env python3
 """Stage 3, after extract_codes.py in several jobs (--num-shards): check the shards of one split and join them."""
 
 from pathlib import Path

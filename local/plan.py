@@ -1,3 +1,4 @@
+#!/usr/bin/env python3
 """Plan what run.sh will do: its options on standard input, stages and commands on standard output (experiment/plan.py).
 
 Any Python from 3.10 on can do it, without packages: mistakes are told before an environment is made.

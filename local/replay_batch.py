@@ -1,3 +1,4 @@
+#!/usr/bin/env python3
 """Look into a batch that training left out or stopped at: run it again with the weights and the noise it met."""
 
 import logging

@@ -1,3 +1,4 @@
+#!/usr/bin/env python3
 """Stage 8: figures of what was decoded last, files to read its errors in, result.json."""
 
 import logging

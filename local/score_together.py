@@ -1,3 +1,4 @@
+#!/usr/bin/env python3
 """Error rates of several experiments that share the test sets between them, as if they were one model.
 
 For models of one language each: every experiment was decoded and scored before; the utterances of all are scored as one

@@ -1,3 +1,4 @@
+#!/usr/bin/env python3
 """Print a recipe with everything that it is based on, as JSON."""
 
 import json

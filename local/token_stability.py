@@ -1,3 +1,4 @@
+#!/usr/bin/env python3
 """Token stability: unit edit distance between the codes of clean and of noisy audio, for each noisy set of a split."""
 
 import logging

@@ -1,3 +1,4 @@
+#!/usr/bin/env python3
 """Stage 6: train the system of a recipe on the features of a folder; see --help for every setting and its default."""
 
 import logging

@@ -1,3 +1,4 @@
+#!/usr/bin/env python3
 """Stage 5: train the text pieces on the transcripts of the training cuts."""
 
 import logging

@@ -1,3 +1,4 @@
+#!/usr/bin/env python3
 """Train a language model on the transcripts of the training cuts, for shallow fusion, LODR or a grammar.
 
 An n-gram model is written to lm.arpa (interpolated, modified Kneser-Ney), an LSTM or transformer to model.safetensors.

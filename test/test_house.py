@@ -1,6 +1,7 @@
 """The rules of the house that a machine can check, over every file that git would track."""
 
 import ast
+import os
 import re
 import shutil
 import subprocess
@@ -225,6 +226,18 @@ def test_what_runs_no_file_is_let_be():
 
 def test_no_demo_under_main_in_the_library():
     assert not [path.name for path in _library_files() if "__main__" in path.read_text(encoding="utf-8")]
+
+
+def test_scripts_can_be_run_as_documents_write_them():
+    folders = ("local", "tools", "egs")
+    scripts = [path for path in _python_files() if path.relative_to(ROOT).parts[0] in folders]
+    scripts = [path for path in scripts if "__main__" in path.read_text(encoding="utf-8")]
+    assert scripts
+    assert not [
+        str(path.relative_to(ROOT))
+        for path in scripts
+        if not (os.access(path, os.X_OK) and path.read_text(encoding="utf-8").startswith("#!/usr/bin/env python3\n"))
+    ]
 
 
 def test_test_files_have_unique_names():

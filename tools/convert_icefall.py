@@ -1,3 +1,4 @@
+#!/usr/bin/env python3
 """Convert a checkpoint of icefall's zipformer recipe to this repository's names, or back.
 
 Reads `model` of the checkpoint (epoch-*.pt or pretrained.pt), writes {"model": ...}, and prints the model settings that

@@ -1,3 +1,4 @@
+#!/usr/bin/env python3
 """Codes on disk: our flat archive against lhotse's HDF5, its one file an utterance, and strings in a JSON-lines file.
 
 The same random codes are written by each, and the same utterances read back in the same random order, in one process,

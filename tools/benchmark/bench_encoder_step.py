@@ -1,3 +1,4 @@
+#!/usr/bin/env python3
 """Audio seconds a second of a training step (forward and backward, no optimiser) of front end and encoder.
 
 One batch of `--batch` utterances of `--duration` seconds, codes at 50 Hz already embedded; conv2d reads them at 100

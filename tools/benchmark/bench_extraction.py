@@ -1,3 +1,4 @@
+#!/usr/bin/env python3
 """Extraction of k-means units from a model of HuBERT large's size, against the plain loop that most scripts are.
 
 The model has random weights. The plain loop takes one utterance at a time through the defaults of transformers: the

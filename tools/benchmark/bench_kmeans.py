@@ -1,3 +1,4 @@
+#!/usr/bin/env python3
 """Our k-means against scikit-learn's: distortion, time, and memory as the stream of frames grows.
 
 On the same frames: ours (base/clustering.py), KMeans (Lloyd to convergence, all frames), and

@@ -1,3 +1,4 @@
+#!/usr/bin/env python3
 """Time of an optimiser step on the parameters of a model size: ScaledAdam against torch.optim.AdamW.
 
 ScaledAdam clips gradients itself, so AdamW is measured with `clip_grad_norm_`, in the ways this torch offers.

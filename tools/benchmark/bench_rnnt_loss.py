@@ -1,3 +1,4 @@
+#!/usr/bin/env python3
 """Time and memory of the transducer loss: the PyTorch backend, the k2 backend, and k2's own functions.
 
 Forward and backward of the smoothed loss, the pruning, the joiner's output layer and the pruned loss, on one batch.

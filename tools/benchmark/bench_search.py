@@ -1,3 +1,4 @@
+#!/usr/bin/env python3
 """Speed of the searches: modified beam search against Python hypothesis objects, greedy search in batch against alone.
 
 All run in one process on the same random model, whose blank is made as likely as in speech, on one batch, and must find

@@ -1,3 +1,4 @@
+#!/usr/bin/env python3
 """Memory and speed of an epoch of batches from a manifest in memory and from Shar, as the corpus is replicated.
 
 Codes are random; each reading runs in a process of its own, and its peak is given above that of the same process

@@ -1,3 +1,4 @@
+#!/usr/bin/env python3
 """Audio seconds a second of a whole training step (forward, losses, backward, optimiser), and where its time goes.
 
 Codes at `--rate-hz` (100: as the paper's code makes them by repetition), `--batch` utterances of `--frames`. Variants:
