@@ -19,7 +19,6 @@ from icefall_discrete.base.places import Place
 from icefall_discrete.base.registry import modules_in
 from icefall_discrete.base.script import run_script
 from icefall_discrete.experiment.stage_flags import FLAGS_FILE
-from icefall_discrete.systems.contract import system_stages
 
 LOCAL = Path(__file__).resolve().parents[1] / "local"
 _KINDS = {None: "text", str: "text", int: "int", float: "float", bool: "bool", Path: "path"}
@@ -30,9 +29,7 @@ def parser_of(script: str, system: str) -> ScriptParser:
     module_spec = importlib.util.spec_from_file_location(f"flags_of_{script}", LOCAL / f"{script}.py")
     module = importlib.util.module_from_spec(module_spec)
     module_spec.loader.exec_module(module)
-    stages = system_stages(system)
-    asked = {"settings": stages.settings, "prediction": stages.prediction}
-    return module.get_parser(*(asked[name] for name in inspect.signature(module.get_parser).parameters))
+    return module.get_parser(system) if inspect.signature(module.get_parser).parameters else module.get_parser()
 
 
 def _described(action: Any, places: List[Place]) -> Dict[str, Any]:
