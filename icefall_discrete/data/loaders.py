@@ -16,7 +16,7 @@ from icefall_discrete.base.settings import check_settings, setting
 from icefall_discrete.base.spec import FeatureSpec
 from icefall_discrete.data.augment import AugmentConfig
 from icefall_discrete.data.dataset import Batch, BatchDataset, collate
-from icefall_discrete.data.facts import facts_of
+from icefall_discrete.data.facts import facts_of, text_fact
 from icefall_discrete.data.language_sampling import drawn_cuts
 from icefall_discrete.data.shar import KeptCuts
 
@@ -177,7 +177,7 @@ def largest_batches(cuts: Cuts, config: LoaderConfig, spec: FeatureSpec, seed: i
     for epoch in sorted({1, config.curriculum_epochs + 1}):
         for batch in epoch_sampler(cuts, config, epoch, seed):
             longest_sec = max(cut.duration for cut in batch)
-            text_len = max(len(facts_of(cut)["text"] or "") for cut in batch)
+            text_len = max(len(text_fact(facts_of(cut), "text") or "") for cut in batch)
             for name, size_of in _SIZES.items():
                 size = size_of(len(batch), longest_sec, text_len)
                 if size > largest.get(name, (0.0,))[0]:  # without text there is no lattice

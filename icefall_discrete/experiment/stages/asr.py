@@ -324,7 +324,7 @@ def _data_stages(facts: _Facts, settings: _Settings) -> List[Stage]:
     of_all = {"train-split": corpus.train_split, "out-dir": folder, "seed": options.seed, "device": options.device}
     fit = facts.command("fit", {**source, "cuts": train, **of_all})
     languages = options.languages or None
-    bpe = {"cuts": train, "vocab-size": facts.vocab_size, "lang-dir": facts.lang_dir}
+    bpe: Dict[str, Optional[str]] = {"cuts": train, "vocab-size": facts.vocab_size, "lang-dir": facts.lang_dir}
     bpe.update({"recipe-config": facts.choice.recipe_file, "languages": languages})
     is_char = facts.lang_dir.startswith(f"{options.data_dir}/lang_char")
     pieces = "pieces that are characters" if is_char else f"BPE model of {facts.vocab_size} pieces"
@@ -400,8 +400,9 @@ def _decoding(facts: _Facts, settings: _Settings) -> Stage:
     if options.lm:
         dev = facts.cuts(facts.corpus.dev_splits.split()[0])
         flags["lm"] = f"{lang_dir}/lm_{options.lm}"
-        lm = {"cuts": cuts, "dev-cuts": dev, "lang-dir": lang_dir, "lm-dir": flags["lm"], "lm-type": options.lm}
-        commands.append(facts.command("lm", {**lm, "ngram-order": _LM_ORDER, "languages": languages}))
+        lm: Dict[str, Optional[str]] = {"cuts": cuts, "dev-cuts": dev, "lang-dir": lang_dir, "lm-dir": flags["lm"]}
+        lm.update({"lm-type": options.lm, "ngram-order": _LM_ORDER, "languages": languages})
+        commands.append(facts.command("lm", lm))
     commands.append(facts.command("decode", flags))
     marker = f"{facts.exp_dir}/.done-7-{facts.method}"
     return Stage(7, f"decoding with {facts.method}", marker, settings.decode, (), tuple(commands), (3, 5, 6))
@@ -411,7 +412,7 @@ def _scoring(facts: _Facts, settings: _Settings) -> Stage:
     corpus, exp_dir = facts.corpus, facts.exp_dir
     scores = f"{exp_dir}/{facts.method}/scores.txt"
     rules, published = (path if Path(path).is_file() else None for path in ("conf/scoring.json", "conf/published.json"))
-    flags = {"exp-dir": exp_dir, "decoding-method": facts.method}
+    flags: Dict[str, Optional[str]] = {"exp-dir": exp_dir, "decoding-method": facts.method}
     flags.update(recipe=facts.choice.recipe_name + facts.run_suffix)
     flags.update({"search-name": facts.search_name or None, "results-dir": facts.results_dir, "scoring-rules": rules})
     score = facts.command("score", {**flags, "run-command": shlex.join(facts.asked.command)}, output=scores)
