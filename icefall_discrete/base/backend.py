@@ -3,14 +3,15 @@
 import functools
 import importlib
 from types import ModuleType
+from typing import Optional, Tuple
 
 BACKENDS = ("auto", "k2", "torch")
 
 
 @functools.cache
-def _import_k2():
+def _import_k2() -> Tuple[Optional[ModuleType], str]:
     try:
-        return importlib.import_module("k2"), None
+        return importlib.import_module("k2"), ""
     except Exception as error:  # a k2 wheel for another torch fails with OSError, RuntimeError or ImportError
         return None, f"{type(error).__name__}: {error}"
 

@@ -207,12 +207,10 @@ def fit_centroids(
     Returns:
       centroids (V, D) float32 and the distortion: mean squared distance of a frame to its centroid.
     """
-    best: Optional[Tuple[np.ndarray, float]] = None
+    found: List[Tuple[np.ndarray, float]] = []
     steps = num_restarts * (1 + num_passes + num_full_passes + num_breaths)
     with tqdm(total=steps, desc=f"k-means, {num_clusters} clusters, {len(frames)} frames", unit="pass") as bar:
         for restart in range(num_restarts):
             centroids = _fit_once(frames, num_clusters, num_passes, num_full_passes, seed + restart, bar)
-            centroids, score = _breathe(frames, centroids, num_breaths, seed + restart, bar)
-            if best is None or score < best[1]:
-                best = (centroids, score)
-    return best
+            found.append(_breathe(frames, centroids, num_breaths, seed + restart, bar))
+    return min(found, key=lambda one: one[1])

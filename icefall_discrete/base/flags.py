@@ -7,14 +7,13 @@ of the script has them.
 import argparse
 import re
 import sys
-from typing import Any, Dict, List, NoReturn, Optional, Sequence, Tuple, Type, TypeVar
+from typing import Any, Dict, Iterable, List, NoReturn, Optional, Sequence, Tuple, Type, TypeVar
 
 from icefall_discrete.base.names import did_you_mean
 from icefall_discrete.base.places import Place, by_short_name, default_of, every_kind, walk
 from icefall_discrete.base.settings import FLAG, Overlay, flag_name, refusal
 
 C = TypeVar("C")
-Parsed = Tuple[argparse.Namespace, List[str]]
 _TRUE, _FALSE = ("1", "true", "yes", "y", "t"), ("0", "false", "no", "n", "f")
 _NEGATIVE = re.compile(r"-[\d.]")
 
@@ -148,12 +147,10 @@ class ScriptParser(argparse.ArgumentParser):
         self._complete()
         return super().format_help()
 
-    def parse_known_args(
-        self, args: Optional[Sequence[str]] = None, namespace: Optional[argparse.Namespace] = None
-    ) -> Parsed:
+    def parse_known_args(self, args: Optional[Iterable[str]] = None, namespace: Any = None) -> Tuple[Any, List[str]]:
         """Parse as argparse does, and read the settings among the flags; unknown flags are errors."""
         self._complete()
-        found, rest = super().parse_known_args(self._checked(sys.argv[1:] if args is None else args), namespace)
+        found, rest = super().parse_known_args(self._checked(sys.argv[1:] if args is None else list(args)), namespace)
         for flag, places in self._places.items():
             dest = flag.replace("-", "_")
             if hasattr(found, dest):
@@ -167,7 +164,7 @@ class ScriptParser(argparse.ArgumentParser):
             value = parsed(place, text)
             try:
                 if place.is_choice and value is not None:
-                    place.declared.kinds.find(value)
+                    place.kinds.find(value)
                 elif not place.is_choice:
                     value = place.fitted(value)
                 return value if len(places) == 1 else text
@@ -178,7 +175,8 @@ class ScriptParser(argparse.ArgumentParser):
 
     def _checked(self, words: Sequence[str]) -> List[str]:
         """The command line, with negative numbers tied to their flags. Ends the program at an unknown flag."""
-        known, checked = self._option_string_actions, []
+        known = self._option_string_actions
+        checked: List[str] = []
         for place, word in enumerate(words):
             if word == "--":
                 return [*checked, *words[place:]]

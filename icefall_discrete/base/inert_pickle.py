@@ -40,6 +40,8 @@ _MAX_KEY = 2**60
 _SHOWN, _SHOWN_MESSAGE = 200, 1000
 
 Maker = Callable[..., Any]
+# What an opcode does to its reader; the types of the standard library know the reader in C only.
+Load = Callable[[Any], None]
 
 
 class Named:
@@ -233,7 +235,12 @@ def _pairs(items: Sequence[Any]) -> Iterator[Tuple[Any, Any]]:
 class InertUnpickler(pickle._Unpickler):
     """Reads one pickle of `source`; `names` decides about its names. A subclass may say what a persistent id is."""
 
-    dispatch: ClassVar[Dict[int, Callable[["InertUnpickler"], None]]] = {}
+    dispatch: ClassVar[Dict[int, Load]] = {}
+    # What Python's own unpickler has.
+    stack: List[Any]
+    append: Callable[[Any], None]
+    pop_mark: Callable[[], List[Any]]
+    readline: Callable[[], bytes]
 
     def __init__(self, source: BoundedStream, names: ClassFilter, encoding: str = "utf-8") -> None:
         super().__init__(source, encoding=encoding)
@@ -299,7 +306,7 @@ class InertUnpickler(pickle._Unpickler):
         elif not isinstance(made, collections.OrderedDict) or not isinstance(state, dict):
             _refuse("it gives a state to what has none")
         elif isinstance(state.get("_metadata"), dict) and all(isinstance(v, dict) for v in state["_metadata"].values()):
-            made._metadata = state["_metadata"]
+            vars(made)["_metadata"] = state["_metadata"]
 
     def load_dict(self) -> None:
         """Keys and values up to the mark become a dictionary."""
@@ -347,7 +354,7 @@ class InertUnpickler(pickle._Unpickler):
         self.append(frozenset([_key(item) for item in self.pop_mark()]))
 
 
-def _counted(load: Callable[[InertUnpickler], None], steps: int) -> Callable[[InertUnpickler], None]:
+def _counted(load: Load, steps: int) -> Load:
     def run(reader: InertUnpickler) -> None:
         reader.spend(steps)
         load(reader)
@@ -365,7 +372,7 @@ _OPCODES = (
     *("SHORT_BINBYTES", "SHORT_BINSTRING", "SHORT_BINUNICODE", "STACK_GLOBAL", "STOP", "STRING", "TUPLE", "TUPLE1"),
     *("TUPLE2", "TUPLE3", "UNICODE"),
 )
-_OWN: Dict[str, Callable[[InertUnpickler], None]] = {
+_OWN: Dict[str, Load] = {
     "NEWOBJ": InertUnpickler.load_reduce,
     **{
         name: getattr(InertUnpickler, f"load_{name.lower()}")

@@ -73,6 +73,13 @@ class Place(NamedTuple):
         return self.declared.kinds is not None
 
     @property
+    def kinds(self) -> Kinds:
+        """Of a choice, where its classes are found."""
+        if self.declared.kinds is None:
+            raise ValueError(f"{self.name} is one setting, not a choice of kinds.")
+        return self.declared.kinds
+
+    @property
     def is_section(self) -> bool:
         """Whether it is a settings class."""
         return not self.is_choice and dataclasses.is_dataclass(self.annotation)
@@ -85,8 +92,8 @@ class Place(NamedTuple):
     @property
     def default_kind(self) -> str:
         """Of a choice, the kind of its default; empty for none."""
-        absent = self.default is MISSING or self.default is None or self.declared.kinds is None
-        return "" if absent else self.declared.kinds.name_of(type(self.default))
+        absent = self.default is MISSING or self.default is None or not self.is_choice
+        return "" if absent else self.kinds.name_of(type(self.default))
 
     def expected(self, listed: str = "a list of {}") -> str:
         """What its value should be, in words."""

@@ -17,15 +17,15 @@ def seed_everything(seed: int) -> None:
 def capture() -> Dict[str, Any]:
     """Return the states of python, numpy, torch CPU and CUDA generators as tensors and numbers."""
     version, words, gauss = random.getstate()
-    name, keys, position, has_gauss, cached = np.random.get_state()
+    numpy = np.random.get_state(legacy=False)
     return {
         "python": {"version": version, "words": torch.tensor(words, dtype=torch.int64), "gauss": gauss},
         "numpy": {
-            "name": str(name),
-            "keys": torch.from_numpy(keys.astype(np.int64)),
-            "position": int(position),
-            "has_gauss": int(has_gauss),
-            "cached": float(cached),
+            "name": str(numpy["bit_generator"]),
+            "keys": torch.from_numpy(numpy["state"]["key"].astype(np.int64)),
+            "position": int(numpy["state"]["pos"]),
+            "has_gauss": int(numpy["has_gauss"]),
+            "cached": float(numpy["gauss"]),
         },
         "torch": torch.get_rng_state(),
         # A process draws from the generator of its own device only.

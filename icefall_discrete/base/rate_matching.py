@@ -1,12 +1,12 @@
 """Rate matching: nearest-neighbour resampling in time, so that one encoder serves feature types of any frame rate."""
 
 from fractions import Fraction
-from typing import Optional, Tuple, TypeVar, Union
+from typing import Optional, Tuple, TypeVar
 
 import torch
 from torch import Tensor
 
-Count = TypeVar("Count", bound=Union[int, Tensor])
+Count = TypeVar("Count", int, Tensor)
 
 
 def rate_ratio(input_frame_rate_hz: float, frame_rate_hz: float) -> Fraction:

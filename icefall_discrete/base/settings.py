@@ -269,7 +269,7 @@ class Overlay:
 
     def _choose(self, place: Place, kind: str, where: str) -> None:
         try:
-            place.declared.kinds.find(kind)
+            place.kinds.find(kind)
         except ValueError as error:
             raise ValueError(f"{called(place, where)}: {error}") from None
         self._once(place, kind, where)

@@ -1,6 +1,6 @@
 """What a manifest says of an utterance besides its audio: text, language, speaker, fields of a corpus."""
 
-from typing import Dict, Union
+from typing import Dict, Optional, Union
 
 from lhotse.cut import Cut
 
@@ -25,6 +25,12 @@ def facts_of(cut: Cut) -> Facts:
         "speaker": first.speaker if first else None,
         "gender": first.gender if first else None,
     }
+
+
+def text_fact(facts: Facts, name: str) -> Optional[str]:
+    """A fact that is a text, such as text and language; None if it is not known."""
+    value = facts.get(name)
+    return value if isinstance(value, str) else None
 
 
 def require_fact(cut: Cut, name: str) -> None:

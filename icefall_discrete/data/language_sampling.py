@@ -2,7 +2,7 @@
 
 import dataclasses
 import random
-from typing import Dict, Iterator, List, Sequence
+from typing import Dict, Iterable, Iterator, List, Mapping
 
 from lhotse import CutSet
 from lhotse.cut import Cut
@@ -26,7 +26,7 @@ def _microseconds(cut: Cut) -> int:
     return max(1, round(cut.duration * _UNITS_PER_SEC))
 
 
-def language_shares(hours: Dict[str, float], temperature: float) -> Dict[str, float]:
+def language_shares(hours: Mapping[str, float], temperature: float) -> Dict[str, float]:
     """The share of each language in an epoch: (h / H)^(1/T), divided by the sum over languages.
 
     h are the hours of a language, H of all, T the temperature: 1 leaves the shares as they are, a large one makes them
@@ -83,7 +83,7 @@ def drawn_cuts(cuts: CutSet, temperature: float, epoch: int, seed: int) -> CutSe
     )
 
 
-def hours_by_language(cuts: Sequence[Cut]) -> Dict[str, float]:
+def hours_by_language(cuts: Iterable[Cut]) -> Dict[str, float]:
     """Hours of each language, sorted by name; "unknown" for cuts that have none."""
     hours: Dict[str, float] = {}
     for cut in cuts:

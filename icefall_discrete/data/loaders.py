@@ -16,7 +16,7 @@ from icefall_discrete.base.settings import check_settings, setting
 from icefall_discrete.base.spec import FeatureSpec
 from icefall_discrete.data.augment import AugmentConfig
 from icefall_discrete.data.dataset import Batch, BatchDataset, collate
-from icefall_discrete.data.facts import facts_of
+from icefall_discrete.data.facts import facts_of, text_fact
 from icefall_discrete.data.language_sampling import drawn_cuts
 from icefall_discrete.data.shar import KeptCuts
 
@@ -57,11 +57,15 @@ class LoaderConfig:
         return epoch <= self.curriculum_epochs
 
 
+def _do_nothing(sampler: Sampler) -> None:
+    """As torch's own constructor of samplers."""
+
+
 class _SamplerBase(Sampler):
     """Stands for torch's Sampler under lhotse's, which calls its constructor without the argument of torch 1."""
 
-    def __init__(self) -> None:
-        """Do nothing, as torch's own constructor does."""
+    # Where a type checker sees no types of lhotse, it takes this for the constructor of lhotse's samplers.
+    __init__: Callable[..., None] = _do_nothing
 
 
 class _SimpleSampler(SimpleCutSampler, _SamplerBase):
@@ -173,7 +177,7 @@ def largest_batches(cuts: Cuts, config: LoaderConfig, spec: FeatureSpec, seed: i
     for epoch in sorted({1, config.curriculum_epochs + 1}):
         for batch in epoch_sampler(cuts, config, epoch, seed):
             longest_sec = max(cut.duration for cut in batch)
-            text_len = max(len(facts_of(cut)["text"] or "") for cut in batch)
+            text_len = max(len(text_fact(facts_of(cut), "text") or "") for cut in batch)
             for name, size_of in _SIZES.items():
                 size = size_of(len(batch), longest_sec, text_len)
                 if size > largest.get(name, (0.0,))[0]:  # without text there is no lattice
@@ -196,7 +200,7 @@ class _Plan:
         return iter(self._items)
 
 
-def _as_it_is(batch: Batch) -> Batch:
+def _as_it_is(batch: Item) -> Item:
     return batch
 
 

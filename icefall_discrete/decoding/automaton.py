@@ -100,9 +100,9 @@ def _chains(backoffs: Sequence[Backoff]) -> Tuple[Tensor, Tensor, Tensor]:
         paid.append(weights)
         totals.append(total)
     longest = max(1, max(len(chain) for chain in chains))
-    chain = torch.tensor([chain + [0] * (longest - len(chain)) for chain in chains], dtype=torch.int64)
-    weight = torch.tensor([weights + [0.0] * (longest - len(weights)) for weights in paid], dtype=torch.float32)
-    return chain, weight, torch.tensor(totals, dtype=torch.float32)
+    states = torch.tensor([chain + [0] * (longest - len(chain)) for chain in chains], dtype=torch.int64)
+    costs = torch.tensor([weights + [0.0] * (longest - len(weights)) for weights in paid], dtype=torch.float32)
+    return states, costs, torch.tensor(totals, dtype=torch.float32)
 
 
 class AutomatonScorer:

@@ -36,8 +36,8 @@ class Fusion:
                 self._scales.append(scale)
         self._phrases = None
         if config.context_file:
-            path = Path(config.context_file)
-            self._phrases = read_context_file(path, encoder.encode, config.context_score, UNK_ID)
+            context = Path(config.context_file)
+            self._phrases = read_context_file(context, encoder.encode, config.context_score, UNK_ID)
 
     def scorer(self, cut_ids: Sequence[str]) -> Optional[Scorer]:
         """The scorer for a batch of cuts; None if nothing was asked for."""

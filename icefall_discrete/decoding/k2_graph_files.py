@@ -6,7 +6,7 @@ sorted by source, and "attributes", each by its name a tensor (A,) or, of severa
 """
 
 from pathlib import Path
-from typing import Any, Dict
+from typing import Any, Dict, Optional
 
 import torch
 from torch import Tensor
@@ -61,10 +61,10 @@ def load_graph(path: PathLike) -> Fsa:
 def _graph_of(found: Any) -> Fsa:
     if not isinstance(found, dict) or found.get("format") != GRAPH_FORMAT:
         raise ValueError("it is of an older kind, or no graph")
-    arcs, attributes = found.get("arcs"), found.get("attributes")
-    _check_arcs(arcs)
-    names = list(attributes) if isinstance(attributes, dict) else [None]
-    if not all(isinstance(name, str) and name.isidentifier() for name in names):
+    arcs, attributes = _checked_arcs(found.get("arcs")), found.get("attributes")
+    if not isinstance(attributes, dict) or not all(
+        isinstance(name, str) and name.isidentifier() for name in attributes
+    ):
         raise ValueError("it has no attributes by name")
     graph = backend.k2_module().Fsa(arcs.contiguous())
     for name, value in attributes.items():
@@ -74,8 +74,8 @@ def _graph_of(found: Any) -> Fsa:
     return graph
 
 
-def _check_arcs(arcs: Any) -> None:
-    """Refuse what would lead k2 out of its arrays."""
+def _checked_arcs(arcs: Any) -> Tensor:
+    """The arcs, if they do not lead k2 out of its arrays."""
     if not isinstance(arcs, Tensor) or arcs.dtype != torch.int32 or arcs.dim() != 2 or arcs.shape[1] != 4:
         raise ValueError("its arcs are no int32 tensor (A, 4)")
     if not len(arcs):
@@ -88,6 +88,12 @@ def _check_arcs(arcs: Any) -> None:
         raise ValueError("its arcs lead to states that it has not, or are not in order")
     if bool((arcs[:, 2] < -1).any()) or bool(((arcs[:, 2] == -1) != (destinations == states - 1)).any()):
         raise ValueError("its ends are not where its last state is")
+    return arcs
+
+
+def _flat(part: Any) -> Optional[Tensor]:
+    """What it is, if that is an int32 tensor (A,)."""
+    return part if isinstance(part, Tensor) and part.dim() == 1 and part.dtype == torch.int32 else None
 
 
 def _unpacked(name: str, value: Any, num_arcs: int) -> Any:
@@ -96,9 +102,14 @@ def _unpacked(name: str, value: Any, num_arcs: int) -> Any:
             raise ValueError(f"its attribute {name} has not a value for each arc")
         return value
     parts: Dict[str, Any] = value if isinstance(value, dict) else {}
-    values, splits = parts.get("values"), parts.get("row_splits")
-    flat = all(isinstance(part, Tensor) and part.dim() == 1 and part.dtype == torch.int32 for part in (values, splits))
-    if not flat or len(splits) != num_arcs + 1 or int(splits[0]) != 0 or int(splits[-1]) != len(values):
+    values, splits = (_flat(parts.get(part)) for part in ("values", "row_splits"))
+    if (
+        values is None
+        or splits is None
+        or len(splits) != num_arcs + 1
+        or int(splits[0]) != 0
+        or int(splits[-1]) != len(values)
+    ):
         raise ValueError(f"its attribute {name} has not values for each arc")
     if bool((splits[1:] < splits[:-1]).any()):
         raise ValueError(f"its attribute {name} has a negative number of values")

@@ -1,7 +1,7 @@
 """The words that LG and HLG can say, as pieces; text files as icefall writes them. Needs no k2."""
 
 from pathlib import Path
-from typing import Dict, Iterable, List, NamedTuple, Sequence, Tuple
+from typing import Dict, Iterable, List, Mapping, NamedTuple, Sequence, Tuple
 
 from icefall_discrete.base.atomic_files import PathLike, write_text
 from icefall_discrete.text.language_pieces import language_token
@@ -29,7 +29,7 @@ class Lexicon:
       ValueError: if there is no word, or one has no spelling, or two share theirs.
     """
 
-    def __init__(self, pieces: Sequence[str], spellings: Dict[str, Sequence[int]]) -> None:
+    def __init__(self, pieces: Sequence[str], spellings: Mapping[str, Sequence[int]]) -> None:
         self.pieces = list(pieces)
         self.spellings = {word: tuple(spellings[word]) for word in sorted(spellings)}
         self._word_of = {labels: word for word, labels in self.spellings.items()}

@@ -8,7 +8,7 @@ lexicon also name the words. See `k2_searches.md`.
 import itertools
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
+from typing import Callable, Dict, List, Optional, Sequence, Tuple, Union
 
 import torch
 from torch import Tensor
@@ -35,7 +35,9 @@ from icefall_discrete.decoding.k2_lattices import (
     transducer_lattice,
 )
 from icefall_discrete.decoding.k2_lexicon import Lexicon, read_lexicon, read_token_table
-from icefall_discrete.decoding.k2_settings import K2SearchConfig, k2_settings
+from icefall_discrete.decoding.k2_settings import K2SearchConfig
+from icefall_discrete.decoding.scorer import Scorer
+from icefall_discrete.decoding.settings import DecodeConfig
 from icefall_discrete.metrics.wer import count_errors
 from icefall_discrete.nn.heads.contract import LabelModel, require_ctc, require_transducer
 from icefall_discrete.text.words import words_in
@@ -56,8 +58,13 @@ class References:
     decode: Callable[[Sequence[int]], str]
 
 
+# What the searches may be given besides; only the oracle takes it.
+Outside = Union[Scorer, References, None]
+Lists = List[List[Hypothesis]]
+
+
 def n_best(
-    model: LabelModel, encoder_out: Tensor, encoder_lens: Tensor, config: Any, graph: Optional[Fsa] = None
+    model: LabelModel, encoder_out: Tensor, encoder_lens: Tensor, config: K2SearchConfig, graph: Optional[Fsa] = None
 ) -> List[List[Hypothesis]]:
     """All distinct hypotheses sampled from each utterance's lattice of fast_beam_search, best first, never none.
 
@@ -69,7 +76,7 @@ def n_best(
     """
     lattice = _transducer_lattice(model, encoder_out, encoder_lens, config, graph)
     vocab_size = _vocab_size(model)
-    paths = sampled_paths(lattice, k2_settings(config))
+    paths = sampled_paths(lattice, config)
     found: List[List[Hypothesis]] = [[] for _ in range(encoder_out.size(0))]
     for utterance, hypothesis in zip(paths.utterances, _aligned(lattice, paths, vocab_size)):
         found[utterance].append(hypothesis)
@@ -77,7 +84,7 @@ def n_best(
 
 
 def rescore(
-    model: LabelModel, encoder_out: Tensor, encoder_lens: Tensor, config: Any, lm_scales: Sequence[float]
+    model: LabelModel, encoder_out: Tensor, encoder_lens: Tensor, config: K2SearchConfig, lm_scales: Sequence[float]
 ) -> Dict[float, List[WordHypothesis]]:
     """nbest-rescoring for several weights of G at the cost of one: hypotheses of each utterance by weight.
 
@@ -89,20 +96,24 @@ def rescore(
       config: DecodeConfig or K2SearchConfig; `graph_dir` holds HLG.pt, G.pt, lexicon.txt and tokens.txt.
       lm_scales: weights of the log-probabilities of G.
     """
-    settings, vocab_size = k2_settings(config), _ctc_vocab_size(model)
-    graph = _file_graph(settings, "HLG.pt", model, encoder_out)
-    lexicon = _lexicon(settings, vocab_size)
+    vocab_size = _ctc_vocab_size(model)
+    graph = _file_graph(config, "HLG.pt", model, encoder_out)
+    lexicon = _lexicon(config, vocab_size)
     lens = _checked_lens(encoder_out, encoder_lens)
     log_probs = _ctc_log_probs(model, encoder_out, config)
-    lattice = ctc_lattice(log_probs, lens, graph, settings)
-    paths = sampled_paths(lattice, settings)
+    lattice = ctc_lattice(log_probs, lens, graph, config)
+    paths = sampled_paths(lattice, config)
     groups = [lexicon.groups([label for label in labels if label < vocab_size]) for labels in paths.labels]
     spellings = [[label for group in several for label in lexicon.spellings[group.word]] for several in groups]
     acoustic = _ctc_scores(log_probs, lens, spellings, paths.utterances)
-    grammar = _grammar(Path(settings.graph_dir) / "G.pt", lexicon)
+    grammar = _grammar(Path(config.graph_dir) / "G.pt", lexicon)
     lm = _grammar_scores(grammar, [[group.word for group in several] for several in groups], lexicon)
     of_utterance = [[i for i, n in enumerate(paths.utterances) if n == utterance] for utterance in range(len(lens))]
-    best = {s: [max(of, key=lambda i, s=s: acoustic[i] + s * lm[i]) for of in of_utterance] for s in lm_scales}
+
+    def best_of(candidates: Sequence[int], scale: float) -> int:
+        return max(candidates, key=lambda i: acoustic[i] + scale * lm[i])
+
+    best = {scale: [best_of(candidates, scale) for candidates in of_utterance] for scale in lm_scales}
     chosen = sorted({i for several in best.values() for i in several})
     aligned = dict(zip(chosen, _aligned(lattice, paths.at(chosen), vocab_size)))
     return {
@@ -189,29 +200,29 @@ def _checked_lens(encoder_out: Tensor, encoder_lens: Tensor) -> List[int]:
 
 
 def _transducer_lattice(
-    model: LabelModel, encoder_out: Tensor, encoder_lens: Tensor, config: Any, graph: Optional[Fsa]
+    model: LabelModel, encoder_out: Tensor, encoder_lens: Tensor, config: K2SearchConfig, graph: Optional[Fsa]
 ) -> Fsa:
     lens = _checked_lens(encoder_out, encoder_lens)
     if graph is None:
         vocab_size = _vocab_size(model)
         graph = search_graph(trivial_graph(vocab_size), vocab_size, 1.0, False, lattice_device(encoder_out.device))
-    logits = (getattr(config, "blank_penalty", 0.0), getattr(config, "temperature", 1.0))
+    logits = (config.blank_penalty, config.temperature) if isinstance(config, DecodeConfig) else (0.0, 1.0)
     with torch.no_grad():
-        return transducer_lattice(
-            require_transducer(model, "this search"), encoder_out, lens, graph, k2_settings(config), logits
-        )
+        return transducer_lattice(require_transducer(model, "this search"), encoder_out, lens, graph, config, logits)
 
 
-def _ctc_log_probs(model: LabelModel, encoder_out: Tensor, config: Any) -> Tensor:
+def _ctc_log_probs(model: LabelModel, encoder_out: Tensor, config: K2SearchConfig) -> Tensor:
     with torch.no_grad():
         logits = require_ctc(model, "this search").ctc_output(encoder_out).float()
-        logits[..., model.blank_id] -= getattr(config, "blank_penalty", 0.0)
+        logits[..., model.blank_id] -= config.blank_penalty if isinstance(config, DecodeConfig) else 0.0
         return logits.log_softmax(dim=2)
 
 
-def _ctc_lattice(model: LabelModel, encoder_out: Tensor, encoder_lens: Tensor, config: Any, graph: Fsa) -> Fsa:
+def _ctc_lattice(
+    model: LabelModel, encoder_out: Tensor, encoder_lens: Tensor, config: K2SearchConfig, graph: Fsa
+) -> Fsa:
     lens = _checked_lens(encoder_out, encoder_lens)
-    return ctc_lattice(_ctc_log_probs(model, encoder_out, config), lens, graph, k2_settings(config))
+    return ctc_lattice(_ctc_log_probs(model, encoder_out, config), lens, graph, config)
 
 
 def _file_graph(settings: K2SearchConfig, name: str, model: LabelModel, encoder_out: Tensor) -> Fsa:
@@ -251,20 +262,24 @@ def _one_each(found: Sequence[Hypothesis]) -> List[List[Hypothesis]]:
     return [[hypothesis] for hypothesis in found]
 
 
-def _fast_beam_search(model: LabelModel, encoder_out: Tensor, encoder_lens: Tensor, config: Any, scorer: Any):
+def _fast_beam_search(
+    model: LabelModel, encoder_out: Tensor, encoder_lens: Tensor, config: K2SearchConfig, scorer: Outside
+) -> Lists:
     _refuse_scorer(scorer)
     lattice = _transducer_lattice(model, encoder_out, encoder_lens, config, None)
     return _one_each(_best_paths(lattice, _vocab_size(model)))
 
 
-def _fast_beam_search_nbest(model: LabelModel, encoder_out: Tensor, encoder_lens: Tensor, config: Any, scorer: Any):
+def _fast_beam_search_nbest(
+    model: LabelModel, encoder_out: Tensor, encoder_lens: Tensor, config: K2SearchConfig, scorer: Outside
+) -> Lists:
     _refuse_scorer(scorer)
     return [several[: _kept(config)] for several in n_best(model, encoder_out, encoder_lens, config)]
 
 
 def _fast_beam_search_nbest_oracle(
-    model: LabelModel, encoder_out: Tensor, encoder_lens: Tensor, config: Any, scorer: Any
-):
+    model: LabelModel, encoder_out: Tensor, encoder_lens: Tensor, config: K2SearchConfig, scorer: Outside
+) -> Lists:
     if not isinstance(scorer, References) or len(scorer.words) != encoder_out.size(0):
         raise ValueError("fast_beam_search_nbest_oracle needs the References of the batch's utterances.")
 
@@ -275,49 +290,55 @@ def _fast_beam_search_nbest_oracle(
     return _one_each([min(several, key=lambda h: errors(words, h)) for words, several in zip(scorer.words, lists)])
 
 
-def _fast_beam_search_nbest_lg(model: LabelModel, encoder_out: Tensor, encoder_lens: Tensor, config: Any, scorer: Any):
+def _fast_beam_search_nbest_lg(
+    model: LabelModel, encoder_out: Tensor, encoder_lens: Tensor, config: K2SearchConfig, scorer: Outside
+) -> Lists:
     _refuse_scorer(scorer)
-    settings = k2_settings(config)
-    graph = _file_graph(settings, "LG.pt", model, encoder_out)
-    lexicon = _lexicon(settings, _vocab_size(model))
+    graph = _file_graph(config, "LG.pt", model, encoder_out)
+    lexicon = _lexicon(config, _vocab_size(model))
     lists = n_best(model, encoder_out, encoder_lens, config, graph)
     return [[_in_words(h, lexicon, h.score) for h in several[: _kept(config)]] for several in lists]
 
 
-def _ctc_decoding(model: LabelModel, encoder_out: Tensor, encoder_lens: Tensor, config: Any, scorer: Any):
+def _ctc_decoding(
+    model: LabelModel, encoder_out: Tensor, encoder_lens: Tensor, config: K2SearchConfig, scorer: Outside
+) -> Lists:
     _refuse_scorer(scorer)
     vocab_size = _ctc_vocab_size(model)
     graph = search_graph(ctc_graph(vocab_size), vocab_size, 1.0, False, lattice_device(encoder_out.device))
     return _one_each(_best_paths(_ctc_lattice(model, encoder_out, encoder_lens, config, graph), vocab_size))
 
 
-def _one_best(model: LabelModel, encoder_out: Tensor, encoder_lens: Tensor, config: Any, scorer: Any):
+def _one_best(
+    model: LabelModel, encoder_out: Tensor, encoder_lens: Tensor, config: K2SearchConfig, scorer: Outside
+) -> Lists:
     _refuse_scorer(scorer)
-    settings = k2_settings(config)
-    graph = _file_graph(settings, "HLG.pt", model, encoder_out)
+    graph = _file_graph(config, "HLG.pt", model, encoder_out)
     vocab_size = _ctc_vocab_size(model)
-    lexicon = _lexicon(settings, vocab_size)
+    lexicon = _lexicon(config, vocab_size)
     found = _best_paths(_ctc_lattice(model, encoder_out, encoder_lens, config, graph), vocab_size)
     return _one_each([_in_words(hypothesis, lexicon, hypothesis.score) for hypothesis in found])
 
 
-def _nbest_rescoring(model: LabelModel, encoder_out: Tensor, encoder_lens: Tensor, config: Any, scorer: Any):
+def _nbest_rescoring(
+    model: LabelModel, encoder_out: Tensor, encoder_lens: Tensor, config: K2SearchConfig, scorer: Outside
+) -> Lists:
     _refuse_scorer(scorer)
-    scale = k2_settings(config).rescoring_lm_scale
+    scale = config.rescoring_lm_scale
     return _one_each(rescore(model, encoder_out, encoder_lens, config, [scale])[scale])
 
 
-def _kept(config: Any) -> int:
+def _kept(config: K2SearchConfig) -> int:
     """How many hypotheses of an utterance are asked for."""
-    return getattr(config, "nbest", 1)
+    return config.nbest if isinstance(config, DecodeConfig) else 1
 
 
-def _refuse_scorer(scorer: Any) -> None:
+def _refuse_scorer(scorer: Outside) -> None:
     if scorer is not None:
         raise ValueError("k2 searches take no scorer; use modified_beam_search, or a graph with a grammar.")
 
 
-K2_METHODS: Dict[str, Callable[..., List[List[Hypothesis]]]] = {
+K2_METHODS: Dict[str, Callable[[LabelModel, Tensor, Tensor, K2SearchConfig, Outside], Lists]] = {
     "fast_beam_search": _fast_beam_search,
     "fast_beam_search_nbest": _fast_beam_search_nbest,
     "fast_beam_search_nbest_oracle": _fast_beam_search_nbest_oracle,

@@ -2,7 +2,7 @@
 
 import dataclasses
 from pathlib import PurePath
-from typing import Any, Dict, List, Tuple
+from typing import Dict, List, Tuple
 
 from icefall_discrete.base.settings import setting
 from icefall_discrete.decoding.methods import METHODS
@@ -51,14 +51,6 @@ class K2SearchConfig:
                 f"min_active_states is {self.min_active_states} and max_active_states {self.max_active_states}; "
                 "expected 0 <= min_active_states <= max_active_states."
             )
-
-
-def k2_settings(config: Any) -> K2SearchConfig:
-    """The settings of the k2 searches out of a wider configuration; what it does not name has its default."""
-    if isinstance(config, K2SearchConfig):
-        return config
-    names = [field.name for field in dataclasses.fields(K2SearchConfig) if hasattr(config, field.name)]
-    return K2SearchConfig(**{name: getattr(config, name) for name in names})
 
 
 def k2_setting_parts(method: str, config: K2SearchConfig) -> List[str]:

@@ -4,11 +4,12 @@ import math
 from typing import Dict, List, Sequence, Tuple
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from icefall_discrete.decoding.automaton import Arc, AutomatonScorer, Backoff, BackoffAutomaton
 from icefall_discrete.decoding.scorer import State
 from icefall_discrete.lm.arpa import END, START, UNKNOWN, NgramModel
+from icefall_discrete.lm.neural import NeuralLm
 from icefall_discrete.text.pieces import SOS_EOS_ID
 
 _Context = Tuple[int, ...]
@@ -78,9 +79,9 @@ class NeuralScorer:
     It serves one search at a time: a transformer's keys and values are kept from `start` to the next `start`.
     """
 
-    def __init__(self, model: nn.Module) -> None:
+    def __init__(self, model: NeuralLm) -> None:
         self._model = model.eval()
-        self._steps = None
+        self._steps = self._model.steps()
 
     def start(self, utterances: Tensor) -> Tuple[State, Tensor]:
         """All begin alike: after the start of a sentence."""

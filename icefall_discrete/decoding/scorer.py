@@ -55,7 +55,7 @@ class SumScorer:
         return torch.stack([scorer.final(part) * scale for scorer, scale, part in parts]).sum(dim=0)
 
     def _joined(self, results: List[Tuple[State, Tensor]]) -> Tuple[State, Tensor]:
-        total = sum(scores * scale for (_, scores), scale in zip(results, self._scales))
+        total = sum((scores * scale for (_, scores), scale in zip(results, self._scales)), torch.zeros(()))
         return tuple(tensor for state, _ in results for tensor in state), total
 
     def _split(self, state: State) -> List[State]:

@@ -25,23 +25,23 @@ def _one_each(found: List[Hypothesis]) -> List[List[Hypothesis]]:
 
 def _greedy(
     model: LabelModel, encoder_out: Tensor, encoder_lens: Tensor, config: DecodeConfig, scorer: Optional[Scorer]
-):
+) -> List[List[Hypothesis]]:
     _refuse_scorer("greedy_search", scorer)
-    model = require_transducer(model, "greedy_search")
-    return _one_each(greedy_search(model, encoder_out, encoder_lens, config.max_sym_per_frame, config.blank_penalty))
+    heads = require_transducer(model, "greedy_search")
+    return _one_each(greedy_search(heads, encoder_out, encoder_lens, config.max_sym_per_frame, config.blank_penalty))
 
 
 def _ctc_greedy(
     model: LabelModel, encoder_out: Tensor, encoder_lens: Tensor, config: DecodeConfig, scorer: Optional[Scorer]
-):
+) -> List[List[Hypothesis]]:
     _refuse_scorer("ctc_greedy_search", scorer)
-    model = require_ctc(model, "ctc_greedy_search")
-    return _one_each(ctc_greedy_search(model, encoder_out, encoder_lens, config.blank_penalty))
+    heads = require_ctc(model, "ctc_greedy_search")
+    return _one_each(ctc_greedy_search(heads, encoder_out, encoder_lens, config.blank_penalty))
 
 
 def _modified_beam(
     model: LabelModel, encoder_out: Tensor, encoder_lens: Tensor, config: DecodeConfig, scorer: Optional[Scorer]
-):
+) -> List[List[Hypothesis]]:
     return modified_beam_search(
         require_transducer(model, "modified_beam_search"), encoder_out, encoder_lens, _beam(config), scorer
     )
@@ -49,9 +49,9 @@ def _modified_beam(
 
 def _ctc_prefix_beam(
     model: LabelModel, encoder_out: Tensor, encoder_lens: Tensor, config: DecodeConfig, scorer: Optional[Scorer]
-):
-    model = require_ctc(model, "ctc_prefix_beam_search")
-    return ctc_prefix_beam_search(model, encoder_out, encoder_lens, _beam(config), scorer)
+) -> List[List[Hypothesis]]:
+    heads = require_ctc(model, "ctc_prefix_beam_search")
+    return ctc_prefix_beam_search(heads, encoder_out, encoder_lens, _beam(config), scorer)
 
 
 def _beam(config: DecodeConfig) -> BeamConfig:

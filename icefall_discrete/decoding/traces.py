@@ -1,6 +1,7 @@
 """What beam searches share: the order of utterances, the way back through the beam, and the list of what was found."""
 
-from typing import List, NamedTuple, Tuple
+import dataclasses
+from typing import List, Tuple
 
 import torch
 from torch import Tensor
@@ -8,7 +9,8 @@ from torch import Tensor
 from icefall_discrete.decoding.hypothesis import Hypothesis
 
 
-class Order(NamedTuple):
+@dataclasses.dataclass(frozen=True)
+class Order:
     """Utterances sorted by length, longest first: at any frame those still searched are then the first ones."""
 
     utterances: List[int]

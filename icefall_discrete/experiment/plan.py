@@ -117,7 +117,8 @@ def describe(plan: Plan, asked: StageRange) -> str:
     notes = StageNotes(plan.old_words)
     lines = list(plan.notices)
     for stage in plan.stages:
-        state, changed = "not asked for", []
+        state = "not asked for"
+        changed: List[str] = []
         if stage.number in asked:
             state, changed = notes.state(stage.marker, stage.settings_text, stage.outputs)
         lines.append(f"Stage {stage.number}: {stage.title}: {state}")

@@ -4,7 +4,7 @@ import dataclasses
 import importlib
 import math
 from pathlib import Path
-from typing import Any, Dict, List, Optional
+from typing import Any, Callable, Dict, List, Optional
 
 import torch
 from torch import Tensor, nn
@@ -62,7 +62,7 @@ class _FirstBadModule:
         for name, module in model.named_modules():
             module.register_forward_hook(self._hook(name))
 
-    def _hook(self, name: str):
+    def _hook(self, name: str) -> Callable[[nn.Module, Any, Any], None]:
         def look(module: nn.Module, inputs: Any, output: Any) -> None:
             if self.name is None and not _finite(output) and _finite(inputs):
                 self.name = name

@@ -18,7 +18,7 @@ SHARED_RECIPES = CONF_DIR / "recipes"
 _BEFORE_COMMAND = "--"
 _NOT_IN_COMMANDS = ("stage", "stop_stage", "dry_run", "feature_type", "recipe")
 
-C = TypeVar("C")
+C = TypeVar("C", "RunOptions", "Corpus")
 
 
 @dataclasses.dataclass(frozen=True)

@@ -141,7 +141,7 @@ def check_split(
         if is_speed_perturbed(cut):
             _check_perturbed(cut, seconds)
             report.num_perturbed += 1
-        if report.usage is not None:
+        if report.usage is not None and report.position is not None:
             report.usage.add(frames)
             report.position.add(frames)
         report.num_cuts += 1
@@ -262,7 +262,7 @@ def figures_of(reports: List[SplitReport], spec: FeatureSpec, train_split: str) 
     }
     measured = next((r for r in reports if r.split == train_split), reports[0])
     figures["rates_hz"] = _rates_of(measured)
-    if measured.usage is not None:
+    if measured.usage is not None and measured.position is not None:
         figures["code_usage"] = measured.usage.summary()
         figures["measured_bits_per_second"] = measured_bits_per_second(measured, spec)
         figures["entropy_bits_per_second"] = spec.frame_rate_hz * measured.usage.entropy_bits_per_frame

@@ -19,7 +19,7 @@ import math
 import sys
 import time
 from pathlib import Path
-from typing import Any, Callable, Dict, Iterable, Iterator, List, Optional, Sequence, Tuple
+from typing import Any, Callable, Dict, Iterable, Iterator, List, Optional, Sequence, Tuple, Union
 
 from lhotse import MonoCut
 from safetensors.torch import save
@@ -248,7 +248,7 @@ class _Run:
 
     def enter(self, encoded: EncodedBatch) -> None:
         """Store a batch; from time to time, make what is stored safe."""
-        entries = []
+        entries: List[Union[str, List[str], Dict[str, str]]] = []
         for cut, outcome in zip(self.batches[encoded.index], encoded.outcomes):
             if isinstance(outcome, Dropped):
                 LOG.warning("dropped: %s", outcome.message)

@@ -2,14 +2,15 @@
 
 import collections
 import contextlib
+import dataclasses
 import multiprocessing
 import os
 import threading
 import time
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing.connection import wait
-from typing import Any, Callable, Iterable, Iterator, List, NamedTuple, Optional, Sequence, Tuple, Union
+from typing import Any, Callable, Deque, Iterable, Iterator, List, NamedTuple, Optional, Sequence, Tuple, Union
 
 import numpy as np
 import torch
@@ -42,7 +43,8 @@ class TimedCodes(NamedTuple):
 Outcome = Union[np.ndarray, TimedCodes, Dropped]
 
 
-class EncodedBatch(NamedTuple):
+@dataclasses.dataclass(frozen=True)
+class EncodedBatch:
     """The batch's index, for each cut its array (T, K) or why it was dropped, and the seconds that it took."""
 
     index: int
@@ -166,7 +168,7 @@ def encode_in_order(
         context = multiprocessing.get_context("spawn")
         pool = ProcessPoolExecutor(num_jobs, context, initializer=_start_worker, initargs=(make_tokenizer, seed))
         try:
-            pending = collections.deque()
+            pending: Deque[Future[EncodedBatch]] = collections.deque()
             for index, cuts in jobs:
                 pending.append(pool.submit(_encode_in_worker, index, cuts))
                 if len(pending) >= BATCHES_AHEAD * num_jobs:

@@ -22,6 +22,7 @@ from icefall_discrete.extraction.workers import one_thread
 from icefall_discrete.inference.audio_files import AudioConfig, BadAudio, open_audio, read_samples
 from icefall_discrete.inference.pauses import MIN_SEGMENT_SEC, split_at_pauses
 from icefall_discrete.systems.asr.transcription import Failure, Outcome, Transcription, make_segment
+from icefall_discrete.systems.asr.transducer import Transducer
 from icefall_discrete.systems.prediction import RunConfig
 from icefall_discrete.tokenizers.contract import AudioRejected, pad_outputs
 
@@ -86,7 +87,10 @@ class Transcriber:
         self.max_segment_sec = self._longest_segment(experiment.settings().filter.max_utterance_sec)
         self._text_encoder = experiment.text_encoder()
         self._device = self._run.torch_device()
-        self._model = experiment.build_model()
+        model = experiment.build_model()
+        if not isinstance(model, Transducer):
+            raise ValueError(f"{exp_dir} holds a {type(model).__name__}, which is no recogniser and emits no text.")
+        self._model = model
         self._model.load_trained(load_weights(resolve_choice(choice or CheckpointChoice(), exp_dir), exp_dir))
         self._model.to(self._device).eval()
         self._fusion = Fusion(self._decode, experiment.exp_dir / "bpe.model", self._device)

@@ -4,13 +4,12 @@ from pathlib import Path
 from typing import List, NamedTuple, Optional, Union
 
 from safetensors.torch import load_file
-from torch import nn
 
 from icefall_discrete.base.atomic_files import PathLike
 from icefall_discrete.base.provenance import digest_of_file, read_record
 from icefall_discrete.base.settings import from_dict
 from icefall_discrete.lm.arpa import NgramModel, read_arpa
-from icefall_discrete.lm.neural import MODELS, NeuralLmConfig
+from icefall_discrete.lm.neural import MODELS, NeuralLm, NeuralLmConfig
 
 ARPA, WEIGHTS, FACTS, PIECES = "lm.arpa", "model.safetensors", "lm.json", "bpe.model"
 
@@ -18,7 +17,7 @@ ARPA, WEIGHTS, FACTS, PIECES = "lm.arpa", "model.safetensors", "lm.json", "bpe.m
 class LanguageModel(NamedTuple):
     """A language model as it was read: of n-grams or neural, and the file to name in messages."""
 
-    model: Union[NgramModel, nn.Module]
+    model: Union[NgramModel, NeuralLm]
     where: str
 
 

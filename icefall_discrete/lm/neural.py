@@ -4,13 +4,14 @@ Label 1 (sos/eos) begins and ends a sentence.
 """
 
 import dataclasses
-from typing import List, Tuple
+from typing import Dict, List, Tuple, Type, Union
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from icefall_discrete.base.settings import setting
+from icefall_discrete.nn.module_row import ModuleRow
 
 State = Tuple[Tensor, ...]
 
@@ -85,6 +86,8 @@ class TransformerLayer(nn.Module):
     https://arxiv.org/abs/2108.12409), so that no position is ever one that training has not seen.
     """
 
+    slopes: Tensor
+
     def __init__(self, config: NeuralLmConfig) -> None:
         super().__init__()
         dim = config.lm_dim
@@ -128,7 +131,7 @@ class TransformerLm(nn.Module):
         super().__init__()
         self.config = config
         self.embedding = nn.Embedding(vocab_size, config.lm_dim)
-        self.layers = nn.ModuleList(TransformerLayer(config) for _ in range(config.lm_layers))
+        self.layers = ModuleRow(TransformerLayer(config) for _ in range(config.lm_layers))
         self.norm = nn.LayerNorm(config.lm_dim)
         self.output_bias = nn.Parameter(torch.zeros(vocab_size))
         nn.init.normal_(self.embedding.weight, std=config.lm_dim**-0.5)
@@ -202,4 +205,5 @@ class TransformerSteps:
         return keys, values
 
 
-MODELS = {"lstm": LstmLm, "transformer": TransformerLm}
+NeuralLm = Union[LstmLm, TransformerLm]
+MODELS: Dict[str, Type[NeuralLm]] = {"lstm": LstmLm, "transformer": TransformerLm}

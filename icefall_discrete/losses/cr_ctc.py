@@ -4,7 +4,7 @@ Each view is masked in other places and passes through the network with other dr
 teacher in the same place, so that what one view cannot see is supervised by what the other does.
 """
 
-from typing import Tuple
+from typing import Any, Tuple
 
 import torch
 from torch import Tensor
@@ -16,14 +16,14 @@ class _Consistency(torch.autograd.Function):
     """Half the sum over units of KL(second || first) + KL(first || second), each target without a gradient."""
 
     @staticmethod
-    def forward(ctx, first: Tensor, second: Tensor) -> Tensor:
+    def forward(ctx: Any, first: Tensor, second: Tensor) -> Tensor:
         # KL(q || p) + KL(p || q) = sum (p - q) (log p - log q).
         difference = first.exp() - second.exp()
         ctx.save_for_backward(first, second)
         return 0.5 * (difference * (first - second)).sum(dim=-1)
 
     @staticmethod
-    def backward(ctx, grad: Tensor) -> Tuple[Tensor, Tensor]:
+    def backward(ctx: Any, grad: Tensor) -> Tuple[Tensor, Tensor]:
         first, second = ctx.saved_tensors
         half = -0.5 * grad.unsqueeze(-1)
         return half * second.exp(), half * first.exp()

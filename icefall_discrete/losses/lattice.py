@@ -8,7 +8,7 @@ ones it also moves to the next frame. https://arxiv.org/abs/1211.3711 (transduce
 
 import functools
 import importlib.metadata
-from typing import Tuple
+from typing import Any, Optional, Tuple
 
 import torch
 import torch.nn.functional as F
@@ -18,13 +18,14 @@ from torch.autograd.function import once_differentiable
 from icefall_discrete.base.backend import k2_module
 
 NEG_INF = float("-inf")
+Scored = Tuple[Tensor, Tensor, Tensor]  # score, and what is known of label arcs and of blank arcs
 # Triton comes with PyTorch's CUDA builds; without it the device is asked wave by wave, as a CPU is.
 OLDEST_TRITON, OLDEST_CAPABILITY = 3, (7, 0)
 
 
 def lattice_score(
     label_arcs: Tensor, blank_arcs: Tensor, label_lens: Tensor, frame_lens: Tensor, backend: str
-) -> Tuple[Tensor, Tensor, Tensor]:
+) -> Scored:
     """Log-probability of all paths from the first to the last node, and how much each arc is used.
 
     Args:
@@ -55,7 +56,7 @@ def _has_kernels(device: torch.device) -> bool:
     return int(version.split(".")[0]) >= OLDEST_TRITON and torch.cuda.get_device_capability(device) >= OLDEST_CAPABILITY
 
 
-def _k2_score(label_arcs: Tensor, blank_arcs: Tensor, label_lens: Tensor, frame_lens: Tensor):
+def _k2_score(label_arcs: Tensor, blank_arcs: Tensor, label_lens: Tensor, frame_lens: Tensor) -> Scored:
     zeros = torch.zeros_like(label_lens)
     boundary = torch.stack([zeros, zeros, label_lens, frame_lens], dim=1).to(torch.int64)
     score, (label_occupation, blank_occupation) = k2_module().mutual_information_recursion(
@@ -73,8 +74,8 @@ class _LatticeScore(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx, label_arcs: Tensor, blank_arcs: Tensor, label_lens: Tensor, frame_lens: Tensor, fused: bool = False
-    ):
+        ctx: Any, label_arcs: Tensor, blank_arcs: Tensor, label_lens: Tensor, frame_lens: Tensor, fused: bool = False
+    ) -> Scored:
         regular = label_arcs.size(2) == blank_arcs.size(2) + 1
         arcs = _arcs_by_wave(label_arcs, blank_arcs, regular)
         last_wave = frame_lens + label_lens if regular else frame_lens
@@ -86,13 +87,15 @@ class _LatticeScore(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx, score_grad: Tensor, _label_grad, _blank_grad):
+    def backward(
+        ctx: Any, score_grad: Tensor, _label_grad: Tensor, _blank_grad: Tensor
+    ) -> Tuple[Optional[Tensor], ...]:
         label_occupation, blank_occupation = ctx.saved_tensors
         score_grad = score_grad[:, None, None]
         return label_occupation * score_grad, blank_occupation * score_grad, None, None, None
 
 
-def _by_waves(into_label: Tensor, into_blank: Tensor, last_wave: Tensor, label_lens: Tensor):
+def _by_waves(into_label: Tensor, into_blank: Tensor, last_wave: Tensor, label_lens: Tensor) -> Scored:
     """Score (N,) and posteriors (N, U + 1, waves) of the arcs of `_arcs_by_wave`, one step for each wave.
 
     The recursion is laid out (wave, label position, utterance), so that a step touches contiguous memory.
@@ -103,10 +106,11 @@ def _by_waves(into_label: Tensor, into_blank: Tensor, last_wave: Tensor, label_l
     score = alpha[last_wave, label_lens + 1, utterances]
     end = torch.zeros_like(into_label)
     end[last_wave, label_lens, utterances] = 1.0
-    return score, *(use.permute(2, 1, 0) for use in _occupation(alpha, into_label, into_blank, end))
+    label_use, blank_use = _occupation(alpha, into_label, into_blank, end)
+    return score, label_use.permute(2, 1, 0), blank_use.permute(2, 1, 0)
 
 
-def _by_kernels(into_label: Tensor, into_blank: Tensor, last_wave: Tensor, label_lens: Tensor):
+def _by_kernels(into_label: Tensor, into_blank: Tensor, last_wave: Tensor, label_lens: Tensor) -> Scored:
     """As `_by_waves`, one kernel for each direction, laid out (utterance, wave, label position)."""
     from icefall_discrete.losses.fused_lattice import forward_scores, occupations
 
@@ -114,7 +118,8 @@ def _by_kernels(into_label: Tensor, into_blank: Tensor, last_wave: Tensor, label
     ends = torch.stack([last_wave, label_lens])
     alpha = forward_scores(arcs, ends)
     score = alpha[torch.arange(label_lens.numel(), device=label_lens.device), last_wave, label_lens]
-    return score, *occupations(alpha, arcs, ends).transpose(2, 3)
+    label_use, blank_use = occupations(alpha, arcs, ends).transpose(2, 3)
+    return score, label_use, blank_use
 
 
 def _skew(nodes: Tensor) -> Tensor:
@@ -143,7 +148,9 @@ def _arcs_by_wave(label_arcs: Tensor, blank_arcs: Tensor, regular: bool) -> Tupl
     return into_label, into_blank
 
 
-def _arcs_by_node(label_use: Tensor, blank_use: Tensor, label_arcs: Tensor, blank_arcs: Tensor, regular: bool):
+def _arcs_by_node(
+    label_use: Tensor, blank_use: Tensor, label_arcs: Tensor, blank_arcs: Tensor, regular: bool
+) -> Tuple[Tensor, Tensor]:
     """Undo `_arcs_by_wave` for what is known of each arc."""
     if regular:
         width = label_arcs.size(2)

@@ -6,14 +6,14 @@ Letters: N utterances, U labels, T frames, R kept positions a frame, V output un
 """
 
 from dataclasses import dataclass
-from typing import Tuple
+from typing import Any, Tuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from icefall_discrete.losses.lattice import NEG_INF, lattice_score
+from icefall_discrete.losses.lattice import NEG_INF, Scored, lattice_score
 
 RNNT_TYPES = ("regular", "modified", "constrained")
 
@@ -96,7 +96,7 @@ def full_rnnt_loss(logits: Tensor, targets: Targets, options: LatticeOptions) ->
     return pruned_rnnt_loss(logits, positions.expand(logits.shape[:3]), targets, options)
 
 
-def _loss(label_arcs: Tensor, blank_arcs: Tensor, targets: Targets, options: LatticeOptions):
+def _loss(label_arcs: Tensor, blank_arcs: Tensor, targets: Targets, options: LatticeOptions) -> Scored:
     """Finish the arcs (N, U, T) and (N, U + 1, T) for the lattice type and sum over its paths."""
     num_frames = blank_arcs.size(2)
     frames = torch.arange(num_frames, device=label_arcs.device)
@@ -153,7 +153,7 @@ class _ArcLogProbs(torch.autograd.Function):
     """Log-softmax of logits (N, T, R, V) read at the next label and at blank, without keeping the softmax."""
 
     @staticmethod
-    def forward(ctx, logits: Tensor, next_labels: Tensor, blank_id: int):
+    def forward(ctx: Any, logits: Tensor, next_labels: Tensor, blank_id: int) -> Tuple[Tensor, Tensor]:
         norm = torch.logsumexp(logits, dim=3)
         ctx.save_for_backward(logits, norm, next_labels)
         ctx.blank_id = blank_id
@@ -162,7 +162,7 @@ class _ArcLogProbs(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx, label_grad: Tensor, blank_grad: Tensor):
+    def backward(ctx: Any, label_grad: Tensor, blank_grad: Tensor) -> Tuple[Tensor, None, None]:
         logits, norm, next_labels = ctx.saved_tensors
         grad = (logits - norm.unsqueeze(3)).exp_()
         grad.mul_((label_grad + blank_grad).neg_().unsqueeze(3))

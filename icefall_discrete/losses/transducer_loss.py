@@ -142,8 +142,11 @@ def transducer_losses(
     if num_views == NUM_VIEWS:
         with torch.autocast(log_probs.device.type, enabled=False):
             losses["cr"] = consistency_loss(log_probs, targets.frame_lens)
-    sums = [losses[name].sum() if name in losses else None for name in ("simple", "pruned", "ctc", "inner_ctc", "cr")]
-    return Losses(*sums, config, {name: loss.detach() for name, loss in losses.items()})
+    sums = {name: loss.sum() for name, loss in losses.items()}
+    details = {name: loss.detach() for name, loss in losses.items()}
+    names = ("simple", "pruned", "ctc", "inner_ctc", "cr")
+    simple, pruned, ctc, inner_ctc, cr = (sums.get(name) for name in names)
+    return Losses(simple, pruned, ctc, inner_ctc, cr, config, details)
 
 
 def _rnnt_losses(

@@ -61,7 +61,7 @@ class Metric:
     def with_interval(self, scored: Optional[Json]) -> str:
         """Its value in the scores of a set as text, with half of its interval if it has one."""
         value = self.of(scored)
-        interval = scored[self.name].get("interval") if value is not None else None
+        interval = scored[self.name].get("interval") if scored is not None and value is not None else None
         return self.shown(value) + (f" ± {self.shown((interval[1] - interval[0]) / 2)}" if interval else "")
 
 

@@ -12,7 +12,13 @@ from torch import Tensor, nn
 from icefall_discrete.base.rate_matching import match_rate, matched_lens, rate_ratio
 from icefall_discrete.base.settings import choice, section, setting
 from icefall_discrete.base.spec import FeatureSpec
-from icefall_discrete.nn.code_embedding import COMBINATIONS, CodeEmbedding, EmbeddingAugment, FeatureNormalizer
+from icefall_discrete.nn.code_embedding import (
+    COMBINATIONS,
+    CodeEmbedding,
+    EmbeddingAugment,
+    FeatureNormalizer,
+    InputEmbedding,
+)
 from icefall_discrete.nn.encoders.contract import ENCODERS, EncoderConfig, EncoderOutput, build_encoder
 from icefall_discrete.nn.front_ends.contract import FRONT_ENDS, FrontEndConfig
 from icefall_discrete.nn.lengths import Lens
@@ -91,7 +97,7 @@ class AcousticEncoder(nn.Module):
     def __init__(
         self,
         config: AcousticEncoderConfig,
-        input_embedding: nn.Module,
+        input_embedding: InputEmbedding,
         augment: EmbeddingAugment,
         frame_rate_hz: float,
     ) -> None:
@@ -124,7 +130,9 @@ class AcousticEncoder(nn.Module):
         return self.encoder(x, lens, inner)
 
 
-def build_input_embedding(config: InputConfig, spec: FeatureSpec, codebooks: Optional[Sequence[Tensor]]) -> nn.Module:
+def build_input_embedding(
+    config: InputConfig, spec: FeatureSpec, codebooks: Optional[Sequence[Tensor]]
+) -> InputEmbedding:
     """The module from codes or features of `spec` to vectors.
 
     Args:

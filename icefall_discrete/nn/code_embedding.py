@@ -45,7 +45,13 @@ def _projection(in_dim: int, out_dim: int) -> nn.Module:
     return nn.Identity() if in_dim == out_dim else nn.Linear(in_dim, out_dim, bias=False)
 
 
-class CodeEmbedding(nn.Module):
+class InputEmbedding(nn.Module):
+    """Maps the frames of a batch (N, T, ...) to vectors (N, T, out_dim)."""
+
+    out_dim: int
+
+
+class CodeEmbedding(InputEmbedding):
     """Vectors of codes: one table for all codebooks, then their combination, then a projection where sizes differ.
 
     arXiv 2309.07377, Figure 1: one embedding a group, fused into one feature. Padding ids give zero vectors and their
@@ -61,6 +67,9 @@ class CodeEmbedding(nn.Module):
       codebooks: K tensors (V_k, D_k) that set the vectors (standardised per dimension); None learns them from noise.
       frozen: whether the table keeps its initial values.
     """
+
+    sizes: Tensor
+    offsets: Tensor
 
     def __init__(
         self,
@@ -122,7 +131,7 @@ class CodeEmbedding(nn.Module):
         return torch.einsum("ntkd,k->ntd", vectors, self.codebook_weights)
 
 
-class FeatureNormalizer(nn.Module):
+class FeatureNormalizer(InputEmbedding):
     """Continuous features with the training data's mean and variance removed, projected where sizes differ.
 
     Frames that are zero in every dimension are padding or masks and stay zero, the mean of normalised features.
@@ -132,6 +141,9 @@ class FeatureNormalizer(nn.Module):
       feature_dim: D of the features.
       embedding_dim: size of the output; 0 means feature_dim, so that there is no projection.
     """
+
+    mean: Tensor
+    scale: Tensor
 
     def __init__(self, feature_dim: int, embedding_dim: int) -> None:
         super().__init__()

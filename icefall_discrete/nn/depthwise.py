@@ -5,7 +5,7 @@ faster for depthwise kernels than (N, C, T).
 """
 
 import math
-from typing import Optional, Tuple
+from typing import Any, Optional, Tuple
 
 import torch
 import torch.nn.functional as F
@@ -37,13 +37,13 @@ def _weight_gradient(x: Tensor, grad: Tensor, kernel: int, padding: int) -> Tens
 
 class _DepthwiseCpu(torch.autograd.Function):
     @staticmethod
-    def forward(ctx, x: Tensor, weight: Tensor, bias: Tensor, padding: int) -> Tensor:
+    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, padding: int) -> Tensor:
         ctx.save_for_backward(x, weight)
         ctx.padding = padding
         return _convolve(x, weight, bias, padding)
 
     @staticmethod
-    def backward(ctx, grad: Tensor) -> Tuple[Optional[Tensor], ...]:
+    def backward(ctx: Any, grad: Tensor) -> Tuple[Optional[Tensor], ...]:
         x, weight = ctx.saved_tensors
         grad = grad.to(weight.dtype).contiguous()
         kernel = weight.shape[2]

@@ -43,8 +43,12 @@ def stack_states(states: Sequence[S]) -> S:
 
 def split_state(state: S, num: int) -> List[S]:
     """Take a state of `num` streams apart into one for each."""
-    # A clone, so that a stream that pauses does not keep the memory of a whole batch.
-    return [_merge([state], lambda tensors, row=row: tensors[0][row : row + 1].clone()) for row in range(num)]
+
+    def of_stream(row: int) -> S:
+        # A clone, so that a stream that pauses does not keep the memory of a whole batch.
+        return _merge([state], lambda tensors: tensors[0][row : row + 1].clone())
+
+    return [of_stream(row) for row in range(num)]
 
 
 def copy_state(state: S) -> S:

@@ -1,7 +1,7 @@
 """A chart of a task's figures against bit rate, one point a feature type, whose labels never lie on each other."""
 
 from pathlib import Path
-from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, Dict, List, NamedTuple, Sequence, Tuple
 
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -97,7 +97,7 @@ def _scale(axis: Axes, panel: Metric, points: Sequence[Point]) -> None:
 
 def _place_labels(axis: Axes, panel: Metric, points: Sequence[Point], series: Sequence[str]) -> None:
     pixels_per_point = axis.figure.dpi / 72
-    centres = [axis.transData.transform((p.bits_per_second / 1000, p.figures[panel.name])) for p in points]
+    centres = [_pixels(axis, point, point.figures[panel.name]) for point in points]
     radius = _MARGIN_POINTS * pixels_per_point
     taken = [Bbox.from_extents(x - radius, y - radius, x + radius, y + radius) for x, y in centres]
     taken += [_bar_box(axis, point, panel) for point in points if panel.name in point.intervals]
@@ -122,8 +122,13 @@ def _place_labels(axis: Axes, panel: Metric, points: Sequence[Point], series: Se
         ).set_in_layout(False)
 
 
+def _pixels(axis: Axes, point: Point, value: float) -> Tuple[float, float]:
+    x, y = axis.transData.transform((point.bits_per_second / 1000, value))
+    return float(x), float(y)
+
+
 def _bar_box(axis: Axes, point: Point, panel: Metric) -> Bbox:
-    low, high = (axis.transData.transform((point.bits_per_second / 1000, end)) for end in point.intervals[panel.name])
+    low, high = (_pixels(axis, point, end) for end in point.intervals[panel.name])
     return Bbox.from_extents(low[0] - 1, low[1], high[0] + 1, high[1])
 
 
@@ -138,18 +143,18 @@ def _free_box(
     centre: Tuple[float, float], size: Tuple[float, float], taken: List[Bbox], frame: Bbox, pixels_per_point: float
 ) -> Tuple[Bbox, int]:
     """The first place for a label of `size` near `centre` that lies in the frame and on nothing; else the first."""
-    first: Optional[Bbox] = None
+    places: List[Tuple[Bbox, int]] = []
     for distance in _DISTANCES:
         for right, up in _DIRECTIONS:
             step = distance * pixels_per_point
             x = centre[0] + right * step + (right - 1) / 2 * size[0]
             y = centre[1] + up * step + (up - 1) / 2 * size[1]
             box = Bbox.from_extents(x, y, x + size[0], y + size[1])
-            first = first or box
+            places.append((box, distance))
             inside = frame.x0 <= box.x0 and box.x1 <= frame.x1 and frame.y0 <= box.y0 and box.y1 <= frame.y1
             if inside and not any(box.overlaps(other) for other in taken):
-                return box, distance
-    return first, _DISTANCES[0]
+                return places[-1]
+    return places[0]
 
 
 def points_of(rows: Sequence[Dict[str, Any]], split: str) -> List[Point]:
@@ -161,7 +166,7 @@ def points_of(rows: Sequence[Dict[str, Any]], split: str) -> List[Point]:
         bits = (row.get("features") or {}).get("bits_per_second")
         if not scored or not bits:
             continue
-        figures = {metric.name: metric.of(scored) for metric in metrics if metric.of(scored) is not None}
+        figures = {metric.name: value for metric in metrics if (value := metric.of(scored)) is not None}
         points.append(
             Point(
                 label=row["feature_type"],

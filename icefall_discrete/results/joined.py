@@ -68,8 +68,9 @@ def joined_result(results: Sequence[Json], sets: Json, recipe: str) -> Json:
 
 
 def _sum(values: Iterable[Optional[float]]) -> Optional[float]:
-    known = list(values)
-    return None if any(value is None for value in known) else sum(known)
+    every = list(values)
+    known = [value for value in every if value is not None]
+    return sum(known) if len(known) == len(every) else None
 
 
 def _product(one: Optional[float], other: Optional[float]) -> Optional[float]:

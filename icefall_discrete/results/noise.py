@@ -53,7 +53,7 @@ def read_noise_results(results_dir: Path) -> NoiseResults:
 
 def conditions_of(sets: Sequence[str], split: str) -> List[Condition]:
     """The conditions among the names of sets, by kind and falling ratio."""
-    found = {condition_of(name, split) for name in sets} - {None}
+    found = {condition for name in sets if (condition := condition_of(name, split)) is not None}
     return sorted(found, key=lambda condition: (condition.kind, -condition.snr_db))
 
 

@@ -2,7 +2,7 @@
 
 import itertools
 from pathlib import Path
-from typing import Any, Dict, List, NamedTuple, Sequence
+from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence
 
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -27,14 +27,20 @@ class Curve(NamedTuple):
     percent: Dict[float, float]
 
 
-def _curves(label: str, sets: Json, split: str, percent_of: Any, clean: float) -> List[Curve]:
+def _curves(
+    label: str, sets: Json, split: str, percent_of: Callable[[Json], Optional[float]], clean: float
+) -> List[Curve]:
     conditions = conditions_of(list(sets), split)
     return [
         Curve(
             label,
             kind,
             clean,
-            {c.snr_db: percent_of(sets[c.set_name(split)]) for c in conditions if c.kind == kind},
+            {
+                condition.snr_db: percent
+                for condition in conditions
+                if condition.kind == kind and (percent := percent_of(sets[condition.set_name(split)])) is not None
+            },
         )
         for kind in sorted({condition.kind for condition in conditions})
     ]
@@ -42,14 +48,18 @@ def _curves(label: str, sets: Json, split: str, percent_of: Any, clean: float) -
 
 def figure_curves(rows: Sequence[Json], split: str) -> List[Curve]:
     """The figure of each model with the recipe's own search under each noise."""
-    metric = first_metric(rows) if rows else None
+    if not rows:
+        return []
+    metric = first_metric(rows)
     own = [row for row in rows if not row.get("search") and split in row["sets"]]
     recipes = {(row["recipe"], row["device"]) for row in own}
     curves: List[Curve] = []
     for row in own:
         label = row["feature_type"] + (f" ({row['recipe']}, {row['device']})" if len(recipes) > 1 else "")
         sets = row["sets"]
-        curves += _curves(label, sets, split, metric.of, metric.of(sets[split]))
+        clean = metric.of(sets[split])
+        if clean is not None:
+            curves += _curves(label, sets, split, metric.of, clean)
     return curves
 
 
@@ -94,9 +104,9 @@ def draw_noise_chart(path: PathLike, results: NoiseResults, split: str, title: s
     for axis in grid[-1]:
         axis.set_xlabel("signal-to-noise ratio, dB", fontsize=11)
     handles = {handle.get_label(): handle for axis in grid.flat for handle in axis.get_lines()}
-    shown = [label for label in labels if label in handles]
+    drawn = [label for label in labels if label in handles]
     figure.legend(
-        [handles[label] for label in shown], shown, loc="outside lower center", ncols=min(4, len(shown)), frameon=False
+        [handles[label] for label in drawn], drawn, loc="outside lower center", ncols=min(4, len(drawn)), frameon=False
     )
     with replacing(Path(path)) as temporary:
         figure.savefig(temporary, metadata={"Software": None})

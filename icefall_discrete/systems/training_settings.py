@@ -25,6 +25,7 @@ class TrainSettings:
     """
 
     system: ClassVar[str]
+    __dataclass_fields__: ClassVar[Dict[str, dataclasses.Field]]
     model: AcousticEncoderConfig
     loader: LoaderConfig
     filter: FilterConfig

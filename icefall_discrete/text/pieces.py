@@ -4,7 +4,7 @@ import dataclasses
 import io
 import re
 from pathlib import Path
-from typing import Dict, Iterable, List, Mapping, Optional, Sequence, Tuple, Union
+from typing import Any, Dict, Iterable, List, Mapping, Optional, Sequence, Tuple, Union
 
 import sentencepiece
 
@@ -17,7 +17,7 @@ BLANK_ID, SOS_EOS_ID, UNK_ID = 0, 1, 2
 SPECIAL_PIECES = ("<blk>", "<sos/eos>")  # ids 0 and 1; <unk> is 2
 PIECE_TYPES = ("unigram", "char")
 # A unigram model that covers every character, changes none, and is the same at every training.
-EXACT_UNIGRAM = {
+EXACT_UNIGRAM: Dict[str, Any] = {
     "model_type": "unigram",
     "character_coverage": 1.0,
     "normalization_rule_name": "identity",
@@ -28,7 +28,7 @@ EXACT_UNIGRAM = {
     "minloglevel": 2,
 }
 # What is different about pieces that are characters: a text begins with its first one, not with a space.
-EVERY_CHARACTER = {"model_type": "char", "use_all_vocab": True, "add_dummy_prefix": False}
+EVERY_CHARACTER: Dict[str, Any] = {"model_type": "char", "use_all_vocab": True, "add_dummy_prefix": False}
 MANY_PIECES = 1 << 16  # sentencepiece wants a number, and takes all characters whatever it is
 
 
@@ -206,7 +206,7 @@ class TextEncoder:
         Raises ValueError as `labels_of`.
         """
         self._check_language(language)
-        return f"{language_token(language)} {text}" if self._token_languages else text
+        return f"{language_token(language)} {text}" if language is not None and self._token_languages else text
 
     def _check_language(self, language: Optional[str]) -> None:
         if self.languages and language not in self.languages:

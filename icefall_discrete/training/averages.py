@@ -8,7 +8,7 @@ import dataclasses
 import re
 import zipfile
 from pathlib import Path
-from typing import Any, Dict, List, Mapping, Optional, Sequence
+from typing import Any, Dict, List, Mapping, Optional, Sequence, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -21,6 +21,9 @@ from icefall_discrete.base.settings import setting
 StateDict = Dict[str, Tensor]
 
 
+A = TypeVar("A", bound="AverageConfig")
+
+
 @dataclasses.dataclass(frozen=True)
 class AverageConfig:
     """Which weights are decoded with, under icefall's names."""
@@ -29,7 +32,7 @@ class AverageConfig:
     avg: int = setting(9, "number of epochs in the average; fewer if fewer were trained before --epoch")
     use_averaged_model: bool = setting(True, "average over all steps of those epochs, not over their last steps only")
 
-    def resolved(self, epochs: Sequence[int], where: str) -> "AverageConfig":
+    def resolved(self: A, epochs: Sequence[int], where: str) -> A:
         """The same with `epoch` and `avg` made definite for the saved `epochs` of the experiment `where`.
 
         Raises:
@@ -173,7 +176,7 @@ def mean_of(states: Sequence[StateDict]) -> StateDict:
     result: StateDict = {}
     for name, last in states[-1].items():
         if last.is_floating_point():
-            total = sum(state[name].to(torch.float64) for state in states)
+            total = sum((state[name].to(torch.float64) for state in states), torch.zeros((), dtype=torch.float64))
             result[name] = (total / len(states)).to(last.dtype)
         else:
             result[name] = last.clone()

@@ -44,7 +44,7 @@ class Eden:
         for group in optimizer.param_groups:
             group.setdefault("base_lr", group["lr"])
         self.base_lrs = [group["base_lr"] for group in optimizer.param_groups]
-        self.batch = 0
+        self.batch: float = 0
         self.epoch = 0.0
 
     def factor(self) -> float:

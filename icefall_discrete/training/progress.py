@@ -6,13 +6,16 @@ import logging
 import sys
 import time
 from pathlib import Path
-from typing import Any, Dict, Iterator, List, Mapping, Optional
+from typing import TYPE_CHECKING, Any, Dict, Iterator, List, Mapping, Optional
 
 from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
 from icefall_discrete.training.meters import LossMeter, clock
 from icefall_discrete.training.training_data import Unit
+
+if TYPE_CHECKING:
+    from torch.utils.tensorboard import SummaryWriter
 
 LOG = logging.getLogger(__name__)
 _FORMAT = "%(asctime)s %(levelname)s [%(filename)s:%(lineno)d] %(message)s"
@@ -165,7 +168,7 @@ class Reporter:
             self._writer.close()
 
 
-def _summary_writer(folder: Path):
+def _summary_writer(folder: Path) -> "Optional[SummaryWriter]":
     try:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError:

@@ -6,7 +6,7 @@ clipping by the median of recent gradient norms.
 
 import logging
 from dataclasses import asdict, dataclass
-from typing import Any, Dict, Iterable, List, Optional, Sequence, Tuple, Union
+from typing import Any, Callable, Dict, Iterable, List, Optional, Sequence, Tuple, Union
 
 import torch
 from torch import Tensor
@@ -129,7 +129,7 @@ class ScaledAdam(Optimizer):
         self._workspaces: Dict[Tuple, _Workspace] = {}
 
     @torch.no_grad()
-    def step(self, closure=None):
+    def step(self, closure: Optional[Callable[[], Any]] = None) -> Any:
         """Take one step; a parameter without gradient counts as having a gradient of zero."""
         loss = None
         if closure is not None:
@@ -191,12 +191,15 @@ def _rows_that_fit(members: Dict[Tuple, List[int]]) -> List[List[int]]:
     return pieces
 
 
-def _split_names(params) -> Tuple[List[Dict[str, Any]], List[List[str]]]:
+def _split_names(
+    params: Union[NamedParameters, Iterable[Dict[str, Any]]],
+) -> Tuple[List[Dict[str, Any]], List[List[str]]]:
     """Parameter groups without names, and the names (or positions) of each group's parameters."""
     given = list(params)
     if not given:
         raise ValueError("ScaledAdam got no parameters; give it model.named_parameters().")
-    groups = [dict(group) for group in given] if isinstance(given[0], dict) else [{"params": given}]
+    own = [dict(group) for group in given if isinstance(group, dict)]
+    groups = own if isinstance(given[0], dict) else [{"params": given}]
     names = []
     for group in groups:
         members = [group["params"]] if isinstance(group["params"], Tensor) else list(group["params"])

@@ -22,7 +22,7 @@ from icefall_discrete.training.meters import LossMeter, clock
 from icefall_discrete.training.optimization import Schedule
 from icefall_discrete.training.precision import Precision
 from icefall_discrete.training.progress import Progress, Reporter
-from icefall_discrete.training.resume import Noise, ResumePoints
+from icefall_discrete.training.resume import Noise, ResumePoints, Stateful
 from icefall_discrete.training.system import Batch, Losses, System
 from icefall_discrete.training.train_config import TrainConfig
 from icefall_discrete.training.training_data import TrainingData
@@ -88,7 +88,7 @@ class Trainer:
         self.weights = EpochWeights(exp_dir, self.model, self.average, self.progress)
         self.evaluation = Evaluation(system, group, functools.partial(self._forward, system))
         self._mark = time.perf_counter()
-        parts = {
+        parts: Dict[str, Stateful] = {
             "model": self.model,
             "model_avg": self.average,
             "optimizer": optimizer,

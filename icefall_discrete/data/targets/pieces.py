@@ -9,7 +9,7 @@ from lhotse.cut import Cut
 from torch import Tensor
 
 from icefall_discrete.base.atomic_files import replacing
-from icefall_discrete.data.facts import Facts
+from icefall_discrete.data.facts import Facts, text_fact
 from icefall_discrete.data.targets.contract import Targets
 from icefall_discrete.text.pieces import TextEncoder
 
@@ -45,9 +45,10 @@ class PieceTargets(Targets[List[int], Tuple[Tensor, Tensor]]):
 
     def of_facts(self, facts: Facts) -> List[int]:
         """Labels (U,)."""
-        if facts["text"] is None:
+        text = text_fact(facts, "text")
+        if text is None:
             raise ValueError("its text is empty; drop it in the manifest stage, or give it a transcript.")
-        return self.text_encoder.labels_of(facts["text"], facts["language"])
+        return self.text_encoder.labels_of(text, text_fact(facts, "language"))
 
     def frames_needed(self, cut: Cut) -> int:
         """One for each label; for CTC, also one for the blank between equal neighbours, without which the loss is

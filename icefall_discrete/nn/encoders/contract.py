@@ -8,7 +8,7 @@ Letters: N utterances, T frames at the encoder's input, T' at its output, D dime
 """
 
 import abc
-from typing import Dict, List, NamedTuple, Sequence, Tuple
+from typing import Any, Dict, Generic, List, NamedTuple, Sequence, Tuple, TypeVar
 
 from torch import Tensor, nn
 
@@ -16,6 +16,7 @@ from icefall_discrete.base import registry
 from icefall_discrete.nn.lengths import Lens
 from icefall_discrete.nn.scaling import Scheduled
 
+S = TypeVar("S")
 PACKAGE = "icefall_discrete.nn.encoders"
 
 
@@ -39,20 +40,21 @@ class Encoder(nn.Module, abc.ABC):
         """Encode x (N, T, in_dim) with lens (N,); `inner` names inner places (layers, stacks) to be returned too."""
 
 
-class StreamingEncoder(abc.ABC):
-    """Runs an encoder on one chunk of each of N streams, which may be at different positions.
-
-    Its constructor takes an encoder in evaluation mode, and chunk_size and left_context_frames at the encoder's input.
-    """
+class StreamingEncoder(abc.ABC, Generic[S]):
+    """Runs an encoder on one chunk of each of N streams, which may be at different positions; S is their state."""
 
     chunk_size: int
 
     @abc.abstractmethod
-    def initial_state(self, num: int) -> object:
+    def __init__(self, encoder: Encoder, chunk_size: int, left_context_frames: int) -> None:
+        """Take an encoder in evaluation mode, and chunk_size and left_context_frames at the encoder's input."""
+
+    @abc.abstractmethod
+    def initial_state(self, num: int) -> S:
         """The state of `num` streams before their first chunk (nn/stream_state.py)."""
 
     @abc.abstractmethod
-    def __call__(self, x: Tensor, lens: Tensor, state: object) -> Tuple[Tensor, Tensor, object]:
+    def __call__(self, x: Tensor, lens: Tensor, state: S) -> Tuple[Tensor, Tensor, S]:
         """Encode the next chunk x (N, chunk_size, in_dim) with lens (N,); its output, lens, and the state after it."""
 
 
@@ -105,7 +107,7 @@ def build_encoder(config: EncoderConfig) -> Encoder:
     return registry.find_class(_modules("encoder"), _kind_of(config), Encoder)(config)
 
 
-def streaming_encoder(encoder: Encoder, chunk_size: int, left_context_frames: int) -> StreamingEncoder:
+def streaming_encoder(encoder: Encoder, chunk_size: int, left_context_frames: int) -> StreamingEncoder[Any]:
     """The encoder, fed chunk by chunk; frames count at its input.
 
     Raises:

@@ -1,7 +1,7 @@
 """Front end of icefall's recipe and of arXiv 2309.07377, for spectrograms."""
 
 import dataclasses
-from typing import Tuple
+from typing import Any, Tuple
 
 import torch
 from torch import Tensor, nn
@@ -42,12 +42,12 @@ def conv2d_lens(lens: Lens) -> Lens:
 
 class _ScaleGradient(torch.autograd.Function):
     @staticmethod
-    def forward(ctx, x: Tensor, scale: float) -> Tensor:
+    def forward(ctx: Any, x: Tensor, scale: float) -> Tensor:
         ctx.scale = scale
         return x.view_as(x)
 
     @staticmethod
-    def backward(ctx, grad: Tensor) -> Tuple[Tensor, None]:
+    def backward(ctx: Any, grad: Tensor) -> Tuple[Tensor, None]:
         return grad * ctx.scale, None
 
 

@@ -2,7 +2,7 @@
 
 import math
 import random
-from typing import List, Tuple
+from typing import Any, List, Tuple
 
 import torch
 from torch import Tensor, nn
@@ -54,14 +54,14 @@ def balancer_gradient(
 
 class _Balance(torch.autograd.Function):
     @staticmethod
-    def forward(ctx, x: Tensor, module: "Balancer") -> Tensor:
+    def forward(ctx: Any, x: Tensor, module: "Balancer") -> Tensor:
         ctx.save_for_backward(x)
         ctx.limits = module.limits()
         ctx.channel = module.channel_dim % x.ndim
         return x.view_as(x)
 
     @staticmethod
-    def backward(ctx, grad: Tensor) -> Tuple[Tensor, None]:
+    def backward(ctx: Any, grad: Tensor) -> Tuple[Tensor, None]:
         (x,) = ctx.saved_tensors
         mean_range, rms_range, scale = ctx.limits
         return balancer_gradient(x, grad, mean_range, rms_range, scale, ctx.channel), None

@@ -1,6 +1,6 @@
 """BiasNorm: scale each frame to a learned root mean square, measured from a learned bias."""
 
-from typing import Tuple
+from typing import Any, Tuple
 
 import torch
 from torch import Tensor, nn
@@ -14,7 +14,7 @@ class _BiasNorm(torch.autograd.Function):
     """y = s x with s = exp(log_scale) / rms(x - bias); keeps x and one number a frame for the backward pass."""
 
     @staticmethod
-    def forward(ctx, x: Tensor, bias: Tensor, log_scale: Tensor, limit: bool) -> Tensor:
+    def forward(ctx: Any, x: Tensor, bias: Tensor, log_scale: Tensor, limit: bool) -> Tensor:
         centred = x - bias
         inverse_rms = torch.rsqrt(centred.mul_(centred).mean(dim=-1, keepdim=True))
         scale = inverse_rms * log_scale.exp()
@@ -23,7 +23,7 @@ class _BiasNorm(torch.autograd.Function):
         return (x * scale).to(x.dtype)
 
     @staticmethod
-    def backward(ctx, grad: Tensor) -> Tuple[Tensor, Tensor, Tensor, None]:
+    def backward(ctx: Any, grad: Tensor) -> Tuple[Tensor, Tensor, Tensor, None]:
         x, bias, log_scale, scale, inverse_rms = ctx.saved_tensors
         grad = grad.to(scale.dtype)
         values = x.to(scale.dtype)

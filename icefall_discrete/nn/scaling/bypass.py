@@ -1,6 +1,6 @@
 """Bypass: a learned mixture, per channel, of a module's input and output, with layer skipping in training."""
 
-from typing import Optional, Tuple
+from typing import Any, Optional, Tuple
 
 import torch
 from torch import Tensor, nn
@@ -13,7 +13,9 @@ class _Mix(torch.autograd.Function):
     """origin + (x - origin) * scale * keep, with the gradient of `scale` optionally limited to [low, 1]."""
 
     @staticmethod
-    def forward(ctx, origin: Tensor, x: Tensor, scale: Tensor, keep: Optional[Tensor], low: Optional[float]) -> Tensor:
+    def forward(
+        ctx: Any, origin: Tensor, x: Tensor, scale: Tensor, keep: Optional[Tensor], low: Optional[float]
+    ) -> Tensor:
         difference = x - origin
         factor = scale if keep is None else scale * keep
         ctx.save_for_backward(difference, scale, keep)
@@ -21,7 +23,7 @@ class _Mix(torch.autograd.Function):
         return torch.addcmul(origin.to(factor.dtype), difference.to(factor.dtype), factor).to(origin.dtype)
 
     @staticmethod
-    def backward(ctx, grad: Tensor) -> Tuple[Optional[Tensor], ...]:
+    def backward(ctx: Any, grad: Tensor) -> Tuple[Optional[Tensor], ...]:
         difference, scale, keep = ctx.saved_tensors
         factor = scale if keep is None else scale * keep
         x_grad = (grad * factor).to(grad.dtype)

@@ -5,7 +5,7 @@ SwooshR(x) = log(1 + exp(x - 1)) - 0.08 x - 0.313261687 and SwooshL(x) = log(1 +
 With t = x - shift both are softplus(t) - 0.08 t - constant, and their slope is sigmoid(t) - 0.08.
 """
 
-from typing import Optional, Tuple
+from typing import Any, Optional, Tuple
 
 import torch
 import torch.nn.functional as F
@@ -33,13 +33,13 @@ def _times_slope(grad: Tensor, shifted: Tensor) -> Tensor:
 
 class _Swoosh(torch.autograd.Function):
     @staticmethod
-    def forward(ctx, x: Tensor, kind: str) -> Tensor:
+    def forward(ctx: Any, x: Tensor, kind: str) -> Tensor:
         shifted = _shifted(x, kind)
         ctx.save_for_backward(shifted)
         return _value(shifted, kind).to(x.dtype)
 
     @staticmethod
-    def backward(ctx, grad: Tensor) -> Tuple[Tensor, None]:
+    def backward(ctx: Any, grad: Tensor) -> Tuple[Tensor, None]:
         (shifted,) = ctx.saved_tensors
         return _times_slope(grad, shifted).to(grad.dtype), None
 
@@ -58,7 +58,7 @@ class _SwooshLinear(torch.autograd.Function):
     """linear(mask * swoosh(x)); the activation is kept on a CPU, where time is scarce, and computed again on a GPU."""
 
     @staticmethod
-    def forward(ctx, x: Tensor, weight: Tensor, bias: Tensor, mask: Optional[Tensor], kind: str) -> Tensor:
+    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, mask: Optional[Tensor], kind: str) -> Tensor:
         shifted = _shifted(x, kind)
         hidden = _value(shifted, kind)
         if mask is not None:
@@ -69,7 +69,7 @@ class _SwooshLinear(torch.autograd.Function):
         return F.linear(hidden, weight, bias)
 
     @staticmethod
-    def backward(ctx, grad: Tensor) -> Tuple[Optional[Tensor], ...]:
+    def backward(ctx: Any, grad: Tensor) -> Tuple[Optional[Tensor], ...]:
         shifted, hidden, weight, mask = ctx.saved_tensors
         if hidden is None:
             hidden = _value(shifted, ctx.kind)

@@ -43,13 +43,13 @@ def whitening_metric_and_gradient(x: Tensor, num_groups: int) -> Tuple[Tensor, T
 
 class _Whitening(torch.autograd.Function):
     @staticmethod
-    def forward(ctx, x: Tensor, module: "Whiten") -> Tensor:
+    def forward(ctx: Any, x: Tensor, module: "Whiten") -> Tensor:
         ctx.save_for_backward(x)
         ctx.module = module
         return x.view_as(x)
 
     @staticmethod
-    def backward(ctx, grad: Tensor) -> Tuple[Tensor, None]:
+    def backward(ctx: Any, grad: Tensor) -> Tuple[Tensor, None]:
         (x,) = ctx.saved_tensors
         return ctx.module.changed_gradient(x, grad), None
 

@@ -13,7 +13,7 @@ from icefall_discrete.base.spec import FeatureSpec
 from icefall_discrete.data.augment import AugmentConfig
 from icefall_discrete.losses.transducer_loss import LossConfig
 from icefall_discrete.nn.acoustic_encoder import AcousticEncoder, AcousticEncoderConfig, build_input_embedding
-from icefall_discrete.nn.code_embedding import EmbeddingAugment
+from icefall_discrete.nn.code_embedding import EmbeddingAugment, InputEmbedding
 from icefall_discrete.nn.encoders.contract import EncoderOutput
 from icefall_discrete.nn.heads.ctc import CtcHead
 from icefall_discrete.nn.heads.joiner import Joiner
@@ -97,7 +97,7 @@ class Transducer(AcousticEncoder):
     def __init__(
         self,
         config: ModelConfig,
-        input_embedding: nn.Module,
+        input_embedding: InputEmbedding,
         augment: EmbeddingAugment,
         frame_rate_hz: float,
         vocab_size: int,

@@ -4,7 +4,7 @@ Letters: N utterances, T target frames, S source frames (T = S but for streaming
 """
 
 import random
-from typing import Optional, Tuple
+from typing import Any, Optional, Tuple
 
 import torch
 from torch import Tensor, nn
@@ -35,11 +35,19 @@ class _AttentionWeights(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx, query, key, pos_query, encodings, hidden, penalty):
+    def forward(
+        ctx: Any,
+        query: Tensor,
+        key: Tensor,
+        pos_query: Optional[Tensor],
+        encodings: Optional[Tensor],
+        hidden: Optional[Tensor],
+        penalty: float,
+    ) -> Tuple[Tensor, Tensor]:
         heads, batch, targets, _ = query.shape
         sources = key.shape[2]
         query, key = query.flatten(0, 1), key.flatten(0, 1)
-        if encodings is None:
+        if encodings is None or pos_query is None:
             scores = torch.bmm(query, key.transpose(1, 2))
         else:
             pos_query = pos_query.flatten(1, 2)
@@ -57,7 +65,7 @@ class _AttentionWeights(torch.autograd.Function):
         return weights, weights[0].clone()
 
     @staticmethod
-    def backward(ctx, grad, grad_first):
+    def backward(ctx: Any, grad: Tensor, grad_first: Tensor) -> Tuple[Optional[Tensor], ...]:
         query, key, pos_query, encodings, weights, excess = ctx.saved_tensors
         heads, batch, targets, sources = weights.shape
         dtype = query.dtype

@@ -76,7 +76,7 @@ class ConvolutionModule(nn.Module):
             positive=(Schedule((0.0, 0.05), (8000.0, 0.025)), 1.0),
             abs_value=(1.5, Schedule((0.0, 5.0), (8000.0, 10.0))),
         )
-        self.causal = causal
+        self.causal, self.kernel = causal, kernel
         self.depthwise = ChunkCausalConv1d(dim, kernel) if causal else DepthwiseConv1d(dim, kernel, kernel // 2)
         self.balancer = Balancer(
             positive=(Schedule((0.0, 0.1), (8000.0, 0.05)), 1.0),

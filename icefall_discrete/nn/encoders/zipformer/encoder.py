@@ -4,7 +4,7 @@ from typing import Sequence
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from icefall_discrete.nn.encoders.contract import Encoder, EncoderOutput
 from icefall_discrete.nn.encoders.zipformer.config import ZipformerConfig
@@ -12,6 +12,7 @@ from icefall_discrete.nn.encoders.zipformer.masks import draw_feature_masks, sta
 from icefall_discrete.nn.encoders.zipformer.resample import Downsample
 from icefall_discrete.nn.encoders.zipformer.stack import ZipformerStack
 from icefall_discrete.nn.lengths import padding_mask
+from icefall_discrete.nn.module_row import ModuleRow
 
 
 def with_dim(x: Tensor, dim: int) -> Tensor:
@@ -31,7 +32,7 @@ class Zipformer(Encoder):
         self.config = config
         # The front end learns alone for the first share of the warm-up, then each stack in turn.
         share = config.warmup_batches / (config.num_stacks + 1)
-        self.stacks = nn.ModuleList(
+        self.stacks = ModuleRow(
             ZipformerStack(config.stack(index), share * (index + 1), share * (index + 2))
             for index in range(config.num_stacks)
         )

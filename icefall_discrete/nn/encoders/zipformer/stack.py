@@ -10,6 +10,7 @@ from icefall_discrete.nn.encoders.zipformer.masks import StackMasks
 from icefall_discrete.nn.encoders.zipformer.positions import RelativePositions
 from icefall_discrete.nn.encoders.zipformer.resample import Downsample, upsample
 from icefall_discrete.nn.encoders.zipformer.state import LayerState
+from icefall_discrete.nn.module_row import ModuleRow
 from icefall_discrete.nn.scaling import Bypass, Schedule
 
 FIRST_SKIP_RATE, LAST_SKIP_RATE = 0.5, 0.035
@@ -31,7 +32,7 @@ class ZipformerStack(nn.Module):
         step = (warmup_end - warmup_begin) / config.num_encoder_layers
         begins = [warmup_begin + step * index for index in range(config.num_encoder_layers)]
         rates = [Schedule((begin, FIRST_SKIP_RATE), (begin + step, last_rate)) for begin in begins]
-        self.layers = nn.ModuleList(ZipformerLayer(config, rate) for rate in rates)
+        self.layers = ModuleRow(ZipformerLayer(config, rate) for rate in rates)
         self.downsample = Downsample(self.factor) if self.factor > 1 else None
         self.bypass = Bypass(config.encoder_dim) if self.factor > 1 else None
 
@@ -52,7 +53,7 @@ class ZipformerStack(nn.Module):
         if states is None:
             positions, states = self.positions(x), [LayerState()] * len(self.layers)
         else:
-            positions = self.positions(x, left_context=states[0].keys.frames.shape[1])
+            positions = self.positions(x, left_context=states[0].left_context)
         if feature_mask is not None:
             x = x * feature_mask
         for layer, state in zip(self.layers, states):

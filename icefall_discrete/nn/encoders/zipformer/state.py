@@ -26,6 +26,11 @@ class LayerState:
     conv1: Optional[Past] = None
     conv2: Optional[Past] = None
 
+    @property
+    def left_context(self) -> int:
+        """L; 0 without a past."""
+        return 0 if self.keys is None else self.keys.frames.shape[1]
+
 
 @dataclasses.dataclass
 class EncoderState:

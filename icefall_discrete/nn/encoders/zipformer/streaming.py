@@ -24,7 +24,7 @@ def _initial_layer_state(layer: ZipformerLayer, num: int, left: int) -> LayerSta
     def past(frames: int, dim: int) -> Past:
         return Past(weight.new_zeros((num, frames, dim)))
 
-    dim, kernel = weight.shape[0], layer.convolution1.depthwise.kernel
+    dim, kernel = weight.shape[0], layer.convolution1.kernel
     return LayerState(
         keys=past(left, layer.attention_weights.sizes[0]),
         gated_values=past(left, layer.nonlin_attention.out_proj.in_features),
@@ -49,7 +49,7 @@ def _chunk_masks(lens: Tensor, processed: Tensor, chunk_size: int, left: int, de
     )
 
 
-class StreamingZipformer(StreamingEncoder):
+class StreamingZipformer(StreamingEncoder[EncoderState]):
     """Runs a Zipformer on one chunk of each of N streams, which may be at different positions.
 
     Args:
