@@ -95,7 +95,6 @@ class _Facts(TaskFacts):
         return "_".join(part for part in parts if part)
 
 
-
 @dataclasses.dataclass(frozen=True)
 class _Settings:
     """Lines of settings of each stage; each contains those of the stages before it that it depends on."""
