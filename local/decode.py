@@ -24,7 +24,8 @@ from icefall_discrete.data.filters import chosen_languages
 from icefall_discrete.experiment.checkpoint_choice import CheckpointChoice, files_of, load_weights, resolve_choice
 from icefall_discrete.experiment.folder import Experiment
 from icefall_discrete.experiment.recipe_files import read_recipe
-from icefall_discrete.systems.contract import DEFAULT_SYSTEM, system_stages
+from icefall_discrete.systems import DEFAULT_SYSTEM
+from icefall_discrete.systems.contract import system_stages
 from icefall_discrete.systems.prediction import Json, OutputFiles, Prediction, RunConfig, Trained
 
 LOG = logging.getLogger("decode")

@@ -12,7 +12,7 @@ from icefall_discrete.base.names import listed
 from icefall_discrete.base.registry import modules_in
 from icefall_discrete.base.script import run_script
 from icefall_discrete.experiment.plan import check_inputs, describe, joined, parted, records_of
-from icefall_discrete.experiment.run_options import Asked
+from icefall_discrete.experiment.run_options import Asked, RunOptions, choose
 
 CODING = {"encoding": "utf-8", "errors": "surrogateescape", "newline": ""}
 
@@ -20,9 +20,22 @@ CODING = {"encoding": "utf-8", "errors": "surrogateescape", "newline": ""}
 def get_parser() -> ScriptParser:
     """The flags of this script."""
     parser = ScriptParser(__doc__)
-    parser.add_argument("--stages", help="whose stages: a module of icefall_discrete/experiment/stages")
+    parser.add_argument("--stages", help="whose stages: a module of icefall_discrete/experiment/stages, or else the system of the recipe")
     parser.add_argument("--require-search", help="instead, end in an error if this environment lacks what it needs")
     return parser
+
+
+def module_of(task: str, asked: Asked) -> str:
+    """The module of a task's stages: one of its own, or else that of the system which the recipe names.
+
+    Raises:
+      ValueError: if there is neither.
+    """
+    known = modules_in("icefall_discrete.experiment.stages")
+    name = task if task in known else choose(asked.read(RunOptions)).recipe.get("system", task)
+    if name not in known:
+        raise ValueError(f"there are no stages of {name}; known: {listed(sorted(known), name)}")
+    return known[name]
 
 
 def main() -> None:
@@ -34,10 +47,7 @@ def main() -> None:
     sys.stdin.reconfigure(**CODING)
     sys.stdout.reconfigure(**CODING)
     asked = Asked.from_records(parted(sys.stdin.read()))
-    known = modules_in("icefall_discrete.experiment.stages")
-    if args.stages.lower() not in known:
-        raise ValueError(f"there are no stages of {args.stages}; known: {listed(sorted(known), args.stages.lower())}")
-    plan = importlib.import_module(known[args.stages.lower()]).plan(asked)
+    plan = importlib.import_module(module_of(args.stages.lower(), asked)).plan(asked)
     if asked.values.get("dry_run") == "true":
         sys.stdout.write(joined([("print", describe(plan, asked.range))]))
         check_inputs(plan, asked.range)

@@ -22,8 +22,9 @@ from icefall_discrete.experiment.folder import Experiment, read_codebooks
 from icefall_discrete.experiment.recipe import add_setting_flags, read_settings
 from icefall_discrete.experiment.recipe_files import read_recipe
 from icefall_discrete.experiment.transcription_files import keep_for_transcription
+from icefall_discrete.systems import DEFAULT_SYSTEM
 from icefall_discrete.systems.assembly import build_network, build_trainer, filtered_corpus, training_data
-from icefall_discrete.systems.contract import DEFAULT_SYSTEM, stages_of, system_stages
+from icefall_discrete.systems.contract import stages_of, system_stages
 from icefall_discrete.systems.training_settings import TrainSettings
 from icefall_discrete.training.averages import lost_epochs, restore_epochs
 from icefall_discrete.training.distributed import Group, joined_group

@@ -17,11 +17,11 @@ from icefall_discrete.base.spec import FeatureSpec
 from icefall_discrete.data.shar import SharSource
 from icefall_discrete.data.targets.contract import Targets
 from icefall_discrete.nn.acoustic_encoder import AcousticEncoder
+from icefall_discrete.systems import DEFAULT_SYSTEM
 from icefall_discrete.systems.prediction import Prediction
 from icefall_discrete.systems.training_settings import TrainSettings
 from icefall_discrete.training.system import System
 
-DEFAULT_SYSTEM = "asr"
 S = TypeVar("S", bound=TrainSettings)
 
 

@@ -1,0 +1,312 @@
+"""The stages that tasks on codes or features share: tokenizer, codes, check, training, figures.
+
+The settings of a stage contain those of the stages before it, and its marker holds them, so that their lines and their
+order are kept: what was done is known by them.
+"""
+
+import dataclasses
+import glob
+import shlex
+from pathlib import Path
+from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
+
+from icefall_discrete.base.names import did_you_mean
+from icefall_discrete.base.settings import from_dict
+from icefall_discrete.base.settings_digest import digests_of, json_digest
+from icefall_discrete.experiment.folder_options import require_folder
+from icefall_discrete.experiment.plan import Command, Stage
+from icefall_discrete.experiment.run_options import FEATURES, Asked, Choice, Corpus, RunOptions
+from icefall_discrete.experiment.stage_flags import FLAGS_FILE, StageFlags, dashed
+from icefall_discrete.experiment.stage_notes import cksum
+from icefall_discrete.systems import DEFAULT_SYSTEM
+from icefall_discrete.training.train_config import TrainConfig
+
+# Of each name that stands before the point of a flag, --train.base-lr, the script in local/ that takes it.
+SCRIPTS: Dict[str, str] = {
+    "fit": "fit_tokenizer",
+    "extract": "extract_codes",
+    "check": "check_cuts",
+    "shar": "export_shar",
+    "train": "train",
+    "decode": "decode",
+    "score": "score",
+}
+NOT_SECTIONS = ("system", "model_size", "description")
+# Options of run.sh that are handed to a stage as they are, as its flag.
+OPTIONS: Dict[str, Tuple[str, str]] = {
+    "dtype": ("extract", "dtype"),
+    "nj": ("extract", "nj"),
+    "backend": ("train", "backend"),
+    "world_size": ("train", "world-size"),
+    "max_duration": ("train", "max-duration"),
+    "num_epochs": ("train", "num-epochs"),
+    "precision": ("train", "precision"),
+}
+# Flags that run.sh gives a stage and that one may give otherwise, by --<stage>.<flag>.
+_REPLACEABLE = ("seed", "device", "nj", "ngram-order", "max-duration", "backend")
+_RULES, _PUBLISHED = Path("conf/scoring.json"), Path("conf/published.json")
+
+
+@dataclasses.dataclass(frozen=True)
+class TaskFacts:
+    """All that the stages of a task are made from; `scripts` as SCRIPTS, `system` the one that its recipes train."""
+
+    asked: Asked
+    options: RunOptions
+    corpus: Corpus
+    choice: Choice
+    flags: StageFlags
+    passed: Mapping[str, Mapping[str, str]]
+    system: str
+    scripts: Mapping[str, str]
+
+    @property
+    def run_suffix(self) -> str:
+        """What tells runs of one recipe apart, in the names of folders and rows."""
+        languages = f"_{self.options.languages.replace(',', '_')}" if self.options.languages else ""
+        return self.corpus.suffix + languages + (f"_{self.options.precision}" if self.options.precision else "")
+
+    @property
+    def exp_dir(self) -> str:
+        """The experiment folder."""
+        name = f"{self.choice.feature_name}_{self.choice.recipe_name}{self.run_suffix}"
+        return self.options.exp_dir or f"exp/{name}"
+
+    @property
+    def results_dir(self) -> str:
+        """Where the row goes: within the experiment if its figures are no results."""
+        return self.options.results_dir or f"{self.exp_dir}/results"
+
+    @property
+    def features_dir(self) -> str:
+        """Codes or features."""
+        return f"{self.options.data_dir}/features/{self.choice.feature_name}{self.corpus.suffix}"
+
+    def cuts(self, split: str) -> str:
+        """The manifest of a split."""
+        return f"{self.options.data_dir}/manifests/{self.corpus.corpus}_cuts_{split}.jsonl.gz"
+
+    def extra(self, *stages: str) -> Tuple[str, ...]:
+        """Lines of settings of the flags that run.sh passes on to these stages."""
+        return tuple(
+            f"{stage}.{flag.replace('-', '_')}={value}"
+            for stage in stages
+            for flag, value in sorted(self.passed.get(stage, {}).items())
+        )
+
+    def command(self, stage: str, flags: Mapping[str, Optional[str]], output: str = "", announced: str = "") -> Command:
+        """The command of a stage: its script with these flags (None: left out), and those that are passed on to it."""
+        passed = self.passed.get(stage, {})
+        for flag in set(passed) & set(flags) - set(_REPLACEABLE):
+            raise ValueError(f"--{stage}.{flag} is what run.sh itself gives this stage; use run.sh's own options")
+        given = [(flag, value) for flag, value in {**flags, **passed}.items() if value is not None]
+        words = [word for flag, value in given for word in (f"--{flag}", value)]
+        script = f"{self.asked.root}/local/{self.scripts[stage]}.py"
+        return Command(("python", script, *words), announced, output)
+
+
+@dataclasses.dataclass(frozen=True)
+class DataSettings:
+    """Lines of settings of the corpus, the tokenizer, and codes or features."""
+
+    data: Tuple[str, ...]
+    tokenizer: Tuple[str, ...]
+    features: Tuple[str, ...]
+
+    @property
+    def base(self) -> Tuple[str, ...]:
+        """Those of the corpus, as later stages hold them."""
+        return self.data or ("",)
+
+
+def stage_flags(root: str, task: str, scripts: Mapping[str, str]) -> StageFlags:
+    """The flags of a task's stages."""
+    return StageFlags(Path(root) / "local" / FLAGS_FILE, task, scripts)
+
+
+def check_options(flags: StageFlags, options: RunOptions, handed: Mapping[str, Tuple[str, str]]) -> None:
+    """Raise ValueError for options, of those that are handed to stages, that their stage would not take."""
+    for option, (stage, flag) in handed.items():
+        value = getattr(options, option)
+        if value:
+            flags.check(stage, flag, value, dashed(option))
+
+
+def typed_flags(flags: StageFlags, stage: str, given: Mapping[str, str]) -> Dict[str, Any]:
+    """Values of flags of a stage as settings."""
+    return {flag.replace("-", "_"): flags.typed(stage, flag, value) for flag, value in given.items()}
+
+
+def check_request(facts: TaskFacts, sections: Mapping[str, str]) -> None:
+    """Raise ValueError for what no stage would accept; `sections` of the recipe with the stage that reads each."""
+    facts.asked.range.check(facts.asked.last_stage)
+    _check_recipe(facts, sections)
+    known = facts.corpus.known_languages.split()
+    for language in facts.options.languages.split(",") if facts.options.languages and known else ():
+        if language not in known:
+            hint = did_you_mean(language, known)
+            raise ValueError(f"--languages has '{language}'; known: {', '.join(known)}; {hint}".rstrip("; "))
+    last = facts.asked.range.last
+    for option, path, first in (("data-dir", facts.options.data_dir, 1), ("exp-dir", facts.exp_dir, 6)):
+        if last >= first:
+            require_folder(option, path)
+
+
+def _check_recipe(facts: TaskFacts, sections: Mapping[str, str]) -> None:
+    choice = facts.choice
+    system = choice.recipe.get("system", DEFAULT_SYSTEM)
+    if system != facts.system:
+        raise ValueError(
+            f"{choice.recipe_file} is a recipe of system {system}; these stages are of {facts.system}"
+        )
+    for name in set(choice.recipe) - {*sections, *NOT_SECTIONS}:
+        known = ", ".join((*sections, *NOT_SECTIONS))
+        raise ValueError(f"{choice.recipe_file}: unknown section {name}; known: {known}")
+    for section, stage in sections.items():
+        facts.flags.check_section(stage, section, choice.section(section), choice.recipe_file)
+    given = typed_flags(facts.flags, "train", facts.passed.get("train", {}))
+    if facts.options.num_epochs:
+        given["num_epochs"] = int(facts.options.num_epochs)
+    names = {field.name for field in dataclasses.fields(TrainConfig)}
+    values = {**choice.whole_numbers("train"), **given}
+    from_dict(TrainConfig, {key: value for key, value in values.items() if key in names}, choice.recipe_file)
+
+
+def file_digests(paths: Sequence[Path], old_words: Dict[str, str]) -> Tuple[str, ...]:
+    """A line of settings for each file; `old_words` gets what markers of before said in its place."""
+    lines = []
+    for path, digest in digests_of(paths, [FEATURES]):
+        lines.append(f"{path.name}={digest}")
+        old_words[lines[-1]] = f"{path.name}={cksum(path.read_bytes())}"
+    return tuple(lines)
+
+
+def recipe_digest(facts: TaskFacts, old_words: Dict[str, str]) -> str:
+    """A line of settings of the recipe; `old_words` as for `file_digests`."""
+    said = {key: value for key, value in facts.choice.recipe.items() if key != "description"}
+    line = f"recipe_digest={json_digest(said)}"
+    old_words[line] = f"recipe_digest={cksum(f'{said}{chr(10)}'.encode())}"
+    return line
+
+
+def data_settings(facts: TaskFacts, old_words: Dict[str, str]) -> DataSettings:
+    """Lines of settings of stages 1 to 3."""
+    options, of = facts.options, facts.asked.settings_of
+    data = of(facts.corpus.corpus_options.split())
+    feature_files = file_digests([Path(path) for path in facts.choice.feature_files], old_words)
+    tokenizer = (*(data or ("",)), *of(["seed"]), *feature_files, *facts.extra("fit"))
+    features = (*tokenizer, *of(["speed_factors"]))
+    features += of(["dtype"]) if options.dtype != "float32" else ()
+    features += (*(of(["resample"]) if options.resample != "false" else ()), *facts.extra("extract"))
+    return DataSettings(data, tokenizer, features)
+
+
+def training_settings(facts: TaskFacts, old_words: Dict[str, str]) -> Tuple[str, ...]:
+    """Lines of settings of stage 6 behind those of what it reads."""
+    options, of = facts.options, facts.asked.settings_of
+    lines = of(["max_duration", "num_epochs", "backend"])
+    lines += of(["shar"]) if options.shar != "false" else ()
+    lines += of(["precision"]) if options.precision else ()
+    lines += of(["languages"]) if options.languages else ()
+    return (*lines, recipe_digest(facts, old_words))
+
+
+def score_settings(facts: TaskFacts, old_words: Dict[str, str]) -> Tuple[str, ...]:
+    """Lines of settings of stage 8 behind those of what it reads."""
+    return (*file_digests([path for path in (_RULES,) if path.is_file()], old_words), *facts.extra("score"))
+
+
+def data_stages(facts: TaskFacts, settings: DataSettings, required_facts: str = "") -> List[Stage]:
+    """Stages 2 to 4. `required_facts` is what each cut must have, by commas; empty: a text."""
+    options, corpus, name, folder = facts.options, facts.corpus, facts.choice.feature_name, facts.features_dir
+    source = {"feature-type": options.feature_type, "conf-dir": str(FEATURES)}
+    of_all = {"train-split": corpus.train_split, "out-dir": folder, "seed": options.seed, "device": options.device}
+    fit = facts.command("fit", {**source, "cuts": facts.cuts(corpus.train_split), **of_all})
+    check = {"feature-dir": folder, "splits": ",".join(corpus.splits), "train-split": corpus.train_split}
+    check.update({"facts": required_facts} if required_facts else {})
+    cuts = tuple(f"{folder}/{split}.jsonl.gz" for split in corpus.splits)
+    report, made = (f"{folder}/report.txt",), _stale(folder, corpus.splits)
+    extracts = tuple(_extraction(facts, split, source) for split in corpus.splits)
+    checks = (facts.command("check", check),)
+    checked = (*settings.features, *facts.extra("check"))
+    titles = (f"tokenizer of {name}", f"extraction of {name}", f"check of {folder}")
+    return [
+        Stage(2, titles[0], f"{folder}/.done-2", settings.tokenizer, (), (fit,), (1,), (folder,)),
+        Stage(3, titles[1], f"{folder}/.done-3", settings.features, cuts, extracts, (1, 2), made),
+        Stage(4, titles[2], f"{folder}/.done-4", checked, report, checks, (3,)),
+    ]
+
+
+def _extraction(facts: TaskFacts, split: str, source: Mapping[str, str]) -> Command:
+    options = facts.options
+    factors = options.speed_factors if split == facts.corpus.train_split else "1.0"
+    flags = {**source, "cuts": facts.cuts(split), "split": split, "out-dir": facts.features_dir}
+    flags.update({"speed-factors": factors, "nj": options.nj, "seed": options.seed})
+    flags.update(device=options.device, dtype=options.dtype, resample=options.resample)
+    return facts.command("extract", flags, announced=f"Stage 3: {split}")
+
+
+def _stale(folder: str, splits: List[str]) -> Tuple[str, ...]:
+    patterns = [f"{prefix}{glob.escape(split)}.*" for split in splits for prefix in ("", ".", "extract-", "dropped-")]
+    return tuple(path for pattern in patterns for path in sorted(glob.glob(f"{glob.escape(folder)}/{pattern}")))
+
+
+def training_stage(
+    facts: TaskFacts, settings: Tuple[str, ...], lang_dir: Optional[str], reads: Tuple[int, ...]
+) -> Tuple[Stage, Tuple[str, ...]]:
+    """Stage 6, and what is to be said about it; `lang_dir` holds text pieces, None: there are none."""
+    options, corpus = facts.options, facts.corpus
+    flags: Dict[str, Optional[str]] = {"recipe-config": facts.choice.recipe_file, "feature-dir": facts.features_dir}
+    flags.update({"lang-dir": lang_dir, "train-split": corpus.train_split, "exp-dir": facts.exp_dir})
+    flags.update({"valid-split": corpus.dev_splits.split()[0], "backend": options.backend, "seed": options.seed})
+    flags.update({"world-size": options.world_size, "max-duration": options.max_duration or None})
+    flags.update({"num-epochs": options.num_epochs or None, "precision": options.precision or None})
+    commands, notices = [], []
+    if options.shar == "true":
+        shar_dir = f"{options.data_dir}/shar{corpus.suffix}"
+        export = {"feature-dir": facts.features_dir, "splits": corpus.train_split, "shar-dir": shar_dir}
+        commands.append(facts.command("shar", {**export, "seed": options.seed}))
+        flags["shar-dir"] = shar_dir
+        epochs = facts.choice.section("loader").get("curriculum_epochs", 0)
+        if epochs and "curriculum-epochs" not in facts.passed.get("train", {}):
+            flags["curriculum-epochs"] = "0"
+            notices.append(
+                f"The curriculum of recipe {facts.choice.recipe_name} (curriculum_epochs {epochs}) is left out: Shar "
+                "is read in sequence, not sorted by duration"
+            )
+    flags["languages"] = options.languages or None
+    commands.append(facts.command("train", flags))
+    exp_dir = facts.exp_dir
+    title, marker = f"training of {exp_dir}", f"{exp_dir}/.done-6"
+    return Stage(6, title, marker, settings, (), tuple(commands), reads), tuple(notices)
+
+
+def scoring_stage(facts: TaskFacts, title: str, method: str, search_name: str, settings: Tuple[str, ...]) -> Stage:
+    """Stage 8: figures of what was decoded with `method`, and RESULTS.md."""
+    corpus, exp_dir = facts.corpus, facts.exp_dir
+    scores = f"{exp_dir}/{method}/scores.txt"
+    rules, published = (str(path) if path.is_file() else None for path in (_RULES, _PUBLISHED))
+    flags: Dict[str, Optional[str]] = {"exp-dir": exp_dir, "decoding-method": method}
+    flags.update(recipe=facts.choice.recipe_name + facts.run_suffix)
+    flags.update({"search-name": search_name or None, "results-dir": facts.results_dir, "scoring-rules": rules})
+    score = facts.command("score", {**flags, "run-command": shlex.join(facts.asked.command)}, output=scores)
+    page = ["--results-dir", facts.results_dir, "--output", str(Path(facts.results_dir).parent / "RESULTS.md")]
+    page += ["--title", corpus.title, "--test-split", ",".join(corpus.test_splits.split())]
+    page += ["--dev-split", ",".join(corpus.dev_splits.split()), *(["--published", published] if published else [])]
+    results = Command(("python", f"{facts.asked.root}/tools/make_results.py", *page))
+    marker = f"{exp_dir}/.done-8-{method}"
+    return Stage(8, title, marker, settings, (scores,), (score, results), (7,))
+
+
+def shell_names(facts: TaskFacts) -> Dict[str, str]:
+    """What run.sh wants to know for stages of its own."""
+    return {
+        "exp_dir": facts.exp_dir,
+        "results_dir": facts.results_dir,
+        "features_dir": facts.features_dir,
+        "feature_name": facts.choice.feature_name,
+        "recipe_config": facts.choice.recipe_file,
+        "recipe_name": facts.choice.recipe_name,
+        "recipe_digest": recipe_digest(facts, {}).partition("=")[2],
+        "suffix": facts.corpus.suffix,
+    }

@@ -1,0 +1,73 @@
+"""The stages of telling classes apart, such as languages or speakers: tokenizer, codes, check, training, accuracies."""
+
+from typing import Dict
+
+from icefall_discrete.experiment import feature_stages
+from icefall_discrete.experiment.feature_stages import (
+    TaskFacts,
+    check_options,
+    check_request,
+    data_settings,
+    data_stages,
+    score_settings,
+    scoring_stage,
+    shell_names,
+    stage_flags,
+    training_settings,
+    training_stage,
+)
+from icefall_discrete.experiment.plan import Plan, Stage
+from icefall_discrete.experiment.run_options import Asked, Corpus, RunOptions, choose, first_stages
+
+SYSTEM = "classification"
+METHOD = "classification"
+SCRIPTS: Dict[str, str] = feature_stages.SCRIPTS
+# Sections of a recipe file, and the stage that reads each.
+SECTIONS: Dict[str, str] = {
+    **dict.fromkeys(("target", "model", "loader", "filter", "augment", "loss", "train"), "train"),
+    "average": "decode",
+}
+# Options of run.sh that mean nothing here.
+_OF_TEXT = ("vocab_size", "decoding_method", "lm", "lm_scale")
+
+
+def plan(asked: Asked) -> Plan:
+    """What run.sh will do. Raises ValueError for whatever can be known to be wrong now."""
+    options, corpus = asked.read(RunOptions), asked.read(Corpus)
+    facts = _facts(asked, options, corpus)
+    check_request(facts, SECTIONS)
+    old_words: Dict[str, str] = {}
+    data = data_settings(facts, old_words)
+    train = (*data.features, *training_settings(facts, old_words), *facts.extra("shar", "train"))
+    decode = (*train, *facts.extra("decode"))
+    training, notices = training_stage(facts, train, None, (3,))
+    decoding = {"exp-dir": facts.exp_dir, "feature-dir": facts.features_dir}
+    decoding.update({"splits": ",".join(corpus.scored_splits), "recipe-config": facts.choice.recipe_file})
+    commands = (facts.command("decode", decoding),)
+    stages = [
+        *first_stages(asked, corpus, data.data),
+        *data_stages(facts, data, _fact(facts)),
+        training,
+        Stage(7, "classes of dev and test", f"{facts.exp_dir}/.done-7-{METHOD}", decode, (), commands, (3, 6)),
+        scoring_stage(facts, "accuracies", METHOD, "", (*decode, *score_settings(facts, old_words))),
+    ]
+    scores = stages[-1].outputs[0] if asked.range.last >= stages[-1].number else ""
+    names = {**shell_names(facts), "decode_settings": "\n".join(decode)}
+    return Plan(tuple(stages), names, notices, old_words, "", scores)
+
+
+def _facts(asked: Asked, options: RunOptions, corpus: Corpus) -> TaskFacts:
+    given = [name for name in _OF_TEXT if getattr(options, name)]
+    if given:
+        raise ValueError(f"--{given[0].replace('_', '-')} is about text, and a classifier has none; leave it away")
+    flags = stage_flags(asked.root, SYSTEM, SCRIPTS)
+    check_options(flags, options, feature_stages.OPTIONS)
+    present = [stage for stage in SCRIPTS if stage != "shar" or options.shar == "true"]
+    passed = flags.assign(asked.flags, present, list(asked.values))
+    return TaskFacts(asked, options, corpus, choose(options), flags, passed, SYSTEM, SCRIPTS)
+
+
+def _fact(facts: TaskFacts) -> str:
+    """What the classes are: as a flag says, or else the recipe, or else the default."""
+    said = facts.choice.section("target").get("fact", facts.flags.default("train", "fact"))
+    return str(facts.passed.get("train", {}).get("fact", said))
