@@ -20,7 +20,7 @@ CODING = {"encoding": "utf-8", "errors": "surrogateescape", "newline": ""}
 def get_parser() -> ScriptParser:
     """The flags of this script."""
     parser = ScriptParser(__doc__)
-    parser.add_argument("--stages", help="whose stages: a module of icefall_discrete/experiment/stages, or else the system of the recipe")
+    parser.add_argument("--stages", help="whose: a module of experiment/stages, or else the recipe's system")
     parser.add_argument("--require-search", help="instead, end in an error if this environment lacks what it needs")
     return parser
 
