@@ -8,7 +8,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 EXPERIMENT = ROOT / "icefall_discrete" / "experiment"
-PLANNER = "".join((EXPERIMENT / name).read_text() for name in ("run_options.py", "stages/asr.py"))
+PLANNER = "".join((EXPERIMENT / name).read_text() for name in ("run_options.py", "feature_stages.py", "stages/asr.py"))
 RECIPES = sorted(path.parts[-3] for path in (ROOT / "egs").glob("*/ASR/run.sh"))
 
 

@@ -2,7 +2,7 @@
 set -eou pipefail
 HERE=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 ROOT=$(cd "$HERE/../../.." && pwd)
-ASR=$HERE/../ASR # the same corpus, manifests and codes
+ASR=$ROOT/egs/asterisk/ASR # the same corpus, manifests and codes
 
 . "$ROOT/tools/recipe_options.sh"
 help_message="Usage: ./run.sh [--option value]...

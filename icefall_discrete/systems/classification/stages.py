@@ -7,6 +7,7 @@ from lhotse import CutSet
 from torch import Tensor
 
 from icefall_discrete.base.spec import FeatureSpec
+from icefall_discrete.data.cuts import is_speed_perturbed
 from icefall_discrete.data.filters import chosen_languages
 from icefall_discrete.data.shar import SharSource
 from icefall_discrete.data.targets.classes import ClassTargets
@@ -27,8 +28,10 @@ class ClassificationStages(SystemStages[TrainSettings]):
         self, settings: TrainSettings, train: Union[CutSet, SharSource], lang_dir: Optional[Path]
     ) -> ClassTargets:
         """The classes that the training cuts have; text pieces are not needed."""
-        cuts = train.cuts() if isinstance(train, SharSource) else train
-        return ClassTargets.from_cuts(settings.target.fact, chosen_languages(cuts, settings.filter.languages))
+        config = settings.filter
+        cuts = chosen_languages(train.cuts() if isinstance(train, SharSource) else train, config.languages)
+        used = (cut for cut in cuts if config.use_speed_copies or not is_speed_perturbed(cut))
+        return ClassTargets.from_cuts(settings.target.fact, used)
 
     def load_targets(self, exp_dir: Path) -> ClassTargets:
         """The classes of the experiment."""
