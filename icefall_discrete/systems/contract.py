@@ -72,8 +72,8 @@ def known_systems() -> Dict[str, str]:
 
 def system_stages(name: str) -> SystemStages[Any]:
     """What the system called `name` offers. Raises ValueError if there is none; the known ones are listed."""
-    if name not in known_systems():
-        raise ValueError(f"unknown system '{name}'; known: {', '.join(sorted(known_systems()))}.")
+    if not isinstance(name, str) or name not in known_systems():
+        raise ValueError(f"unknown system {name!r}; known: {', '.join(sorted(known_systems()))}.")
     return find_class(known_systems(), name, SystemStages)()
 
 

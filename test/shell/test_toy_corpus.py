@@ -45,8 +45,8 @@ for split, number in (("train", 12), ("dev", 3), ("test", 3)):
             name = f"{split}-{speaker}-{index}"
             path = data_dir / "audio" / f"{name}.wav"
             time = np.arange(int(RATE * generator.uniform(0.6, 1.2))) / RATE
-            samples = 0.3 * np.sin(2 * np.pi * pitch * time) + 0.01 * generator.standard_normal(len(time))
-            soundfile.write(path, samples, RATE)
+            tone = 0.3 * np.sin(2 * np.pi * pitch * time) + 0.01 * generator.standard_normal(len(time))
+            soundfile.write(path, tone, RATE)
             recording = Recording.from_file(path, recording_id=name)
             about = SupervisionSegment(name, name, 0.0, recording.duration, speaker=speaker)
             cuts.append(MonoCut(name, 0.0, recording.duration, 0, supervisions=[about], recording=recording))

@@ -32,7 +32,7 @@ FIT_SETTINGS = ("fit_memory_mib", "num_restarts", "num_passes", "num_full_passes
 class KmeansConfig:
     """k-means on frames."""
 
-    num_clusters: int = setting(500, "Number of clusters, the codebook size V.")
+    num_clusters: int = setting(500, "Number of clusters, the codebook size V.", minimum=1)
     standardize: bool = setting(False, "Scale each dimension to mean 0 and variance 1 before clustering.")
     fit_memory_mib: int = setting(256, "Memory for the sample of training frames that is clustered, in MiB.")
     num_restarts: int = setting(1, "Attempts with other seeds; the best one is kept.")
