@@ -22,7 +22,9 @@ class FbankSettings:
 
     num_mel_bins: int = setting(80, "Number of mel filters, the feature dimension.", minimum=3)
     frame_shift_sec: float = setting(
-        0.01, "Hop between frames, in seconds: 0.01 gives 100 Hz; where frames are quantized, the default is 0.02."
+        0.01,
+        "Hop between frames, in seconds: 0.01 gives 100 Hz; where frames are quantized, the default is 0.02.",
+        above=0,
     )
 
 
