@@ -45,6 +45,7 @@ class TrainedHubertTokenizer(QuantizedTokenizer):
     Config = MaskedPredictionConfig
     needs_fit = True
     libraries = ("torch", "lhotse")
+    quantizer: Kmeans
 
     def __init__(self, name: str, config: Any, state_dir: Optional[Path] = None) -> None:
         """See SpeechTokenizer; encoder and centroids are read when they are first needed."""
