@@ -67,7 +67,7 @@ class ResidualVq(nn.Module):
 
 def residual_vq_from(weights: Weights) -> ResidualVq:
     """Build from a state dict of EnCodec's quantizer (`vq.layers.0._codebook.embed` ...); all of it is taken."""
-    codebooks = []
+    codebooks: List[Tensor] = []
     while f"vq.layers.{len(codebooks)}._codebook.embed" in weights:
         codebooks.append(weights.take(f"vq.layers.{len(codebooks)}._codebook.embed"))
     weights.drop(r"vq\.layers\.\d+\._codebook\.(inited|cluster_size|embed_avg)")
