@@ -293,7 +293,7 @@ def scoring_stage(facts: TaskFacts, title: str, method: str, search_name: str, s
     corpus, exp_dir = facts.corpus, facts.exp_dir
     scores = f"{exp_dir}/{method}/scores.txt"
     rules, published = (str(path) if path.is_file() else None for path in (_RULES, _PUBLISHED))
-    flags = {"exp-dir": exp_dir, "decoding-method": method}
+    flags: Dict[str, Optional[str]] = {"exp-dir": exp_dir, "decoding-method": method}
     flags.update(recipe=facts.choice.recipe_name + facts.run_suffix)
     flags.update({"search-name": search_name or None, "results-dir": facts.results_dir, "scoring-rules": rules})
     score = facts.command("score", {**flags, "run-command": shlex.join(facts.asked.command)}, output=scores)

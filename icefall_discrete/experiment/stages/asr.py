@@ -190,8 +190,9 @@ def _further_text(facts: _Facts, old_words: Dict[str, str]) -> Tuple[str, ...]:
 
 def _pieces(facts: _Facts, settings: _Settings) -> Stage:
     options, folder = facts.options, facts.lang_dir
-    flags = {"cuts": facts.cuts(facts.corpus.train_split), "vocab-size": facts.vocab_size, "lang-dir": folder}
-    flags.update({"recipe-config": facts.choice.recipe_file, "languages": options.languages or None})
+    cuts, languages = facts.cuts(facts.corpus.train_split), options.languages or None
+    flags: Dict[str, Optional[str]] = {"cuts": cuts, "vocab-size": facts.vocab_size, "lang-dir": folder}
+    flags.update({"recipe-config": facts.choice.recipe_file, "languages": languages})
     is_char = folder.startswith(f"{options.data_dir}/lang_char")
     title = "pieces that are characters" if is_char else f"BPE model of {facts.vocab_size} pieces"
     commands, model = (facts.command("bpe", flags),), (f"{folder}/bpe.model",)
