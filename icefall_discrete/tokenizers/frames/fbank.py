@@ -41,7 +41,7 @@ class FbankFrames(FrameSource):
         self._shape = (self.sample_rate_hz, config.frame_shift_sec, config.num_mel_bins)
         extractor = make_fbank(*self._shape)
         self._here: Callable[[Tensor], Tensor] = functools.partial(extractor.extract, sampling_rate=self.sample_rate_hz)
-        self._extract = self._here
+        self._extract: Callable[[Tensor], Tensor] = self._here
 
     @property
     def frame_rate_hz(self) -> float:

@@ -144,7 +144,7 @@ class Kmeans(Quantizer):
         sample, num_utterances = self._sample_frames(frames, seed)
         num_clusters = self.config.num_clusters
         found = 0 if sample is None else len(sample.frames)
-        if found < num_clusters:
+        if sample is None or found < num_clusters:
             raise ValueError(
                 f"{self.name}: {num_utterances} utterances gave {found} frames, but {num_clusters} clusters need at "
                 "least as many; fit on more audio, or set fewer num_clusters or more fit_memory_mib."
