@@ -1,4 +1,4 @@
-"""A system of one folder that nobody has foreseen: a classifier, of which the loop is told nothing but the contract."""
+"""A system of one folder and a loss of one file that nobody has foreseen: the loop is told nothing but the contract."""
 
 import copy
 import dataclasses
@@ -11,6 +11,7 @@ import pytest
 import torch
 from synthetic_codes import ALONE, Killed, killed_after
 
+import icefall_discrete.losses
 from icefall_discrete.base import random_state
 from icefall_discrete.base.checkpoint import load_checkpoint
 from icefall_discrete.training.averages import saved_epochs
@@ -23,9 +24,9 @@ SYSTEM = """
 import dataclasses
 
 import torch
-import torch.nn.functional as F
 from torch import nn
 
+from icefall_discrete.losses.smoothed_cross_entropy import smoothed_cross_entropy
 from icefall_discrete.training.system import Losses, System
 
 
@@ -47,7 +48,7 @@ class ToySystem(System):
     def losses(self, prepared, step):
         features, classes = prepared
         logits = self.network(features.mean(dim=1))
-        found = F.cross_entropy(logits, classes, reduction="none")
+        found = smoothed_cross_entropy(logits, classes, 0.0)
         wrong = (logits.argmax(dim=1) != classes).sum()
         return Losses(found.sum(), {"errors": wrong}, torch.tensor(len(classes)), found.isfinite(), found.mean())
 
@@ -56,20 +57,33 @@ class ToySystem(System):
         wrong = [self.network(x.mean(dim=1)).argmax(dim=1) != y for x, y in prepared]
         return {"error_rate": 100.0 * float(torch.cat(wrong).float().mean())}
 """
+LOSS = """
+import torch.nn.functional as F
+
+
+def smoothed_cross_entropy(logits, classes, smoothing):
+    return F.cross_entropy(logits, classes, reduction="none", label_smoothing=smoothing)
+"""
 UTTERANCES = Unit("utterances", "utterances")
 NUM_BATCHES, BATCH = 6, 5
 
 
 @pytest.fixture
 def toy(tmp_path, monkeypatch):
-    """The module of the toy system, imported from a folder of its own."""
+    """The module of the toy system, imported from a folder of its own, and its loss from another."""
+    losses = tmp_path / "losses"
+    losses.mkdir()
+    (losses / "smoothed_cross_entropy.py").write_text(LOSS)
+    monkeypatch.setattr(icefall_discrete.losses, "__path__", [*icefall_discrete.losses.__path__, str(losses)])
     folder = tmp_path / "systems" / "toy_classifier"
     folder.mkdir(parents=True)
     (folder / "__init__.py").write_text("")
     (folder / "system.py").write_text(SYSTEM)
     monkeypatch.syspath_prepend(str(folder.parent))
     yield importlib.import_module("toy_classifier.system")
-    for name in [name for name in sys.modules if name.startswith("toy_classifier")]:
+    for name in [
+        name for name in sys.modules if name.startswith("toy_classifier") or name.endswith("smoothed_cross_entropy")
+    ]:
         del sys.modules[name]
 
 
