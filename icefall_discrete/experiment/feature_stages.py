@@ -11,9 +11,10 @@ import shlex
 from pathlib import Path
 from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
 
-from icefall_discrete.base.names import did_you_mean
+from icefall_discrete.base.names import did_you_mean, listed
 from icefall_discrete.base.settings import from_dict
 from icefall_discrete.base.settings_digest import digests_of, json_digest
+from icefall_discrete.experiment.environment_choice import ENVIRONMENTS
 from icefall_discrete.experiment.folder_options import require_folder
 from icefall_discrete.experiment.plan import Command, Stage
 from icefall_discrete.experiment.run_options import FEATURES, Asked, Choice, Corpus, RunOptions
@@ -149,6 +150,7 @@ def typed_flags(flags: StageFlags, stage: str, given: Mapping[str, str]) -> Dict
 def check_request(facts: TaskFacts, sections: Mapping[str, str]) -> None:
     """Raise ValueError for what no stage would accept; `sections` of the recipe with the stage that reads each."""
     facts.asked.range.check(facts.asked.last_stage)
+    _check_machine(facts.options)
     _check_recipe(facts, sections)
     known = facts.corpus.known_languages.split()
     for language in facts.options.languages.split(",") if facts.options.languages and known else ():
@@ -159,6 +161,14 @@ def check_request(facts: TaskFacts, sections: Mapping[str, str]) -> None:
     for option, path, first in (("data-dir", facts.options.data_dir, 1), ("exp-dir", facts.exp_dir, 6)):
         if last >= first:
             require_folder(option, path)
+
+
+def _check_machine(options: RunOptions) -> None:
+    if options.env not in ENVIRONMENTS:
+        raise ValueError(f"--env is '{options.env}', expected {listed(ENVIRONMENTS, options.env)}")
+    for option in ("nj", "world_size"):
+        if int(getattr(options, option)) < 1:
+            raise ValueError(f"--{dashed(option)} is {getattr(options, option)}, expected at least 1.")
 
 
 def _check_recipe(facts: TaskFacts, sections: Mapping[str, str]) -> None:
