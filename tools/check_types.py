@@ -15,7 +15,7 @@ from typing import Dict, List, Mapping
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = "icefall_discrete"
 # Errors that a room still has; rooms that are not named have none. A ceiling is only ever lowered.
-CEILINGS: Dict[str, int] = {"systems": 75, "tokenizers": 133}
+CEILINGS: Dict[str, int] = {}
 _ERROR = re.compile(rf"{PACKAGE}/(\w+).*: error: ")
 
 

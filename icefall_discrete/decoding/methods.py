@@ -48,7 +48,7 @@ def k2_methods() -> List[str]:
 
 def find_method(name: str) -> Method:
     """What the search `name` takes. Raises ValueError if there is none of that name; the known ones are listed."""
-    if name not in METHODS:
+    if not isinstance(name, str) or name not in METHODS:
         known = f"known: {', '.join(known_methods())}; with k2: {', '.join(k2_methods())}."
-        raise ValueError(f"unknown decoding method '{name}'; {known} {did_you_mean(name, METHODS)}".rstrip())
+        raise ValueError(f"unknown decoding method {name!r}; {known} {did_you_mean(str(name), METHODS)}".rstrip())
     return METHODS[name]

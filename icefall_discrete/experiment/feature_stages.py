@@ -6,6 +6,7 @@ order are kept: what was done is known by them.
 
 import dataclasses
 import glob
+import re
 import shlex
 from pathlib import Path
 from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
@@ -47,6 +48,11 @@ _REPLACEABLE = ("seed", "device", "nj", "ngram-order", "max-duration", "backend"
 _RULES, _PUBLISHED = Path("conf/scoring.json"), Path("conf/published.json")
 
 
+def _in_names(value: str) -> str:
+    """A flag's value as a part of names of folders and files."""
+    return re.sub(r"[^\w.-]+", "-", value)
+
+
 @dataclasses.dataclass(frozen=True)
 class TaskFacts:
     """All that the stages of a task are made from; `scripts` as SCRIPTS, `system` the one that its recipes train."""
@@ -64,7 +70,10 @@ class TaskFacts:
     def run_suffix(self) -> str:
         """What tells runs of one recipe apart, in the names of folders and rows."""
         languages = f"_{self.options.languages.replace(',', '_')}" if self.options.languages else ""
-        return self.corpus.suffix + languages + (f"_{self.options.precision}" if self.options.precision else "")
+        precision = f"_{self.options.precision}" if self.options.precision else ""
+        passed = self.passed.get("train", {})
+        tuned = "".join(f"_{name.rpartition('.')[2]}-{_in_names(value)}" for name, value in sorted(passed.items()))
+        return self.corpus.suffix + languages + precision + tuned
 
     @property
     def exp_dir(self) -> str:
@@ -156,9 +165,7 @@ def _check_recipe(facts: TaskFacts, sections: Mapping[str, str]) -> None:
     choice = facts.choice
     system = choice.recipe.get("system", DEFAULT_SYSTEM)
     if system != facts.system:
-        raise ValueError(
-            f"{choice.recipe_file} is a recipe of system {system}; these stages are of {facts.system}"
-        )
+        raise ValueError(f"{choice.recipe_file} is a recipe of system {system}; these stages are of {facts.system}")
     for name in set(choice.recipe) - {*sections, *NOT_SECTIONS}:
         known = ", ".join((*sections, *NOT_SECTIONS))
         raise ValueError(f"{choice.recipe_file}: unknown section {name}; known: {known}")

@@ -114,7 +114,7 @@ class Experiment:
     def _config(self) -> Dict[str, Any]:
         return read_json(self.exp_dir / "config.json")
 
-    def stages(self) -> SystemStages[Any]:
+    def stages(self) -> SystemStages[Any, Any, Any]:
         """What the system of the run offers; of the default one if there is no run yet."""
         return stages_of(self._config() if (self.exp_dir / "config.json").is_file() else {})
 

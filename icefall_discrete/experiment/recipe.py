@@ -7,7 +7,8 @@ from typing import Any, Dict, Mapping, Optional, Sequence, Set, Type
 
 from icefall_discrete import CONF_DIR
 from icefall_discrete.base.flags import ScriptParser, add_flags
-from icefall_discrete.base.json_files import read_json
+from icefall_discrete.base.json_files import json_name, read_object
+from icefall_discrete.base.places import by_short_name, default_of, every_kind, walk
 from icefall_discrete.experiment.recipe_files import read_layers, read_recipe
 from icefall_discrete.systems.contract import known_systems, stages_of, system_stages
 from icefall_discrete.systems.training_settings import TrainSettings
@@ -24,6 +25,8 @@ def model_size_file(name: str, conf_dirs: Sequence[Path]) -> Path:
     Raises:
       ValueError: if there is none; the known sizes are listed.
     """
+    if not isinstance(name, str):
+        raise ValueError(f"model_size is {json_name(name)}, expected the name of a size or a path to a .json file.")
     folders = [*(Path(folder) / "models" for folder in conf_dirs), CONF_DIR / "models"]
     for candidate in [*(folder / f"{name}.json" for folder in folders), Path(name)]:
         if candidate.is_file():
@@ -36,7 +39,9 @@ def _size_of(settings: Type[TrainSettings], size: Mapping[str, Any]) -> Dict[str
     """What of a model size a system has: a size is one of every system, and each has parts of its own."""
 
     def parts(one: Type[TrainSettings]) -> Set[str]:
-        return {field.name for field in dataclasses.fields(typing.get_type_hints(one)["model"])}
+        model = typing.get_type_hints(one)["model"]
+        short = by_short_name(list(walk(model, default_of(model), every_kind)))  # as flat files of before have them
+        return {*short, *(field.name for field in dataclasses.fields(model))}
 
     others = {name for other in known_systems() for name in parts(system_stages(other).settings)}
     return {name: value for name, value in size.items() if name not in others - parts(settings)}
@@ -52,10 +57,13 @@ def read_settings(recipe_file: Path, model_size: Optional[str], conf_dirs: Seque
       args: parsed flags of `add_setting_flags`.
     """
     layers = read_layers(recipe_file)
-    settings = stages_of(read_recipe(recipe_file)).settings
+    try:
+        settings = stages_of(read_recipe(recipe_file)).settings
+    except ValueError as error:
+        raise ValueError(f"{recipe_file}: {error}") from None
     for recipe, file in layers:
         settings.check_sections(recipe, str(file))
     named = [recipe["model_size"] for recipe, _ in layers if "model_size" in recipe]
     size_file = model_size_file(model_size or (named or ["tiny"])[-1], conf_dirs)
-    size = ({"model": _size_of(settings, read_json(size_file))}, str(size_file))
+    size = ({"model": _size_of(settings, read_object(size_file, "the settings of a model"))}, str(size_file))
     return settings.from_layers([size, *((recipe, str(file)) for recipe, file in layers)]).overridden(args)

@@ -7,7 +7,7 @@ folders. A recipe names its system, `{"system": "classification", ...}`; one tha
 import abc
 import importlib.util
 from pathlib import Path
-from typing import Any, Dict, Generic, Mapping, Optional, Sequence, Type, TypeVar, Union
+from typing import Any, Dict, Generic, Mapping, Optional, Sequence, Type, Union
 
 from lhotse import CutSet
 from torch import Tensor
@@ -15,26 +15,21 @@ from torch import Tensor
 from icefall_discrete.base.registry import find_class, packages_in
 from icefall_discrete.base.spec import FeatureSpec
 from icefall_discrete.data.shar import SharSource
-from icefall_discrete.data.targets.contract import Targets
-from icefall_discrete.nn.acoustic_encoder import AcousticEncoder
 from icefall_discrete.systems import DEFAULT_SYSTEM
-from icefall_discrete.systems.prediction import Prediction
-from icefall_discrete.systems.training_settings import TrainSettings
+from icefall_discrete.systems.prediction import N, Prediction, S, T
 from icefall_discrete.training.system import System
 
-S = TypeVar("S", bound=TrainSettings)
 
-
-class SystemStages(abc.ABC, Generic[S]):
-    """How the stages make the parts of a system, and what they need not know of it."""
+class SystemStages(abc.ABC, Generic[S, N, T]):
+    """How the stages make the parts of a system from settings S, network N and targets T, which they need not know."""
 
     settings: Type[S]
     """Sections of its recipes."""
-    prediction: Prediction
+    prediction: Prediction[Any, Any, S, N, T]
     """What it does once it is trained."""
 
     @abc.abstractmethod
-    def targets(self, settings: S, train: Union[CutSet, SharSource], lang_dir: Optional[Path]) -> Targets:
+    def targets(self, settings: S, train: Union[CutSet, SharSource], lang_dir: Optional[Path]) -> T:
         """What is learnt, for a run that begins.
 
         Args:
@@ -44,19 +39,15 @@ class SystemStages(abc.ABC, Generic[S]):
         """
 
     @abc.abstractmethod
-    def load_targets(self, exp_dir: Path) -> Targets:
+    def load_targets(self, exp_dir: Path) -> T:
         """What was learnt in an experiment folder."""
 
     @abc.abstractmethod
-    def network(
-        self, settings: S, spec: FeatureSpec, targets: Targets, codebooks: Optional[Sequence[Tensor]]
-    ) -> AcousticEncoder:
+    def network(self, settings: S, spec: FeatureSpec, targets: T, codebooks: Optional[Sequence[Tensor]]) -> N:
         """The network with initial weights; `codebooks` are the tokenizer's, or None."""
 
     @abc.abstractmethod
-    def system(
-        self, network: AcousticEncoder, settings: S, spec: FeatureSpec, targets: Targets, backend: str
-    ) -> System:
+    def system(self, network: N, settings: S, spec: FeatureSpec, targets: T, backend: str) -> System:
         """The network with its losses; `backend` is "k2" or "torch", resolved."""
 
     def num_views(self, settings: S) -> int:
@@ -70,13 +61,13 @@ def known_systems() -> Dict[str, str]:
     return {name: path for name, path in folders.items() if importlib.util.find_spec(path) is not None}
 
 
-def system_stages(name: str) -> SystemStages[Any]:
+def system_stages(name: str) -> SystemStages[Any, Any, Any]:
     """What the system called `name` offers. Raises ValueError if there is none; the known ones are listed."""
-    if name not in known_systems():
-        raise ValueError(f"unknown system '{name}'; known: {', '.join(sorted(known_systems()))}.")
+    if not isinstance(name, str) or name not in known_systems():
+        raise ValueError(f"unknown system {name!r}; known: {', '.join(sorted(known_systems()))}.")
     return find_class(known_systems(), name, SystemStages)()
 
 
-def stages_of(recipe: Mapping[str, Any]) -> SystemStages[Any]:
+def stages_of(recipe: Mapping[str, Any]) -> SystemStages[Any, Any, Any]:
     """What the system of a recipe, or of a config.json, offers. Raises ValueError if it is unknown."""
     return system_stages(recipe.get("system", DEFAULT_SYSTEM))

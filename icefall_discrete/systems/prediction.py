@@ -13,7 +13,6 @@ from typing import (
     Iterator,
     List,
     Mapping,
-    NamedTuple,
     Optional,
     Sequence,
     Tuple,
@@ -44,6 +43,9 @@ from icefall_discrete.systems.training_settings import TrainSettings
 
 Json = Dict[str, Any]
 C = TypeVar("C")
+S = TypeVar("S", bound=TrainSettings)
+N = TypeVar("N", bound=AcousticEncoder)
+T = TypeVar("T", bound=Targets)
 Said = TypeVar("Said")
 
 
@@ -60,14 +62,15 @@ class RunConfig:
         return resolve(self.device, "decoding")
 
 
-class Trained(NamedTuple):
+@dataclasses.dataclass(frozen=True)
+class Trained(Generic[S, N, T]):
     """A trained network with all that belongs to it, in evaluation mode."""
 
     exp_dir: Path
-    settings: TrainSettings
+    settings: S
     spec: FeatureSpec
-    targets: Targets
-    network: AcousticEncoder
+    targets: T
+    network: N
 
 
 @dataclasses.dataclass(frozen=True)
@@ -105,8 +108,11 @@ class OutputFiles:
 F = TypeVar("F", bound=OutputFiles)
 
 
-class Prediction(abc.ABC, Generic[C, F]):
-    """What a system does with cuts once it is trained, as settings `C` say; its output are files `F`."""
+class Prediction(abc.ABC, Generic[C, F, S, N, T]):
+    """What a system does with cuts once it is trained, as settings `C` say; its output are files `F`.
+
+    S, N and T are the settings of its training, its network and its targets, as those of SystemStages.
+    """
 
     files: Type[F]
 
@@ -131,7 +137,7 @@ class Prediction(abc.ABC, Generic[C, F]):
         return asked
 
     @abc.abstractmethod
-    def output(self, exp_dir: Path, settings: TrainSettings, config: C, checkpoints: str, averaged: bool) -> F:
+    def output(self, exp_dir: Path, settings: S, config: C, checkpoints: str, averaged: bool) -> F:
         """The files of a decoding with `checkpoints`, as file names write them, `averaged` over all of their steps."""
 
     def inputs(self, config: C) -> List[Path]:
@@ -139,7 +145,7 @@ class Prediction(abc.ABC, Generic[C, F]):
         return []
 
     @abc.abstractmethod
-    def predict(self, split: str, trained: Trained, cuts: CutSet, config: C, run: RunConfig, files: F) -> Json:
+    def predict(self, split: str, trained: Trained[S, N, T], cuts: CutSet, config: C, run: RunConfig, files: F) -> Json:
         """Write what is said of the cuts; return the facts of `predict_cuts`, and others for the record."""
 
     @abc.abstractmethod

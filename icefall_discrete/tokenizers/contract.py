@@ -8,7 +8,7 @@ import functools
 import importlib.metadata
 from abc import ABC, abstractmethod
 from pathlib import Path
-from typing import Any, ClassVar, Dict, Iterable, List, NamedTuple, Optional, Sequence, Tuple, Type
+from typing import Any, ClassVar, Dict, Iterator, List, NamedTuple, Optional, Protocol, Sequence, Tuple, Type
 
 import torch
 from torch import Tensor
@@ -56,6 +56,14 @@ class Placement(NamedTuple):
     dtype: torch.dtype = torch.float32
 
 
+class AudioPairs(Protocol):
+    """Pairs of samples (S,) float32 and cut id, which may be read several times; it says how many there are."""
+
+    def __len__(self) -> int: ...
+
+    def __iter__(self) -> Iterator[Tuple[Tensor, str]]: ...
+
+
 class SpeechTokenizer(ABC):
     """Turns audio into codes (N, T, K) or continuous features (N, T, D).
 
@@ -70,7 +78,7 @@ class SpeechTokenizer(ABC):
     """
 
     Config: ClassVar[Type]
-    needs_fit: ClassVar[bool] = False
+    needs_fit: bool = False
     runtime_settings: ClassVar[Tuple[str, ...]] = ()
     libraries: ClassVar[Tuple[str, ...]] = ("torch",)
 
@@ -248,7 +256,7 @@ class SpeechTokenizer(ABC):
                 f"resample the cuts to {self.sample_rate_hz} Hz when they are loaded."
             )
 
-    def fit(self, audio: Iterable[Tuple[Tensor, str]], state_dir: Path, seed: int) -> None:
+    def fit(self, audio: AudioPairs, state_dir: Path, seed: int) -> None:
         """Learn from `audio`, pairs of samples (S,) and cut id, and write the state to `state_dir`."""
         raise ValueError(f"{self.name} needs no fitting; skip stage 2.")
 

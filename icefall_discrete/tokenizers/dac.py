@@ -13,7 +13,11 @@ from torch import Tensor, nn
 
 from icefall_discrete.base.settings import setting
 from icefall_discrete.tokenizers.networks.codec import Codec, pad_to_frames
-from icefall_discrete.tokenizers.networks.transformers_codec import TransformersCodecTokenizer, load_pretrained
+from icefall_discrete.tokenizers.networks.transformers_codec import (
+    TransformersCodecTokenizer,
+    TransformersModel,
+    load_pretrained,
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,7 +31,7 @@ class DacConfig:
 class DacCodec(Codec):
     """A loaded DacModel."""
 
-    def __init__(self, model: nn.Module) -> None:
+    def __init__(self, model: TransformersModel) -> None:
         """`model`: a DacModel in evaluation mode."""
         self._model = model
         self.sample_rate_hz = model.config.sampling_rate

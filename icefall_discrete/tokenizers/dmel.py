@@ -23,9 +23,9 @@ FLOOR = 1e-10
 class DmelConfig:
     """dMel: quantised log-mel spectrogram."""
 
-    num_mel_bins: int = setting(80, "Number of mel channels, each a codebook (K).")
+    num_mel_bins: int = setting(80, "Number of mel channels, each a codebook (K).", minimum=3)
     num_levels: int = setting(16, "Levels of each channel, the codebook size V.")
-    frame_shift_sec: float = setting(0.025, "Hop between frames, in seconds.")
+    frame_shift_sec: float = setting(0.025, "Hop between frames, in seconds.", above=0)
     window_sec: float = setting(0.05, "Length of the Hann window, in seconds.")
     fft_size: int = setting(1024, "Points of the Fourier transform; the window is centred in them.")
     low_hz: float = setting(80.0, "Lower edge of the first mel filter, in Hz.")

@@ -11,12 +11,16 @@ from pathlib import Path
 from typing import List
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from icefall_discrete.base.settings import setting
 from icefall_discrete.tokenizers.networks.codec import Codec
 from icefall_discrete.tokenizers.networks.residual_vq import ResidualVq
-from icefall_discrete.tokenizers.networks.transformers_codec import TransformersCodecTokenizer, load_pretrained
+from icefall_discrete.tokenizers.networks.transformers_codec import (
+    TransformersCodecTokenizer,
+    TransformersModel,
+    load_pretrained,
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,7 +49,7 @@ def overlap_add(pieces: List[Tensor], stride: int) -> Tensor:
 class EncodecCodec(Codec):
     """A loaded EncodecModel."""
 
-    def __init__(self, model: nn.Module) -> None:
+    def __init__(self, model: TransformersModel) -> None:
         """`model`: an EncodecModel in evaluation mode."""
         config = model.config
         self._encoder, self._decoder = model.encoder, model.decoder

@@ -17,6 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from icefall_discrete.base.settings import setting
+from icefall_discrete.nn.module_row import ModuleRow
 from icefall_discrete.tokenizers.formats.pretrained import Weights, locate_file, read_weights
 from icefall_discrete.tokenizers.networks.codec import Codec, CodecTokenizer
 
@@ -45,6 +46,9 @@ class Conv(nn.Module):
     The stride is 1, or half of the kernel (rounded down) as in all published models.
     """
 
+    weight: Tensor
+    bias: Tensor
+
     def __init__(self, weights: Weights, dilation: int = 1, strided: bool = False, transposed: bool = False) -> None:
         """Take `weight` (in any form of weight normalisation) and `bias`, which must be all of `weights`."""
         super().__init__()
@@ -69,10 +73,10 @@ class ResidualBlock(nn.Module):
     def __init__(self, weights: Weights) -> None:
         """Take `convs1.*` and `convs2.*`, which must be all of `weights`."""
         super().__init__()
-        self.dilated = nn.ModuleList(
+        self.dilated = ModuleRow(
             Conv(weights.part(f"convs1.{index}."), dilation=dilation) for index, dilation in enumerate(DILATIONS)
         )
-        self.plain = nn.ModuleList(Conv(weights.part(f"convs2.{index}.")) for index in range(len(DILATIONS)))
+        self.plain = ModuleRow(Conv(weights.part(f"convs2.{index}.")) for index in range(len(DILATIONS)))
         weights.require_empty()
 
     def forward(self, signal: Tensor) -> Tensor:
@@ -82,20 +86,20 @@ class ResidualBlock(nn.Module):
         return signal
 
 
-def _resamplers(weights: Weights, transposed: bool) -> nn.ModuleList:
+def _resamplers(weights: Weights, transposed: bool) -> ModuleRow[Conv]:
     """The strided convolutions, one a stage."""
     indices = {int(name.split(".")[1]) for name in weights.names() if name.startswith("ups.")}
-    return nn.ModuleList(
+    return ModuleRow(
         Conv(weights.part(f"ups.{index}."), strided=True, transposed=transposed) for index in sorted(indices)
     )
 
 
-def _blocks(weights: Weights, num_stages: int) -> List[nn.ModuleList]:
+def _blocks(weights: Weights, num_stages: int) -> List[ModuleRow[ResidualBlock]]:
     """The residual blocks of each stage: as many in one stage as in another."""
     indices = {int(name.split(".")[1]) for name in weights.names() if name.startswith("resblocks.")}
     blocks = [ResidualBlock(weights.part(f"resblocks.{index}.")) for index in sorted(indices)]
     size = len(blocks) // num_stages
-    return [nn.ModuleList(blocks[start : start + size]) for start in range(0, len(blocks), size)]
+    return [ModuleRow(blocks[start : start + size]) for start in range(0, len(blocks), size)]
 
 
 class Encoder(nn.Module):
@@ -106,7 +110,7 @@ class Encoder(nn.Module):
         super().__init__()
         self.before = Conv(weights.part("conv_pre."))
         self.downs = _resamplers(weights, transposed=False)
-        self.blocks = nn.ModuleList(_blocks(weights, len(self.downs)))
+        self.blocks = ModuleRow(_blocks(weights, len(self.downs)))
         self.norms = nn.ModuleList()
         for index in range(sum(len(stage) for stage in self.blocks)):
             gain = weights.take(f"normalize.{index}.weight")
@@ -139,7 +143,7 @@ class Generator(nn.Module):
         super().__init__()
         self.before = Conv(weights.part("conv_pre."))
         self.ups = _resamplers(weights, transposed=True)
-        self.blocks = nn.ModuleList(_blocks(weights, len(self.ups)))
+        self.blocks = ModuleRow(_blocks(weights, len(self.ups)))
         self.after = Conv(weights.part("conv_post."))
         weights.require_empty()
 

@@ -16,7 +16,11 @@ from torch import Tensor, nn
 
 from icefall_discrete.base.settings import setting
 from icefall_discrete.tokenizers.networks.codec import Codec, pad_to_frames
-from icefall_discrete.tokenizers.networks.transformers_codec import TransformersCodecTokenizer, load_pretrained
+from icefall_discrete.tokenizers.networks.transformers_codec import (
+    TransformersCodecTokenizer,
+    TransformersModel,
+    load_pretrained,
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,7 +34,7 @@ class MimiConfig:
 class MimiCodec(Codec):
     """A loaded MimiModel."""
 
-    def __init__(self, model: nn.Module) -> None:
+    def __init__(self, model: TransformersModel) -> None:
         """`model`: a MimiModel in evaluation mode."""
         self._model = model
         # Newer releases keep the Transformers inside the encoder and the decoder.

@@ -9,7 +9,7 @@ import dataclasses
 import math
 from fractions import Fraction
 from pathlib import Path
-from typing import Any, Collection, Dict, Iterator, List, Optional, Sequence, Tuple
+from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple
 
 import torch
 from lhotse.augmentation.torchaudio import get_or_create_resampler
@@ -19,7 +19,7 @@ from icefall_discrete.base.rate_matching import match_rate, rate_ratio
 from icefall_discrete.base.settings import setting
 from icefall_discrete.base.spec import FeatureSpec
 from icefall_discrete.tokenizers.composed.composite import CompositeTokenizer, promise_of
-from icefall_discrete.tokenizers.contract import SpeechTokenizer
+from icefall_discrete.tokenizers.contract import AudioPairs, SpeechTokenizer
 
 ALIGNMENT = "nearest neighbour to the highest rate, then cut to the shortest view"
 
@@ -112,19 +112,22 @@ class MultiViewTokenizer(CompositeTokenizer):
 
     def codebooks(self) -> Optional[List[Tensor]]:
         """Those of the views, one after the other; None if a view has none."""
-        found = [view.codebooks() for view in self.parts]
-        return None if any(books is None for books in found) else [book for books in found for book in books]
+        found: List[Tensor] = []
+        for view in self.parts:
+            books = view.codebooks()
+            if books is None:
+                return None
+            found += books
+        return found
 
-    def fit(self, audio: Collection[Tuple[Tensor, str]], state_dir: Path, seed: int) -> None:
+    def fit(self, audio: AudioPairs, state_dir: Path, seed: int) -> None:
         """Fit each view that needs it and is not fitted; `audio` is read once for each of them."""
         if not self.needs_fit:
             super().fit(audio, state_dir, seed)
         self._fit_parts(audio, state_dir, seed)
         self.state_dir = Path(state_dir)
 
-    def _audio_for_fit(
-        self, part: SpeechTokenizer, audio: Collection[Tuple[Tensor, str]]
-    ) -> Collection[Tuple[Tensor, str]]:
+    def _audio_for_fit(self, part: SpeechTokenizer, audio: AudioPairs) -> AudioPairs:
         return _ResampledAudio(audio, self.sample_rate_hz, part.sample_rate_hz)
 
     def settings_to_save(self) -> Dict[str, Any]:
@@ -150,7 +153,7 @@ def resampled(samples: Tensor, from_hz: int, to_hz: int) -> Tensor:
 class _ResampledAudio:
     """Pairs of samples and cut id, as `fit` takes them, at another rate; may be read several times."""
 
-    def __init__(self, audio: Collection[Tuple[Tensor, str]], from_hz: int, to_hz: int) -> None:
+    def __init__(self, audio: AudioPairs, from_hz: int, to_hz: int) -> None:
         self._audio = audio
         self._rates = (from_hz, to_hz)
 

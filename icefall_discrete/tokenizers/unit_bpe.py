@@ -9,7 +9,7 @@ import hashlib
 import json
 import logging
 from pathlib import Path
-from typing import Any, Collection, Dict, List, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 import torch
 from torch import Tensor
@@ -21,7 +21,7 @@ from icefall_discrete.base.settings import setting
 from icefall_discrete.base.spec import FeatureSpec
 from icefall_discrete.text.pieces import PathLike
 from icefall_discrete.tokenizers.composed.composite import CompositeTokenizer, promise_of
-from icefall_discrete.tokenizers.contract import AudioRejected, SpeechTokenizer
+from icefall_discrete.tokenizers.contract import AudioPairs, AudioRejected, SpeechTokenizer
 from icefall_discrete.tokenizers.formats.unit_pieces import MODEL_TYPES, UnitPieces, as_characters, runs, train_pieces
 
 FACTS_FILE = "unit_bpe.json"
@@ -187,7 +187,7 @@ class UnitBpeTokenizer(CompositeTokenizer):
             )
         return units.repeat_interleave(durations).unsqueeze(1)
 
-    def fit(self, audio: Collection[Tuple[Tensor, str]], state_dir: Path, seed: int) -> None:
+    def fit(self, audio: AudioPairs, state_dir: Path, seed: int) -> None:
         """Fit the base if it needs that, then learn pieces and measure the average rate; `audio` is read for each.
 
         Raises ValueError if no audio can be used, or if there are too many or too few pieces for it.
@@ -219,7 +219,7 @@ class UnitBpeTokenizer(CompositeTokenizer):
         promise["provenance"] = {key: value for key, value in base.provenance.items() if key != "dtype"}
         return {"feature_type": self.name, **self._settings(), "base": {"name": base.name, **promise}}
 
-    def _read_units(self, audio: Collection[Tuple[Tensor, str]]) -> Tuple[List[List[int]], Dict[str, Any]]:
+    def _read_units(self, audio: AudioPairs) -> Tuple[List[List[int]], Dict[str, Any]]:
         """Units of each utterance, and their counts."""
         found: List[List[int]] = []
         num_frames, num_samples = 0, 0
@@ -249,16 +249,16 @@ class UnitBpeTokenizer(CompositeTokenizer):
 
     def _state(self) -> _State:
         if self._learnt is None:
-            if not self.is_fitted:
+            if self.state_dir is None or not self.is_fitted:
                 raise RuntimeError(
                     f"feature type '{self.name}' is not fitted ({FACTS_FILE} is missing in "
                     f"{self.state_dir or 'any folder'}); run stage 2 first."
                 )
-            self._learnt = self._read_state(self.base.spec)
+            self._learnt = self._read_state(self.state_dir, self.base.spec)
         return self._learnt
 
-    def _read_state(self, base: FeatureSpec) -> _State:
-        path = self.state_dir / FACTS_FILE
+    def _read_state(self, state_dir: Path, base: FeatureSpec) -> _State:
+        path = state_dir / FACTS_FILE
         made = read_json(path)
         origin = self._origin(base)
         changed = sorted(key for key, value in origin.items() if made.get(key) != value)
@@ -270,7 +270,7 @@ class UnitBpeTokenizer(CompositeTokenizer):
         rate = round(made["num_codes"] / made["audio_sec"], 6)
         if not self.config.bpe_vocab_size:
             return _State(rate, None, "")
-        return _State(rate, *_read_pieces(self.state_dir / MODEL_FILE, made["model_sha256"]))
+        return _State(rate, *_read_pieces(state_dir / MODEL_FILE, made["model_sha256"]))
 
 
 def _read_pieces(path: PathLike, sha256: str) -> Tuple[UnitPieces, str]:

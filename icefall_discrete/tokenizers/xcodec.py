@@ -8,11 +8,15 @@ import dataclasses
 from pathlib import Path
 from typing import List
 
-from torch import Tensor, nn
+from torch import Tensor
 
 from icefall_discrete.base.settings import setting
 from icefall_discrete.tokenizers.networks.codec import Codec, pad_to_frames
-from icefall_discrete.tokenizers.networks.transformers_codec import TransformersCodecTokenizer, load_pretrained
+from icefall_discrete.tokenizers.networks.transformers_codec import (
+    TransformersCodecTokenizer,
+    TransformersModel,
+    load_pretrained,
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -26,7 +30,7 @@ class XcodecConfig:
 class XcodecCodec(Codec):
     """A loaded XcodecModel."""
 
-    def __init__(self, model: nn.Module) -> None:
+    def __init__(self, model: TransformersModel) -> None:
         """`model`: an XcodecModel in evaluation mode."""
         self._model = model
         self.sample_rate_hz = model.config.sample_rate

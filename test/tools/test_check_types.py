@@ -41,7 +41,7 @@ def test_a_ceiling_holds_from_both_sides(tool):
 
 
 def test_the_rooms_that_others_build_on_have_no_ceiling(tool):
-    assert not {"base", "text", "audio", "metrics", "data", "training"} & set(tool.CEILINGS)
+    assert not {"base", "text", "audio", "metrics", "data", "training", "systems"} & set(tool.CEILINGS)
 
 
 def test_the_library_is_at_its_ceilings(request):

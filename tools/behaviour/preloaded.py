@@ -1,3 +1,4 @@
+#!/usr/bin/env python3
 """Runs Python scripts one after the other, each in a fork of a process that has imported the heavy packages already.
 
 A recording runs some forty scripts, and importing torch and lhotse takes most of the time of a short one. Nothing of

@@ -1,3 +1,4 @@
+#!/usr/bin/env python3
 """Prints what the streaming search finds in the codes of a split: JSON, cut id -> text, labels, frames, score.
 
 Usage: streaming_text.py EXP_DIR FEATURE_DIR SPLIT METHOD. There is no command for streaming yet, so this is the one

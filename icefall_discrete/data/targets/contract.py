@@ -6,11 +6,11 @@ targets turn them into tensors. The filter, the checks and the experiment folder
 
 import abc
 from pathlib import Path
-from typing import Generic, List, TypeVar
+from typing import Any, Generic, List, Mapping, TypeVar
 
 from lhotse.cut import Cut
 
-from icefall_discrete.data.dataset import Batch, facts_in
+from icefall_discrete.data.dataset import facts_in
 from icefall_discrete.data.facts import Facts, facts_of, require_fact
 
 One = TypeVar("One")
@@ -58,7 +58,7 @@ class Targets(abc.ABC, Generic[One, Many]):
         require_fact(cut, self.fact)
         return self._named(cut.id, facts_of(cut))
 
-    def collate(self, batch: Batch) -> Many:
+    def collate(self, batch: Mapping[str, Any]) -> Many:
         """Tensors of the targets of a batch. Raises ValueError, naming the cut, if one has none."""
         return self.collated([self._named(*pair) for pair in zip(batch["cut_ids"], facts_in(batch))])
 

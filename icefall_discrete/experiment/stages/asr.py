@@ -95,7 +95,6 @@ class _Facts(TaskFacts):
         return "_".join(part for part in parts if part)
 
 
-
 @dataclasses.dataclass(frozen=True)
 class _Settings:
     """Lines of settings of each stage; each contains those of the stages before it that it depends on."""
@@ -191,9 +190,9 @@ def _further_text(facts: _Facts, old_words: Dict[str, str]) -> Tuple[str, ...]:
 
 def _pieces(facts: _Facts, settings: _Settings) -> Stage:
     options, folder = facts.options, facts.lang_dir
-    flags: Dict[str, Optional[str]] = {"cuts": facts.cuts(facts.corpus.train_split)}
-    flags.update({"vocab-size": facts.vocab_size, "lang-dir": folder})
-    flags.update({"recipe-config": facts.choice.recipe_file, "languages": options.languages or None})
+    cuts, languages = facts.cuts(facts.corpus.train_split), options.languages or None
+    flags: Dict[str, Optional[str]] = {"cuts": cuts, "vocab-size": facts.vocab_size, "lang-dir": folder}
+    flags.update({"recipe-config": facts.choice.recipe_file, "languages": languages})
     is_char = folder.startswith(f"{options.data_dir}/lang_char")
     title = "pieces that are characters" if is_char else f"BPE model of {facts.vocab_size} pieces"
     commands, model = (facts.command("bpe", flags),), (f"{folder}/bpe.model",)
@@ -214,9 +213,8 @@ def _decoding(facts: _Facts, settings: _Settings) -> Stage:
     if options.lm:
         dev = facts.cuts(facts.corpus.dev_splits.split()[0])
         flags["lm"] = f"{lang_dir}/lm_{options.lm}"
-        lm: Dict[str, Optional[str]] = {"cuts": cuts, "dev-cuts": dev, "lang-dir": lang_dir, "lm-dir": flags["lm"]}
-        lm.update({"lm-type": options.lm, "ngram-order": _LM_ORDER, "languages": languages})
-        commands.append(facts.command("lm", lm))
+        lm = {"cuts": cuts, "dev-cuts": dev, "lang-dir": lang_dir, "lm-dir": flags["lm"], "lm-type": options.lm}
+        commands.append(facts.command("lm", {**lm, "ngram-order": _LM_ORDER, "languages": languages}))
     commands.append(facts.command("decode", flags))
     marker = f"{facts.exp_dir}/.done-7-{facts.method}"
     return Stage(7, f"decoding with {facts.method}", marker, settings.decode, (), tuple(commands), (3, 5, 6))

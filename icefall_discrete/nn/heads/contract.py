@@ -65,5 +65,10 @@ def require_ctc(model: LabelModel, what: str) -> CtcModel:
     return cast(CtcModel, model)
 
 
+def trained_heads(model: LabelModel) -> TrainedHeads:
+    """The network as losses see it, each of which asks only for the heads that it trains."""
+    return cast(TrainedHeads, model)
+
+
 def _head(model: LabelModel, name: str) -> Optional[nn.Module]:
     return getattr(model, name, None)

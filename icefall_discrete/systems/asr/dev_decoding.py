@@ -5,20 +5,28 @@ import logging
 from typing import Any, Dict, Iterable, List, Mapping, Optional, Tuple
 
 import torch
+from torch import Tensor
 
 from icefall_discrete.base.spec import FeatureSpec
 from icefall_discrete.data.dataset import batch_key
 from icefall_discrete.decoding.ctc_greedy import ctc_greedy_search
 from icefall_discrete.decoding.greedy import greedy_search
+from icefall_discrete.decoding.hypothesis import Hypothesis
 from icefall_discrete.metrics.language_id import identification
 from icefall_discrete.metrics.wer import characters_of, count_errors, total_errors
-from icefall_discrete.nn.heads.contract import has_transducer
+from icefall_discrete.nn.heads.contract import has_transducer, require_ctc, require_transducer
 from icefall_discrete.systems.asr.transducer import Transducer
 from icefall_discrete.text.pieces import TextEncoder
 from icefall_discrete.text.words import words_in
 
 LOG = logging.getLogger(__name__)
 _NUM_EXAMPLES = 3
+
+
+def _search(model: Transducer, encoder_out: Tensor, encoder_lens: Tensor) -> List[Hypothesis]:
+    if has_transducer(model):
+        return greedy_search(require_transducer(model, "greedy search"), encoder_out, encoder_lens)
+    return ctc_greedy_search(require_ctc(model, "greedy search"), encoder_out, encoder_lens)
 
 
 @torch.no_grad()
@@ -35,7 +43,6 @@ def decode_dev(
     Where labels tell languages apart, "dev_language_accuracy", in percent, is there too.
     It decodes the first `num_utterances` utterances of `batches` and logs a few of them.
     """
-    search = greedy_search if has_transducer(model) else ctc_greedy_search
     device = next(model.parameters()).device
     refs: List[str] = []
     hyps: List[str] = []
@@ -43,7 +50,7 @@ def decode_dev(
     batch_of = iter(batches)
     while len(refs) < num_utterances and (batch := next(batch_of, None)) is not None:
         encoded = model.encode(batch[batch_key(spec)].to(device), batch["frame_lens"].to(device))
-        found = search(model, encoded.encoder_out, encoded.lens)
+        found = _search(model, encoded.encoder_out, encoded.lens)
         hyps.extend(text_encoder.decode(hypothesis.labels) for hypothesis in found)
         refs.extend(batch["text"])
         said = (text_encoder.language_of(hypothesis.labels) for hypothesis in found)

@@ -13,7 +13,7 @@ def marked_errors(pairs: Sequence[Pair]) -> str:
     shown: List[str] = []
     run: List[Pair] = []
     for ref, hyp in [*pairs, ("", "")]:
-        if ref != hyp:
+        if ref is None or ref != hyp:
             run.append((ref, hyp))
             continue
         if run:
@@ -45,8 +45,8 @@ def error_report(transcripts: Sequence[Transcript]) -> str:
 
 def _error_sections(pairs: Sequence[Pair]) -> List[str]:
     substitutions = Counter(f"{r} -> {h}" for r, h in pairs if r is not None and h is not None and r != h)
-    deletions = Counter(r for r, h in pairs if h is None)
-    insertions = Counter(h for r, h in pairs if r is None)
+    deletions = Counter(r for r, h in pairs if r is not None and h is None)
+    insertions = Counter(h for r, h in pairs if r is None and h is not None)
     lines = []
     for title, counts in (
         ("SUBSTITUTIONS: count ref -> hyp", substitutions),

@@ -9,7 +9,7 @@ from lhotse import CutSet
 
 from icefall_discrete.base.flags import ScriptParser, add_flags, override
 from icefall_discrete.base.settings import from_dict, to_dict
-from icefall_discrete.data.targets.pieces import FILE_NAME
+from icefall_discrete.data.targets.pieces import FILE_NAME, PieceTargets
 from icefall_discrete.decoding.fusion import Fusion, fusion_files
 from icefall_discrete.decoding.k2_searches import References
 from icefall_discrete.decoding.search import check_method
@@ -22,10 +22,12 @@ from icefall_discrete.systems.asr.recognition import WHOLE, StreamsConfig, recog
 from icefall_discrete.systems.asr.recogs import write_recogs
 from icefall_discrete.systems.asr.scoring import score_split
 from icefall_discrete.systems.asr.settings import TrainSettings
+from icefall_discrete.systems.asr.transducer import Transducer
 from icefall_discrete.systems.prediction import Json, Prediction, RunConfig, Trained
 from icefall_discrete.text.words import words_in
 
 LOG = logging.getLogger(__name__)
+TrainedAsr = Trained[TrainSettings, Transducer, PieceTargets]
 
 
 class Search(NamedTuple):
@@ -35,7 +37,7 @@ class Search(NamedTuple):
     streams: StreamsConfig
 
 
-def scorers(trained: Trained, config: DecodeConfig, device: torch.device) -> Optional[Callable]:
+def scorers(trained: TrainedAsr, config: DecodeConfig, device: torch.device) -> Optional[Callable]:
     """From a batch to what is added to the search's scores, or for the oracle to what was said; None: nothing."""
     if config.decoding_method == "fast_beam_search_nbest_oracle":
         decode = trained.targets.text_encoder.decode
@@ -46,7 +48,7 @@ def scorers(trained: Trained, config: DecodeConfig, device: torch.device) -> Opt
     return lambda batch: fusion.scorer(batch["cut_ids"])
 
 
-class AsrPrediction(Prediction[Search, DecodingFiles]):
+class AsrPrediction(Prediction[Search, DecodingFiles, TrainSettings, Transducer, PieceTargets]):
     """Transcripts by the search that the settings choose."""
 
     files = DecodingFiles
@@ -83,7 +85,7 @@ class AsrPrediction(Prediction[Search, DecodingFiles]):
         return fusion_files(config.decode) + graphs
 
     def predict(
-        self, split: str, trained: Trained, cuts: CutSet, config: Search, run: RunConfig, files: DecodingFiles
+        self, split: str, trained: TrainedAsr, cuts: CutSet, config: Search, run: RunConfig, files: DecodingFiles
     ) -> Json:
         """Write recogs, languages where labels tell them, and n-best lists if asked for."""
         network, spec, text_encoder = trained.network, trained.spec, trained.targets.text_encoder

@@ -18,7 +18,7 @@ from icefall_discrete.systems.contract import SystemStages
 from icefall_discrete.text.pieces import TextEncoder
 
 
-class AsrStages(SystemStages[TrainSettings]):
+class AsrStages(SystemStages[TrainSettings, Transducer, PieceTargets]):
     """A transducer with CTC heads that learns pieces of text."""
 
     settings = TrainSettings

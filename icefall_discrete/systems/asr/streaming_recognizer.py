@@ -80,10 +80,11 @@ class StreamingRecognizer:
         ready = [stream for stream in streams if stream.is_ready]
         if not ready:
             return 0
-        windows, num_frames = zip(*(stream.buffer.next_window() for stream in ready))
+        taken = [stream.buffer.next_window() for stream in ready]
         state = stack_states([stream.encoder_state for stream in ready])
-        windows = torch.stack(windows).to(self._device)
-        encoder_out, lens, state = self._encoder(windows, torch.tensor(num_frames), state)
+        windows = torch.stack([window for window, _ in taken]).to(self._device)
+        num_frames = torch.tensor([num for _, num in taken])
+        encoder_out, lens, state = self._encoder(windows, num_frames, state)
         self._search.advance(encoder_out, lens.tolist(), [stream.search_state for stream in ready])
         for stream, own_state in zip(ready, split_state(state, len(ready))):
             stream.encoder_state = own_state

@@ -10,6 +10,7 @@ from icefall_discrete.base.spec import FeatureSpec
 from icefall_discrete.data.dataset import OTHER_VIEW, batch_key
 from icefall_discrete.data.targets.pieces import PieceTargets
 from icefall_discrete.losses.transducer_loss import LossConfig, transducer_losses
+from icefall_discrete.nn.heads.contract import trained_heads
 from icefall_discrete.nn.scaling import load_noise_state, noise_state, set_batch_count
 from icefall_discrete.systems.asr.dev_decoding import decode_dev
 from icefall_discrete.systems.asr.transducer import Transducer
@@ -70,7 +71,7 @@ class AsrSystem(System[ModelBatch]):
         """Encode and compare; warm-up weights depend on `step`."""
         encoded = self.network.encode(prepared.frames, prepared.frame_lens)
         found = transducer_losses(
-            self.network, encoded, prepared.labels, prepared.label_lens, self.config, self.backend
+            trained_heads(self.network), encoded, prepared.labels, prepared.label_lens, self.config, self.backend
         )
         parts = {name: loss.sum() for name, loss in found.per_utterance.items()}
         # Two views of an utterance are one utterance to the log.

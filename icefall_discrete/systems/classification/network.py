@@ -3,13 +3,13 @@
 import dataclasses
 from typing import Optional, Sequence
 
-from torch import Tensor, nn
+from torch import Tensor
 
 from icefall_discrete.base.settings import check_settings, section, setting
 from icefall_discrete.base.spec import FeatureSpec
 from icefall_discrete.data.augment import AugmentConfig
 from icefall_discrete.nn.acoustic_encoder import AcousticEncoder, AcousticEncoderConfig, build_input_embedding
-from icefall_discrete.nn.code_embedding import EmbeddingAugment
+from icefall_discrete.nn.code_embedding import EmbeddingAugment, InputEmbedding
 from icefall_discrete.nn.heads.classifier import ClassifierHead
 
 
@@ -42,7 +42,7 @@ class Classifier(AcousticEncoder):
     def __init__(
         self,
         config: ModelConfig,
-        input_embedding: nn.Module,
+        input_embedding: InputEmbedding,
         augment: EmbeddingAugment,
         frame_rate_hz: float,
         num_classes: int,

@@ -13,8 +13,10 @@ from icefall_discrete.base.text_tables import text_table
 from icefall_discrete.data.cuts import language_of, load_cuts
 from icefall_discrete.data.dataset import Batch
 from icefall_discrete.data.facts import facts_of
+from icefall_discrete.data.targets.classes import ClassTargets
 from icefall_discrete.metrics.classification import accuracy, accuracy_intervals, balanced_accuracy, confusions
 from icefall_discrete.metrics.scoring_rules import ScoringRules
+from icefall_discrete.systems.classification.network import Classifier
 from icefall_discrete.systems.classification.settings import TrainSettings
 from icefall_discrete.systems.classification.system import predicted_classes
 from icefall_discrete.systems.prediction import (
@@ -98,7 +100,7 @@ def _figures(pairs: Sequence[Tuple[str, Optional[str]]]) -> Json:
     }
 
 
-class ClassificationPrediction(Prediction[None, ClassificationFiles]):
+class ClassificationPrediction(Prediction[None, ClassificationFiles, TrainSettings, Classifier, ClassTargets]):
     """The most probable class of each cut."""
 
     files = ClassificationFiles
@@ -128,7 +130,7 @@ class ClassificationPrediction(Prediction[None, ClassificationFiles]):
     def predict(
         self,
         split: str,
-        trained: Trained,
+        trained: Trained[TrainSettings, Classifier, ClassTargets],
         cuts: CutSet,
         config: None,
         run: RunConfig,

@@ -18,7 +18,7 @@ from icefall_discrete.systems.classification.system import ClassificationSystem
 from icefall_discrete.systems.contract import SystemStages
 
 
-class ClassificationStages(SystemStages[TrainSettings]):
+class ClassificationStages(SystemStages[TrainSettings, Classifier, ClassTargets]):
     """An encoder and a head that learn one class an utterance."""
 
     settings = TrainSettings

@@ -5,7 +5,7 @@ Residual blocks stand at every rate but that of the audio, where they would cost
 """
 
 import math
-from typing import Dict, List
+from typing import Dict, List, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -14,6 +14,7 @@ from icefall_discrete.systems.codec.config import CodecShape
 from icefall_discrete.tokenizers.formats.pretrained import Weights
 from icefall_discrete.tokenizers.networks.seanet import PaddedConvTranspose, Seanet, seanet_from
 
+M = TypeVar("M", bound=nn.Module)
 EDGE_KERNEL = 7
 BLOCK_KERNEL = 3
 # The waveform that an untrained decoder gives is quiet, as speech is.
@@ -79,7 +80,7 @@ def fresh_decoder(shape: CodecShape, generator: torch.Generator) -> Seanet:
     return made_trainable(seanet_from(Weights(fresh.tensors, "fresh decoder"), shape.causal))
 
 
-def made_trainable(network: nn.Module) -> nn.Module:
+def made_trainable(network: M) -> M:
     """Turn all buffers of an inference network into parameters, in place; returns it in training mode."""
     for module in network.modules():
         for name, value in list(module.named_buffers(recurse=False)):

@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from icefall_discrete.base.clustering import fit_centroids
+from icefall_discrete.nn.module_row import ModuleRow
 from icefall_discrete.systems.codec.config import GROUP_LEVELS, CodecShape, CodecTraining
 from icefall_discrete.systems.codec.networks import made_trainable
 from icefall_discrete.tokenizers.formats.pretrained import Weights
@@ -85,6 +86,10 @@ class EmaCodebook(nn.Module):
     as in Zeghidour et al. 2021, https://arxiv.org/abs/2107.03312.
     """
 
+    entries: Tensor
+    sums: Tensor
+    counts: Tensor
+
     def __init__(self, size: int, dim: int, decay: float, dead_code_share: float) -> None:
         """All entries are zero before `start`."""
         super().__init__()
@@ -135,7 +140,7 @@ class ResidualEma(Quantizer):
     def __init__(self, num_codebooks: int, size: int, dim: int, training: CodecTraining) -> None:
         """K codebooks (size, dim)."""
         super().__init__()
-        self.books = nn.ModuleList(
+        self.books = ModuleRow(
             EmaCodebook(size, dim, training.ema_decay, training.dead_code_share) for _ in range(num_codebooks)
         )
         self.commitment_weight = training.commitment_weight
@@ -184,7 +189,7 @@ class GroupResidualEma(Quantizer):
         """shape.num_codebooks / 2 groups."""
         super().__init__()
         dim = shape.state_dim // shape.num_groups
-        self.groups = nn.ModuleList(
+        self.groups = ModuleRow(
             ResidualEma(GROUP_LEVELS, shape.codebook_size, dim, training) for _ in range(shape.num_groups)
         )
 
@@ -224,6 +229,8 @@ class GroupResidualEma(Quantizer):
 
 class Factorised(Quantizer):
     """Residual VQ with factorised codes, learned by gradient. Kumar et al. 2023, https://arxiv.org/abs/2306.06546."""
+
+    counts: Tensor
 
     def __init__(self, shape: CodecShape, training: CodecTraining, generator: torch.Generator) -> None:
         """Projections start as orthogonal ones and their inverses; codebooks by `start`."""

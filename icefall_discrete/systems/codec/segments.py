@@ -3,7 +3,7 @@
 import collections
 import hashlib
 import logging
-from typing import Callable, Iterable, List, NamedTuple, Sequence, Tuple
+from typing import Callable, Iterable, List, NamedTuple, Sequence, Sized, Tuple
 
 import torch
 from torch import Tensor
@@ -71,7 +71,7 @@ def read_pool(
     names: List[str] = []
     held = 0
     rejected: collections.Counter = collections.Counter()
-    total = len(audio) if hasattr(audio, "__len__") else None
+    total = len(audio) if isinstance(audio, Sized) else None
     for samples, cut_id in tqdm(audio, desc=f"audio for {name}", total=total, unit="cut"):
         try:
             check_audio(samples, f"cut {cut_id}")

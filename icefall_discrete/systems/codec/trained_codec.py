@@ -8,7 +8,7 @@ import functools
 import json
 import logging
 from pathlib import Path
-from typing import Any, Dict, Iterable, List, Tuple
+from typing import Any, Callable, Dict, Iterable, List, Tuple
 
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
@@ -23,7 +23,7 @@ from icefall_discrete.tokenizers.formats.pretrained import Weights, sha256_of
 from icefall_discrete.tokenizers.hificodec import GroupResidualVq
 from icefall_discrete.tokenizers.networks.codec import Codec, CodecTokenizer
 from icefall_discrete.tokenizers.networks.factorised_vq import FactorisedVq
-from icefall_discrete.tokenizers.networks.residual_vq import residual_vq_from
+from icefall_discrete.tokenizers.networks.residual_vq import CodebookQuantizer, residual_vq_from
 from icefall_discrete.tokenizers.networks.seanet import seanet_from
 from icefall_discrete.tokenizers.networks.seanet_codec import SeanetCodec
 from icefall_discrete.training.fit_folder import TRAINING_DIR, FitFolder, refuse_former
@@ -32,7 +32,11 @@ FILE_NAME = "codec.safetensors"
 METADATA_KEY = "codec"
 # What earlier versions went on from.
 FORMER_CHECKPOINT = "codec_checkpoint.pt"
-QUANTIZERS = {"rvq": residual_vq_from, "factorised": FactorisedVq, "group": GroupResidualVq}
+QUANTIZERS: Dict[str, Callable[[Weights], CodebookQuantizer]] = {
+    "rvq": residual_vq_from,
+    "factorised": FactorisedVq,
+    "group": GroupResidualVq,
+}
 
 
 class TrainedCodecTokenizer(CodecTokenizer):

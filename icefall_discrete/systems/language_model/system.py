@@ -20,7 +20,8 @@ _LABELS_SHOWN = 8
 
 def batches_of(sentences: Sequence[Sequence[int]], batch_labels: int) -> List[Tensor]:
     """Sentences of similar length, padded with blank to (N, U); at most `batch_labels` labels, or one sentence."""
-    batches, group = [], []
+    batches: List[Tensor] = []
+    group: List[Sequence[int]] = []
     for sentence in sorted(sentences, key=lambda labels: (len(labels), labels)):
         if group and (len(group) + 1) * (len(sentence) + 1) > batch_labels:
             batches.append(_padded(group))

@@ -4,7 +4,7 @@ Hsu et al. 2021, https://arxiv.org/abs/2106.07447: the score of a unit is the co
 unit's vector, divided by 0.1; the loss is the cross-entropy over masked frames only.
 """
 
-from typing import NamedTuple
+import dataclasses
 
 import torch
 import torch.nn.functional as F
@@ -31,7 +31,8 @@ class UnitScores(nn.Module):
         return F.linear(F.normalize(x, dim=1), F.normalize(self.units, dim=1)) / TEMPERATURE
 
 
-class MaskedLoss(NamedTuple):
+@dataclasses.dataclass(frozen=True)
+class MaskedLoss:
     """mean: nats a masked frame, to be minimised. correct, count: masked frames predicted right, and all of them."""
 
     mean: Tensor

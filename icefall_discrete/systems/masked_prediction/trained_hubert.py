@@ -7,7 +7,7 @@ pretrained is needed. Hsu et al. 2021, https://arxiv.org/abs/2106.07447; mel inp
 import collections
 import logging
 from pathlib import Path
-from typing import Any, Dict, Iterable, Iterator, List, Optional, Tuple
+from typing import Any, Dict, Iterator, List, Optional, Tuple
 
 from torch import Tensor
 
@@ -18,7 +18,7 @@ from icefall_discrete.systems.masked_prediction.config import RUNTIME_SETTINGS, 
 from icefall_discrete.systems.masked_prediction.corpus import write_corpus
 from icefall_discrete.systems.masked_prediction.training import MaskedTraining
 from icefall_discrete.tokenizers.composed.quantized import QuantizedTokenizer
-from icefall_discrete.tokenizers.contract import AudioRejected, Placement
+from icefall_discrete.tokenizers.contract import AudioPairs, AudioRejected, Placement
 from icefall_discrete.tokenizers.formats.pretrained import sha256_of
 from icefall_discrete.tokenizers.networks.mel_encoder import (
     FRAME_RATE_HZ,
@@ -45,6 +45,7 @@ class TrainedHubertTokenizer(QuantizedTokenizer):
     Config = MaskedPredictionConfig
     needs_fit = True
     libraries = ("torch", "lhotse")
+    quantizer: Kmeans
 
     def __init__(self, name: str, config: Any, state_dir: Optional[Path] = None) -> None:
         """See SpeechTokenizer; encoder and centroids are read when they are first needed."""
@@ -108,7 +109,7 @@ class TrainedHubertTokenizer(QuantizedTokenizer):
         """States (T, D) of layer `layer`."""
         return self._encoder()[0].states(self._mel(samples).to(*self.placement)).float()
 
-    def fit(self, audio: Iterable[Tuple[Tensor, str]], state_dir: Path, seed: int) -> None:
+    def fit(self, audio: AudioPairs, state_dir: Path, seed: int) -> None:
         """Train the encoder and cluster its states; write encoder.safetensors, training.json and kmeans.safetensors.
 
         A fit that was killed goes on after its last checkpoint, in `state_dir`/training, of which train.json and logs
@@ -144,7 +145,7 @@ class TrainedHubertTokenizer(QuantizedTokenizer):
         super().fit(audio, state_dir, seed)
         training.finish()
 
-    def _utterances(self, audio: Iterable[Tuple[Tensor, str]]) -> Iterator[Tuple[str, Tensor, Tensor]]:
+    def _utterances(self, audio: AudioPairs) -> Iterator[Tuple[str, Tensor, Tensor]]:
         """Id, stacked log-mel and MFCC with derivatives, both (T, ...), of the audio that can be used."""
         rejected: collections.Counter = collections.Counter()
         for samples, cut_id in audio:

@@ -2,13 +2,13 @@
 
 from abc import abstractmethod
 from pathlib import Path
-from typing import Any, Collection, Dict, List, Optional, Sequence, Tuple
+from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 from torch import Tensor
 
 from icefall_discrete.base.spec import FeatureSpec
 from icefall_discrete.tokenizers import read_feature_conf
-from icefall_discrete.tokenizers.contract import SpeechTokenizer
+from icefall_discrete.tokenizers.contract import AudioPairs, SpeechTokenizer
 
 
 class CompositeTokenizer(SpeechTokenizer):
@@ -57,7 +57,7 @@ class CompositeTokenizer(SpeechTokenizer):
         """The highest of the parts'."""
         return max(part.sample_rate_hz for part in self._parts)
 
-    def _fit_parts(self, audio: Collection[Tuple[Tensor, str]], state_dir: Path, seed: int) -> None:
+    def _fit_parts(self, audio: AudioPairs, state_dir: Path, seed: int) -> None:
         """Fit the parts that need it and are not fitted yet, each in its sub-folder; `audio` is read for each."""
         for part in self._parts:
             if part.is_fitted:
@@ -67,9 +67,7 @@ class CompositeTokenizer(SpeechTokenizer):
                 part.fit(self._audio_for_fit(part, audio), Path(state_dir) / part.name, seed)
                 self._check_part(part.spec)
 
-    def _audio_for_fit(
-        self, part: SpeechTokenizer, audio: Collection[Tuple[Tensor, str]]
-    ) -> Collection[Tuple[Tensor, str]]:
+    def _audio_for_fit(self, part: SpeechTokenizer, audio: AudioPairs) -> AudioPairs:
         """The audio as `part` reads it."""
         return audio
 

@@ -5,7 +5,7 @@ import dataclasses
 import logging
 from abc import abstractmethod
 from pathlib import Path
-from typing import Any, Dict, Iterable, Iterator, List, Mapping, Optional, Tuple, Type
+from typing import Any, Dict, Iterable, Iterator, List, Mapping, Optional, Sized, Tuple, Type
 
 from torch import Tensor
 from tqdm import tqdm
@@ -13,7 +13,7 @@ from tqdm import tqdm
 from icefall_discrete.base.names import did_you_mean
 from icefall_discrete.base.settings import from_dict, to_dict
 from icefall_discrete.base.spec import FeatureSpec
-from icefall_discrete.tokenizers.contract import AudioRejected, Placement, SpeechTokenizer, library_versions
+from icefall_discrete.tokenizers.contract import AudioPairs, AudioRejected, Placement, SpeechTokenizer, library_versions
 from icefall_discrete.tokenizers.frames import FrameSource
 from icefall_discrete.tokenizers.quantizers import Quantizer
 
@@ -77,7 +77,7 @@ class QuantizedTokenizer(SpeechTokenizer):
     def _encode_one(self, samples: Tensor) -> Tensor:
         return self.quantizer.quantize(self.frames(samples)).cpu()
 
-    def fit(self, audio: Iterable[Tuple[Tensor, str]], state_dir: Path, seed: int) -> None:
+    def fit(self, audio: AudioPairs, state_dir: Path, seed: int) -> None:
         """Fit the quantizer on the frames of `audio` and write its state, whole or not at all.
 
         The result is a function of the audio and its order, the settings, the seed and the number of threads.
@@ -95,7 +95,7 @@ class QuantizedTokenizer(SpeechTokenizer):
 
     def _frames_of(self, audio: Iterable[Tuple[Tensor, str]]) -> Iterator[Tensor]:
         rejected: collections.Counter = collections.Counter()
-        total = len(audio) if hasattr(audio, "__len__") else None
+        total = len(audio) if isinstance(audio, Sized) else None
         for samples, cut_id in tqdm(audio, desc=f"frames for {self.name}", total=total, unit="cut"):
             try:
                 self.check_audio(samples, f"cut {cut_id}")

@@ -132,7 +132,7 @@ def _transformers_config(settings: Dict[str, Any], weights: Dict[str, Tensor], w
 
     conv = parse_layers(settings["conv_feature_layers"], where)
     layer_norm_mode = str(settings.get("extractor_mode", "default")) == "layer_norm"
-    config = transformers.HubertConfig()
+    config: transformers.PretrainedConfig = transformers.HubertConfig()
     if any("gru_rel_pos_linear" in name for name in weights):
         config = transformers.WavLMConfig()
         config.num_buckets = settings["num_buckets"]

@@ -126,7 +126,7 @@ def _dtype(record: Any) -> np.dtype:
     if not isinstance(code, str) or re.fullmatch(r"[fiub]\d{1,2}", code) is None:
         raise ValueError("it holds an array of something else than numbers")
     order = record.state[1] if isinstance(record.state, tuple) and len(record.state) > 1 else "="
-    return np.dtype(code).newbyteorder(order if order in ("<", ">") else "=")
+    return np.dtype(code).newbyteorder("<" if order == "<" else ">" if order == ">" else "=")
 
 
 def _shape(value: Any) -> Tuple[int, ...]:

@@ -26,20 +26,23 @@ class FrameSource(ABC):
       Config: frozen dataclass of its settings.
       sample_rate_hz: of the audio it reads.
       runtime_settings: names of settings that cannot change the frames (threads ...), left out of the provenance.
-      normalisation: what is done to the samples first; the spec of continuous frames says so.
       quantized_defaults: defaults, of its own settings or the quantizer's, that differ where frames are quantized.
     """
 
     Config: ClassVar[Type]
     sample_rate_hz: int = 16000
     runtime_settings: ClassVar[Tuple[str, ...]] = ()
-    normalisation: str = "none"
     quantized_defaults: ClassVar[Mapping[str, Any]] = {}
 
     def __init__(self, config: Any) -> None:
         """Take the settings, a `Config`."""
         self.config = config
         self.placement = Placement()
+
+    @property
+    def normalisation(self) -> str:
+        """What is done to the samples first; the spec of continuous frames says so."""
+        return "none"
 
     @property
     @abstractmethod

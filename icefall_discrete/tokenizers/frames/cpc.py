@@ -88,7 +88,7 @@ class CpcModel(nn.Module):
             conv, norm = getattr(self.gEncoder, f"conv{index}"), getattr(self.gEncoder, f"batchNorm{index}")
             x = functional.relu(norm(conv(x)))
         x = x.transpose(1, 2)
-        return (self.gAR.baseNet(x)[0] if self.num_layers else x)[0]
+        return (self.gAR.get_submodule("baseNet")(x)[0] if self.num_layers else x)[0]
 
 
 def read_cpc(path: Path) -> Tuple[Dict[str, Any], Dict[str, Tensor]]:

@@ -20,9 +20,11 @@ from icefall_discrete.tokenizers.frames import FrameSource
 class FbankSettings:
     """Log-mel filter banks."""
 
-    num_mel_bins: int = setting(80, "Number of mel filters, the feature dimension.")
+    num_mel_bins: int = setting(80, "Number of mel filters, the feature dimension.", minimum=3)
     frame_shift_sec: float = setting(
-        0.01, "Hop between frames, in seconds: 0.01 gives 100 Hz; where frames are quantized, the default is 0.02."
+        0.01,
+        "Hop between frames, in seconds: 0.01 gives 100 Hz; where frames are quantized, the default is 0.02.",
+        above=0,
     )
 
 
@@ -39,7 +41,7 @@ class FbankFrames(FrameSource):
         self._shape = (self.sample_rate_hz, config.frame_shift_sec, config.num_mel_bins)
         extractor = make_fbank(*self._shape)
         self._here: Callable[[Tensor], Tensor] = functools.partial(extractor.extract, sampling_rate=self.sample_rate_hz)
-        self._extract = self._here
+        self._extract: Callable[[Tensor], Tensor] = self._here
 
     @property
     def frame_rate_hz(self) -> float:

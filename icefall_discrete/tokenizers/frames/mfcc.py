@@ -18,8 +18,8 @@ from icefall_discrete.tokenizers.frames import FrameSource
 class MfccSettings:
     """MFCC with first and second derivatives."""
 
-    num_ceps: int = setting(13, "Number of cepstral coefficients; a frame holds three times as many values.")
-    frame_shift_sec: float = setting(0.02, "Hop between frames, in seconds.")
+    num_ceps: int = setting(13, "Number of cepstral coefficients; a frame holds three times as many values.", minimum=1)
+    frame_shift_sec: float = setting(0.02, "Hop between frames, in seconds.", above=0)
 
 
 class MfccFrames(FrameSource):

@@ -25,6 +25,7 @@ from icefall_discrete.base.settings import setting
 from icefall_discrete.tokenizers.formats.fairseq_checkpoints import read_ssl_checkpoint
 from icefall_discrete.tokenizers.formats.pretrained import locate_folder
 from icefall_discrete.tokenizers.frames import PretrainedFrames
+from icefall_discrete.tokenizers.networks.transformers_codec import TransformersModel
 
 SAMPLE_RATE_HZ = 16000
 STRIDE_SAMPLES = 320
@@ -172,7 +173,7 @@ def read_folder(folder: Path) -> LoadedModel:
     return LoadedModel(config, _folder_weights(folder), "unit_variance" if scaled else "none")
 
 
-def build_model(loaded: LoadedModel, num_layers: int) -> nn.Module:
+def build_model(loaded: LoadedModel, num_layers: int) -> TransformersModel:
     """The module of transformers with the first `num_layers` layers only; ValueError if weights are missing."""
     import transformers
 
@@ -233,7 +234,7 @@ class SslFrames(PretrainedFrames):
         return [Path(self.config.model)] if self._is_file else weight_files(self._folder)
 
     @functools.cached_property
-    def _model(self) -> Tuple[nn.Module, int, str]:
+    def _model(self) -> Tuple[TransformersModel, int, str]:
         """The model, its D, and the model's own rule of normalisation; the rest of the weights is let go."""
         try:
             import transformers  # noqa: F401 (the error is better said here)

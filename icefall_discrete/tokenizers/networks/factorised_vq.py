@@ -10,12 +10,19 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from icefall_discrete.nn.module_row import ModuleRow
 from icefall_discrete.tokenizers.formats.pretrained import Weights
 from icefall_discrete.tokenizers.networks.residual_vq import nearest
 
 
 class FactorisedLayer(nn.Module):
     """One codebook (V, d) with projections from and to the states."""
+
+    in_proj_weight: Tensor
+    in_proj_bias: Tensor
+    codebook: Tensor
+    out_proj_weight: Tensor
+    out_proj_bias: Tensor
 
     def __init__(self, weights: Weights) -> None:
         """Take `in_proj.*`, `codebook.weight` and `out_proj.*`, which must be all of `weights`."""
@@ -46,7 +53,7 @@ class FactorisedVq(nn.Module):
         """Take all of `weights`, with names from `quantizers.0.in_proj.weight` on."""
         super().__init__()
         indices = sorted({int(name.split(".")[1]) for name in weights.names() if name.startswith("quantizers.")})
-        self.layers = nn.ModuleList(FactorisedLayer(weights.part(f"quantizers.{index}.")) for index in indices)
+        self.layers = ModuleRow(FactorisedLayer(weights.part(f"quantizers.{index}.")) for index in indices)
         weights.require_empty()
 
     def codebooks(self) -> List[Tensor]:

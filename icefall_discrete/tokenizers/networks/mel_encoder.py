@@ -83,6 +83,9 @@ class StackedMel:
 class MelEncoder(nn.Module):
     """Stacked log-mel frames (N, T, 2 M) -> states (N, T, D)."""
 
+    mel_mean: Tensor
+    mel_scale: Tensor
+
     def __init__(self, config: MelEncoderConfig, dropout: float = 0.0) -> None:
         """Random weights; `dropout` is that of training."""
         super().__init__()
@@ -95,7 +98,8 @@ class MelEncoder(nn.Module):
         self.mask_vector = nn.Parameter(torch.empty(dim).uniform_())
         self.position = nn.Conv1d(dim, dim, kernel, padding=kernel // 2, groups=config.position_groups)
         nn.init.normal_(self.position.weight, std=math.sqrt(4.0 / (kernel * dim)))
-        nn.init.zeros_(self.position.bias)
+        if self.position.bias is not None:
+            nn.init.zeros_(self.position.bias)
         self.layers = nn.ModuleList(
             nn.TransformerEncoderLayer(
                 dim, config.num_heads, config.ffn_dim, dropout, activation="gelu", batch_first=True, norm_first=True

@@ -3,7 +3,7 @@
 Zeghidour et al. 2021, https://arxiv.org/abs/2107.03312, algorithm 1. T frames, D dimensions, K codebooks, V entries.
 """
 
-from typing import List, Sequence
+from typing import List, Protocol, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -19,6 +19,19 @@ def nearest(states: Tensor, codebook: Tensor) -> Tensor:
     table = codebook.t()
     distance = states.pow(2).sum(1, keepdim=True) - 2 * states @ table + table.pow(2).sum(0, keepdim=True)
     return (-distance).max(dim=-1).indices
+
+
+class CodebookQuantizer(Protocol):
+    """Between states and codes, by K codebooks."""
+
+    def codebooks(self) -> List[Tensor]:
+        """What each entry adds to the states, K tensors (V_k, D)."""
+
+    def encode(self, states: Tensor, num_codebooks: int) -> Tensor:
+        """Codes (T, num_codebooks) int64 of states (T, D), by the first `num_codebooks`."""
+
+    def decode(self, codes: Tensor) -> Tensor:
+        """States (T, D) of codes (T, K)."""
 
 
 class ResidualVq(nn.Module):
@@ -54,7 +67,7 @@ class ResidualVq(nn.Module):
 
 def residual_vq_from(weights: Weights) -> ResidualVq:
     """Build from a state dict of EnCodec's quantizer (`vq.layers.0._codebook.embed` ...); all of it is taken."""
-    codebooks = []
+    codebooks: List[Tensor] = []
     while f"vq.layers.{len(codebooks)}._codebook.embed" in weights:
         codebooks.append(weights.take(f"vq.layers.{len(codebooks)}._codebook.embed"))
     weights.drop(r"vq\.layers\.\d+\._codebook\.(inited|cluster_size|embed_avg)")

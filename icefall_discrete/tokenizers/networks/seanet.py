@@ -32,6 +32,9 @@ def reflect_pad(signal: Tensor, left: int, right: int) -> Tensor:
 class PaddedConv(nn.Module):
     """Convolution (C, L) -> (C', ceil(L / stride)), reflecting at the edges; the stride is 1 or half of the kernel."""
 
+    weight: Tensor
+    bias: Tensor
+
     def __init__(self, weights: Weights, causal: bool, dilation: int = 1, strided: bool = False) -> None:
         """Take `conv.weight` (in any form of weight normalisation) and `conv.bias`, which must be all of `weights`."""
         super().__init__()
@@ -54,6 +57,9 @@ class PaddedConv(nn.Module):
 class PaddedConvTranspose(nn.Module):
     """Transposed convolution (C, L) -> (C', L * stride), kernel 2 * stride, trimmed at the right if causal."""
 
+    weight: Tensor
+    bias: Tensor
+
     def __init__(self, weights: Weights, causal: bool) -> None:
         """Take `convtr.weight` and `convtr.bias`, which must be all of `weights`."""
         super().__init__()
@@ -72,6 +78,8 @@ class PaddedConvTranspose(nn.Module):
 
 class Snake(nn.Module):
     """x + sin^2(a x) / a with a per channel. Ziyin et al. 2020, https://arxiv.org/abs/2006.08195."""
+
+    alpha: Tensor
 
     def __init__(self, weights: Weights) -> None:
         """Take `alpha` (1, C, 1) from `weights`."""

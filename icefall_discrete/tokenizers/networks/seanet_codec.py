@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from icefall_discrete.tokenizers.formats.pretrained import Weights, locate_file, read_weights
 from icefall_discrete.tokenizers.networks.codec import Codec, CodecTokenizer
-from icefall_discrete.tokenizers.networks.residual_vq import ResidualVq, residual_vq_from
+from icefall_discrete.tokenizers.networks.residual_vq import CodebookQuantizer, residual_vq_from
 from icefall_discrete.tokenizers.networks.seanet import Seanet, seanet_from
 
 # Names under which training scripts put the state dict into a checkpoint.
@@ -18,7 +18,7 @@ STATE_DICT_KEYS = ("state_dict", "soundstream", "best_state", "model")
 class SeanetCodec(Codec):
     """A SEANet encoder, a residual VQ, and a decoder (D, T) -> (1, S) of any kind."""
 
-    def __init__(self, encoder: Seanet, quantizer: ResidualVq, decoder: nn.Module, sample_rate_hz: int) -> None:
+    def __init__(self, encoder: Seanet, quantizer: CodebookQuantizer, decoder: nn.Module, sample_rate_hz: int) -> None:
         """The parts in evaluation mode."""
         self._encoder, self._quantizer, self._decoder = encoder, quantizer, decoder
         self.sample_rate_hz = sample_rate_hz

@@ -1,15 +1,16 @@
 """Codecs that the transformers library runs: loading a folder of safetensors strictly, whatever the version."""
 
 from pathlib import Path
-from typing import ClassVar, List, Sequence
-
-from torch import nn
+from typing import Any, ClassVar, List, Sequence
 
 from icefall_discrete.tokenizers.formats.pretrained import locate_folder, safetensors_files
 from icefall_discrete.tokenizers.networks.codec import CodecTokenizer
 
+# A module of transformers, which is imported only where it is used; what it has is the release's matter.
+TransformersModel = Any
 
-def load_pretrained(class_name: str, files: Sequence[Path]) -> nn.Module:
+
+def load_pretrained(class_name: str, files: Sequence[Path]) -> TransformersModel:
     """Load model `class_name` of transformers from the folder of `files`, in float32.
 
     Raises:

@@ -128,6 +128,8 @@ def inverse_stft(spectrum: Tensor, window: Tensor, hop: int) -> Tensor:
 class Vocos(nn.Module):
     """Frames (D, T) to audio (1, T H)."""
 
+    window: Tensor
+
     def __init__(self, weights: Weights, hop: int) -> None:
         """Take `backbone.*` and `head.*`; `hop` is the samples of a frame."""
         super().__init__()

@@ -9,12 +9,13 @@ K groups, V entries of a group's codebook, N = 1 utterance, C channels.
 import dataclasses
 import math
 from pathlib import Path
-from typing import Any, Dict, List, Sequence, Tuple
+from typing import Any, Callable, Dict, List, Sequence, Tuple
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from icefall_discrete.nn.module_row import ModuleRow
 from icefall_discrete.tokenizers.contract import Placement
 from icefall_discrete.tokenizers.formats.fairseq_checkpoints import parse_layers, read_fairseq
 from icefall_discrete.tokenizers.formats.pretrained import locate_file
@@ -23,6 +24,7 @@ SAMPLE_RATE_HZ = 16000
 STRIDE_SAMPLES = 160
 FIELD_SAMPLES = 465
 Layers = Sequence[Tuple[int, ...]]
+_ACTIVATIONS: Dict[str, Callable[[Tensor], Tensor]] = {"relu": functional.relu, "gelu": functional.gelu}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,11 +45,12 @@ class ConvStack(nn.Module):
     def __init__(self, layers: Layers, dim: int, options: StackOptions, causal: str, skip: bool, bias: bool) -> None:
         """Take `layers` of (channels, kernel, stride) on input of `dim` channels; `skip`: with residual connections."""
         super().__init__()
-        self._activation = {"relu": functional.relu, "gelu": functional.gelu}[options.activation]
+        self._activation = _ACTIVATIONS[options.activation]
         self._scale = math.sqrt(options.residual_scale)
         self._causal = causal
         self._skip = skip
-        self.convs, self.norms, self.residual_proj = nn.ModuleList(), nn.ModuleList(), nn.ModuleList()
+        self.convs: ModuleRow[nn.Conv1d] = ModuleRow()
+        self.norms, self.residual_proj = nn.ModuleList(), nn.ModuleList()
         for channels, kernel, stride in layers:
             self.convs.append(nn.Conv1d(dim, channels, kernel, stride=stride, bias=bias))
             self.norms.append(nn.GroupNorm(1, channels, affine=options.affine))
@@ -78,7 +81,7 @@ class GumbelQuantizer:
     def __init__(self, weights: Dict[str, Tensor], num_groups: int, num_vars: int, activation: str) -> None:
         """`weights` by fairseq's names, without `vector_quantizer.`."""
         self._num_groups, self._num_vars = num_groups, num_vars
-        self._activation = {"relu": functional.relu, "gelu": functional.gelu}[activation]
+        self._activation = _ACTIVATIONS[activation]
         stems = sorted(name[: -len("weight")] for name in weights if name.endswith(".weight"))
         self._layers = [(weights[f"{stem}weight"], weights[f"{stem}bias"]) for stem in stems]
         self._vars = weights["vars"][0]

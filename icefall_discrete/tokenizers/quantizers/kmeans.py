@@ -32,7 +32,7 @@ FIT_SETTINGS = ("fit_memory_mib", "num_restarts", "num_passes", "num_full_passes
 class KmeansConfig:
     """k-means on frames."""
 
-    num_clusters: int = setting(500, "Number of clusters, the codebook size V.")
+    num_clusters: int = setting(500, "Number of clusters, the codebook size V.", minimum=1)
     standardize: bool = setting(False, "Scale each dimension to mean 0 and variance 1 before clustering.")
     fit_memory_mib: int = setting(256, "Memory for the sample of training frames that is clustered, in MiB.")
     num_restarts: int = setting(1, "Attempts with other seeds; the best one is kept.")
@@ -144,7 +144,7 @@ class Kmeans(Quantizer):
         sample, num_utterances = self._sample_frames(frames, seed)
         num_clusters = self.config.num_clusters
         found = 0 if sample is None else len(sample.frames)
-        if found < num_clusters:
+        if sample is None or found < num_clusters:
             raise ValueError(
                 f"{self.name}: {num_utterances} utterances gave {found} frames, but {num_clusters} clusters need at "
                 "least as many; fit on more audio, or set fewer num_clusters or more fit_memory_mib."
