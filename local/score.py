@@ -91,7 +91,7 @@ def main() -> None:
     written: List[Path] = [args.exp_dir / "result.json"]
     if args.results_dir:
         written.append(add_to_ledger(args.results_dir, result))
-    LOG.info(f"Wrote {', '.join(map(str, written))}; errors to read and listen to are in {files.page(splits[-1])}")
+    LOG.info(f"Wrote {', '.join(map(str, written))}; errors to read are in {files.page(splits[-1])}")
 
 
 if __name__ == "__main__":

@@ -28,7 +28,8 @@ def main() -> None:
     if not corpora:
         raise FileNotFoundError(f"{args.egs_dir} holds no recipe with results; give the folder egs with --egs-dir.")
     write_text(args.output, overview_page(corpora))
-    logging.info("%s: %s", args.output, ", ".join(f"{corpus.name} ({len(corpus.rows)} rows)" for corpus in corpora))
+    found = (f"{corpus.name} {corpus.task} ({len(corpus.rows)} rows)" for corpus in corpora)
+    logging.info("%s: %s", args.output, ", ".join(found))
 
 
 if __name__ == "__main__":

@@ -40,6 +40,12 @@ class Metric:
         return f"{self.title} {self.unit}".rstrip()
 
     @property
+    def kinds(self) -> str:
+        """The kind in the plural, with a capital: "Error rates", "Accuracies"."""
+        plural = f"{self.kind[:-1]}ies" if self.kind.endswith("y") else f"{self.kind}s"
+        return plural.capitalize()
+
+    @property
     def direction(self) -> str:
         """As charts say it: "lower is better" or "higher is better"."""
         return f"{'higher' if self.higher_is_better else 'lower'} is better"

@@ -1,1 +1,1 @@
-"""Files and tables that a decoding leaves behind: recogs, errs, wer-summary, result.json, RESULTS.md, charts."""
+"""JSON in, pages out: result.json, tables, RESULTS.md, charts; figures by name."""

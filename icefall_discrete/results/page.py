@@ -83,7 +83,7 @@ def results_page(
     if aside:
         parts.append(_legends(aside) + "\n")
     if chart:
-        parts.append(f"![{first_metric(rows).kind.capitalize()}s against bit rate]({chart})\n")
+        parts.append(f"![{first_metric(rows).kinds} against bit rate]({chart})\n")
     if not rows:
         parts.append("No run has been scored yet.\n")
     groups = compared(rows)

@@ -85,7 +85,7 @@ class OutputFiles:
         raise NotImplementedError
 
     def page(self, split: str) -> Path:
-        """Errors of a set to read and listen to."""
+        """Errors of a set for a person to read."""
         return self.folder / f"errors-{split}-{self.suffix}.html"
 
     def record(self, split: str) -> Path:

@@ -154,7 +154,7 @@ def test_predictions_are_scored_and_stand_in_a_page(folder, stage, trained, caps
     assert files.said("dev").stat().st_mtime_ns == before
     capsys.readouterr()
     stage("score", "--exp-dir", trained, "--results-dir", trained / "results", "--recipe", "tiny")
-    assert "dev: accuracy" in capsys.readouterr().out and "class \\ said" in files.confusions("dev").read_text()
+    assert "dev: accuracy" in capsys.readouterr().out and "class \\ said" in files.page("dev").read_text()
     result = json.loads((trained / "result.json").read_text())
     correct = sum(line.true == line.said for line in lines)
     assert result["sets"]["dev"]["accuracy"]["rate"] == pytest.approx(100 * correct / 6, abs=1e-3)

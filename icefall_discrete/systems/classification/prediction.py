@@ -56,7 +56,7 @@ class ClassificationFiles(OutputFiles):
         """`<cut id><tab><class><tab><said><tab><its probability>`, sorted by cut id; - stands for none."""
         return self.folder / f"predictions-{split}-{self.suffix}.tsv"
 
-    def confusions(self, split: str) -> Path:
+    def page(self, split: str) -> Path:
         """Table of what is said of which class, in numbers of utterances."""
         return self.folder / f"confusions-{split}-{self.suffix}.txt"
 
@@ -181,7 +181,7 @@ class ClassificationPrediction(Prediction[None, ClassificationFiles, TrainSettin
         scored["languages"] = {name: _figures(group) for name, group in groups.items() if group}
         scored["confusions"] = confusions(pairs)
         table = _confusion_table(pairs)
-        write_text(files.confusions(split), table)
+        write_text(files.page(split), table)
         print(
             f"{split}: accuracy {scored['accuracy']['rate']:.2f} %, "
             f"balanced {scored['balanced_accuracy']['rate']:.2f} %, of {len(pairs)} utterances\n\n{table}"
