@@ -32,7 +32,8 @@ def module_of(task: str, asked: Asked) -> str:
       ValueError: if there is neither.
     """
     known = modules_in("icefall_discrete.experiment.stages")
-    name = task if task in known else choose(asked.read(RunOptions)).recipe.get("system", task)
+    own = task.lower()
+    name = own if own in known else choose(asked.read(RunOptions)).recipe.get("system", task)
     if name not in known:
         raise ValueError(f"there are no stages of {name}; known: {listed(sorted(known), name)}")
     return known[name]
@@ -47,7 +48,7 @@ def main() -> None:
     sys.stdin.reconfigure(**CODING)
     sys.stdout.reconfigure(**CODING)
     asked = Asked.from_records(parted(sys.stdin.read()))
-    plan = importlib.import_module(module_of(args.stages.lower(), asked)).plan(asked)
+    plan = importlib.import_module(module_of(args.stages, asked)).plan(asked)
     if asked.values.get("dry_run") == "true":
         sys.stdout.write(joined([("print", describe(plan, asked.range))]))
         check_inputs(plan, asked.range)

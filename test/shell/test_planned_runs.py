@@ -48,7 +48,8 @@ def test_a_flag_of_a_stage_counts_in_its_settings_and_in_no_earlier_ones(toy):
     assert toy.run().returncode == 0 and toy.calls() == [*ALL, "make_results"]
     assert toy.run("--base-lr", "0.01", "--decode.beam-size", "8").returncode == 0
     assert toy.calls() == ["train", "decode", "score", "make_results"]
-    assert "train.base_lr=0.01" in (toy.here / "exp" / "toy_default" / ".done-6").read_text()
+    (marker,) = toy.here.glob("exp/toy_default_base-lr-0.01*/.done-6")
+    assert "train.base_lr=0.01" in marker.read_text()
     assert toy.run("--base-lr", "0.01", "--beam-size=8").returncode == 0 and toy.calls() == []
 
 
@@ -115,7 +116,9 @@ def test_a_task_without_stages_is_named(toy):
     toy.here.rename(here)
     toy.here = here
     done = toy.run()
-    assert done.returncode == 2 and "error: there are no stages of XYZ; known: asr, noise" in done.stderr
+    assert (
+        done.returncode == 2 and "error: there are no stages of XYZ; known: asr, classification, noise" in done.stderr
+    )
 
 
 def test_no_json_and_no_eval_in_the_shell():
