@@ -7,9 +7,17 @@ import soundfile
 import torch
 
 ASSETS = Path(__file__).resolve().parent / "assets"
-# Tiny models gain nothing from more threads, and lose much where the machine is shared; and sums do not depend on how
-# they are divided, as in extraction.
-torch.set_num_threads(1)
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    """One thread, whatever a stage that ran in this process asked for, and numbers as torch has them by default.
+
+    Tiny models gain nothing from more threads, and lose much where the machine is shared; and sums do not depend on how
+    they are divided, as in extraction.
+    """
+    torch.set_num_threads(1)
+    torch.set_flush_denormal(False)
 
 
 @pytest.fixture(scope="session")
