@@ -7,6 +7,7 @@ import soundfile
 import torch
 
 ASSETS = Path(__file__).resolve().parent / "assets"
+torch.set_num_threads(1)  # for fixtures that are made before the first test
 
 
 @pytest.fixture(autouse=True)
