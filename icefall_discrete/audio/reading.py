@@ -1,18 +1,25 @@
-"""A cut's samples as a tokenizer wants them, and one sentence when they cannot be had."""
+"""Samples of files and of cuts as a tokenizer wants them, and one sentence when they cannot be had."""
 
+import os
 import re
 from pathlib import Path
+from typing import Optional
 
 import torch
-from lhotse import MonoCut
+from lhotse import MonoCut, Recording
 from lhotse.audio import DurationMismatchError
 from torch import Tensor
 
+from icefall_discrete.audio.resampling import with_bounded_memory
+from icefall_discrete.audio.sound_files import read_whole_files
+
 TRUNCATED = "it holds less or more audio than its manifest says: fetch the file again, or remake the manifests"
+# What a page of the web begins with that was saved under the name of the audio that it does not give.
+_WEB_PAGE = re.compile(rb"\s*<(!doctype|html|head|\?xml)", re.IGNORECASE)
 
 
 class UnreadableAudio(ValueError):
-    """Audio that is missing, truncated or not decodable; the message names the cut and the file."""
+    """Audio that is missing, truncated or not decodable; the message names the cut (or the file) and the reason."""
 
 
 def source_of(cut: MonoCut) -> str:
@@ -20,20 +27,61 @@ def source_of(cut: MonoCut) -> str:
     return ", ".join(str(source.source) for source in cut.recording.sources)
 
 
-def _reason(cut: MonoCut, error: Exception) -> str:
-    if any(source.type == "file" and not Path(source.source).exists() for source in cut.recording.sources):
+def _no_audio(path: Path) -> Optional[str]:
+    """Why a file cannot hold audio, seen from outside; None if it may."""
+    try:
+        status = os.stat(path)
+        if not path.is_file():
+            return "this is a folder; give the audio files in it" if path.is_dir() else "this is no file"
+        with open(path, "rb") as stream:
+            head = stream.read(64)
+    except FileNotFoundError:
         return "the file does not exist"
+    except (OSError, ValueError) as error:
+        return f"it cannot be opened ({getattr(error, 'strerror', None) or error})"
+    if status.st_size == 0:
+        return "the file is empty (0 bytes)"
+    return "it is a page of the web, not audio: fetch it again" if _WEB_PAGE.match(head) else None
+
+
+def _reason(cut: MonoCut, error: Exception) -> str:
+    for source in cut.recording.sources:
+        reason = _no_audio(Path(source.source)) if source.type == "file" else None
+        if reason is not None:
+            return reason
     return reason_of(error)
 
 
 def reason_of(error: Exception) -> str:
     """What an audio library's error says went wrong, on one line of at most 300 characters."""
-    text = " ".join(str(error).split())
+    text = " ".join(str(error).split("[extra info]")[0].split())
     if isinstance(error, DurationMismatchError) or text.startswith("The number of declared samples"):
         return TRUNCATED
     # lhotse lists what each of its backends said; the first is the one that knows the format.
     first = re.search(r"Exception #0 \(.*?\): <class '.*?'>: (.*?)(?= Exception #1|$)", text)
-    return (first.group(1) if first else text)[:300] or type(error).__name__
+    text = first.group(1) if first else text
+    text = text.split(": ", 1)[1] if text.startswith("Error opening ") and ": " in text else text
+    return text[:300] or type(error).__name__
+
+
+def open_recording(path: Path, recording_id: str) -> Recording:
+    """Read the header of an audio file, and all of it where the header does not know its length.
+
+    Raises:
+      UnreadableAudio: for a file that is missing, empty, no audio, or holds more or less than its header announces;
+        the message is the reason alone.
+    """
+    reason = _no_audio(path)
+    if reason is not None:
+        raise UnreadableAudio(reason)
+    read_whole_files()
+    try:
+        recording = Recording.from_file(path, recording_id=recording_id)
+    except Exception as error:  # every audio library has its own errors, and lhotse wraps some of them
+        raise UnreadableAudio(f"cannot be read as audio: {reason_of(error)}") from error
+    if recording.num_samples < 1:
+        raise UnreadableAudio("the file holds no audio (0 samples)")
+    return recording
 
 
 def load_samples(cut: MonoCut, sample_rate_hz: int) -> Tensor:
@@ -42,11 +90,15 @@ def load_samples(cut: MonoCut, sample_rate_hz: int) -> Tensor:
     Audio at another rate is resampled: whether that is wanted is asked by the caller.
     Raises UnreadableAudio for a file that is missing, damaged or shorter than its manifest says.
     """
+    if cut.start < 0:
+        raise UnreadableAudio(f"cut {cut.id}: starts at {cut.start} s, expected 0 or later; correct its manifest")
+    read_whole_files()
     if cut.sampling_rate != sample_rate_hz:
         cut = cut.resample(sample_rate_hz)
+    recording = with_bounded_memory(cut.recording)
     try:
-        audio = cut.load_audio()
-    except Exception as error:  # every audio library has its own errors, and lhotse wraps some of them
+        audio = recording.load_audio(channels=cut.channel, offset=cut.start, duration=cut.duration)
+    except Exception as error:  # as in open_recording
         raise UnreadableAudio(f"cut {cut.id}: cannot read {source_of(cut)}: {_reason(cut, error)}") from error
     if audio.shape[1] != cut.num_samples:
         raise UnreadableAudio(f"cut {cut.id}: cannot read {source_of(cut)}: {TRUNCATED}")

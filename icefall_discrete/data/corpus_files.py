@@ -12,6 +12,7 @@ from lhotse import Recording, SupervisionSegment
 from lhotse.utils import safe_extract
 from tqdm import tqdm
 
+from icefall_discrete.audio.reading import UnreadableAudio, open_recording
 from icefall_discrete.data.manifests import CorpusError, listed
 
 LOG = logging.getLogger(__name__)
@@ -60,10 +61,9 @@ class Headers(NamedTuple):
 def _header(item: Tuple[str, Path]) -> Tuple[str, Optional[Recording], str]:
     name, path = item
     try:
-        recording = Recording.from_file(path, recording_id=name)
-    except Exception as error:  # every audio library has its own errors, and lhotse wraps them
-        return name, None, " ".join(str(error).split())[:200]
-    return name, recording, "" if recording.num_samples else "it holds no samples"
+        return name, open_recording(path, name), ""
+    except UnreadableAudio as error:
+        return name, None, str(error)
 
 
 def read_headers(files: Mapping[str, Path], num_jobs: int) -> Headers:
@@ -81,7 +81,7 @@ def read_headers(files: Mapping[str, Path], num_jobs: int) -> Headers:
     unusable = {name: reason for name, _, reason in found if reason}
     for name, reason in unusable.items():
         LOG.warning("%s is left out: %s", files[name], reason)
-    return Headers({name: recording for name, recording, reason in found if not reason}, unusable)
+    return Headers({name: recording for name, recording, _ in found if recording is not None}, unusable)
 
 
 def whole_supervision(recording: Recording, text: str, language: str, speaker: Optional[str]) -> SupervisionSegment:

@@ -5,14 +5,15 @@ from pathlib import Path
 
 import torch
 from lhotse import Recording
-from lhotse.audio import DurationMismatchError
 from torch import Tensor
 
-from icefall_discrete.audio.reading import reason_of
+from icefall_discrete.audio.reading import TRUNCATED, UnreadableAudio, open_recording, reason_of
+from icefall_discrete.audio.resampling import with_bounded_memory
 from icefall_discrete.base.settings import setting
 from icefall_discrete.inference.pauses import MIN_SEGMENT_SEC
 
 MIX = -1
+FETCH_AGAIN = "it holds less or more audio than its header says; fetch the file again"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,23 +40,11 @@ class BadAudio(ValueError):
 
 
 def open_audio(path: str) -> Recording:
-    """Read the header of an audio file. Raises BadAudio if it is missing, empty or no audio that can be read."""
-    file = Path(path)
-    if not file.exists():
-        raise BadAudio(f"{path}: the file does not exist.")
-    if file.is_dir():
-        raise BadAudio(f"{path}: this is a folder; give the audio files in it.")
+    """Read the header of an audio file. Raises BadAudio if it is missing, empty, cut short or no audio."""
     try:
-        if file.stat().st_size == 0:
-            raise BadAudio(f"{path}: the file is empty (0 bytes).")
-        recording = Recording.from_file(path, recording_id=path)
-    except BadAudio:
-        raise
-    except Exception as error:  # every audio library has its own errors, and lhotse wraps some of them
-        raise BadAudio(f"{path}: cannot be read as audio: {_reason(error)}") from error
-    if recording.num_samples < 1:
-        raise BadAudio(f"{path}: the file holds no audio (0 samples).")
-    return recording
+        return open_recording(Path(path), path)
+    except UnreadableAudio as error:
+        raise BadAudio(f"{path}: {str(error).rstrip('.')}.") from error
 
 
 def read_samples(recording: Recording, sample_rate_hz: int, channel: int = MIX) -> Tensor:
@@ -69,17 +58,12 @@ def read_samples(recording: Recording, sample_rate_hz: int, channel: int = MIX) 
     if channel >= recording.num_channels:
         raise BadAudio(f"{recording.id}: has {recording.num_channels} channels, so there is no channel {channel}.")
     if recording.sampling_rate != sample_rate_hz:
-        recording = recording.resample(sample_rate_hz)
+        recording = with_bounded_memory(recording.resample(sample_rate_hz))
     try:
         audio = recording.load_audio(channels=None if channel == MIX else channel)
-    except Exception as error:  # see open_audio
-        raise BadAudio(f"{recording.id}: cannot be read as audio: {_reason(error)}") from error
+    except Exception as error:  # every audio library has its own errors, and lhotse wraps some of them
+        reason = reason_of(error)
+        said = FETCH_AGAIN if reason == TRUNCATED else reason.rstrip(".")
+        raise BadAudio(f"{recording.id}: cannot be read as audio: {said}.") from error
     samples = torch.from_numpy(audio).to(torch.float32)
     return samples[0] if len(samples) == 1 else samples.mean(dim=0)
-
-
-def _reason(error: Exception) -> str:
-    if isinstance(error, DurationMismatchError):
-        return "it holds less or more audio than its header says; fetch the file again."
-    reason = reason_of(error)
-    return reason if reason.endswith(".") else f"{reason}."

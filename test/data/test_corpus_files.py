@@ -73,7 +73,7 @@ def test_headers_keep_their_order_and_bad_files_are_told_apart(tmp_path, num_job
     headers = read_headers(files, num_jobs)
     assert {name: recording.duration for name, recording in headers.recordings.items()} == {"u0": 1.0, "u2": 0.5}
     assert list(headers.recordings) == ["u0", "u2"]
-    assert set(headers.unusable) == {"broken", "u1"} and headers.unusable["u1"] == "it holds no samples"
+    assert set(headers.unusable) == {"broken", "u1"} and headers.unusable["u1"] == "the file holds no audio (0 samples)"
     assert f"{files['broken']} is left out" in caplog.text
 
 

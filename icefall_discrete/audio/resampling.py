@@ -1,0 +1,62 @@
+"""Changes of rate in bounded memory, for every pair of rates.
+
+lhotse keeps a filter for each phase of the output: as many as the rates have when their common divisor is taken out.
+For 11127 Hz to 16000 Hz that are 16000 filters of 11127 taps, gigabytes. Pairs like that are resampled by scipy, from
+one filter for all phases; ordinary ones stay lhotse's.
+"""
+
+import math
+from typing import List
+
+import numpy as np
+from lhotse import Recording
+from lhotse.augmentation import AudioTransform, Resample, Speed
+from lhotse.utils import fastcopy
+from scipy.signal import resample_poly
+
+# Of lhotse's filters together; 44100 to 16000 Hz has 70 thousand.
+MAX_TAPS = 1 << 22
+
+
+def _num_taps(from_hz: int, to_hz: int) -> int:
+    common = math.gcd(from_hz, to_hz)
+    return (from_hz // common) * (to_hz // common)
+
+
+def _resampled(samples: np.ndarray, from_hz: int, to_hz: int) -> np.ndarray:
+    common = math.gcd(from_hz, to_hz)
+    return resample_poly(samples, to_hz // common, from_hz // common, axis=-1)
+
+
+class BoundedResample(Resample):
+    """lhotse's change of rate, by one filter for all phases."""
+
+    def __call__(self, samples: np.ndarray, sampling_rate: int = 0) -> np.ndarray:
+        """Samples (C, S) at the target rate, whatever `sampling_rate` says that the recording has in the end."""
+        return _resampled(samples, self.source_sampling_rate, self.target_sampling_rate)
+
+
+class BoundedSpeed(Speed):
+    """lhotse's change of speed, by one filter for all phases."""
+
+    def __call__(self, samples: np.ndarray, sampling_rate: int) -> np.ndarray:
+        """Samples (C, S) at the new speed."""
+        return _resampled(samples, round(sampling_rate * self.factor), sampling_rate)
+
+
+def _bounded(step: AudioTransform, sample_rate_hz: int) -> AudioTransform:
+    if isinstance(step, Resample) and _num_taps(step.source_sampling_rate, step.target_sampling_rate) > MAX_TAPS:
+        return BoundedResample(step.source_sampling_rate, step.target_sampling_rate)
+    if isinstance(step, Speed) and _num_taps(round(sample_rate_hz * step.factor), sample_rate_hz) > MAX_TAPS:
+        return BoundedSpeed(step.factor)
+    return step
+
+
+def with_bounded_memory(recording: Recording) -> Recording:
+    """The recording, whose changes of rate and speed need little memory when it is read."""
+    if not recording.transforms:
+        return recording
+    steps: List[AudioTransform] = [
+        step if isinstance(step, AudioTransform) else AudioTransform.from_dict(step) for step in recording.transforms
+    ]
+    return fastcopy(recording, transforms=[_bounded(step, recording.sampling_rate) for step in steps])

@@ -1,0 +1,249 @@
+"""How much audio a file holds, by decoding where its header does not know; a difference is made good, or named.
+
+`read_whole_files` makes lhotse read files this way, its own recipes included. Where header and file agree, as almost
+always, the samples are those of lhotse's usual reader.
+"""
+
+import functools
+import io
+import os
+import struct
+from pathlib import Path
+from typing import Any, BinaryIO, NamedTuple, Optional, Tuple
+
+import numpy as np
+import soundfile
+from lhotse.audio.backend import (
+    CompositeAudioBackend,
+    LibsndfileCompatibleAudioInfo,
+    get_default_audio_backend,
+    set_current_audio_backend,
+)
+from lhotse.utils import compute_num_samples
+
+from icefall_discrete.audio.containers import (
+    announced_samples,
+    logged_difference,
+    mp3_length,
+    ogg_fault,
+)
+
+# Between what is announced and what is held: a frame of MP3. lhotse's own half second would hide half a word.
+TOLERANCE_SEC = 0.05
+LOWEST_RATE_HZ, HIGHEST_RATE_HZ = 1000, 768000
+_BLOCK_FRAMES = 1 << 16
+_UNKNOWN_FRAMES = (1 << 63) - 1  # libsndfile's SF_COUNT_MAX
+# An MP3 without a length is guessed at from its first frames and its size; a size this many times larger than the file
+# makes every guess too long, so that all is decoded.
+_STRETCH = 64
+_OTHER_READERS = (".sph", ".mp4", ".m4a", ".m4b")
+_ADVICE = "fetch the file again, or convert it anew if this is all there is"
+
+
+class BadSoundFile(ValueError):
+    """A file that holds other audio than its header announces; the message says what is wrong, without its name."""
+
+
+class Held(NamedTuple):
+    """Samples in each channel that can be decoded, their rate, and whether the usual reader decodes all of them."""
+
+    frames: int
+    rate_hz: int
+    channels: int
+    is_usual: bool
+
+
+class _Endless(io.BytesIO):
+    """The bytes of a file that says it is much longer; behind its end there is silence to be found by seeking only."""
+
+    _is_behind = False
+
+    def seek(self, offset: int, whence: int = 0, /) -> int:
+        self._is_behind = whence == 2
+        return super().seek(_STRETCH * len(self.getbuffer()) + offset) if whence == 2 else super().seek(offset, whence)
+
+    def readinto(self, buffer: Any, /) -> int:
+        if self._is_behind:
+            buffer[:] = bytes(len(buffer))
+            return len(buffer)
+        return super().readinto(buffer)
+
+
+def _decode_to_end(stream: soundfile.SoundFile, expected: int = 0) -> Tuple[np.ndarray, Optional[str]]:
+    """Samples (S, C) float32 until the file ends, and the error that it ends with; about `expected` are at hand."""
+    block_frames = expected + _BLOCK_FRAMES
+    blocks, fault, size = [], None, block_frames
+    while size == block_frames:
+        block = np.full((block_frames, stream.channels), np.nan, np.float32)
+        try:
+            size = len(stream.read(out=block))
+        except soundfile.LibsndfileError as error:
+            # What was decoded before is there; no format that ends like this has NaN among its samples.
+            fault, size = error.error_string, int(np.count_nonzero(~np.isnan(block[:, 0])))
+        blocks.append(block[:size])
+        if fault is not None:
+            break
+    return np.concatenate(blocks), fault
+
+
+def _opened_without_length(path: Path, kind: str) -> BinaryIO:
+    """The file in memory, with a header by which it can be read to its end."""
+    data = bytearray(path.read_bytes())
+    if kind == "FLAC":
+        data[21] &= 0xF0  # the 36 bits of the number of samples
+        data[22:26] = bytes(4)
+        return io.BytesIO(data)
+    if kind == "MP3":
+        return _Endless(bytes(data))
+    samples = announced_samples(path)
+    assert samples is not None
+    order = ">" if data[:4] == b"RIFX" else "<"
+    struct.pack_into(f"{order}I", data, samples.start - 4, samples.held)
+    return io.BytesIO(data)
+
+
+def _decode_whole(path: Path, kind: str) -> np.ndarray:
+    with soundfile.SoundFile(_opened_without_length(path, kind)) as stream:
+        samples, fault = _decode_to_end(stream)
+    # A FLAC file of unknown length that is whole ends in a failed search for more.
+    if fault is not None and not (kind == "FLAC" and "psf_fseek" in fault):
+        raise BadSoundFile(f"it is damaged or cut short after {len(samples) / stream.samplerate:.2f} s; {_ADVICE}")
+    return samples
+
+
+def _require_near(announced: float, held: float, unit: str, per_sec: float) -> None:
+    if abs(announced - held) > TOLERANCE_SEC * per_sec:
+        raise BadSoundFile(
+            f"it holds less or more audio than its header announces: {held:.0f} {unit} ({held / per_sec:.2f} s) of "
+            f"{announced:.0f} ({announced / per_sec:.2f} s); {_ADVICE}"
+        )
+
+
+def _of_container(path: Path, stream: soundfile.SoundFile) -> Held:
+    """A format whose header says how many bytes of samples follow."""
+    frames, rate = stream.frames, stream.samplerate
+    samples = announced_samples(path)
+    if samples is None:
+        difference = logged_difference(stream.extra_info)
+        if difference is not None:
+            announced, held = difference
+            _require_near(announced, held, "bytes", held * rate / max(1, frames))
+        return Held(frames, rate, stream.channels, True)
+    if samples.is_stream:
+        return Held(frames, rate, stream.channels, True)
+    if samples.announced == 0 and samples.held > 0 and stream.format.startswith("WAV"):
+        return Held(len(_decode_whole(path, stream.format)), rate, stream.channels, False)
+    held = min(samples.announced, samples.held)
+    bytes_per_sec = held * rate / frames if frames else 1.0
+    _require_near(samples.announced, held + samples.loose, "bytes", bytes_per_sec)
+    return Held(frames, rate, stream.channels, True)
+
+
+def _of_mp3(path: Path, stream: soundfile.SoundFile) -> Held:
+    frames, rate = stream.frames, stream.samplerate
+    length = mp3_length(path)
+    if length is None:
+        held = len(_decode_whole(path, "MP3"))
+        is_usual = abs(held - frames) <= TOLERANCE_SEC * rate
+        return Held(frames if is_usual else held, rate, stream.channels, is_usual)
+    if length.held < length.announced or length.goes_on:
+        _require_near(length.announced, length.held, "bytes", length.announced * rate / frames)
+    return Held(frames, rate, stream.channels, True)
+
+
+@functools.lru_cache(maxsize=4096)
+def _examined(path: Path, size: int, modified_ns: int) -> Held:
+    with soundfile.SoundFile(path) as stream:
+        rate, channels, kind = stream.samplerate, stream.channels, stream.format
+        if not LOWEST_RATE_HZ <= rate <= HIGHEST_RATE_HZ:
+            raise BadSoundFile(f"its rate is {rate} Hz, expected {LOWEST_RATE_HZ} to {HIGHEST_RATE_HZ} Hz")
+        if kind == "FLAC":
+            if stream.frames == _UNKNOWN_FRAMES:
+                return Held(len(_decode_whole(path, kind)), rate, channels, False)
+            return Held(stream.frames, rate, channels, False)  # read to its end in any case: decoding is exact
+        if kind == "OGG":
+            fault = ogg_fault(path)
+            if fault is not None:
+                raise BadSoundFile(f"{fault}; {_ADVICE}")
+            return Held(stream.frames, rate, channels, True)
+        return _of_mp3(path, stream) if kind == "MP3" else _of_container(path, stream)
+
+
+def examine(path: Path) -> Held:
+    """How much audio a file holds.
+
+    Raises:
+      BadSoundFile: if its header announces more or less than there is, or a rate that no audio has.
+      soundfile.LibsndfileError: if libsndfile cannot read it at all.
+    """
+    status = os.stat(path)
+    return _examined(path, status.st_size, status.st_mtime_ns)
+
+
+def _flac_samples(path: Path, held: Held) -> np.ndarray:
+    """Samples (S, C) of a FLAC file after reading on behind its announced end, where nothing may follow."""
+    with soundfile.SoundFile(_opened_without_length(path, "FLAC")) as stream:
+        samples, _ = _decode_to_end(stream, held.frames)
+    _require_near(held.frames, len(samples), "samples", held.rate_hz)
+    return samples
+
+
+class WholeFileBackend(CompositeAudioBackend):
+    """lhotse's usual reader for all but the files whose header does not know how much they hold."""
+
+    def __init__(self) -> None:
+        super().__init__(get_default_audio_backend().backends)
+
+    def _examine(self, source: Any) -> Optional[Held]:
+        """None for what is no file, or may be read by another library."""
+        is_file = isinstance(source, (str, Path)) and ".tar/" not in str(source)
+        if not is_file or str(source).lower().endswith(_OTHER_READERS):
+            return None
+        try:
+            return examine(Path(source))
+        except soundfile.LibsndfileError:
+            return None
+
+    def info(self, path_or_fd: Any, force_opus_sampling_rate: Optional[int] = None) -> LibsndfileCompatibleAudioInfo:
+        """Channels, samples and rate of a file; BadSoundFile says why it cannot be used."""
+        held = self._examine(path_or_fd)
+        if held is None:
+            return super().info(path_or_fd, force_opus_sampling_rate)
+        return LibsndfileCompatibleAudioInfo(held.channels, held.frames, held.rate_hz, held.frames / held.rate_hz)
+
+    def read_audio(
+        self,
+        path_or_fd: Any,
+        offset: float = 0.0,
+        duration: Optional[float] = None,
+        force_opus_sampling_rate: Optional[int] = None,
+    ) -> Tuple[np.ndarray, int]:
+        """Samples (C, S) float32 and their rate."""
+        held = self._examine(path_or_fd)
+        if held is None or held.is_usual:
+            return super().read_audio(path_or_fd, offset, duration, force_opus_sampling_rate)
+        path = Path(path_or_fd)
+        with soundfile.SoundFile(path) as stream:
+            kind, is_known = stream.format, stream.frames != _UNKNOWN_FRAMES
+        if kind == "FLAC" and is_known:
+            if offset > 0 or duration is not None:
+                return super().read_audio(path_or_fd, offset, duration, force_opus_sampling_rate)
+            return _flac_samples(path, held).T, held.rate_hz
+        start = compute_num_samples(offset, held.rate_hz)
+        end = held.frames if duration is None else start + compute_num_samples(duration, held.rate_hz)
+        return _decode_whole(path, kind)[start:end].T, held.rate_hz
+
+
+def read_whole_files() -> None:
+    """Let lhotse read files by `WholeFileBackend`, and take nothing longer than TOLERANCE_SEC for a rounding error.
+
+    Where its variables LHOTSE_AUDIO_BACKEND and LHOTSE_AUDIO_DURATION_MISMATCH_TOLERANCE are set, they hold.
+    """
+    os.environ.setdefault("LHOTSE_AUDIO_DURATION_MISMATCH_TOLERANCE", str(TOLERANCE_SEC))
+    if "LHOTSE_AUDIO_BACKEND" not in os.environ:
+        set_current_audio_backend(_backend())
+
+
+@functools.lru_cache(maxsize=1)
+def _backend() -> WholeFileBackend:
+    return WholeFileBackend()
