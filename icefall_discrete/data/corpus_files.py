@@ -6,16 +6,18 @@ import logging
 import shutil
 import tarfile
 from pathlib import Path
-from typing import Dict, List, Mapping, NamedTuple, Optional, Tuple
+from typing import Dict, Iterable, List, Mapping, NamedTuple, Optional, Tuple
 
 from lhotse import Recording, SupervisionSegment
 from lhotse.utils import safe_extract
 from tqdm import tqdm
 
 from icefall_discrete.audio.reading import UnreadableAudio, open_recording
+from icefall_discrete.base.text_files import numbered_lines
 from icefall_discrete.data.manifests import CorpusError, listed
 
 LOG = logging.getLogger(__name__)
+_SHOWN = 40
 
 
 def find_corpus(folder: Path, archive: Optional[Path], advice: str) -> bool:
@@ -51,6 +53,37 @@ def find_corpus(folder: Path, archive: Optional[Path], advice: str) -> bool:
     return True
 
 
+def transcripts_in(paths: Iterable[Path], separator: Optional[str] = None) -> Dict[str, str]:
+    """Text by utterance id, from the lines of some files: an id, the separator (None: any white space) and a text.
+
+    Blank lines count for nothing, and a line that is there twice counts once.
+
+    Raises:
+      CorpusError: if an utterance has two texts. NotUtf8: for a file in another encoding.
+    """
+    texts: Dict[str, str] = {}
+    for path in paths:
+        for number, line in numbered_lines(path):
+            name, text = (*line.split(separator, 1), "")[:2]
+            before = texts.setdefault(name, text)
+            if text != before:
+                raise CorpusError(
+                    f"{path}, line {number}: the text of utterance {name} is {text[:_SHOWN]!r}, but before it was "
+                    f"{before[:_SHOWN]!r}; an id must have one text: correct the file, or fetch it again."
+                )
+    return texts
+
+
+def files_by_id(paths: Iterable[Path], where: str) -> Dict[str, Path]:
+    """Audio files by id, which is their name without suffix. Raises CorpusError if two have the same one."""
+    files: Dict[str, Path] = {}
+    for path in sorted(paths):
+        other = files.setdefault(path.stem, path)
+        if other != path:
+            raise CorpusError(f"{where} holds utterance {path.stem} twice, as {other} and {path}; move one away.")
+    return files
+
+
 class Headers(NamedTuple):
     """What reading headers gave: recordings by id, and why files were left out, by id (unreadable, or no samples)."""
 
@@ -81,6 +114,8 @@ def read_headers(files: Mapping[str, Path], num_jobs: int) -> Headers:
     unusable = {name: reason for name, _, reason in found if reason}
     for name, reason in unusable.items():
         LOG.warning("%s is left out: %s", files[name], reason)
+    if unusable:
+        LOG.warning("%d of %d audio files are left out: %s", len(unusable), len(files), listed(unusable))
     return Headers({name: recording for name, recording, _ in found if recording is not None}, unusable)
 
 

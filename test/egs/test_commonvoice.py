@@ -1,6 +1,5 @@
 """Common Voice: its lists and clips on disk, its text rules, and what is said of a corpus that is not whole."""
 
-import concurrent.futures
 import shutil
 
 import pytest
@@ -64,15 +63,7 @@ def config(prepare, release, data_dir, **changes):
     return prepare.PrepareConfig(corpus_dir=str(release), data_dir=str(data_dir), lang=LANG, nj=1, **changes)
 
 
-class Threads(concurrent.futures.ThreadPoolExecutor):
-    """In the place of the processes that lhotse spawns for each split, which would import torch for half a minute."""
-
-    def __init__(self, max_workers, mp_context):
-        super().__init__(max_workers)
-
-
-def test_manifests_of_a_whole_corpus(prepare, whole, tmp_path, monkeypatch):
-    monkeypatch.setattr("lhotse.recipes.commonvoice.ProcessPoolExecutor", Threads)
+def test_manifests_of_a_whole_corpus(prepare, whole, tmp_path):
     prepare.prepare(config(prepare, whole, tmp_path))
     sizes = {}
     for split in ("train", "dev", "test"):

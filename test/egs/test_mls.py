@@ -85,7 +85,7 @@ def test_one_language_is_read_alone_and_once(prepare, whole, tmp_path, monkeypat
     path = tmp_path / "manifests" / "mls_cuts_train.jsonl.gz"
     before = path.read_bytes()
     assert {cut.supervisions[0].language for cut in load_cuts(path)} == {"spanish"}
-    monkeypatch.delattr(prepare, "prepare_mls")
+    monkeypatch.delattr(prepare, "read_headers")
     prepare.prepare(config(prepare, whole, tmp_path, languages=("spanish",)))
     assert path.read_bytes() == before
 

@@ -2,24 +2,24 @@
 """Stage 1: one language of Common Voice -> validated lhotse cuts, `commonvoice_cuts_{train,dev,test}.jsonl.gz`.
 
 The lists and clips are compared first: a list without its clips, or a clip in two of the lists, ends the stage with
-names and counts. Then lhotse's own reader makes recordings and supervisions.
+names and counts. Clips that cannot be read are left out, by name. Supervisions are those of lhotse's own reader.
 """
 
 import collections
-import csv
 import dataclasses
 import itertools
 from pathlib import Path
-from typing import Dict, Iterator, List, Optional, Set
+from typing import Dict, Iterator, List, Mapping, Optional, Set
 
 from commonvoice_text import RULES, normalize
-from lhotse import MonoCut, SupervisionSegment
-from lhotse.recipes import prepare_commonvoice
+from lhotse import MonoCut
 from lhotse.utils import fastcopy
 
 from icefall_discrete.base.flags import config_from_flags
 from icefall_discrete.base.script import run_script
 from icefall_discrete.base.settings import setting
+from icefall_discrete.base.text_files import numbered_lines
+from icefall_discrete.data.corpus_files import read_headers, whole_supervision
 from icefall_discrete.data.manifests import (
     CorpusError,
     listed,
@@ -49,36 +49,60 @@ class PrepareConfig:
     nj: int = setting(2, "processes that read headers of audio")
 
 
-def read_list(path: Path) -> List[str]:
-    """Names of the clips of a list (.tsv).
+Row = Dict[str, str]
+
+
+def _fields(line: str, header: List[str], language: str) -> Optional[List[str]]:
+    """The fields of a line, of which the sentence alone may hold tabs; None if they cannot be told apart."""
+    fields = line.split("\t")
+    surplus = len(fields) - len(header)
+    if surplus > 0:
+        at = header.index("sentence")
+        fields[at : at + surplus + 1] = [" ".join(fields[at : at + surplus + 1])]
+        if "locale" in header and fields[header.index("locale")] != language:
+            return None
+    return fields if surplus >= 0 else None
+
+
+def read_list(path: Path) -> List[Row]:
+    """The rows of a list (.tsv), whose quotes are part of the sentences; a tab in a sentence becomes a space.
 
     Raises:
-      CorpusError: if it is empty, lacks a column, names a clip twice, or a line has no fields.
+      CorpusError: if it is empty, lacks a column, names a clip twice, or a line has too few or too many fields.
     """
-    with open(path, encoding="utf-8", newline="") as stream:
-        rows = list(csv.DictReader(stream, delimiter="\t", quoting=csv.QUOTE_NONE))
-    missing = [column for column in COLUMNS if not rows or column not in rows[0]]
+    lines = numbered_lines(path)
+    header = next(lines, (1, ""))[1].split("\t")
+    missing = [column for column in COLUMNS if column not in header]
     if missing:
         raise CorpusError(f"{path} lacks {listed(missing)}; it is empty, or of a release before 8.0: use a newer one.")
-    names = [row["path"] for row in rows]
-    short = [f"line {number}" for number, row in enumerate(rows, start=2) if not row["path"] or row["sentence"] is None]
-    if short:
-        raise CorpusError(f"{path}: {listed(short)} cut short; {ADVICE}.")
-    twice = {name for name, count in collections.Counter(names).items() if count > 1}
+    rows, broken = [], []
+    for number, line in lines:
+        row = dict(zip(header, _fields(line, header, path.parent.name) or []))
+        rows.append(row)
+        if not row.get("path"):
+            broken.append(f"line {number}")
+    if broken:
+        raise CorpusError(
+            f"{path}: {listed(broken)} cut short, or with tabs in other fields than the sentence; {ADVICE}."
+        )
+    if not rows:
+        raise CorpusError(f"{path} lists no clip; it is empty: {ADVICE}.")
+    twice = {name for name, count in collections.Counter(Path(row["path"]).stem for row in rows).items() if count > 1}
     if twice:
         raise CorpusError(f"{path} names {len(twice)} clips twice ({listed(twice)}); {ADVICE}.")
-    return names
+    return rows
 
 
-def check_whole(folder: Path) -> None:
-    """Compare the lists of the splits with the clips, and with one another.
+def check_whole(folder: Path) -> Dict[str, List[Row]]:
+    """The rows of each split, after comparing the lists with the clips, and with one another.
 
     Raises:
       CorpusError: for a missing list, clips that are listed but absent, or a clip in two splits.
     """
     require_paths(folder, [*(f"{split}.tsv" for split in SPLITS), "clips"], ADVICE)
     clips: Set[str] = {path.name for path in (folder / "clips").iterdir()}
-    names: Dict[str, Set[str]] = {split: set(read_list(folder / f"{split}.tsv")) for split in SPLITS}
+    rows = {split: read_list(folder / f"{split}.tsv") for split in SPLITS}
+    names: Dict[str, Set[str]] = {split: {row["path"] for row in rows[split]} for split in SPLITS}
     for split in SPLITS:
         # clips/ also holds those that other lists name (validated, invalidated, other)
         require_pairs(f"{folder}, {split}.tsv", names[split], names[split] & clips, ADVICE)
@@ -86,12 +110,20 @@ def check_whole(folder: Path) -> None:
         if names[one] & names[other]:
             shared = names[one] & names[other]
             raise CorpusError(f"{folder}: {len(shared)} clips are in {one} and {other} ({listed(shared)}); {ADVICE}.")
+    return rows
 
 
-def spoken(supervisions: Iterator[SupervisionSegment], rule: str) -> Iterator[SupervisionSegment]:
-    """The supervisions with their text by `rule` and the sentence as it was written beside it."""
-    for item in supervisions:
-        yield fastcopy(item, text=normalize(item.text, rule), custom={**(item.custom or {}), "written": item.text})
+def cuts_of(rows: Mapping[str, Row], clips: Path, config: PrepareConfig) -> Iterator[MonoCut]:
+    """One cut for each utterance whose clip can be read, with text by the rule, and as it was written."""
+    headers = read_headers({name: clips / row["path"] for name, row in rows.items()}, config.nj)
+    supervisions = []
+    for name, recording in headers.recordings.items():
+        row, written = rows[name], rows[name]["sentence"].strip()
+        item = whole_supervision(recording, normalize(written, config.text_rule), config.lang, row["client_id"])
+        custom = {key: row[key] for key in ("age", "accents", "variant")}
+        supervisions.append(fastcopy(item, gender=row["gender"], custom={**custom, "written": written}))
+    resampled = [recording.resample(config.sample_rate) for recording in headers.recordings.values()]
+    yield from utterance_cuts(resampled, supervisions)
 
 
 def drop_reason(cut: MonoCut, config: PrepareConfig, is_train: bool) -> Optional[str]:
@@ -111,13 +143,12 @@ def prepare(config: PrepareConfig) -> None:
     Raises:
       CorpusError: if the corpus is not whole.
     """
-    check_whole(Path(config.corpus_dir) / config.lang)
+    corpus = Path(config.corpus_dir) / config.lang
+    rows = check_whole(corpus)
     folder = Path(config.data_dir) / "manifests"
-    made = prepare_commonvoice(config.corpus_dir, folder / "lhotse", config.lang, SPLITS, config.nj)[config.lang]
     for split in SPLITS:
-        supervisions = spoken(made[split]["supervisions"], config.text_rule)
-        recordings = (recording.resample(config.sample_rate) for recording in made[split]["recordings"])
-        cuts = utterance_cuts(recordings, supervisions)
+        by_id = {Path(row["path"]).stem: row for row in rows[split]}
+        cuts = cuts_of(by_id, corpus / "clips", config)
         is_train = split == "train"
         write_split(folder, "commonvoice", split, cuts, lambda cut, t=is_train: drop_reason(cut, config, t))
 

@@ -1,21 +1,21 @@
 #!/usr/bin/env python3
-"""Stage 1: LibriSpeech as published -> librispeech_cuts_<split>.jsonl.gz, by lhotse's own reader.
+"""Stage 1: LibriSpeech as published -> librispeech_cuts_<split>.jsonl.gz, as lhotse's own reader makes them.
 
 First every part is looked over: folders, transcripts against audio files, published counts. Texts stay in upper case.
 """
 
 import dataclasses
 from pathlib import Path
-from typing import Iterator, List, Set, Tuple
+from typing import Dict, Iterator, List, Tuple
 
 from lhotse import MonoCut
-from lhotse.recipes.librispeech import prepare_librispeech
 from librispeech_parts import PARTS
 from tqdm import tqdm
 
 from icefall_discrete.base.flags import config_from_flags
 from icefall_discrete.base.script import run_script
 from icefall_discrete.base.settings import setting
+from icefall_discrete.data.corpus_files import files_by_id, read_headers, transcripts_in, whole_supervision
 from icefall_discrete.data.manifests import require_count, require_pairs, require_paths, utterance_cuts, write_split
 
 ADVICE = "run stage 0, or give the folder that holds LibriSpeech/ with --dl-dir"
@@ -34,13 +34,12 @@ class PrepareConfig:
         ("dev-clean", "dev-other", "test-clean", "test-other"), "parts that are splits of their own"
     )
     check_counts: bool = setting(True, "refuse a part with another number of utterances than published")
-    nj: int = setting(2, "threads that read the audio files' headers")
+    nj: int = setting(2, "processes that read the audio files' headers")
 
 
-def transcribed_ids(folder: Path) -> Set[str]:
-    """Ids of the utterances that the part's *.trans.txt files list."""
-    lines = (line for path in folder.rglob("*.trans.txt") for line in path.read_text(encoding="utf-8").splitlines())
-    return {line.split(maxsplit=1)[0] for line in lines if line.strip()}
+def transcripts_of(folder: Path) -> Dict[str, str]:
+    """Text by utterance id, from the part's *.trans.txt files."""
+    return transcripts_in(sorted(folder.rglob("*.trans.txt")))
 
 
 def check_corpus(config: PrepareConfig) -> None:
@@ -53,17 +52,23 @@ def check_corpus(config: PrepareConfig) -> None:
     require_paths(config.corpus_dir, parts, ADVICE)
     for part in tqdm(parts, desc="look over the corpus", unit="part"):
         folder = Path(config.corpus_dir) / part
-        transcribed = transcribed_ids(folder)
-        require_pairs(part, transcribed, {path.stem for path in folder.rglob("*.flac")}, REFETCH)
+        transcribed = set(transcripts_of(folder))
+        require_pairs(part, transcribed, set(files_by_id(folder.rglob("*.flac"), part)), REFETCH)
         if config.check_counts:
             advice = f"{REFETCH}, or go on all the same with --check-counts false"
             require_count(part, len(transcribed), PARTS[part].num_utterances, advice)
 
 
 def part_cuts(part: str, config: PrepareConfig) -> Iterator[MonoCut]:
-    """The cuts of one part."""
-    manifests = prepare_librispeech(config.corpus_dir, dataset_parts=[part], num_jobs=config.nj)[part]
-    yield from utterance_cuts(manifests["recordings"], manifests["supervisions"])
+    """The cuts of one part, but for audio that cannot be read; the first number of an id is the speaker."""
+    folder = Path(config.corpus_dir) / part
+    texts = transcripts_of(folder)
+    recordings = read_headers(files_by_id(folder.rglob("*.flac"), part), config.nj).recordings
+    supervisions = [
+        whole_supervision(recording, texts[name].strip(), "English", speaker=name.partition("-")[0])
+        for name, recording in recordings.items()
+    ]
+    yield from utterance_cuts(recordings.values(), supervisions)
 
 
 def prepare(config: PrepareConfig) -> None:

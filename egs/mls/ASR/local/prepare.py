@@ -1,21 +1,24 @@
 #!/usr/bin/env python3
 """Stage 1: Multilingual LibriSpeech, one language or several -> `mls_cuts_{train,dev,test}.jsonl.gz`.
 
-Transcripts, audio files and speakers are compared first; then lhotse's own reader makes recordings and supervisions,
-one language after another. The language is a field of the supervision, as MLS names it (polish).
+Transcripts, audio files and speakers are compared first; then headers are read, one language after another, which are
+kept in manifests/lhotse. The language is a field of the supervision, as MLS names it (polish). Audio that cannot be
+read is left out, by name.
 """
 
 import dataclasses
 import shutil
 from pathlib import Path
-from typing import Iterator, List, NamedTuple, Optional, Set, Tuple
+from typing import Dict, Iterator, List, NamedTuple, Optional, Tuple
 
 from lhotse import MonoCut, RecordingSet, SupervisionSet
-from lhotse.recipes import prepare_mls
+from lhotse.utils import fastcopy
 
 from icefall_discrete.base.flags import config_from_flags
 from icefall_discrete.base.script import run_script
 from icefall_discrete.base.settings import setting
+from icefall_discrete.base.text_files import numbered_lines
+from icefall_discrete.data.corpus_files import files_by_id, read_headers, transcripts_in, whole_supervision
 from icefall_discrete.data.manifests import (
     CorpusError,
     listed,
@@ -78,13 +81,24 @@ def find_source(corpus_dir: Path, language: str) -> Source:
     return Source(language, found)
 
 
-def read_ids(transcripts: Path) -> List[str]:
-    """Ids of utterances of a transcripts.txt. Raises CorpusError for a line that is not an id, a tab and a text."""
-    lines = transcripts.read_text(encoding="utf-8").splitlines()
-    broken = [f"line {number}" for number, line in enumerate(lines, start=1) if line.count("\t") != 1]
+def read_texts(transcripts: Path) -> Dict[str, str]:
+    """Text by id of a transcripts.txt. Raises CorpusError for a line that is not an id, a tab and a text."""
+    broken = [f"line {number}" for number, line in numbered_lines(transcripts) if line.count("\t") != 1]
     if broken:
         raise CorpusError(f"{transcripts}: expected an id, a tab and a text, not so {listed(broken)}; {ADVICE}.")
-    return [line.split("\t")[0] for line in lines]
+    return transcripts_in([transcripts], "\t")
+
+
+def read_speakers(source: Source) -> Dict[str, str]:
+    """Gender by speaker, from metainfo.txt."""
+    lines = (line.split("|") for _, line in numbered_lines(source.folder / "metainfo.txt"))
+    return {fields[0].strip(): fields[1].strip() for fields in lines if len(fields) > 1}
+
+
+def audio_files(source: Source, split: str) -> Dict[str, Path]:
+    """Audio file by id of a split."""
+    folder = source.folder / split / "audio"
+    return files_by_id(folder.rglob(f"*{source.suffix}"), str(folder))
 
 
 def check_whole(source: Source, check_counts: bool) -> None:
@@ -95,13 +109,11 @@ def check_whole(source: Source, check_counts: bool) -> None:
     """
     parts = [f"{split}/{part}" for split in SPLITS for part in ("audio", "transcripts.txt")]
     require_paths(source.folder, ["metainfo.txt", *parts], ADVICE)
-    lines = (source.folder / "metainfo.txt").read_text(encoding="utf-8").splitlines()
-    speakers: Set[str] = {line.split("|")[0].strip() for line in lines}
+    speakers = set(read_speakers(source))
     for split, published in zip(SPLITS, UTTERANCES[source.language]):
         where = f"{source.folder / split}"
-        ids = read_ids(source.folder / split / "transcripts.txt")
-        audio = {path.stem for path in (source.folder / split / "audio").rglob(f"*{source.suffix}")}
-        require_pairs(where, set(ids), audio, ADVICE)
+        ids = set(read_texts(source.folder / split / "transcripts.txt"))
+        require_pairs(where, ids, set(audio_files(source, split)), ADVICE)
         unknown = {name.split("_")[0] for name in ids} - speakers
         if unknown:
             raise CorpusError(
@@ -112,20 +124,28 @@ def check_whole(source: Source, check_counts: bool) -> None:
 
 
 def lhotse_manifests(source: Source, data_dir: Path, num_jobs: int) -> Path:
-    """Folder of lhotse's own manifests of a language; those of a language that is done are made once.
-
-    lhotse reads every language that it finds in a folder, so it is given one that holds a link to this language alone.
-    """
+    """Folder of recordings and supervisions of a language; those of a language that is done are made once."""
     done = data_dir / "manifests" / "lhotse" / source.language
     if done.is_dir():
         return done
-    view = data_dir / "corpus" / source.language
-    shutil.rmtree(view, ignore_errors=True)
-    view.mkdir(parents=True)
-    (view / f"mls_{source.language}").symlink_to(source.folder.resolve(), target_is_directory=True)
     partial = done.with_name(f"{source.language}.partial")
     shutil.rmtree(partial, ignore_errors=True)
-    prepare_mls(view, partial, opus=source.suffix == ".opus", num_jobs=num_jobs)
+    partial.mkdir(parents=True)
+    genders = read_speakers(source)
+    for split in SPLITS:
+        texts = read_texts(source.folder / split / "transcripts.txt")
+        recordings = read_headers(audio_files(source, split), num_jobs).recordings
+        supervisions = []
+        for name, recording in recordings.items():
+            speaker = name.split("_")[0]
+            item = whole_supervision(recording, texts[name], source.language, speaker)
+            supervisions.append(fastcopy(item, gender=genders[speaker]))
+        RecordingSet.from_recordings(recordings.values()).to_jsonl(
+            partial / f"mls-{source.language}_recordings_{split}.jsonl.gz"
+        )
+        SupervisionSet.from_segments(supervisions).to_jsonl(
+            partial / f"mls-{source.language}_supervisions_{split}.jsonl.gz"
+        )
     partial.rename(done)
     return done
 

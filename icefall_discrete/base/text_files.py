@@ -1,0 +1,70 @@
+"""Text files that people and other tools wrote: UTF-8 with or without a byte order mark, one line at a time."""
+
+import codecs
+from pathlib import Path
+from typing import Iterator, Tuple
+
+_MARKS = (
+    *((codecs.BOM_UTF32_LE, "UTF-32"), (codecs.BOM_UTF32_BE, "UTF-32")),  # first: the others begin these
+    *((codecs.BOM_UTF16_LE, "UTF-16"), (codecs.BOM_UTF16_BE, "UTF-16")),
+)
+# Tried in this order: the first two refuse most of what is not theirs, the last takes everything.
+_GUESSES = (("gb18030", "GBK"), ("big5", "Big5"), ("latin-1", "Latin-1"))
+
+
+class NotUtf8(ValueError):
+    """A text file in another encoding than UTF-8; the message names file, line and the likely encoding."""
+
+
+def _encoding_of(data: bytes) -> str:
+    """What the encoding of text that is not UTF-8 seems to be."""
+    for mark, name in _MARKS:
+        if data.startswith(mark):
+            return name
+    if data.count(0) > len(data) // 8:
+        return "UTF-16"
+    for codec, name in _GUESSES:
+        try:
+            text = data.decode(codec)
+        except UnicodeDecodeError:
+            continue
+        # Letters of Europe among ASCII are read as rare Chinese characters with the ASCII letter behind them.
+        letters = [char for char in text if char.isalpha()]
+        common = sum("\u4e00" <= char <= "\u9fa5" for char in letters)
+        if name == "Latin-1" or 2 * common > len(letters):
+            return name
+    return "an unknown encoding"
+
+
+def read_text(path: Path) -> str:
+    """The text of a file in UTF-8, without a byte order mark.
+
+    Raises:
+      NotUtf8: if it is in another encoding. FileNotFoundError, other OSErrors: if it cannot be read.
+    """
+    data = Path(path).read_bytes()
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        number = data.count(b"\n", 0, error.start) + 1
+        found = _encoding_of(data)
+    else:
+        if "\0" not in text:
+            return text
+        number, found = text.count("\n", 0, text.index("\0")) + 1, _encoding_of(data)
+    raise NotUtf8(
+        f"{path} is not in UTF-8 (line {number}): it seems to be {found}; convert it, for example with "
+        f"iconv -f {found.upper().replace('LATIN-', 'LATIN')} -t UTF-8."
+    )
+
+
+def numbered_lines(path: Path) -> Iterator[Tuple[int, str]]:
+    """The lines of a text file that are not blank, with their numbers from 1; they end with a newline and no other
+    character that Unicode counts as the end of a line, since such may stand in a text.
+
+    Raises: as `read_text`.
+    """
+    for number, line in enumerate(read_text(path).split("\n"), start=1):
+        line = line.rstrip("\r")
+        if line.strip():
+            yield number, line
