@@ -130,11 +130,13 @@ def _ogg_pages(stream: BinaryIO, start: int, end: int) -> Iterator[Tuple[int, by
 def ogg_fault(path: Path) -> Optional[str]:
     """What is wrong with the pages of an Ogg file: none is marked as the last, or others follow that one.
 
-    Of a very long file the end alone is looked at.
+    None if nothing is, or for another file. Of a very long file the end alone is looked at.
     """
     end = path.stat().st_size
     with open(path, "rb") as stream:
         first = stream.read(27)
+        if not first.startswith(b"OggS"):
+            return None
         start = 0
         if end > _OGG_LONG_BYTES:
             start = end - 2 * _OGG_PAGE_BYTES

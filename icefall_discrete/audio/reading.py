@@ -27,7 +27,7 @@ def source_of(cut: MonoCut) -> str:
     return ", ".join(str(source.source) for source in cut.recording.sources)
 
 
-def _no_audio(path: Path) -> Optional[str]:
+def why_no_audio(path: Path) -> Optional[str]:
     """Why a file cannot hold audio, seen from outside; None if it may."""
     try:
         status = os.stat(path)
@@ -46,7 +46,7 @@ def _no_audio(path: Path) -> Optional[str]:
 
 def _reason(cut: MonoCut, error: Exception) -> str:
     for source in cut.recording.sources:
-        reason = _no_audio(Path(source.source)) if source.type == "file" else None
+        reason = why_no_audio(Path(source.source)) if source.type == "file" else None
         if reason is not None:
             return reason
     return reason_of(error)
@@ -58,7 +58,7 @@ def reason_of(error: Exception) -> str:
     if isinstance(error, DurationMismatchError) or text.startswith("The number of declared samples"):
         return TRUNCATED
     # lhotse lists what each of its backends said; the first is the one that knows the format.
-    first = re.search(r"Exception #0 \(.*?\): <class '.*?'>: (.*?)(?= Exception #1|$)", text)
+    first = re.search(r"(?:Exception #0 \(.*?\)|Details): <class '.*?'>: (.*?)(?= Exception #1|$)", text)
     text = first.group(1) if first else text
     text = text.split(": ", 1)[1] if text.startswith("Error opening ") and ": " in text else text
     return text[:300] or type(error).__name__
@@ -71,7 +71,7 @@ def open_recording(path: Path, recording_id: str) -> Recording:
       UnreadableAudio: for a file that is missing, empty, no audio, or holds more or less than its header announces;
         the message is the reason alone.
     """
-    reason = _no_audio(path)
+    reason = why_no_audio(path)
     if reason is not None:
         raise UnreadableAudio(reason)
     read_whole_files()

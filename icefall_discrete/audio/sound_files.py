@@ -153,6 +153,9 @@ def _of_mp3(path: Path, stream: soundfile.SoundFile) -> Held:
 
 @functools.lru_cache(maxsize=4096)
 def _examined(path: Path, size: int, modified_ns: int) -> Held:
+    fault = ogg_fault(path)
+    if fault is not None:
+        raise BadSoundFile(f"{fault}; {_ADVICE}")
     with soundfile.SoundFile(path) as stream:
         rate, channels, kind = stream.samplerate, stream.channels, stream.format
         if not LOWEST_RATE_HZ <= rate <= HIGHEST_RATE_HZ:
@@ -162,9 +165,6 @@ def _examined(path: Path, size: int, modified_ns: int) -> Held:
                 return Held(len(_decode_whole(path, kind)), rate, channels, False)
             return Held(stream.frames, rate, channels, False)  # read to its end in any case: decoding is exact
         if kind == "OGG":
-            fault = ogg_fault(path)
-            if fault is not None:
-                raise BadSoundFile(f"{fault}; {_ADVICE}")
             return Held(stream.frames, rate, channels, True)
         return _of_mp3(path, stream) if kind == "MP3" else _of_container(path, stream)
 

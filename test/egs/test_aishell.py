@@ -94,6 +94,45 @@ def test_no_network_says_what_to_put_where(corpus, tmp_path):
     assert not download.fetch(there)
 
 
+def test_audio_that_cannot_be_read_is_left_out_by_name(prepare, corpus, caplog):
+    folder = corpus / "aishell" / "data_aishell" / "wav" / "train" / "S0000"
+    (folder / "BAC009S0000W0001.wav").write_bytes(b"")
+    prepare.prepare(config_for(prepare, corpus))
+    cuts = load_manifest(corpus / "data" / "manifests" / "aishell_cuts_train.jsonl.gz")
+    assert sorted(cuts.ids) == ["BAC009S0000W0000", "BAC009S0000W0002"]
+    assert "BAC009S0000W0001.wav is left out: the file is empty (0 bytes)" in caplog.text
+    assert "1 of 3 audio files are left out: BAC009S0000W0001" in caplog.text
+
+
+def test_an_id_with_two_texts_is_named_and_a_blank_line_is_nothing(prepare, corpus):
+    transcript = corpus / "aishell" / prepare.TRANSCRIPT
+    text = transcript.read_text(encoding="utf-8")
+    repeated = text.splitlines()[0]
+    transcript.write_text("\ufeff" + text + f"\n{repeated}\n   \n\n", encoding="utf-8")
+    prepare.prepare(config_for(prepare, corpus))
+    transcript.write_text(f"{text}{repeated} 北\n", encoding="utf-8")
+    name = repeated.split()[0]
+    with pytest.raises(CorpusError, match=rf"v0\.8\.txt, line 10: the text of utterance {name} is '.*北', but before"):
+        prepare.prepare(config_for(prepare, corpus))
+
+
+def test_an_utterance_in_two_splits_is_named(prepare, corpus):
+    wav = corpus / "aishell" / "data_aishell" / "wav"
+    (wav / "test" / "S0002" / "BAC009S0000W0001.wav").write_bytes(
+        (wav / "train" / "S0000" / "BAC009S0000W0001.wav").read_bytes()
+    )
+    with pytest.raises(CorpusError, match=r"holds utterance BAC009S0000W0001 twice, as .*test.* and .*train.*; move"):
+        prepare.prepare(config_for(prepare, corpus))
+
+
+@pytest.mark.parametrize("codec, name", [("gbk", "GBK"), ("utf-16", "UTF-16"), ("utf-16-le", "UTF-16")])
+def test_a_transcript_in_another_encoding_is_named(prepare, corpus, codec, name):
+    transcript = corpus / "aishell" / prepare.TRANSCRIPT
+    transcript.write_bytes(transcript.read_text(encoding="utf-8").encode(codec))
+    with pytest.raises(ValueError, match=rf"v0\.8\.txt is not in UTF-8 \(line 1\): it seems to be {name}; convert it"):
+        prepare.prepare(config_for(prepare, corpus))
+
+
 @pipeline_only
 def test_all_stages(tmp_path):
     write_corpus(tmp_path / "download" / "aishell", {"train": 24, "dev": 4, "test": 4})

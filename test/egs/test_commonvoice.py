@@ -79,6 +79,39 @@ def test_manifests_of_a_whole_corpus(prepare, whole, tmp_path):
     assert sizes == {"train": 6, "dev": 2, "test": 2}
 
 
+@pytest.mark.parametrize(
+    "content, reason", [(b"", "is empty"), (b"<!DOCTYPE html>", "page of the web"), (None, "less or more audio")]
+)
+def test_a_clip_that_cannot_be_read_is_left_out_by_name(prepare, broken, tmp_path, caplog, content, reason):
+    path = sorted((broken / LANG / "clips").iterdir())[1]
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2] if content is None else content)
+    prepare.prepare(config(prepare, broken, tmp_path / "data"))
+    cuts = load_cuts(tmp_path / "data" / "manifests" / "commonvoice_cuts_train.jsonl.gz")
+    assert len(cuts) == 5 and path.stem not in set(cuts.ids)
+    (said,) = (record.getMessage() for record in caplog.records if str(path) in record.getMessage())
+    assert said.startswith(f"{path} is left out: ") and reason in said
+
+
+def test_a_tab_in_a_sentence_loses_nothing(prepare, broken):
+    path = broken / LANG / "train.tsv"
+    lines = path.read_text(encoding="utf-8").split("\n")
+    lines[2] = lines[2].replace(', "¿no?', ',\t"¿no?\tsí')
+    path.write_text("\ufeff" + "\n".join(lines) + "\n\n", encoding="utf-8")
+    rows = prepare.check_whole(broken / LANG)["train"]
+    assert len(rows) == 6 and rows[1]["sentence"].endswith(', "¿no? sí') and rows[1]["locale"] == LANG
+    lines[2] = lines[2].replace(f"\t{LANG}", f"\t{LANG}\tx")
+    path.write_text("\n".join(lines), encoding="utf-8")
+    with pytest.raises(CorpusError, match=r"train\.tsv: line 3 cut short, or with tabs in other fields"):
+        prepare.check_whole(broken / LANG)
+
+
+def test_a_list_in_another_encoding_is_named(prepare, broken):
+    path = broken / LANG / "dev.tsv"
+    path.write_bytes(path.read_text(encoding="utf-8").encode("latin-1"))
+    with pytest.raises(ValueError, match=r"dev\.tsv is not in UTF-8 \(line 2\): it seems to be Latin-1; .* -f LATIN1 "):
+        prepare.check_whole(broken / LANG)
+
+
 def test_a_listed_clip_that_is_absent_is_named(prepare, broken, tmp_path):
     gone = sorted((broken / LANG / "clips").iterdir())[:2]
     for path in gone:

@@ -95,6 +95,14 @@ def test_missing_files_are_counted_and_named(prepare, corpus):
         prepare.prepare(config_for(prepare, corpus))
 
 
+def test_a_file_that_is_no_audio_is_left_out_with_its_utterances(prepare, corpus, caplog):
+    path = corpus / "GigaSpeech" / "audio" / "podcast" / "P0001" / "POD0000000004.opus"
+    path.write_text("<html>404</html>")
+    prepare.prepare(config_for(prepare, corpus))
+    cuts = load_manifest(corpus / "data" / "manifests" / "gigaspeech_cuts_M.jsonl.gz")
+    assert len(cuts) == 4 and "utterances are left out: it is a page of the web" in caplog.text
+
+
 def test_a_subset_that_was_not_fetched_is_named(prepare, corpus):
     with pytest.raises(CorpusError, match=r"GigaSpeech\.json has no recording of XS; README"):
         prepare.prepare(config_for(prepare, corpus, subset="XS"))

@@ -144,6 +144,22 @@ def test_a_corpus_that_the_user_put_there_is_left_alone(mirror, corpus):
     assert not any(download.fetch_part(part, config) for part in PARTS)
 
 
+def test_audio_that_cannot_be_read_is_left_out_by_name(prepare, corpus, caplog):
+    path = corpus / "LibriSpeech" / "dev-clean" / "1001" / "2000" / "1001-2000-0001.flac"
+    path.write_text("<html><title>404 Not Found</title></html>")
+    prepare.prepare(config_for(prepare, corpus))
+    assert "1001-2000-0001" not in {cut.id for cut in cuts_of(corpus, "dev-clean")}
+    assert len(cuts_of(corpus, "dev-clean")) == 3
+    assert f"{path} is left out: it is a page of the web" in caplog.text
+
+
+def test_an_id_with_two_texts_is_named(prepare, corpus):
+    path = corpus / "LibriSpeech" / "dev-clean" / "1001" / "2000" / "1001-2000.trans.txt"
+    path.write_text(f"{path.read_text()}1001-2000-0001 SOMETHING ELSE\n")
+    with pytest.raises(CorpusError, match="the text of utterance 1001-2000-0001 is 'SOMETHING ELSE', but before"):
+        prepare.prepare(config_for(prepare, corpus))
+
+
 @pipeline_only
 def test_all_stages(tmp_path):
     write_corpus(tmp_path / "download" / "LibriSpeech", {"train-clean-100": 24, **dict.fromkeys(PARTS[1:], 4)})

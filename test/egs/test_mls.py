@@ -80,6 +80,27 @@ def test_two_languages_in_flac_and_opus_become_one_set(prepare, whole, tmp_path)
     }
 
 
+def test_audio_that_cannot_be_read_is_left_out_by_name(prepare, broken, tmp_path, caplog):
+    clips_of = broken / "mls_spanish_opus" / "train" / "audio"
+    path = sorted(clips_of.rglob("*.opus"))[1]
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    prepare.prepare(config(prepare, broken, tmp_path / "data"))
+    found = load_cuts(tmp_path / "data" / "manifests" / "mls_cuts_train.jsonl.gz")
+    assert len(found) == 7 and f"spanish-{path.stem}" not in set(found.ids)
+    assert f"{path} is left out: cannot be read as audio: it is cut short" in caplog.text
+
+
+def test_an_id_with_two_texts_is_named_and_a_blank_line_is_nothing(prepare, broken, tmp_path):
+    path = broken / "mls_italian" / "dev" / "transcripts.txt"
+    text = path.read_text(encoding="utf-8")
+    path.write_text(f"{text}\n\n", encoding="utf-8")
+    prepare.check_whole(prepare.find_source(broken, "italian"), False)
+    name = text.split("\t")[0]
+    path.write_text(f"{text}{name}\taltro testo\n", encoding="utf-8")
+    with pytest.raises(CorpusError, match=f"line 3: the text of utterance {name} is 'altro testo', but before"):
+        prepare.check_whole(prepare.find_source(broken, "italian"), False)
+
+
 def test_one_language_is_read_alone_and_once(prepare, whole, tmp_path, monkeypatch):
     prepare.prepare(config(prepare, whole, tmp_path, languages=("spanish",)))
     path = tmp_path / "manifests" / "mls_cuts_train.jsonl.gz"

@@ -135,6 +135,9 @@ def test_unreadable_audio_is_left_out(prepare, copied, tmp_path, caplog):
         ("IT'S (*) THE SUN &amp THE MOON", "it's the sun and amp the moon"),
         ("+UM+ TH- THE D BATTERY, HAS 3 (uh (loud)) {x} ENDS.", "th the d battery has three ends"),
         ("'CAUSE IT’S [noise] WELL-KNOWN", "cause it's well known"),
+        ("ABOUT 1,000 VOLTS OR 3.5 AMPS", "about one thousand volts or three point five amps"),
+        ("THE 2ND ONE IN THE CAFÉ", "the second one in the café"),
+        ("NAI\u0308VE IN THE 1980S", "naïve in the nineteen eighties"),
     ],
 )
 def test_text_rules(written, spoken):
@@ -147,6 +150,24 @@ def test_word_error_rate_of_a_hypothesis():
     rules = load_local("myst", "myst_text")
     assert rules.word_error_rate("the sun is hot", "The sun, is hot.") == 0.0
     assert rules.word_error_rate("the sun is hot", "a moon is") == 75.0
+
+
+def test_a_transcript_in_another_encoding_is_left_out_by_name(prepare, copied, tmp_path, caplog):
+    path = first_of(copied, "train")
+    path.write_bytes("in the café we were".encode("latin-1"))
+    cuts = run(prepare, copied, tmp_path / "data")
+    assert len(cuts["train"]) == 5 and path.stem not in set(cuts["train"].ids)
+    assert f"{path} is not in UTF-8 (line 1): it seems to be Latin-1" in caplog.text
+    path.write_text("\ufeffin the café\n\n", encoding="utf-8")
+    cuts = run(prepare, copied, tmp_path / "again")
+    assert cuts["train"][path.stem].supervisions[0].text == "in the café"
+
+
+def test_two_transcripts_of_one_utterance_are_named(prepare, copied, tmp_path):
+    path = first_of(copied, "train")
+    (path.parents[1] / path.name).write_text("something else was said")
+    with pytest.raises(CorpusError, match=rf"data.train holds utterance {path.stem} twice, as "):
+        run(prepare, copied, tmp_path / "data")
 
 
 @pipeline_only

@@ -6,6 +6,7 @@ line, so that XL needs no more memory than XS. Utterances that are no speech are
 """
 
 import dataclasses
+import logging
 import shutil
 from pathlib import Path
 from typing import Iterable, Iterator, List, Optional
@@ -17,6 +18,7 @@ from lhotse.utils import fastcopy
 from normalize_text import is_speech, normalize
 from tqdm import tqdm
 
+from icefall_discrete.audio.reading import why_no_audio
 from icefall_discrete.base.flags import config_from_flags
 from icefall_discrete.base.script import run_script
 from icefall_discrete.base.settings import setting
@@ -30,6 +32,7 @@ from icefall_discrete.data.manifests import (
     write_split,
 )
 
+LOG = logging.getLogger("prepare")
 INDEX = "GigaSpeech.json"
 EVAL_SPLITS = ("DEV", "TEST")
 # Utterances that are speech; of the other splits no published count is known to us.
@@ -95,13 +98,25 @@ def drop_reason(cut: MonoCut) -> Optional[str]:
 
 
 def utterances(recorded: Iterable[MonoCut]) -> Iterator[MonoCut]:
-    """The cuts of the utterances of recordings, with the text as it is learnt."""
+    """The cuts of the utterances of recordings, with the text as it is learnt.
+
+    Files that hold no audio, seen from outside, are left out by name; to read whole files would take days.
+    """
+    unusable: List[str] = []
     for long_cut in recorded:
+        path = Path(long_cut.recording.sources[0].source)
+        reason = why_no_audio(path)
+        if reason is not None:
+            LOG.warning(f"{path} and its {len(long_cut.supervisions)} utterances are left out: {reason}")
+            unusable.append(path.name)
+            continue
         for cut in utterance_cuts([long_cut.recording], long_cut.supervisions):
             text = cut.supervisions[0].text
             if is_speech(text):
                 cut = fastcopy(cut, supervisions=[fastcopy(cut.supervisions[0], text=normalize(text))])
             yield cut
+    if unusable:
+        LOG.warning(f"{len(unusable)} audio files are left out: {listed(unusable)}")
 
 
 def prepare(config: PrepareConfig) -> None:

@@ -19,6 +19,7 @@ from ml_superb_text import normalize
 from icefall_discrete.base.flags import config_from_flags
 from icefall_discrete.base.script import run_script
 from icefall_discrete.base.settings import setting
+from icefall_discrete.base.text_files import numbered_lines, read_text
 from icefall_discrete.data.corpus_files import read_headers, whole_supervision
 from icefall_discrete.data.cuts import load_cuts
 from icefall_discrete.data.manifests import (
@@ -70,11 +71,11 @@ class Utterance(NamedTuple):
 
 def read_list(path: Path) -> Dict[str, str]:
     """Text by utterance id. Raises CorpusError for lines without the three fields, or an id that occurs twice."""
-    lines = [line.split(maxsplit=2) for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
-    short = [f"line {number}" for number, fields in enumerate(lines, start=1) if len(fields) < 3]
+    lines = [(number, line.split(maxsplit=2)) for number, line in numbered_lines(path)]
+    short = [f"line {number}" for number, fields in lines if len(fields) < 3]
     if short:
         raise CorpusError(f"{path}: expected an id, a field and a text, not so {listed(short)}; {ADVICE}.")
-    texts = {fields[0]: fields[2] for fields in lines}
+    texts = {fields[0]: fields[2] for _, fields in lines}
     if len(texts) < len(lines):
         raise CorpusError(f"{path}: {len(lines) - len(texts)} utterances are listed twice; {ADVICE}.")
     return texts
@@ -171,7 +172,7 @@ def prepare(config: PrepareConfig) -> None:
         require_paths(english, paths, "run stages 0 and 1 of the recipe of LibriSpeech")
         splits.append("librispeech")
     corpus = read_corpus(Path(config.corpus_dir), config.sources)
-    few_shot = frozenset(Path(config.few_shot_list).read_text(encoding="utf-8").split())
+    few_shot = frozenset(read_text(Path(config.few_shot_list)).split())
 
     def cuts(split: str) -> Iterator[MonoCut]:
         if split in corpus:

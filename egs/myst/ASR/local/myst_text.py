@@ -1,30 +1,31 @@
 """The text rules of this corpus: what of a transcript is spoken words, and how good a transcript is."""
 
 import re
+import unicodedata
+from pathlib import Path
 from typing import Dict
 
-from num2words import num2words
-
+from icefall_discrete.base.text_files import numbered_lines
 from icefall_discrete.data.manifests import CorpusError
 from icefall_discrete.metrics.wer import count_errors
+from icefall_discrete.text.english_numbers import spell_numbers
 
 # <NO_SIGNAL>, <SIDE_SPEECH>, [noise], {laugh}, (*) for what could not be understood, +um+ for a filled pause
 _MARKED = re.compile(r"<[^>]*>|\[[^\]]*\]|\{[^}]*\}|\([^()]*\)|\+[^+\s]*\+")
-_DIGITS = re.compile(r"[0-9]+")
-_NOT_SPOKEN = re.compile(r"[^a-z' ]+")
 
 
 def normalize(transcript: str) -> str:
     """Lower-case words of letters and apostrophes; empty if nothing of the transcript is a word.
 
     Marks of noise, unintelligible speech and filled pauses are dropped, numbers are spelled out, `&` is "and"; a word
-    that was cut off ("wh-") keeps the letters that were said.
+    that was cut off ("wh-") keeps the letters that were said, and letters keep their accents.
     """
     text = transcript.replace("’", "'").replace("‘", "'").replace("&", " and ")
     while _MARKED.search(text):  # parentheses may hold others
         text = _MARKED.sub(" ", text)
-    text = _DIGITS.sub(lambda digits: f" {num2words(int(digits.group()))} ", text).lower()
-    words = (word.strip("'") for word in _NOT_SPOKEN.sub(" ", text).split())
+    text = unicodedata.normalize("NFC", spell_numbers(text)).lower()
+    kept = "".join(char if char == "'" or unicodedata.category(char)[0] in "LM" else " " for char in text)
+    words = (word.strip("'") for word in kept.split())
     return " ".join(word for word in words if word)
 
 
@@ -35,12 +36,11 @@ def read_hypotheses(path: str) -> Dict[str, str]:
       CorpusError: for a line without a tab, naming it; FileNotFoundError if there is no such file.
     """
     hypotheses = {}
-    with open(path, encoding="utf-8") as stream:
-        for number, line in enumerate(stream, start=1):
-            name, tab, text = line.rstrip("\n").partition("\t")
-            if not tab:
-                raise CorpusError(f"{path}, line {number}: expected an utterance id, a tab and a text.")
-            hypotheses[name] = text
+    for number, line in numbered_lines(Path(path)):
+        name, tab, text = line.partition("\t")
+        if not tab:
+            raise CorpusError(f"{path}, line {number}: expected an utterance id, a tab and a text.")
+        hypotheses[name] = text
     return hypotheses
 
 

@@ -17,9 +17,9 @@ from myst_text import normalize, read_hypotheses, word_error_rate
 from icefall_discrete.base.flags import config_from_flags
 from icefall_discrete.base.script import run_script
 from icefall_discrete.base.settings import setting
-from icefall_discrete.data.corpus_files import read_headers, whole_supervision
+from icefall_discrete.base.text_files import NotUtf8, read_text
+from icefall_discrete.data.corpus_files import files_by_id, read_headers, whole_supervision
 from icefall_discrete.data.manifests import (
-    CorpusError,
     listed,
     require_pairs,
     require_paths,
@@ -55,25 +55,32 @@ def find_utterances(folder: Path) -> Dict[str, Path]:
       CorpusError: if a transcript has no audio file, or an id occurs twice.
     """
     audio = sorted(folder.rglob("*.flac"))
-    by_name = {path.stem: path for path in audio}
-    if len(by_name) < len(audio):
-        twice = {path.stem for path in audio if by_name[path.stem] != path}
-        raise CorpusError(f"{folder} holds {len(twice)} utterances twice ({listed(twice)}); {ADVICE}.")
-    transcribed = {path.stem for path in folder.rglob("*.trn")}
+    by_name = files_by_id(audio, str(folder))
+    transcribed = set(files_by_id(folder.rglob("*.trn"), str(folder)))
     require_pairs(str(folder), transcribed, set(by_name) & transcribed, ADVICE)
     LOG.info(f"{folder}: {len(transcribed)} utterances with a transcript, {len(audio) - len(transcribed)} without")
     return {name: by_name[name] for name in sorted(transcribed)}
 
 
 def cuts_of(files: Dict[str, Path], num_jobs: int) -> Iterator[MonoCut]:
-    """One cut for each utterance, with what was written, the student and the session."""
+    """One cut for each utterance, with what was written, the student and the session.
+
+    Transcripts in another encoding than UTF-8 are left out, by name.
+    """
     recordings = read_headers(files, num_jobs).recordings
-    supervisions = []
+    supervisions, unread = [], []
     for name, recording in recordings.items():
         path = files[name]
-        written = path.with_suffix(".trn").read_text(encoding="utf-8", errors="replace").strip()
+        try:
+            written = read_text(path.with_suffix(".trn")).strip()
+        except NotUtf8 as error:
+            LOG.warning(f"left out: {error}")
+            unread.append(name)
+            continue
         item = whole_supervision(recording, normalize(written), "en", speaker=path.parent.parent.name)
         supervisions.append(fastcopy(item, custom={"written": written, "session": path.parent.name}))
+    if unread:
+        LOG.warning(f"{len(unread)} of {len(files)} transcripts are not in UTF-8 and left out: {listed(unread)}")
     yield from utterance_cuts(recordings.values(), supervisions)
 
 

@@ -1,0 +1,140 @@
+"""English numbers as they are spoken: "1,000" is "one thousand", "3.5" "three point five", "the 2nd" "the second".
+
+num2words knows the names of numbers; here it is found what kind of number a text means.
+"""
+
+import re
+import unicodedata
+from typing import Callable, List, Match, Tuple
+
+_LARGEST_DIGITS = 66  # more are said one by one; num2words has names up to about 10^300
+_SCALES = "thousand|million|billion|trillion"
+_MONEY = {"$": ("dollar", "cent"), "£": ("pound", "penny"), "€": ("euro", "cent")}
+_PLURALS = {"penny": "pence", "half": "halves"}
+_DIGITS = r"\d+(?:,\d{3})+(?!\d)|\d+"
+_NOT_INSIDE = r"(?<![\d.,])"
+
+
+def _in_words(digits: str, kind: str = "cardinal") -> str:
+    try:
+        from num2words import num2words
+    except ImportError as error:
+        raise ImportError(f"numbers in texts are spelled out by num2words; pip install num2words ({error}).") from error
+    plain = digits.replace(",", "")
+    if len(plain) > _LARGEST_DIGITS:
+        return _one_by_one(plain)
+    return num2words(int(plain), to=kind).replace("-", " ").replace(",", "")
+
+
+def _one_by_one(digits: str) -> str:
+    return " ".join(_in_words(digit) for digit in digits)
+
+
+def _plural(words: str) -> str:
+    first, _, last = words.rpartition(" ")
+    if last in _PLURALS:
+        last = _PLURALS[last]
+    elif last.endswith("y"):
+        last = f"{last[:-1]}ies"
+    else:
+        last += "es" if last.endswith("x") else "s"
+    return f"{first} {last}".strip()
+
+
+def _counted(number: str, unit: str) -> str:
+    return f"{_in_words(number)} {unit if int(number.replace(',', '')) == 1 else _plural(unit)}"
+
+
+def _money(found: Match[str]) -> str:
+    sign, whole, cents, scale = found.groups()
+    main, part = _MONEY[sign]
+    if scale:
+        fraction = f" point {_one_by_one(cents)}" if cents else ""
+        return f"{_in_words(whole)}{fraction} {scale.lower()} {_plural(main)}"
+    if cents is None:
+        return _counted(whole, main)
+    if len(cents) != 2:
+        return f"{_in_words(whole)} point {_one_by_one(cents)} {_plural(main)}"
+    said = [_counted(whole, main)] if int(whole.replace(",", "")) or not int(cents) else []
+    return " and ".join([*said, *([_counted(cents, part)] if int(cents) else [])])
+
+
+def _time(found: Match[str]) -> str:
+    hour, minute = found.groups()
+    if minute == "00":
+        return f"{_in_words(hour)} o'clock"
+    return f"{_in_words(hour)} {'oh ' if minute.startswith('0') else ''}{_in_words(minute)}"
+
+
+def _fraction(found: Match[str]) -> str:
+    whole, top, bottom = found.groups()
+    above, below = int(top), int(bottom)
+    if not 0 < above < below:
+        said = f"{_in_words(top)} {_in_words(bottom)}"
+    else:
+        name = {2: "half", 4: "quarter"}.get(below) or _in_words(bottom, "ordinal")
+        said = f"{_in_words(top)} {name if above == 1 else _plural(name)}"
+    return f"{_in_words(whole)} and {said}" if whole else said
+
+
+def _decade(found: Match[str]) -> str:
+    digits = found.group(1)
+    is_year = len(digits) == 4 and digits.endswith("0")
+    return _plural(_in_words(digits, "year" if is_year else "cardinal"))
+
+
+def _decimal(found: Match[str]) -> str:
+    whole, fraction = found.groups()
+    return f"{_in_words(whole) if whole else ''} point {_one_by_one(fraction)}"
+
+
+# In this order: what is longer comes before what it holds.
+_RULES: Tuple[Tuple[str, Callable[[Match[str]], str]], ...] = (
+    (rf"([$£€])\s?({_DIGITS})(?:\.(\d+))?(?:\s?({_SCALES})\b)?", _money),
+    (rf"{_NOT_INSIDE}({_DIGITS})\s?¢", lambda found: _counted(found.group(1), "cent")),
+    (rf"{_NOT_INSIDE}({_DIGITS})(?:st|nd|rd|th)\b", lambda found: _in_words(found.group(1), "ordinal")),
+    (r"(?<![\d:.,])([01]?\d|2[0-3]):([0-5]\d)(?![\d:])", _time),
+    (r"(?<![\d/.,])(?:(\d+)\s)?(\d{1,3})\s?[/⁄]\s?(\d{1,3})(?![\d/.])", _fraction),
+    (r"(?<![\w.,])['’]?(\d{1,4})['’]?s\b", _decade),
+    (rf"(?<![\d.])({_DIGITS})?\.(\d+)(?!\.?\d)", _decimal),
+    (_DIGITS, lambda found: _in_words(found.group())),
+)
+_COMPILED: List[Tuple["re.Pattern[str]", Callable[[Match[str]], str]]] = [
+    (re.compile(pattern, re.IGNORECASE | re.ASCII), rule) for pattern, rule in _RULES
+]
+_MINUS = re.compile(r"(?:(?<=\s)|^)[-−–](?=[.\d$£€])")
+_HAS_NUMBER = re.compile(r"\d")
+
+
+def _plain_digits(char: str) -> str:
+    """Digits of other kinds as ASCII, and one sign for a fraction as several: "½" is " 1/2"."""
+    if char.isascii() or not char.isnumeric():
+        return char
+    decomposed = unicodedata.normalize("NFKC", char)
+    if "⁄" in decomposed:
+        return f" {decomposed}"
+    return str(unicodedata.digit(char)) if unicodedata.category(char) == "Nd" else char
+
+
+def spell_numbers(text: str) -> str:
+    """The text with its numbers in words, which are set off by spaces; without numbers it is as it was.
+
+    Cardinals, decimals, ordinals, fractions, times of day, money, percent, degrees, decades and what is below zero.
+
+    >>> spell_numbers("1,000 volts at 3:30 on the 2nd")
+    ' one thousand  volts at  three thirty  on the  second '
+    """
+    text = "".join(map(_plain_digits, text))
+    if not _HAS_NUMBER.search(text):
+        return text
+    text = _MINUS.sub("minus ", text)
+    text = re.sub(r"(?<=\d)\s?%", " percent ", text)
+    text = re.sub(r"(?<=\d)\s?°\s?(?:([CF])\b)?", _degrees, text)
+    for pattern, rule in _COMPILED:
+        text = pattern.sub(lambda found, rule=rule: f" {rule(found)} ", text)
+    return text
+
+
+def _degrees(found: Match[str]) -> str:
+    scale = {"C": " celsius", "F": " fahrenheit", None: ""}[found.group(1)]
+    return f" degrees{scale} "
