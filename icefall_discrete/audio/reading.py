@@ -1,12 +1,14 @@
 """A cut's samples as a tokenizer wants them, and one sentence when they cannot be had."""
 
 import re
-from pathlib import Path
 
 import torch
 from lhotse import MonoCut
 from lhotse.audio import DurationMismatchError
+from lhotse.cut import MixedCut
 from torch import Tensor
+
+from icefall_discrete.audio.sources import refusal_of
 
 TRUNCATED = "it holds less or more audio than its manifest says: fetch the file again, or remake the manifests"
 
@@ -17,13 +19,7 @@ class UnreadableAudio(ValueError):
 
 def source_of(cut: MonoCut) -> str:
     """Path (or command, or URL) of the cut's audio."""
-    return ", ".join(str(source.source) for source in cut.recording.sources)
-
-
-def _reason(cut: MonoCut, error: Exception) -> str:
-    if any(source.type == "file" and not Path(source.source).exists() for source in cut.recording.sources):
-        return "the file does not exist"
-    return reason_of(error)
+    return ", ".join(str(source.source) for source in cut.recording.sources) if cut.has_recording else "its audio"
 
 
 def reason_of(error: Exception) -> str:
@@ -42,12 +38,17 @@ def load_samples(cut: MonoCut, sample_rate_hz: int) -> Tensor:
     Audio at another rate is resampled: whether that is wanted is asked by the caller.
     Raises UnreadableAudio for a file that is missing, damaged or shorter than its manifest says.
     """
+    if isinstance(cut, MixedCut):
+        raise UnreadableAudio(f"cut {cut.id}: is mixed of several; write it to a file first, and make a cut of that")
+    refused = refusal_of(cut.recording)
+    if refused:
+        raise UnreadableAudio(f"cut {cut.id}: cannot read {source_of(cut)}: {refused}")
     if cut.sampling_rate != sample_rate_hz:
         cut = cut.resample(sample_rate_hz)
     try:
         audio = cut.load_audio()
     except Exception as error:  # every audio library has its own errors, and lhotse wraps some of them
-        raise UnreadableAudio(f"cut {cut.id}: cannot read {source_of(cut)}: {_reason(cut, error)}") from error
+        raise UnreadableAudio(f"cut {cut.id}: cannot read {source_of(cut)}: {reason_of(error)}") from error
     if audio.shape[1] != cut.num_samples:
         raise UnreadableAudio(f"cut {cut.id}: cannot read {source_of(cut)}: {TRUNCATED}")
     return torch.from_numpy(audio[0]).to(torch.float32)

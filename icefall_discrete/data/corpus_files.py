@@ -12,6 +12,7 @@ from lhotse import Recording, SupervisionSegment
 from lhotse.utils import safe_extract
 from tqdm import tqdm
 
+from icefall_discrete.audio.sources import refusal
 from icefall_discrete.data.manifests import CorpusError, listed
 
 LOG = logging.getLogger(__name__)
@@ -59,6 +60,9 @@ class Headers(NamedTuple):
 
 def _header(item: Tuple[str, Path]) -> Tuple[str, Optional[Recording], str]:
     name, path = item
+    refused = refusal("file", path)
+    if refused:
+        return name, None, refused
     try:
         recording = Recording.from_file(path, recording_id=name)
     except Exception as error:  # every audio library has its own errors, and lhotse wraps them

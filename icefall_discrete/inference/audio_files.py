@@ -9,6 +9,7 @@ from lhotse.audio import DurationMismatchError
 from torch import Tensor
 
 from icefall_discrete.audio.reading import reason_of
+from icefall_discrete.audio.sources import refusal
 from icefall_discrete.base.settings import setting
 from icefall_discrete.inference.pauses import MIN_SEGMENT_SEC
 
@@ -45,6 +46,9 @@ def open_audio(path: str) -> Recording:
         raise BadAudio(f"{path}: the file does not exist.")
     if file.is_dir():
         raise BadAudio(f"{path}: this is a folder; give the audio files in it.")
+    refused = refusal("file", path)
+    if refused:
+        raise BadAudio(f"{path}: {refused}.")
     try:
         if file.stat().st_size == 0:
             raise BadAudio(f"{path}: the file is empty (0 bytes).")

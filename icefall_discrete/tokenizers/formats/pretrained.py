@@ -4,9 +4,9 @@ A model is a folder of transformers (config.json and safetensors) or one file of
 """
 
 import hashlib
-import importlib.util
+import importlib.machinery
 import re
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any, Callable, Dict, Iterator, List, Mapping, Sequence, Tuple
 
 import torch
@@ -41,7 +41,14 @@ def locate_folder(model: str, kind: str, files: Sequence[str] = HUB_FILES) -> Pa
 
 def _folder_of_package(model: str, kind: str) -> Path:
     package, _, name = model[len(PACKAGE_PREFIX) :].partition("/")
-    found = importlib.util.find_spec(package)
+    inside = PurePosixPath(name)
+    if not package.isidentifier() or inside.is_absolute() or ".." in inside.parts:
+        raise ValueError(
+            f"{kind} model '{model}': expected {PACKAGE_PREFIX}NAME/FOLDER, the name of a package (without dots) and a "
+            "folder inside it; correct `model`."
+        )
+    # Not importlib.util.find_spec, which also asks the hooks of installed packages.
+    found = importlib.machinery.PathFinder.find_spec(package)
     if found is None or not found.submodule_search_locations:
         raise FileNotFoundError(
             f"{kind} model '{model}': Python package {package} is not installed; "
