@@ -1,4 +1,4 @@
-"""Which sources of audio are data: a file of this machine, or bytes in memory; never a command, and nothing to fetch."""
+"""Which sources of audio are data: a file, or bytes in memory; never a command, and nothing to fetch."""
 
 import os
 import shlex

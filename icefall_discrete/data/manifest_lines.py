@@ -60,7 +60,7 @@ _CUT = {"id": _NAME, "start": _FROM_0, "duration": _POSITIVE}
 _MIXED = {"id": _NAME, "tracks": _OBJECTS}
 _RECORDING = {"id": _NAME, "sources": _OBJECTS, "sampling_rate": _COUNT, "num_samples": _COUNT, "duration": _POSITIVE}
 _SUPERVISION = {"id": _TEXT, "recording_id": _TEXT, "start": _NUMBER, "duration": _NUMBER}
-_TEXTS = {name: _TEXT for name in ("text", "language", "speaker", "gender")}  # or null
+_TEXTS = dict.fromkeys(("text", "language", "speaker", "gender"), _TEXT)  # or null
 
 
 def _require(values: Line, kinds: Dict[str, _Kind], what: str) -> None:
@@ -176,4 +176,3 @@ def read_lines(path: Path, advice: str = _ADVICE) -> Iterator[Cut]:
     except ValueError as error:
         what = str(error).replace(", line 1, column", ", column")
         raise ValueError(f"{path}: line {number}{' ' if what.startswith('is ') else ': '}{what}; {advice}.") from None
-

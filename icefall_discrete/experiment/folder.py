@@ -3,14 +3,13 @@
 from pathlib import Path
 from typing import Any, Dict, List, Optional
 
-from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from icefall_discrete.base import environment
-from icefall_discrete.base.atomic_files import replacing
 from icefall_discrete.base.json_files import read_json, write_json
 from icefall_discrete.base.provenance import Provenance, Rules, differences
 from icefall_discrete.base.spec import FeatureSpec
+from icefall_discrete.base.tensor_files import read_tensors, write_tensors
 from icefall_discrete.data.targets.contract import Targets
 from icefall_discrete.data.targets.pieces import PieceTargets
 from icefall_discrete.nn.acoustic_encoder import AcousticEncoder
@@ -43,11 +42,20 @@ DATA_FILE = "data.json"
 
 
 def read_codebooks(path: Path) -> Optional[List[Tensor]]:
-    """K tensors (V_k, D_k) of a codebooks.safetensors (keys "0", "1", ...), or None if there is no such file."""
+    """K tensors (V_k, D_k) of a codebooks.safetensors (keys "0", "1", ...), or None if there is no such file.
+
+    Raises ValueError if it is damaged, or holds something else.
+    """
     if not path.is_file():
         return None
-    tensors = load_file(str(path))
-    return [tensors[str(index)] for index in range(len(tensors))]
+    advice = "copy it anew from the folder of the features, or move it aside and rerun the stage that extracts them"
+    found = read_tensors(path, advice)
+    books = [found.tensors.get(str(index)) for index in range(len(found.tensors))]
+    good = [book for book in books if book is not None and book.dim() == 2 and book.is_floating_point()]
+    if not good or len(good) < len(books) or not found.all_finite():
+        names = ", ".join(f"'{name}' {tuple(value.shape)}" for name, value in sorted(found.tensors.items())[:8])
+        raise ValueError(f"{path} holds {names or 'nothing'}, expected finite codebooks (V, D) '0', '1' ...; {advice}.")
+    return good
 
 
 class Experiment:
@@ -94,8 +102,9 @@ class Experiment:
         targets.save(self.exp_dir)
         self._settle_data(data)
         if codebooks is not None and settings.model.input.uses_codebooks(spec):
-            with replacing(self.exp_dir / "codebooks.safetensors") as temporary:
-                save_file({str(index): book.contiguous() for index, book in enumerate(codebooks)}, str(temporary))
+            write_tensors(
+                self.exp_dir / "codebooks.safetensors", {str(index): book for index, book in enumerate(codebooks)}
+            )
         if not (self.exp_dir / "env.json").is_file():
             write_json(self.exp_dir / "env.json", environment.describe())
         write_json(config_file, {"system": settings.system, **settings.to_dict()})

@@ -95,7 +95,7 @@ def test_what_runs_or_fetches_is_refused(tmp_path, monkeypatch, line, message):
         ("[]", "it is a list, expected an object"),
         ("{}", "it has no 'type', but nothing"),
         ({"type": "MonoCut"}, "the cut has no 'id', expected text"),
-        ({"type": "Wav"}, '\'type\' is "Wav", expected one of MonoCut'),
+        ({"type": "Wav"}, "'type' is \"Wav\", expected one of MonoCut"),
         ({"type": ["MonoCut"]}, "'type' is .*expected one of"),
         (cut(id=5), "'id' of the cut is 5, expected text"),
         (cut(id=""), "'id' of the cut is \"\", expected text that is not empty"),
