@@ -1,5 +1,6 @@
 """The experiment folder: what it holds, written before the first step, and checked before any later one."""
 
+import shutil
 from pathlib import Path
 from typing import Any, Dict, List, Optional
 
@@ -16,6 +17,7 @@ from icefall_discrete.nn.acoustic_encoder import AcousticEncoder
 from icefall_discrete.systems.contract import SystemStages, stages_of
 from icefall_discrete.systems.training_settings import TrainSettings
 from icefall_discrete.text.pieces import TextEncoder
+from icefall_discrete.training.averages import AVERAGED
 
 # Settings that may change between two runs in one folder: they do not change what is learnt from a batch on.
 _RULES = Rules(
@@ -39,6 +41,9 @@ _RULES = Rules(
 )
 # Folders of before it was written take the cuts of their next run.
 DATA_FILE = "data.json"
+TOKENIZER_DIR = "tokenizer"
+# Files of the folder that are of no use without the epochs.
+ONLY_FOR_TRAINING = ("train.json",)
 
 
 def read_codebooks(path: Path) -> Optional[List[Tensor]]:
@@ -56,6 +61,32 @@ def read_codebooks(path: Path) -> Optional[List[Tensor]]:
         names = ", ".join(f"'{name}' {tuple(value.shape)}" for name, value in sorted(found.tensors.items())[:8])
         raise ValueError(f"{path} holds {names or 'nothing'}, expected finite codebooks (V, D) '0', '1' ...; {advice}.")
     return good
+
+
+def hand_on(exp_dir: Path, to: Path) -> int:
+    """Copy averaged.pt and all that decoding needs beside it to the folder `to`; returns their size in bytes.
+
+    What only training needs (epochs, checkpoints, logs) stays behind.
+    Raises ValueError if the folder `to` holds anything.
+    """
+    exp_dir, to = Path(exp_dir), Path(to)
+    if to.exists() and (not to.is_dir() or any(to.iterdir())):
+        raise ValueError(f"--to {to} exists and is not empty; give a folder that is new.")
+    Experiment(exp_dir).settings()  # of a folder that holds no experiment nothing is to be copied
+    unfinished = to.with_name(f".{to.name}.partial")
+    shutil.rmtree(unfinished, ignore_errors=True)
+    unfinished.mkdir(parents=True)
+    for path in sorted(exp_dir.iterdir()):
+        if path.name in ONLY_FOR_TRAINING or path.name.startswith("."):
+            continue
+        if path.name == TOKENIZER_DIR:
+            shutil.copytree(path, unfinished / path.name, ignore=shutil.ignore_patterns(".*"))
+        elif path.is_file() and (path.suffix != ".pt" or path.name == AVERAGED):
+            shutil.copy(path, unfinished / path.name)
+    if to.exists():
+        to.rmdir()
+    unfinished.rename(to)
+    return sum(path.stat().st_size for path in to.rglob("*") if path.is_file())
 
 
 class Experiment:
