@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Average the weights of the last epochs of an experiment into one file, averaged.pt."""
+"""Average the weights of the last epochs of an experiment into one file, averaged.pt, which may be handed on."""
 
 import logging
 from pathlib import Path
@@ -10,8 +10,10 @@ from icefall_discrete.base.flags import ScriptParser, add_flags, override
 from icefall_discrete.base.provenance import Provenance, Rules, digest_of_file
 from icefall_discrete.base.script import run_script
 from icefall_discrete.base.settings import from_dict, to_dict
+from icefall_discrete.experiment.folder import hand_on
 from icefall_discrete.experiment.recipe_files import read_recipe
 from icefall_discrete.training.averages import (
+    AVERAGED,
     AverageConfig,
     average_epochs,
     epoch_path,
@@ -28,6 +30,7 @@ def get_parser() -> ScriptParser:
     parser = ScriptParser(__doc__)
     parser.add_argument("--exp-dir", type=Path, required=True, help="experiment folder")
     parser.add_argument("--recipe-config", type=Path, help="JSON file whose section `average` gives the defaults")
+    parser.add_argument("--to", type=Path, help="folder to make, with averaged.pt and what decoding needs beside it")
     add_flags(parser, AverageConfig, "average")
     return parser
 
@@ -42,7 +45,7 @@ def is_average_of(record: Path, made_from: Provenance, target: Path, files: List
 
 
 def main() -> None:
-    """Write averaged.pt, and average.json that says of what it is the average."""
+    """Write averaged.pt, and average.json that says of what it is the average; then what is handed on, if asked for."""
     args = get_parser().parse_args()
     section = read_recipe(args.recipe_config).get("average", {}) if args.recipe_config else {}
     config = override(from_dict(AverageConfig, section, str(args.recipe_config)), args, "average")
@@ -50,17 +53,20 @@ def main() -> None:
     require_epochs(args.exp_dir, epochs_of(config))
     files = [epoch_path(args.exp_dir, epoch) for epoch in epochs_of(config)]
     made_from = Provenance({path.name: digest_of_file(path) for path in files}, to_dict(config))
-    target, record = args.exp_dir / "averaged.pt", args.exp_dir / "average.json"
+    target, record = args.exp_dir / AVERAGED, args.exp_dir / "average.json"
     if target.is_file() and is_average_of(record, made_from, target, files):
         LOG.info(f"{target} is the average of {config.avg} epochs up to {config.epoch} already: nothing to do")
-        return
-    state = average_epochs(args.exp_dir, config.epoch, config.avg, config.use_averaged_model)
-    record.unlink(missing_ok=True)
-    save_checkpoint(target, {"model": state})
-    made_from.write(record)
-    LOG.info(
-        f"{target}: average of {config.avg} epochs up to {config.epoch}; decode it with --checkpoint {target.name}"
-    )
+    else:
+        state = average_epochs(args.exp_dir, config.epoch, config.avg, config.use_averaged_model)
+        record.unlink(missing_ok=True)
+        save_checkpoint(target, {"model": state})
+        made_from.write(record)
+        LOG.info(
+            f"{target}: average of {config.avg} epochs up to {config.epoch}; decode it with --checkpoint {target.name}"
+        )
+    if args.to is not None:
+        size = hand_on(args.exp_dir, args.to)
+        LOG.info(f"{args.to}: {size / 1e6:.1f} MB; decode.py, transcribe and train.py --init-from take it as it is")
 
 
 if __name__ == "__main__":

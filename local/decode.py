@@ -21,7 +21,7 @@ from icefall_discrete.base.settings import from_dict, to_dict
 from icefall_discrete.data.checksums import known_checksums
 from icefall_discrete.data.cuts import load_feature_cuts
 from icefall_discrete.data.filters import chosen_languages
-from icefall_discrete.experiment.checkpoint_choice import CheckpointChoice, files_of, load_weights, resolve_choice
+from icefall_discrete.experiment.checkpoint_choice import CheckpointChoice, files_of, load_into, resolve_choice
 from icefall_discrete.experiment.folder import Experiment
 from icefall_discrete.experiment.recipe_files import read_recipe
 from icefall_discrete.systems import DEFAULT_SYSTEM
@@ -55,7 +55,7 @@ def decode_settings(args: Any, prediction: Prediction) -> Tuple[CheckpointChoice
 def trained_system(experiment: Experiment, choice: CheckpointChoice, device: torch.device) -> Trained:
     """The experiment's network with averaged weights, ready to predict, and what belongs to it."""
     network = experiment.build_model()
-    network.load_trained(load_weights(choice, experiment.exp_dir))
+    load_into(network, choice, experiment.exp_dir)
     parts = (experiment.settings(), experiment.spec(), experiment.targets())
     return Trained(experiment.exp_dir, *parts, network.to(device).eval())
 

@@ -19,6 +19,7 @@ from icefall_discrete.base.script import run_script
 from icefall_discrete.data.cuts import cuts_digest, load_feature_cuts
 from icefall_discrete.data.shar import SharSource, require_current
 from icefall_discrete.experiment.folder import Experiment, read_codebooks
+from icefall_discrete.experiment.initial_weights import begin_with, try_beginning
 from icefall_discrete.experiment.recipe import add_setting_flags, read_settings
 from icefall_discrete.experiment.recipe_files import read_recipe
 from icefall_discrete.experiment.transcription_files import keep_for_transcription
@@ -26,7 +27,7 @@ from icefall_discrete.systems import DEFAULT_SYSTEM
 from icefall_discrete.systems.assembly import build_network, build_trainer, filtered_corpus, training_data
 from icefall_discrete.systems.contract import stages_of, system_stages
 from icefall_discrete.systems.training_settings import TrainSettings
-from icefall_discrete.training.averages import lost_epochs, restore_epochs
+from icefall_discrete.training.averages import lost_epochs, restore_epochs, training_checkpoints
 from icefall_discrete.training.distributed import Group, joined_group
 from icefall_discrete.training.launch import launch
 from icefall_discrete.training.meters import clock
@@ -89,8 +90,13 @@ def train(args: Any, settings: TrainSettings, device_type: str, group: Group) ->
     codebooks = read_codebooks(args.feature_dir / "codebooks.safetensors")
     targets = system_stages(settings.system).targets(settings, train_cuts, args.lang_dir)
     experiment = Experiment(args.exp_dir)
+    begins = bool(settings.init.init_from) and not training_checkpoints(args.exp_dir)
+    # Tried before anything is written, and by all before one writes: what does not fit is to leave no folder behind.
+    begun_with = try_beginning(settings, spec, targets, codebooks) if begins else {}
+    group.any(begins)
     if group.is_main:
         data = data_of(train_cuts, valid_cuts)
+        data.noted.update(begun_with)
         experiment.start(settings, spec, targets, codebooks, data)
         bring_back_epochs(args.exp_dir)
         keep_for_transcription(args.exp_dir, args.feature_dir, args.recipe_config)
@@ -110,7 +116,10 @@ def train(args: Any, settings: TrainSettings, device_type: str, group: Group) ->
     random_state.seed_everything(config.seed)
 
     corpus = filtered_corpus(settings, spec, train_cuts, valid_cuts, targets)
-    network = build_network(settings, corpus, codebooks).to(device)
+    network = build_network(settings, corpus, codebooks)
+    if begins:
+        begin_with(network, settings.init, spec, targets)
+    network = network.to(device)
     trainer = build_trainer(settings, corpus, network, args.exp_dir, group, backend.resolve(args.backend))
     summary = trainer.fit(training_data(settings, corpus))
     LOG.info(

@@ -1,6 +1,5 @@
 """Whatever a file of weights or graphs asks for, nothing is run, memory is bounded, and one sentence names the file."""
 
-import importlib.util
 import pickle
 import resource
 import time
@@ -15,6 +14,7 @@ from icefall_discrete.base.checkpoint import load_checkpoint
 from icefall_discrete.base.guarded_pickle import plain, read_checkpoint
 from icefall_discrete.base.inert_pickle import InertUnpickler, Record
 from icefall_discrete.decoding.k2_graph_files import load_graph
+from icefall_discrete.experiment import icefall_checkpoints
 from icefall_discrete.tokenizers.formats.kmeans_files import read_centroids
 from icefall_discrete.tokenizers.formats.pretrained import read_weights
 
@@ -22,17 +22,10 @@ ROOT = Path(__file__).resolve().parents[1]
 MAX_MEMORY_KB = 300_000
 
 
-def converter():
-    spec = importlib.util.spec_from_file_location("convert_icefall", ROOT / "tools" / "convert_icefall.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module.read_weights
-
-
 READERS = {
     "load_checkpoint": load_checkpoint,
     "load_graph": load_graph,
-    "convert_icefall": converter(),
+    "convert_icefall": icefall_checkpoints.read_weights,
     "read_weights": read_weights,
     "read_centroids": read_centroids,
 }

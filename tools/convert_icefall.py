@@ -1,34 +1,31 @@
 #!/usr/bin/env python3
-"""Convert a checkpoint of icefall's zipformer recipe to this repository's names, or back.
+"""Take over a checkpoint of icefall's zipformer recipe, or give one of ours to icefall.
 
-Reads `model` of the checkpoint (epoch-*.pt or pretrained.pt), writes {"model": ...}, and prints the model settings that
-the weights' shapes tell, as JSON. What they cannot tell is left to the model's configuration. Nothing in the checkpoint
-is run: what it holds beside the weights (paths, samplers, optimiser) is passed over.
+    tools/convert_icefall.py --checkpoint zipformer/exp/epoch-30.pt --bpe-model data/lang_bpe_500/bpe.model --exp-dir E
+
+makes an experiment folder E, which local/decode.py and transcribe take as it is, and local/train.py to begin with
+(--init-from E). With --output instead, only the weights are written, under our names or icefall's.
+
+Reads `model` of the checkpoint (epoch-*.pt or pretrained.pt), and prints the model settings that the weights' shapes
+tell, as JSON. What they cannot tell (schedules, chunk sizes) has its default. Nothing in the checkpoint is run: what it
+holds beside the weights (paths, samplers, optimiser) is passed over.
 """
 
 import dataclasses
 import json
 import sys
 from pathlib import Path
-from typing import Any, Dict, Tuple
 
 import torch
-from torch import Tensor
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from icefall_discrete.base.atomic_files import replacing
 from icefall_discrete.base.flags import ScriptParser, add_flags, override
-from icefall_discrete.base.guarded_pickle import CHECKPOINT_RECORDS, read_checkpoint, tensors_of
 from icefall_discrete.base.script import run_script
 from icefall_discrete.base.settings import setting
-from icefall_discrete.systems.asr.icefall_names import from_icefall, inferred_settings, to_icefall
-
-# Packages of what icefall saves beside the weights: its parameters, the state of samplers, optimiser and schedule.
-ICEFALL_RECORDS = (
-    *CHECKPOINT_RECORDS,
-    *("collections", "datetime", "icefall", "k2", "lhotse", "optim", "random", "sentencepiece", "torch.optim"),
-)
+from icefall_discrete.experiment.icefall_checkpoints import Beside, read_weights, under_our_names, write_experiment
+from icefall_discrete.systems.asr.icefall_names import to_icefall
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,30 +33,12 @@ class ConvertConfig:
     """What is converted."""
 
     checkpoint: str = setting("", "checkpoint to read")
-    output: str = setting("", "file to write")
-    to: str = setting("ours", "whose names the output has", choices=("ours", "icefall"))
-    pos_head_dim: int = setting(4, "positional dimension of a head, which the shapes do not tell")
-
-
-def read_weights(path: Path) -> Dict[str, Tensor]:
-    """The weights of a checkpoint; ValueError, naming the file, if it has none."""
-    loaded = read_checkpoint(path, ICEFALL_RECORDS, advice="give a checkpoint of icefall, epoch-*.pt or pretrained.pt")
-    if not isinstance(loaded, dict) or "model" not in loaded:
-        raise ValueError(f"{path} has no 'model'; expected a checkpoint of icefall, epoch-*.pt or pretrained.pt.")
-    return tensors_of(loaded["model"], f"{path}, 'model',")
-
-
-def converted(path: Path, config: ConvertConfig) -> Tuple[Dict[str, Tensor], Dict[str, Any]]:
-    """The weights under the names asked for, and the settings that their shapes tell; ValueError if they tell none."""
-    weights = read_weights(path)
-    try:
-        ours = from_icefall(weights) if config.to == "ours" else weights
-        settings = inferred_settings(ours, config.pos_head_dim)
-        return (ours if config.to == "ours" else to_icefall(ours)), settings
-    except KeyError as error:
-        raise ValueError(f"{path} lacks the weight {error}; expected a Zipformer transducer of icefall.") from None
-    except (ArithmeticError, AttributeError, IndexError, RuntimeError, TypeError, ValueError) as error:
-        raise ValueError(f"{path} holds no Zipformer transducer of icefall ({error}).") from None
+    exp_dir: str = setting("", "experiment folder to make")
+    bpe_model: str = setting("", "the checkpoint's text pieces, bpe.model of its lang folder (for --exp-dir)")
+    feature_type: str = setting("fbank", "the checkpoint's filter banks: a feature type, or a path to its JSON file")
+    output: str = setting("", "file to write the weights to, instead of a folder")
+    to: str = setting("ours", "whose names the file has", choices=("ours", "icefall"))
+    pos_head_dim: int = setting(4, "positional dimension of a head, which the shapes do not tell", minimum=1)
 
 
 def main() -> None:
@@ -67,12 +46,19 @@ def main() -> None:
     parser = ScriptParser(__doc__)
     add_flags(parser, ConvertConfig)
     config = override(ConvertConfig(), parser.parse_args())
-    if not config.checkpoint or not config.output:
-        parser.error("--checkpoint and --output are needed.")
-    weights, settings = converted(Path(config.checkpoint), config)
-    with replacing(config.output) as temporary:
-        torch.save({"model": weights}, temporary)
-    print(json.dumps(settings, indent=2))
+    if not config.checkpoint or bool(config.exp_dir) == bool(config.output):
+        parser.error("--checkpoint is needed, and either --exp-dir or --output.")
+    if config.exp_dir and not config.bpe_model:
+        parser.error("--exp-dir needs --bpe-model too, bpe.model of the folder that icefall calls lang_bpe_*.")
+    path = Path(config.checkpoint)
+    converted = under_our_names(read_weights(path), path, config.pos_head_dim)
+    if config.exp_dir:
+        write_experiment(Path(config.exp_dir), path, converted, Beside(Path(config.bpe_model), config.feature_type))
+    else:
+        weights = converted.weights if config.to == "ours" else to_icefall(converted.weights)
+        with replacing(config.output) as temporary:
+            torch.save({"model": weights}, temporary)
+    print(json.dumps(converted.settings, indent=2))
 
 
 if __name__ == "__main__":

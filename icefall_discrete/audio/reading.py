@@ -1,21 +1,19 @@
 """Samples of files and of cuts as a tokenizer wants them, and one sentence when they cannot be had."""
 
-import os
 import re
 from pathlib import Path
-from typing import Optional
 
 import torch
 from lhotse import MonoCut, Recording
 from lhotse.audio import DurationMismatchError
+from lhotse.cut import MixedCut
 from torch import Tensor
 
 from icefall_discrete.audio.resampling import with_bounded_memory
 from icefall_discrete.audio.sound_files import read_whole_files
+from icefall_discrete.audio.sources import refusal, refusal_of, why_no_audio
 
 TRUNCATED = "it holds less or more audio than its manifest says: fetch the file again, or remake the manifests"
-# What a page of the web begins with that was saved under the name of the audio that it does not give.
-_WEB_PAGE = re.compile(rb"\s*<(!doctype|html|head|\?xml)", re.IGNORECASE)
 
 
 class UnreadableAudio(ValueError):
@@ -24,32 +22,7 @@ class UnreadableAudio(ValueError):
 
 def source_of(cut: MonoCut) -> str:
     """Path (or command, or URL) of the cut's audio."""
-    return ", ".join(str(source.source) for source in cut.recording.sources)
-
-
-def why_no_audio(path: Path) -> Optional[str]:
-    """Why a file cannot hold audio, seen from outside; None if it may."""
-    try:
-        status = os.stat(path)
-        if not path.is_file():
-            return "this is a folder; give the audio files in it" if path.is_dir() else "this is no file"
-        with open(path, "rb") as stream:
-            head = stream.read(64)
-    except FileNotFoundError:
-        return "the file does not exist"
-    except (OSError, ValueError) as error:
-        return f"it cannot be opened ({getattr(error, 'strerror', None) or error})"
-    if status.st_size == 0:
-        return "the file is empty (0 bytes)"
-    return "it is a page of the web, not audio: fetch it again" if _WEB_PAGE.match(head) else None
-
-
-def _reason(cut: MonoCut, error: Exception) -> str:
-    for source in cut.recording.sources:
-        reason = why_no_audio(Path(source.source)) if source.type == "file" else None
-        if reason is not None:
-            return reason
-    return reason_of(error)
+    return ", ".join(str(source.source) for source in cut.recording.sources) if cut.has_recording else "its audio"
 
 
 def reason_of(error: Exception) -> str:
@@ -71,8 +44,8 @@ def open_recording(path: Path, recording_id: str) -> Recording:
       UnreadableAudio: for a file that is missing, empty, no audio, or holds more or less than its header announces;
         the message is the reason alone.
     """
-    reason = why_no_audio(path)
-    if reason is not None:
+    reason = refusal("file", path) or why_no_audio(path)
+    if reason:
         raise UnreadableAudio(reason)
     read_whole_files()
     try:
@@ -90,6 +63,11 @@ def load_samples(cut: MonoCut, sample_rate_hz: int) -> Tensor:
     Audio at another rate is resampled: whether that is wanted is asked by the caller.
     Raises UnreadableAudio for a file that is missing, damaged or shorter than its manifest says.
     """
+    if isinstance(cut, MixedCut):
+        raise UnreadableAudio(f"cut {cut.id}: is mixed of several; write it to a file first, and make a cut of that")
+    refused = refusal_of(cut.recording)
+    if refused:
+        raise UnreadableAudio(f"cut {cut.id}: cannot read {source_of(cut)}: {refused}")
     if cut.start < 0:
         raise UnreadableAudio(f"cut {cut.id}: starts at {cut.start} s, expected 0 or later; correct its manifest")
     read_whole_files()
@@ -99,7 +77,7 @@ def load_samples(cut: MonoCut, sample_rate_hz: int) -> Tensor:
     try:
         audio = recording.load_audio(channels=cut.channel, offset=cut.start, duration=cut.duration)
     except Exception as error:  # as in open_recording
-        raise UnreadableAudio(f"cut {cut.id}: cannot read {source_of(cut)}: {_reason(cut, error)}") from error
+        raise UnreadableAudio(f"cut {cut.id}: cannot read {source_of(cut)}: {reason_of(error)}") from error
     if audio.shape[1] != cut.num_samples:
         raise UnreadableAudio(f"cut {cut.id}: cannot read {source_of(cut)}: {TRUNCATED}")
     return torch.from_numpy(audio[0]).to(torch.float32)

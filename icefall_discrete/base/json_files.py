@@ -8,6 +8,9 @@ from typing import Any, Dict, Iterator, List, Tuple, Union
 from icefall_discrete.base.atomic_files import write_text
 
 JSON_NAMES = {dict: "an object", list: "a list", str: "text", bool: "true or false", int: "a number", float: "a number"}
+# What no file of ours comes near; whoever walks through a value, or reckons with a number, is then safe.
+_MAX_DEPTH, _MAX_WHOLE = 64, 2**64
+_ADVICE = "correct it there, or, if a stage wrote the file, run that stage again"
 
 
 def json_name(value: Any) -> str:
@@ -24,13 +27,26 @@ def _object(pairs: List[Tuple[str, Any]]) -> Dict[str, Any]:
     return found
 
 
-def _numbers(value: Any, key: str = "") -> Iterator[Tuple[str, float]]:
-    """The numbers with a point in a JSON value, with the dotted names of where they stand."""
-    if isinstance(value, float):
+def _numbers(value: Any, key: str = "", depth: int = 0) -> Iterator[Tuple[str, Union[int, float]]]:
+    """The numbers in a JSON value, with the dotted names of where they stand."""
+    if depth > _MAX_DEPTH:
+        raise RecursionError
+    if isinstance(value, (int, float)):
         yield key, value
     elif isinstance(value, (dict, list)):
         for name, inner in value.items() if isinstance(value, dict) else enumerate(value):
-            yield from _numbers(inner, f"{key}.{name}" if key else str(name))
+            yield from _numbers(inner, f"{key}.{name}" if key else str(name), depth + 1)
+
+
+def _wrong_number(number: Union[int, float]) -> str:
+    """What is wrong with a number, in words; empty if nothing is."""
+    if isinstance(number, float):
+        return "" if math.isfinite(number) else f"{number}, expected a finite number"
+    return "" if abs(number) < _MAX_WHOLE else f"a number of {number.bit_length()} bits, expected one below 2^64"
+
+
+def _wrong_numbers(value: Any) -> Iterator[Tuple[str, str]]:
+    return ((key, wrong) for key, number in _numbers(value) if (wrong := _wrong_number(number)))
 
 
 def _place(text: str, error: json.JSONDecodeError) -> str:
@@ -40,6 +56,23 @@ def _place(text: str, error: json.JSONDecodeError) -> str:
 
 def _ends_in_comma(text: str, place: int) -> bool:
     return text[place : place + 1] in ("]", "}") and text[:place].rstrip().endswith(",")
+
+
+def parse_json(text: str) -> Any:
+    """The value of a JSON text. Raises ValueError, a part of a sentence, where `read_json` does."""
+    try:
+        value = json.loads(text, object_pairs_hook=_object)
+        wrong = next(_wrong_numbers(value), None)
+    except json.JSONDecodeError as error:
+        raise ValueError(f"is not valid JSON, {_place(text, error)}") from None
+    except RecursionError:
+        raise ValueError("is not valid JSON that can be used: it is nested too deeply") from None
+    except ValueError as error:
+        what = str(error) if "stands twice" in str(error) else "it holds a number with too many digits"
+        raise ValueError(f"is not valid JSON that can be used: {what}") from None
+    if wrong is not None:
+        raise ValueError(f"'{wrong[0]}' is {wrong[1]}")
+    return value
 
 
 def read_json(path: Union[str, Path]) -> Any:
@@ -59,21 +92,13 @@ def read_json(path: Union[str, Path]) -> Any:
             f"{path} is not valid JSON: byte {error.start} is not UTF-8; save the file as UTF-8."
         ) from None
     try:
-        value = json.loads(text, object_pairs_hook=_object)
-    except json.JSONDecodeError as error:
-        raise ValueError(
-            f"{path} is not valid JSON, {_place(text, error)}; correct it there, or, if a stage wrote the file, run "
-            "that stage again."
-        ) from None
-    except RecursionError:
-        raise ValueError(f"{path} is not valid JSON that can be used: it is nested too deeply; correct it.") from None
+        return parse_json(text)
     except ValueError as error:
-        what = str(error) if "stands twice" in str(error) else "it holds a number with too many digits"
-        raise ValueError(f"{path} is not valid JSON that can be used: {what}; correct it.") from None
-    for key, number in _numbers(value):
-        if not math.isfinite(number):
-            raise ValueError(f"{path}: '{key}' is {number}, expected a finite number; correct it.")
-    return value
+        raise ValueError(f"{path}{_glue(str(error))}; {_ADVICE}.") from None
+
+
+def _glue(reason: str) -> str:
+    return f": {reason}" if reason.startswith("'") else f" {reason}"
 
 
 def read_object(path: Union[str, Path], content: str = "settings") -> Dict[str, Any]:

@@ -3,21 +3,58 @@
 import concurrent.futures
 import functools
 import logging
+import lzma
 import shutil
 import tarfile
+import zlib
 from pathlib import Path
-from typing import Dict, Iterable, List, Mapping, NamedTuple, Optional, Tuple
+from typing import Dict, Iterable, Iterator, List, Mapping, NamedTuple, Optional, Tuple
 
 from lhotse import Recording, SupervisionSegment
-from lhotse.utils import safe_extract
 from tqdm import tqdm
 
 from icefall_discrete.audio.reading import UnreadableAudio, open_recording
+from icefall_discrete.base.inside import what_is_wrong
 from icefall_discrete.base.text_files import numbered_lines
 from icefall_discrete.data.manifests import CorpusError, listed
 
 LOG = logging.getLogger(__name__)
+# Audio hardly gets smaller, and transcripts some ten times; gzip can make a thousand of one.
+_MOST_UNPACKED, _SMALL_BYTES = 100, 2**26
 _SHOWN = 40
+
+
+def _members(tar: tarfile.TarFile, most: int) -> Iterator[tarfile.TarInfo]:
+    """The files of an archive, one after the other; ValueError, by name, for what is neither a file nor a folder."""
+    left = most
+    for member in tar:
+        if not (member.isfile() or member.isdir()):
+            raise ValueError(f"{member.name!r} is a link or a device, expected files and folders only")
+        wrong = what_is_wrong(member.name.rstrip("/"))
+        if wrong and not (member.isdir() and member.name.strip("./") == ""):
+            raise ValueError(f"it holds {member.name!r}: {wrong}")
+        left -= member.size
+        if left < 0:
+            raise ValueError(f"it unpacks to more than {most} bytes, {_MOST_UNPACKED} times its size")
+        if member.isfile():
+            yield member
+
+
+def unpack_tar(archive: Path, folder: Path) -> None:
+    """Unpack the files of an archive into a folder that is new, with the modes that any new file has.
+
+    Raises:
+      ValueError: for a member that leaves the folder, is a link or a device, or makes the whole far larger than the
+        archive; nothing is written outside of the folder. Others, as the libraries have them, if it is damaged.
+    """
+    folder.mkdir(parents=True)
+    with tarfile.open(archive) as tar:
+        for member in _members(tar, _MOST_UNPACKED * archive.stat().st_size + _SMALL_BYTES):
+            path, content = folder / member.name, tar.extractfile(member)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with open(path, "wb") as stream:
+                if content is not None:  # as it is for links, which are none of these
+                    shutil.copyfileobj(content, stream, 1 << 20)
 
 
 def find_corpus(folder: Path, archive: Optional[Path], advice: str) -> bool:
@@ -39,10 +76,10 @@ def find_corpus(folder: Path, archive: Optional[Path], advice: str) -> bool:
     shutil.rmtree(partial, ignore_errors=True)
     LOG.info("unpacking %s", archive)
     try:
-        with tarfile.open(archive) as tar:
-            safe_extract(tar, path=partial)
-    except (tarfile.TarError, EOFError, OSError) as error:
-        raise CorpusError(f"{archive} cannot be unpacked ({error}); fetch it again.") from error
+        unpack_tar(archive, partial)
+    except (tarfile.TarError, zlib.error, lzma.LZMAError, EOFError, OSError, ValueError) as error:
+        reason = " ".join(str(error).split()).rstrip(".")
+        raise CorpusError(f"{archive} cannot be unpacked ({reason}); fetch it again.") from error
     inner = folder.relative_to(archive.parent)
     if not (partial / inner).is_dir():
         found = listed(path.name for path in partial.iterdir())

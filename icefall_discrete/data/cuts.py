@@ -8,7 +8,6 @@ manifest opened from any working directory. Audio paths are left as the corpus m
 import functools
 import gzip
 import json
-import zlib
 from math import isclose
 from pathlib import Path
 from typing import Iterable, Iterator, Optional, Sequence, Tuple, Union
@@ -18,7 +17,6 @@ from lhotse import CutSet, MonoCut
 from lhotse.array import Array, TemporalArray, seconds_to_frames
 from lhotse.cut import Cut, MixedCut
 from lhotse.features.io import get_reader
-from lhotse.serialization import deserialize_item
 from lhotse.utils import fastcopy
 
 from icefall_discrete.base.atomic_files import replacing
@@ -26,11 +24,14 @@ from icefall_discrete.base.provenance import digest_of_lines
 from icefall_discrete.base.spec import FeatureSpec
 from icefall_discrete.data.checksums import require_as_extracted
 from icefall_discrete.data.code_archive import ArchiveKey, FlatArchiveReader
+from icefall_discrete.data.manifest_lines import read_lines
 
 PathLike = Union[str, Path]
 FIELDS = {"codes": "codes", "continuous": "features_frames"}
 # Beside codes of a variable rate: how many frames of the highest rate each run of equal units lasts, (U, 1).
 DURATIONS_FIELD = "code_durations"
+# Our archives, what lhotse makes of a shard's, and what was moved to memory, whose bytes no manifest can hold.
+_STORED = (FlatArchiveReader.name, "memory_npy", "memory_raw")
 EDGE_FRAMES = 3  # frames by which a tokenizer may differ from duration x rate: windows without padding, rounding up
 
 
@@ -158,6 +159,8 @@ def load_durations(cut: MonoCut, spec: FeatureSpec) -> np.ndarray:
 
 def _read(array: TemporalArray, left: int, right: int) -> np.ndarray:
     stored = array.array
+    if stored.storage_type not in _STORED:
+        raise ValueError(f"an array is stored as '{stored.storage_type}', expected {' or '.join(_STORED)}.")
     return get_reader(stored.storage_type)(stored.storage_path).read(
         stored.storage_key, left_offset_frames=left, right_offset_frames=right
     )
@@ -192,47 +195,31 @@ def _in_folder(cut: Cut, folder: Path) -> Cut:
     return fastcopy(cut, custom={**custom, **moved}) if moved else cut
 
 
-def _read_lines(path: Path) -> Iterator[dict]:
-    opener = gzip.open if path.suffix == ".gz" else open
-    number = 0  # of the last line that was read whole
-    try:
-        with opener(path, "rt", encoding="utf-8") as stream:
-            for line in stream:
-                yield json.loads(line)
-                number += 1
-    except FileNotFoundError:
-        raise FileNotFoundError(f"{path} does not exist; run the stage that makes it first.") from None
-    except (EOFError, zlib.error, gzip.BadGzipFile, UnicodeDecodeError) as error:
-        raise ValueError(
-            f"{path} is damaged after line {number} ({error}); delete it and rerun the stage that makes it."
-        ) from None
-    except json.JSONDecodeError as error:
-        raise ValueError(
-            f"{path}: line {number + 1} is not valid JSON ({error}); delete the file and rerun the stage that makes it."
-        ) from None
+class _Manifest:
+    """The cuts of a manifest, read anew at every pass."""
 
+    def __init__(self, path: Path) -> None:
+        self._path = path
 
-def _cut_of(line: dict, path: Path) -> Cut:
-    if "type" not in line:
-        raise ValueError(f"{path} is not a manifest of cuts: it has a line without 'type', with {sorted(line)[:5]}.")
-    return deserialize_item(line)
+    def __iter__(self) -> Iterator[Cut]:
+        return read_lines(self._path)
 
 
 def load_cuts(path: PathLike, lazy: bool = False) -> CutSet:
     """Read a manifest of cuts (.jsonl or .jsonl.gz) with the paths of code archives put right.
 
     Args:
-      path: the manifest. lazy: read it while iterating (if it does not fit in memory); nothing is checked then.
+      path: the manifest. lazy: read it while iterating (if it does not fit in memory); errors come up then.
     Raises:
-      FileNotFoundError: if it is missing. ValueError: if it is truncated, damaged or empty.
+      FileNotFoundError: if it is missing. ValueError: if it is truncated, damaged or empty, or a line is no cut.
     """
     path = Path(path)
     place = functools.partial(_in_folder, folder=path.parent)
     if lazy:
-        return CutSet.from_jsonl_lazy(path).map(place)
-    cuts = [place(_cut_of(line, path)) for line in _read_lines(path)]
+        return CutSet(_Manifest(path)).map(place)
+    cuts = [place(cut) for cut in _Manifest(path)]
     if not cuts:
-        raise ValueError(f"{path} holds no cuts; delete it and rerun the stage that makes it.")
+        raise ValueError(f"{path} holds no cuts; run the stage that makes it again.")
     return CutSet.from_cuts(cuts)
 
 

@@ -6,8 +6,11 @@ from typing import List
 
 from icefall_discrete.base.atomic_files import PathLike
 from icefall_discrete.base.checkpoint import load_checkpoint
+from icefall_discrete.base.guarded_pickle import tensors_of
 from icefall_discrete.base.settings import setting
+from icefall_discrete.nn.acoustic_encoder import AcousticEncoder
 from icefall_discrete.training.averages import (
+    AVERAGED,
     AverageConfig,
     StateDict,
     average_epochs,
@@ -15,6 +18,7 @@ from icefall_discrete.training.averages import (
     epochs_of,
     mean_of,
     require_epochs,
+    saved_epochs,
     span_average,
     trained_epochs,
     training_checkpoints,
@@ -38,12 +42,20 @@ class CheckpointChoice(AverageConfig):
         return (f"iter-{self.iter}" if self.iter else f"epoch-{self.epoch}") + f"_avg-{self.avg}"
 
 
+def _holds_average_alone(exp_dir: PathLike) -> bool:
+    return (Path(exp_dir) / AVERAGED).is_file() and not saved_epochs(exp_dir)
+
+
 def resolve_choice(choice: CheckpointChoice, exp_dir: PathLike) -> CheckpointChoice:
     """Make `epoch` and `avg` definite for the checkpoints there are (`avg` is lowered where there are fewer).
+
+    A folder that was handed on, with averaged.pt and no epochs, is decoded with that file where nothing else is asked.
 
     Raises:
       ValueError: if the experiment has no such checkpoint, or lost it; the message says which it has.
     """
+    if not choice.checkpoint and not choice.epoch and not choice.iter and _holds_average_alone(exp_dir):
+        choice = dataclasses.replace(choice, checkpoint=AVERAGED)
     if choice.checkpoint:
         path = Path(exp_dir) / choice.checkpoint
         if not path.is_file():
@@ -96,8 +108,11 @@ def load_weights(choice: CheckpointChoice, exp_dir: PathLike) -> StateDict:
     return span_average(states[0], states[-1]) if choice.use_averaged_model else mean_of([s["model"] for s in states])
 
 
+def load_into(network: AcousticEncoder, choice: CheckpointChoice, exp_dir: PathLike) -> None:
+    """Give `network` the weights of a resolved choice. Raises FileNotFoundError or ValueError, naming the file."""
+    where = ", ".join(map(str, files_of(choice, exp_dir)))
+    network.load_trained(load_weights(choice, exp_dir), where)
+
+
 def _weights_in(path: Path) -> StateDict:
-    weights = load_checkpoint(path).get("model")
-    if not isinstance(weights, dict):
-        raise ValueError(f"{path} holds no weights under 'model'; give averaged.pt or epoch-N.pt.")
-    return weights
+    return tensors_of(load_checkpoint(path).get("model"), f"{path}, 'model',")

@@ -1,22 +1,23 @@
 """The experiment folder: what it holds, written before the first step, and checked before any later one."""
 
+import shutil
 from pathlib import Path
 from typing import Any, Dict, List, Optional
 
-from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from icefall_discrete.base import environment
-from icefall_discrete.base.atomic_files import replacing
 from icefall_discrete.base.json_files import read_json, write_json
 from icefall_discrete.base.provenance import Provenance, Rules, differences
 from icefall_discrete.base.spec import FeatureSpec
+from icefall_discrete.base.tensor_files import read_tensors, write_tensors
 from icefall_discrete.data.targets.contract import Targets
 from icefall_discrete.data.targets.pieces import PieceTargets
 from icefall_discrete.nn.acoustic_encoder import AcousticEncoder
 from icefall_discrete.systems.contract import SystemStages, stages_of
 from icefall_discrete.systems.training_settings import TrainSettings
 from icefall_discrete.text.pieces import TextEncoder
+from icefall_discrete.training.averages import AVERAGED
 
 # Settings that may change between two runs in one folder: they do not change what is learnt from a batch on.
 _RULES = Rules(
@@ -40,14 +41,52 @@ _RULES = Rules(
 )
 # Folders of before it was written take the cuts of their next run.
 DATA_FILE = "data.json"
+TOKENIZER_DIR = "tokenizer"
+# Files of the folder that are of no use without the epochs.
+ONLY_FOR_TRAINING = ("train.json",)
 
 
 def read_codebooks(path: Path) -> Optional[List[Tensor]]:
-    """K tensors (V_k, D_k) of a codebooks.safetensors (keys "0", "1", ...), or None if there is no such file."""
+    """K tensors (V_k, D_k) of a codebooks.safetensors (keys "0", "1", ...), or None if there is no such file.
+
+    Raises ValueError if it is damaged, or holds something else.
+    """
     if not path.is_file():
         return None
-    tensors = load_file(str(path))
-    return [tensors[str(index)] for index in range(len(tensors))]
+    advice = "copy it anew from the folder of the features, or move it aside and rerun the stage that extracts them"
+    found = read_tensors(path, advice)
+    books = [found.tensors.get(str(index)) for index in range(len(found.tensors))]
+    good = [book for book in books if book is not None and book.dim() == 2 and book.is_floating_point()]
+    if not good or len(good) < len(books) or not found.all_finite():
+        names = ", ".join(f"'{name}' {tuple(value.shape)}" for name, value in sorted(found.tensors.items())[:8])
+        raise ValueError(f"{path} holds {names or 'nothing'}, expected finite codebooks (V, D) '0', '1' ...; {advice}.")
+    return good
+
+
+def hand_on(exp_dir: Path, to: Path) -> int:
+    """Copy averaged.pt and all that decoding needs beside it to the folder `to`; returns their size in bytes.
+
+    What only training needs (epochs, checkpoints, logs) stays behind.
+    Raises ValueError if the folder `to` holds anything.
+    """
+    exp_dir, to = Path(exp_dir), Path(to)
+    if to.exists() and (not to.is_dir() or any(to.iterdir())):
+        raise ValueError(f"--to {to} exists and is not empty; give a folder that is new.")
+    Experiment(exp_dir).settings()  # of a folder that holds no experiment nothing is to be copied
+    unfinished = to.with_name(f".{to.name}.partial")
+    shutil.rmtree(unfinished, ignore_errors=True)
+    unfinished.mkdir(parents=True)
+    for path in sorted(exp_dir.iterdir()):
+        if path.name in ONLY_FOR_TRAINING or path.name.startswith("."):
+            continue
+        if path.name == TOKENIZER_DIR:
+            shutil.copytree(path, unfinished / path.name, ignore=shutil.ignore_patterns(".*"))
+        elif path.is_file() and (path.suffix != ".pt" or path.name == AVERAGED):
+            shutil.copy(path, unfinished / path.name)
+    if to.exists():
+        to.rmdir()
+    unfinished.rename(to)
+    return sum(path.stat().st_size for path in to.rglob("*") if path.is_file())
 
 
 class Experiment:
@@ -94,8 +133,9 @@ class Experiment:
         targets.save(self.exp_dir)
         self._settle_data(data)
         if codebooks is not None and settings.model.input.uses_codebooks(spec):
-            with replacing(self.exp_dir / "codebooks.safetensors") as temporary:
-                save_file({str(index): book.contiguous() for index, book in enumerate(codebooks)}, str(temporary))
+            write_tensors(
+                self.exp_dir / "codebooks.safetensors", {str(index): book for index, book in enumerate(codebooks)}
+            )
         if not (self.exp_dir / "env.json").is_file():
             write_json(self.exp_dir / "env.json", environment.describe())
         write_json(config_file, {"system": settings.system, **settings.to_dict()})

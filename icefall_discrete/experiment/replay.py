@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from icefall_discrete.base.checkpoint import load_checkpoint
 from icefall_discrete.base.registry import packages_in
 from icefall_discrete.experiment.folder import Experiment
+from icefall_discrete.nn.loading import load_strictly
 from icefall_discrete.training.averages import StateDict
 from icefall_discrete.training.fit_folder import SYSTEM, read_system
 from icefall_discrete.training.precision import Precision
@@ -75,7 +76,7 @@ def _system_of(exp_dir: Path, backend: str, weights: StateDict) -> System:
     if not (exp_dir / SYSTEM).is_file():
         experiment = Experiment(exp_dir)
         network = experiment.build_model()
-        network.load_trained(weights)
+        network.load_trained(weights, str(exp_dir))
         parts = (experiment.settings(), experiment.spec(), experiment.targets(), backend)
         return experiment.stages().system(network, *parts)
     name = read_system(exp_dir).name
@@ -83,7 +84,7 @@ def _system_of(exp_dir: Path, backend: str, weights: StateDict) -> System:
     if name not in known:
         raise ValueError(f"{exp_dir / SYSTEM}: unknown system '{name}'; known: {', '.join(known)}.")
     system = importlib.import_module(f"{known[name]}.system").from_folder(exp_dir)
-    system.network.load_state_dict(weights)
+    load_strictly(system.network, weights, str(exp_dir))
     return system
 
 

@@ -14,12 +14,12 @@ from typing import Any, Dict, Optional
 from icefall_discrete.base.atomic_files import replacing
 from icefall_discrete.base.feature_types import known_feature_types
 from icefall_discrete.base.spec import FeatureSpec
+from icefall_discrete.experiment.folder import TOKENIZER_DIR
 from icefall_discrete.experiment.recipe_files import read_recipe
 from icefall_discrete.tokenizers import load_tokenizer
 from icefall_discrete.tokenizers.contract import SpeechTokenizer
 
 LOG = logging.getLogger(__name__)
-TOKENIZER_DIR = "tokenizer"
 RECIPE_FILE = "recipe.json"
 
 

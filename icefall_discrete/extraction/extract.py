@@ -22,16 +22,16 @@ from pathlib import Path
 from typing import Any, Callable, Dict, Iterable, Iterator, List, Optional, Sequence, Tuple, Union
 
 from lhotse import MonoCut
-from safetensors.torch import save
 from tqdm import tqdm
 
 from icefall_discrete.audio.reading import UnreadableAudio, load_samples
-from icefall_discrete.base.atomic_files import replacing, write_text
+from icefall_discrete.base.atomic_files import write_text
 from icefall_discrete.base.device import check_name
 from icefall_discrete.base.json_files import read_json, write_json
 from icefall_discrete.base.provenance import Provenance, read_record, recorded_in, set_aside
 from icefall_discrete.base.settings import setting
 from icefall_discrete.base.spec import FeatureSpec
+from icefall_discrete.base.tensor_files import write_tensors
 from icefall_discrete.data.checksums import add_checksums, checksums_of, damage, require_same_places
 from icefall_discrete.data.code_archive import NO_SPACE, FlatArchiveWriter
 from icefall_discrete.data.cuts import attach_stored, load_cuts, without_frames, write_cuts
@@ -150,9 +150,7 @@ def _write_codebooks(out_dir: Path, tokenizer: Any) -> None:
     path = out_dir / "codebooks.safetensors"
     if codebooks is None or path.exists():
         return
-    with replacing(path) as temporary:
-        # Not save_file, whose files are readable by their owner only.
-        temporary.write_bytes(save({str(k): codebook.contiguous().clone() for k, codebook in enumerate(codebooks)}))
+    write_tensors(path, {str(k): codebook.clone() for k, codebook in enumerate(codebooks)})
 
 
 def _wrong_places(files: SplitFiles, figures: Dict[str, Any]) -> Optional[str]:

@@ -21,6 +21,7 @@ from tqdm import tqdm
 from icefall_discrete.audio.noise import Condition, NoiseSource, mix
 from icefall_discrete.audio.reading import load_samples
 from icefall_discrete.base.atomic_files import replacing
+from icefall_discrete.base.inside import path_inside
 from icefall_discrete.base.json_files import write_json
 from icefall_discrete.base.provenance import Provenance, read_record, recorded_in, summary
 from icefall_discrete.data.cuts import without_frames, write_cuts
@@ -110,7 +111,7 @@ def _in_order(
 
 
 def _audio_path(folder: Path, condition: Condition, cut: MonoCut) -> Path:
-    return folder / f"{condition.cut_id(cut.id)}.flac"
+    return path_inside(folder, condition.cut_id(cut.id), "the id of a noisy cut", ".flac")
 
 
 def _open_journal(path: Path, inputs: Record) -> Journal:

@@ -14,17 +14,17 @@ import json
 import logging
 import re
 import time
-import zlib
 from pathlib import Path
 from typing import Any, Dict, Iterable, Iterator, List, NamedTuple, Optional, Sequence, Tuple
 
-from lhotse import CutSet, MonoCut
+from lhotse import MonoCut
 
 from icefall_discrete.base.atomic_files import write_text
 from icefall_discrete.base.json_files import read_json, write_json
 from icefall_discrete.base.provenance import Provenance, read_record, recorded_in
 from icefall_discrete.data.checksums import checksums_of, damage, places_digest
 from icefall_discrete.data.cuts import write_cuts
+from icefall_discrete.data.manifest_lines import read_lines
 
 LOG = logging.getLogger(__name__)
 POLL_SEC = 2.0
@@ -156,10 +156,7 @@ def wait_for_shards(out_dir: Path, split: str, num_shards: int) -> None:
 
 
 def _read_cuts(path: Path) -> Iterator[MonoCut]:
-    try:
-        yield from CutSet.from_jsonl_lazy(path)
-    except (OSError, EOFError, zlib.error, ValueError) as error:
-        raise ValueError(f"{path} is damaged ({error}); move it aside and rerun the job of that shard.") from None
+    return read_lines(path, "move it aside and rerun the job of that shard")
 
 
 def read_drops(path: Path) -> Iterator[Dict[str, str]]:

@@ -15,7 +15,7 @@ from icefall_discrete.decoding.fusion import Fusion
 from icefall_discrete.decoding.hypothesis import Hypothesis
 from icefall_discrete.decoding.search import check_method, search_nbest
 from icefall_discrete.decoding.settings import DecodeConfig
-from icefall_discrete.experiment.checkpoint_choice import CheckpointChoice, load_weights, resolve_choice
+from icefall_discrete.experiment.checkpoint_choice import CheckpointChoice, load_into, resolve_choice
 from icefall_discrete.experiment.folder import Experiment
 from icefall_discrete.experiment.transcription_files import load_experiment_tokenizer
 from icefall_discrete.extraction.workers import one_thread
@@ -91,7 +91,7 @@ class Transcriber:
         if not isinstance(model, Transducer):
             raise ValueError(f"{exp_dir} holds a {type(model).__name__}, which is no recogniser and emits no text.")
         self._model = model
-        self._model.load_trained(load_weights(resolve_choice(choice or CheckpointChoice(), exp_dir), exp_dir))
+        load_into(model, resolve_choice(choice or CheckpointChoice(), exp_dir), exp_dir)
         self._model.to(self._device).eval()
         self._fusion = Fusion(self._decode, experiment.exp_dir / "bpe.model", self._device)
 

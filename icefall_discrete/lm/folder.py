@@ -1,17 +1,20 @@
 """The folder of a language model: lm.json, bpe.model, and lm.arpa or model.safetensors."""
 
 from pathlib import Path
-from typing import List, NamedTuple, Optional, Union
+from typing import Any, List, Mapping, NamedTuple, Optional, Union
 
-from safetensors.torch import load_file
+import torch
 
 from icefall_discrete.base.atomic_files import PathLike
 from icefall_discrete.base.provenance import digest_of_file, read_record
 from icefall_discrete.base.settings import from_dict
+from icefall_discrete.base.tensor_files import read_tensors
 from icefall_discrete.lm.arpa import NgramModel, read_arpa
 from icefall_discrete.lm.neural import MODELS, NeuralLm, NeuralLmConfig
 
 ARPA, WEIGHTS, FACTS, PIECES = "lm.arpa", "model.safetensors", "lm.json", "bpe.model"
+_MAX_PIECES = 10**6
+_RETRAIN = "train it again with train_lm.py, or copy its folder anew"
 
 
 class LanguageModel(NamedTuple):
@@ -57,7 +60,30 @@ def load_language_model(path: PathLike, bpe_model: Optional[PathLike] = None) ->
         )
     if facts["lm_type"] == "ngram":
         return LanguageModel(read_arpa(path / ARPA), str(path / ARPA))
-    config = from_dict(NeuralLmConfig, facts["model"], str(path / FACTS))
-    model = MODELS[facts["lm_type"]](config, facts["vocab_size"])
-    model.load_state_dict(load_file(str(path / WEIGHTS)))
-    return LanguageModel(model.eval(), str(path / WEIGHTS))
+    return LanguageModel(_neural(path, facts), str(path / WEIGHTS))
+
+
+def _neural(folder: Path, facts: Mapping[str, Any]) -> NeuralLm:
+    if facts["lm_type"] not in MODELS:
+        known = ", ".join(("ngram", *MODELS))
+        raise ValueError(f"{folder / FACTS}: 'lm_type' is {facts['lm_type']!r}, expected one of {known}; {_RETRAIN}.")
+    vocab_size = facts.get("vocab_size")
+    if not isinstance(vocab_size, int) or not 0 < vocab_size <= _MAX_PIECES:
+        raise ValueError(
+            f"{folder / FACTS}: 'vocab_size' is {vocab_size!r}, expected a number of pieces up to {_MAX_PIECES}; "
+            f"{_RETRAIN}."
+        )
+    config = from_dict(NeuralLmConfig, facts.get("model", {}), str(folder / FACTS))
+    # Read first: its size is that of the file, whatever the settings say.
+    found = read_tensors(folder / WEIGHTS, _RETRAIN)
+    embedding = found.tensors.get("embedding.weight", torch.empty(0))
+    if embedding.shape != (vocab_size, config.lm_dim) or config.lm_layers > len(found.tensors):
+        raise ValueError(f"{folder / WEIGHTS} is not the model that {FACTS} beside it tells of; {_RETRAIN}.")
+    model = MODELS[facts["lm_type"]](config, vocab_size)
+    try:
+        model.load_state_dict(found.tensors)
+    except RuntimeError:
+        raise ValueError(f"{folder / WEIGHTS} is not the model that {FACTS} beside it tells of; {_RETRAIN}.") from None
+    if not found.all_finite():
+        raise ValueError(f"{folder / WEIGHTS} holds numbers that are not finite; {_RETRAIN}.")
+    return model.eval()

@@ -20,9 +20,9 @@ State = Tuple[Tensor, ...]
 class NeuralLmConfig:
     """Shape of a neural language model."""
 
-    lm_dim: int = setting(256, "dimension of embedding and layers")
-    lm_layers: int = setting(2, "layers")
-    lm_heads: int = setting(4, "attention heads (transformer)")
+    lm_dim: int = setting(256, "dimension of embedding and layers", minimum=1)
+    lm_layers: int = setting(2, "layers", minimum=1)
+    lm_heads: int = setting(4, "attention heads (transformer)", minimum=1)
     lm_context: int = setting(64, "labels that a layer of the transformer looks back on, the last one included")
     lm_dropout: float = setting(0.2, "dropout on embedding and layers")
 

@@ -22,6 +22,7 @@ from icefall_discrete.nn.code_embedding import (
 from icefall_discrete.nn.encoders.contract import ENCODERS, EncoderConfig, EncoderOutput, build_encoder
 from icefall_discrete.nn.front_ends.contract import FRONT_ENDS, FrontEndConfig
 from icefall_discrete.nn.lengths import Lens
+from icefall_discrete.nn.loading import load_strictly
 
 EMBEDDING_INITS = ("learned", "codebook", "auto")
 
@@ -114,9 +115,9 @@ class AcousticEncoder(nn.Module):
         """Tell the augmentation which epoch (from 1) is being trained."""
         self.augment.epoch = epoch
 
-    def load_trained(self, state: Mapping[str, Tensor]) -> None:
-        """Load the state dict of a checkpoint."""
-        self.load_state_dict(state)
+    def load_trained(self, state: Mapping[str, Tensor], where: str) -> None:
+        """Load the state dict of the checkpoint `where`. Raises ValueError, naming weights and shapes, for another."""
+        load_strictly(self, state, where)
 
     def encode(self, frames: Tensor, frame_lens: Tensor, inner: Sequence[int] = ()) -> EncoderOutput:
         """Encode codes (N, T, K) int64 or features (N, T, D) float, padded as the loader does, with lens (N,).

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 from icefall_discrete.base.atomic_files import PathLike
+from icefall_discrete.base.inside import path_inside
 from icefall_discrete.base.json_files import read_json, write_json
 from icefall_discrete.base.spec import FeatureSpec
 
@@ -102,7 +103,7 @@ def add_to_ledger(ledger_dir: PathLike, result: Json) -> Path:
 
     Raises ValueError if the row of its name was made by a command with other settings.
     """
-    path = Path(ledger_dir) / row_name(result)
+    path = path_inside(Path(ledger_dir), row_name(result), "the name of a result")
     there, now = (found.get("command") or "" for found in (read_optional(path), result))
     of_recipes = there.startswith(_RECIPES) and now.startswith(_RECIPES)
     if of_recipes and _what_was_run(there) != _what_was_run(now):

@@ -29,7 +29,7 @@ from icefall_discrete.base.atomic_files import PathLike
 from icefall_discrete.base.device import device_setting, resolve
 from icefall_discrete.base.environment import peak_memory_mib
 from icefall_discrete.base.flags import ScriptParser
-from icefall_discrete.base.json_files import read_json
+from icefall_discrete.base.inside import path_inside
 from icefall_discrete.base.provenance import STRICT, Provenance, Rules, read_record, recorded_in
 from icefall_discrete.base.settings import setting
 from icefall_discrete.base.spec import FeatureSpec
@@ -160,8 +160,13 @@ class Prediction(abc.ABC, Generic[C, F, S, N, T]):
             raise FileNotFoundError(
                 f"{pointer} does not exist; decode {exp_dir} with --decoding-method {folder.name} first."
             )
-        last = read_json(pointer)
-        return self.files(folder, last["suffix"]), last["splits"]
+        last = read_record(pointer, "suffix", "splits")
+        suffix, splits = last["suffix"], last["splits"]
+        if not isinstance(splits, list) or not all(isinstance(one, str) for one in (suffix, *splits)):
+            raise ValueError(f"{pointer}: expected a text as 'suffix' and a list of texts as 'splits'; decode again.")
+        for split in splits:
+            path_inside(folder, f"{split}-{suffix}", f"{pointer}: the name of a decoding")
+        return self.files(folder, suffix), splits
 
 
 def in_batches(

@@ -6,7 +6,7 @@ from typing import Any, ClassVar, Dict, Mapping, Sequence, Tuple, Type, TypeVar
 from icefall_discrete.base.flags import override
 from icefall_discrete.base.json_files import json_name
 from icefall_discrete.base.names import listed
-from icefall_discrete.base.settings import from_layers, to_dict
+from icefall_discrete.base.settings import from_layers, setting, to_dict
 from icefall_discrete.data.augment import AugmentConfig
 from icefall_discrete.data.filters import FilterConfig
 from icefall_discrete.data.loaders import LoaderConfig
@@ -16,6 +16,22 @@ from icefall_discrete.training.train_config import TrainConfig
 # Sections of a recipe file that other stages read.
 OTHER_SECTIONS = ("system", "model_size", "description", "bpe", "average", "decode")
 S = TypeVar("S", bound="TrainSettings")
+
+
+@dataclasses.dataclass(frozen=True)
+class InitialConfig:
+    """The weights that training begins with, where not with random ones."""
+
+    init_from: str = setting(
+        "", "experiment folder, or a checkpoint of ours or of icefall's zipformer, to take weights from; empty: none"
+    )
+    init_modules: Tuple[str, ...] = setting(
+        (), "parts of the network that are taken, such as encoder,front_end; the others begin anew; none: all"
+    )
+
+    def __post_init__(self) -> None:
+        if self.init_modules and not self.init_from:
+            raise ValueError("init_modules says what to take, but init_from does not say from where.")
 
 
 class TrainSettings:
@@ -31,6 +47,7 @@ class TrainSettings:
     filter: FilterConfig
     augment: AugmentConfig
     train: TrainConfig
+    init: InitialConfig
 
     @classmethod
     def sections(cls) -> Tuple[str, ...]:

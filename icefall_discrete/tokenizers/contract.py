@@ -248,14 +248,6 @@ class SpeechTokenizer(ABC):
                 "was it read as integers? Divide 16-bit samples by 32768.",
             )
 
-    def check_sample_rate(self, sample_rate_hz: int, who: str) -> None:
-        """Raise ValueError if audio of the cut named `who` is not at the rate this tokenizer reads."""
-        if sample_rate_hz != self.sample_rate_hz:
-            raise ValueError(
-                f"{who}: audio at {sample_rate_hz} Hz, but {self.name} reads {self.sample_rate_hz} Hz; "
-                f"resample the cuts to {self.sample_rate_hz} Hz when they are loaded."
-            )
-
     def fit(self, audio: AudioPairs, state_dir: Path, seed: int) -> None:
         """Learn from `audio`, pairs of samples (S,) and cut id, and write the state to `state_dir`."""
         raise ValueError(f"{self.name} needs no fitting; skip stage 2.")

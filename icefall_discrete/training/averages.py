@@ -19,6 +19,7 @@ from icefall_discrete.base.provenance import read_record
 from icefall_discrete.base.settings import setting
 
 StateDict = Dict[str, Tensor]
+AVERAGED = "averaged.pt"  # weights alone: what is handed on
 
 
 A = TypeVar("A", bound="AverageConfig")

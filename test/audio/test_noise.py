@@ -268,3 +268,13 @@ def test_figures_are_json(clean, training, tmp_path):
     figures = write_noisy_set(clean, condition, NoiseSource(NoiseConfig(), training), manifest, tmp_path / "audio", 1)
     assert json.loads((tmp_path / "toy_cuts_test-pink-snr10.json").read_text()) == figures
     assert figures["snr_db_reached"] == pytest.approx([10.0, 10.0], abs=0.01)
+
+
+@pytest.mark.parametrize("cut_id", ["../../outside", "/outside", "a\nb", "a" * 300, "a\0b"])
+def test_a_cut_whose_id_would_leave_the_folder_is_refused_by_name(training, tmp_path, cut_id):
+    cut = training[0].with_id(f"{tmp_path}{cut_id}" if cut_id.startswith("/") else cut_id)
+    source = NoiseSource(NoiseConfig(kinds=("white",)))
+    manifest = tmp_path / "data" / "toy_cuts_test.jsonl.gz"
+    with pytest.raises(ValueError, match=r"the id of a noisy cut is .*cannot be a path below"):
+        write_noisy_set([cut], Condition("white", 5), source, manifest, tmp_path / "data" / "audio", 1)
+    assert not list(tmp_path.rglob("*.flac")) and not list(tmp_path.rglob("*.jsonl.gz"))

@@ -1,5 +1,6 @@
 """Finding, unpacking and reading the files of a corpus."""
 
+import io
 import tarfile
 
 import numpy as np
@@ -83,3 +84,60 @@ def test_whole_supervision_is_of_the_first_channel(tmp_path):
     supervision = whole_supervision(recording, "a b", "xx", speaker="s")
     assert (supervision.id, supervision.recording_id, supervision.channel) == ("two", "two", 0)
     assert (supervision.start, supervision.duration, supervision.text) == (0.0, 0.5, "a b")
+
+
+def tar_of(path, members):
+    """An archive of members: bytes of a file, or (type, target) of a link or device."""
+    with tarfile.open(path, "w:gz") as tar:
+        for name, content in members:
+            info = tarfile.TarInfo(name)
+            if isinstance(content, tuple):
+                info.type, info.linkname = content
+                tar.addfile(info)
+            else:
+                info.size = len(content)
+                tar.addfile(info, io.BytesIO(content))
+
+
+@pytest.mark.parametrize(
+    ("members", "message"),
+    [
+        ([("release/../../outside", b"x")], r"'release/\.\./\.\./outside': it leaves its folder"),
+        ([("../outside", b"x")], "it leaves its folder"),
+        ([("{outside}", b"x")], "it leaves its folder"),
+        ([("release/link", (tarfile.SYMTYPE, "{folder}")), ("release/link/outside", b"x")], "is a link or a device"),
+        ([("release/link", (tarfile.LNKTYPE, "../outside"))], "is a link or a device"),
+        ([("release/fifo", (tarfile.FIFOTYPE, ""))], "is a link or a device"),
+        ([("release/disk", (tarfile.BLKTYPE, ""))], "is a link or a device"),
+        ([("release/a\nb", b"x")], "characters that cannot be seen"),
+        ([("release/" + "a" * 300, b"x")], "longer than the 255 bytes"),
+        ([("release/zeros", bytes(2**27))], "unpacks to more than"),
+    ],
+)
+def test_an_archive_writes_nothing_outside_of_its_folder(tmp_path, members, message):
+    path, outside = tmp_path / "dl" / "x.tar.gz", tmp_path / "outside"
+    path.parent.mkdir()
+    filled = [
+        (
+            name.replace("{outside}", str(outside)),
+            (it[0], it[1].replace("{folder}", str(tmp_path))) if it[1:] and isinstance(it, tuple) else it,
+        )
+        for name, it in [("release/language/list.txt", b"a\n"), *members]
+    ]
+    tar_of(path, filled)
+    with pytest.raises(CorpusError, match=rf"x\.tar\.gz cannot be unpacked \(.*{message}.*\); fetch it again\."):
+        find_corpus(tmp_path / "dl" / "release" / "language", path, ADVICE)
+    assert not outside.exists() and not (tmp_path / "dl" / "release").exists()
+    assert {one.name for one in tmp_path.iterdir()} == {"dl"}
+
+
+def test_modes_and_owners_of_an_archive_are_not_taken(tmp_path):
+    path = tmp_path / "x.tar"
+    with tarfile.open(path, "w") as tar:
+        info = tarfile.TarInfo("./release/a")
+        info.mode, info.size = 0o4777, 1
+        tar.addfile(info, io.BytesIO(b"a"))
+    assert find_corpus(tmp_path / "release", path, ADVICE)
+    made, usual = tmp_path / "release" / "a", tmp_path / "usual"
+    usual.write_text("")
+    assert made.stat().st_mode == usual.stat().st_mode

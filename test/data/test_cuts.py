@@ -84,7 +84,7 @@ def test_truncated_missing_and_empty_manifests_are_named(tmp_path):
     with pytest.raises(ValueError, match=r"x\.jsonl: line 2 is not valid JSON"):
         load_cuts(tmp_path / "x.jsonl")
     (tmp_path / "x.jsonl").write_text('{"id": 1, "text": "a"}\n')
-    with pytest.raises(ValueError, match=r"x\.jsonl is not a manifest of cuts"):
+    with pytest.raises(ValueError, match=r"x\.jsonl: line 1: it is no cut: it has no 'type', but id, text"):
         load_cuts(tmp_path / "x.jsonl")
 
 

@@ -168,3 +168,36 @@ def test_a_package_whose_audio_differs_from_its_own_checksums_is_refused(tmp_pat
     with pytest.raises(CorpusError, match=rf"{name} has MD5 .*, not "):
         download.fetch_language("en", config_for(tmp_path))
     assert not (tmp_path / "dl" / "asterisk" / "en").exists()
+
+
+@pytest.mark.parametrize("name", ["../../../outside.g722", "a/../../../outside.g722", "a\n.g722", "a" * 300 + ".g722"])
+def test_a_file_that_would_leave_its_folder_is_refused_by_name(tmp_path, no_apt, mirror, monkeypatch, name):
+    monkeypatch.setitem(SOUNDS, name, b"\x01\x02")
+    folder, url = mirror
+    write_release(folder)
+    with pytest.raises(
+        CorpusError, match=r"another one: the name of a file is 'sounds/.*cannot be a path below"
+    ) as caught:
+        download.fetch_language("en", config_for(tmp_path, url))
+    assert "\n" not in str(caught.value)
+    assert not list(tmp_path.rglob("outside*")) and not (tmp_path / "dl" / "asterisk" / "en").exists()
+
+
+def test_archives_that_unpack_to_too_much_or_are_none_are_refused(tmp_path, no_apt, mirror, monkeypatch):
+    folder, url = mirror
+    monkeypatch.setitem(SOUNDS, "zeros.g722", bytes(2**24 + 1))  # which is taken out again below
+    release = write_release(folder)
+    config = config_for(tmp_path, url)
+    with pytest.raises(CorpusError, match=r"zeros\.g722' in the archive has 16777217 bytes"):
+        download.fetch_language("en", config)
+    del SOUNDS["zeros.g722"]
+    release = write_release(folder)
+    fetched = tmp_path / "dl" / "asterisk" / "packages" / release.name
+    for content in (b"<html>404</html>", gzip.compress(bytes(2**20)), release.read_bytes()[:-40]):
+        fetched.write_bytes(content)
+        (folder / f"{release.name}.sha1").write_text(hashlib.sha1(content).hexdigest())
+        with pytest.raises(CorpusError, match=r"the archive that was fetched is damaged, or another one|no transcript"):
+            download.fetch_language("en", config)
+    (folder / f"{release.name}.sha1").write_bytes(b"\xff")
+    with pytest.raises(CorpusError, match=r"sha1 says "):
+        download.fetch_language("en", config)

@@ -180,3 +180,24 @@ def test_a_folder_that_is_no_fetched_language_is_one_sentence(tmp_path):
 def test_md5_of_is_md5(tmp_path):
     (tmp_path / "f").write_bytes(b"abc")
     assert md5_of(tmp_path / "f") == hashlib.md5(b"abc").hexdigest() == "900150983cd24fb0d6963f7d28e17f72"
+
+
+def test_an_id_that_would_leave_the_folder_is_refused_by_name(tmp_path):
+    prompt_id = "../../../outside"
+    write_language(tmp_path / "corpus" / "en", {"hello": 1.0}, {"hello": "Hello", prompt_id: "evil"})
+    sound = tmp_path / "corpus" / "en" / "sounds" / "hello.g722"
+    evil = tmp_path / "outside.g722"
+    evil.write_bytes(sound.read_bytes())
+    with open(tmp_path / "corpus" / "en" / "md5sums", "a") as stream:
+        stream.write(f"{md5_of(evil)}  sounds/{prompt_id}.g722\n")
+    with pytest.raises(
+        ValueError, match=r"the id of a prompt is '\.\./\.\./\.\./outside\.flac', which cannot be a path"
+    ):
+        prepare.prepare(config_for(tmp_path))
+    assert not list(tmp_path.rglob("*.flac"))
+
+
+def test_a_list_of_checksums_that_is_none_is_refused(corpus):
+    (corpus / "corpus" / "en" / "md5sums").write_text("<html>\n")
+    with pytest.raises(CorpusError, match=r"a line of md5sums is not '<md5>  <path>'"):
+        prepare.prepare(config_for(corpus))

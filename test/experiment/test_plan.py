@@ -31,6 +31,7 @@ RECIPE = {
     "augment": {"augment_prob": 0.25},
     "loss": {"ctc_loss_scale": 0.125},
     "train": {"num_epochs": 3, "precision": "bf16"},
+    "init": {"init_from": "../other/exp", "init_modules": ["encoder"]},
     "bpe": {"vocab_size": 77, "piece_type": "unigram", "language_token": True},
     "average": {"avg": 4, "use_averaged_model": False},
     "decode": {"decoding_method": "greedy_search", "max_sym_per_frame": 2, "beam_size": 9},

@@ -1,5 +1,6 @@
 import json
 import os
+import random
 import shutil
 import signal
 import subprocess
@@ -10,11 +11,14 @@ from pathlib import Path
 import pytest
 import torch
 from lhotse import CutSet
-from synthetic_codes import write_corpus
+from synthetic_codes import random_text, write_corpus
 from toy_corpus import run_stage_script
 
 from icefall_discrete.base.checkpoint import load_checkpoint
 from icefall_discrete.data.cuts import write_cuts
+from icefall_discrete.experiment.checkpoint_choice import CheckpointChoice, load_into, load_weights, resolve_choice
+from icefall_discrete.experiment.folder import Experiment
+from icefall_discrete.text.pieces import train_bpe
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -141,6 +145,23 @@ def test_averaging_stage(corpus_dir, trained):
     assert status == 0 and "nothing to do" in output
 
 
+def test_what_is_handed_on_is_small_and_whole(corpus_dir, trained, tmp_path):
+    given = tmp_path / "given"
+    status, output = run("average.py", corpus_dir, trained, "--avg", "2", "--to", given)
+    assert status == 0 and f"{given}: 0." in output, output
+    names = {path.name for path in given.iterdir()}
+    assert {"averaged.pt", "config.json", "spec.json", "bpe.model", "recipe.json"} <= names
+    assert not [name for name in names if name.startswith(("epoch-", "checkpoint-", "train", "log", "tensorboard"))]
+    choice = resolve_choice(CheckpointChoice(), given)
+    assert choice.suffix == "averaged"
+    model = Experiment(given).build_model()
+    load_into(model, choice, given)
+    expected = load_checkpoint(trained / "averaged.pt")["model"]
+    assert all(torch.equal(value, expected[name]) for name, value in model.state_dict().items())
+    status, output = run("average.py", corpus_dir, trained, "--avg", "2", "--to", given)
+    assert status == 1 and "exists and is not empty; give a folder that is new." in output
+
+
 def test_cuts_of_another_spec_are_refused(corpus_dir, trained, tmp_path):
     other = tmp_path / "corpus"
     shutil.copytree(corpus_dir, other)
@@ -176,3 +197,49 @@ def test_two_processes_on_this_machine(corpus_dir, tmp_path):
     assert output.count("Trained 1 epochs") == 1 and len(list((tmp_path / "exp" / "log").iterdir())) == 2
     status, output = run("train.py", corpus_dir, tmp_path / "other", *flags, "--lang-dir", str(tmp_path))
     assert status == 1 and "Traceback" not in output and output.count("bpe.model") >= 1
+
+
+def test_training_begins_with_weights_of_another(corpus_dir, trained, tmp_path):
+    begun, flags = tmp_path / "begun", ("--init-from", trained, "--base-lr", "1e-9")
+    status, output = run("train.py", corpus_dir, begun, "--num-epochs", "1", *flags)
+    assert status == 0 and f"of {trained}/epoch-3.pt" in output, output
+    before = Experiment(trained)
+    expected = load_weights(resolve_choice(CheckpointChoice(), trained), trained)
+    found = load_checkpoint(begun / "epoch-1.pt")["model"]
+    assert before.settings().init.init_from == "" and Experiment(begun).settings().init.init_from == str(trained)
+    assert all(torch.allclose(found[name], value, atol=1e-4) for name, value in expected.items())
+    # A rerun in the folder goes on, and does not begin again.
+    status, output = run("train.py", corpus_dir, begun, "--num-epochs", "2", *flags)
+    assert status == 0 and "Begins with" not in output and "Resumed from" in output, output
+
+
+def test_weights_that_do_not_fit_are_named_and_nothing_is_written(corpus_dir, trained, tmp_path):
+    def refused(*flags):
+        status, output = run("train.py", corpus_dir, tmp_path / "exp", "--num-epochs", "1", *flags)
+        assert status == 1 and "Traceback" not in output and not (tmp_path / "exp").exists(), output
+        return output.strip().splitlines()[-1]
+
+    assert refused("--init-from", tmp_path / "none.pt").endswith("give an experiment folder or a checkpoint.")
+    assert "predictor does not fit (its predictor.embedding.weight is (20, 32), here (20, 16))" in refused(
+        "--init-from", trained, "--decoder-dim", "16"
+    )
+    assert "has no such part; its parts: input_embedding, front_end, encoder, " in refused(
+        "--init-from", trained, "--init-modules", "encoder,decoder"
+    )
+    assert "does not say from where" in refused("--init-modules", "encoder")
+    torch.save({"model": {"a": torch.zeros(2)}}, tmp_path / "other.pt")
+    assert "it has no input_embedding.table); begin with other weights." in refused(
+        "--init-from", tmp_path / "other.pt"
+    )
+
+
+def test_parts_are_taken_for_other_pieces_only_where_they_mean_the_same(corpus_dir, trained, tmp_path):
+    other = shutil.copytree(corpus_dir, tmp_path / "other")
+    train_bpe([random_text(random.Random(5), 300)], 20, other / "lang" / "bpe.model")
+    flags = ("--num-epochs", "1", "--init-from", trained)
+    status, output = run("train.py", other, tmp_path / "exp", *flags)
+    advice = "take what does with --init-modules input_embedding,front_end,encoder."
+    assert status == 1 and f"it was trained for other pieces or classes); {advice}" in output, output
+    modules = "input_embedding,front_end,encoder"
+    status, output = run("train.py", other, tmp_path / "exp", *flags, "--init-modules", modules)
+    assert status == 0 and "; anew: predictor, joiner" in output, output

@@ -13,11 +13,11 @@ from icefall_discrete.nn.encoders.zipformer.masks import chunk_mask, draw_chunk
 from icefall_discrete.nn.front_ends.conv2d import Conv2dSubsampling
 from icefall_discrete.nn.heads.joiner import Joiner
 from icefall_discrete.nn.heads.predictor import StatelessPredictor
+from icefall_discrete.nn.loading import load_strictly
 from icefall_discrete.nn.scaling import Balancer, Whiten, set_batch_count
 from icefall_discrete.systems.asr.icefall_names import (
     from_icefall,
     inferred_settings,
-    load_strictly,
     our_name,
     to_icefall,
 )

@@ -175,3 +175,12 @@ def test_the_same_run_elsewhere_replaces_its_row(tmp_path, same):
     add_to_ledger(tmp_path, {**result(), "command": f"{RUN} --num-epochs 3"})
     path = add_to_ledger(tmp_path, {**result(), "command": f"{RUN} {same} --num-epochs 3"})
     assert same in json.loads(path.read_text())["command"]
+
+
+@pytest.mark.parametrize("recipe", ["../../outside", "/outside", "a\nb", "a" * 300])
+def test_a_result_cannot_name_a_file_outside_of_the_ledger(tmp_path, recipe):
+    found = result("..", recipe=f"{recipe}/x" if recipe.startswith("..") else recipe)
+    found["feature_type"] = "/x" if recipe.startswith("/") else found["feature_type"]
+    with pytest.raises(ValueError, match=r"the name of a result is .*cannot be a path below"):
+        add_to_ledger(tmp_path / "results", found)
+    assert not list(tmp_path.iterdir())

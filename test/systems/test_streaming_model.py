@@ -11,8 +11,9 @@ from icefall_discrete.base.spec import FeatureSpec
 from icefall_discrete.data.augment import AugmentConfig
 from icefall_discrete.nn.encoders.zipformer import Zipformer, ZipformerConfig
 from icefall_discrete.nn.encoders.zipformer.streaming import StreamingZipformer
+from icefall_discrete.nn.loading import load_strictly
 from icefall_discrete.nn.stream_state import copy_state, split_state, stack_states
-from icefall_discrete.systems.asr.icefall_names import from_icefall, inferred_settings, load_strictly
+from icefall_discrete.systems.asr.icefall_names import from_icefall, inferred_settings
 from icefall_discrete.systems.asr.streaming_model import FrameBuffer, StreamingConfig, StreamingEncoder
 from icefall_discrete.systems.asr.transducer import build_transducer
 

@@ -129,7 +129,7 @@ def test_other_settings_and_other_names_are_refused(speech, tmp_path):
 
 def test_a_damaged_file_names_itself_and_the_stage(tmp_path):
     (tmp_path / FILE_NAME).write_bytes(b"no tensors")
-    with pytest.raises(ValueError, match=rf"{FILE_NAME} cannot be read .* delete it and rerun stage 2"):
+    with pytest.raises(ValueError, match=rf"{FILE_NAME} cannot be read .* move it aside and rerun stage 2"):
         TrainedCodecTokenizer("toy", SMALL, tmp_path).spec  # noqa: B018
 
 

@@ -54,10 +54,10 @@ def test_a_search_over_an_absent_head_is_refused(losses, method, message):
 def test_weights_of_heads_that_nothing_trained_are_left_out():
     whole = build_transducer(INNER, CODES, 11, AugmentConfig())
     model = model_of(TRANSDUCER_ONLY)
-    model.load_trained(whole.state_dict())
+    model.load_trained(whole.state_dict(), "one.pt")
     assert all(torch.equal(value, whole.state_dict()[name]) for name, value in model.state_dict().items())
-    with pytest.raises(RuntimeError, match="Missing key"):
-        whole.load_trained(model.state_dict())
+    with pytest.raises(ValueError, match=r"^two\.pt does not fit the model: 'ctc_output.* is missing"):
+        whole.load_trained(model.state_dict(), "two.pt")
 
 
 def test_training_of_ctc_alone_reports_dev_figures_of_ctc(corpus_dir, tmp_path):

@@ -94,7 +94,7 @@ def test_an_encoder_that_cannot_be_read_says_what_to_do(tokenizer, tmp_path):
     with pytest.raises(ValueError, match=r"another shape than the settings say; restore .*ffn_dim"):
         TrainedHubertTokenizer("toy", wider, tmp_path).spec  # noqa: B018
     (tmp_path / "encoder.safetensors").write_bytes(tokenizer.encoder_path.read_bytes()[:-9])
-    with pytest.raises(ValueError, match=r"cannot be read .*delete it and rerun stage 2"):
+    with pytest.raises(ValueError, match=r"cannot be read .*move it aside and rerun stage 2"):
         TrainedHubertTokenizer("toy", CONFIG, tmp_path).spec  # noqa: B018
     (tmp_path / "encoder.safetensors").unlink()
     lost = TrainedHubertTokenizer("toy", CONFIG, tmp_path)
@@ -108,7 +108,7 @@ def test_a_fit_killed_while_clustering_is_finished_with_the_same_bytes(tokenizer
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(kmeans, "save", die)
+        patch.setattr(kmeans, "write_tensors", die)
         fitted(tmp_path, fit_audio)
     assert not TrainedHubertTokenizer("toy", CONFIG, tmp_path).is_fitted
     again = fitted(tmp_path, fit_audio)

@@ -129,12 +129,6 @@ def test_batches_of_the_wrong_type_are_refused(tokenizer, speech):
         tokenizer.encode(speech[None], torch.tensor([1.0]))
 
 
-def test_another_sample_rate_is_refused(tokenizer):
-    tokenizer.check_sample_rate(tokenizer.sample_rate_hz, "cut a")
-    with pytest.raises(ValueError, match=f"cut a: audio at 8000 Hz, but toy reads {tokenizer.sample_rate_hz} Hz"):
-        tokenizer.check_sample_rate(8000, "cut a")
-
-
 def test_an_unfitted_tokenizer_names_the_stage(tokenizer, tmp_path, speech, fit_audio):
     if not tokenizer.needs_fit:
         with pytest.raises(ValueError, match="needs no fitting"):

@@ -115,7 +115,7 @@ def test_a_killed_fit_leaves_nothing_or_the_old_file(tmp_path, fit_audio, monkey
     def die(*args):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(kmeans, "save", die)
+    monkeypatch.setattr(kmeans, "write_tensors", die)
     with pytest.raises(KeyboardInterrupt):
         fitted(tmp_path, fit_audio)
     assert not list(tmp_path.iterdir())
@@ -126,7 +126,7 @@ def test_a_corrupt_file_says_what_to_do(tmp_path, fit_audio, damage):
     fitted(tmp_path, fit_audio)
     path = tmp_path / "kmeans.safetensors"
     path.write_bytes(damage(path.read_bytes()))
-    with pytest.raises(ValueError, match=r"cannot be read .*delete it and rerun stage 2"):
+    with pytest.raises(ValueError, match=r"cannot be read .*move it aside and rerun stage 2"):
         mfcc_kmeans(tmp_path).spec  # noqa: B018
 
 

@@ -2,6 +2,7 @@
 
 import collections
 import datetime
+import json
 import pathlib
 import random
 import subprocess
@@ -16,7 +17,11 @@ from lhotse import MonoCut
 from lhotse.dataset.sampling.base import TimeConstraint
 
 from icefall_discrete.base.guarded_pickle import read_checkpoint
+from icefall_discrete.experiment.checkpoint_choice import CheckpointChoice, load_into, resolve_choice
+from icefall_discrete.experiment.folder import Experiment
+from icefall_discrete.inference.transcriber import Transcriber
 from icefall_discrete.systems.asr.icefall_names import our_name
+from icefall_discrete.text.pieces import train_bpe
 
 ROOT = Path(__file__).resolve().parents[2]
 REFERENCE = ROOT / "test" / "assets" / "zipformer_reference.npz"
@@ -96,6 +101,48 @@ def test_there_and_back(tmp_path, archive):
     expected, found = weights(), read_checkpoint(tmp_path / "theirs.pt")["model"]
     assert set(found) == set(expected)
     assert all(torch.equal(found[name], expected[name]) for name in expected if our_name(name) is not None)
+
+
+@pytest.fixture
+def lang(tmp_path):
+    """What lies beside the checkpoint: its eleven pieces, and its filter banks of 24 bins."""
+    train_bpe(["abcd dcba", "badc cdab"] * 3, 11, tmp_path / "bpe.model")
+    feature_type = {"tokenizer": "fbank", "num_mel_bins": 24}
+    (tmp_path / "fbank24.json").write_text(json.dumps(feature_type))
+    torch.save(checkpoint(), tmp_path / "epoch-30.pt")
+    return ("--bpe-model", tmp_path / "bpe.model", "--feature-type", tmp_path / "fbank24.json")
+
+
+def test_a_checkpoint_becomes_an_experiment(tmp_path, lang, request):
+    exp_dir, audio = tmp_path / "exp", request.path.parents[1] / "assets" / "speech.flac"
+    done = run("--checkpoint", tmp_path / "epoch-30.pt", "--exp-dir", exp_dir, *lang)
+    assert done.returncode == 0 and "lacks simple_am_proj" in done.stderr, done.stderr
+    model = Experiment(exp_dir).build_model().eval()
+    load_into(model, resolve_choice(CheckpointChoice(), exp_dir), exp_dir)
+    with np.load(REFERENCE) as data:
+        x, lens, expected = (torch.from_numpy(data[name]) for name in ("x", "x_lens", "offline/encoder_out"))
+    with torch.no_grad():
+        out, out_lens, _ = model.encode(x, lens)
+    for row, length in enumerate(out_lens):
+        assert torch.allclose(out[row, :length], expected[row, :length], atol=1e-4)
+    # It is decoded without a word about which weights.
+    (found,) = Transcriber(exp_dir).transcribe([audio])
+    assert found.duration_sec > 1 and set(found.text) <= set("abcd ")
+    again = run("--checkpoint", tmp_path / "epoch-30.pt", "--exp-dir", exp_dir, *lang)
+    assert again.returncode == 0, again.stderr
+
+
+def test_what_does_not_belong_to_a_checkpoint_is_refused(tmp_path, lang):
+    train_bpe(["abcd dcba", "badc cdab"] * 3, 10, tmp_path / "other.model")
+    for flags, said in (
+        ((*lang, "--bpe-model", tmp_path / "other.model"), f"epoch-30.pt has 11 pieces, {tmp_path}/other.model 10"),
+        ((*lang[:2], "--feature-type", "fbank"), "'front_end.out.weight' is (16, 640), expected (16, 2432)"),
+        ((*lang, "--feature-type", "dmel"), "--feature-type dmel gives codes"),
+        (lang[:0], "--exp-dir needs --bpe-model too"),
+    ):
+        done = run("--checkpoint", tmp_path / "epoch-30.pt", "--exp-dir", tmp_path / "exp", *flags)
+        assert done.returncode != 0 and said in done.stderr and "Traceback" not in done.stderr, done.stderr
+    assert not (tmp_path / "exp").exists()
 
 
 def write_bad(path):

@@ -2,7 +2,7 @@
 
 import collections
 from pathlib import Path
-from typing import Dict, Iterable, List, Mapping
+from typing import Any, Dict, Iterable, List, Mapping
 
 import torch
 from lhotse.cut import Cut
@@ -72,12 +72,16 @@ class ClassTargets(Targets[int, Tensor]):
         """Numbers (N,) int64."""
         return torch.tensor(targets, dtype=torch.int64)
 
+    def means_the_same(self, other: Targets[Any, Any]) -> bool:
+        """Whether they are the same classes of the same fact."""
+        return isinstance(other, ClassTargets) and (other.fact, other.names) == (self.fact, self.names)
+
     def save(self, folder: Path) -> None:
         """Write classes.json, or check that the same classes are there."""
         path = Path(folder) / FILE_NAME
         if path.is_file():
             there = self.load(folder)
-            if (there.fact, there.names) != (self.fact, self.names):
+            if not self.means_the_same(there):
                 raise ValueError(
                     f"{path}, with which training began, has {there.size} classes of {there.fact} "
                     f"({', '.join(there.names[:20])}), the training data now {self.size} of {self.fact} "

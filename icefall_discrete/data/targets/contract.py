@@ -41,6 +41,10 @@ class Targets(abc.ABC, Generic[One, Many]):
         """Tensors of the targets of N utterances."""
 
     @abc.abstractmethod
+    def means_the_same(self, other: "Targets[Any, Any]") -> bool:
+        """Whether each output unit means the same in `other`, so that weights trained for one serve the other."""
+
+    @abc.abstractmethod
     def save(self, folder: Path) -> None:
         """Write what `load` reads, or check that it is there already.
 

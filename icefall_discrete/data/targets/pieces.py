@@ -2,7 +2,7 @@
 
 import itertools
 from pathlib import Path
-from typing import List, Tuple
+from typing import Any, List, Tuple
 
 import torch
 from lhotse.cut import Cut
@@ -61,6 +61,12 @@ class PieceTargets(Targets[List[int], Tuple[Tensor, Tensor]]):
     def collated(self, targets: List[List[int]]) -> Tuple[Tensor, Tensor]:
         """Labels (N, U) and their counts (N,)."""
         return pad_labels(targets, self.text_encoder.blank_id)
+
+    def means_the_same(self, other: Targets[Any, Any]) -> bool:
+        """Whether they are the same pieces."""
+        return isinstance(other, PieceTargets) and (
+            other.text_encoder.path.read_bytes() == self.text_encoder.path.read_bytes()
+        )
 
     def save(self, folder: Path) -> None:
         """Write bpe.model, or check that the same is there."""

@@ -38,7 +38,7 @@ SCRIPTS: Dict[str, str] = {
 }
 # Sections of a recipe file, and the stage that reads each.
 SECTIONS: Dict[str, str] = {
-    **dict.fromkeys(("model", "loader", "filter", "augment", "loss", "train"), "train"),
+    **dict.fromkeys(("model", "loader", "filter", "augment", "loss", "train", "init"), "train"),
     "bpe": "bpe",
     "average": "decode",
     "decode": "decode",

@@ -24,7 +24,7 @@ METHOD = "classification"
 SCRIPTS: Dict[str, str] = feature_stages.SCRIPTS
 # Sections of a recipe file, and the stage that reads each.
 SECTIONS: Dict[str, str] = {
-    **dict.fromkeys(("target", "model", "loader", "filter", "augment", "loss", "train"), "train"),
+    **dict.fromkeys(("target", "model", "loader", "filter", "augment", "loss", "train", "init"), "train"),
     "average": "decode",
 }
 # Options of run.sh that mean nothing here.

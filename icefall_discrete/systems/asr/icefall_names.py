@@ -1,6 +1,6 @@
 """Checkpoints of icefall's zipformer recipe under our names, and back; the layout is read from the weights' shapes.
 
-Our names are those of models/transducer: front_end (conv2d), encoder, predictor, joiner, simple_am_proj,
+Our names are those of transducer.py: front_end (conv2d), encoder, predictor, joiner, simple_am_proj,
 simple_lm_proj, ctc_output.
 """
 
@@ -8,7 +8,7 @@ import re
 from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from icefall_discrete.nn.front_ends.conv2d import CHANNELS as CONV2D_CHANNELS
 
@@ -109,6 +109,11 @@ def _their_value(name: str, value: Tensor) -> Tensor:
     return value
 
 
+def is_icefalls(state: Mapping[str, Tensor]) -> bool:
+    """Whether a state dict has icefall's names."""
+    return any(name.startswith(("encoder_embed.", "encoder.encoders.")) for name in state)
+
+
 def from_icefall(state: Mapping[str, Tensor]) -> Dict[str, Tensor]:
     """Return icefall's state dict under our names and in our shapes; parameters that nothing reads are left out."""
     renamed = {our_name(name): name for name in state}
@@ -189,23 +194,3 @@ def _stack_settings(state: Mapping[str, Tensor], prefix: str, pos_head_dim: int)
         "cnn_module_kernel": kernel.shape[2],
         "pos_dim": pos_dim,
     }
-
-
-def load_strictly(module: nn.Module, state: Mapping[str, Tensor], where: str) -> None:
-    """Load `state` (under our names) into `module`; a missing, extra or misshapen parameter is named with its shapes.
-
-    Args:
-      where: what the state came from, for the message.
-    """
-    mine = module.state_dict()
-    problems = [f"'{name}' {tuple(value.shape)} is missing" for name, value in mine.items() if name not in state]
-    problems += [f"'{name}' {tuple(value.shape)} is unknown" for name, value in state.items() if name not in mine]
-    problems += [
-        f"'{name}' is {tuple(state[name].shape)}, expected {tuple(value.shape)}"
-        for name, value in mine.items()
-        if name in state and state[name].shape != value.shape
-    ]
-    if problems:
-        more = f" and {len(problems) - 5} more" if len(problems) > 5 else ""
-        raise ValueError(f"{where} does not fit the model: {'; '.join(problems[:5])}{more}.")
-    module.load_state_dict(dict(state))

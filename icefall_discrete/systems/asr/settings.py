@@ -10,6 +10,7 @@ from icefall_discrete.data.loaders import LoaderConfig
 from icefall_discrete.losses.transducer_loss import LossConfig
 from icefall_discrete.systems import training_settings
 from icefall_discrete.systems.asr.transducer import ModelConfig
+from icefall_discrete.systems.training_settings import InitialConfig
 from icefall_discrete.training.train_config import TrainConfig
 
 
@@ -24,3 +25,4 @@ class TrainSettings(training_settings.TrainSettings):
     augment: AugmentConfig = section(AugmentConfig)
     loss: LossConfig = section(LossConfig)
     train: TrainConfig = section(TrainConfig)
+    init: InitialConfig = section(InitialConfig)

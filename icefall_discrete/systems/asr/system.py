@@ -1,7 +1,7 @@
 """The recogniser as the training loop sees it: texts become labels, and the transducer's losses are added up."""
 
 import dataclasses
-from typing import Any, Dict, Iterable, Mapping
+from typing import Dict, Iterable
 
 import torch
 from torch import Tensor
@@ -11,10 +11,10 @@ from icefall_discrete.data.dataset import OTHER_VIEW, batch_key
 from icefall_discrete.data.targets.pieces import PieceTargets
 from icefall_discrete.losses.transducer_loss import LossConfig, transducer_losses
 from icefall_discrete.nn.heads.contract import trained_heads
-from icefall_discrete.nn.scaling import load_noise_state, noise_state, set_batch_count
+from icefall_discrete.systems.acoustic import AcousticSystem
 from icefall_discrete.systems.asr.dev_decoding import decode_dev
 from icefall_discrete.systems.asr.transducer import Transducer
-from icefall_discrete.training.system import Batch, Losses, System
+from icefall_discrete.training.system import Batch, Losses
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,7 +30,7 @@ class ModelBatch:
     label_lens: Tensor
 
 
-class AsrSystem(System[ModelBatch]):
+class AsrSystem(AcousticSystem[ModelBatch]):
     """A transducer and its losses.
 
     Args:
@@ -39,8 +39,6 @@ class AsrSystem(System[ModelBatch]):
     """
 
     network: Transducer
-    if_not_finite = "look at those cuts, or lower --base-lr and train anew"
-    if_too_large = "lower --max-duration or --max-utterance-sec, or set --quadratic-duration 30"
 
     def __init__(
         self,
@@ -51,9 +49,8 @@ class AsrSystem(System[ModelBatch]):
         backend: str,
         dev_utterances: int = 0,
     ) -> None:
-        super().__init__(network)
+        super().__init__(network, spec)
         self.config = config
-        self.spec = spec
         self.targets = targets
         self.backend = backend
         self.dev_utterances = dev_utterances
@@ -81,19 +78,3 @@ class AsrSystem(System[ModelBatch]):
     def figures(self, batches: Iterable[Batch]) -> Dict[str, float]:
         """Error rates of greedy search on some dev utterances, in percent: {"dev_wer", "dev_cer"}."""
         return decode_dev(self.network, batches, self.spec, self.targets.text_encoder, self.dev_utterances)
-
-    def begin_epoch(self, epoch: int) -> None:
-        """Augmentation may start at a later epoch."""
-        self.network.set_epoch(epoch)
-
-    def set_batch_count(self, batch_count: float) -> None:
-        """Schedules inside the encoder."""
-        set_batch_count(self.network, batch_count)
-
-    def noise_state(self) -> Dict[str, Any]:
-        """How often each Whiten acts."""
-        return noise_state(self.network)
-
-    def load_noise_state(self, state: Mapping[str, Any]) -> None:
-        """Restore what `noise_state` gave."""
-        load_noise_state(self.network, state)

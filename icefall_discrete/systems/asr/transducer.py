@@ -119,13 +119,14 @@ class Transducer(AcousticEncoder):
         self.inner_stacks = config.heads.inner_ctc.stacks if heads.inner_ctc else ()
         self.inner_ctc_outputs = nn.ModuleList(CtcHead(inner_dims[index], vocab_size) for index in self.inner_stacks)
 
-    def load_trained(self, state: Mapping[str, Tensor]) -> None:
-        """Load a state dict; heads that it holds though nothing trained them are left out.
+    def load_trained(self, state: Mapping[str, Tensor], where: str) -> None:
+        """As AcousticEncoder's, but heads that the checkpoint holds though nothing trained them are left out.
 
         Checkpoints of earlier versions have such heads.
         """
         own = self.state_dict()
-        self.load_state_dict({n: value for n, value in state.items() if n in own or not n.startswith(HEADS)})
+        kept = {name: value for name, value in state.items() if name in own or not name.startswith(HEADS)}
+        super().load_trained(kept, where)
 
     def encode(self, frames: Tensor, frame_lens: Tensor, inner: Optional[Sequence[int]] = None) -> EncoderOutput:
         """As AcousticEncoder.encode; `inner` is by default the stacks that have CTC heads."""

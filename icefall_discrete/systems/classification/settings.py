@@ -10,6 +10,7 @@ from icefall_discrete.data.loaders import LoaderConfig
 from icefall_discrete.losses.class_loss import ClassLossConfig
 from icefall_discrete.systems import training_settings
 from icefall_discrete.systems.classification.network import ModelConfig
+from icefall_discrete.systems.training_settings import InitialConfig
 from icefall_discrete.training.train_config import TrainConfig
 
 
@@ -34,3 +35,4 @@ class TrainSettings(training_settings.TrainSettings):
     augment: AugmentConfig = section(AugmentConfig)
     loss: ClassLossConfig = section(ClassLossConfig)
     train: TrainConfig = section(TrainConfig)
+    init: InitialConfig = section(InitialConfig)

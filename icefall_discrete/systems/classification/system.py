@@ -1,6 +1,6 @@
 """The classifier as the training loop sees it."""
 
-from typing import Any, Dict, Iterable, List, Mapping, NamedTuple, Tuple
+from typing import Dict, Iterable, List, NamedTuple, Tuple
 
 import torch
 from torch import Tensor
@@ -10,9 +10,9 @@ from icefall_discrete.data.dataset import batch_key
 from icefall_discrete.data.targets.classes import ClassTargets
 from icefall_discrete.losses.class_loss import ClassLossConfig, class_losses
 from icefall_discrete.metrics.classification import accuracy, balanced_accuracy
-from icefall_discrete.nn.scaling import load_noise_state, noise_state, set_batch_count
+from icefall_discrete.systems.acoustic import AcousticSystem
 from icefall_discrete.systems.classification.network import Classifier
-from icefall_discrete.training.system import Batch, Losses, System
+from icefall_discrete.training.system import Batch, Losses
 
 
 class ModelBatch(NamedTuple):
@@ -32,7 +32,7 @@ def predicted_classes(network: Classifier, batch: Batch, spec: FeatureSpec) -> T
     return best.indices.tolist(), best.values.tolist()
 
 
-class ClassificationSystem(System[ModelBatch]):
+class ClassificationSystem(AcousticSystem[ModelBatch]):
     """A classifier and its loss.
 
     Args:
@@ -40,13 +40,10 @@ class ClassificationSystem(System[ModelBatch]):
     """
 
     network: Classifier
-    if_not_finite = "look at those cuts, or lower --base-lr and train anew"
-    if_too_large = "lower --max-duration or --max-utterance-sec, or set --quadratic-duration 30"
 
     def __init__(self, network: Classifier, config: ClassLossConfig, spec: FeatureSpec, targets: ClassTargets) -> None:
-        super().__init__(network)
+        super().__init__(network, spec)
         self.config = config
-        self.spec = spec
         self.targets = targets
 
     def prepare(self, batch: Batch, device: torch.device) -> ModelBatch:
@@ -68,19 +65,3 @@ class ClassificationSystem(System[ModelBatch]):
             found, _ = predicted_classes(self.network, batch, self.spec)
             pairs += [(names[one], names[other]) for one, other in zip(true, found)]
         return {"dev_accuracy": accuracy(pairs), "dev_balanced_accuracy": balanced_accuracy(pairs)} if pairs else {}
-
-    def begin_epoch(self, epoch: int) -> None:
-        """Augmentation may start at a later epoch."""
-        self.network.set_epoch(epoch)
-
-    def set_batch_count(self, batch_count: float) -> None:
-        """Schedules inside the encoder."""
-        set_batch_count(self.network, batch_count)
-
-    def noise_state(self) -> Dict[str, Any]:
-        """How often each Whiten acts."""
-        return noise_state(self.network)
-
-    def load_noise_state(self, state: Mapping[str, Any]) -> None:
-        """Restore what `noise_state` gave."""
-        load_noise_state(self.network, state)

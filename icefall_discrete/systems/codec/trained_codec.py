@@ -5,17 +5,14 @@ published codecs of each kind, and is run by the same modules as they are. T = c
 """
 
 import functools
-import json
 import logging
 from pathlib import Path
 from typing import Any, Callable, Dict, Iterable, List, Tuple
 
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
 from torch import Tensor
 
-from icefall_discrete.base.atomic_files import replacing
 from icefall_discrete.base.settings import to_dict
+from icefall_discrete.base.tensor_files import as_text, read_tensors, write_tensors
 from icefall_discrete.systems.codec.config import CodecConfig, CodecShape
 from icefall_discrete.systems.codec.segments import read_pool
 from icefall_discrete.systems.codec.training import RUNTIME_SETTINGS, train_codec
@@ -102,12 +99,8 @@ class TrainedCodecTokenizer(CodecTokenizer):
         return SeanetCodec(encoder, quantizer, decoder, self.config.codec_rate_hz)
 
     def _read(self, path: Path) -> Dict[str, Tensor]:
-        try:
-            with safe_open(path, framework="pt") as stream:
-                made = json.loads((stream.metadata() or {}).get(METADATA_KEY, "{}"))
-                tensors = {name: stream.get_tensor(name) for name in stream.keys()}  # noqa: SIM118 (no dictionary)
-        except (SafetensorError, OSError, json.JSONDecodeError) as error:
-            raise ValueError(f"{path} cannot be read ({error}); delete it and rerun stage 2.") from None
+        tensors, metadata = read_tensors(path, "move it aside and rerun stage 2")
+        made = metadata.get(METADATA_KEY, {})
         ours = {"feature_type": self.name, **self._all_settings()}
         theirs = {"feature_type": made.get("feature_type"), **made.get("settings", {})}
         changed = [key for key in sorted(set(ours) | set(theirs)) if ours.get(key) != theirs.get(key)]
@@ -115,7 +108,7 @@ class TrainedCodecTokenizer(CodecTokenizer):
             told = "; ".join(f"{key}: {theirs.get(key)!r} against {ours.get(key)!r}" for key in changed)
             raise ValueError(
                 f"{path} was trained with other settings than feature type '{self.name}' has now ({told}); "
-                "restore them, or delete the file and rerun stage 2."
+                "restore them, or move the file aside and rerun stage 2."
             )
         return tensors
 
@@ -153,7 +146,5 @@ class TrainedCodecTokenizer(CodecTokenizer):
         self.state_dir = state_dir
         for cached in ("_files", "_codec", "_provenance"):
             self.__dict__.pop(cached, None)
-        with replacing(state_dir / FILE_NAME) as path:
-            # One metadata key: the library writes several in random order, and the same fit must give the same bytes.
-            path.write_bytes(save(trained.tensors, {METADATA_KEY: json.dumps(made, sort_keys=True)}))
+        write_tensors(state_dir / FILE_NAME, trained.tensors, {METADATA_KEY: as_text(made)})
         folder.finish()

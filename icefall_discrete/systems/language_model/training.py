@@ -7,12 +7,11 @@ from pathlib import Path
 from typing import Any, Dict, Iterator, List, Mapping, Sequence
 
 import torch
-from safetensors.torch import save_file
 from torch import Tensor
 
-from icefall_discrete.base.atomic_files import replacing
 from icefall_discrete.base.checkpoint import load_checkpoint
 from icefall_discrete.base.settings import setting
+from icefall_discrete.base.tensor_files import write_tensors
 from icefall_discrete.lm.folder import WEIGHTS
 from icefall_discrete.systems.language_model.system import as_batch, batches_of, build, count_labels
 from icefall_discrete.training.averages import epoch_path
@@ -131,8 +130,7 @@ class NeuralLmTraining:
         if best is None:
             raise RuntimeError(f"no dev perplexity is finite; {system.if_not_finite}.")
         weights = load_checkpoint(epoch_path(self._folder.path, best))["model"]
-        with replacing(self._lm_dir / WEIGHTS) as temporary:
-            save_file({name: value.contiguous() for name, value in weights.items()}, str(temporary))
+        write_tensors(self._lm_dir / WEIGHTS, weights)
         perplexities: List[float] = [math.exp(record["valid"]["loss"]) for record in summary["epochs"]]
         shown = ", ".join(f"{perplexity:.2f}" for perplexity in perplexities)
         LOG.info(f"Dev perplexities of the epochs: {shown}; the weights are those of epoch {best}")

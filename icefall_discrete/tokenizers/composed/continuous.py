@@ -8,7 +8,7 @@ from torch import Tensor
 
 from icefall_discrete.base.settings import from_dict, to_dict
 from icefall_discrete.base.spec import FeatureSpec
-from icefall_discrete.tokenizers.contract import Placement, SpeechTokenizer, library_versions
+from icefall_discrete.tokenizers.composed.sourced import SourcedTokenizer
 from icefall_discrete.tokenizers.frames import FrameSource
 
 
@@ -28,7 +28,7 @@ class ContinuousConfig:
         return cls(source, source_class, from_dict(source_class.Config, values, where))
 
 
-class ContinuousFrames(SpeechTokenizer):
+class ContinuousFrames(SourcedTokenizer):
     """The frames (T, D) of a frame source."""
 
     Config = ContinuousConfig
@@ -36,22 +36,12 @@ class ContinuousFrames(SpeechTokenizer):
     def __init__(self, name: str, config: ContinuousConfig, state_dir: Optional[Path] = None) -> None:
         """See SpeechTokenizer; a model is read when it is first needed."""
         super().__init__(name, config, state_dir)
-        self._source = config.source_class(config.frames)
+        self.source = config.source_class(config.frames)
 
     @property
     def tokenizer_name(self) -> str:
         """That of the source."""
         return self.config.source
-
-    @property
-    def sample_rate_hz(self) -> int:
-        """That of the source."""
-        return self._source.sample_rate_hz
-
-    @property
-    def min_samples(self) -> int:
-        """That of the source."""
-        return self._source.min_samples
 
     @property
     def spec(self) -> FeatureSpec:
@@ -60,14 +50,14 @@ class ContinuousFrames(SpeechTokenizer):
             name=self.name,
             kind="continuous",
             sample_rate_hz=self.sample_rate_hz,
-            frame_rate_hz=self._source.frame_rate_hz,
+            frame_rate_hz=self.frame_rate_hz,
             num_codebooks=0,
             codebook_sizes=(),
-            feature_dim=self._source.dim,
+            feature_dim=self.source.dim,
             provenance={
                 "tokenizer": self.tokenizer_name,
-                **self._source.description(),
-                "normalisation": self._source.normalisation,
+                **self.source.description(),
+                "normalisation": self.source.normalisation,
                 **self._precision(),
             },
             made_with=self._made_with(),
@@ -77,15 +67,5 @@ class ContinuousFrames(SpeechTokenizer):
         """The source's settings."""
         return to_dict(self.config.frames)
 
-    def why_not_elsewhere(self) -> str:
-        """See SpeechTokenizer; that of the source."""
-        return self._source.why_not_elsewhere()
-
-    def _move(self, placement: Placement) -> None:
-        self._source.move(placement)
-
-    def _made_with(self) -> Dict[str, str]:
-        return {**super()._made_with(), **library_versions(*self._source.libraries)}
-
     def _encode_one(self, samples: Tensor) -> Tensor:
-        return self._source.frames(samples).cpu()
+        return self.source.frames(samples).cpu()

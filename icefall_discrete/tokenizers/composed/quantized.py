@@ -13,6 +13,7 @@ from tqdm import tqdm
 from icefall_discrete.base.names import did_you_mean
 from icefall_discrete.base.settings import from_dict, to_dict
 from icefall_discrete.base.spec import FeatureSpec
+from icefall_discrete.tokenizers.composed.sourced import SourcedTokenizer
 from icefall_discrete.tokenizers.contract import AudioPairs, AudioRejected, Placement, SpeechTokenizer, library_versions
 from icefall_discrete.tokenizers.frames import FrameSource
 from icefall_discrete.tokenizers.quantizers import Quantizer
@@ -154,7 +155,7 @@ class QuantizedConfig:
         )
 
 
-class QuantizedFrames(QuantizedTokenizer):
+class QuantizedFrames(SourcedTokenizer, QuantizedTokenizer):
     """The codes (T, K) of the frames of a frame source."""
 
     Config = QuantizedConfig
@@ -163,7 +164,7 @@ class QuantizedFrames(QuantizedTokenizer):
     def __init__(self, name: str, config: QuantizedConfig, state_dir: Optional[Path] = None) -> None:
         """See SpeechTokenizer; models and the fitted state are read when they are first needed."""
         super().__init__(name, config, state_dir)
-        self._source = config.source_class(config.frames)
+        self.source = config.source_class(config.frames)
         self.quantizer = config.quantizer_class(name, config.codes, self.state_dir, self.front_end)
         self.needs_fit = self.quantizer.needs_fit
 
@@ -172,39 +173,13 @@ class QuantizedFrames(QuantizedTokenizer):
         """Those of the source and the quantizer."""
         return f"{self.config.source}_{self.config.method}"
 
-    @property
-    def sample_rate_hz(self) -> int:
-        """That of the source."""
-        return self._source.sample_rate_hz
-
-    @property
-    def min_samples(self) -> int:
-        """That of the source."""
-        return self._source.min_samples
-
-    @property
-    def frame_rate_hz(self) -> float:
-        """That of the source."""
-        return self._source.frame_rate_hz
-
     def frames(self, samples: Tensor) -> Tensor:
         """Frames (T, D) of the source."""
-        return self._source.frames(samples)
+        return self.source.frames(samples)
 
     def settings_to_save(self) -> Dict[str, Any]:
         """All settings of both."""
         return {**to_dict(self.config.codes), **to_dict(self.config.frames)}
 
     def _settings(self) -> Dict[str, Any]:
-        return {**self.quantizer.description(), **self._source.description()}
-
-    def why_not_elsewhere(self) -> str:
-        """See SpeechTokenizer; that of the source."""
-        return self._source.why_not_elsewhere()
-
-    def _move(self, placement: Placement) -> None:
-        super()._move(placement)
-        self._source.move(placement)
-
-    def _made_with(self) -> Dict[str, str]:
-        return {**super()._made_with(), **library_versions(*self._source.libraries)}
+        return {**self.quantizer.description(), **self.source.description()}

@@ -4,20 +4,23 @@ A model is a folder of transformers (config.json and safetensors) or one file of
 """
 
 import hashlib
-import importlib.util
+import importlib.machinery
 import re
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any, Callable, Dict, Iterator, List, Mapping, Sequence, Tuple
 
 import torch
-from safetensors.torch import load_file
 from torch import Tensor
 
 from icefall_discrete.base.guarded_pickle import read_checkpoint
-from icefall_discrete.base.json_files import read_json
+from icefall_discrete.base.inert_pickle import shown
+from icefall_discrete.base.json_files import read_object
+from icefall_discrete.base.tensor_files import read_tensors
 
 HUB_FILES = ("config.json", "model.safetensors", "model-*.safetensors")
 PACKAGE_PREFIX = "package:"
+# What to do about a file of weights that cannot be read.
+REFETCH = "fetch it again, or correct `model`"
 HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 HUB_FILE = re.compile(r"([\w.-]+/[\w.-]+)/([\w./-]+)")
 
@@ -41,7 +44,14 @@ def locate_folder(model: str, kind: str, files: Sequence[str] = HUB_FILES) -> Pa
 
 def _folder_of_package(model: str, kind: str) -> Path:
     package, _, name = model[len(PACKAGE_PREFIX) :].partition("/")
-    found = importlib.util.find_spec(package)
+    inside = PurePosixPath(name)
+    if not package.isidentifier() or inside.is_absolute() or ".." in inside.parts:
+        raise ValueError(
+            f"{kind} model '{model}': expected {PACKAGE_PREFIX}NAME/FOLDER, the name of a package (without dots) and a "
+            "folder inside it; correct `model`."
+        )
+    # Not importlib.util.find_spec, which also asks the hooks of installed packages.
+    found = importlib.machinery.PathFinder.find_spec(package)
     if found is None or not found.submodule_search_locations:
         raise FileNotFoundError(
             f"{kind} model '{model}': Python package {package} is not installed; "
@@ -87,6 +97,16 @@ def _from_hub(model: str, kind: str, download: Callable[[Any], str]) -> str:
         ) from None
 
 
+def model_type_of(folder: Path) -> Any:
+    """The `model_type` in a transformers folder. Raises ValueError for a config.json that is none, or names code."""
+    path = folder / "config.json"
+    config = read_object(path, "the settings of a model")
+    for name, value in config.items():
+        if name.endswith("_implementation") and "/" in str(value):
+            raise ValueError(f"{path}: '{name}' is {shown(str(value))!r}, which is code to fetch; remove that entry.")
+    return config.get("model_type")
+
+
 def safetensors_files(folder: Path, model_type: str) -> List[Path]:
     """The weights of the transformers folder `folder`, sorted.
 
@@ -100,7 +120,7 @@ def safetensors_files(folder: Path, model_type: str) -> List[Path]:
             f"{folder} holds no {model_type} model: expected config.json and model.safetensors "
             "(pickled weights are not read; convert them with save_pretrained)."
         )
-    found = read_json(folder / "config.json").get("model_type")
+    found = model_type_of(folder)
     if found != model_type:
         raise ValueError(f"{folder} is a model of type {found!r}, expected {model_type!r}; correct `model`.")
     return files
@@ -183,7 +203,7 @@ def read_weights(path: Path, keys: Sequence[str] = ()) -> Dict[str, Tensor]:
       ValueError: if the file cannot be read as weights.
     """
     if path.suffix == ".safetensors":
-        return load_file(path)
+        return read_tensors(path, REFETCH).tensors
     checkpoint = read_checkpoint(path)
     if not isinstance(checkpoint, dict):
         raise ValueError(f"{path} holds no dictionary of weights; correct `model`.")

@@ -16,14 +16,14 @@ from pathlib import Path
 from typing import Any, ClassVar, Dict, List, Mapping, Tuple
 
 import torch
-from safetensors import safe_open
 from torch import Tensor, nn
 
 from icefall_discrete.base.guarded_pickle import read_checkpoint, tensors_of
-from icefall_discrete.base.json_files import read_json
+from icefall_discrete.base.json_files import read_object
 from icefall_discrete.base.settings import setting
+from icefall_discrete.base.tensor_files import read_tensors
 from icefall_discrete.tokenizers.formats.fairseq_checkpoints import read_ssl_checkpoint
-from icefall_discrete.tokenizers.formats.pretrained import locate_folder
+from icefall_discrete.tokenizers.formats.pretrained import REFETCH, locate_folder, model_type_of
 from icefall_discrete.tokenizers.frames import PretrainedFrames
 from icefall_discrete.tokenizers.networks.transformers_codec import TransformersModel
 
@@ -141,8 +141,7 @@ def _folder_weights(folder: Path) -> Dict[str, Tensor]:
     for path in weight_files(folder):
         if path.name == PICKLED:
             return tensors_of(read_checkpoint(path), str(path))
-        with safe_open(path, framework="pt") as stream:
-            weights.update({key: stream.get_tensor(key) for key in stream.keys()})  # noqa: SIM118 (not a dictionary)
+        weights.update(read_tensors(path, REFETCH).tensors)
     return weights
 
 
@@ -163,13 +162,14 @@ def read_folder(folder: Path) -> LoadedModel:
     """Read a transformers folder; ValueError if it is not of a model type this module knows."""
     from transformers import AutoConfig
 
-    model_type = read_json(folder / "config.json").get("model_type")
+    model_type = model_type_of(folder)
     if model_type not in MODEL_CLASSES:
         known = ", ".join(MODEL_CLASSES)
         raise ValueError(f"{folder} is a model of type {model_type!r}, expected one of {known}; correct `model`.")
-    config = AutoConfig.from_pretrained(folder)
+    # What a configuration says of code beside it is never asked about, let alone run.
+    config = AutoConfig.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
     rule = folder / PREPROCESSOR
-    scaled = read_json(rule).get("do_normalize", True) if rule.is_file() else config.feat_extract_norm == "layer"
+    scaled = read_object(rule).get("do_normalize", True) if rule.is_file() else config.feat_extract_norm == "layer"
     return LoadedModel(config, _folder_weights(folder), "unit_variance" if scaled else "none")
 
 

@@ -13,13 +13,13 @@ from typing import Dict, List, Tuple
 
 import numpy as np
 import torch
-from safetensors import safe_open
 from torch import Tensor
 
 from icefall_discrete.audio.slaney_mel import mel_filters
 from icefall_discrete.base.settings import setting
+from icefall_discrete.base.tensor_files import read_tensors
 from icefall_discrete.tokenizers.contract import Placement
-from icefall_discrete.tokenizers.formats.pretrained import HUB_FILES, locate_folder, safetensors_files
+from icefall_discrete.tokenizers.formats.pretrained import HUB_FILES, REFETCH, locate_folder, safetensors_files
 from icefall_discrete.tokenizers.frames import PretrainedFrames
 
 SAMPLE_RATE_HZ = 16000
@@ -114,7 +114,7 @@ class TransformersEncoder(LoadedEncoder):
                 f"{folder} is a transformers model, but its Whisper cannot be imported ({error}); "
                 "run `pip install transformers`."
             ) from None
-        config = WhisperConfig.from_pretrained(folder)
+        config = WhisperConfig.from_pretrained(folder, local_files_only=True)
         if not 0 <= settings.layer <= config.encoder_layers:
             raise ValueError(
                 f"layer is {settings.layer}, but {folder} has layers 1 to {config.encoder_layers} (0: the end)."
@@ -154,11 +154,8 @@ class TransformersEncoder(LoadedEncoder):
 def _encoder_weights(folder: Path) -> Dict[str, Tensor]:
     weights: Dict[str, Tensor] = {}
     for path in weight_files(folder):
-        with safe_open(path, framework="pt") as stream:
-            for key in stream.keys():  # noqa: SIM118 (not a dictionary)
-                _, found, name = f".{key}".partition(".encoder.")
-                if found:
-                    weights[name] = stream.get_tensor(key).float()
+        tensors = read_tensors(path, REFETCH, lambda key: ".encoder." in f".{key}").tensors
+        weights.update({f".{key}".partition(".encoder.")[2]: value.float() for key, value in tensors.items()})
     return weights
 
 

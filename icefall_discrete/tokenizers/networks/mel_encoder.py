@@ -6,20 +6,17 @@ S samples, T frames (50 Hz), M mel bins, D dimensions of the states.
 """
 
 import dataclasses
-import json
 import math
 from pathlib import Path
 from typing import Any, Dict, Optional
 
 import torch
 import torch.nn.functional as F
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
 from icefall_discrete.audio.kaldi_features import make_fbank
-from icefall_discrete.base.atomic_files import replacing
 from icefall_discrete.base.settings import setting
+from icefall_discrete.base.tensor_files import as_text, read_tensors, write_tensors
 
 SAMPLE_RATE_HZ = 16000
 MEL_SHIFT_SEC = 0.01
@@ -139,21 +136,18 @@ class MelEncoder(nn.Module):
 
 def save_encoder(path: Path, encoder: MelEncoder, metadata: Dict[str, Any]) -> None:
     """Write the weights and `metadata` (JSON) to `path`, safetensors, atomically; same weights, same bytes."""
-    weights = {name: value.detach().cpu().contiguous() for name, value in encoder.state_dict().items()}
-    with replacing(path) as temporary:
-        temporary.write_bytes(save(weights, {METADATA_KEY: json.dumps(metadata, sort_keys=True)}))
+    write_tensors(path, encoder.state_dict(), {METADATA_KEY: as_text(metadata)})
 
 
 def load_encoder(path: Path, config: MelEncoderConfig) -> MelEncoder:
     """The encoder in `path`, in evaluation mode on the CPU. Raises ValueError if it is damaged or of another shape."""
     encoder = MelEncoder(config)
+    weights = read_tensors(path, "move it aside and rerun stage 2").tensors
     try:
-        encoder.load_state_dict(load_file(path))
-    except (SafetensorError, OSError) as error:
-        raise ValueError(f"{path} cannot be read ({error}); delete it and rerun stage 2.") from None
+        encoder.load_state_dict(weights)
     except RuntimeError:
         raise ValueError(
             f"{path} holds an encoder of another shape than the settings say; restore num_mel_bins, num_layers, dim, "
-            "ffn_dim, position_kernel and position_groups, or delete it and rerun stage 2."
+            "ffn_dim, position_kernel and position_groups, or move it aside and rerun stage 2."
         ) from None
     return encoder.eval().requires_grad_(False)

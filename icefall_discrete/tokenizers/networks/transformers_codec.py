@@ -29,7 +29,9 @@ def load_pretrained(class_name: str, files: Sequence[Path]) -> TransformersModel
             "(it needs a newer torch too: use the portable environment)."
         )
     folder = files[0].parent
-    model, report = cls.from_pretrained(folder, use_safetensors=True, local_files_only=True, output_loading_info=True)
+    model, report = cls.from_pretrained(
+        folder, use_safetensors=True, local_files_only=True, trust_remote_code=False, output_loading_info=True
+    )
     missing = sorted(report["missing_keys"])
     if missing:
         raise ValueError(

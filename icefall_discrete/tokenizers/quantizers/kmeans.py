@@ -2,27 +2,26 @@
 
 import dataclasses
 import hashlib
-import json
 import logging
 from pathlib import Path
 from typing import Any, Callable, Dict, Iterable, List, Optional, Tuple
 
 import numpy as np
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save
 from torch import Tensor
 
-from icefall_discrete.base.atomic_files import replacing
 from icefall_discrete.base.clustering import FrameSample, fit_centroids
 from icefall_discrete.base.provenance import against, differences
 from icefall_discrete.base.settings import setting
+from icefall_discrete.base.tensor_files import as_text, read_tensors, write_tensors
 from icefall_discrete.tokenizers.formats.kmeans_files import read_centroids
 from icefall_discrete.tokenizers.formats.pretrained import locate_file
 from icefall_discrete.tokenizers.quantizers import Quantizer
 
 FILE_NAME = "kmeans.safetensors"
 METADATA_KEY = "kmeans"
+STATE = ("centroids", "mean", "scale")
+REFIT = "move it aside and rerun stage 2"
 # Below this many frames a cluster the centroids follow chance; a larger sample helps.
 FRAMES_PER_CLUSTER = 100
 FIT_SETTINGS = ("fit_memory_mib", "num_restarts", "num_passes", "num_full_passes", "num_breaths")
@@ -180,10 +179,9 @@ class Kmeans(Quantizer):
         }
         self.state_dir = Path(state_dir)
         self._fitted = None
-        with replacing(self.state_path) as path:
-            # One metadata key: the library writes several in random order, and the same fit must give the same bytes.
-            metadata = {METADATA_KEY: json.dumps(made, sort_keys=True)}
-            path.write_bytes(save({"centroids": centroids, "mean": mean, "scale": scale}, metadata))
+        tensors = {"centroids": torch.from_numpy(centroids), "mean": torch.from_numpy(mean)}
+        tensors["scale"] = torch.from_numpy(scale)
+        write_tensors(self.state_path, tensors, {METADATA_KEY: as_text(made)})
 
     def _standardize(self, frames: np.ndarray) -> Tuple[np.ndarray, np.ndarray]:
         mean, scale = np.zeros(frames.shape[1], np.float32), np.ones(frames.shape[1], np.float32)
@@ -218,14 +216,12 @@ class Kmeans(Quantizer):
         path = self.state_path
         if self.config.kmeans_path:
             return self._checked(read_centroids(path), path)
-        try:
-            with safe_open(path, framework="np") as stream:
-                made = json.loads((stream.metadata() or {}).get(METADATA_KEY, "{}"))
-                arrays = {key: stream.get_tensor(key) for key in ("centroids", "mean", "scale")}
-        except (SafetensorError, OSError, json.JSONDecodeError) as error:
-            raise ValueError(f"{path} cannot be read ({error}); delete it and rerun stage 2.") from None
-        self._check_origin(made)
-        return self._checked(arrays, path)
+        found = read_tensors(path, REFIT)
+        self._check_origin(found.made.get(METADATA_KEY, {}))
+        missing = [key for key in STATE if key not in found.tensors]
+        if missing:
+            raise ValueError(f"{path} has no '{missing[0]}'; {REFIT}.")
+        return self._checked({key: found.tensors[key].numpy() for key in STATE}, path)
 
     def _checked(self, arrays: Dict[str, np.ndarray], path: Path) -> Centroids:
         centroids = arrays["centroids"]
@@ -233,7 +229,7 @@ class Kmeans(Quantizer):
             raise ValueError(
                 f"{path} holds centroids {centroids.shape} with {np.isnan(centroids).sum()} NaN, expected "
                 f"{self.config.num_clusters} finite ones; "
-                + ("correct `num_clusters`." if self.config.kmeans_path else "delete it and rerun stage 2.")
+                + ("correct `num_clusters`." if self.config.kmeans_path else f"{REFIT}.")
             )
         tensors = {key: torch.from_numpy(array.copy()).to(self.device) for key, array in arrays.items()}
         return Centroids(**tensors, sha256=hashlib.sha256(path.read_bytes()).hexdigest())

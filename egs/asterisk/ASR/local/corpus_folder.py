@@ -22,7 +22,9 @@ def transcript_path(folder: Path) -> Path:
 
 def parse_checksums(content: str) -> Dict[str, str]:
     """Return path -> MD5 from the text of an `md5sums` file."""
-    pairs = (line.split(maxsplit=1) for line in content.splitlines() if line.strip())
+    pairs = [line.split(maxsplit=1) for line in content.splitlines() if line.strip()]
+    if not all(len(pair) == 2 for pair in pairs):
+        raise CorpusError(f"a line of {CHECKSUMS} is not '<md5>  <path>'; run stage 0 again, or copy the folder anew.")
     return {path.strip(): md5 for md5, path in pairs}
 
 

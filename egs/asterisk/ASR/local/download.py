@@ -10,11 +10,13 @@ import gzip
 import hashlib
 import io
 import logging
+import lzma
 import shutil
 import subprocess
 import tarfile
 import urllib.error
 import urllib.request
+import zlib
 from pathlib import Path
 from typing import Dict, Iterator, List, Sequence, Tuple
 
@@ -23,11 +25,14 @@ from corpus_folder import CHECKSUMS, CorpusError, damaged_files, parse_checksums
 
 from icefall_discrete.base.atomic_files import write_text
 from icefall_discrete.base.flags import config_from_flags
+from icefall_discrete.base.inside import path_inside
 from icefall_discrete.base.script import run_script
 from icefall_discrete.base.settings import setting
 
 RELEASE = "1.6.1"
 TIMEOUT_SEC = 30
+# Of a file, of which a prompt of a minute has half a million, and of a language, which has some ten million.
+MOST_BYTES, MOST_BYTES_OF_ALL = 2**24, 2**30
 
 
 @dataclasses.dataclass(frozen=True)
@@ -73,6 +78,8 @@ def _apt_download(packages: Sequence[str], folder: Path) -> None:
 def _tar_members(stream: io.BufferedIOBase) -> Iterator[Member]:
     with tarfile.open(fileobj=stream, mode="r|*") as archive:
         for member in archive:
+            if member.isfile() and member.size > MOST_BYTES:
+                raise CorpusError(f"{member.name!r} in the archive has {member.size} bytes, more than any prompt")
             if member.isfile():
                 yield member.name.removeprefix("./"), archive.extractfile(member).read()
 
@@ -110,7 +117,8 @@ def _from_apt(language: str, folder: Path) -> Iterator[Member]:
                 prompt = path.split("/sounds/", 1)[1].split("/", 1)[1]  # the first folder is the voice
                 yield f"sounds/{prompt}", content
             elif path.endswith(f"core-sounds-{language}.txt.gz"):
-                yield f"core-sounds-{language}.txt", gzip.decompress(content)
+                with gzip.open(io.BytesIO(content)) as text:
+                    yield f"core-sounds-{language}.txt", text.read(MOST_BYTES)
 
 
 def _http_download(url: str, target: Path) -> None:
@@ -139,7 +147,7 @@ def _from_upstream(language: str, folder: Path, mirror_url: str) -> Iterator[Mem
     if not archive.exists():
         _http_download(f"{mirror_url}/{name}", archive)
     _http_download(f"{mirror_url}/{name}.sha1", folder / f"{name}.sha1")
-    expected = (folder / f"{name}.sha1").read_text().split()[0]
+    expected = (folder / f"{name}.sha1").read_text(errors="replace")[:40]
     actual = hashlib.sha1(archive.read_bytes()).hexdigest()
     if actual != expected:
         archive.unlink()
@@ -152,12 +160,27 @@ def _from_upstream(language: str, folder: Path, mirror_url: str) -> Iterator[Mem
                 yield f"core-sounds-{language}.txt", content
 
 
+def _whole(members: Iterator[Member], folder: Path) -> Iterator[Member]:
+    """The members, each below `folder` and all bounded; CorpusError for an archive that is damaged or another one."""
+    left = MOST_BYTES_OF_ALL
+    try:
+        for path, content in members:
+            left -= len(content)
+            if left < 0:
+                raise ValueError(f"it unpacks to more than {MOST_BYTES_OF_ALL} bytes")
+            path_inside(folder, path, "the name of a file")
+            yield path, content
+    except (tarfile.TarError, zlib.error, gzip.BadGzipFile, lzma.LZMAError, EOFError, LookupError, ValueError) as error:
+        reason = " ".join(str(error).split()).rstrip(".") or type(error).__name__
+        raise CorpusError(f"the archive that was fetched is damaged, or another one: {reason}") from None
+
+
 def _write_language(members: Iterator[Member], target: Path) -> int:
     """Write a language's files and, last, their checksums; return the number of prompts."""
     partial = target.with_name(f".{target.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
     checksums: List[str] = []
-    for path, content in members:
+    for path, content in _whole(members, partial):
         file = partial / path
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_bytes(content)

@@ -31,6 +31,7 @@ from tqdm import tqdm
 
 from icefall_discrete.base.atomic_files import replacing
 from icefall_discrete.base.flags import config_from_flags
+from icefall_discrete.base.inside import path_inside
 from icefall_discrete.base.script import run_script
 from icefall_discrete.base.settings import setting
 from icefall_discrete.data.manifests import write_split
@@ -104,6 +105,7 @@ def read_language(folder: Path, config: PrepareConfig, drops: collections.Counte
     texts = parse_transcript(transcript.read_text(encoding="utf-8"), str(transcript))
     sounds = {path[len("sounds/") : -len(".g722")] for path in checksums if path.endswith(".g722")}
     drops["audio without transcript"] += len(sounds - set(texts))
+    audio_dir = Path(config.data_dir).resolve() / "audio" / language
     kept = []
     for prompt_id in sorted(texts):
         path = f"sounds/{prompt_id}.g722"
@@ -114,11 +116,12 @@ def read_language(folder: Path, config: PrepareConfig, drops: collections.Counte
             text=normalize(texts[prompt_id], language),
             source=folder / path,
             md5=checksums.get(path, ""),
-            audio=Path(config.data_dir).resolve() / "audio" / language / f"{prompt_id}.flac",
+            audio=audio_dir / f"{prompt_id}.flac",
         )
         reason = _drop_reason(prompt, prompt_id in sounds, config)
         drops[reason] += 1
         if reason == "kept":
+            path_inside(audio_dir, prompt_id, f"{transcript}: the id of a prompt", ".flac")
             kept.append(prompt)
     return kept
 

@@ -18,7 +18,7 @@ from lhotse.utils import fastcopy
 from normalize_text import is_speech, normalize
 from tqdm import tqdm
 
-from icefall_discrete.audio.reading import why_no_audio
+from icefall_discrete.audio.sources import why_no_audio
 from icefall_discrete.base.flags import config_from_flags
 from icefall_discrete.base.script import run_script
 from icefall_discrete.base.settings import setting

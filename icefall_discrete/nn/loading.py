@@ -1,0 +1,27 @@
+"""Weights into a network, all of them or a sentence that says which do not fit."""
+
+from typing import Mapping
+
+from torch import Tensor, nn
+
+
+def load_strictly(module: nn.Module, state: Mapping[str, Tensor], where: str) -> None:
+    """Load `state` into `module`; a missing, extra or misshapen parameter is named with its shapes.
+
+    Args:
+      where: what the state came from, for the message.
+    Raises:
+      ValueError: if they do not fit; the module is then as it was.
+    """
+    mine = module.state_dict()
+    problems = [f"'{name}' {tuple(value.shape)} is missing" for name, value in mine.items() if name not in state]
+    problems += [f"'{name}' {tuple(value.shape)} is unknown" for name, value in state.items() if name not in mine]
+    problems += [
+        f"'{name}' is {tuple(state[name].shape)}, expected {tuple(value.shape)}"
+        for name, value in mine.items()
+        if name in state and state[name].shape != value.shape
+    ]
+    if problems:
+        more = f" and {len(problems) - 5} more" if len(problems) > 5 else ""
+        raise ValueError(f"{where} does not fit the model: {'; '.join(problems[:5])}{more}.")
+    module.load_state_dict(dict(state))

@@ -1,0 +1,40 @@
+"""What systems that train an acoustic encoder, with whatever stands on it, have in common for the training loop."""
+
+from typing import Any, Dict, Mapping
+
+from icefall_discrete.base.spec import FeatureSpec
+from icefall_discrete.nn.acoustic_encoder import AcousticEncoder
+from icefall_discrete.nn.scaling import load_noise_state, noise_state, set_batch_count
+from icefall_discrete.training.system import Prepared, System
+
+
+class AcousticSystem(System[Prepared]):
+    """A network on codes or features; the loop's news reaches its encoder and its augmentation.
+
+    Args:
+      network: the network. spec: of the frames.
+    """
+
+    network: AcousticEncoder
+    if_not_finite = "look at those cuts, or lower --base-lr and train anew"
+    if_too_large = "lower --max-duration or --max-utterance-sec, or set --quadratic-duration 30"
+
+    def __init__(self, network: AcousticEncoder, spec: FeatureSpec) -> None:
+        super().__init__(network)
+        self.spec = spec
+
+    def begin_epoch(self, epoch: int) -> None:
+        """Augmentation may start at a later epoch."""
+        self.network.set_epoch(epoch)
+
+    def set_batch_count(self, batch_count: float) -> None:
+        """Schedules inside the encoder."""
+        set_batch_count(self.network, batch_count)
+
+    def noise_state(self) -> Dict[str, Any]:
+        """How often each Whiten acts."""
+        return noise_state(self.network)
+
+    def load_noise_state(self, state: Mapping[str, Any]) -> None:
+        """Restore what `noise_state` gave."""
+        load_noise_state(self.network, state)
