@@ -37,8 +37,7 @@ def why_no_audio(path: Path) -> Optional[str]:
     try:
         status = os.stat(path)
         if not stat.S_ISREG(status.st_mode):
-            is_folder = stat.S_ISDIR(status.st_mode)
-            return "this is a folder; give the audio files in it" if is_folder else "it is not a file"
+            return "it is not a file"
         with open(path, "rb") as stream:
             head = stream.read(64)
     except FileNotFoundError:

@@ -1,6 +1,7 @@
 """Audio files as a tokenizer wants them, and one sentence that names the file when they cannot be had."""
 
 import dataclasses
+import os
 from pathlib import Path
 
 import torch
@@ -41,6 +42,8 @@ class BadAudio(ValueError):
 
 def open_audio(path: str) -> Recording:
     """Read the header of an audio file. Raises BadAudio if it is missing, empty, cut short or no audio."""
+    if os.path.isdir(path):
+        raise BadAudio(f"{path}: this is a folder; give the audio files in it.")
     try:
         return open_recording(Path(path), path)
     except UnreadableAudio as error:

@@ -3,6 +3,7 @@
 num2words knows the names of numbers; here it is found what kind of number a text means.
 """
 
+import functools
 import re
 import unicodedata
 from typing import Callable, List, Match, Tuple
@@ -131,8 +132,12 @@ def spell_numbers(text: str) -> str:
     text = re.sub(r"(?<=\d)\s?%", " percent ", text)
     text = re.sub(r"(?<=\d)\s?°\s?(?:([CF])\b)?", _degrees, text)
     for pattern, rule in _COMPILED:
-        text = pattern.sub(lambda found, rule=rule: f" {rule(found)} ", text)
+        text = pattern.sub(functools.partial(_set_off, rule), text)
     return text
+
+
+def _set_off(rule: Callable[[Match[str]], str], found: Match[str]) -> str:
+    return f" {rule(found)} "
 
 
 def _degrees(found: Match[str]) -> str:

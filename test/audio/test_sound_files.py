@@ -210,5 +210,5 @@ def test_what_is_no_audio_is_said(tmp_path):
     soundfile.write(tmp_path / "nothing.wav", np.zeros(0), RATE)
     assert refused(tmp_path / "empty.mp3") == "the file is empty (0 bytes)"
     assert refused(tmp_path / "page.mp3") == "it is a page of the web, not audio: fetch it again"
-    assert refused(tmp_path / "folder.mp3") == "this is a folder; give the audio files in it"
+    assert refused(tmp_path / "folder.mp3") == "it is not a file"
     assert refused(tmp_path / "nothing.wav") == "the file holds no audio (0 samples)"
