@@ -40,7 +40,7 @@ class LmConfig:
 
     lm_type: str = setting("ngram", "kind of model", choices=("ngram", *MODELS))
     lm_unit: str = setting("pieces", "what it predicts; words are for n-gram models in grammars", choices=UNITS)
-    ngram_order: int = setting(3, "longest n-grams; 2 for LODR")
+    ngram_order: int = setting(3, "longest n-grams; 2 for LODR", minimum=1)
 
     def __post_init__(self) -> None:
         if self.lm_unit == "words" and self.lm_type != "ngram":

@@ -21,10 +21,12 @@ LOG = logging.getLogger(__name__)
 class FilterConfig:
     """Which utterances are trained on."""
 
-    min_utterance_sec: float = setting(0.3, "shorter utterances are dropped, in seconds (paper's code: 1)")
-    max_utterance_sec: float = setting(20.0, "longer utterances are dropped, in seconds")
+    min_utterance_sec: float = setting(0.3, "shorter utterances are dropped, in seconds (paper's code: 1)", minimum=0)
+    max_utterance_sec: float = setting(20.0, "longer utterances are dropped, in seconds", above=0)
     use_speed_copies: bool = setting(True, "train on the speed-perturbed copies too, not only on speed 1.0")
-    languages: Tuple[str, ...] = setting((), "train on, validate on and decode these languages only; none: all")
+    languages: Tuple[str, ...] = setting(
+        (), "train on, validate on and decode these languages only; none: all", distinct=True
+    )
 
 
 class Filtered(NamedTuple):

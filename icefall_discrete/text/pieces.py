@@ -11,6 +11,7 @@ import sentencepiece
 from icefall_discrete.base.atomic_files import replacing, write_text
 from icefall_discrete.base.settings import setting
 from icefall_discrete.text.language_pieces import language_token, read_pieces, write_joined
+from icefall_discrete.text.piece_sizes import check_size
 
 PathLike = Union[str, Path]
 BLANK_ID, SOS_EOS_ID, UNK_ID = 0, 1, 2
@@ -57,7 +58,9 @@ def _explain(error: Exception, vocab_size: int) -> str:
 class BpeConfig:
     """The text pieces that a model emits; section `bpe` of a recipe."""
 
-    vocab_size: int = setting(500, "number of pieces, blank and language tokens included (paper's code: 500)")
+    vocab_size: int = setting(
+        500, "number of pieces, blank and language tokens included (paper's code: 500)", minimum=0
+    )
     piece_type: str = setting("unigram", "char: one piece a character, however many there are", choices=PIECE_TYPES)
     language_token: bool = setting(False, "labels begin with a token of the cut's language, such as <en>")
     by_language: bool = setting(False, "each language has pieces of its own, as many as vocab_size")
@@ -66,6 +69,7 @@ class BpeConfig:
     def __post_init__(self) -> None:
         if self.piece_type not in PIECE_TYPES:
             raise ValueError(f"piece_type is '{self.piece_type}', expected one of {', '.join(PIECE_TYPES)}.")
+        check_size(self.vocab_size, self.piece_type)
         if self.piece_type == "char" and self.by_language:
             raise ValueError("piece_type char with by_language: languages share characters; choose one of the two.")
 

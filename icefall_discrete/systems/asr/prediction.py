@@ -7,11 +7,12 @@ from typing import Any, Callable, List, Mapping, NamedTuple, Optional
 import torch
 from lhotse import CutSet
 
-from icefall_discrete.base.flags import ScriptParser, add_flags, override
+from icefall_discrete.base.flags import ScriptParser, add_flags, given_settings, override
 from icefall_discrete.base.settings import from_dict, to_dict
 from icefall_discrete.data.targets.pieces import FILE_NAME, PieceTargets
 from icefall_discrete.decoding.fusion import Fusion, fusion_files
 from icefall_discrete.decoding.k2_searches import References
+from icefall_discrete.decoding.methods import require_used
 from icefall_discrete.decoding.search import check_method
 from icefall_discrete.decoding.settings import DecodeConfig
 from icefall_discrete.metrics.scoring_rules import ScoringRules
@@ -62,6 +63,7 @@ class AsrPrediction(Prediction[Search, DecodingFiles, TrainSettings, Transducer,
         """Section `decode` of the recipe; streaming is chosen by flags alone."""
         config = override(from_dict(DecodeConfig, recipe.get("decode", {}), where), args, "decode")
         check_method(config.decoding_method)
+        require_used(config.decoding_method, given_settings(args, "decode"))
         return Search(config, override(WHOLE, args, "streaming"))
 
     def noted(self, config: Search) -> Json:

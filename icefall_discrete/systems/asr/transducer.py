@@ -31,9 +31,9 @@ HEADS = ("predictor.", "joiner.", "simple_am_proj.", "simple_lm_proj.", "ctc_out
 class TransducerHeadConfig:
     """Predictor and joiner."""
 
-    decoder_dim: int = setting(512, "dimension of the predictor")
-    context_size: int = setting(2, "number of labels that the predictor sees")
-    joiner_dim: int = setting(512, "dimension of the joiner")
+    decoder_dim: int = setting(512, "dimension of the predictor", minimum=1)
+    context_size: int = setting(2, "number of labels that the predictor sees", minimum=1)
+    joiner_dim: int = setting(512, "dimension of the joiner", minimum=1)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,7 +41,7 @@ class InnerCtcConfig:
     """CTC heads within the encoder."""
 
     stacks: Tuple[int, ...] = setting(
-        (), "places of the encoder (from 0) with a CTC head of their own", formerly="inner_ctc_stacks"
+        (), "places of the encoder (from 0) with a CTC head of their own", formerly="inner_ctc_stacks", minimum=0
     )
 
 
