@@ -23,6 +23,8 @@ def decoding_suffix(checkpoints: str, averaged: bool, config: DecodeConfig, cont
         parts += [f"context-{context_size}", f"max-sym-per-frame-{config.max_sym_per_frame}"]
     if config.blank_penalty:
         parts.append(f"blank-penalty-{config.blank_penalty}")
+    if config.emit_unk:
+        parts.append("emit-unk")
     if averaged:
         parts.append("use-averaged-model")
     return "_".join(parts)
