@@ -42,6 +42,10 @@ class DecodingFiles(OutputFiles):
         """Transcripts of a set."""
         return self.folder / f"recogs-{split}-{self.suffix}.txt"
 
+    def texts(self, split: str) -> Path:
+        """What was said and recognised in a set, with the spaces of the texts."""
+        return self.folder / f"texts-{split}-{self.suffix}.jsonl"
+
     def errs(self, split: str) -> Path:
         """Error statistics of a set."""
         return self.folder / f"errs-{split}-{self.suffix}.txt"
