@@ -76,7 +76,7 @@ def read_texts(path: PathLike, recogs: PathLike) -> List[SaidText]:
             texts.append(SaidText(**json.loads(line)))
         except (TypeError, ValueError):
             raise ValueError(
-                f"{path}:{number}: expected JSON with id, ref and hyp, got {line!r}; decode again."
+                f"{path}:{number}: expected id, ref and hyp, got {line!r}; decode again."
             ) from None
     return texts
 
