@@ -13,6 +13,7 @@ from icefall_discrete.base.spec import FeatureSpec
 from icefall_discrete.data.cuts import is_speed_perturbed, language_of, num_frames
 from icefall_discrete.data.language_sampling import hours_by_language
 from icefall_discrete.data.shar import KeptCuts, SharSource
+from icefall_discrete.text.coverage import MAX_UNKNOWN_PERCENT
 
 LOG = logging.getLogger(__name__)
 
@@ -26,6 +27,9 @@ class FilterConfig:
     use_speed_copies: bool = setting(True, "train on the speed-perturbed copies too, not only on speed 1.0")
     languages: Tuple[str, ...] = setting(
         (), "train on, validate on and decode these languages only; none: all", distinct=True
+    )
+    max_unknown_percent: float = setting(
+        MAX_UNKNOWN_PERCENT, "most characters of a split without a piece, in percent; more are refused", minimum=0
     )
 
 

@@ -75,9 +75,7 @@ def read_texts(path: PathLike, recogs: PathLike) -> List[SaidText]:
         try:
             texts.append(SaidText(**json.loads(line)))
         except (TypeError, ValueError):
-            raise ValueError(
-                f"{path}:{number}: expected id, ref and hyp, got {line!r}; decode again."
-            ) from None
+            raise ValueError(f"{path}:{number}: expected id, ref and hyp, got {line!r}; decode again.") from None
     return texts
 
 
