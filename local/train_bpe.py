@@ -5,6 +5,8 @@ import logging
 from pathlib import Path
 from typing import Any, Dict, List, Optional, Tuple
 
+from lhotse.cut import Cut
+
 from icefall_discrete.base.flags import ScriptParser, add_flags, override
 from icefall_discrete.base.provenance import Provenance, digest_of_lines, set_aside
 from icefall_discrete.base.script import run_script
@@ -13,7 +15,15 @@ from icefall_discrete.data.cuts import is_speed_perturbed, language_of, load_cut
 from icefall_discrete.data.filters import chosen_languages
 from icefall_discrete.experiment.recipe_files import read_recipe
 from icefall_discrete.text.language_pieces import by_language
-from icefall_discrete.text.pieces import BpeConfig, TextEncoder, train_bpe, train_characters, train_language_bpe
+from icefall_discrete.text.pieces import (
+    BpeConfig,
+    TextEncoder,
+    refuse_reserved,
+    reserved_strings,
+    train_bpe,
+    train_characters,
+    train_language_bpe,
+)
 from icefall_discrete.text.words import words_in
 
 Utterance = Tuple[str, Optional[str]]  # text and language
@@ -32,6 +42,16 @@ def get_parser() -> ScriptParser:
     parser.add_argument("--languages", default="", help="languages to train on, by commas (default: the recipe's, all)")
     add_flags(parser, BpeConfig, "bpe")
     return parser
+
+
+def utterance_of(cut: Cut, config: BpeConfig) -> Utterance:
+    """Text and language. Raises ValueError, naming the cut, if the text has a string that the pieces reserve."""
+    text, language = text_of(cut), language_of(cut)
+    try:
+        refuse_reserved(text, reserved_strings([language] if language and config.language_token else ()))
+    except ValueError as error:
+        raise ValueError(f"cut {cut.id}: {error}") from None
+    return text, language
 
 
 def is_trained(lang_dir: Path, origin: Provenance) -> bool:
@@ -85,7 +105,7 @@ def main() -> None:
     config = override(from_dict(BpeConfig, recipe.get("bpe", {}), str(args.recipe_config)), args, "bpe")
     wanted = [name for name in args.languages.split(",") if name] or recipe.get("filter", {}).get("languages", [])
     cuts = chosen_languages(load_cuts(args.cuts), wanted)
-    utterances: List[Utterance] = [(text_of(cut), language_of(cut)) for cut in cuts if not is_speed_perturbed(cut)]
+    utterances: List[Utterance] = [utterance_of(cut, config) for cut in cuts if not is_speed_perturbed(cut)]
     origin = made_from(config, utterances)
     if is_trained(args.lang_dir, origin):
         logging.info("%s is trained already: nothing to do", args.lang_dir / "bpe.model")

@@ -9,7 +9,7 @@ import dataclasses
 import logging
 import shutil
 from pathlib import Path
-from typing import Any, Dict, List, Optional, Sequence, Tuple
+from typing import Any, Dict, Iterable, List, Optional, Sequence, Tuple
 
 from icefall_discrete.base.atomic_files import replacing
 from icefall_discrete.base.device import resolve
@@ -25,6 +25,7 @@ from icefall_discrete.lm.folder import ARPA, FACTS, PIECES, WEIGHTS
 from icefall_discrete.lm.neural import MODELS, NeuralLmConfig
 from icefall_discrete.lm.ngram import estimate_ngram
 from icefall_discrete.systems.language_model.training import NeuralLmTraining, NeuralTrainConfig
+from icefall_discrete.text.coverage import MAX_UNKNOWN_PERCENT, Coverage
 from icefall_discrete.text.pieces import SPECIAL_PIECES, UNK_ID, TextEncoder
 from icefall_discrete.text.words import words_in
 
@@ -40,7 +41,7 @@ class LmConfig:
 
     lm_type: str = setting("ngram", "kind of model", choices=("ngram", *MODELS))
     lm_unit: str = setting("pieces", "what it predicts; words are for n-gram models in grammars", choices=UNITS)
-    ngram_order: int = setting(3, "longest n-grams; 2 for LODR")
+    ngram_order: int = setting(3, "longest n-grams; 2 for LODR", minimum=1)
 
     def __post_init__(self) -> None:
         if self.lm_unit == "words" and self.lm_type != "ngram":
@@ -58,15 +59,42 @@ def get_parser() -> ScriptParser:
     parser.add_argument(
         "--lm-dir", type=Path, required=True, help="folder to write the model to; a rerun goes on in it"
     )
+    parser.add_argument(
+        "--max-unknown-percent",
+        type=float,
+        default=MAX_UNKNOWN_PERCENT,
+        help=f"most characters without a piece, in percent (default: {MAX_UNKNOWN_PERCENT:g})",
+    )
     for kind in (LmConfig, NeuralLmConfig, NeuralTrainConfig):
         add_flags(parser, kind)
     return parser
 
 
-def sentences_of(path: Path, languages: str) -> List[Sentence]:
-    """Transcripts of the cuts in some languages (by commas, none: all) that are not copies at another speed."""
+def sentences_of(path: Path, languages: str) -> Dict[str, Sentence]:
+    """Transcripts of the cuts in some languages (by commas, none: all) that are not copies at another speed, by cut."""
     cuts = chosen_languages(load_cuts(path), [name for name in languages.split(",") if name])
-    return [(text_of(cut), language_of(cut)) for cut in cuts if not is_speed_perturbed(cut)]
+    return {f"cut {cut.id}": (text_of(cut), language_of(cut)) for cut in cuts if not is_speed_perturbed(cut)}
+
+
+def lines_of(path: Path) -> Dict[str, Sentence]:
+    """The lines of a text file, by their number."""
+    lines = enumerate(path.read_text(encoding="utf-8").splitlines(), start=1)
+    return {f"{path}, line {number}": (line.strip(), None) for number, line in lines if line.strip()}
+
+
+def require_covered(what: str, sentences: Dict[str, Sentence], encoder: TextEncoder, max_percent: float) -> None:
+    """Report what of the sentences has no piece.
+
+    Raises ValueError if that is too much, or if the labels of a sentence would be of another text; it is named.
+    """
+    coverage = Coverage(what)
+    for name, (text, language) in sentences.items():
+        try:
+            encoder.labels_of(text, language)
+        except ValueError as error:
+            raise ValueError(f"{name}: {error}") from None
+        coverage.add(name, text, encoder.outside(text, language))
+    coverage.report(max_percent)
 
 
 def is_trained(lm_dir: Path, origin: Provenance) -> bool:
@@ -117,27 +145,31 @@ def main() -> None:
     if args.text and encoder.languages:
         raise ValueError(f"{args.text} says no languages, but the pieces need them; leave --text out.")
     if args.text:
-        train += [(line.strip(), None) for line in args.text.read_text(encoding="utf-8").splitlines() if line.strip()]
+        train.update(lines_of(args.text))
     neural = {} if config.lm_type == "ngram" else {**to_dict(shape), **to_dict(training)}
     inputs = {
-        "texts": _digest(train, encoder),
-        "dev_texts": _digest(dev, encoder),
+        "texts": _digest(train.values(), encoder),
+        "dev_texts": _digest(dev.values(), encoder),
         "pieces_sha256": digest_of_file(args.lang_dir / PIECES),
     }
     origin = Provenance(inputs, {**to_dict(config), **neural})
     if is_trained(args.lm_dir, origin):
         LOG.info(f"{args.lm_dir} is trained already: nothing to do")
         return
+    if config.lm_unit == "pieces":
+        for what, named in (("training text", train), ("dev text", dev)):
+            require_covered(what, named, encoder, args.max_unknown_percent)
+    train_texts, dev_texts = list(train.values()), list(dev.values())
     origin.write(args.lm_dir / RECORD)
     facts: Dict[str, Any] = {**to_dict(config), "pieces_sha256": inputs["pieces_sha256"]}
-    facts.update(vocab_size=encoder.vocab_size, num_sentences=len(train))
+    facts.update(vocab_size=encoder.vocab_size, num_sentences=len(train_texts))
     if config.lm_type == "ngram":
-        facts["dev_perplexity"] = train_ngram(config, train, dev, encoder, args.lm_dir)
+        facts["dev_perplexity"] = train_ngram(config, train_texts, dev_texts, encoder, args.lm_dir)
     else:
         device = resolve("auto", "training")
         settings = {"lm_type": config.lm_type, "vocab_size": encoder.vocab_size, "model": to_dict(shape)}
         neural_training = NeuralLmTraining(settings, training, args.lm_dir, device)
-        labels = ([encoder.labels_of(*sentence) for sentence in part] for part in (train, dev))
+        labels = ([encoder.labels_of(*sentence) for sentence in part] for part in (train_texts, dev_texts))
         facts.update(model=to_dict(shape), **neural_training.fit(*labels))
     with replacing(args.lm_dir / PIECES) as temporary:
         shutil.copyfile(args.lang_dir / PIECES, temporary)
@@ -147,7 +179,7 @@ def main() -> None:
     LOG.info(f"{args.lm_dir}: dev perplexity {facts['dev_perplexity']:.2f} over {config.lm_unit}")
 
 
-def _digest(sentences: List[Sentence], encoder: TextEncoder) -> str:
+def _digest(sentences: Iterable[Sentence], encoder: TextEncoder) -> str:
     return digest_of_lines(encoder.marked(*sentence) for sentence in sentences)
 
 

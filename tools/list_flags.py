@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any, Dict, List
 
 from icefall_discrete.base.atomic_files import write_text
-from icefall_discrete.base.flags import ScriptParser
-from icefall_discrete.base.places import Place
+from icefall_discrete.base.flags import Number, ScriptParser
+from icefall_discrete.base.places import Declaration, Place
 from icefall_discrete.base.registry import modules_in
 from icefall_discrete.base.script import run_script
 from icefall_discrete.experiment.stage_flags import FLAGS_FILE
@@ -33,26 +33,40 @@ def parser_of(script: str, system: str) -> ScriptParser:
     return module.get_parser(system) if takes_system else module.get_parser()
 
 
-def _described(action: Any, places: List[Place]) -> Dict[str, Any]:
-    """Kind, default and what is allowed of a flag; where kinds of a choice share it, of any of them."""
-    default = re.search(r"\(default: ([^()]*)\)$", action.help or "")
-    found: Dict[str, Any] = {"default": default[1]} if default else {}
-    if not places:
-        choices = {"choices": list(action.choices)} if action.choices else {}
-        return {"kind": _KINDS.get(action.type, "text"), **found, **choices}
-    declared = places[0].declared
-    kinds = {_KINDS.get(place.annotation, "text" if place.is_choice else "list") for place in places}
-    found = {"kind": kinds.pop() if len(kinds) == 1 else "text", **found}
+def _allowed(declared: Declaration) -> Dict[str, Any]:
     allowed = {name: getattr(declared, name) for name in ("choices", "minimum", "above", "maximum")}
     allowed["choices"] = declared.kinds.names() if declared.kinds else allowed["choices"]
-    return {**found, **{name: value for name, value in allowed.items() if value is not None and len(places) == 1}}
+    return {name: value for name, value in allowed.items() if value is not None}
+
+
+def _of_setting(place: Place) -> Dict[str, Any]:
+    items = getattr(place.annotation, "__args__", ())
+    kind = "list" if items else _KINDS.get(place.annotation, "text")
+    found = {"kind": kind, **({"items": _KINDS[items[0]]} if items else {}), **_allowed(place.declared)}
+    marks = {"optional": place.is_optional, "distinct": place.declared.distinct, "kinds": place.is_choice}
+    return {**found, **{name: True for name, holds in marks.items() if holds}}
+
+
+def _described(action: Any, places: List[Place]) -> Dict[str, Any]:
+    """Kind, default and what is allowed of a flag; where kinds of a choice differ in that, of any of them."""
+    default = re.search(r"\(default: ([^()]*)\)$", action.help or "")
+    found: Dict[str, Any] = {"default": default[1]} if default else {}
+    if places:
+        each = [_of_setting(place) for place in places]
+        return {**(each[0] if each.count(each[0]) == len(each) else {"kind": "any"}), **found}
+    if isinstance(action.type, Number):
+        return {"kind": _KINDS[action.type.kind], **_allowed(action.type.declared), **found}
+    choices = {"choices": list(action.choices)} if action.choices else {}
+    return {"kind": _KINDS.get(action.type, "text"), **found, **choices}
 
 
 def flags_of(parser: ScriptParser) -> Dict[str, Dict[str, Any]]:
-    """Flags by name, without dashes in front; `short`: its other names."""
+    """Flags by name, without dashes in front; `short`: its other names; `formerly`: names that only recipes may use."""
     found: Dict[str, Dict[str, Any]] = {}
     for names, action, places in parser.known_flags():
         short = {"short": names[1:]} if len(names) > 1 else {}
+        before = {name.replace("_", "-") for place in places for name in place.declared.formerly} - {*names}
+        short.update({"formerly": sorted(before)} if before else {})
         found[names[0]] = {**_described(action, places), **short}
     return found
 

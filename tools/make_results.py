@@ -72,7 +72,7 @@ def main() -> None:
     points = points_of([row for group in compared(own) for row in group], tests[0])
     chart = None
     if points:
-        metrics = leading_metrics(own)
+        metrics = [metric for metric in leading_metrics(own) if any(metric.name in point.figures for point in points)]
         kind = first_metric(own).kind
         chart_path = args.results_dir / f"{kind.replace(' ', '_')}_against_bit_rate.png"
         draw_chart(chart_path, points, metrics, f"{args.title}, {tests[0]} set: {kind} against bit rate")

@@ -15,7 +15,7 @@ from lhotse import MonoCut
 from lhotse.audio.mixer import AudioMixer
 
 from icefall_discrete.audio.reading import load_samples
-from icefall_discrete.base.settings import setting
+from icefall_discrete.base.settings import LARGEST_SEED, check_settings, setting
 
 BABBLE = "babble"
 RECORDED = "recorded"
@@ -33,14 +33,16 @@ _KIND = re.compile(r"[a-z_]+")
 class NoiseConfig:
     """Which noisy versions of a split are made."""
 
-    snrs: Tuple[float, ...] = setting((20.0, 10.0, 5.0, 0.0), "signal-to-noise ratios (dB), powers of the whole cut")
+    snrs: Tuple[float, ...] = setting(
+        (20.0, 10.0, 5.0, 0.0), "signal-to-noise ratios (dB), powers of the whole cut", minimum=-100, maximum=100
+    )
     kinds: Tuple[str, ...] = setting(
         (BABBLE, "white", "pink"),
         "noises: babble (of the training speech), white, pink, brown, recorded (of any recorded noise), or the word "
         "that the ids of some recorded noises begin with, such as music",
     )
-    num_talkers: int = setting(6, "utterances that speak at once in babble")
-    seed: int = setting(42, "of the noise")
+    num_talkers: int = setting(6, "utterances that speak at once in babble", minimum=1)
+    seed: int = setting(42, "of the noise", minimum=0, maximum=LARGEST_SEED)
 
     def __post_init__(self) -> None:
         if not self.snrs or not self.kinds:
@@ -48,8 +50,7 @@ class NoiseConfig:
         wrong = [kind for kind in self.kinds if not _KIND.fullmatch(kind)]
         if wrong:
             raise ValueError(f"kind of noise {wrong[0]!r}: expected lower-case letters, such as babble or white.")
-        if self.num_talkers < 1:
-            raise ValueError(f"num_talkers is {self.num_talkers}, expected at least 1.")
+        check_settings(self)
 
 
 class Condition(NamedTuple):

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import List, Optional, Sequence
 
 from icefall_discrete import CONF_DIR
-from icefall_discrete.base.names import did_you_mean
+from icefall_discrete.base.names import known_names
 
 FEATURES_DIR = CONF_DIR / "features"
 # Between the names of feature types that are views of one cut.
@@ -41,8 +41,8 @@ def find_feature_conf(feature_type: str, conf_dirs: Sequence[Path] = ()) -> Path
         raise FileNotFoundError(f"feature type file {feature_type} does not exist; give a path to a JSON file.")
     known = known_feature_types(conf_dirs)
     raise ValueError(
-        f"unknown feature type '{feature_type}'; known: {', '.join(known)}. Give one of these, a path to a JSON file, "
-        f"or several of them joined by '{VIEW_SEPARATOR}'. {did_you_mean(feature_type, known)}".rstrip()
+        f"unknown feature type '{feature_type}'; {known_names(known, feature_type)} Give one of these, a path to a "
+        f"JSON file, or several of them joined by '{VIEW_SEPARATOR}'."
     )
 
 

@@ -10,21 +10,52 @@ import sys
 from typing import Any, Dict, Iterable, List, NoReturn, Optional, Sequence, Tuple, Type, TypeVar
 
 from icefall_discrete.base.names import did_you_mean
-from icefall_discrete.base.places import Place, by_short_name, default_of, every_kind, walk
-from icefall_discrete.base.settings import FLAG, Overlay, flag_name, refusal
+from icefall_discrete.base.places import MISSING, Declaration, Place, by_short_name, default_of, every_kind, walk
+from icefall_discrete.base.settings import FLAG, LARGEST_SEED, Overlay, flag_name, refusal
 
 C = TypeVar("C")
 _TRUE, _FALSE = ("1", "true", "yes", "y", "t"), ("0", "false", "no", "n", "f")
 _NEGATIVE = re.compile(r"-[\d.]")
+_OF_NUMBERS, _FLAG_FIRST = re.compile(r"^argument (\S+): is "), r"\1 is "
 
 
 def _parsed_one(kind: type, text: str) -> Any:
+    if kind in (int, float) and (not text.isascii() or "_" in text):
+        raise ValueError(text)  # Python takes digits of every script, and 1_000
     if kind is not bool:
         return kind(text)
     value = text.strip().lower()
     if value not in (*_TRUE, *_FALSE):
         raise ValueError(text)
     return value in _TRUE
+
+
+class Number:
+    """A number within a range, as the `type` of a flag that a script has beside its settings; ends are as in `setting`.
+
+    Args:
+      kind: int or float.
+    """
+
+    def __init__(
+        self,
+        kind: type,
+        minimum: Optional[float] = None,
+        above: Optional[float] = None,
+        maximum: Optional[float] = None,
+    ) -> None:
+        self.kind, self.declared = kind, Declaration("", None, minimum, above, maximum)
+
+    def __call__(self, text: str) -> Any:
+        """The number that a flag's text says. Raises ArgumentTypeError, which argparse puts behind the flag's name."""
+        place = Place((), Number, self.kind, False, self.declared, MISSING, ())
+        try:
+            return place.fitted(_parsed_one(self.kind, text))
+        except ValueError:
+            raise argparse.ArgumentTypeError(f"is '{text}', expected {place.expected()}.") from None
+
+
+SEED = Number(int, minimum=0, maximum=LARGEST_SEED)
 
 
 def parsed(place: Place, value: Any) -> Any:
@@ -69,6 +100,8 @@ class ScriptParser(argparse.ArgumentParser):
             allow_abbrev=False,
             formatter_class=argparse.RawDescriptionHelpFormatter,
         )
+        for kind in (int, float):
+            self.register("type", kind, Number(kind))
         self._places: Dict[str, List[Place]] = {}  # by flag; several where kinds share a name
         self._short: Dict[str, List[str]] = {}  # flags that a short name may stand for
         self._is_complete = False
@@ -201,7 +234,7 @@ class ScriptParser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """End the program with status 2 and one sentence."""
-        self.exit(2, f"error: {message}\n")
+        self.exit(2, f"error: {_OF_NUMBERS.sub(_FLAG_FIRST, message)}\n")
 
 
 def add_flags(parser: ScriptParser, cls: Type[C], section: str = "") -> None:
@@ -227,6 +260,11 @@ def override(config: C, args: argparse.Namespace, section: str = "") -> C:
     overlay = Overlay(type(config), config)
     overlay.add_flags({name: given[start + name] for name in names if start + name in given}, parsed, FLAG + start)
     return overlay.built()
+
+
+def given_settings(args: argparse.Namespace, section: str) -> List[str]:
+    """The names of the settings of a section that were given as flags."""
+    return [name.partition(".")[2] for name in vars(args) if name.partition(".")[0] == section]
 
 
 def config_from_flags(cls: Type[C], description: str) -> C:

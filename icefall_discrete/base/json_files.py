@@ -18,11 +18,16 @@ def json_name(value: Any) -> str:
     return "null" if value is None else JSON_NAMES.get(type(value), type(value).__name__)
 
 
+def as_json(value: Any) -> str:
+    """A value as JSON has it, for messages: true, null, [1, 2]; text in single quotes, so that it stands out."""
+    return repr(value) if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=repr)
+
+
 def _object(pairs: List[Tuple[str, Any]]) -> Dict[str, Any]:
     found: Dict[str, Any] = {}
     for key, value in pairs:
         if key in found and found[key] != value:
-            raise ValueError(f"'{key}' stands twice in one object, as {found[key]!r} and as {value!r}")
+            raise ValueError(f"'{key}' stands twice in one object, as {as_json(found[key])} and as {as_json(value)}")
         found[key] = value
     return found
 

@@ -31,7 +31,7 @@ def did_you_mean(name: str, known: Iterable[str], mark: str = "") -> str:
     return "".join(f"did you mean {mark}{other}?" for other in nearest(name, known))
 
 
-def listed(known: Sequence[str], name: str) -> str:
-    """The end of a sentence about an unknown `name`: the known ones, and the nearest, `a, b; did you mean b?`."""
+def known_names(known: Sequence[str], name: str) -> str:
+    """The end of a sentence about an unknown `name`, the nearest one first: `did you mean b? known: a, b.`"""
     meant = did_you_mean(name, known)
-    return f"{', '.join(known)}; {meant}" if meant else f"{', '.join(known)}."
+    return f"{f'{meant} ' if meant else ''}known: {', '.join(known)}."

@@ -17,6 +17,10 @@ _TYPE_NAMES = {int: "a whole number", float: "a number", str: "text", bool: "tru
 _PLURALS = {int: "whole numbers", float: "numbers", str: "texts", bool: "true or false values"}
 
 
+def _number(bound: float) -> str:
+    return str(bound) if isinstance(bound, int) else f"{bound:g}"
+
+
 @dataclasses.dataclass(frozen=True)
 class Declaration:
     """What its owner says about a setting beside name, type and default; for meanings see `setting` in settings.py."""
@@ -28,13 +32,14 @@ class Declaration:
     maximum: Optional[float] = None
     formerly: Names = ()
     kinds: Optional[Kinds] = None
+    distinct: bool = False
 
     def bounds(self) -> str:
         """The range or the choices in words, empty if everything goes."""
         if self.choices is not None:
             return f"one of {', '.join(map(str, self.choices))}"
         parts = [("at least", self.minimum), ("above", self.above), ("at most", self.maximum)]
-        return " and ".join(f"{word} {bound:g}" for word, bound in parts if bound is not None)
+        return " and ".join(f"{word} {_number(bound)}" for word, bound in parts if bound is not None)
 
     def allows(self, value: Any) -> bool:
         """Whether one value of the right type is in the range, and among the choices."""
@@ -101,6 +106,7 @@ class Place(NamedTuple):
         items = typing.get_args(self.annotation)
         if typing.get_origin(self.annotation) is tuple:
             name = listed.format(_PLURALS.get(items[0], "values")) + (f", each {bounds}" if bounds else "")
+            name += ", none of them twice" if self.declared.distinct else ""
         else:
             plain = typing.get_origin(self.annotation) or self.annotation
             name = _TYPE_NAMES.get(plain, getattr(plain, "__name__", str(plain)))
@@ -120,7 +126,10 @@ class Place(NamedTuple):
             return self._fitted_one(self.annotation, value)
         if not isinstance(value, (list, tuple)):
             raise ValueError("no list")
-        return tuple(self._fitted_one(typing.get_args(self.annotation)[0], one) for one in value)
+        fitted = tuple(self._fitted_one(typing.get_args(self.annotation)[0], one) for one in value)
+        if self.declared.distinct and len(set(fitted)) < len(fitted):
+            raise ValueError("one of them twice")
+        return fitted
 
     def _fitted_one(self, annotation: Any, value: Any) -> Any:
         plain = typing.get_origin(annotation) or annotation

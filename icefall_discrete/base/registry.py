@@ -9,7 +9,7 @@ import pkgutil
 from abc import ABC, abstractmethod
 from typing import Any, Dict, List, Mapping, Type, TypeVar
 
-from icefall_discrete.base.names import listed
+from icefall_discrete.base.names import known_names
 
 B = TypeVar("B")
 
@@ -33,7 +33,7 @@ def find_class(modules: Mapping[str, str], name: str, base: Type[B]) -> Type[B]:
       ValueError: if there is no such module (the message lists the known ones), or it defines not exactly one.
     """
     if name not in modules:
-        raise ValueError(f"unknown {base.__name__} '{name}'; known: {', '.join(sorted(modules))}.")
+        raise ValueError(f"unknown {base.__name__} '{name}'; {known_names(sorted(modules), name)}")
     module = importlib.import_module(modules[name])
     found = [
         cls
@@ -64,7 +64,7 @@ class Kinds(ABC):
         """The one that was found for `name`, or the error that it is unknown."""
         if found:
             return found[0]
-        raise ValueError(f"unknown kind '{name}'; known: {listed(self.names(), name)}")
+        raise ValueError(f"unknown kind '{name}'; {known_names(self.names(), name)}")
 
 
 class ListedKinds(Kinds):

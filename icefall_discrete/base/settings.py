@@ -11,7 +11,7 @@ import functools
 import json
 from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Tuple, Type, TypeVar, Union
 
-from icefall_discrete.base.json_files import json_name
+from icefall_discrete.base.json_files import as_json, json_name
 from icefall_discrete.base.names import did_you_mean
 from icefall_discrete.base.places import (
     METADATA,
@@ -30,6 +30,7 @@ from icefall_discrete.base.registry import Kinds
 C = TypeVar("C")
 KIND = "kind"
 FLAG = "--"
+LARGEST_SEED = 2**32 - 1  # that numpy takes
 
 
 def setting(
@@ -40,6 +41,7 @@ def setting(
     above: Optional[float] = None,
     maximum: Optional[float] = None,
     formerly: Union[str, Names] = (),
+    distinct: bool = False,
 ) -> Any:
     """Declare a field of a settings class.
 
@@ -48,9 +50,10 @@ def setting(
       choices: all values that it may have, where they are few; of a tuple, those of each item.
       minimum, above, maximum: the range, `above` without its end; of a tuple, that of each item.
       formerly: names that it had; they stand for it in JSON and as flags, before settings that only end in that name.
+      distinct: of a tuple, whether no item may stand in it twice.
     """
     former = (formerly,) if isinstance(formerly, str) else tuple(formerly)
-    declared = Declaration(help, choices, minimum, above, maximum, former)
+    declared = Declaration(help, choices, minimum, above, maximum, former, distinct=distinct)
     return dataclasses.field(default=default, metadata={METADATA: declared})
 
 
@@ -88,8 +91,9 @@ def check_settings(config: Any) -> None:
     """Raise ValueError if a setting that `config` itself has is out of its declared range; for `__post_init__`."""
     for place in own_places(type(config), config):
         values = place.default if isinstance(place.default, tuple) else (place.default,)
-        if not all(one is None or place.declared.allows(one) for one in values):
-            raise ValueError(f"{place.name} is {place.default!r}, expected {place.expected()}.")
+        twice = place.declared.distinct and len(set(values)) < len(values)
+        if twice or not all(one is None or place.declared.allows(one) for one in values):
+            raise ValueError(f"{place.name} is {as_json(place.default)}, expected {place.expected()}.")
 
 
 def to_dict(config: Any) -> Dict[str, Any]:
@@ -215,7 +219,7 @@ class Overlay:
         meant = did_you_mean(keys[0], {*known, *by_short_name(places)})
         named = ", ".join(".".join((*above, key)) for key in keys)
         listed = f"known settings: {', '.join(sorted(known))}" if known else "it has none"
-        return f"{where}: unknown setting {named} for {cls}; {listed}" + (f"; {meant}" if meant else ".")
+        return f"{where}: unknown setting {named} for {cls}; {f'{meant} ' if meant else ''}{listed}."
 
     def _put(self, place: Place, value: Any, where: str) -> None:
         if value is None and place.is_optional and place.holds_others:
@@ -246,7 +250,8 @@ class Overlay:
     def _once(self, place: Place, value: Any, where: str) -> None:
         if self._layer.setdefault(place.path, value) != value:
             raise ValueError(
-                f"{where}: setting '{place.name}' is given twice, as {self._layer[place.path]!r} and as {value!r}; "
+                f"{where}: setting '{place.name}' is given twice, as {as_json(self._layer[place.path])} and as "
+                f"{as_json(value)}; "
                 "leave one of them out."
             )
 
@@ -320,11 +325,13 @@ def called(place: Place, where: str) -> str:
 
 def refusal(place: Place, value: Any, where: str) -> str:
     """The sentence for a value that a setting cannot have; `where` as in `called`."""
-    wrong = f"{called(place, where)} is {value!r}"
+    wrong = f"{called(place, where)} is {as_json(value)}"
     is_flag = where.startswith(FLAG)
     if place.declared.kinds is not None:
         other = "" if is_flag else f", or an object with '{KIND}'"
         return f"{wrong}, expected one of {', '.join(place.declared.kinds.names())}{other}."
+    meant = did_you_mean(value, map(str, place.declared.choices or ())) if isinstance(value, str) else ""
+    end = f"; {meant}" if meant else "."
     if is_flag:
-        return f"{wrong}, expected {place.expected('{}, separated by commas')}."
-    return f"{wrong}, but {place.cls.__name__} expects {place.expected()}; correct the file."
+        return f"{wrong}, expected {place.expected('{}, separated by commas')}{end}"
+    return f"{wrong}, but {place.cls.__name__} expects {place.expected()}; {meant or 'correct the file.'}"

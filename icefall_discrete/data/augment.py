@@ -12,32 +12,40 @@ from typing import Sequence, Tuple
 import torch
 from torch import Tensor
 
-from icefall_discrete.base.settings import setting
+from icefall_discrete.base.settings import check_settings, setting
 
 
 @dataclasses.dataclass(frozen=True)
 class AugmentConfig:
     """Augmentation of the training data, on codes and after the embedding."""
 
-    augment_prob: float = setting(0.9, "probability with which an utterance is warped and masked in time")
-    time_warp_sec: float = setting(0.8, "largest shift of the warp's centre, in seconds; 0 switches the warp off")
-    num_frame_masks: int = setting(10, "largest number of time masks of an utterance; 0 switches them off")
-    frames_mask_sec: float = setting(1.0, "largest width of a time mask, in seconds")
-    max_frames_mask_fraction: float = setting(0.15, "largest part of an utterance that time masks may cover")
-    time_mask_ratio: float = setting(
-        2.5, "times as many time masks, over as much more of an utterance, where there are two views (CR-CTC)"
+    augment_prob: float = setting(
+        0.9, "probability with which an utterance is warped and masked in time", minimum=0, maximum=1
     )
-    num_embedding_masks: int = setting(2, "number of masks over embedding dimensions")
-    embedding_mask_size: int = setting(27, "largest width of a mask over embedding dimensions (paper: 27 of 80)")
-    gaussian_noise_prob: float = setting(0.0, "probability of N(0, 1) noise on the embedding (paper's code: 0.25)")
-    augment_start_epoch: int = setting(1, "first epoch with masks, warp and noise; epochs are numbered from 1")
+    time_warp_sec: float = setting(
+        0.8, "largest shift of the warp's centre, in seconds; 0 switches the warp off", minimum=0
+    )
+    num_frame_masks: int = setting(10, "largest number of time masks of an utterance; 0 switches them off", minimum=0)
+    frames_mask_sec: float = setting(1.0, "largest width of a time mask, in seconds", minimum=0)
+    max_frames_mask_fraction: float = setting(
+        0.15, "largest part of an utterance that time masks may cover", minimum=0, maximum=1
+    )
+    time_mask_ratio: float = setting(
+        2.5, "times as many time masks, over as much more of an utterance, where there are two views (CR-CTC)", above=0
+    )
+    num_embedding_masks: int = setting(2, "number of masks over embedding dimensions", minimum=0)
+    embedding_mask_size: int = setting(
+        27, "largest width of a mask over embedding dimensions (paper: 27 of 80)", minimum=0
+    )
+    gaussian_noise_prob: float = setting(
+        0.0, "probability of N(0, 1) noise on the embedding (paper's code: 0.25)", minimum=0, maximum=1
+    )
+    augment_start_epoch: int = setting(
+        1, "first epoch with masks, warp and noise; epochs are numbered from 1", minimum=0
+    )
 
     def __post_init__(self) -> None:
-        for name in ("augment_prob", "max_frames_mask_fraction", "gaussian_noise_prob"):
-            if not 0.0 <= getattr(self, name) <= 1.0:
-                raise ValueError(f"{name} is {getattr(self, name)}, expected a value from 0 to 1.")
-        if self.time_mask_ratio <= 0.0:
-            raise ValueError(f"time_mask_ratio is {self.time_mask_ratio}, expected above 0.")
+        check_settings(self)
 
     def of_views(self) -> "AugmentConfig":
         """The settings with the stronger time masks of two views."""

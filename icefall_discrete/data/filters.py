@@ -13,6 +13,7 @@ from icefall_discrete.base.spec import FeatureSpec
 from icefall_discrete.data.cuts import is_speed_perturbed, language_of, num_frames
 from icefall_discrete.data.language_sampling import hours_by_language
 from icefall_discrete.data.shar import KeptCuts, SharSource
+from icefall_discrete.text.coverage import MAX_UNKNOWN_PERCENT
 
 LOG = logging.getLogger(__name__)
 
@@ -21,10 +22,15 @@ LOG = logging.getLogger(__name__)
 class FilterConfig:
     """Which utterances are trained on."""
 
-    min_utterance_sec: float = setting(0.3, "shorter utterances are dropped, in seconds (paper's code: 1)")
-    max_utterance_sec: float = setting(20.0, "longer utterances are dropped, in seconds")
+    min_utterance_sec: float = setting(0.3, "shorter utterances are dropped, in seconds (paper's code: 1)", minimum=0)
+    max_utterance_sec: float = setting(20.0, "longer utterances are dropped, in seconds", above=0)
     use_speed_copies: bool = setting(True, "train on the speed-perturbed copies too, not only on speed 1.0")
-    languages: Tuple[str, ...] = setting((), "train on, validate on and decode these languages only; none: all")
+    languages: Tuple[str, ...] = setting(
+        (), "train on, validate on and decode these languages only; none: all", distinct=True
+    )
+    max_unknown_percent: float = setting(
+        MAX_UNKNOWN_PERCENT, "most characters of a split without a piece, in percent; more are refused", minimum=0
+    )
 
 
 class Filtered(NamedTuple):

@@ -36,7 +36,7 @@ from icefall_discrete.base.provenance import (
     read_record,
     set_aside,
 )
-from icefall_discrete.base.settings import setting, to_dict
+from icefall_discrete.base.settings import check_settings, setting, to_dict
 from icefall_discrete.base.spec import FeatureSpec
 from icefall_discrete.data.checksums import known_checksums
 from icefall_discrete.data.cuts import cuts_digest, field_name, load_frames, without_frames
@@ -52,13 +52,14 @@ ORIGIN_FILE = "made_from.json"
 class SharConfig:
     """How cuts are divided into shards."""
 
-    shard_size: int = setting(1000, "cuts in a shard; shards are shuffled as a whole, cuts within a buffer")
+    shard_size: int = setting(1000, "cuts in a shard; shards are shuffled as a whole, cuts within a buffer", minimum=1)
 
-    shuffle_buffer: int = setting(20000, "cuts among which the next one is drawn at export; 1: in the given order")
+    shuffle_buffer: int = setting(
+        20000, "cuts among which the next one is drawn at export; 1: in the given order", minimum=1
+    )
 
     def __post_init__(self) -> None:
-        if self.shard_size < 1:
-            raise ValueError(f"shard_size is {self.shard_size}, expected at least 1.")
+        check_settings(self)
 
 
 class _Summary:

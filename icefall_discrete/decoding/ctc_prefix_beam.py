@@ -63,7 +63,7 @@ def ctc_prefix_beam_search(
     order = Order.of(check_encoder_output(encoder_out, encoder_lens))
     device, blank_id = encoder_out.device, model.blank_id
     index = order.index(device)
-    log_probs = config.log_probs(model.ctc_output(encoder_out[index]), blank_id)
+    log_probs = config.log_probs(model.ctc_output(encoder_out[index]), model)
     prefixes = _start(len(index), config.beam_size, blank_id, device)
     extra = SlotScores(scorer, index, config.beam_size, blank_id)
     traces = Traces(order, config.beam_size, blank_id, device)

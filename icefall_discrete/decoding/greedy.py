@@ -7,6 +7,7 @@ from torch import Tensor
 
 from icefall_discrete.decoding.hypothesis import Hypothesis, check_encoder_output, initial_context
 from icefall_discrete.decoding.prediction import Predictions
+from icefall_discrete.decoding.unit_scores import unit_log_probs
 from icefall_discrete.nn.heads.contract import TransducerModel
 
 
@@ -17,6 +18,7 @@ def greedy_search(
     encoder_lens: Tensor,
     max_sym_per_frame: int = 1,
     blank_penalty: float = 0.0,
+    emit_unk: bool = False,
 ) -> List[Hypothesis]:
     """Take the best unit at each frame; stay on a frame until it gives blank or `max_sym_per_frame` labels.
 
@@ -25,7 +27,7 @@ def greedy_search(
       encoder_out: (N, T', D).
       encoder_lens: (N,).
       max_sym_per_frame: most labels of one frame.
-      blank_penalty: taken off the logit of blank.
+      blank_penalty: taken off the logit of blank. emit_unk: whether `<unk>` may be found.
 
     Returns:
       A hypothesis for each utterance. Its score sums the log-probabilities of the chosen units, blanks included.
@@ -43,10 +45,8 @@ def greedy_search(
     for frame in range(num_frames):
         searching = frame < encoder_lens.to(am.device)
         for _ in range(max_sym_per_frame):
-            logits = model.joiner(am[:, frame], lm, project_input=False).float()
-            if blank_penalty != 0.0:
-                logits[:, blank_id] -= blank_penalty
-            best, unit = logits.log_softmax(dim=1).max(dim=1)
+            logits = model.joiner(am[:, frame], lm, project_input=False)
+            best, unit = unit_log_probs(logits, model, blank_penalty, emit_unk=emit_unk).max(dim=1)
             score += best * searching
             searching = searching & (unit != blank_id)
             if not searching.any():

@@ -4,7 +4,7 @@ The position of an arc in its path is therefore the frame, and the label of an a
 none). Scores are in nats and lack nothing: see `k2_searches.md` for what the usual way of calling k2 drops.
 """
 
-from typing import List, NamedTuple, Sequence, Tuple
+from typing import Callable, List, NamedTuple, Sequence, Tuple
 
 import torch
 from torch import Tensor
@@ -52,16 +52,15 @@ def transducer_lattice(
     lens: Sequence[int],
     graph: Fsa,
     search: K2SearchConfig,
-    logits: Tuple[float, float],
+    log_probs_of: Callable[[Tensor], Tensor],
 ) -> Fsa:
     """Search a graph with a transducer that emits at most one label a frame.
 
     Args:
       encoder_out: (N, T', D). lens: N lengths, 0 allowed. graph: with an ending.
-      logits: blank penalty and temperature.
+      log_probs_of: from logits (M, V) to log-probabilities of units.
     """
     k2 = backend.k2_module()
-    blank_penalty, temperature = logits
     vocab_size, context_size = model.joiner.output_linear.out_features, model.predictor.context_size
     _check_state_numbers(vocab_size, context_size, graph.shape[0])
     config = k2.RnntDecodingConfig(
@@ -82,9 +81,9 @@ def transducer_lattice(
         if live.numel():
             predicted = model.predictor(initial_states(contexts.to(am.device)[live]), need_pad=False).squeeze(1)
             lm = model.joiner.decoder_proj(predicted)
-            scores = model.joiner(am[utterance[live], frame], lm, project_input=False).float()
-            scores[:, model.blank_id] -= blank_penalty
-            log_probs[live, :vocab_size] = (scores / temperature).log_softmax(dim=1)
+            log_probs[live, :vocab_size] = log_probs_of(
+                model.joiner(am[utterance[live], frame], lm, project_input=False)
+            )
         streams.advance(log_probs.to(graph.device))
     streams.terminate_and_flush_to_streams()
     return streams.format_output([length + _END_FRAMES for length in lens], allow_partial=True)

@@ -5,7 +5,7 @@ from typing import Dict, Iterable, List, Mapping, NamedTuple, Sequence, Tuple
 
 from icefall_discrete.base.atomic_files import PathLike, write_text
 from icefall_discrete.text.language_pieces import language_token
-from icefall_discrete.text.pieces import UNK_ID, TextEncoder
+from icefall_discrete.text.pieces import UNK_ID, TextEncoder, reserved_strings
 from icefall_discrete.text.words import WORD_START, words_in
 
 FIRST_WORDS, LAST_WORDS = ("<eps>",), ("#0", "<s>", "</s>")  # ids 0 and the three highest of words.txt
@@ -85,15 +85,19 @@ def make_lexicon(encoder: TextEncoder, texts: Iterable[str]) -> Tuple[Lexicon, L
         )
     tokens = {language_token(language): (label,) for language, label in encoder.language_tokens.items()}
     words = sorted({word for text in texts for word in words_in(text)} - {*FIRST_WORDS, *LAST_WORDS})
-    spellings = {word: tokens.get(word) or tuple(encoder.encode(word)) for word in words}
-    unspellable = [
-        word
-        for word, labels in spellings.items()
-        if word not in tokens and (UNK_ID in labels or encoder.decode(labels) != word)
-    ]
+    spellings = {word: tokens.get(word) or _spelling(word, encoder) for word in words}
+    unspellable = [word for word, labels in spellings.items() if not labels]
     for word in unspellable:
         del spellings[word]
     return Lexicon(encoder.pieces(), spellings), unspellable
+
+
+def _spelling(word: str, encoder: TextEncoder) -> Tuple[int, ...]:
+    """Labels of a word; none if they would be those of another text, or of none."""
+    if any(string in word for string in reserved_strings(encoder.language_tokens)):
+        return ()
+    labels = encoder.encode(word)
+    return () if UNK_ID in labels or encoder.decode(labels) != word else tuple(labels)
 
 
 def read_lexicon(folder: PathLike, pieces: Sequence[str]) -> Lexicon:
@@ -108,7 +112,7 @@ def read_lexicon(folder: PathLike, pieces: Sequence[str]) -> Lexicon:
     spellings: Dict[str, Sequence[int]] = {}
     for number, line in enumerate(_lines(path), start=1):
         word, *spelling = line.split()
-        unknown = [piece for piece in spelling if piece not in label_of]
+        unknown = [piece for piece in spelling if label_of.get(piece, 0) <= UNK_ID]
         if unknown or not spelling:
             what = f"unknown piece {unknown[0]}" if unknown else f"word {word} has no pieces"
             raise ValueError(f"{path}, line {number}: {what}; make it anew with local/compile_graphs.py.")

@@ -38,6 +38,7 @@ from icefall_discrete.decoding.k2_lexicon import Lexicon, read_lexicon, read_tok
 from icefall_discrete.decoding.k2_settings import K2SearchConfig
 from icefall_discrete.decoding.scorer import Scorer
 from icefall_discrete.decoding.settings import DecodeConfig
+from icefall_discrete.decoding.unit_scores import unit_log_probs
 from icefall_discrete.metrics.wer import count_errors
 from icefall_discrete.nn.heads.contract import LabelModel, require_ctc, require_transducer
 from icefall_discrete.text.words import words_in
@@ -206,16 +207,23 @@ def _transducer_lattice(
     if graph is None:
         vocab_size = _vocab_size(model)
         graph = search_graph(trivial_graph(vocab_size), vocab_size, 1.0, False, lattice_device(encoder_out.device))
-    logits = (config.blank_penalty, config.temperature) if isinstance(config, DecodeConfig) else (0.0, 1.0)
+    heads, log_probs = require_transducer(model, "this search"), _log_probs_of(model, config, with_temperature=True)
     with torch.no_grad():
-        return transducer_lattice(require_transducer(model, "this search"), encoder_out, lens, graph, config, logits)
+        return transducer_lattice(heads, encoder_out, lens, graph, config, log_probs)
+
+
+def _log_probs_of(model: LabelModel, config: K2SearchConfig, with_temperature: bool) -> Callable[[Tensor], Tensor]:
+    """From logits to log-probabilities of units, with what settings of all searches say of them."""
+    if not isinstance(config, DecodeConfig):
+        return lambda logits: unit_log_probs(logits, model)
+    temperature = config.temperature if with_temperature else 1.0
+    return lambda logits: unit_log_probs(logits, model, config.blank_penalty, temperature, config.emit_unk)
 
 
 def _ctc_log_probs(model: LabelModel, encoder_out: Tensor, config: K2SearchConfig) -> Tensor:
     with torch.no_grad():
-        logits = require_ctc(model, "this search").ctc_output(encoder_out).float()
-        logits[..., model.blank_id] -= config.blank_penalty if isinstance(config, DecodeConfig) else 0.0
-        return logits.log_softmax(dim=2)
+        logits = require_ctc(model, "this search").ctc_output(encoder_out)
+        return _log_probs_of(model, config, with_temperature=False)(logits)
 
 
 def _ctc_lattice(

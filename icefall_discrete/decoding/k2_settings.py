@@ -4,7 +4,7 @@ import dataclasses
 from pathlib import PurePath
 from typing import Dict, List, Tuple
 
-from icefall_discrete.base.settings import setting
+from icefall_discrete.base.settings import check_settings, setting
 from icefall_discrete.decoding.methods import METHODS
 
 _FAST, _NBEST = ("beam", "max_contexts", "max_states"), ("nbest_scale", "num_paths")
@@ -25,27 +25,26 @@ _STATED: Dict[str, Tuple[Tuple[str, ...], Tuple[str, ...]]] = {
 class K2SearchConfig:
     """Pruning, sampling, graphs and their scales; a method ignores the settings of others."""
 
-    beam: float = setting(20.0, "fast_beam_search*: nats below the best at which a state is dropped")
-    max_contexts: int = setting(8, "fast_beam_search*: most contexts of the predictor kept on a frame")
-    max_states: int = setting(64, "fast_beam_search*: most states of the graph kept on a frame")
-    num_paths: int = setting(200, "n-best methods: paths sampled from the lattice")
-    nbest_scale: float = setting(0.5, "n-best methods: scales the lattice while sampling; smaller: more varied paths")
+    beam: float = setting(20.0, "fast_beam_search*: nats below the best at which a state is dropped", above=0)
+    max_contexts: int = setting(8, "fast_beam_search*: most contexts of the predictor kept on a frame", minimum=1)
+    max_states: int = setting(64, "fast_beam_search*: most states of the graph kept on a frame", minimum=1)
+    num_paths: int = setting(200, "n-best methods: paths sampled from the lattice", minimum=1)
+    nbest_scale: float = setting(
+        0.5, "n-best methods: scales the lattice while sampling; smaller: more varied paths", above=0
+    )
     graph_dir: str = setting("", "methods with LG, HLG or G: folder written by local/compile_graphs.py")
-    ngram_lm_scale: float = setting(0.01, "fast_beam_search_nbest_LG: weight of the grammar's scores")
-    hlg_scale: float = setting(0.6, "1best and nbest-rescoring: weight of the grammar's scores while searching HLG")
-    rescoring_lm_scale: float = setting(0.6, "nbest-rescoring: weight of the scores of G")
-    search_beam: float = setting(20.0, "H and HLG: nats below the best at which a state is dropped")
-    output_beam: float = setting(8.0, "H and HLG: nats below the best path at which a path leaves the lattice")
-    min_active_states: int = setting(30, "H and HLG: states kept on a frame whatever the beam says")
-    max_active_states: int = setting(10000, "H and HLG: most states kept on a frame")
+    ngram_lm_scale: float = setting(0.01, "fast_beam_search_nbest_LG: weight of the grammar's scores", minimum=0)
+    hlg_scale: float = setting(
+        0.6, "1best and nbest-rescoring: weight of the grammar's scores while searching HLG", minimum=0
+    )
+    rescoring_lm_scale: float = setting(0.6, "nbest-rescoring: weight of the scores of G", minimum=0)
+    search_beam: float = setting(20.0, "H and HLG: nats below the best at which a state is dropped", above=0)
+    output_beam: float = setting(8.0, "H and HLG: nats below the best path at which a path leaves the lattice", above=0)
+    min_active_states: int = setting(30, "H and HLG: states kept on a frame whatever the beam says", minimum=0)
+    max_active_states: int = setting(10000, "H and HLG: most states kept on a frame", minimum=1)
 
     def __post_init__(self) -> None:
-        for name in ("beam", "max_contexts", "max_states", "num_paths", "search_beam", "output_beam", "nbest_scale"):
-            if getattr(self, name) <= 0:
-                raise ValueError(f"{name} is {getattr(self, name)}, expected more than 0.")
-        for name in ("ngram_lm_scale", "hlg_scale", "rescoring_lm_scale"):
-            if getattr(self, name) < 0:
-                raise ValueError(f"{name} is {getattr(self, name)}, expected 0 or more.")
+        check_settings(self)
         if not 0 <= self.min_active_states <= self.max_active_states:
             raise ValueError(
                 f"min_active_states is {self.min_active_states} and max_active_states {self.max_active_states}; "

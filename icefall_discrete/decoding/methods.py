@@ -1,6 +1,6 @@
 """The searches by name and what each of them takes; importing this imports no network."""
 
-from typing import Dict, List, NamedTuple, Optional
+from typing import Dict, Iterable, List, NamedTuple, Optional, Tuple
 
 from icefall_discrete.base.names import did_you_mean
 
@@ -11,29 +11,40 @@ DEFAULT_SEARCH = "modified_beam_search"
 class Method(NamedTuple):
     """What a search takes.
 
-    takes_scorer: language models and phrases can be added. needs_graph: of LG, HLG or G.
-    without_k2: what to use instead where there is no k2; None for a search that does not need it.
+    settings: those of DecodeConfig that it reads, beside the method's name. takes_scorer: language models and phrases
+    can be added. needs_graph: of LG, HLG or G. without_k2: what to use instead where there is no k2; None for a search
+    that does not need it.
     """
 
+    settings: Tuple[str, ...]
     takes_scorer: bool = False
     needs_graph: bool = False
     without_k2: Optional[str] = None
 
 
 _PREFIXES = "ctc_prefix_beam_search with --lm"
+_BEAM = ("beam_size", "blank_penalty", "temperature", "nbest")
+_FAST = ("beam", "max_contexts", "max_states", "blank_penalty", "temperature")
+_PATHS = ("num_paths", "nbest_scale", "nbest")
+_CTC = ("search_beam", "output_beam", "min_active_states", "max_active_states", "blank_penalty")
+_GRAPH = ("graph_dir",)
+_WORDS = (*_CTC, *_GRAPH, "hlg_scale")
 METHODS: Dict[str, Method] = {
-    "greedy_search": Method(),
-    "modified_beam_search": Method(takes_scorer=True),
-    "ctc_greedy_search": Method(),
-    "ctc_prefix_beam_search": Method(takes_scorer=True),
-    "fast_beam_search": Method(without_k2="modified_beam_search"),
-    "fast_beam_search_nbest": Method(without_k2="modified_beam_search with --nbest"),
-    "fast_beam_search_nbest_oracle": Method(without_k2="modified_beam_search with --nbest"),
-    "fast_beam_search_nbest_LG": Method(needs_graph=True, without_k2="modified_beam_search with --lm"),
-    "ctc_decoding": Method(without_k2="ctc_prefix_beam_search"),
-    "1best": Method(needs_graph=True, without_k2=_PREFIXES),
-    "nbest-rescoring": Method(needs_graph=True, without_k2=_PREFIXES),
+    "greedy_search": Method(("max_sym_per_frame", "blank_penalty")),
+    "modified_beam_search": Method(_BEAM, takes_scorer=True),
+    "ctc_greedy_search": Method(("blank_penalty",)),
+    "ctc_prefix_beam_search": Method(_BEAM, takes_scorer=True),
+    "fast_beam_search": Method(_FAST, without_k2="modified_beam_search"),
+    "fast_beam_search_nbest": Method((*_FAST, *_PATHS), without_k2="modified_beam_search with --nbest"),
+    "fast_beam_search_nbest_oracle": Method((*_FAST, *_PATHS), without_k2="modified_beam_search with --nbest"),
+    "fast_beam_search_nbest_LG": Method(
+        (*_FAST, *_PATHS, *_GRAPH, "ngram_lm_scale"), needs_graph=True, without_k2="modified_beam_search with --lm"
+    ),
+    "ctc_decoding": Method(_CTC, without_k2="ctc_prefix_beam_search"),
+    "1best": Method(_WORDS, needs_graph=True, without_k2=_PREFIXES),
+    "nbest-rescoring": Method((*_WORDS, *_PATHS, "rescoring_lm_scale"), needs_graph=True, without_k2=_PREFIXES),
 }
+_OF_SCORERS = ("lm", "lm_scale", "lodr", "lodr_scale", "context_file", "context_score")
 
 
 def known_methods() -> List[str]:
@@ -49,6 +60,19 @@ def k2_methods() -> List[str]:
 def find_method(name: str) -> Method:
     """What the search `name` takes. Raises ValueError if there is none of that name; the known ones are listed."""
     if not isinstance(name, str) or name not in METHODS:
+        meant = did_you_mean(str(name), METHODS)
         known = f"known: {', '.join(known_methods())}; with k2: {', '.join(k2_methods())}."
-        raise ValueError(f"unknown decoding method {name!r}; {known} {did_you_mean(str(name), METHODS)}".rstrip())
+        raise ValueError(f"unknown decoding method {name!r}; {f'{meant} ' if meant else ''}{known}")
     return METHODS[name]
+
+
+def require_used(method: str, given: Iterable[str]) -> None:
+    """Raise ValueError if the search does not read a setting that is `given` for this run; the error says which do.
+
+    A recipe may hold settings of several searches, so that one can be changed by a flag; this is about flags.
+    """
+    for name in given:
+        users = [one for one, of in METHODS.items() if name in of.settings or (of.takes_scorer and name in _OF_SCORERS)]
+        if users and method not in users:
+            flag = f"--{name.replace('_', '-')}"
+            raise ValueError(f"{flag} cannot be used with {method}; it can with {', '.join(users)}.")

@@ -10,7 +10,8 @@ from icefall_discrete.decoding.hypothesis import Hypothesis, check_encoder_outpu
 from icefall_discrete.decoding.prediction import Predictions
 from icefall_discrete.decoding.scorer import Scorer, SlotScores
 from icefall_discrete.decoding.traces import Order, Traces
-from icefall_discrete.nn.heads.contract import TransducerModel
+from icefall_discrete.decoding.unit_scores import unit_log_probs
+from icefall_discrete.nn.heads.contract import LabelModel, TransducerModel
 
 # Prefixes are told apart by a 64-bit polynomial hash, wrapping around; the multiplier is odd.
 HASH_MULTIPLIER = 6364136223846793005
@@ -22,13 +23,15 @@ MIN_SHARED_WEIGHTS = 2**15
 class BeamConfig:
     """beam_size: prefixes kept; blank_penalty: taken off the logit of blank; temperature: divides the logits.
 
-    nbest: hypotheses returned for each utterance, fewer where the beam holds fewer.
+    nbest: hypotheses returned for each utterance, fewer where the beam holds fewer. emit_unk: whether `<unk>` may be
+    found.
     """
 
     beam_size: int = 4
     blank_penalty: float = 0.0
     temperature: float = 1.0
     nbest: int = 1
+    emit_unk: bool = False
 
     def __post_init__(self) -> None:
         if self.beam_size < 1 or self.temperature <= 0.0:
@@ -38,15 +41,9 @@ class BeamConfig:
         if self.nbest > self.beam_size:
             raise ValueError(f"nbest is {self.nbest}, but beam_size keeps {self.beam_size}; raise --beam-size.")
 
-    def log_probs(self, logits: Tensor, blank_id: int) -> Tensor:
-        """Log-probabilities of logits (..., V), with the penalty and the temperature."""
-        logits = logits.float()
-        if self.blank_penalty != 0.0:
-            logits = logits.clone()
-            logits[..., blank_id] -= self.blank_penalty
-        if self.temperature != 1.0:
-            logits = logits / self.temperature
-        return logits.log_softmax(dim=-1)
+    def log_probs(self, logits: Tensor, model: LabelModel) -> Tensor:
+        """Log-probabilities (..., V) of logits (..., V), with the penalty and the temperature."""
+        return unit_log_probs(logits, model, self.blank_penalty, self.temperature, self.emit_unk)
 
 
 @dataclass
@@ -96,7 +93,7 @@ def modified_beam_search(
         active = order.num_active(frame)
         if active < len(beams.score):
             beams = beams.first(active)
-        scores = extra.add_to(unit_log_probs(model, am[:active, frame], beams, config)) + beams.score.unsqueeze(2)
+        scores = extra.add_to(next_log_probs(model, am[:active, frame], beams, config)) + beams.score.unsqueeze(2)
         beams, parents, units = advance_beams(beams, scores, predictions, blank_id)
         extra.move(parents, units)
         traces.add(frame, parents, units)
@@ -119,16 +116,16 @@ def start_beams(
     return Beams(score, *(tensor.view(num, beam_size, tensor.size(1)) for tensor in (prefix, predicted)))
 
 
-def unit_log_probs(model: TransducerModel, am: Tensor, beams: Beams, config: BeamConfig) -> Tensor:
+def next_log_probs(model: TransducerModel, am: Tensor, beams: Beams, config: BeamConfig) -> Tensor:
     """Log-probabilities (N, K, V) of the next unit of each prefix, on a frame with projected encoder output am (N, D).
 
     Prefixes of an utterance that end in the same labels share them. Where the output layer is large and computing costs
     more than launching, they are computed once.
     """
-    joiner, blank_id = model.joiner, model.blank_id
+    joiner = model.joiner
     num, size, _ = beams.predicted.shape
     if am.device.type != "cpu" or joiner.output_linear.weight.numel() < MIN_SHARED_WEIGHTS:
-        return config.log_probs(joiner(am.unsqueeze(1), beams.predicted, project_input=False), blank_id)
+        return config.log_probs(joiner(am.unsqueeze(1), beams.predicted, project_input=False), model)
     context = beams.prefix[..., :-2]
     same = (context.unsqueeze(2) == context.unsqueeze(1)).all(dim=3)
     first = same.to(torch.uint8).argmax(dim=2)  # the first slot with the same context
@@ -136,7 +133,7 @@ def unit_log_probs(model: TransducerModel, am: Tensor, beams: Beams, config: Bea
     rows = is_first.nonzero().squeeze(1)
     utterance = torch.div(rows, size, rounding_mode="floor")
     predicted = beams.predicted.flatten(0, 1).index_select(0, rows)
-    log_probs = config.log_probs(joiner(am.index_select(0, utterance), predicted, project_input=False), blank_id)
+    log_probs = config.log_probs(joiner(am.index_select(0, utterance), predicted, project_input=False), model)
     owner = (first + torch.arange(0, num * size, size).unsqueeze(1)).flatten()
     place = is_first.cumsum(0)[owner] - 1
     return log_probs.index_select(0, place).view(num, size, -1)

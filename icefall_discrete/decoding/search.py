@@ -28,7 +28,8 @@ def _greedy(
 ) -> List[List[Hypothesis]]:
     _refuse_scorer("greedy_search", scorer)
     heads = require_transducer(model, "greedy_search")
-    return _one_each(greedy_search(heads, encoder_out, encoder_lens, config.max_sym_per_frame, config.blank_penalty))
+    settings = (config.max_sym_per_frame, config.blank_penalty, config.emit_unk)
+    return _one_each(greedy_search(heads, encoder_out, encoder_lens, *settings))
 
 
 def _ctc_greedy(
@@ -36,7 +37,7 @@ def _ctc_greedy(
 ) -> List[List[Hypothesis]]:
     _refuse_scorer("ctc_greedy_search", scorer)
     heads = require_ctc(model, "ctc_greedy_search")
-    return _one_each(ctc_greedy_search(heads, encoder_out, encoder_lens, config.blank_penalty))
+    return _one_each(ctc_greedy_search(heads, encoder_out, encoder_lens, config.blank_penalty, config.emit_unk))
 
 
 def _modified_beam(
@@ -55,7 +56,7 @@ def _ctc_prefix_beam(
 
 
 def _beam(config: DecodeConfig) -> BeamConfig:
-    return BeamConfig(config.beam_size, config.blank_penalty, config.temperature, config.nbest)
+    return BeamConfig(config.beam_size, config.blank_penalty, config.temperature, config.nbest, config.emit_unk)
 
 
 def _refuse_scorer(method: str, scorer: Optional[Scorer]) -> None:

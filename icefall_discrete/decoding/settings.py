@@ -37,6 +37,7 @@ class DecodeConfig(FusionConfig, K2SearchConfig):
     max_sym_per_frame: int = setting(1, "most labels that greedy_search emits on one encoder frame", minimum=1)
     blank_penalty: float = setting(0.0, "taken off the logit of blank; above 0 gives fewer deletions, more insertions")
     temperature: float = setting(1.0, "divides the logits in beam searches", above=0)
+    emit_unk: bool = setting(False, "let searches emit <unk>, which stands for text outside the pieces")
     nbest: int = setting(
         1, "hypotheses kept for each utterance; above 1 they are written with scores and times", minimum=1
     )

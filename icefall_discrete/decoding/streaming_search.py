@@ -10,8 +10,9 @@ import torch
 from torch import Tensor
 
 from icefall_discrete.decoding.hypothesis import Hypothesis, initial_context
-from icefall_discrete.decoding.modified_beam import BeamConfig, Beams, advance_beams, start_beams, unit_log_probs
+from icefall_discrete.decoding.modified_beam import BeamConfig, Beams, advance_beams, next_log_probs, start_beams
 from icefall_discrete.decoding.prediction import Predictions
+from icefall_discrete.decoding.unit_scores import unit_log_probs
 from icefall_discrete.nn.heads.contract import TransducerModel
 
 
@@ -43,11 +44,12 @@ class StreamingGreedy:
     """Greedy search with at most one label a frame.
 
     Args:
-      model: has `predictor` and `joiner`. blank_penalty: taken off the logit of blank.
+      model: has `predictor` and `joiner`. blank_penalty: taken off the logit of blank. emit_unk: whether `<unk>` may
+        be found.
     """
 
-    def __init__(self, model: TransducerModel, blank_penalty: float = 0.0) -> None:
-        self._model, self._blank_penalty = model, blank_penalty
+    def __init__(self, model: TransducerModel, blank_penalty: float = 0.0, emit_unk: bool = False) -> None:
+        self._model, self._blank_penalty, self._emit_unk = model, blank_penalty, emit_unk
         with torch.no_grad():
             self._predictions = Predictions(model)
 
@@ -67,10 +69,8 @@ class StreamingGreedy:
         lm = self._predictions.of(context)
         units, scores = [], []
         for frame in range(max(lens)):
-            logits = model.joiner(am[:, frame], lm, project_input=False).float()
-            if self._blank_penalty != 0.0:
-                logits[:, blank_id] -= self._blank_penalty
-            best, unit = logits.log_softmax(dim=1).max(dim=1)
+            logits = model.joiner(am[:, frame], lm, project_input=False)
+            best, unit = unit_log_probs(logits, model, self._blank_penalty, emit_unk=self._emit_unk).max(dim=1)
             units.append(unit)
             scores.append(best)
             emits = (unit != blank_id) & (frame < ends)
@@ -156,7 +156,7 @@ class StreamingModifiedBeam:
         am = model.joiner.encoder_proj(encoder_out[torch.tensor(order, device=encoder_out.device)])
         beams = _joined([streams[row].beams for row in order])
         for frame in range(lens[0]):
-            log_probs = unit_log_probs(model, am[: len(beams.score), frame], beams, config)
+            log_probs = next_log_probs(model, am[: len(beams.score), frame], beams, config)
             scores = log_probs + beams.score.unsqueeze(2)
             beams, parents, units = advance_beams(beams, scores, self._predictions, model.blank_id)
             active = sum(length > frame + 1 for length in lens)

@@ -29,7 +29,9 @@ from icefall_discrete.training.averages import (
 class CheckpointChoice(AverageConfig):
     """Which weights are decoded with, under icefall's names; of epochs, or of checkpoints within them."""
 
-    iter: int = setting(0, "take checkpoint-<iter>.pt, and those before it, instead of epochs; 0: take epochs")
+    iter: int = setting(
+        0, "take checkpoint-<iter>.pt, and those before it, instead of epochs; 0: take epochs", minimum=0
+    )
     checkpoint: str = setting(
         "", "take the weights of this file of the experiment, such as averaged.pt, as they are; empty: no"
     )

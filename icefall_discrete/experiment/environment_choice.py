@@ -7,6 +7,16 @@ from typing import Optional
 ENVIRONMENTS = ("k2", "portable", "auto")
 
 
+_GIGABYTES = {"k2": 4.4, "portable": 2.0}  # what it takes at least, torch for the CPU
+
+
+def needed_gigabytes(root: Path, env: str) -> float:
+    """Room that the installation of environment `env` takes at least, in 10^9 bytes; 0 if it is there."""
+    names = [env] if env in _GIGABYTES else list(_GIGABYTES)
+    there = any((root / ".venv" / name / ".complete").is_file() for name in names)
+    return 0.0 if there else min(_GIGABYTES[name] for name in names)
+
+
 def has_k2(root: Path, env: str) -> Optional[bool]:
     """Whether environment `env` (one of ENVIRONMENTS) has k2; None if that is not known before it is made."""
     if env == "k2":

@@ -11,17 +11,11 @@ import shlex
 from pathlib import Path
 from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
 
-from icefall_discrete.base.names import did_you_mean, listed
-from icefall_discrete.base.settings import from_dict
 from icefall_discrete.base.settings_digest import digests_of, json_digest
-from icefall_discrete.experiment.environment_choice import ENVIRONMENTS
-from icefall_discrete.experiment.folder_options import require_folder
 from icefall_discrete.experiment.plan import Command, Stage
 from icefall_discrete.experiment.run_options import FEATURES, Asked, Choice, Corpus, RunOptions
-from icefall_discrete.experiment.stage_flags import FLAGS_FILE, StageFlags, dashed
+from icefall_discrete.experiment.stage_flags import FLAGS_FILE, StageFlags
 from icefall_discrete.experiment.stage_notes import cksum
-from icefall_discrete.systems import DEFAULT_SYSTEM
-from icefall_discrete.training.train_config import TrainConfig
 
 # Of each name that stands before the point of a flag, --train.base-lr, the script in local/ that takes it.
 SCRIPTS: Dict[str, str] = {
@@ -33,7 +27,6 @@ SCRIPTS: Dict[str, str] = {
     "decode": "decode",
     "score": "score",
 }
-NOT_SECTIONS = ("system", "model_size", "description")
 # Options of run.sh that are handed to a stage as they are, as its flag.
 OPTIONS: Dict[str, Tuple[str, str]] = {
     "dtype": ("extract", "dtype"),
@@ -43,6 +36,9 @@ OPTIONS: Dict[str, Tuple[str, str]] = {
     "max_duration": ("train", "max-duration"),
     "num_epochs": ("train", "num-epochs"),
     "precision": ("train", "precision"),
+    "seed": ("train", "seed"),
+    "speed_factors": ("extract", "speed-factors"),
+    "device": ("extract", "device"),
 }
 # Flags that run.sh gives a stage and that one may give otherwise, by --<stage>.<flag>.
 _REPLACEABLE = ("seed", "device", "nj", "ngram-order", "max-duration", "backend")
@@ -134,59 +130,9 @@ def stage_flags(root: str, task: str, scripts: Mapping[str, str]) -> StageFlags:
     return StageFlags(Path(root) / "local" / FLAGS_FILE, task, scripts)
 
 
-def check_options(flags: StageFlags, options: RunOptions, handed: Mapping[str, Tuple[str, str]]) -> None:
-    """Raise ValueError for options, of those that are handed to stages, that their stage would not take."""
-    for option, (stage, flag) in handed.items():
-        value = getattr(options, option)
-        if value:
-            flags.check(stage, flag, value, dashed(option))
-
-
 def typed_flags(flags: StageFlags, stage: str, given: Mapping[str, str]) -> Dict[str, Any]:
     """Values of flags of a stage as settings."""
-    return {flag.replace("-", "_"): flags.typed(stage, flag, value) for flag, value in given.items()}
-
-
-def check_request(facts: TaskFacts, sections: Mapping[str, str]) -> None:
-    """Raise ValueError for what no stage would accept; `sections` of the recipe with the stage that reads each."""
-    facts.asked.range.check(facts.asked.last_stage)
-    _check_machine(facts.options)
-    _check_recipe(facts, sections)
-    known = facts.corpus.known_languages.split()
-    for language in facts.options.languages.split(",") if facts.options.languages and known else ():
-        if language not in known:
-            hint = did_you_mean(language, known)
-            raise ValueError(f"--languages has '{language}'; known: {', '.join(known)}; {hint}".rstrip("; "))
-    last = facts.asked.range.last
-    for option, path, first in (("data-dir", facts.options.data_dir, 1), ("exp-dir", facts.exp_dir, 6)):
-        if last >= first:
-            require_folder(option, path)
-
-
-def _check_machine(options: RunOptions) -> None:
-    if options.env not in ENVIRONMENTS:
-        raise ValueError(f"--env is '{options.env}', expected {listed(ENVIRONMENTS, options.env)}")
-    for option in ("nj", "world_size"):
-        if int(getattr(options, option)) < 1:
-            raise ValueError(f"--{dashed(option)} is {getattr(options, option)}, expected at least 1.")
-
-
-def _check_recipe(facts: TaskFacts, sections: Mapping[str, str]) -> None:
-    choice = facts.choice
-    system = choice.recipe.get("system", DEFAULT_SYSTEM)
-    if system != facts.system:
-        raise ValueError(f"{choice.recipe_file} is a recipe of system {system}; these stages are of {facts.system}")
-    for name in set(choice.recipe) - {*sections, *NOT_SECTIONS}:
-        known = ", ".join((*sections, *NOT_SECTIONS))
-        raise ValueError(f"{choice.recipe_file}: unknown section {name}; known: {known}")
-    for section, stage in sections.items():
-        facts.flags.check_section(stage, section, choice.section(section), choice.recipe_file)
-    given = typed_flags(facts.flags, "train", facts.passed.get("train", {}))
-    if facts.options.num_epochs:
-        given["num_epochs"] = int(facts.options.num_epochs)
-    names = {field.name for field in dataclasses.fields(TrainConfig)}
-    values = {**choice.whole_numbers("train"), **given}
-    from_dict(TrainConfig, {key: value for key, value in values.items() if key in names}, choice.recipe_file)
+    return {flag.replace("-", "_"): flags.check(stage, flag, value, flag) for flag, value in given.items()}
 
 
 def file_digests(paths: Sequence[Path], old_words: Dict[str, str]) -> Tuple[str, ...]:

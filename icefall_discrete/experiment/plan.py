@@ -6,11 +6,14 @@ relative to the recipe's folder, which is the working folder.
 
 import dataclasses
 import shlex
+from pathlib import Path
 from typing import Dict, List, Mapping, Sequence, Tuple
 
-from icefall_discrete.experiment.stage_notes import StageNotes
+from icefall_discrete.experiment.folder_options import existing_part, why_unwritable
+from icefall_discrete.experiment.stage_notes import DONE, StageNotes
 
 _LIST_STAGES = "--help lists them"
+NOT_ASKED_FOR = "not asked for"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -112,12 +115,26 @@ def check_inputs(plan: Plan, asked: StageRange) -> None:
                 )
 
 
+def check_folders(plan: Plan, asked: StageRange) -> None:
+    """Raise ValueError if a stage is to be run that cannot write where it should."""
+    notes = StageNotes(plan.old_words)
+    for stage in plan.stages:
+        if stage.number in asked and notes.state(stage.marker, stage.settings_text, stage.outputs)[0] != DONE:
+            folder = existing_part(Path(stage.marker).parent)
+            why = why_unwritable(folder)
+            if why:
+                raise ValueError(
+                    f"stage {stage.number} ({stage.title}) writes to {Path(stage.marker).parent}, and {folder} cannot "
+                    f"be written to ({why}); make it writable, or choose other folders (--exp-dir, --data-dir)"
+                )
+
+
 def describe(plan: Plan, asked: StageRange) -> str:
     """The plan as text: each stage, whether it is to be run and why, and its command lines."""
     notes = StageNotes(plan.old_words)
     lines = list(plan.notices)
     for stage in plan.stages:
-        state = "not asked for"
+        state = NOT_ASKED_FOR
         changed: List[str] = []
         if stage.number in asked:
             state, changed = notes.state(stage.marker, stage.settings_text, stage.outputs)

@@ -5,11 +5,10 @@ import typing
 from pathlib import Path
 from typing import Any, Dict, Mapping, Optional, Sequence, Set, Type
 
-from icefall_discrete import CONF_DIR
 from icefall_discrete.base.flags import ScriptParser, add_flags
-from icefall_discrete.base.json_files import json_name, read_object
+from icefall_discrete.base.json_files import read_object
 from icefall_discrete.base.places import by_short_name, default_of, every_kind, walk
-from icefall_discrete.experiment.recipe_files import read_layers, read_recipe
+from icefall_discrete.experiment.recipe_files import model_size_file, read_layers, read_recipe
 from icefall_discrete.systems.contract import known_systems, stages_of, system_stages
 from icefall_discrete.systems.training_settings import TrainSettings
 
@@ -17,22 +16,6 @@ from icefall_discrete.systems.training_settings import TrainSettings
 def add_setting_flags(parser: ScriptParser, settings: Type[TrainSettings]) -> None:
     """Add a flag for each setting of each section of a system."""
     add_flags(parser, settings)
-
-
-def model_size_file(name: str, conf_dirs: Sequence[Path]) -> Path:
-    """Path of `models/<name>.json` in the recipe's configuration folders or else the package's, or `name` as a path.
-
-    Raises:
-      ValueError: if there is none; the known sizes are listed.
-    """
-    if not isinstance(name, str):
-        raise ValueError(f"model_size is {json_name(name)}, expected the name of a size or a path to a .json file.")
-    folders = [*(Path(folder) / "models" for folder in conf_dirs), CONF_DIR / "models"]
-    for candidate in [*(folder / f"{name}.json" for folder in folders), Path(name)]:
-        if candidate.is_file():
-            return candidate
-    known = sorted({path.stem for folder in folders for path in folder.glob("*.json")})
-    raise ValueError(f"unknown model size '{name}'; known: {', '.join(known)}, or a path to a .json file.")
 
 
 def _size_of(settings: Type[TrainSettings], size: Mapping[str, Any]) -> Dict[str, Any]:

@@ -7,10 +7,11 @@ merged setting by setting; a value that is not a section replaces that of the ot
 """
 
 from pathlib import Path
-from typing import Any, Dict, List, Tuple, Union
+from typing import Any, Dict, List, Sequence, Tuple, Union
 
 from icefall_discrete import CONF_DIR
-from icefall_discrete.base.json_files import read_object
+from icefall_discrete.base.json_files import as_json, json_name, read_object
+from icefall_discrete.base.names import known_names
 from icefall_discrete.base.settings import KIND
 
 BASED_ON = "based_on"
@@ -59,6 +60,23 @@ def _overlaid(below: Any, above: Any) -> Any:
     return {**below, **{key: _overlaid(below.get(key), value) for key, value in above.items()}}
 
 
+def model_size_file(name: str, conf_dirs: Sequence[Path]) -> Path:
+    """Path of `models/<name>.json` in the recipe's configuration folders or else the package's, or `name` as a path.
+
+    Raises:
+      ValueError: if there is none; the known sizes are listed.
+    """
+    if not isinstance(name, str):
+        raise ValueError(f"model_size is {json_name(name)}, expected the name of a size or a path to a .json file.")
+    folders = [*(Path(folder) / "models" for folder in conf_dirs), CONF_DIR / "models"]
+    for candidate in [*(folder / f"{name}.json" for folder in folders), Path(name)]:
+        if candidate.is_file():
+            return candidate
+    known = sorted({path.stem for folder in folders for path in folder.glob("*.json")})
+    listed = known_names(known, name).rstrip(".")
+    raise ValueError(f"unknown model size '{name}'; {listed}, or a path to a .json file.")
+
+
 def base_file(name: Any, path: Path) -> Path:
     """What `path` is based on: the recipe `name` beside it, or else the shared one, or else `name` as a file."""
     folders = (path.parent, SHARED_DIR)
@@ -66,6 +84,7 @@ def base_file(name: Any, path: Path) -> Path:
     found = [file for file in candidates if file.is_file()]
     if not found:
         known = sorted({file.stem for folder in folders for file in folder.glob("*.json")})
-        raise ValueError(f"{path}: {BASED_ON} is '{name}'; known: {', '.join(known)}, or a file.")
+        listed = known_names(known, str(name)).rstrip(".")
+        raise ValueError(f"{path}: {BASED_ON} is {as_json(name)}; {listed}, or a file.")
     others = [file for file in found if file.resolve() != path.resolve()]  # the shared one of the same name is another
     return (others or found)[0]

@@ -7,7 +7,7 @@ from typing import Any, Dict, List, Mapping, Sequence, Tuple, Type, TypeVar
 
 from icefall_discrete import CONF_DIR
 from icefall_discrete.base.feature_types import VIEW_SEPARATOR, known_feature_types, named_conf
-from icefall_discrete.base.names import did_you_mean
+from icefall_discrete.base.names import known_names
 from icefall_discrete.base.settings_digest import canonical_json
 from icefall_discrete.experiment.plan import Command, Stage, StageRange
 from icefall_discrete.experiment.recipe_files import read_recipe
@@ -197,11 +197,15 @@ def _stem(name: str) -> str:
 
 
 def _unknown(kind: str, name: str, known: Sequence[str]) -> ValueError:
-    hint = did_you_mean(name, known)
-    return ValueError(f"unknown {kind} '{name}'; known: {' '.join(known)}" + (f" - {hint}" if hint else ""))
+    return ValueError(f"unknown {kind} '{name}'; {known_names(known, name)}")
 
 
 def _feature_files(feature_type: str) -> List[Path]:
+    if feature_type.endswith(".json") and not Path(feature_type).is_file():
+        raise ValueError(
+            f"--feature-type {feature_type} does not exist; paths are relative to the recipe's folder, and names have "
+            "no .json"
+        )
     whole = named_conf(feature_type, [FEATURES])
     if whole is not None:
         return [whole]
@@ -217,4 +221,6 @@ def _recipe_file(recipe: str) -> Path:
     for path in [Path(recipe), *(folder / f"{recipe}.json" for folder in folders)]:
         if path.is_file():
             return path
+    if recipe.endswith(".json"):
+        raise ValueError(f"--recipe {recipe} does not exist; paths are relative to the recipe's folder")
     raise _unknown("recipe", recipe, sorted({path.stem for folder in folders for path in folder.glob("*.json")}))

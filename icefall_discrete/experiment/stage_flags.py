@@ -1,26 +1,23 @@
-"""The flags of stages, as local/flags.json lists them: which stage takes a flag, and which values."""
+"""The flags of stages, as local/flags.json lists them: which stage takes a flag, and which values.
 
-import operator
-import re
+The file is made from what the owners of the settings declare, so that kinds and ranges are theirs; with it, settings
+can be checked without the packages that their owners need.
+"""
+
 from pathlib import Path
-from typing import Any, Callable, Dict, Iterable, List, Mapping, Sequence, Tuple
+from typing import Any, Dict, List, Mapping, Sequence, Tuple
 
-from icefall_discrete.base.json_files import read_json
+from icefall_discrete.base.device import check_name
+from icefall_discrete.base.flags import parsed
+from icefall_discrete.base.json_files import as_json, json_name, read_json
 from icefall_discrete.base.names import did_you_mean
+from icefall_discrete.base.places import MISSING, Declaration, Place
+from icefall_discrete.base.settings import FLAG, KIND, refusal
 
 FLAGS_FILE = "flags.json"
-_PATTERNS = {
-    "int": (r"[+-]?\d+", "a whole number"),
-    "float": (r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", "a number"),
-    "bool": (r"1|0|true|false|yes|no|y|n|t|f", "true or false"),
-}
-
-_RANGES: Dict[str, Callable[[float, float], bool]] = {
-    "minimum": operator.ge,
-    "above": operator.gt,
-    "maximum": operator.le,
-}
-_WORDS = {"minimum": "at least", "above": "a number above", "maximum": "at most"}
+_ITEMS: Dict[str, Any] = {"int": int, "float": float, "bool": bool, "text": str, "path": str}
+_LISTS: Dict[str, Any] = {"int": Tuple[int, ...], "float": Tuple[float, ...], "text": Tuple[str, ...]}
+_ALLOWED = ("choices", "minimum", "above", "maximum")
 
 PassedFlags = Dict[str, Dict[str, str]]  # values by flag, by stage
 
@@ -28,6 +25,15 @@ PassedFlags = Dict[str, Dict[str, str]]  # values by flag, by stage
 def dashed(name: str) -> str:
     """A flag as command lines have it."""
     return name.replace("_", "-")
+
+
+def _place(facts: Mapping[str, Any], names: Sequence[str]) -> Place:
+    """A flag as the setting that it is of; `names` as a message should call it."""
+    kind = facts["kind"]
+    annotation = _LISTS[facts["items"]] if kind == "list" else _ITEMS[kind]
+    allowed = {name: facts[name] for name in _ALLOWED if name in facts}
+    declared = Declaration(**allowed, distinct=facts.get("distinct", False))
+    return Place(tuple(names), Declaration, annotation, facts.get("optional", False), declared, MISSING, ())
 
 
 class StageFlags:
@@ -42,7 +48,9 @@ class StageFlags:
         listed = read_json(path)[task]
         self._flags: Dict[str, Dict[str, Dict[str, Any]]] = {}
         self._named: Dict[str, Dict[str, str]] = {}  # by stage and any of its names, what the flag is known by
+        self._long: Dict[str, Dict[str, Dict[str, Any]]] = {}  # by stage and dotted name
         for stage, script in scripts.items():
+            self._long[stage] = listed[script]
             names = {long: (flag.get("short", []) or [long])[0] for long, flag in listed[script].items()}
             self._flags[stage] = {names[long]: flag for long, flag in listed[script].items()}
             short = {other: names[long] for long, flag in listed[script].items() for other in flag.get("short", [])}
@@ -56,39 +64,94 @@ class StageFlags:
         """The default of a flag, as its help shows it."""
         return self._flags[stage][flag]["default"]
 
-    def check(self, stage: str, flag: str, value: str, shown: str) -> None:
-        """Raise ValueError unless the stage's flag takes `value`; `shown` is the flag as the user wrote it."""
-        found = self._flags[stage][flag]
-        choices = found.get("choices")
-        if choices and value not in map(str, choices):
-            hint = f"expected one of {', '.join(map(str, choices))}; {did_you_mean(value, map(str, choices))}"
-            raise ValueError(f"--{shown} is '{value}', {hint.removesuffix('; ')}")
-        pattern, expected = _PATTERNS.get(found["kind"], ("", ""))
-        if pattern and not re.fullmatch(pattern, value.strip().lower()):
-            raise ValueError(f"--{shown} is '{value}', expected {expected}")
-        for word, holds in _RANGES.items():
-            if word in found and found["kind"] in ("int", "float") and not holds(float(value), found[word]):
-                raise ValueError(f"--{shown} is {value}, expected {_WORDS[word]} {found[word]:g}")
+    def check(self, stage: str, flag: str, value: str, shown: str) -> Any:
+        """The value of a flag as a setting: a number, true or false, a tuple, or text; `shown` is the flag as written.
 
-    def typed(self, stage: str, flag: str, value: str) -> Any:
-        """The value of a flag of the stage, checked before, as a setting: a number, true or false, a list, or text."""
-        kind = self._flags[stage][flag]["kind"]
-        if kind == "bool":
-            return value.strip().lower()[0] in "1ty"
-        if kind == "list":
-            return [part for part in value.replace(" ", ",").split(",") if part]
-        return {"int": int, "float": float}.get(kind, str)(value)
-
-    def check_section(self, stage: str, section: str, keys: Iterable[str], where: str) -> None:
-        """Raise ValueError if a recipe's section has what is near to a flag of the stage that reads it, but is none.
-
-        Of other unknown settings the stage itself tells: it may know names of before.
+        Raises ValueError unless the stage's flag takes it.
         """
-        known = [name.replace("-", "_") for name in self.names(stage)]
-        for key in keys:
-            hint = did_you_mean(key, known)
-            if hint and key not in known and not any(name.startswith(f"{key}.") for name in known):
-                raise ValueError(f"{where}: unknown setting '{key}' in section {section}; {hint}")
+        facts = self._flags[stage][flag]
+        if facts["kind"] == "any":
+            return value
+        place = _place(facts, [shown])
+        read = parsed(place, value)
+        try:
+            fitted = place.fitted(read)
+            if flag == "device":
+                check_name(fitted)
+        except ValueError:
+            expected = "" if flag != "device" or "choices" in facts else "cpu, cuda, cuda:N or auto"
+            message = f"{FLAG}{shown} is '{value}', expected {expected}." if expected else refusal(place, value, FLAG)
+            raise ValueError(message) from None
+        return fitted
+
+    def check_section(self, stage: str, section: str, values: Mapping[str, Any], where: str) -> None:
+        """Raise ValueError for a setting that the reader of a recipe's section does not know, or a value it refuses.
+
+        Args:
+          stage: the one that reads the section. where: the file, for messages.
+        """
+        self._check_object(stage, (section,), values, where)
+
+    def _check_object(self, stage: str, above: Tuple[str, ...], values: Mapping[str, Any], where: str) -> None:
+        known = {
+            name: flag for name, flag in self._long[stage].items() if name.startswith(dashed(".".join(above)) + ".")
+        }
+        for key, value in values.items():
+            path = (*above, key)
+            name = dashed(".".join(path))
+            if key == KIND and name not in known:
+                continue  # looked at with the choice itself
+            holds_others = any(one.startswith(f"{name}.") for one in known)
+            if name in known and not (holds_others and isinstance(value, Mapping)):
+                self._check_value(known[name], path, value, where)
+            elif name in known or holds_others:
+                self._check_inner(stage, path, value, where)
+            else:
+                self._check_short(known, path, value, where)
+
+    def _check_inner(self, stage: str, path: Tuple[str, ...], value: Any, where: str) -> None:
+        facts = self._long[stage].get(dashed(".".join(path)), {})
+        if not isinstance(value, Mapping):
+            if value is None:
+                return  # of sections that may be absent the stage knows
+            raise ValueError(
+                f"{where}: setting '{'.'.join(path)}' is {json_name(value)}, expected an object with settings; "
+                "correct the file."
+            )
+        if KIND in value and facts:
+            self._check_value(facts, path, value[KIND], where)
+        self._check_object(stage, path, value, where)
+
+    def _check_short(
+        self, known: Mapping[str, Mapping[str, Any]], path: Tuple[str, ...], value: Any, where: str
+    ) -> None:
+        """Of a key that stands for a setting further below, by the last of its names or a former one."""
+        key = dashed(path[-1])
+        meant = [name for name in known if name.rpartition(".")[2] == key or key in known[name].get("short", [])]
+        if len(meant) == 1:
+            self._check_value(known[meant[0]], path, value, where)
+        elif not meant and not any(key in facts.get("formerly", []) for facts in known.values()):
+            names = {name.rpartition(".")[2].replace("-", "_") for name in known}
+            hint = did_you_mean(path[-1], names)
+            listed = f"known: {', '.join(sorted(names))}" if names else "it has none"
+            section = ".".join(path[:-1])
+            raise ValueError(
+                f"{where}: unknown setting '{path[-1]}' in section {section}; {f'{hint} ' if hint else ''}{listed}."
+            )
+
+    @staticmethod
+    def _check_value(facts: Mapping[str, Any], path: Tuple[str, ...], value: Any, where: str) -> None:
+        if facts["kind"] == "any" or (value is None and facts.get("kinds")):
+            return
+        place = _place(facts, path)
+        try:
+            place.fitted(value)
+        except ValueError:
+            hint = did_you_mean(value, map(str, place.declared.choices or ())) if isinstance(value, str) else ""
+            raise ValueError(
+                f"{where}: setting '{'.'.join(path)}' is {as_json(value)}, expected {place.expected()}; "
+                f"{hint or 'correct the file.'}"
+            ) from None
 
     def assign(self, passed: Sequence[Tuple[str, str]], stages: Sequence[str], options: Sequence[str]) -> PassedFlags:
         """Give each flag that run.sh does not know to the stage that takes it.

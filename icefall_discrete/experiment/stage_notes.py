@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 _HEADER = "lines of settings follow"
+DONE = "done"  # a stage that is not to be run
 
 
 def cksum(content: bytes) -> str:
@@ -80,4 +81,4 @@ class StageNotes:
         missing = [path for path in outputs if not Path(path).exists()]
         if missing:
             return f"to be run again, {missing[0]} does not exist", []
-        return "done", []
+        return DONE, []

@@ -29,7 +29,7 @@ from icefall_discrete.base.atomic_files import write_text
 from icefall_discrete.base.device import check_name
 from icefall_discrete.base.json_files import read_json, write_json
 from icefall_discrete.base.provenance import Provenance, read_record, recorded_in, set_aside
-from icefall_discrete.base.settings import setting
+from icefall_discrete.base.settings import check_settings, setting
 from icefall_discrete.base.spec import FeatureSpec
 from icefall_discrete.base.tensor_files import write_tensors
 from icefall_discrete.data.checksums import add_checksums, checksums_of, damage, require_same_places
@@ -58,18 +58,25 @@ SYNC_EVERY_SEC = 3.0  # at most this much work is lost by a kill
 class ExtractionConfig:
     """How codes are extracted."""
 
-    speed_factors: Tuple[float, ...] = setting((1.0,), "speeds to encode each cut at, such as 0.9,1.0,1.1")
-    nj: int = setting(1, "number of processes")
-    max_drop_fraction: float = setting(0.05, "largest part of a split that may be dropped before it is an error")
+    speed_factors: Tuple[float, ...] = setting(
+        (1.0,), "speeds to encode each cut at, such as 0.9,1.0,1.1", minimum=0.1, maximum=10, distinct=True
+    )
+    nj: int = setting(1, "number of processes", minimum=1)
+    max_drop_fraction: float = setting(
+        0.05, "largest part of a split that may be dropped before it is an error", minimum=0, maximum=1
+    )
     resample: bool = setting(False, "allow audio of another sample rate than the tokenizer's, and resample it")
-    num_shards: int = setting(1, "jobs that extract the split together, each a shard of it (then: merge_shards.py)")
-    shard_id: int = setting(0, "which shard to extract, from 0")
+    num_shards: int = setting(
+        1, "jobs that extract the split together, each a shard of it (then: merge_shards.py)", minimum=1
+    )
+    shard_id: int = setting(0, "which shard to extract, from 0", minimum=0)
     device: str = setting("cpu", "where networks run: cpu, cuda, cuda:N, or auto (CUDA where there is one to use)")
     dtype: str = setting("float32", "numbers that networks compute in; others give other codes", choices=tuple(DTYPES))
 
     def __post_init__(self) -> None:
-        if self.nj < 1:
-            raise ValueError(f"nj is {self.nj}, expected at least 1.")
+        check_settings(self)
+        if not self.speed_factors:
+            raise ValueError("speed_factors is empty, expected at least one speed, such as 1.0.")
         if not 0 <= self.shard_id < self.num_shards:
             raise ValueError(f"shard_id is {self.shard_id}, expected 0 to num_shards - 1 = {self.num_shards - 1}.")
         check_name(self.device)

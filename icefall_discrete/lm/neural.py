@@ -23,8 +23,10 @@ class NeuralLmConfig:
     lm_dim: int = setting(256, "dimension of embedding and layers", minimum=1)
     lm_layers: int = setting(2, "layers", minimum=1)
     lm_heads: int = setting(4, "attention heads (transformer)", minimum=1)
-    lm_context: int = setting(64, "labels that a layer of the transformer looks back on, the last one included")
-    lm_dropout: float = setting(0.2, "dropout on embedding and layers")
+    lm_context: int = setting(
+        64, "labels that a layer of the transformer looks back on, the last one included", minimum=1
+    )
+    lm_dropout: float = setting(0.2, "dropout on embedding and layers", minimum=0, maximum=1)
 
     def __post_init__(self) -> None:
         if self.lm_dim % self.lm_heads:

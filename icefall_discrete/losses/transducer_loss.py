@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from icefall_discrete.base.settings import setting
+from icefall_discrete.base.settings import check_settings, setting
 from icefall_discrete.losses.cr_ctc import NUM_VIEWS, consistency_loss, mean_of_views
 from icefall_discrete.losses.prune import prune, prune_ranges
 from icefall_discrete.losses.pruned_rnnt import (
@@ -25,36 +25,47 @@ from icefall_discrete.nn.heads.contract import TrainedHeads
 class LossConfig:
     """Losses and their weights; a scale of 0 skips the computation of its loss."""
 
-    transducer_loss_scale: float = setting(1.0, "weight of the transducer loss (simple and pruned); 0 trains CTC only")
-    ctc_loss_scale: float = setting(0.2, "weight of the CTC loss on the encoder output; 0 turns it off")
-    inner_ctc_loss_scale: float = setting(0.0, "weight of the mean CTC loss of the inner heads; 0 turns it off")
-    cr_loss_scale: float = setting(
-        0.0, "weight of the consistency between two views (CR-CTC; 0.2 for CTC, 0.02 beside a transducer); 0: one view"
+    transducer_loss_scale: float = setting(
+        1.0, "weight of the transducer loss (simple and pruned); 0 trains CTC only", minimum=0
     )
-    simple_loss_scale: float = setting(0.5, "weight of the simple loss within the transducer loss after the warm-up")
-    prune_range: int = setting(5, "label positions kept for each frame by the pruned loss")
-    lm_scale: float = setting(0.25, "weight of the predictor-only log-probs in the simple loss")
-    am_scale: float = setting(0.0, "weight of the encoder-only log-probs in the simple loss")
+    ctc_loss_scale: float = setting(0.2, "weight of the CTC loss on the encoder output; 0 turns it off", minimum=0)
+    inner_ctc_loss_scale: float = setting(
+        0.0, "weight of the mean CTC loss of the inner heads; 0 turns it off", minimum=0
+    )
+    cr_loss_scale: float = setting(
+        0.0,
+        "weight of the consistency between two views (CR-CTC; 0.2 for CTC, 0.02 beside a transducer); 0: one view",
+        minimum=0,
+    )
+    simple_loss_scale: float = setting(
+        0.5, "weight of the simple loss within the transducer loss after the warm-up", minimum=0
+    )
+    prune_range: int = setting(5, "label positions kept for each frame by the pruned loss", minimum=1)
+    lm_scale: float = setting(0.25, "weight of the predictor-only log-probs in the simple loss", minimum=0, maximum=1)
+    am_scale: float = setting(0.0, "weight of the encoder-only log-probs in the simple loss", minimum=0, maximum=1)
     rnnt_warm_step: int = setting(
-        2000, "steps over which weight moves from the simple to the pruned loss, and the consistency's rises from 0"
+        2000,
+        "steps over which weight moves from the simple to the pruned loss, and the consistency's rises from 0",
+        minimum=0,
     )
     rnnt_type: str = setting("regular", "lattice of the transducer loss", choices=RNNT_TYPES)
 
     def __post_init__(self) -> None:
-        scales = (self.transducer_loss_scale, self.ctc_loss_scale, self.inner_ctc_loss_scale, self.simple_loss_scale)
-        if min(scales) < 0.0 or max(scales[:3]) == 0.0:
+        scales = (self.transducer_loss_scale, self.ctc_loss_scale, self.inner_ctc_loss_scale)
+        check_settings(self)
+        if max(scales) == 0.0:
             raise ValueError(
-                "loss scales must not be negative, and one of transducer_loss_scale "
+                "one of the scales transducer_loss_scale "
                 f"({self.transducer_loss_scale}), ctc_loss_scale ({self.ctc_loss_scale}) and inner_ctc_loss_scale "
                 f"({self.inner_ctc_loss_scale}) must be above 0."
             )
-        if self.cr_loss_scale < 0.0 or (self.cr_loss_scale > 0.0 and self.ctc_loss_scale == 0.0):
+        if self.cr_loss_scale > 0.0 and self.ctc_loss_scale == 0.0:
             raise ValueError(
-                f"cr_loss_scale is {self.cr_loss_scale} with ctc_loss_scale {self.ctc_loss_scale}; expected 0 or more, "
-                "and above 0 only with a CTC loss, whose posteriors it compares."
+                f"cr_loss_scale is {self.cr_loss_scale} with ctc_loss_scale {self.ctc_loss_scale}; expected above "
+                "0 only with a CTC loss, whose posteriors it compares."
             )
         smoothing = self.lm_scale + self.am_scale
-        if min(self.lm_scale, self.am_scale) < 0.0 or smoothing >= 1.0:
+        if smoothing >= 1.0:
             raise ValueError(f"lm_scale + am_scale is {smoothing}, expected two scales that stay below 1.")
 
 

@@ -14,11 +14,13 @@ def bootstrap_interval(
     mean -/+ 1.96 standard deviations over the replications, as Kaldi's compute-wer-bootci.
 
     Args:
-      num_utterances: N. figure_of: the figure of the utterances drawn, (N,) indices from 0 to N - 1.
+      num_utterances: N. figure_of: the figure of the utterances drawn, (N,) indices from 0 to N - 1; one that is not
+        finite does not count.
     """
     generator = np.random.default_rng(seed)
     figures = np.empty(replications)
     for replication in range(replications):
         figures[replication] = figure_of(generator.integers(num_utterances, size=num_utterances))
+    figures = figures[np.isfinite(figures)]
     half_width = 1.96 * figures.std()
     return float(figures.mean() - half_width), float(figures.mean() + half_width)

@@ -64,6 +64,10 @@ class Metric:
         found = (scored or {}).get(self.name)
         return found.get("rate", found.get("value")) if isinstance(found, Mapping) else found
 
+    def undefined(self, scored: Optional[Json]) -> str:
+        """A dash if it was measured but has no value, as an error rate without a reference; else nothing."""
+        return "–" if isinstance((scored or {}).get(self.name), Mapping) and self.of(scored) is None else ""
+
     def with_interval(self, scored: Optional[Json]) -> str:
         """Its value in the scores of a set as text, with half of its interval if it has one."""
         value = self.of(scored)

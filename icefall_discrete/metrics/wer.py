@@ -1,10 +1,14 @@
 """Word and character error rates from Levenshtein alignments.
 
 A character error rate here is over the characters of the text with the spaces left out, as icefall computes it
-(`compute_CER`); tools that count the space as a character (jiwer, sclite with spaces) give slightly lower figures.
+(`compute_CER`); tools that count the space as a character (jiwer, ESPnet with sclite) give slightly lower figures. A
+character is a code point, as for all of these tools: a letter and a combining mark that no code point unites are two.
+So that one text has one spelling, scoring compares both sides in Unicode's normal form C (`normal_form`). Of the
+alignments with the fewest errors one is counted: only the sum of errors is the same in all of them, and in jiwer's.
 """
 
 import dataclasses
+import unicodedata
 from typing import Callable, Dict, Iterable, List, NamedTuple, Optional, Sequence, Tuple
 
 import kaldialign
@@ -61,9 +65,14 @@ class ErrorCounts:
         Raises:
           ValueError: if there is no reference symbol, where a rate has no meaning.
         """
-        if self.num_ref == 0:
+        if self.known_rate is None:
             raise ValueError("an error rate needs at least one reference symbol, got none; is the text empty?")
-        return 100.0 * self.errors / self.num_ref
+        return self.known_rate
+
+    @property
+    def known_rate(self) -> Optional[float]:
+        """Error rate in percent; None if there is no reference symbol."""
+        return 100.0 * self.errors / self.num_ref if self.num_ref else None
 
     def __add__(self, other: "ErrorCounts") -> "ErrorCounts":
         return ErrorCounts(
@@ -72,6 +81,11 @@ class ErrorCounts:
             self.deletions + other.deletions,
             self.substitutions + other.substitutions,
         )
+
+
+def normal_form(words: Sequence[str]) -> Tuple[str, ...]:
+    """The words in Unicode's normal form C, in which letter and accent are one code point wherever there is one."""
+    return tuple(unicodedata.normalize("NFC", word) for word in words)
 
 
 def words_themselves(words: Sequence[str]) -> Sequence[str]:
@@ -131,12 +145,20 @@ def group_errors(counts: Dict[str, ErrorCounts], group_of: Dict[str, str]) -> Di
     return dict(sorted(groups.items()))
 
 
-def confidence_interval(counts: Sequence[ErrorCounts], replications: int = 1000, seed: int = 0) -> Tuple[float, float]:
-    """95 % interval of the error rate in percent, (low, high), by drawing utterances (bootstrap.py)."""
+def confidence_interval(
+    counts: Sequence[ErrorCounts], replications: int = 1000, seed: int = 0
+) -> Optional[Tuple[float, float]]:
+    """95 % interval of the error rate in percent, (low, high), by drawing utterances (bootstrap.py).
+
+    None if there is no reference symbol. Where few utterances have any, drawings without one do not count.
+    """
+    if not any(c.num_ref for c in counts):
+        return None
     errors = np.array([c.errors for c in counts], dtype=np.float64)
     num_ref = np.array([c.num_ref for c in counts], dtype=np.float64)
 
     def rate(drawn: np.ndarray) -> float:
-        return 100.0 * errors[drawn].sum() / num_ref[drawn].sum()
+        total = num_ref[drawn].sum()
+        return 100.0 * errors[drawn].sum() / total if total else float("nan")
 
     return bootstrap_interval(len(errors), rate, replications, seed)

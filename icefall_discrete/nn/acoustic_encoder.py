@@ -31,8 +31,10 @@ EMBEDDING_INITS = ("learned", "codebook", "auto")
 class InputConfig:
     """From codes or features to the vectors of the front end."""
 
-    embedding_dim: int = setting(80, "size of the vectors given to the front end; 0: that of the input, no projection")
-    codebook_dim: int = setting(0, "size of one codebook's learned vectors; 0: embedding_dim")
+    embedding_dim: int = setting(
+        80, "size of the vectors given to the front end; 0: that of the input, no projection", minimum=0
+    )
+    codebook_dim: int = setting(0, "size of one codebook's learned vectors; 0: embedding_dim", minimum=0)
     embedding_init: str = setting(
         "learned",
         "where the vectors of codes start: from noise, from the tokenizer's codebooks, or auto: from codebooks if any",
@@ -45,7 +47,7 @@ class InputConfig:
         choices=COMBINATIONS,
     )
     input_frame_rate_hz: float = setting(
-        0.0, "resample frames to this rate, nearest neighbour (100 in the paper's code); 0: leave their rate"
+        0.0, "resample frames to this rate, nearest neighbour (100 in the paper's code); 0: leave their rate", minimum=0
     )
 
     def __post_init__(self) -> None:

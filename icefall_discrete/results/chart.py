@@ -167,6 +167,8 @@ def points_of(rows: Sequence[Dict[str, Any]], split: str) -> List[Point]:
         if not scored or not bits:
             continue
         figures = {metric.name: value for metric in metrics if (value := metric.of(scored)) is not None}
+        if not figures:
+            continue
         points.append(
             Point(
                 label=row["feature_type"],

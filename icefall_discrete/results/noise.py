@@ -93,7 +93,8 @@ def figures_table(rows: Sequence[Json], split: str) -> str:
     first, *others = leading_metrics(rows)
 
     def cell(scored: Json) -> str:
-        return " / ".join([first.with_interval(scored), *(metric.shown(metric.of(scored)) for metric in others)])
+        figures = [first.with_interval(scored), *(metric.shown(metric.of(scored)) for metric in others)]
+        return " / ".join(shown or metric.undefined(scored) for metric, shown in zip((first, *others), figures))
 
     return _table(
         [_label(row) for row in rows],

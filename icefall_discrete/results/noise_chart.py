@@ -30,20 +30,12 @@ class Curve(NamedTuple):
 def _curves(
     label: str, sets: Json, split: str, percent_of: Callable[[Json], Optional[float]], clean: float
 ) -> List[Curve]:
-    conditions = conditions_of(list(sets), split)
-    return [
-        Curve(
-            label,
-            kind,
-            clean,
-            {
-                condition.snr_db: percent
-                for condition in conditions
-                if condition.kind == kind and (percent := percent_of(sets[condition.set_name(split)])) is not None
-            },
-        )
-        for kind in sorted({condition.kind for condition in conditions})
-    ]
+    percents: Dict[str, Dict[float, float]] = {}
+    for condition in conditions_of(list(sets), split):
+        percent = percent_of(sets[condition.set_name(split)])
+        if percent is not None:
+            percents.setdefault(condition.kind, {})[condition.snr_db] = percent
+    return [Curve(label, kind, clean, percents[kind]) for kind in sorted(percents)]
 
 
 def figure_curves(rows: Sequence[Json], split: str) -> List[Curve]:

@@ -49,7 +49,8 @@ def main_table(rows: Sequence[Json], tests: Sequence[str], devs: Sequence[str], 
     def cell(row: Json, split: str, metric: Metric) -> str:
         scored = _look_up(row, "sets", split)
         has_interval = split in tests and not metric.is_aside
-        return metric.with_interval(scored) if has_interval else metric.shown(metric.of(scored))
+        shown = metric.with_interval(scored) if has_interval else metric.shown(metric.of(scored))
+        return shown or metric.undefined(scored)
 
     return markdown_table(
         header,
@@ -82,7 +83,9 @@ def language_table(rows: Sequence[Json], split: str, with_recipe: bool = False) 
 
     def cell(row: Json, *keys: str) -> str:
         values = [(metric, metric.of(_look_up(row, "sets", split, *keys))) for metric in metrics]
-        return " / ".join(metric.shown(value) for metric, value in values if value is not None)
+        scored = _look_up(row, "sets", split, *keys) or {}
+        shown = (metric.shown(value) or metric.undefined(scored) for metric, value in values)
+        return " / ".join(filter(None, shown))
 
     return markdown_table(
         [*_heads(with_recipe), *languages, "all"],

@@ -1,18 +1,20 @@
 """From settings, cuts and targets to a trainer that is ready to run: what systems of codes and features share."""
 
+import contextlib
 import dataclasses
 import functools
 import logging
 from pathlib import Path
-from typing import Any, Dict, List, Optional, Union
+from typing import Any, Callable, Dict, Iterator, List, Optional, Union
 
 from lhotse import CutSet
+from lhotse.cut import Cut
 from torch import Tensor
 
 from icefall_discrete.base import random_state
 from icefall_discrete.base.spec import FeatureSpec
 from icefall_discrete.data.dataset import with_views
-from icefall_discrete.data.filters import filter_cuts, filter_shar
+from icefall_discrete.data.filters import FilterConfig, filter_cuts, filter_shar
 from icefall_discrete.data.language_sampling import hours_by_language
 from icefall_discrete.data.loaders import (
     Cuts,
@@ -30,6 +32,7 @@ from icefall_discrete.nn.acoustic_encoder import AcousticEncoder
 from icefall_discrete.nn.code_embedding import FeatureNormalizer
 from icefall_discrete.systems.contract import system_stages
 from icefall_discrete.systems.training_settings import TrainSettings
+from icefall_discrete.text.coverage import Coverage
 from icefall_discrete.training.distributed import Group
 from icefall_discrete.training.eden import Eden
 from icefall_discrete.training.scaled_adam import ScaledAdam
@@ -68,17 +71,39 @@ def filtered_corpus(
     def frames(num_frames: int) -> int:
         return settings.model.num_encoder_frames(num_frames, spec)
 
-    kept_valid = filter_cuts(valid, settings.filter, spec, frames, targets.frames_needed).cuts
+    with _covered("validation", targets, settings.filter) as frames_needed:
+        kept_valid = filter_cuts(valid, settings.filter, spec, frames, frames_needed).cuts
     kept: Cuts
-    if isinstance(train, SharSource):
-        kept = filter_shar(train, settings.filter, frames, targets.frames_needed)
-    else:
-        kept = filter_cuts(train, settings.filter, spec, frames, targets.frames_needed).cuts
-        report_long_cuts(kept, settings.loader)
+    with _covered("training", targets, settings.filter) as frames_needed:
+        if isinstance(train, SharSource):
+            kept = filter_shar(train, settings.filter, frames, frames_needed)
+        else:
+            kept = filter_cuts(train, settings.filter, spec, frames, frames_needed).cuts
+            report_long_cuts(kept, settings.loader)
     corpus = Corpus(spec, kept, kept_valid, targets)
     if len(corpus.hours) > 1:
         LOG.info(f"Training data by language: {_shown_hours(corpus.hours)}.")
     return corpus
+
+
+@contextlib.contextmanager
+def _covered(what: str, targets: Targets, config: FilterConfig) -> Iterator[Callable[[Cut], int]]:
+    """The targets' `frames_needed`, which also counts what of the texts can be learnt, and a report in the end.
+
+    Raises ValueError if more than the settings allow cannot.
+    """
+    coverage = Coverage(what)
+    is_open = True
+
+    def frames_needed(cut: Cut) -> int:
+        needed = targets.frames_needed(cut)
+        if is_open:  # a filter of cuts that are read in sequence asks in every epoch
+            targets.cover(cut, coverage)
+        return needed
+
+    yield frames_needed
+    is_open = False
+    coverage.report(config.max_unknown_percent)
 
 
 def _shown_hours(hours: Dict[str, float]) -> str:

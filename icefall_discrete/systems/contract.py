@@ -12,6 +12,8 @@ from typing import Any, Dict, Generic, Mapping, Optional, Sequence, Type, Union
 from lhotse import CutSet
 from torch import Tensor
 
+from icefall_discrete.base.json_files import as_json
+from icefall_discrete.base.names import known_names
 from icefall_discrete.base.registry import find_class, packages_in
 from icefall_discrete.base.spec import FeatureSpec
 from icefall_discrete.data.shar import SharSource
@@ -64,7 +66,7 @@ def known_systems() -> Dict[str, str]:
 def system_stages(name: str) -> SystemStages[Any, Any, Any]:
     """What the system called `name` offers. Raises ValueError if there is none; the known ones are listed."""
     if not isinstance(name, str) or name not in known_systems():
-        raise ValueError(f"unknown system {name!r}; known: {', '.join(sorted(known_systems()))}.")
+        raise ValueError(f"unknown system {as_json(name)}; {known_names(sorted(known_systems()), str(name))}")
     return find_class(known_systems(), name, SystemStages)()
 
 

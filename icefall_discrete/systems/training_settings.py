@@ -5,7 +5,7 @@ from typing import Any, ClassVar, Dict, Mapping, Sequence, Tuple, Type, TypeVar
 
 from icefall_discrete.base.flags import override
 from icefall_discrete.base.json_files import json_name
-from icefall_discrete.base.names import listed
+from icefall_discrete.base.names import known_names
 from icefall_discrete.base.settings import from_layers, setting, to_dict
 from icefall_discrete.data.augment import AugmentConfig
 from icefall_discrete.data.filters import FilterConfig
@@ -85,4 +85,4 @@ class TrainSettings:
         known = (*cls.sections(), *OTHER_SECTIONS)
         unknown = sorted(set(values) - set(known))
         if unknown:
-            raise ValueError(f"{where}: unknown section {', '.join(unknown)}; known: {listed(known, unknown[0])}")
+            raise ValueError(f"{where}: unknown section {', '.join(unknown)}; {known_names(known, unknown[0])}")

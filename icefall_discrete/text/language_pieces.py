@@ -40,6 +40,9 @@ class PieceSet(Protocol):
     def encode(self, text: str, language: Optional[str]) -> List[int]:
         """Labels of a text in a language."""
 
+    def outside(self, text: str, language: Optional[str]) -> str:
+        """The characters of a text in a language that have no piece, in order."""
+
     def decode(self, labels: Sequence[int]) -> str:
         """Text of labels."""
 
@@ -50,11 +53,30 @@ class PieceSet(Protocol):
         """The language that most labels are of; None where that cannot be told."""
 
 
+class _Characters:
+    """Tells which characters of texts a model has no piece for."""
+
+    def __init__(self, processor: SentencePieceProcessor) -> None:
+        self._processor = processor
+        pieces = (processor.id_to_piece(label) for label in range(processor.get_piece_size()))
+        self._single = {" ", *(piece for piece in pieces if len(piece) == 1)}
+
+    def outside(self, text: str) -> str:
+        """The characters without a piece, in order."""
+        if self._single.issuperset(text):
+            return ""
+        # A model may write text in another way before it looks at it, so that the characters alone do not tell.
+        pairs = zip(self._processor.encode(text), self._processor.encode(text, out_type=str))
+        unknown = (piece for label, piece in pairs if label == self._processor.unk_id())
+        return "".join(unknown).replace(WORD_START, "")
+
+
 class SharedPieces:
     """One sentencepiece model for all languages, with or without language tokens."""
 
     def __init__(self, processor: SentencePieceProcessor) -> None:
         self._processor = processor
+        self._characters = _Characters(processor)
         first = processor.unk_id() + 1
         # Symbols that training was given have the ids after <unk>, and no probability.
         given = itertools.takewhile(
@@ -70,6 +92,10 @@ class SharedPieces:
     def encode(self, text: str, language: Optional[str]) -> List[int]:
         """Labels of a text; its language does not matter."""
         return self._processor.encode(text)
+
+    def outside(self, text: str, language: Optional[str]) -> str:
+        """The characters of a text that have no piece; its language does not matter."""
+        return self._characters.outside(text)
 
     def decode(self, labels: Sequence[int]) -> str:
         """Text of labels."""
@@ -100,6 +126,7 @@ class PiecesByLanguage:
             self._processors[language] = processor = SentencePieceProcessor()
             processor.LoadFromSerializedProto(model)
             self._unk_id = processor.unk_id()
+        self._characters = {language: _Characters(processor) for language, processor in self._processors.items()}
         self._num_special = self._unk_id + 1
         size = self._num_special + len(self.token_languages)
         for language, processor in self._processors.items():
@@ -119,11 +146,19 @@ class PiecesByLanguage:
 
     def encode(self, text: str, language: Optional[str]) -> List[int]:
         """Labels of a text in a language. Raises ValueError if there are no pieces for it."""
-        if language not in self._processors:
-            raise ValueError(f"there are no pieces for language {language!r}, only for {', '.join(self._processors)}.")
-        shift = self._first[language] - self._num_special
-        labels = self._processors[language].encode(text)
+        known = self._known(language)
+        shift = self._first[known] - self._num_special
+        labels = self._processors[known].encode(text)
         return [label if label == self._unk_id else label + shift for label in labels]
+
+    def outside(self, text: str, language: Optional[str]) -> str:
+        """The characters of a text that its language has no piece for. Raises ValueError as `encode`."""
+        return self._characters[self._known(language)].outside(text)
+
+    def _known(self, language: Optional[str]) -> str:
+        if language is None or language not in self._processors:
+            raise ValueError(f"there are no pieces for language {language!r}, only for {', '.join(self._processors)}.")
+        return language
 
     def decode(self, labels: Sequence[int]) -> str:
         """Text of labels; a model may change the language within an utterance, and even within a word."""

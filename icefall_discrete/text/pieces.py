@@ -11,11 +11,14 @@ import sentencepiece
 from icefall_discrete.base.atomic_files import replacing, write_text
 from icefall_discrete.base.settings import setting
 from icefall_discrete.text.language_pieces import language_token, read_pieces, write_joined
+from icefall_discrete.text.piece_sizes import check_size
+from icefall_discrete.text.words import WORD_START
 
 PathLike = Union[str, Path]
 BLANK_ID, SOS_EOS_ID, UNK_ID = 0, 1, 2
 SPECIAL_PIECES = ("<blk>", "<sos/eos>")  # ids 0 and 1; <unk> is 2
 PIECE_TYPES = ("unigram", "char")
+UNK_PIECE = "<unk>"
 # A unigram model that covers every character, changes none, and is the same at every training.
 EXACT_UNIGRAM: Dict[str, Any] = {
     "model_type": "unigram",
@@ -30,6 +33,24 @@ EXACT_UNIGRAM: Dict[str, Any] = {
 # What is different about pieces that are characters: a text begins with its first one, not with a space.
 EVERY_CHARACTER: Dict[str, Any] = {"model_type": "char", "use_all_vocab": True, "add_dummy_prefix": False}
 MANY_PIECES = 1 << 16  # sentencepiece wants a number, and takes all characters whatever it is
+
+
+def refuse_reserved(text: str, reserved: Iterable[str]) -> None:
+    """Raise ValueError, the end of a sentence about its place, if a text has one of the strings that are labels.
+
+    Written in a transcript, such as `<blk>`, it would be learnt as that label.
+    """
+    found = [string for string in reserved if string in text]
+    if found:
+        raise ValueError(
+            f"its text has {found[0]!r}, which the pieces keep for themselves ('{text[:80]}'); write it otherwise, or "
+            "leave it out."
+        )
+
+
+def reserved_strings(languages: Iterable[str] = ()) -> Tuple[str, ...]:
+    """What no text may have: the special pieces, the tokens of languages, and sentencepiece's sign for a space."""
+    return (*SPECIAL_PIECES, UNK_PIECE, WORD_START, *map(language_token, languages))
 
 
 def possible_sizes(error: Exception) -> Tuple[Optional[int], Optional[int]]:
@@ -57,7 +78,9 @@ def _explain(error: Exception, vocab_size: int) -> str:
 class BpeConfig:
     """The text pieces that a model emits; section `bpe` of a recipe."""
 
-    vocab_size: int = setting(500, "number of pieces, blank and language tokens included (paper's code: 500)")
+    vocab_size: int = setting(
+        500, "number of pieces, blank and language tokens included (paper's code: 500)", minimum=0
+    )
     piece_type: str = setting("unigram", "char: one piece a character, however many there are", choices=PIECE_TYPES)
     language_token: bool = setting(False, "labels begin with a token of the cut's language, such as <en>")
     by_language: bool = setting(False, "each language has pieces of its own, as many as vocab_size")
@@ -66,6 +89,7 @@ class BpeConfig:
     def __post_init__(self) -> None:
         if self.piece_type not in PIECE_TYPES:
             raise ValueError(f"piece_type is '{self.piece_type}', expected one of {', '.join(PIECE_TYPES)}.")
+        check_size(self.vocab_size, self.piece_type)
         if self.piece_type == "char" and self.by_language:
             raise ValueError("piece_type char with by_language: languages share characters; choose one of the two.")
 
@@ -83,6 +107,8 @@ class BpeConfig:
 def _trained(texts: Iterable[str], vocab_size: int, symbols: Sequence[str] = (), piece_type: str = "unigram") -> bytes:
     """A serialised sentencepiece model with `symbols` as its first pieces behind the special ones."""
     lines = [text.strip() for text in texts if text.strip()]
+    for line in lines:
+        refuse_reserved(line, (*SPECIAL_PIECES, UNK_PIECE, WORD_START, *symbols))
     if not lines:
         raise ValueError("there is no text to train the pieces on; check the transcripts of the training cuts.")
     model = io.BytesIO()
@@ -110,7 +136,8 @@ def train_bpe(texts: Iterable[str], vocab_size: int, model_path: PathLike, langu
       texts: transcripts. vocab_size: number of pieces, the three special ones and the language tokens included.
       model_path: where to write. languages: those that have a token; none for pieces without language tokens.
     Raises:
-      ValueError: if there is no text, or the vocabulary is too large (the largest possible is named) or too small.
+      ValueError: if there is no text, or one has a string that is reserved, or the vocabulary is too large (the largest
+        possible is named) or too small.
     """
     model = _trained(texts, vocab_size, [language_token(language) for language in languages])
     with replacing(model_path) as temporary:
@@ -160,6 +187,7 @@ class TextEncoder:
         if self._pieces[BLANK_ID] != SPECIAL_PIECES[0]:
             raise ValueError(f"{path}: piece 0 is not {SPECIAL_PIECES[0]}; train the pieces with the BPE stage.")
         self._token_languages = {self._pieces.index(language_token(name)): name for name in self._set.token_languages}
+        self._reserved = reserved_strings(self._set.token_languages)
 
     @property
     def vocab_size(self) -> int:
@@ -187,8 +215,17 @@ class TextEncoder:
         return bool(self._set.languages())
 
     def encode(self, text: str, language: Optional[str] = None) -> List[int]:
-        """Labels (U,) of a text without language token; pieces that are those of a language need the language."""
+        """Labels (U,) of a text without language token; pieces that are those of a language need the language.
+
+        Raises:
+          ValueError: if the text has a string that is reserved, or there are no pieces for the language.
+        """
+        refuse_reserved(text, self._reserved)
         return self._set.encode(text, language)
+
+    def outside(self, text: str, language: Optional[str] = None) -> str:
+        """The characters of a text that have no piece and are learnt as `<unk>`, in order. Raises as `encode`."""
+        return self._set.outside(text, language)
 
     def labels_of(self, text: str, language: Optional[str]) -> List[int]:
         """Labels (U,) that a model learns for a transcript: the language token, if there are such, and the pieces.

@@ -5,15 +5,39 @@ models of words work for it. Other scripts without spaces (Thai, Japanese kana) 
 """
 
 import re
-from typing import List
+from typing import Iterable, List, Sequence
 
 # CJK unified ideographs with extension A, the compatibility block, and the supplementary planes.
 _HAN = "\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U000323af"
 # How sentencepiece writes the space before a word, at the beginning of a piece.
 WORD_START = "\u2581"
+_CHINESE = re.compile(f"[{_HAN}]")
+# Chinese characters, kana, bopomofo, and their punctuation.
+_SPACELESS = re.compile(f"[{_HAN}\u3001-\u30ff\u3100-\u312f\u31a0-\u31ff\uff01-\uff65\uff66-\uff9f]")
 _WORD = re.compile(f"[{_HAN}]|[^\\s{_HAN}]+")
 
 
 def words_in(text: str) -> List[str]:
     """The words of a text, in order."""
     return _WORD.findall(text)
+
+
+def text_of_words(words: Sequence[str]) -> str:
+    """The text that `words_in` found these words in, as far as they tell.
+
+    Beside Chinese characters no space is put, as hardly anybody writes one there: that of "买 iphone" is lost.
+    """
+    return "".join(after if _joins(before, after) else f" {after}" for before, after in zip(["", *words], words))
+
+
+def _joins(before: str, after: str) -> bool:
+    return not before or bool(_CHINESE.fullmatch(before[-1]) or _CHINESE.fullmatch(after[0]))
+
+
+def joined_texts(texts: Iterable[str]) -> str:
+    """Texts one after the other, with a space between them unless both sides are written without spaces."""
+    joined = ""
+    for text in filter(None, texts):
+        both = joined and _SPACELESS.fullmatch(joined[-1]) and _SPACELESS.fullmatch(text[0])
+        joined += text if both or not joined else f" {text}"
+    return joined

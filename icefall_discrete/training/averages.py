@@ -29,8 +29,8 @@ A = TypeVar("A", bound="AverageConfig")
 class AverageConfig:
     """Which weights are decoded with, under icefall's names."""
 
-    epoch: int = setting(0, "last epoch of the average; 0: the last one trained")
-    avg: int = setting(9, "number of epochs in the average; fewer if fewer were trained before --epoch")
+    epoch: int = setting(0, "last epoch of the average; 0: the last one trained", minimum=0)
+    avg: int = setting(9, "number of epochs in the average; fewer if fewer were trained before --epoch", minimum=1)
     use_averaged_model: bool = setting(True, "average over all steps of those epochs, not over their last steps only")
 
     def resolved(self: A, epochs: Sequence[int], where: str) -> A:

@@ -3,7 +3,7 @@
 import dataclasses
 
 from icefall_discrete.base.device import device_setting
-from icefall_discrete.base.settings import check_settings, setting
+from icefall_discrete.base.settings import LARGEST_SEED, check_settings, setting
 
 PRECISIONS = ("fp32", "bf16", "fp16")
 
@@ -29,7 +29,12 @@ class TrainConfig:
         600.0, "seconds of audio that count as one batch in the schedules inside the model", above=0
     )
     accum_grad: int = setting(1, "batches whose gradients are added before a step", minimum=1)
-    seed: int = setting(42, "seed of the model's initial weights, the order of batches and the augmentation")
+    seed: int = setting(
+        42,
+        "seed of the model's initial weights, the order of batches and the augmentation",
+        minimum=0,
+        maximum=LARGEST_SEED,
+    )
     average_period: int = setting(200, "steps between samples of the weights for the averaged model", minimum=1)
     save_every_n: int = setting(
         4000, "steps between checkpoints within an epoch (one is written at its end as well)", minimum=1

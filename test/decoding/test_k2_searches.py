@@ -278,7 +278,7 @@ def test_mistakes_are_explained(graph_dir, tmp_path):
     model.ctc_output = None
     with pytest.raises(ValueError, match="CTC head"):
         search("ctc_decoding", model, out, lens, DecodeConfig())
-    with pytest.raises(ValueError, match="max_states is 0, expected more than 0"):
+    with pytest.raises(ValueError, match="max_states is 0, expected a whole number of at least 1"):
         DecodeConfig(max_states=0)
 
 

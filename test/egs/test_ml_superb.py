@@ -19,7 +19,7 @@ from icefall_discrete.data.cuts import attach, load_cuts, write_cuts
 from icefall_discrete.data.manifests import CorpusError, utterance_cuts
 from icefall_discrete.metrics.wer import Transcript
 from icefall_discrete.systems.asr.decoding_files import decoding_files
-from icefall_discrete.systems.asr.recogs import write_recogs
+from icefall_discrete.systems.asr.recogs import SaidText, write_recogs, write_texts
 
 LISTS = {"train": "transcript_1h_train.txt", "dev": "transcript_10min_dev.txt", "test": "transcript_10min_test.txt"}
 FEW_SHOT = recipe_folder("ml_superb") / "conf" / "few_shot_utterances.txt"
@@ -199,6 +199,24 @@ def test_scores_count_spaces_and_bits(tmp_path):
     scores = score.score(exp_dir, "greedy_search", feature_dir, ["test", "librispeech"])
     assert scores["sets"]["test"] == {"cer": pytest.approx(100 / 6, abs=1e-3), "num_ref": 6}  # the lost space
     assert scores["sets"]["librispeech"]["cer"] == pytest.approx(100 / 3, abs=1e-3)
+    # Chinese characters are words of recogs; nobody wrote spaces between them.
+    chinese = [Transcript("d", ("今", "天", "天", "气"), ("今", "天", "汽")), Transcript("e", ("ab", "c"), ("ab", "c"))]
+    exp_dir, feature_dir = decoded(tmp_path / "chinese", {"test": chinese}, codes, spec)
+    assert score.score(exp_dir, "greedy_search", feature_dir, ["test"])["sets"]["test"] == {"cer": 25.0, "num_ref": 8}
+    files = decoding_files(exp_dir, "greedy_search", "epoch-1")
+    write_texts(files.texts("test"), [SaidText("d", "買 iphone", "買 iphone"), SaidText("e", "ภาษา ไทย", "ภาษาไทย")])
+    found = score.score(exp_dir, "greedy_search", feature_dir, ["test"])["sets"]["test"]
+    assert found == {"cer": pytest.approx(100 / 16, abs=1e-3), "num_ref": 16}
+    write_texts(files.texts("test"), [SaidText("d", "", "買")])
+    assert score.score(exp_dir, "greedy_search", feature_dir, ["test"])["sets"]["test"]["cer"] is None
+
+
+def test_bit_rates_are_those_of_all_codes(tmp_path):
+    score = load_local("ml_superb", "challenge_score")
+    spec = FeatureSpec("toy", "codes", 16000, 50.0, 2, (2000, 8), 0)
+    codes = np.array([[5, 1], [5, 1], [7, 1], [5, 2], [5, 2]], dtype=np.int16).repeat(10, axis=0)  # 1 s
+    exp_dir, feature_dir = decoded(tmp_path, {"test": [Transcript("a", ("A",), ("A",))]}, codes, spec)
+    scores = score.score(exp_dir, "greedy_search", feature_dir, ["test"])
     bits = (math.log2(2000), math.log2(8))
     assert scores["bits_per_second"] == pytest.approx(50 * sum(bits))
     assert scores["bits_per_second_without_repeats"] == pytest.approx(3 * bits[0] + 2 * bits[1])

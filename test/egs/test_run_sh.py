@@ -46,15 +46,15 @@ def test_unknown_feature_type_lists_the_known_ones():
     assert done.returncode == 2 and done.stdout == ""
     known = {path.stem for path in (ROOT / "icefall_discrete" / "conf" / "features").glob("*.json")}
     assert known
-    assert "unknown feature type 'mfc_km500'; known: " in done.stderr
-    assert known <= set(done.stderr.split("known: ")[1].split())
+    assert "unknown feature type 'mfc_km500'; did you mean mfcc_km500? known: " in done.stderr
+    assert known <= set(done.stderr.rstrip(".\n").split("known: ")[1].split(", "))
 
 
 def test_unknown_recipe_lists_the_known_ones():
     done = run("--recipe", "fulll")
     assert done.returncode == 2
-    assert "unknown recipe 'fulll'; known: " in done.stderr
-    known = done.stderr.split("known: ")[1].split()
+    assert "unknown recipe 'fulll'; did you mean full? known: " in done.stderr
+    known = done.stderr.rstrip(".\n").split("known: ")[1].split(", ")
     assert {"default", "full", "paper_icassp2024"} <= set(known) and len(set(known)) == len(known)
 
 

@@ -44,5 +44,5 @@ def test_a_feature_type_without_fit_is_skipped_and_an_unknown_one_lists_the_know
     done = run_stage_script("fit_tokenizer.py", *flags(work, feature_type="fbank", out="z"))
     assert "needs no fitting: nothing to do" in done.stderr and not (work / "z").exists()
     wrong = run_stage_script("fit_tokenizer.py", *flags(work, feature_type="fbnk", out="z"), check=False)
-    assert wrong.returncode == 1 and "unknown feature type 'fbnk'; known: " in wrong.stderr
+    assert wrong.returncode == 1 and "unknown feature type 'fbnk'; did you mean fbank? known: " in wrong.stderr
     assert "small_km" in wrong.stderr and "mfcc_km500" in wrong.stderr

@@ -1,5 +1,6 @@
 import dataclasses
 
+import pytest
 from toy_corpus import run_stage_script, write_manifest
 
 from icefall_discrete.data.cuts import load_cuts, write_cuts
@@ -53,3 +54,20 @@ def test_user_mistakes_are_one_sentence(tmp_path):
     write_cuts(cuts, silent)
     done = run_stage_script("train_bpe.py", *flags, "--vocab-size", 30, check=False)
     assert done.returncode == 1 and done.stderr.startswith("error: cut train-003: its text is empty")
+
+
+@pytest.mark.parametrize("flags", [(), ("--piece-type", "char"), ("--by-language", True), ("--language-token", True)])
+@pytest.mark.parametrize("string", ["<blk>", "<sos/eos>", "<unk>", "<en>"])
+def test_reserved_strings_are_refused_with_their_cut(tmp_path, string, flags):
+    cuts = write_manifest(tmp_path, "train", 12)
+    told = [*load_cuts(cuts)]
+    supervision = dataclasses.replace(told[5].supervisions[0], text=f"one {string} two")
+    told[5] = dataclasses.replace(told[5], supervisions=[supervision])
+    write_cuts(cuts, told)
+    size = () if "--piece-type" in flags else ("--vocab-size", 30)
+    done = run_stage_script("train_bpe.py", "--cuts", cuts, "--lang-dir", tmp_path / "lang", *size, *flags, check=False)
+    if string == "<en>" and "--language-token" not in flags:
+        assert done.returncode == 0 or "too small" in done.stderr
+    else:
+        assert done.returncode == 1 and f"error: cut train-005: its text has '{string}'" in done.stderr
+        assert not (tmp_path / "lang" / "bpe.model").exists()

@@ -89,3 +89,17 @@ def test_mistakes_are_one_sentence(corpus):
     assert done.returncode == 1 and done.stderr.startswith("error: lm_unit words is for n-gram models only")
     with pytest.raises(FileNotFoundError, match=r"none holds no language model .*train one with train_lm\.py"):
         load_language_model(folder / "none")
+
+
+def test_further_text_outside_the_pieces_or_with_reserved_strings_is_refused(corpus):
+    folder, flags = corpus
+    (folder / "strange.txt").write_text("one two\n" + "日本に行く\n" * 20, encoding="utf-8")
+    asked = (*flags, "--lm-dir", folder / "strange", "--text", folder / "strange.txt")
+    done = run_stage_script("train_lm.py", *asked, check=False)
+    assert done.returncode == 1 and "characters" in done.stderr and "strange.txt, line 2" in done.stderr
+    assert not (folder / "strange").exists()
+    run_stage_script("train_lm.py", *asked, "--max-unknown-percent", 100)
+    (folder / "reserved.txt").write_text("one two\none <blk> two\n", encoding="utf-8")
+    asked = (*flags, "--lm-dir", folder / "reserved", "--text", folder / "reserved.txt")
+    done = run_stage_script("train_lm.py", *asked, check=False)
+    assert done.returncode == 1 and "reserved.txt, line 2: its text has '<blk>'" in done.stderr

@@ -1,5 +1,7 @@
 """Words and scoring rules against hand-made truths."""
 
+import unicodedata
+
 import pytest
 
 from icefall_discrete.base.settings import from_dict
@@ -38,3 +40,20 @@ def test_rules_are_applied_in_order_to_both_sides():
 def test_an_unknown_rule_is_named():
     with pytest.raises(ValueError, match=r"scoring\.json: unknown setting fillers"):
         from_dict(ScoringRules, {"fillers": []}, "scoring.json")
+
+
+def test_words_are_compared_in_one_normal_form_whatever_the_rules():
+    apart, together = (unicodedata.normalize(form, "tiếng việt") for form in ("NFD", "NFC"))
+    found = ScoringRules().scored(Transcript("a", tuple(apart.split()), tuple(together.split())))
+    assert found.ref == found.hyp == tuple(together.split())
+
+
+def test_case_does_not_matter_to_fillers_where_it_does_not_matter():
+    assert ScoringRules(upper_case=True, unscored_words=("uh",)).words(["Uh", "yes"]) == ("YES",)
+    assert ScoringRules(unscored_words=("uh",)).words(["Uh", "uh"]) == ("Uh",)
+
+
+@pytest.mark.parametrize("word", ["uh-huh", "you know", ""])
+def test_fillers_that_are_never_words_are_refused(word):
+    with pytest.raises(ValueError, match=f"unscored_words has '{word}', which is never a word"):
+        ScoringRules(separators="-", unscored_words=("uh", word))

@@ -78,7 +78,7 @@ def test_inputs_of_other_settings_are_refused_and_nothing_is_moved(toy):
     [
         (["--decoding-method", "greedy"], "did you mean greedy_search?"),
         (["--languages", "yy"], "--languages has 'yy'; known: en, xx"),
-        (["--num-epochs", "0"], "--num-epochs is 0, expected at least 1"),
+        (["--num-epochs", "0"], "--num-epochs is '0', expected a whole number of at least 1"),
         (["--no-such-flag", "1"], "unknown option --no-such-flag"),
         (["--decoding-method", "1best", "--env", "portable"], "1best needs k2"),
     ],

@@ -4,7 +4,7 @@ import pytest
 
 from icefall_discrete.metrics.wer import Transcript, align
 from icefall_discrete.systems.asr.error_report import error_report, marked_errors, wer_summary
-from icefall_discrete.systems.asr.recogs import read_recogs, write_recogs
+from icefall_discrete.systems.asr.recogs import SaidText, read_recogs, read_texts, write_recogs, write_texts
 
 TRANSCRIPTS = [
     Transcript("fr-b", ("l'été", "est", "là"), ()),
@@ -68,3 +68,20 @@ def test_error_report_has_icefalls_sections_and_counts():
 
 def test_summary_puts_the_best_setting_first():
     assert wer_summary({"b": 10.0, "a": 20.125}) == "settings\tWER\nb\t10.00\na\t20.12\n"
+
+
+def test_texts_keep_their_spaces_and_come_back_without_a_file_as_words_tell(tmp_path):
+    texts = [SaidText("b", "买 iphone十五", "买iphone 15"), SaidText("a\tb", "the cat\u2028", "")]
+    write_texts(tmp_path / "texts.jsonl", texts)
+    assert read_texts(tmp_path / "texts.jsonl", tmp_path / "absent") == sorted(texts)
+    write_recogs(tmp_path / "recogs.txt", [Transcript("a", ("广", "州", "T", "恤"), ("the", "cat"))])
+    assert read_texts(tmp_path / "absent", tmp_path / "recogs.txt") == [SaidText("a", "广州T恤", "the cat")]
+    (tmp_path / "texts.jsonl").write_text('{"id": "a"}\n')
+    with pytest.raises(ValueError, match=r"texts\.jsonl:1: expected id, ref and hyp"):
+        read_texts(tmp_path / "texts.jsonl", tmp_path / "absent")
+
+
+def test_a_cut_that_is_there_twice_is_named(tmp_path):
+    write_recogs(tmp_path / "recogs.txt", [Transcript("a", ("one",), ()), Transcript("a", ("two",), ())])
+    with pytest.raises(ValueError, match="cut a is there twice"):
+        read_recogs(tmp_path / "recogs.txt")

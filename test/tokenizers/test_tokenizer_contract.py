@@ -13,7 +13,7 @@ CODES = FeatureSpec("toy", "codes", 16000, 50.0, 2, (4, 6), 0)
 
 def test_unknown_feature_type_lists_the_known_ones(tmp_path):
     (tmp_path / "own_type.json").write_text('{"tokenizer": "fbank"}')
-    with pytest.raises(ValueError, match=r"unknown feature type 'fbnk'; known: .*dmel.*fbank.*own_type") as caught:
+    with pytest.raises(ValueError, match=r"unknown feature type 'fbnk'; .*known: .*dmel.*fbank.*own_type") as caught:
         load_tokenizer("fbnk", [tmp_path])
     assert "own_type" not in known_feature_types()
     assert str(tmp_path) not in str(caught.value)
@@ -33,7 +33,7 @@ def test_recipe_conf_wins_over_the_package(tmp_path):
 @pytest.mark.parametrize(
     "text, message",
     [
-        ('{"tokenizer": "fbnk"}', "unknown tokenizer 'fbnk'; known: concat, concat_kmeans, cpc, "),
+        ('{"tokenizer": "fbnk"}', "unknown tokenizer 'fbnk'; .*known: concat, concat_kmeans, cpc, "),
         ('{"tokenizer": "kmeans"}', "unknown tokenizer 'kmeans'"),
         ('{"num_mel_bins": 80}', "unknown tokenizer None"),
         ('{"tokenizer": "fbank", "num_mels": 80}', "unknown setting num_mels"),

@@ -12,6 +12,7 @@ from lhotse.cut import Cut
 
 from icefall_discrete.data.dataset import facts_in
 from icefall_discrete.data.facts import Facts, facts_of, require_fact
+from icefall_discrete.text.coverage import Coverage
 
 One = TypeVar("One")
 Many = TypeVar("Many")
@@ -35,6 +36,9 @@ class Targets(abc.ABC, Generic[One, Many]):
     @abc.abstractmethod
     def frames_needed(self, cut: Cut) -> int:
         """How many encoder frames the loss of a cut needs. Raises ValueError, naming the cut, if it has no target."""
+
+    def cover(self, cut: Cut, coverage: Coverage) -> None:
+        """Count what of a cut's text can be learnt; nothing where no text is."""
 
     @abc.abstractmethod
     def collated(self, targets: List[One]) -> Many:

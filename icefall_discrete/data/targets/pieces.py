@@ -9,8 +9,10 @@ from lhotse.cut import Cut
 from torch import Tensor
 
 from icefall_discrete.base.atomic_files import replacing
+from icefall_discrete.data.cuts import language_of, text_of
 from icefall_discrete.data.facts import Facts, text_fact
 from icefall_discrete.data.targets.contract import Targets
+from icefall_discrete.text.coverage import Coverage
 from icefall_discrete.text.pieces import TextEncoder
 
 FILE_NAME = "bpe.model"
@@ -57,6 +59,11 @@ class PieceTargets(Targets[List[int], Tuple[Tensor, Tensor]]):
         labels = self.of(cut)
         repeats = sum(left == right for left, right in itertools.pairwise(labels)) if self._with_ctc else 0
         return len(labels) + repeats
+
+    def cover(self, cut: Cut, coverage: Coverage) -> None:
+        """Count the characters of the text, and those without a piece."""
+        text = text_of(cut)
+        coverage.add(f"cut {cut.id}", text, self.text_encoder.outside(text, language_of(cut)))
 
     def collated(self, targets: List[List[int]]) -> Tuple[Tensor, Tensor]:
         """Labels (N, U) and their counts (N,)."""

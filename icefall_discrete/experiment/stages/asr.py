@@ -6,15 +6,13 @@ from typing import Dict, Optional, Tuple
 
 from icefall_discrete.base.settings import from_dict
 from icefall_discrete.base.settings_digest import canonical_json
-from icefall_discrete.decoding.methods import DEFAULT_SEARCH, METHODS, find_method, known_methods
+from icefall_discrete.decoding.methods import DEFAULT_SEARCH, METHODS, find_method, known_methods, require_used
 from icefall_discrete.decoding.settings import DecodeConfig
 from icefall_discrete.experiment import feature_stages
 from icefall_discrete.experiment.environment_choice import has_k2
 from icefall_discrete.experiment.feature_stages import (
     DataSettings,
     TaskFacts,
-    check_options,
-    check_request,
     data_settings,
     data_stages,
     score_settings,
@@ -26,8 +24,10 @@ from icefall_discrete.experiment.feature_stages import (
     typed_flags,
 )
 from icefall_discrete.experiment.plan import Plan, Stage
+from icefall_discrete.experiment.request_check import check_choice, check_options, check_request
 from icefall_discrete.experiment.run_options import Asked, Choice, Corpus, RunOptions, choose, first_stages
 from icefall_discrete.experiment.stage_flags import dashed
+from icefall_discrete.text.piece_sizes import check_size
 
 SYSTEM = "asr"
 SCRIPTS: Dict[str, str] = {
@@ -111,7 +111,8 @@ def plan(asked: Asked) -> Plan:
     options, corpus = asked.read(RunOptions), asked.read(Corpus)
     choice = choose(options)
     facts = _facts(asked, options, corpus, choice)
-    check_request(facts, SECTIONS)
+    warnings = check_request(facts)
+    _check_pieces(facts)
     _check_search(facts)
     old_words: Dict[str, str] = {}
     settings = _settings(facts, old_words)
@@ -122,7 +123,7 @@ def plan(asked: Asked) -> Plan:
     scores = stages[-1].outputs[0] if asked.range.last >= stages[-1].number else ""
     needs = facts.method if METHODS[facts.method].without_k2 else ""
     needs = needs if stages[-2].number in asked.range else ""
-    return Plan(tuple(stages), _names(facts, settings), notices, old_words, needs, scores)
+    return Plan(tuple(stages), _names(facts, settings), (*warnings, *notices), old_words, needs, scores)
 
 
 def _facts(asked: Asked, options: RunOptions, corpus: Corpus, choice: Choice) -> _Facts:
@@ -133,21 +134,33 @@ def _facts(asked: Asked, options: RunOptions, corpus: Corpus, choice: Choice) ->
     absent = {"lm": not options.lm, "graphs": not needs_graph, "shar": options.shar != "true"}
     present = [stage for stage in SCRIPTS if not absent.get(stage)]
     passed = flags.assign(asked.flags, present, list(asked.values))
+    check_choice(choice, flags, SYSTEM, SECTIONS, passed.get("train", {}))
+    require_used(method, (flag.replace("-", "_") for flag in passed.get("decode", {})))
     given = {"decoding_method": method, **typed_flags(flags, "decode", passed.get("decode", {}))}
     if options.lm_scale:
         given["lm_scale"] = float(options.lm_scale)
     values = {**choice.whole_numbers("decode"), **given}
     names = {field.name for field in dataclasses.fields(DecodeConfig)}
-    for key in set(choice.section("decode")) - names:
-        flags.check_section("decode", "decode", [key], choice.recipe_file)
     decode = from_dict(DecodeConfig, {key: value for key, value in values.items() if key in names}, choice.recipe_file)
     return _Facts(asked, options, corpus, choice, flags, passed, SYSTEM, SCRIPTS, decode)
+
+
+def _check_pieces(facts: _Facts) -> None:
+    bpe = facts.choice.section("bpe")
+    said = facts.passed.get("bpe", {}).get("piece-type", bpe.get("piece_type"))
+    try:
+        check_size(int(facts.vocab_size), said or facts.flags.default("bpe", "piece-type"))
+    except ValueError as error:
+        where = "--vocab-size: " if facts.options.vocab_size else f"{facts.choice.recipe_file}: "
+        raise ValueError(f"{where}{error}") from None
 
 
 def _check_search(facts: _Facts) -> None:
     method = METHODS[facts.method]
     wanted = [name for name in ("lm", "lodr", "context_file") if getattr(facts.decode, name)]
     wanted += ["lm"] if facts.options.lm else []
+    if facts.options.lm_scale and not (facts.options.lm or facts.decode.lm):
+        raise ValueError("--lm-scale is the weight of a language model, and none is asked for; give --lm too")
     if wanted and not method.takes_scorer:
         takers = ", ".join(name for name in known_methods() if METHODS[name].takes_scorer)
         raise ValueError(f"--{dashed(wanted[0])} cannot be used with {facts.method}; it can with {takers}")

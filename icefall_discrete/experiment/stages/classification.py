@@ -5,8 +5,6 @@ from typing import Dict
 from icefall_discrete.experiment import feature_stages
 from icefall_discrete.experiment.feature_stages import (
     TaskFacts,
-    check_options,
-    check_request,
     data_settings,
     data_stages,
     score_settings,
@@ -17,6 +15,7 @@ from icefall_discrete.experiment.feature_stages import (
     training_stage,
 )
 from icefall_discrete.experiment.plan import Plan, Stage
+from icefall_discrete.experiment.request_check import check_choice, check_options, check_request
 from icefall_discrete.experiment.run_options import Asked, Corpus, RunOptions, choose, first_stages
 
 SYSTEM = "classification"
@@ -35,7 +34,7 @@ def plan(asked: Asked) -> Plan:
     """What run.sh will do. Raises ValueError for whatever can be known to be wrong now."""
     options, corpus = asked.read(RunOptions), asked.read(Corpus)
     facts = _facts(asked, options, corpus)
-    check_request(facts, SECTIONS)
+    warnings = check_request(facts)
     old_words: Dict[str, str] = {}
     data = data_settings(facts, old_words)
     train = (*data.features, *training_settings(facts, old_words), *facts.extra("shar", "train"))
@@ -53,7 +52,7 @@ def plan(asked: Asked) -> Plan:
     ]
     scores = stages[-1].outputs[0] if asked.range.last >= stages[-1].number else ""
     names = {**shell_names(facts), "decode_settings": "\n".join(decode)}
-    return Plan(tuple(stages), names, notices, old_words, "", scores)
+    return Plan(tuple(stages), names, (*warnings, *notices), old_words, "", scores)
 
 
 def _facts(asked: Asked, options: RunOptions, corpus: Corpus) -> TaskFacts:
@@ -64,7 +63,9 @@ def _facts(asked: Asked, options: RunOptions, corpus: Corpus) -> TaskFacts:
     check_options(flags, options, feature_stages.OPTIONS)
     present = [stage for stage in SCRIPTS if stage != "shar" or options.shar == "true"]
     passed = flags.assign(asked.flags, present, list(asked.values))
-    return TaskFacts(asked, options, corpus, choose(options), flags, passed, SYSTEM, SCRIPTS)
+    choice = choose(options)
+    check_choice(choice, flags, SYSTEM, SECTIONS, passed.get("train", {}))
+    return TaskFacts(asked, options, corpus, choice, flags, passed, SYSTEM, SCRIPTS)
 
 
 def _fact(facts: TaskFacts) -> str:

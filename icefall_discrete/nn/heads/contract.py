@@ -45,6 +45,11 @@ def has_ctc(model: LabelModel) -> bool:
     return _head(model, "ctc_output") is not None
 
 
+def unknown_id(model: LabelModel) -> Optional[int]:
+    """The unit that stands for what has no pieces, `<unk>`; None if the network has none."""
+    return getattr(model, "unk_id", None)
+
+
 def require_transducer(model: LabelModel, what: str) -> TransducerModel:
     """The network, if it has the heads of a transducer; else ValueError, naming `what` asked for them."""
     if not has_transducer(model):

@@ -23,6 +23,8 @@ def decoding_suffix(checkpoints: str, averaged: bool, config: DecodeConfig, cont
         parts += [f"context-{context_size}", f"max-sym-per-frame-{config.max_sym_per_frame}"]
     if config.blank_penalty:
         parts.append(f"blank-penalty-{config.blank_penalty}")
+    if config.emit_unk:
+        parts.append("emit-unk")
     if averaged:
         parts.append("use-averaged-model")
     return "_".join(parts)
@@ -39,6 +41,10 @@ class DecodingFiles(OutputFiles):
     def recogs(self, split: str) -> Path:
         """Transcripts of a set."""
         return self.folder / f"recogs-{split}-{self.suffix}.txt"
+
+    def texts(self, split: str) -> Path:
+        """What was said and recognised in a set, with the spaces of the texts."""
+        return self.folder / f"texts-{split}-{self.suffix}.jsonl"
 
     def errs(self, split: str) -> Path:
         """Error statistics of a set."""

@@ -13,7 +13,7 @@ from icefall_discrete.decoding.ctc_greedy import ctc_greedy_search
 from icefall_discrete.decoding.greedy import greedy_search
 from icefall_discrete.decoding.hypothesis import Hypothesis
 from icefall_discrete.metrics.language_id import identification
-from icefall_discrete.metrics.wer import characters_of, count_errors, total_errors
+from icefall_discrete.metrics.wer import characters_of, count_errors, normal_form, total_errors
 from icefall_discrete.nn.heads.contract import has_transducer, require_ctc, require_transducer
 from icefall_discrete.systems.asr.transducer import Transducer
 from icefall_discrete.text.pieces import TextEncoder
@@ -57,7 +57,7 @@ def decode_dev(
         languages.extend(zip(batch["languages"], said))
     for ref, hyp in itertools.islice(zip(refs, hyps), _NUM_EXAMPLES):
         LOG.info(f"dev: ref '{ref}' hyp '{hyp}'")
-    pairs = [(words_in(ref), words_in(hyp)) for ref, hyp in zip(refs, hyps)]
+    pairs = [(normal_form(words_in(ref)), normal_form(words_in(hyp))) for ref, hyp in zip(refs, hyps)]
     words = total_errors(count_errors(ref, hyp) for ref, hyp in pairs)
     characters = total_errors(count_errors(characters_of(ref), characters_of(hyp)) for ref, hyp in pairs)
     figures = {"dev_wer": words.rate, "dev_cer": characters.rate}

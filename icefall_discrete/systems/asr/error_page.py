@@ -20,6 +20,7 @@ from icefall_discrete.metrics.wer import (
     utterance_errors,
     words_themselves,
 )
+from icefall_discrete.systems.asr.error_report import shown_rate
 
 _STYLE = """\
 body { font: 15px/1.5 sans-serif; max-width: 70em; margin: 2em auto; padding: 0 1em; color: #222; }
@@ -64,7 +65,8 @@ def error_page(
     """
     counts = {t.cut_id: count_errors(t.ref, t.hyp) for t in transcripts}
     worst_first = sorted(transcripts, key=lambda t: (-counts[t.cut_id].errors, t.cut_id))
-    rates = [total_errors(utterance_errors(transcripts, of).values()).rate for of in (words_themselves, characters_of)]
+    totals = [total_errors(utterance_errors(transcripts, of).values()) for of in (words_themselves, characters_of)]
+    wer, cer = (shown_rate(total.known_rate) for total in totals)
     right = sum(count.errors == 0 for count in counts.values())
     groups = sorted(set(language_of.values()))
     options = "".join(f"<option>{html.escape(group)}</option>" for group in groups)
@@ -73,7 +75,7 @@ def error_page(
             f'<!doctype html>\n<html><head><meta charset="utf-8"><title>{html.escape(title)}</title>',
             f"<style>\n{_STYLE}\n</style><script>\n{_FILTER}\n</script></head><body>",
             f"<h1>{html.escape(title)}</h1>",
-            f"<p>WER {rates[0]:.2f} %, CER {rates[1]:.2f} %, {right} of {len(transcripts)} utterances without an "
+            f"<p>WER {wer} %, CER {cer} %, {right} of {len(transcripts)} utterances without an "
             "error. Above: what was said; below: what was recognised.</p>",
             '<p><label>Find <input id="find" oninput="show()"></label>'
             f'<label>Language <select id="group" onchange="show()"><option value="">all</option>{options}</select>'

@@ -1,11 +1,16 @@
 """The errs-*.txt and wer-summary-*.txt files, in icefall's format, so that scripts which read those read ours."""
 
 from collections import Counter, defaultdict
-from typing import Dict, List, Sequence, Tuple
+from typing import Dict, List, Mapping, Optional, Sequence, Tuple
 
 from icefall_discrete.metrics.wer import Pair, Transcript, align, total_errors, utterance_errors, words_themselves
 
 _NOTHING = "*"
+
+
+def shown_rate(rate: Optional[float]) -> str:
+    """An error rate with two digits; - where no reference has a word."""
+    return "-" if rate is None else f"{rate:.2f}"
 
 
 def marked_errors(pairs: Sequence[Pair]) -> str:
@@ -30,7 +35,7 @@ def error_report(transcripts: Sequence[Transcript]) -> str:
     alignments = {t.cut_id: align(t.ref, t.hyp) for t in transcripts}
     total = total_errors(utterance_errors(transcripts, words_themselves).values())
     lines = [
-        f"%WER = {total.rate:.2f}",
+        f"%WER = {shown_rate(total.known_rate)}",
         f"Errors: {total.insertions} insertions, {total.deletions} deletions, {total.substitutions} substitutions, "
         f"over {total.num_ref} reference words ({total.correct} correct)",
         "Search below for sections starting with PER-UTT DETAILS:, SUBSTITUTIONS:, DELETIONS:, INSERTIONS:, "
@@ -76,7 +81,7 @@ def _word_lines(pairs: Sequence[Pair]) -> List[str]:
     return [f"{word}   {correct[word]} {count} {in_ref[word]} {in_hyp[word]}" for word, count in _most_first(errors)]
 
 
-def wer_summary(rates: Dict[str, float]) -> str:
+def wer_summary(rates: Mapping[str, Optional[float]]) -> str:
     """The text of wer-summary-<set>-<suffix>.txt: `settings<tab>WER`, then a line a setting, the best first."""
-    ordered = sorted(rates.items(), key=lambda item: item[1])
-    return "settings\tWER\n" + "".join(f"{setting}\t{rate:.2f}\n" for setting, rate in ordered)
+    ordered = sorted(rates.items(), key=lambda item: (item[1] is None, item[1] or 0.0))
+    return "settings\tWER\n" + "".join(f"{setting}\t{shown_rate(rate)}\n" for setting, rate in ordered)

@@ -7,7 +7,7 @@ from lhotse.cut import Cut
 
 from icefall_discrete.base.atomic_files import PathLike, write_text
 from icefall_discrete.decoding.hypothesis import Hypothesis
-from icefall_discrete.metrics.wer import ErrorCounts, Transcript, count_errors, total_errors
+from icefall_discrete.metrics.wer import ErrorCounts, Transcript, count_errors, normal_form, total_errors
 from icefall_discrete.systems.asr.transcription import make_segment
 from icefall_discrete.text.pieces import TextEncoder
 from icefall_discrete.text.words import words_in
@@ -49,6 +49,8 @@ def oracle_errors(
 
     def fewest(transcript: Transcript) -> ErrorCounts:
         texts = {text_encoder.decode(hypothesis.labels) for hypothesis in found.get(transcript.cut_id, [])} or {""}
-        return min((count_errors(transcript.ref, words_in(text)) for text in texts), key=lambda counts: counts.errors)
+        ref = normal_form(transcript.ref)
+        every = (count_errors(ref, normal_form(words_in(text))) for text in texts)
+        return min(every, key=lambda counts: counts.errors)
 
     return total_errors(fewest(transcript) for transcript in transcripts)

@@ -7,19 +7,21 @@ from typing import Any, Callable, List, Mapping, NamedTuple, Optional
 import torch
 from lhotse import CutSet
 
-from icefall_discrete.base.flags import ScriptParser, add_flags, override
+from icefall_discrete.base.flags import ScriptParser, add_flags, given_settings, override
 from icefall_discrete.base.settings import from_dict, to_dict
 from icefall_discrete.data.targets.pieces import FILE_NAME, PieceTargets
 from icefall_discrete.decoding.fusion import Fusion, fusion_files
 from icefall_discrete.decoding.k2_searches import References
+from icefall_discrete.decoding.methods import require_used
 from icefall_discrete.decoding.search import check_method
 from icefall_discrete.decoding.settings import DecodeConfig
 from icefall_discrete.metrics.scoring_rules import ScoringRules
 from icefall_discrete.systems.asr.decoding_files import DecodingFiles, decoding_files, decoding_suffix
+from icefall_discrete.systems.asr.error_report import shown_rate
 from icefall_discrete.systems.asr.languages_said import write_languages
 from icefall_discrete.systems.asr.nbest import oracle_errors, write_nbest
-from icefall_discrete.systems.asr.recognition import WHOLE, StreamsConfig, recognise, transcripts_of
-from icefall_discrete.systems.asr.recogs import write_recogs
+from icefall_discrete.systems.asr.recognition import WHOLE, StreamsConfig, in_words, recognise, texts_of
+from icefall_discrete.systems.asr.recogs import write_recogs, write_texts
 from icefall_discrete.systems.asr.scoring import score_split
 from icefall_discrete.systems.asr.settings import TrainSettings
 from icefall_discrete.systems.asr.transducer import Transducer
@@ -62,6 +64,7 @@ class AsrPrediction(Prediction[Search, DecodingFiles, TrainSettings, Transducer,
         """Section `decode` of the recipe; streaming is chosen by flags alone."""
         config = override(from_dict(DecodeConfig, recipe.get("decode", {}), where), args, "decode")
         check_method(config.decoding_method)
+        require_used(config.decoding_method, given_settings(args, "decode"))
         return Search(config, override(WHOLE, args, "streaming"))
 
     def noted(self, config: Search) -> Json:
@@ -92,14 +95,16 @@ class AsrPrediction(Prediction[Search, DecodingFiles, TrainSettings, Transducer,
         scorer_of, nbest = scorers(trained, config.decode, run.torch_device()), config.decode.nbest
         title = f"Decoding {split}"
         found, facts = recognise(network, cuts, spec, config.decode, run, title, scorer_of, config.streams)
-        transcripts = transcripts_of(cuts, found, text_encoder)
+        texts = texts_of(cuts, found, text_encoder)
+        transcripts = in_words(texts)
+        write_texts(files.texts(split), texts)
         write_recogs(files.recogs(split), transcripts)
         if text_encoder.languages:
             write_languages(files.languages(split), cuts, found, text_encoder)
         if nbest > 1:
             write_nbest(files.nbest(split), cuts, found, network.config.encoder_frame_sec(spec), text_encoder)
-            facts["nbest_oracle_wer"] = oracle_errors(transcripts, found, text_encoder).rate
-            LOG.info(f"{split}: WER {facts['nbest_oracle_wer']:.2f} if the best of {nbest} were always taken")
+            facts["nbest_oracle_wer"] = oracle_errors(transcripts, found, text_encoder).known_rate
+            LOG.info(f"{split}: WER {shown_rate(facts['nbest_oracle_wer'])} if the best of {nbest} were always taken")
         return facts
 
     def score(self, split: str, files: DecodingFiles, feature_dir: Path, rules: ScoringRules) -> Json:

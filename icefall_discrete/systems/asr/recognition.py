@@ -18,6 +18,7 @@ from icefall_discrete.decoding.scorer import Scorer
 from icefall_discrete.decoding.search import search_nbest
 from icefall_discrete.decoding.settings import DecodeConfig
 from icefall_discrete.metrics.wer import Transcript
+from icefall_discrete.systems.asr.recogs import SaidText
 from icefall_discrete.systems.asr.streaming_model import StreamingConfig
 from icefall_discrete.systems.asr.streaming_recognizer import RecognitionStream, StreamingRecognizer
 from icefall_discrete.systems.asr.transducer import Transducer
@@ -134,13 +135,23 @@ def _search_batch(
     return search_nbest(config.decoding_method, model, encoded.encoder_out, encoded.lens, config, scorer)
 
 
+def texts_of(cuts: CutSet, found: Dict[str, List[Hypothesis]], text_encoder: TextEncoder) -> List[SaidText]:
+    """The best hypothesis of each cut as text, in the order of `cuts`; single spaces between what they divide."""
+
+    def text(cut_id: str) -> str:
+        return text_encoder.decode(found[cut_id][0].labels) if cut_id in found else ""
+
+    return [SaidText(cut.id, " ".join(text_of(cut).split()), " ".join(text(cut.id).split())) for cut in cuts]
+
+
 def transcripts_of(cuts: CutSet, found: Dict[str, List[Hypothesis]], text_encoder: TextEncoder) -> List[Transcript]:
     """The best hypothesis of each cut as words, in the order of `cuts`."""
+    return in_words(texts_of(cuts, found, text_encoder))
 
-    def words(cut_id: str) -> Tuple[str, ...]:
-        return tuple(words_in(text_encoder.decode(found[cut_id][0].labels))) if cut_id in found else ()
 
-    return [Transcript(cut.id, tuple(words_in(text_of(cut))), words(cut.id)) for cut in cuts]
+def in_words(texts: Sequence[SaidText]) -> List[Transcript]:
+    """The words of the texts."""
+    return [Transcript(cut_id, tuple(words_in(ref)), tuple(words_in(hyp))) for cut_id, ref, hyp in texts]
 
 
 def language_by_cut(cuts: CutSet) -> Dict[str, str]:

@@ -1,11 +1,27 @@
-"""Transcripts on disk, in icefall's format: two lines a cut, `<cut id>:\\tref=[...]` and `<cut id>:\\thyp=[...]`."""
+"""Transcripts on disk, in icefall's format: two lines a cut, `<cut id>:\\tref=[...]` and `<cut id>:\\thyp=[...]`.
+
+These are words, and Chinese characters are words. What the texts were, with the spaces that somebody wrote, is kept
+beside them: JSON lines with id, ref and hyp.
+"""
 
 import ast
+import collections
+import json
 from pathlib import Path
-from typing import Iterable, List, Tuple
+from typing import Iterable, List, NamedTuple, Tuple
 
 from icefall_discrete.base.atomic_files import PathLike, write_text
 from icefall_discrete.metrics.wer import Transcript
+from icefall_discrete.text.words import text_of_words
+
+
+class SaidText(NamedTuple):
+    """What was said and what was recognised in one cut, as text."""
+
+    id: str
+    ref: str
+    hyp: str
+
 
 _FIELDS = ("ref", "hyp")
 
@@ -34,7 +50,33 @@ def read_recogs(path: PathLike) -> List[Transcript]:
     refs, hyps = found[0::2], found[1::2]
     if len(refs) != len(hyps):
         raise ValueError(f"{path}: the last cut has no hyp line; the file was cut short, decode again.")
-    return [_pair(ref, hyp, str(path)) for ref, hyp in zip(refs, hyps)]
+    pairs = [_pair(ref, hyp, str(path)) for ref, hyp in zip(refs, hyps)]
+    twice = [cut_id for cut_id, count in collections.Counter(pair.cut_id for pair in pairs).items() if count > 1]
+    if twice:
+        raise ValueError(f"{path}: cut {twice[0]} is there twice, so that its errors would count twice; decode again.")
+    return pairs
+
+
+def write_texts(path: PathLike, texts: Iterable[SaidText]) -> None:
+    """Write the texts to `path`, sorted by cut id, whole or not at all."""
+    lines = (json.dumps(text._asdict(), ensure_ascii=False) for text in sorted(texts))
+    write_text(path, "".join(line + "\n" for line in lines))
+
+
+def read_texts(path: PathLike, recogs: PathLike) -> List[SaidText]:
+    """Read what `write_texts` wrote; without such a file, the texts as far as the words of `recogs` tell.
+
+    Raises as `read_recogs`; ValueError if a line is malformed, naming it.
+    """
+    if not Path(path).is_file():
+        return [SaidText(t.cut_id, text_of_words(t.ref), text_of_words(t.hyp)) for t in read_recogs(recogs)]
+    texts = []
+    for number, line in enumerate(Path(path).read_text(encoding="utf-8").split("\n")[:-1], start=1):
+        try:
+            texts.append(SaidText(**json.loads(line)))
+        except (TypeError, ValueError):
+            raise ValueError(f"{path}:{number}: expected id, ref and hyp, got {line!r}; decode again.") from None
+    return texts
 
 
 def _parse_line(line: str, where: str) -> Tuple[str, str, Tuple[str, ...]]:

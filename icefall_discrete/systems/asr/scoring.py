@@ -21,7 +21,7 @@ from icefall_discrete.metrics.wer import (
 )
 from icefall_discrete.systems.asr.decoding_files import DecodingFiles
 from icefall_discrete.systems.asr.error_page import audio_links, error_page
-from icefall_discrete.systems.asr.error_report import error_report, wer_summary
+from icefall_discrete.systems.asr.error_report import error_report, shown_rate, wer_summary
 from icefall_discrete.systems.asr.examples import typical_examples, worst_utterances
 from icefall_discrete.systems.asr.languages_said import read_languages, with_language_id
 from icefall_discrete.systems.asr.recognition import language_by_cut
@@ -34,7 +34,9 @@ _SYMBOLS = {"wer": words_themselves, "cer": characters_of}
 
 
 def _rate(counts: ErrorCounts) -> Json:
-    return {"rate": round(counts.rate, 4), "errors": counts.errors, **dataclasses.asdict(counts)}
+    rate = counts.known_rate
+    known = None if rate is None else round(rate, 4)
+    return {"rate": known, "errors": counts.errors, **dataclasses.asdict(counts)}
 
 
 def score_transcripts(transcripts: Sequence[Transcript], language_of: Dict[str, str]) -> Json:
@@ -43,8 +45,9 @@ def score_transcripts(transcripts: Sequence[Transcript], language_of: Dict[str, 
     Args:
       transcripts: of every cut of the set. language_of: language by cut id.
     Returns:
-      {"num_utterances", "num_empty", "wer": {"rate" in percent, counts, "interval"}, "cer": ..., "languages":
-      {language: {"num_utterances", "wer", "cer"}}}.
+      {"num_utterances", "num_empty", "num_empty_references", "wer": {"rate" in percent, counts, "interval"}, "cer": as
+      "wer", "languages": {language: {"num_utterances", "num_empty_references", "wer", "cer"}}}. Rate and interval are
+      None where no reference has a word; errors are counted all the same.
     Raises:
       ValueError: if there is no transcript, or a cut has no language.
     """
@@ -53,16 +56,18 @@ def score_transcripts(transcripts: Sequence[Transcript], language_of: Dict[str, 
     scored: Json = {
         "num_utterances": len(transcripts),
         "num_empty": sum(not transcript.hyp for transcript in transcripts),
+        "num_empty_references": sum(not transcript.ref for transcript in transcripts),
         "languages": {},
     }
     for name, symbols_of in _SYMBOLS.items():
         counts = utterance_errors(transcripts, symbols_of)
-        low, high = confidence_interval(list(counts.values()))
-        scored[name] = {**_rate(total_errors(counts.values())), "interval": [round(low, 2), round(high, 2)]}
+        interval = confidence_interval(list(counts.values()))
+        rounded = interval and [round(end, 2) for end in interval]
+        scored[name] = {**_rate(total_errors(counts.values())), "interval": rounded}
         for language, errors in group_errors(counts, language_of).items():
-            utterances = sum(language_of[cut_id] == language for cut_id in counts)
-            row = scored["languages"].setdefault(language, {"num_utterances": utterances})
-            row[name] = _rate(errors)
+            mine = [transcript for transcript in transcripts if language_of[transcript.cut_id] == language]
+            facts = {"num_utterances": len(mine), "num_empty_references": sum(not one.ref for one in mine)}
+            scored["languages"].setdefault(language, facts)[name] = _rate(errors)
     return scored
 
 
@@ -83,8 +88,8 @@ def set_table(name: str, scored: Json) -> str:
                 label,
                 str(group["num_utterances"]),
                 str(group["wer"]["num_ref"]),
-                f"{group['wer']['rate']:.2f}",
-                f"{group['cer']['rate']:.2f}",
+                shown_rate(group["wer"]["rate"]),
+                shown_rate(group["cer"]["rate"]),
                 *(str(group["wer"][kind]) for kind in ("insertions", "deletions", "substitutions")),
                 *([f"{group['language_id']['rate']:.1f}"] if says_languages else []),
             ]
@@ -106,12 +111,17 @@ def score_split(split: str, files: DecodingFiles, feature_dir: Path, rules: Scor
     write_text(files.wer_summary(split), wer_summary({files.folder.name: scored["wer"]["rate"]}))
     wer = scored["wer"]
     LOG.info(
-        f"[{split}-{files.folder.name}] %WER {wer['rate']:.2f}% [{wer['errors']} / {wer['num_ref']}, "
+        f"[{split}-{files.folder.name}] %WER {shown_rate(wer['rate'])}% [{wer['errors']} / {wer['num_ref']}, "
         f"{wer['insertions']} ins, {wer['deletions']} del, {wer['substitutions']} sub ]"
     )
     print(set_table(split, scored))
     if scored["num_empty"]:
         print(f"{scored['num_empty']} of {scored['num_utterances']} hypotheses are empty.\n")
+    if scored["num_empty_references"]:
+        print(
+            f"{scored['num_empty_references']} of {scored['num_utterances']} references have no word that is scored; "
+            "what was recognised there counts as insertions.\n"
+        )
     print("\n".join([f"Typical utterances of {split}:", *typical_examples(transcripts, language_of), ""]))
     print("\n".join([f"Worst utterances of {split} (said->recognised):", *worst_utterances(transcripts), ""]))
     return scored

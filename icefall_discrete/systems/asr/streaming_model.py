@@ -22,8 +22,8 @@ from icefall_discrete.systems.asr.transducer import Transducer
 class StreamingConfig:
     """How much a streaming model waits for and how far it looks back."""
 
-    chunk_size: int = setting(16, "frames of a chunk at the encoder's input (50 Hz in icefall's recipe)")
-    left_context_frames: int = setting(128, "frames before a chunk that it sees, at the encoder's input")
+    chunk_size: int = setting(16, "frames of a chunk at the encoder's input (50 Hz in icefall's recipe)", minimum=1)
+    left_context_frames: int = setting(128, "frames before a chunk that it sees, at the encoder's input", minimum=0)
 
 
 @dataclasses.dataclass

@@ -103,9 +103,10 @@ def _search_of(model: TransducerModel, decode: DecodeConfig) -> StreamSearch:
             raise ValueError(
                 f"max_sym_per_frame is {decode.max_sym_per_frame}; streaming emits at most 1 label a frame."
             )
-        return StreamingGreedy(model, decode.blank_penalty)
+        return StreamingGreedy(model, decode.blank_penalty, decode.emit_unk)
     if decode.decoding_method == "modified_beam_search":
-        return StreamingModifiedBeam(model, BeamConfig(decode.beam_size, decode.blank_penalty, decode.temperature))
+        beam = BeamConfig(decode.beam_size, decode.blank_penalty, decode.temperature, emit_unk=decode.emit_unk)
+        return StreamingModifiedBeam(model, beam)
     raise ValueError(
         f"decoding_method is '{decode.decoding_method}'; known for streams: greedy_search, modified_beam_search."
     )

@@ -5,7 +5,7 @@ from typing import Any, Dict, List, Optional, Sequence, Tuple, Union
 
 from icefall_discrete.decoding.hypothesis import Hypothesis
 from icefall_discrete.text.pieces import UNK_ID, TextEncoder
-from icefall_discrete.text.words import WORD_START
+from icefall_discrete.text.words import WORD_START, joined_texts
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,8 +62,8 @@ class Transcription:
 
     @property
     def text(self) -> str:
-        """The words, with a space between them."""
-        return " ".join(segment.text for segment in self.segments if segment.text)
+        """The texts of the segments, with a space between them unless they are written without."""
+        return joined_texts(segment.text for segment in self.segments)
 
     @property
     def score(self) -> float:

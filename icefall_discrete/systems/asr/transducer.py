@@ -19,7 +19,7 @@ from icefall_discrete.nn.heads.ctc import CtcHead
 from icefall_discrete.nn.heads.joiner import Joiner
 from icefall_discrete.nn.heads.predictor import StatelessPredictor
 from icefall_discrete.nn.scaling import scaled_linear
-from icefall_discrete.text.pieces import BLANK_ID
+from icefall_discrete.text.pieces import BLANK_ID, UNK_ID
 
 # Initial scale of the projections of the simple loss, as in icefall: their first outputs are small.
 _SIMPLE_SCALE = 0.25
@@ -31,9 +31,9 @@ HEADS = ("predictor.", "joiner.", "simple_am_proj.", "simple_lm_proj.", "ctc_out
 class TransducerHeadConfig:
     """Predictor and joiner."""
 
-    decoder_dim: int = setting(512, "dimension of the predictor")
-    context_size: int = setting(2, "number of labels that the predictor sees")
-    joiner_dim: int = setting(512, "dimension of the joiner")
+    decoder_dim: int = setting(512, "dimension of the predictor", minimum=1)
+    context_size: int = setting(2, "number of labels that the predictor sees", minimum=1)
+    joiner_dim: int = setting(512, "dimension of the joiner", minimum=1)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,7 +41,7 @@ class InnerCtcConfig:
     """CTC heads within the encoder."""
 
     stacks: Tuple[int, ...] = setting(
-        (), "places of the encoder (from 0) with a CTC head of their own", formerly="inner_ctc_stacks"
+        (), "places of the encoder (from 0) with a CTC head of their own", formerly="inner_ctc_stacks", minimum=0
     )
 
 
@@ -105,7 +105,7 @@ class Transducer(AcousticEncoder):
     ) -> None:
         super().__init__(config, input_embedding, augment, frame_rate_hz)
         self.vocab_size = vocab_size
-        self.blank_id = BLANK_ID
+        self.blank_id, self.unk_id = BLANK_ID, UNK_ID
         encoder_dim, inner_dims = config.encoder.out_dim, config.encoder.inner_dims
         shape = config.heads.transducer
         self.predictor = self.joiner = self.simple_am_proj = self.simple_lm_proj = self.ctc_output = None

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from icefall_discrete.base.checkpoint import load_checkpoint
-from icefall_discrete.base.settings import setting
+from icefall_discrete.base.settings import LARGEST_SEED, check_settings, setting
 from icefall_discrete.base.tensor_files import write_tensors
 from icefall_discrete.lm.folder import WEIGHTS
 from icefall_discrete.systems.language_model.system import as_batch, batches_of, build, count_labels
@@ -38,17 +38,19 @@ Labels = Sequence[Sequence[int]]
 class NeuralTrainConfig:
     """How a neural language model is trained."""
 
-    lm_num_epochs: int = setting(20, "most epochs")
-    lm_patience: int = setting(3, "stop after this many epochs without a better dev perplexity")
-    lm_lr: float = setting(0.002, "largest learning rate (AdamW)")
-    lm_warmup_batches: int = setting(100, "batches until it is reached; it then falls with the root of the batches")
-    lm_batch_labels: int = setting(1000, "labels in a batch, padding included")
-    lm_seed: int = setting(42, "of the initial weights, the order of the text and dropout")
+    lm_num_epochs: int = setting(20, "most epochs", minimum=1)
+    lm_patience: int = setting(3, "stop after this many epochs without a better dev perplexity", minimum=1)
+    lm_lr: float = setting(0.002, "largest learning rate (AdamW)", above=0)
+    lm_warmup_batches: int = setting(
+        100, "batches until it is reached; it then falls with the root of the batches", minimum=1
+    )
+    lm_batch_labels: int = setting(1000, "labels in a batch, padding included", minimum=1)
+    lm_seed: int = setting(
+        42, "of the initial weights, the order of the text and dropout", minimum=0, maximum=LARGEST_SEED
+    )
 
     def __post_init__(self) -> None:
-        for field in dataclasses.fields(self):
-            if getattr(self, field.name) <= 0 and field.name != "lm_seed":
-                raise ValueError(f"{field.name} is {getattr(self, field.name)}, expected more than 0.")
+        check_settings(self)
 
 
 def loop_settings(config: NeuralTrainConfig) -> TrainConfig:

@@ -144,7 +144,7 @@ class QuantizedConfig:
             meant = did_you_mean(unknown[0], taken | given)
             raise ValueError(
                 f"{where}: unknown setting {', '.join(unknown)} for {source[0]}_{quantizer[0]}; "
-                f"known settings: {', '.join(sorted(taken | given))}" + (f"; {meant}" if meant else ".")
+                f"{f'{meant} ' if meant else ''}known settings: {', '.join(sorted(taken | given))}."
             )
         settings = {**source[1].quantized_defaults, **values}
         frames = {key: value for key, value in settings.items() if key in taken}

@@ -1,14 +1,15 @@
 #!/usr/bin/env python3
 """The scores of the Interspeech 2024 challenge on discrete speech units: a CER a test set, and bits a second.
 
-A character error rate here counts the space as a character, as ESPnet's scoring does; a set is scored as a whole. The
-bit rate is B = sum over streams m of N_m log2 V_m, over the seconds of audio (arXiv 2406.07725), of all sets together.
-ESPnet's calculate_bitrate.py averages log2 terms instead and prints 16.49 for the baseline: that is not bits a second.
+A character error rate here counts the space as a character, as ESPnet's scoring does, where there is one in the text; a
+set is scored as a whole. The bit rate is B = sum over streams m of N_m log2 V_m, over the seconds of audio (arXiv
+2406.07725), of all sets together. ESPnet's calculate_bitrate.py averages log2 terms instead and prints 16.49 for the
+baseline: that is not bits a second.
 """
 
 import math
 from pathlib import Path
-from typing import Any, Dict, Iterable, List, Sequence
+from typing import Any, Dict, Iterable, Sequence
 
 import numpy as np
 from lhotse import MonoCut
@@ -18,16 +19,17 @@ from icefall_discrete.base.json_files import write_json
 from icefall_discrete.base.script import run_script
 from icefall_discrete.base.spec import FeatureSpec
 from icefall_discrete.data.cuts import load_cuts, load_frames, num_frames
-from icefall_discrete.metrics.wer import total_errors, utterance_errors
+from icefall_discrete.metrics.wer import ErrorCounts, count_errors, normal_form, total_errors
+from icefall_discrete.systems.asr.error_report import shown_rate
 from icefall_discrete.systems.asr.prediction import AsrPrediction
-from icefall_discrete.systems.asr.recogs import read_recogs
+from icefall_discrete.systems.asr.recogs import SaidText, read_texts
 
 FLOAT_BITS = 32
 
 
-def characters_with_spaces(words: Sequence[str]) -> List[str]:
-    """The symbols of the challenge's character error rate."""
-    return list(" ".join(words))
+def character_errors(texts: Iterable[SaidText]) -> ErrorCounts:
+    """Errors as the challenge counts them: code points of the texts, spaces among them."""
+    return total_errors(count_errors(*normal_form((text.ref, text.hyp))) for text in texts)
 
 
 def num_runs(codes: np.ndarray) -> np.ndarray:
@@ -63,11 +65,11 @@ def score(exp_dir: Path, method: str, feature_dir: Path, splits: Sequence[str]) 
     files, _ = AsrPrediction().last(exp_dir, method)
     spec = FeatureSpec.read(feature_dir / "spec.json")
     cuts = [cut for split in splits for cut in load_cuts(feature_dir / f"{split}.jsonl.gz")]
-    errors = {
-        split: total_errors(utterance_errors(read_recogs(files.recogs(split)), characters_with_spaces).values())
-        for split in splits
+    errors = {split: character_errors(read_texts(files.texts(split), files.recogs(split))) for split in splits}
+    rates = {
+        split: {"cer": None if counts.known_rate is None else round(counts.known_rate, 4), "num_ref": counts.num_ref}
+        for split, counts in errors.items()
     }
-    rates = {split: {"cer": round(counts.rate, 4), "num_ref": counts.num_ref} for split, counts in errors.items()}
     return {"feature_type": spec.name, "decoding": files.folder.name, "sets": rates, **bit_rates(cuts, spec)}
 
 
@@ -82,7 +84,7 @@ def main() -> None:
     scores = score(args.exp_dir, args.decoding_method, args.feature_dir, args.splits.split(","))
     write_json(args.exp_dir / "challenge.json", scores)
     for split, rate in scores["sets"].items():
-        print(f"{split}: CER {rate['cer']:.2f} % of {rate['num_ref']} characters, spaces among them")
+        print(f"{split}: CER {shown_rate(rate['cer'])} % of {rate['num_ref']} characters, spaces among them")
     for name in ("bits_per_second", "bits_per_second_without_repeats"):
         if name in scores:
             print(f"{name.replace('_', ' ')}: {scores[name]:.2f}")

@@ -3,7 +3,7 @@
 import dataclasses
 from typing import Tuple
 
-from icefall_discrete.base.settings import setting
+from icefall_discrete.base.settings import check_settings, setting
 from icefall_discrete.nn.encoders.contract import EncoderConfig
 from icefall_discrete.nn.scaling import Schedule
 
@@ -43,35 +43,48 @@ class StackConfig:
 class ZipformerConfig(EncoderConfig):
     """Shape and schedules of the Zipformer encoder; one value for each stack, or one for all."""
 
-    downsampling_factor: Tuple[int, ...] = setting((1, 2, 4, 8, 4, 2), "downsampling of each stack against its input")
-    encoder_dim: Tuple[int, ...] = setting((192, 256, 384, 512, 384, 256), "embedding dimension of each stack")
-    num_encoder_layers: Tuple[int, ...] = setting((2, 2, 3, 4, 3, 2), "number of layers of each stack")
+    downsampling_factor: Tuple[int, ...] = setting(
+        (1, 2, 4, 8, 4, 2), "downsampling of each stack against its input", minimum=1
+    )
+    encoder_dim: Tuple[int, ...] = setting(
+        (192, 256, 384, 512, 384, 256), "embedding dimension of each stack", minimum=1
+    )
+    num_encoder_layers: Tuple[int, ...] = setting((2, 2, 3, 4, 3, 2), "number of layers of each stack", minimum=1)
     encoder_unmasked_dim: Tuple[int, ...] = setting(
-        (192, 192, 256, 256, 256, 192), "dimensions of each stack that feature masks never reach in training"
+        (192, 192, 256, 256, 256, 192), "dimensions of each stack that feature masks never reach in training", minimum=1
     )
-    query_head_dim: Tuple[int, ...] = setting((32,), "query and key dimension of a head, each stack")
-    pos_head_dim: Tuple[int, ...] = setting((4,), "positional query dimension of a head, each stack")
-    value_head_dim: Tuple[int, ...] = setting((12,), "value dimension of a head, each stack")
-    num_heads: Tuple[int, ...] = setting((4, 4, 4, 8, 4, 4), "number of attention heads of each stack")
+    query_head_dim: Tuple[int, ...] = setting((32,), "query and key dimension of a head, each stack", minimum=1)
+    pos_head_dim: Tuple[int, ...] = setting((4,), "positional query dimension of a head, each stack", minimum=1)
+    value_head_dim: Tuple[int, ...] = setting((12,), "value dimension of a head, each stack", minimum=1)
+    num_heads: Tuple[int, ...] = setting((4, 4, 4, 8, 4, 4), "number of attention heads of each stack", minimum=1)
     feedforward_dim: Tuple[int, ...] = setting(
-        (512, 768, 1024, 1536, 1024, 768), "hidden dimension of the second feed-forward module of each stack"
+        (512, 768, 1024, 1536, 1024, 768), "hidden dimension of the second feed-forward module of each stack", minimum=1
     )
-    cnn_module_kernel: Tuple[int, ...] = setting((31, 31, 15, 15, 15, 31), "odd convolution kernel of each stack")
-    pos_dim: int = setting(48, "dimension of the relative positional encoding")
+    cnn_module_kernel: Tuple[int, ...] = setting(
+        (31, 31, 15, 15, 15, 31), "odd convolution kernel of each stack", minimum=1
+    )
+    pos_dim: int = setting(48, "dimension of the relative positional encoding", minimum=1)
     dropout: Tuple[float, ...] = setting(
-        (0.0, 0.3, 20000.0, 0.1), "dropout rate: one number, or a schedule 'batch, rate, batch, rate, ...'"
+        (0.0, 0.3, 20000.0, 0.1), "dropout rate: one number, or a schedule 'batch, rate, batch, rate, ...'", minimum=0
     )
-    warmup_batches: float = setting(4000.0, "batches over which the stacks, one after the other, stop being skipped")
+    warmup_batches: float = setting(
+        4000.0, "batches over which the stacks, one after the other, stop being skipped", minimum=0
+    )
     causal: bool = setting(False, "whether convolutions are causal by chunks, as streaming needs")
     chunk_size: Tuple[int, ...] = setting(
-        (16, 32, 64, -1), "chunk sizes in encoder input frames, one drawn each batch if causal; -1 is no chunks"
+        (16, 32, 64, -1),
+        "chunk sizes in encoder input frames, one drawn each batch if causal; -1 is no chunks",
+        minimum=-1,
     )
     left_context_frames: Tuple[int, ...] = setting(
-        (64, 128, 256, -1), "left contexts of a chunk in encoder input frames, one drawn each batch; -1 is all"
+        (64, 128, 256, -1),
+        "left contexts of a chunk in encoder input frames, one drawn each batch; -1 is all",
+        minimum=-1,
     )
-    output_downsampling_factor: int = setting(2, "downsampling at the output: 2 as in icefall, 1 for none")
+    output_downsampling_factor: int = setting(2, "downsampling at the output: 2 as in icefall, 1 for none", minimum=1)
 
     def __post_init__(self) -> None:
+        check_settings(self)
         num_stacks = len(self.downsampling_factor)
         for name in PER_STACK:
             values = getattr(self, name)
@@ -85,8 +98,6 @@ class ZipformerConfig(EncoderConfig):
                 raise ValueError(f"encoder_unmasked_dim {unmasked} exceeds encoder_dim {dim}; it must not.")
         if any(kernel % 2 == 0 for kernel in self.cnn_module_kernel):
             raise ValueError(f"cnn_module_kernel is {self.cnn_module_kernel}; every kernel must be odd.")
-        if self.output_downsampling_factor < 1:
-            raise ValueError(f"output_downsampling_factor is {self.output_downsampling_factor}, expected 1 or more.")
 
     def stack_values(self, name: str) -> Tuple[int, ...]:
         """Return setting `name` with one value for each stack."""

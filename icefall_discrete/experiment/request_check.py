@@ -1,0 +1,149 @@
+"""What was asked for, held against what there is, before anything is made: options, recipe, machine, folders."""
+
+from pathlib import Path
+from typing import Mapping, Optional, Tuple
+
+from icefall_discrete.base.device import check_name
+from icefall_discrete.base.names import known_names
+from icefall_discrete.experiment.environment_choice import ENVIRONMENTS, needed_gigabytes
+from icefall_discrete.experiment.feature_stages import TaskFacts
+from icefall_discrete.experiment.folder_options import require_folder
+from icefall_discrete.experiment.machine import free_gigabytes, num_cores, num_gpus
+from icefall_discrete.experiment.recipe_check import check_recipe
+from icefall_discrete.experiment.recipe_files import model_size_file
+from icefall_discrete.experiment.run_options import Choice, RunOptions
+from icefall_discrete.experiment.stage_flags import StageFlags, dashed
+from icefall_discrete.systems import DEFAULT_SYSTEM
+
+TRAINING = 6  # the stage
+Flags = Mapping[str, str]
+_PROCESSES_A_CORE = 16  # more would only fill the memory
+
+
+def check_options(flags: StageFlags, options: RunOptions, handed: Mapping[str, Tuple[str, str]]) -> None:
+    """Raise ValueError for options, of those that are handed to stages, that their stage would not take."""
+    for option, (stage, flag) in handed.items():
+        value = getattr(options, option)
+        if value:
+            flags.check(stage, flag, value, dashed(option))
+    if not options.speed_factors.replace(",", " ").split():
+        raise ValueError("--speed-factors is empty, expected at least one speed; 1.0 alone makes no copies.")
+
+
+def check_request(facts: TaskFacts) -> Tuple[str, ...]:
+    """Raise ValueError for what no stage would accept, beside the recipe.
+
+    Returns sentences about what will go on, but perhaps not as it was meant.
+    """
+    facts.asked.range.check(facts.asked.last_stage)
+    _check_languages(facts)
+    _check_checkpoints(facts)
+    options, last = facts.options, facts.asked.range.last
+    for option, path, first in (
+        ("dl-dir", facts.asked.values.get("dl_dir", ""), 0),
+        ("data-dir", options.data_dir, 1),
+        ("exp-dir", facts.exp_dir, TRAINING),
+        ("results-dir", facts.results_dir, 8),
+    ):
+        if path and last >= first and (first or facts.asked.range.first == 0):
+            require_folder(option, path)
+    if not options.data_dir:
+        raise ValueError("--data-dir is empty, expected a folder.")
+    notices = _check_machine(facts)
+    _check_space(facts)
+    return notices
+
+
+def check_choice(choice: Choice, flags: StageFlags, system: str, sections: Mapping[str, str], train: Flags) -> None:
+    """Raise ValueError for a recipe of another system, or with what no stage takes.
+
+    Args:
+      system, sections: of the task, as in its module of `stages/`. train: the flags that are passed on to training.
+    """
+    said = choice.recipe.get("system", DEFAULT_SYSTEM)
+    if said != system:
+        raise ValueError(f"{choice.recipe_file} is a recipe of system {said}; these stages are of {system}")
+    size = train.get("model-size")
+    conf_dirs = [Path(train["conf-dir"])] if "conf-dir" in train else []
+    check_recipe(Path(choice.recipe_file), flags, sections, conf_dirs)
+    if size is not None:
+        try:
+            model_size_file(size, conf_dirs)
+        except ValueError as error:
+            raise ValueError(f"--model-size: {error}") from None
+
+
+def _check_languages(facts: TaskFacts) -> None:
+    known = facts.corpus.known_languages.split()
+    in_recipe = facts.choice.section("filter").get("languages", [])
+    said = [("--languages has", one) for one in facts.options.languages.split(",") if facts.options.languages]
+    said += [(f"{facts.choice.recipe_file}: filter.languages has", one) for one in in_recipe]
+    for number, (where, language) in enumerate(said):
+        if not language or (known and language not in known):
+            raise ValueError(f"{where} '{language}'; {known_names(known, language)}")
+        if (where, language) in said[:number]:
+            raise ValueError(f"{where} '{language}' twice; leave one of them out")
+
+
+def _check_checkpoints(facts: TaskFacts) -> None:
+    """Of flags: a recipe's average may be of more epochs than there are, and is then of fewer."""
+    passed, train = facts.passed.get("decode", {}), facts.choice.section("train")
+    said = train.get("num_epochs", facts.flags.default("train", "num-epochs"))
+    epochs = int(facts.options.num_epochs or facts.passed.get("train", {}).get("num-epochs", said))
+    for flag in ("epoch", "avg"):
+        value = int(passed.get(flag, 0))
+        if value > epochs and not (Path(facts.exp_dir) / f"epoch-{value}.pt").is_file():
+            raise ValueError(
+                f"--{flag} is {value}, expected at most {epochs}, the epochs that are trained (num_epochs)."
+            )
+
+
+def _check_machine(facts: TaskFacts) -> Tuple[str, ...]:
+    options, gpus = facts.options, num_gpus()
+    if options.env not in ENVIRONMENTS:
+        raise ValueError(f"--env is '{options.env}', expected one of them; {known_names(ENVIRONMENTS, options.env)}")
+    check_name(options.device)
+    passed = {stage: facts.passed.get(stage, {}).get("device", "") for stage in ("fit", "extract", "train", "decode")}
+    passed["train"] = passed["train"] or str(facts.choice.section("train").get("device", ""))
+    for name, device in (("--device", options.device), *((f"--{stage}.device", one) for stage, one in passed.items())):
+        number = int(device.partition(":")[2] or 0)
+        if device.startswith("cuda") and gpus is not None and number >= gpus:
+            there = f"{gpus} GPU" if gpus else "no GPU that CUDA could use"
+            raise ValueError(f"{name} is {device}, but this machine has {there}; use cpu or auto.")
+    _check_processes("nj", int(options.nj))
+    if options.dtype == "float16" and (options.device == "cpu" or gpus == 0):
+        raise ValueError("--dtype float16 is for CUDA, and --device is the CPU; use bfloat16 or float32.")
+    if facts.asked.range.last >= TRAINING and not Path(f"{facts.exp_dir}/.done-6").exists():
+        return _check_training(facts, passed["train"], gpus)
+    return ()
+
+
+def _check_processes(option: str, number: int) -> None:
+    most = _PROCESSES_A_CORE * num_cores()
+    if number > most:
+        raise ValueError(f"--{option} is {number}, expected at most {most} with {num_cores()} processor cores.")
+
+
+def _check_training(facts: TaskFacts, device: str, gpus: Optional[int]) -> Tuple[str, ...]:
+    """Processes against GPUs or cores."""
+    processes, notices = int(facts.options.world_size), []
+    on_cpu = device == "cpu" or gpus == 0
+    if not on_cpu and gpus is not None and processes > gpus:
+        raise ValueError(f"--world-size is {processes}, but this machine has {gpus} GPU; each process needs its own.")
+    if on_cpu:
+        _check_processes("world-size", processes)
+    if on_cpu and processes > num_cores():
+        notices.append(f"--world-size {processes}: so many processes share {num_cores()} processor cores, and are slow")
+    return tuple(notices)
+
+
+def _check_space(facts: TaskFacts) -> None:
+    """Raise ValueError if there is certainly too little room for the environment that would be installed."""
+    root, env = Path(facts.asked.root), facts.options.env
+    needed = needed_gigabytes(root, env)
+    free = free_gigabytes(root / ".venv")
+    if free < needed:
+        raise ValueError(
+            f"the Python environment that would be installed in {root / '.venv'} takes about {needed:g} GB, and "
+            f"{free:.1f} GB are free there; free some space first."
+        )

@@ -1,0 +1,180 @@
+"""Whatever can be known to be wrong is told before an environment is made, with option or file and key."""
+
+import json
+from pathlib import Path
+
+import pytest
+from planned_runs import planned
+
+from icefall_discrete.experiment import machine, request_check
+from icefall_discrete.experiment.plan import StageRange, check_folders
+from icefall_discrete.experiment.stage_flags import FLAGS_FILE, StageFlags
+from icefall_discrete.experiment.stages import asr
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch):
+    """A recipe's folder, the working folder; the machine has two cores and no GPU."""
+    folder = tmp_path / "egs" / "toy" / "ASR"
+    (folder / "conf" / "recipes").mkdir(parents=True)
+    (folder / "conf" / "recipes" / "default.json").write_text(json.dumps({"train": {"num_epochs": 6}}))
+    (folder / "phrases.txt").write_text("new york\n")
+    monkeypatch.chdir(folder)
+    monkeypatch.setattr(request_check, "num_gpus", lambda: 0)
+    monkeypatch.setattr(request_check, "num_cores", lambda: 2)
+    return folder
+
+
+@pytest.mark.parametrize(
+    "flags, options, sentence",
+    [
+        ((("base-lr", "nan"),), {}, "--base-lr is 'nan', expected a number above 0"),
+        ((("base-lr", "1e999"),), {}, "--base-lr is '1e999', expected a number above 0"),
+        ((("base-lr", "1_0"),), {}, "--base-lr is '1_0', expected a number above 0"),
+        ((), {"max_duration": "0"}, "--max-duration is '0', expected a number above 0"),
+        ((), {"num_epochs": "٣"}, "--num-epochs is '٣', expected a whole number of at least 1"),
+        ((), {"num_epochs": "3.5"}, "--num-epochs is '3.5', expected a whole number"),
+        ((("avg", "99"),), {}, "--avg is 99, expected at most 6, the epochs that are trained"),
+        ((("avg", "0"),), {}, "--avg is '0', expected a whole number of at least 1"),
+        ((("epoch", "7"),), {}, "--epoch is 7, expected at most 6"),
+        ((("epoch", "-4"),), {}, "--epoch is '-4', expected a whole number of at least 0"),
+        ((), {"seed": "-1"}, "--seed is '-1', expected a whole number of at least 0 and at most 4294967295"),
+        ((("train.seed", "-1"),), {}, "--train.seed is '-1', expected a whole number of at least 0"),
+        ((), {"speed_factors": "a b"}, "--speed-factors is 'a b', expected numbers, separated by commas"),
+        ((), {"speed_factors": "0"}, "--speed-factors is '0', expected numbers.*each at least 0.1 and at most 10"),
+        ((), {"speed_factors": "100"}, "--speed-factors is '100', expected numbers"),
+        ((), {"speed_factors": "1.0 1.0"}, "--speed-factors is '1.0 1.0', expected numbers.*none of them twice"),
+        ((), {"speed_factors": ""}, "--speed-factors is empty"),
+        ((), {"device": "potato"}, "--device is 'potato', expected cpu, cuda, cuda:N or auto"),
+        ((), {"device": "cuda:9"}, "--device is cuda:9, but this machine has no GPU"),
+        ((("train.device", "cuda"),), {}, "--train.device is cuda, but this machine has no GPU"),
+        ((("fit.device", "potato"),), {}, "--fit.device is 'potato', expected cpu, cuda, cuda:N or auto"),
+        ((), {"device": "cpu", "dtype": "float16"}, "--dtype float16 is for CUDA"),
+        ((), {"vocab_size": "3"}, "--vocab-size: vocab_size is 3, expected at least 4"),
+        ((("num-heads", "x"),), {}, "--num-heads is 'x', expected whole numbers, separated by commas"),
+        ((("num-heads", "4,0"),), {}, "--num-heads is '4,0', expected whole numbers"),
+        ((("time-mask-ratio", "0"),), {}, "--time-mask-ratio is '0', expected a number above 0"),
+        ((), {"lm_scale": "0.3"}, "--lm-scale is the weight of a language model, and none is asked for"),
+        ((("beam", "4"),), {}, "--beam cannot be used with modified_beam_search; it can with fast_beam_search"),
+        ((("beam-size", "4"),), {"decoding_method": "greedy_search"}, "--beam-size cannot be used with greedy_search"),
+        ((("hlg-scale", "0.5"),), {}, "--hlg-scale cannot be used with modified_beam_search; it can with 1best"),
+        ((("context-score", "1"),), {"decoding_method": "greedy_search"}, "--context-score cannot be used with greedy"),
+        ((("context-file", "none.txt"),), {}, "--context-file none.txt does not exist"),
+        ((), {"languages": "en,en"}, "--languages has 'en' twice"),
+        ((), {"languages": "en,,xx"}, "--languages has ''; known: en, xx"),
+        ((), {"feature_type": "a/b.json"}, "--feature-type a/b.json does not exist"),
+        ((), {"recipe": "nowhere.json"}, "--recipe nowhere.json does not exist"),
+        ((("model-size", "tinny"),), {}, "--model-size: unknown model size 'tinny'; did you mean tiny? known: large"),
+        ((), {"nj": "9999"}, "--nj is 9999, expected at most 32 with 2 processor cores"),
+        ((), {"world_size": "64"}, "--world-size is 64, expected at most 32"),
+        ((), {"data_dir": ""}, "--data-dir is empty"),
+        ((), {"results_dir": "phrases.txt"}, "--results-dir phrases.txt cannot be a folder"),
+        (
+            (),
+            {"exp_dir": "/proc/exp"},
+            "--exp-dir /proc/exp does not exist and cannot be made: /proc cannot be written",
+        ),
+    ],
+)
+def test_options_and_flags(here, flags, options, sentence):
+    with pytest.raises(ValueError) as error:
+        planned(ROOT, here, flags, **options)
+    for part in sentence.split(".*"):
+        assert part in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "recipe, sentence",
+    [
+        ({"bpe": {"vocab_size": "x"}}, "setting 'bpe.vocab_size' is 'x', expected a whole number of at least 0"),
+        ({"bpe": {"vocab_size": 2}}, "vocab_size is 2, expected at least 4"),
+        ({"filter": {"languages": 5}}, "setting 'filter.languages' is 5, expected a list of texts"),
+        ({"filter": {"languages": ["yy"]}}, "filter.languages has 'yy'; known: en, xx"),
+        ({"filter": {"languages": ["en", "en"]}}, "expected a list of texts, none of them twice"),
+        ({"filter": "3"}, "section 'filter' is '3', expected an object of settings"),
+        ({"augment": None}, "section 'augment' is null, expected an object of settings"),
+        ({"train": {"num_epochs": "3"}}, "setting 'train.num_epochs' is '3', expected a whole number of at least 1"),
+        ({"train": {"fractional_epochs": 1}}, "setting 'train.fractional_epochs' is 1, expected true or false"),
+        ({"train": {"base_lr": True}}, "setting 'train.base_lr' is true, expected a number above 0"),
+        ({"train": {"best_by": None}}, "setting 'train.best_by' is null, expected text"),
+        ({"model": {"encoder": {"num_heads": "x"}}}, "setting 'model.encoder.num_heads' is 'x', expected a list of"),
+        ({"model": {"num_heads": [1.5]}}, "setting 'model.num_heads' is [1.5], expected a list of whole numbers"),
+        ({"model": {"encoder": {"kind": "zip"}}}, "setting 'model.encoder' is 'zip', expected one of zipformer"),
+        ({"model": {"front_end": 3}}, "setting 'model.front_end' is 3, expected one of conv1d, conv2d"),
+        ({"model": {"heads": {"transducer": {"joiner": 3}}}}, "unknown setting 'joiner' in section model.heads.transd"),
+        ({"model": {"heads": 4}}, "setting 'model.heads' is a number, expected an object with settings"),
+        ({"loss": {"rnnt_type": "modifid"}}, "expected one of regular, modified, constrained; did you mean modified?"),
+        ({"average": {"avg": "x"}}, "setting 'average.avg' is 'x', expected a whole number of at least 1"),
+        ({"decode": {"beam_size": True}}, "setting 'decode.beam_size' is true, expected a whole number of at least 1"),
+        ({"filtr": {}}, "unknown section filtr; did you mean filter? known: model, "),
+        ({"model_size": "tinny"}, "unknown model size 'tinny'; did you mean tiny? known: "),
+        ({"model_size": 5}, "'model_size' is 5, expected text"),
+        ({"description": 5}, "'description' is 5, expected text"),
+        ({"based_on": 5}, "based_on is 5; known: "),
+        ({"based_on": "defualt"}, "based_on is 'defualt'; did you mean default? known: "),
+    ],
+)
+def test_recipes(here, recipe, sentence):
+    (here / "own.json").write_text(json.dumps({"train": {}, **recipe}))
+    with pytest.raises(ValueError) as error:
+        planned(ROOT, here, recipe="own.json")
+    assert str(error.value).startswith("own.json") and sentence in str(error.value)
+
+
+def test_the_file_is_named_in_which_the_mistake_stands(here):
+    (here / "below.json").write_text(json.dumps({"train": {"num_epochs": -3}}))
+    (here / "own.json").write_text(json.dumps({"based_on": "below", "loader": {"max_duration": 5.0}}))
+    with pytest.raises(ValueError, match=r"^below.json: setting 'train.num_epochs' is -3"):
+        planned(ROOT, here, recipe="own.json")
+
+
+def test_an_epoch_that_is_there_can_be_asked_for(here):
+    (here / "exp").mkdir()
+    (here / "exp" / "epoch-9.pt").write_text("")
+    assert planned(ROOT, here, (("epoch", "9"),), exp_dir="exp").stages
+
+
+def test_processes_are_held_against_gpus_and_cores(here, monkeypatch):
+    assert "so many processes share 2 processor cores" in planned(ROOT, here, world_size="4").notices[0]
+    assert planned(ROOT, here, world_size="2").notices == ()
+    monkeypatch.setattr(request_check, "num_gpus", lambda: 2)
+    with pytest.raises(ValueError, match="--world-size is 4, but this machine has 2 GPU"):
+        planned(ROOT, here, world_size="4")
+    with pytest.raises(ValueError, match="--device is cuda:2, but this machine has 2 GPU"):
+        planned(ROOT, here, device="cuda:2")
+
+
+def test_visible_gpus_are_counted(monkeypatch):
+    for text, number in (("", 0), ("-1", 0), ("0,2", 2), ("GPU-1", 1)):
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", text)
+        assert machine.num_gpus() == number
+
+
+def test_too_little_room_for_the_environment_is_told(here, monkeypatch):
+    monkeypatch.setattr(request_check, "needed_gigabytes", lambda root, env: 2.0)
+    monkeypatch.setattr(request_check, "free_gigabytes", lambda path: 0.5)
+    with pytest.raises(ValueError, match=r"takes about 2 GB, and 0\.5 GB are free"):
+        planned(ROOT, here)
+
+
+def test_a_folder_that_cannot_be_written_to_is_told(here, monkeypatch):
+    plan = planned(ROOT, here, exp_dir="exp")
+    check_folders(plan, StageRange(1, 8))
+    monkeypatch.setattr("icefall_discrete.experiment.plan.why_unwritable", lambda folder: "Read-only file system")
+    with pytest.raises(
+        ValueError, match=r"stage 6 .* writes to exp, and .* cannot be written to .Read-only file system"
+    ):
+        check_folders(plan, StageRange(6, 8))
+
+
+def test_names_of_before_are_known_in_recipes(here):
+    (here / "own.json").write_text(json.dumps({"model": {"front_end_stride": 2, "inner_ctc_stacks": []}}))
+    assert planned(ROOT, here, recipe="own.json").stages
+
+
+def test_a_range_is_its_owners(tmp_path):
+    flags = StageFlags(ROOT / "local" / FLAGS_FILE, "asr", asr.SCRIPTS)
+    with pytest.raises(ValueError, match=r"--x is '1\.5', expected a number of at least 0 and at most 1"):
+        flags.check("train", "augment-prob", "1.5", "x")
