@@ -51,6 +51,8 @@ class ArchiveKey(NamedTuple):
             raise ValueError(f"storage key '{key}' is not '<offset>,<T>,<K>,<dtype>'; extract again.") from None
         if dtype not in DTYPES:
             raise ValueError(f"storage key '{key}': dtype is not one of {', '.join(DTYPES)}; extract again.")
+        if parsed.offset < 0 or parsed.num_frames < 0 or parsed.num_columns < 1:
+            raise ValueError(f"storage key '{key}': offset and T are 0 or more, K is 1 or more; extract again.")
         return parsed
 
 
@@ -159,11 +161,17 @@ class FlatArchiveReader(FeaturesReader):
         Raises:
           FileNotFoundError: if there is no archive. ValueError: if the key is malformed or points behind its end.
         """
-        place = ArchiveKey.parse(key)
+        try:
+            place = ArchiveKey.parse(key)
+        except ValueError as error:
+            raise ValueError(f"{self._path}: {error}") from None
         left, right, _ = slice(left_offset_frames, right_offset_frames).indices(place.num_frames)
         num_frames = max(0, right - left)
-        buffer = bytearray(num_frames * place.frame_bytes)
-        start = place.offset + left * place.frame_bytes
-        if buffer and os.preadv(_open(self._path).fileno(), [buffer], start) != len(buffer):
+        start, size = place.offset + left * place.frame_bytes, num_frames * place.frame_bytes
+        archive = _open(self._path).fileno() if size else -1
+        # Asked first: a damaged key must not take the memory that it says.
+        is_short = size > 0 and os.fstat(archive).st_size < start + size
+        buffer = bytearray(0 if is_short else size)
+        if is_short or (buffer and os.preadv(archive, [buffer], start) != size):
             raise ValueError(f"{self._path} ends before the array '{key}'; it was cut short: extract the codes again.")
         return np.frombuffer(buffer, dtype=DTYPES[place.dtype]).reshape(num_frames, place.num_columns)

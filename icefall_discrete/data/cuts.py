@@ -136,6 +136,8 @@ def num_frames(cut: Cut, spec: FeatureSpec) -> int:
 def load_frames(cut: Cut, spec: FeatureSpec) -> np.ndarray:
     """Read the cut's codes (T, K) int16/int32 or features (T, D) float32; a truncated cut gives its own frames only.
 
+    Raises ValueError, naming cut and archive, for an id that no codebook has, and features that are NaN or infinite.
+
     A padded cut is read by lhotse: pad codes with `pad_value_dict={"codes": pad id}`, never with its default 0.
     """
     if isinstance(cut, MixedCut):
@@ -146,7 +148,28 @@ def load_frames(cut: Cut, spec: FeatureSpec) -> np.ndarray:
             )
         return cut.load_custom(field_name(spec))
     array = _array_of(cut, spec)
-    return _read(array, *_frame_range(cut, array, spec))
+    frames = _read(cut, array, *_frame_range(cut, array, spec))
+    _require_sound(frames, cut, spec)
+    return frames
+
+
+def _require_sound(frames: np.ndarray, cut: MonoCut, spec: FeatureSpec) -> None:
+    archive = _array_of(cut, spec).array.storage_path
+    advice = f"{archive} was changed or damaged: move the folder of '{spec.name}' aside and extract again."
+    if spec.kind == "continuous":
+        if not np.isfinite(frames).all():
+            raise ValueError(f"cut {cut.id}: {(~np.isfinite(frames)).sum()} features are NaN or infinite; {advice}")
+        return
+    sizes = np.asarray(spec.codebook_sizes)
+    if frames.shape[1] != len(sizes) or frames.dtype.name != storage_dtype(spec):
+        return  # which others say
+    wrong = (frames < 0) | (frames >= sizes)
+    if wrong.any():
+        frame, codebook = np.argwhere(wrong)[0]
+        raise ValueError(
+            f"cut {cut.id}: id {frames[frame, codebook]} in frame {frame} of codebook {codebook}, expected 0 to "
+            f"{sizes[codebook] - 1}; {advice}"
+        )
 
 
 def load_durations(cut: MonoCut, spec: FeatureSpec) -> np.ndarray:
@@ -154,16 +177,19 @@ def load_durations(cut: MonoCut, spec: FeatureSpec) -> np.ndarray:
     array = (cut.custom or {}).get(DURATIONS_FIELD)
     if not spec.has_variable_rate or not isinstance(array, TemporalArray):
         raise ValueError(f"cut {cut.id}: has no {DURATIONS_FIELD}; extract feature type '{spec.name}' for it first.")
-    return _read(array, *_frame_range(cut, array, spec))[:, 0]
+    return _read(cut, array, *_frame_range(cut, array, spec))[:, 0]
 
 
-def _read(array: TemporalArray, left: int, right: int) -> np.ndarray:
+def _read(cut: MonoCut, array: TemporalArray, left: int, right: int) -> np.ndarray:
     stored = array.array
     if stored.storage_type not in _STORED:
         raise ValueError(f"an array is stored as '{stored.storage_type}', expected {' or '.join(_STORED)}.")
-    return get_reader(stored.storage_type)(stored.storage_path).read(
-        stored.storage_key, left_offset_frames=left, right_offset_frames=right
-    )
+    try:
+        return get_reader(stored.storage_type)(stored.storage_path).read(
+            stored.storage_key, left_offset_frames=left, right_offset_frames=right
+        )
+    except ValueError as error:
+        raise ValueError(f"cut {cut.id}: {error}") from error
 
 
 def check_num_frames(cut: Cut, spec: FeatureSpec) -> None:

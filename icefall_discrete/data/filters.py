@@ -92,13 +92,16 @@ def filter_cuts(
     spec: FeatureSpec,
     encoder_frames: Callable[[int], int],
     frames_needed: Callable[[Cut], int],
+    what: str = "",
 ) -> Filtered:
     """Keep the cuts that have no `drop_reason`; log how many were dropped for which reason, with an example of each.
+
+    `what` the cuts are for is in the log and in the errors.
 
     Raises ValueError if nothing is left, or if a language was asked for of which there is no cut.
     """
     cuts = chosen_languages(cuts, config.languages)
-    tally = _Tally()
+    tally = _Tally(what)
     kept = [cut for cut in cuts if tally.keeps(cut, drop_reason(cut, config, spec, encoder_frames, frames_needed))]
     return Filtered(CutSet.from_cuts(kept), tally.report())
 
@@ -119,7 +122,7 @@ def filter_shar(
     def keep(cut: Cut) -> bool:
         return reason(cut) is None
 
-    tally = _Tally()
+    tally = _Tally("")
     total = source.summary["num_cuts"]
     kept = (cut for cut in tqdm(source.cuts(), total=total, desc="filter", unit="cut") if tally.keeps(cut, reason(cut)))
     hours = hours_by_language(kept)
@@ -130,7 +133,8 @@ def filter_shar(
 class _Tally:
     """Counts cuts kept, and dropped by reason."""
 
-    def __init__(self) -> None:
+    def __init__(self, what: str) -> None:
+        self._cuts = f"{what} cuts".strip()
         self.num_kept = 0
         self._dropped: Dict[str, int] = {}
         self._example: Dict[str, str] = {}
@@ -148,9 +152,9 @@ class _Tally:
         """Log and return the number dropped for each reason. Raises ValueError if nothing is left."""
         total = self.num_kept + sum(self._dropped.values())
         for reason, count in sorted(self._dropped.items()):
-            LOG.info("dropped %d of %d cuts: %s (such as %s)", count, total, reason, self._example[reason])
+            LOG.info("dropped %d of %d %s: %s (such as %s)", count, total, self._cuts, reason, self._example[reason])
         if not self.num_kept:
             raise ValueError(
-                f"all {total} cuts were dropped: {self._dropped}; widen the filter or raise the frame rate."
+                f"all {total} {self._cuts} were dropped: {self._dropped}; widen the filter or raise the frame rate."
             )
         return self._dropped

@@ -57,7 +57,7 @@ def original_id(cut_or_recording_id: str) -> str:
 
 
 def check_frames(cut: MonoCut, spec: FeatureSpec) -> np.ndarray:
-    """Return the cut's codes (T, K) or features (T, D) after checking dtype, columns, ids, values and length.
+    """Return the cut's codes (T, K) or features (T, D) after checking dtype, columns and length; reading checks values.
 
     Raises ValueError that names the cut, the value and what was expected.
     """
@@ -72,10 +72,6 @@ def check_frames(cut: MonoCut, spec: FeatureSpec) -> np.ndarray:
         raise ValueError(f"cut {cut.id}: stored as {frames.dtype.name}, expected {storage_dtype(spec)}; {advice}")
     if len(frames) == 0:
         raise ValueError(f"cut {cut.id}: has no {field_name(spec)} frames; {advice}")
-    if spec.kind == "codes":
-        _check_ids(cut, frames, spec, advice)
-    elif not np.isfinite(frames).all():
-        raise ValueError(f"cut {cut.id}: {(~np.isfinite(frames)).sum()} features are NaN or infinite; {advice}")
     check_num_frames(cut, spec)
     return frames
 
@@ -93,16 +89,6 @@ def check_durations(cut: MonoCut, num_codes: int, spec: FeatureSpec) -> np.ndarr
             f"move the folder of '{spec.name}' aside and extract again."
         )
     return durations
-
-
-def _check_ids(cut: MonoCut, codes: np.ndarray, spec: FeatureSpec, advice: str) -> None:
-    wrong = (codes < 0) | (codes >= np.asarray(spec.codebook_sizes))
-    if wrong.any():
-        frame, codebook = np.argwhere(wrong)[0]
-        raise ValueError(
-            f"cut {cut.id}: id {codes[frame, codebook]} in frame {frame} of codebook {codebook}, expected 0 to "
-            f"{spec.codebook_sizes[codebook] - 1}; {advice}"
-        )
 
 
 def _check_perturbed(cut: MonoCut, durations: Mapping[str, float]) -> None:

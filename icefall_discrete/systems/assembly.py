@@ -72,7 +72,7 @@ def filtered_corpus(
         return settings.model.num_encoder_frames(num_frames, spec)
 
     with _covered("validation", targets, settings.filter) as frames_needed:
-        kept_valid = filter_cuts(valid, settings.filter, spec, frames, frames_needed).cuts
+        kept_valid = filter_cuts(valid, settings.filter, spec, frames, frames_needed, "validation (dev)").cuts
     kept: Cuts
     with _covered("training", targets, settings.filter) as frames_needed:
         if isinstance(train, SharSource):

@@ -2,7 +2,8 @@
 
 import contextlib
 import itertools
-from typing import Callable, Dict, Iterable, Iterator, Mapping
+import math
+from typing import Callable, Dict, Iterable, Iterator, List, Mapping
 
 import torch
 from torch import Tensor
@@ -12,11 +13,19 @@ from icefall_discrete.training.distributed import Group
 from icefall_discrete.training.meters import LossMeter
 from icefall_discrete.training.system import Batch, Losses, System
 
+_SHOWN = 10
+
 
 def values_of(output: Losses) -> Dict[str, float]:
     """The total (as "loss") and its parts as numbers, in one transfer from the device."""
     tensors: Dict[str, Tensor] = {"loss": output.total.detach(), **output.parts}
     return dict(zip(tensors, torch.stack([value.double() for value in tensors.values()]).tolist()))
+
+
+def guilty_cuts(batch: Batch, output: Losses) -> List[str]:
+    """Ids of the cuts of a batch whose losses are not finite; all of them where that cannot be told."""
+    found = [name for name, finite in zip(batch["cut_ids"], output.finite.tolist()) if not finite]
+    return found or list(batch["cut_ids"])
 
 
 class Evaluation:
@@ -41,15 +50,29 @@ class Evaluation:
         random_state.restore(state)
 
     def losses(self, batches: Iterable[Batch]) -> LossMeter:
-        """Losses over all batches, each process taking its share of them."""
+        """Losses over all batches, each process taking its share of them.
+
+        Raises RuntimeError, in all processes, if one is not finite; the cuts are named.
+        """
         meter = LossMeter()
+        guilty: List[str] = []
         with self._unnoticed():
             for batch in itertools.islice(batches, self._group.rank, None, self._group.world_size):
                 output = self._run(batch)
-                meter.add(values_of(output), float(output.frames), len(batch["cut_ids"]))
-        total = LossMeter()
-        for part in self._group.gather(meter):
+                sums = values_of(output)
+                if not all(map(math.isfinite, sums.values())):
+                    guilty += guilty_cuts(batch, output)
+                meter.add(sums, float(output.frames), len(batch["cut_ids"]))
+        total, all_guilty = LossMeter(), []
+        for part, cuts in self._group.gather((meter, guilty)):
             total.merge(part)
+            all_guilty += cuts
+        if all_guilty:
+            shown = ", ".join(all_guilty[:_SHOWN]) + (" ..." if len(all_guilty) > _SHOWN else "")
+            raise RuntimeError(
+                f"the validation (dev) loss is not finite: {len(all_guilty)} of {total.utterances:.0f} cuts ({shown}); "
+                f"{self._system.if_not_finite}."
+            )
         return total
 
     def figures(self, batches: Iterable[Batch], weights: Mapping[str, Tensor]) -> Dict[str, float]:

@@ -311,7 +311,7 @@ class Trainer:
             self.average.update(self.model)
         if not self.epoch_losses.frames:
             raise ValueError(f"epoch {progress.epoch} had no usable batch; see the filter and {self.bad_batches.path}.")
-        valid = self.evaluation.losses(data.valid_batches()).per_frame()
+        valid = self._valid_losses(data)
         figures = self._figures(data)
         progress.total_sec += time.perf_counter() - began
         record = {
@@ -337,6 +337,14 @@ class Trainer:
         self._note_best({**valid, **figures})
         if self.group.is_main:
             self.weights.save(self.config.keep_epochs)
+
+    def _valid_losses(self, data: TrainingData) -> Dict[str, float]:
+        try:
+            return self.evaluation.losses(data.valid_batches()).per_frame()
+        except RuntimeError as error:
+            if is_lost_peer(error):
+                raise
+            raise RuntimeError(f"epoch {self.progress.epoch}: {error}") from error
 
     def _note_best(self, values: Mapping[str, float]) -> None:
         progress, name = self.progress, self.config.best_by

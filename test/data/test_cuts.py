@@ -153,3 +153,37 @@ def test_codes_are_a_temporal_array_of_lhotse(tmp_path):
     assert isinstance(cut.codes, TemporalArray) and cut.codes.temporal_dim == 0 and cut.codes.frame_shift == 0.02
     np.testing.assert_array_equal(cut.load_codes(), load_frames(cut, SPEC))
     np.testing.assert_array_equal(load_frames(cut.move_to_memory(), SPEC), load_frames(cut, SPEC))
+
+
+def test_a_damaged_id_or_key_names_the_cut_and_the_archive(tmp_path):
+    write_split(tmp_path, [(50, 1.0), (75, 1.5)])
+    codes = np.memmap(tmp_path / "train.codes", dtype="<i2", mode="r+")
+    codes[2 * 50 + 2 * 3] = 16399
+    codes.flush()
+    first, second = load_cuts(tmp_path / "train.jsonl.gz")
+    assert len(load_frames(first, SPEC)) == 50
+    with pytest.raises(
+        ValueError,
+        match=r"^cut cut-1: id 16399 in frame 3 of codebook 0, expected 0 to 499; .*train\.codes was changed",
+    ):
+        load_frames(second, SPEC)
+    for key, said in (
+        ("-2,75,2,int16", r"^cut cut-1: .*train\.codes: storage key '-2,75,2,int16': offset and T are 0 or more"),
+        ("200,999999999999,2,int16", r"^cut cut-1: .*train\.codes ends before the array"),
+    ):
+        second.custom["codes"].array.storage_key = key
+        second.custom["codes"].array.shape[0] = int(key.split(",")[1])
+        whole = dataclasses.replace(second, duration=second.custom["codes"].array.shape[0] / 50)
+        with pytest.raises(ValueError, match=said):
+            load_frames(whole, SPEC)
+
+
+def test_features_that_are_not_finite_name_the_cut_and_the_archive(tmp_path):
+    spec = FeatureSpec("toy", "continuous", 16000, 50.0, 0, (), 3)
+    features = np.ones((50, 3), np.float32)
+    features[7, 1] = np.inf
+    with FlatArchiveWriter(tmp_path / "train.codes") as writer:
+        array = writer.store_array("a", features, frame_shift=0.02, temporal_dim=0, start=0.0)
+    cut = attach(MonoCut("cut-a", 0.0, 1.0, 0, recording=Recording("r", [], 16000, 16000, 1.0)), array, spec)
+    with pytest.raises(ValueError, match=r"^cut cut-a: 1 features are NaN or infinite; .*train\.codes was changed"):
+        load_frames(cut, spec)

@@ -50,6 +50,11 @@ def test_durations_at_the_bounds_are_kept_and_drops_are_counted_and_named(caplog
 def test_empty_text_names_the_cut_and_an_empty_result_is_an_error():
     with pytest.raises(ValueError, match="cut nothing: its text is empty"):
         kept([cut("nothing", 100, " ")])
+    with pytest.raises(ValueError, match=r"all 1 validation \(dev\) cuts were dropped"):
+        filter_cuts(
+            CutSet.from_cuts([cut("a", 10, "much too long")]),
+            *(FilterConfig(), SPEC, encoder_frames, letters_of, "validation (dev)"),
+        )
     with pytest.raises(ValueError, match="all 1 cuts were dropped"):
         kept([cut("a", 30, "x" * 100)])
 

@@ -100,6 +100,22 @@ def test_a_batch_that_is_not_finite_is_left_out_and_named(corpus_dir, tmp_path):
     assert summary["epochs"][0]["train"]["loss"] < 100
 
 
+def test_a_dev_loss_that_is_not_finite_is_an_error_at_that_epoch_which_names_the_cuts(corpus_dir, tmp_path):
+    trainer, data = make_trainer(corpus_dir, tmp_path, train__num_epochs=3)
+    data = with_broken_batch(data, trainer, set())
+
+    def valid_batches():
+        for number, batch in enumerate(data.valid_batches()):
+            yield {**batch, "broken": number == 0 and trainer.progress.epoch == 2}
+
+    name = next(iter(data.valid_batches()))["cut_ids"][0]
+    with pytest.raises(
+        RuntimeError, match=rf"^epoch 2: the validation \(dev\) loss is not finite: .*{name}.*; look at"
+    ):
+        trainer.fit(dataclasses.replace(data, valid_batches=valid_batches))
+    assert (tmp_path / "epoch-1.pt").is_file() and not (tmp_path / "epoch-2.pt").exists()
+
+
 def test_too_many_such_batches_stop_training(corpus_dir, tmp_path):
     trainer, data = make_trainer(corpus_dir, tmp_path, train__max_bad_batches=1)
     with pytest.raises(RuntimeError, match=r"2 batches were not finite.*allows 1.*bad-batches\.jsonl"):
