@@ -64,7 +64,12 @@ def numbered_lines(path: Path) -> Iterator[Tuple[int, str]]:
 
     Raises: as `read_text`.
     """
-    for number, line in enumerate(read_text(path).split("\n"), start=1):
+    yield from lines_in(read_text(path))
+
+
+def lines_in(text: str) -> Iterator[Tuple[int, str]]:
+    """The lines of a text, as `numbered_lines` gives them."""
+    for number, line in enumerate(text.split("\n"), start=1):
         line = line.rstrip("\r")
         if line.strip():
             yield number, line

@@ -1,8 +1,11 @@
 """Audio files as a tokenizer wants them, and one sentence that names the file when they cannot be had."""
 
 import dataclasses
+import json
 import os
+import unicodedata
 from pathlib import Path
+from typing import Any
 
 import torch
 from lhotse import Recording
@@ -14,6 +17,7 @@ from icefall_discrete.base.settings import setting
 from icefall_discrete.inference.pauses import MIN_SEGMENT_SEC
 
 MIX = -1
+_NOT_SHOWN = ("Cc", "Cs", "Zl", "Zp")  # control characters, bytes that are no letters, ends of lines
 FETCH_AGAIN = "it holds less or more audio than its header says; fetch the file again"
 
 
@@ -40,14 +44,34 @@ class BadAudio(ValueError):
     """Audio that cannot be transcribed; the message names the file and the reason."""
 
 
+def json_in(value: Any, encoding: str) -> str:
+    """`value` as JSON on one line, with escapes for letters if `encoding` lacks one of them."""
+    text = json.dumps(value, ensure_ascii=False)
+    try:
+        text.encode(encoding)
+    except UnicodeEncodeError:
+        return json.dumps(value)
+    return text if len(text.splitlines()) == 1 else json.dumps(value)
+
+
+def shown(name: str, encoding: str = "utf-8") -> str:
+    """The name of a file as it is printed: as a JSON string if it would break a line or cannot be printed as it is."""
+    is_plain = not name.startswith('"') and not any(unicodedata.category(char) in _NOT_SHOWN for char in name)
+    try:
+        name.encode(encoding)
+    except UnicodeEncodeError:
+        is_plain = False
+    return name if is_plain else json_in(name, encoding)
+
+
 def open_audio(path: str) -> Recording:
     """Read the header of an audio file. Raises BadAudio if it is missing, empty, cut short or no audio."""
     if os.path.isdir(path):
-        raise BadAudio(f"{path}: this is a folder; give the audio files in it.")
+        raise BadAudio(f"{shown(path)}: this is a folder; give the audio files in it.")
     try:
         return open_recording(Path(path), path)
     except UnreadableAudio as error:
-        raise BadAudio(f"{path}: {str(error).rstrip('.')}.") from error
+        raise BadAudio(f"{shown(path)}: {str(error).rstrip('.')}.") from error
 
 
 def read_samples(recording: Recording, sample_rate_hz: int, channel: int = MIX) -> Tensor:
@@ -59,7 +83,9 @@ def read_samples(recording: Recording, sample_rate_hz: int, channel: int = MIX) 
       BadAudio: for damaged audio, or a channel that is not there.
     """
     if channel >= recording.num_channels:
-        raise BadAudio(f"{recording.id}: has {recording.num_channels} channels, so there is no channel {channel}.")
+        raise BadAudio(
+            f"{shown(recording.id)}: has {recording.num_channels} channels, so there is no channel {channel}."
+        )
     if recording.sampling_rate != sample_rate_hz:
         recording = with_bounded_memory(recording.resample(sample_rate_hz))
     try:
@@ -67,6 +93,6 @@ def read_samples(recording: Recording, sample_rate_hz: int, channel: int = MIX) 
     except Exception as error:  # every audio library has its own errors, and lhotse wraps some of them
         reason = reason_of(error)
         said = FETCH_AGAIN if reason == TRUNCATED else reason.rstrip(".")
-        raise BadAudio(f"{recording.id}: cannot be read as audio: {said}.") from error
+        raise BadAudio(f"{shown(recording.id)}: cannot be read as audio: {said}.") from error
     samples = torch.from_numpy(audio).to(torch.float32)
     return samples[0] if len(samples) == 1 else samples.mean(dim=0)

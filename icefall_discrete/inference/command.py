@@ -1,13 +1,14 @@
 """`icefall-discrete transcribe`: prints the text of audio files, recognised with a trained experiment.
 
-One line a file, in the order given: the text alone for one file, <file><tab><text> for several. --json prints one JSON
-object a line instead: file, duration, text, score (log-probability, nats), segments, words and tokens with their times
+One line a file, in the order given: the text alone for one file, <file><tab><text> for several. A name with a tab, the
+end of a line or what the output's encoding lacks is written as a JSON string, in quotes. --json prints one JSON object
+a line instead: file, duration, text, score (log-probability, nats), segments, words and tokens with their times
 in seconds; with --nbest N the N best hypotheses of each segment too; for a file that cannot be transcribed, file and
 error. Text goes to standard output, everything else to standard error. The exit status is 1 if a file could not be
 transcribed; the others are transcribed all the same.
 """
 
-import json
+import io
 import logging
 import sys
 from pathlib import Path
@@ -19,10 +20,11 @@ from tqdm.contrib.logging import logging_redirect_tqdm
 
 from icefall_discrete.base.flags import ScriptParser, add_flags, override
 from icefall_discrete.base.settings import from_dict
+from icefall_discrete.base.text_files import lines_in, numbered_lines
 from icefall_discrete.decoding.settings import DecodeConfig
 from icefall_discrete.experiment.checkpoint_choice import CheckpointChoice
 from icefall_discrete.experiment.transcription_files import load_recipe
-from icefall_discrete.inference.audio_files import AudioConfig
+from icefall_discrete.inference.audio_files import AudioConfig, json_in, shown
 from icefall_discrete.inference.transcriber import Transcriber
 from icefall_discrete.systems.asr.transcription import Failure, Outcome
 from icefall_discrete.systems.prediction import RunConfig
@@ -51,17 +53,20 @@ def get_parser(prog: str) -> ScriptParser:
     return parser
 
 
-def _lines_of(text: str) -> List[str]:
-    return [line for line in text.splitlines() if line.strip()]
+def _standard_input() -> str:
+    """What standard input holds; bytes that its encoding lacks stand for themselves, as in names of files."""
+    if isinstance(sys.stdin, io.TextIOWrapper):
+        sys.stdin.reconfigure(errors="surrogateescape")
+    return sys.stdin.read().removeprefix("\ufeff")
 
 
 def paths_of(args: Any) -> List[str]:
     """The audio files asked for, in order. Raises ValueError if there are none, FileNotFoundError without the list."""
     paths: List[str] = []
     for name in args.audio:
-        paths += _lines_of(sys.stdin.read()) if name == STDIN else [name]
+        paths += [line for _, line in lines_in(_standard_input())] if name == STDIN else [name]
     if args.file_list is not None:
-        paths += _lines_of(args.file_list.read_text(encoding="utf-8"))
+        paths += [line for _, line in numbered_lines(args.file_list)]
     if not paths:
         raise ValueError("there is nothing to transcribe; give audio files, --file-list, or - for standard input.")
     return paths
@@ -81,13 +86,17 @@ def make_transcriber(args: Any) -> Transcriber:
     )
 
 
-def line_of(outcome: Outcome, as_json: bool, with_name: bool) -> str:
-    """The line that is printed for a file; empty, to say nothing, for a failure without `as_json`."""
+def line_of(outcome: Outcome, as_json: bool, with_name: bool, encoding: str = "utf-8") -> str:
+    """The line that is printed for a file; empty, to say nothing, for a failure without `as_json`.
+
+    encoding: of the output; what it lacks is escaped.
+    """
     if as_json:
-        return json.dumps(outcome.to_json(), ensure_ascii=False)
+        return json_in(outcome.to_json(), encoding)
     if isinstance(outcome, Failure):
         return ""
-    return f"{outcome.file}\t{outcome.text}" if with_name else outcome.text
+    text = outcome.text.encode(encoding, "backslashreplace").decode(encoding)
+    return f"{shown(outcome.file, encoding)}\t{text}" if with_name else text
 
 
 def main(prog: str, arguments: Sequence[str]) -> None:
@@ -106,7 +115,8 @@ def main(prog: str, arguments: Sequence[str]) -> None:
                 failed += 1
                 LOG.error(outcome.message)
             if args.json or not isinstance(outcome, Failure):
-                tqdm.write(line_of(outcome, args.json, len(paths) > 1), file=sys.stdout)
+                line = line_of(outcome, args.json, len(paths) > 1, sys.stdout.encoding or "utf-8")
+                tqdm.write(line, file=sys.stdout)
                 sys.stdout.flush()
     if failed:
         LOG.error(f"{failed} of {len(paths)} files could not be transcribed.")

@@ -19,7 +19,7 @@ from icefall_discrete.experiment.checkpoint_choice import CheckpointChoice, load
 from icefall_discrete.experiment.folder import Experiment
 from icefall_discrete.experiment.transcription_files import load_experiment_tokenizer
 from icefall_discrete.extraction.workers import one_thread
-from icefall_discrete.inference.audio_files import AudioConfig, BadAudio, open_audio, read_samples
+from icefall_discrete.inference.audio_files import AudioConfig, BadAudio, open_audio, read_samples, shown
 from icefall_discrete.inference.pauses import MIN_SEGMENT_SEC, split_at_pauses
 from icefall_discrete.systems.asr.transcription import Failure, Outcome, Transcription, make_segment
 from icefall_discrete.systems.asr.transducer import Transducer
@@ -158,21 +158,25 @@ class Transcriber:
         rate, size = self.spec.sample_rate_hz, samples.numel()
         if size < self.tokenizer.min_samples:
             raise BadAudio(
-                f"{name}: {size / rate:.4f} s of audio is too short for {self.spec.name}, which needs "
+                f"{shown(name)}: {size / rate:.4f} s of audio is too short for {self.spec.name}, which needs "
                 f"{self.tokenizer.min_samples / rate:.4f} s for one frame."
             )
         if not torch.isfinite(samples).all():
-            raise BadAudio(f"{name}: {int((~torch.isfinite(samples)).sum())} of {size} samples are NaN or infinite.")
+            raise BadAudio(
+                f"{shown(name)}: {int((~torch.isfinite(samples)).sum())} of {size} samples are NaN or infinite."
+            )
         pieces = []
         # As in extraction: one thread, and random numbers (if a tokenizer draws any) that depend on nothing else.
         with one_thread(), torch.random.fork_rng(devices=[]), torch.no_grad():
             torch.manual_seed(0)
             for start, end in split_at_pauses(samples, rate, self.max_segment_sec):
                 part = samples[start:end].unsqueeze(0)
-                frames, lens = self.tokenizer.encode(part, torch.tensor([end - start]), [name])
+                frames, lens = self.tokenizer.encode(part, torch.tensor([end - start]), [shown(name)])
                 pieces.append(_Piece(name, (start / rate, end / rate), frames[0, : int(lens[0])]))
         if self._model.config.num_encoder_frames(len(pieces[0].frames), self.spec) < 1:
-            raise BadAudio(f"{name}: {size / rate:.4f} s of audio is too short for the model, it gives no frame.")
+            raise BadAudio(
+                f"{shown(name)}: {size / rate:.4f} s of audio is too short for the model, it gives no frame."
+            )
         return pieces
 
     @torch.no_grad()

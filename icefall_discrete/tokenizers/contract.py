@@ -6,6 +6,7 @@ units.
 
 import functools
 import importlib.metadata
+import logging
 from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import Any, ClassVar, Dict, Iterator, List, NamedTuple, Optional, Protocol, Sequence, Tuple, Type
@@ -17,8 +18,12 @@ from icefall_discrete.base.device import resolve
 from icefall_discrete.base.settings import to_dict
 from icefall_discrete.base.spec import FeatureSpec
 
-# Float audio is in [-1, 1]; resampling overshoots that a little, audio read as integers by thousands.
-MAX_AMPLITUDE = 2.0
+LOG = logging.getLogger(__name__)
+# Float audio is in [-1, 1]. Resampling overshoots that a little; float files may be some times louder, and are read,
+# with a warning for the first few; audio that was read as integers reaches 127 or thousands.
+LOUD_AMPLITUDE = 2.0
+MAX_AMPLITUDE = 100.0
+LOUD_CUTS_NAMED = 3
 # A tokenizer may differ from duration x frame rate by this many frames: window edges and rounding.
 MAX_EDGE_FRAMES = 3
 # Numbers that a network may compute in. All but the first change its codes, and are in the provenance.
@@ -88,6 +93,7 @@ class SpeechTokenizer(ABC):
         self.config = config
         self.state_dir = None if state_dir is None else Path(state_dir)
         self.placement = Placement()
+        self._num_loud = 0
 
     def to(self, device: str, dtype: str = "float32") -> None:
         """Run the network on `device` (cpu, cuda, cuda:N) in `dtype` (one of DTYPES); audio and codes stay on the CPU.
@@ -203,6 +209,8 @@ class SpeechTokenizer(ABC):
             who = cut_ids[row] if cut_ids is not None else f"row {row} of the batch"
             samples = audio[row, :length].clone()
             self.check_audio(samples, who, row)
+            if cut_ids is not None:  # not once more in the parts of a tokenizer
+                self._warn_if_loud(samples, who)
             if spec.has_variable_rate:
                 output, duration = self._encode_with_durations(samples)
                 durations.append(duration)
@@ -246,6 +254,19 @@ class SpeechTokenizer(ABC):
                 row,
                 f"{who}: the audio reaches {peak:.6g}, expected float samples in [-1, 1]; "
                 "was it read as integers? Divide 16-bit samples by 32768.",
+            )
+
+    def _warn_if_loud(self, samples: Tensor, who: str) -> None:
+        peak = float(samples.abs().max())
+        if peak <= LOUD_AMPLITUDE:
+            return
+        self._num_loud += 1
+        if self._num_loud <= LOUD_CUTS_NAMED:
+            more = "; further ones are not named" if self._num_loud == LOUD_CUTS_NAMED else ""
+            LOG.warning(
+                "%s: the audio reaches %.3g, where float samples are in [-1, 1]; it is read as it is, but is likely "
+                "wrong if it was scaled%s",
+                *(who, peak, more),
             )
 
     def fit(self, audio: AudioPairs, state_dir: Path, seed: int) -> None:

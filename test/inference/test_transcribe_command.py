@@ -2,6 +2,8 @@
 
 import io
 import json
+import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -87,6 +89,51 @@ def test_names_from_a_list_and_from_standard_input(run, files, expected, tmp_pat
     (tmp_path / "list.txt").write_text(f"{files[2]}\n\n{files[3]}\n")
     _, out, _ = run(*GREEDY, files[1], "-", "--file-list", tmp_path / "list.txt", stdin=f"{files[0]}\n")
     assert [line.split("\t")[1] for line in out.splitlines()] == [expected[i] for i in (1, 0, 2, 3)]
+
+
+def test_names_that_break_a_line_are_quoted_and_bad_paths_do_not_end_the_run(run, files, expected, tmp_path):
+    names = [
+        "a\nb.wav",
+        "tab\there.wav",
+        "line\u2028sep.wav",
+        '"quoted".wav',
+        "ñ \u3000.wav",
+    ]
+    for number, name in enumerate(names):
+        shutil.copy(files[number % 4], tmp_path / name)
+    bad = [f"{files[0]}/below-a-file.wav", "x" * 5000, "nul\0.wav", tmp_path, os.fsdecode(b"latin-\xe9.wav")]
+    asked = [*bad, *(tmp_path / name for name in names)]
+    status, out, err = run(*GREEDY, *asked)
+    assert status == 1 and "5 of 10 files could not be transcribed." in err and "Traceback" not in err
+    lines = [line.split("\t") for line in out.rstrip("\n").split("\n")]
+    assert [text for _, text in lines] == [expected[number % 4] for number in range(5)]
+    found = [json.loads(name) if name.startswith('"') else name for name, _ in lines]
+    assert found == [str(tmp_path / name) for name in names]
+    assert lines[4][0] == str(tmp_path / names[4])
+    _, out, _ = run(*GREEDY, "--json", *asked)
+    assert [json.loads(line)["file"] for line in out.rstrip("\n").split("\n")] == list(map(str, asked))
+
+
+def test_a_list_may_name_any_file(run, files, expected, tmp_path):
+    shutil.copy(files[0], tmp_path / "line\u2028sep.wav")
+    (tmp_path / "list.txt").write_bytes(f"\ufeff{tmp_path}/line\u2028sep.wav\r\n{files[1]}\r\n".encode())
+    _, out, _ = run(*GREEDY, "--file-list", tmp_path / "list.txt")
+    assert [line.split("\t")[1] for line in out.rstrip("\n").split("\n")] == expected[:2]
+    (tmp_path / "list.txt").write_bytes(f"{files[1]}\n".encode("utf-16"))
+    status, _, err = run(*GREEDY, "--file-list", tmp_path / "list.txt")
+    assert status == 1 and "list.txt is not in UTF-8 (line 1): it seems to be UTF-16" in err
+
+
+def test_an_output_without_letters_gets_escapes(work, files, tmp_path):
+    name = tmp_path / "mañana.wav"
+    shutil.copy(files[0], name)
+    code = "import sys; from icefall_discrete.inference.command import main; main('t', sys.argv[1:])"
+    flags = ["--exp-dir", work / "exp", "--device", "cpu", *GREEDY, name, files[1]]
+    environment = {**os.environ, "PYTHONIOENCODING": "ascii"}
+    done = subprocess.run([sys.executable, "-c", code, *flags], capture_output=True, text=True, env=environment)
+    assert done.returncode == 0, done.stderr
+    first, second = done.stdout.splitlines()
+    assert json.loads(first.split("\t")[0]) == str(name) and second.startswith(f"{files[1]}\t")
 
 
 @pytest.mark.parametrize(

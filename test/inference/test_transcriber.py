@@ -145,7 +145,13 @@ def write_bad_files(folder, good):
     soundfile.write(folder / "loud.wav", 1000 * np.ones(RATE), RATE, subtype="FLOAT")
     soundfile.write(folder / "cut.flac", np.random.default_rng(0).uniform(-1, 1, RATE), RATE)
     (folder / "cut.flac").write_bytes((folder / "cut.flac").read_bytes()[:9000])
+    for name in ("half.wav", "half.mp3", "half.ogg"):
+        soundfile.write(folder / name, np.random.default_rng(0).uniform(-1, 1, 2 * RATE), RATE)
+        (folder / name).write_bytes((folder / name).read_bytes()[: (folder / name).stat().st_size // 2])
     return {
+        "half.wav": "it holds less or more audio than its header announces: 31978 bytes (1.00 s) of 64000 (2.00 s)",
+        "half.mp3": "it holds less or more audio than its header announces",
+        "half.ogg": "it is cut short",
         "missing.wav": "the file does not exist",
         "empty.wav": "the file is empty (0 bytes)",
         "text.wav": "cannot be read as audio: ",

@@ -117,6 +117,15 @@ def test_audio_that_cannot_be_encoded_is_named(tokenizer, speech, spoil, reason)
     assert (caught.value.reason, caught.value.row) == (reason, 1)
 
 
+def test_loud_float_audio_is_read_with_a_warning(tokenizer, speech, caplog):
+    loud = speech * (2.8 / float(speech.abs().max()))
+    for number in range(5):
+        _, lens = tokenizer.encode(loud[None], torch.tensor([len(loud)]), [f"cut {number}"])
+        assert int(lens[0]) > 0
+    said = [record.getMessage() for record in caplog.records if "the audio reaches" in record.getMessage()]
+    assert [text.split(":")[0] for text in said] == ["cut 0", "cut 1", "cut 2"] and "reaches 2.8," in said[0]
+
+
 def test_batches_of_the_wrong_type_are_refused(tokenizer, speech):
     num_samples = torch.tensor([len(speech)])
     with pytest.raises(ValueError, match="float64"):
