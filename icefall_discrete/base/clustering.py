@@ -188,6 +188,19 @@ def _fit_once(
     return centroids
 
 
+def require_distinct(frames: np.ndarray, num_clusters: int) -> None:
+    """Raise ValueError unless there are as many different frames among (M, D) as clusters."""
+    seen: Set[bytes] = set()
+    for frame in frames:  # mostly over after the first few
+        seen.add(frame.tobytes())
+        if len(seen) >= num_clusters:
+            return
+    raise ValueError(
+        f"{len(frames)} frames, but only {len(seen)} different ones, and {num_clusters} clusters need at least as "
+        "many; is the audio silent? Fit on other audio, or set fewer clusters."
+    )
+
+
 def fit_centroids(
     frames: np.ndarray,
     num_clusters: int,
@@ -206,7 +219,10 @@ def fit_centroids(
       seed: the result is a function of it, of the frames and of the number of threads.
     Returns:
       centroids (V, D) float32 and the distortion: mean squared distance of a frame to its centroid.
+    Raises:
+      ValueError: if fewer frames differ from one another than there are clusters.
     """
+    require_distinct(frames, num_clusters)
     found: List[Tuple[np.ndarray, float]] = []
     steps = num_restarts * (1 + num_passes + num_full_passes + num_breaths)
     with tqdm(total=steps, desc=f"k-means, {num_clusters} clusters, {len(frames)} frames", unit="pass") as bar:

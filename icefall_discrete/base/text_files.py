@@ -1,6 +1,7 @@
 """Text files that people and other tools wrote: UTF-8 with or without a byte order mark, one line at a time."""
 
 import codecs
+import unicodedata
 from pathlib import Path
 from typing import Iterator, Tuple
 
@@ -10,6 +11,7 @@ _MARKS = (
 )
 # Tried in this order: the first two refuse most of what is not theirs, the last takes everything.
 _GUESSES = (("gb18030", "GBK"), ("big5", "Big5"), ("latin-1", "Latin-1"))
+_NOT_IN_LINES = ("Cc", "Cs", "Zl", "Zp")
 
 
 class NotUtf8(ValueError):
@@ -65,6 +67,11 @@ def numbered_lines(path: Path) -> Iterator[Tuple[int, str]]:
     Raises: as `read_text`.
     """
     yield from lines_in(read_text(path))
+
+
+def is_one_line(text: str) -> bool:
+    """Whether a text has no control character, end of a line or undecodable byte, so that it may be part of a line."""
+    return not any(unicodedata.category(char) in _NOT_IN_LINES for char in text)
 
 
 def lines_in(text: str) -> Iterator[Tuple[int, str]]:

@@ -16,6 +16,7 @@ from lhotse.serialization import deserialize_item
 
 from icefall_discrete.audio.sources import refusal
 from icefall_discrete.base.json_files import json_name, parse_json
+from icefall_discrete.base.text_files import is_one_line
 
 # A cut of an hour takes some hundred kilobytes; a small gzip could unpack to a line of any length.
 MAX_LINE = 2**24
@@ -47,6 +48,11 @@ def _is_count(value: Any) -> bool:
 
 _TEXT = _Kind("text", lambda value: isinstance(value, str))
 _NAME = _Kind("text that is not empty", lambda value: isinstance(value, str) and bool(value))
+# Ids stand in lines of tables and transcripts.
+_ID = _Kind(
+    "text that is not empty, without tabs, ends of lines and control characters",
+    lambda value: isinstance(value, str) and bool(value.strip()) and is_one_line(value),
+)
 _NUMBER = _Kind("a number", _is_number)
 _FROM_0 = _Kind("a number from 0", lambda value: _is_number(value) and value >= 0)
 _POSITIVE = _Kind("a number above 0", lambda value: _is_number(value) and value > 0)
@@ -56,8 +62,8 @@ _OBJECTS = _Kind(
     "a list of objects", lambda value: isinstance(value, list) and all(isinstance(one, dict) for one in value)
 )
 
-_CUT = {"id": _NAME, "start": _FROM_0, "duration": _POSITIVE}
-_MIXED = {"id": _NAME, "tracks": _OBJECTS}
+_CUT = {"id": _ID, "start": _FROM_0, "duration": _POSITIVE}
+_MIXED = {"id": _ID, "tracks": _OBJECTS}
 _RECORDING = {"id": _NAME, "sources": _OBJECTS, "sampling_rate": _COUNT, "num_samples": _COUNT, "duration": _POSITIVE}
 _SUPERVISION = {"id": _TEXT, "recording_id": _TEXT, "start": _NUMBER, "duration": _NUMBER}
 _TEXTS = dict.fromkeys(("text", "language", "speaker", "gender"), _TEXT)  # or null
@@ -77,6 +83,7 @@ def _require_if_there(values: Line, kinds: Dict[str, _Kind], what: str) -> None:
 
 def _shown(value: Any) -> str:
     text = json.dumps(value, ensure_ascii=False)
+    text = text if is_one_line(text) else json.dumps(value)
     return text if len(text) <= _SHOWN else json_name(value)
 
 
@@ -141,7 +148,7 @@ def cut_of(line: Line) -> Cut:
         raise ValueError(f"it is {json_name(line)}, expected an object")
     if "type" not in line:
         raise ValueError(f"it is no cut: it has no 'type', but {', '.join(sorted(line)[:5]) or 'nothing'}")
-    called = f"cut {line['id']}: " if isinstance(line.get("id"), str) else ""
+    called = f"cut {line['id']}: " if isinstance(line.get("id"), str) and is_one_line(line["id"]) else ""
     try:
         _check_cut(line)
         _check_reach(line)

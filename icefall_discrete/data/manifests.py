@@ -14,6 +14,7 @@ from lhotse import MonoCut, Recording, SupervisionSegment, validate
 from lhotse.utils import fastcopy
 from tqdm import tqdm
 
+from icefall_discrete.base.text_files import is_one_line
 from icefall_discrete.data.cuts import write_cuts
 from icefall_discrete.data.facts import facts_of
 from icefall_discrete.text.words import words_in
@@ -146,6 +147,11 @@ def checked_cuts(cuts: Iterable[MonoCut], where: str, required: Sequence[str] = 
             if facts.get(name) is None:
                 lacks, mend = ("empty", "correct its transcript") if name == "text" else ("not known", "give it one")
                 raise CorpusError(f"{where}: the {name} of cut {cut.id} is {lacks}; {mend} or drop the cut.")
+        if not is_one_line(cut.id):
+            raise CorpusError(
+                f"{where}: cut id {cut.id!r} has a tab, an end of a line or a control character, which no table and "
+                "transcript could hold; rename it."
+            )
         if hash(cut.id) in seen:
             raise CorpusError(f"{where}: cut id {cut.id} occurs twice.")
         seen.add(hash(cut.id))

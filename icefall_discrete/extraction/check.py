@@ -51,9 +51,12 @@ class SplitReport:
     recordings: Set[str] = dataclasses.field(default_factory=set)
 
 
-def original_id(cut_or_recording_id: str) -> str:
-    """The id without the suffix of a speed-perturbed copy."""
-    return SPEED_SUFFIX.sub("", cut_or_recording_id)
+def original_id(cut: MonoCut, its_id: str) -> str:
+    """The id of the cut, or of its recording, without the suffix of a speed-perturbed copy.
+
+    Ids of what was recorded may end in such a suffix too: `meeting0_sp1` and `meeting0_sp2`.
+    """
+    return SPEED_SUFFIX.sub("", its_id) if is_speed_perturbed(cut) else its_id
 
 
 def check_frames(cut: MonoCut, spec: FeatureSpec) -> np.ndarray:
@@ -95,7 +98,7 @@ def _check_perturbed(cut: MonoCut, durations: Mapping[str, float]) -> None:
     suffix = SPEED_SUFFIX.search(cut.id)
     if suffix is None:
         raise ValueError(f"cut {cut.id}: is speed-perturbed but its id does not end in _sp<factor>; extract it again.")
-    original = durations.get(original_id(cut.id))
+    original = durations.get(original_id(cut, cut.id))
     if original is not None and abs(original / float(suffix.group(1)) - cut.duration) > 0.001:
         raise ValueError(
             f"cut {cut.id}: lasts {cut.duration:.3f} s, but the original's {original:.3f} s at speed {suffix.group(1)} "
@@ -139,7 +142,7 @@ def check_split(
             report.num_bytes += durations.nbytes
             report.num_units += len(durations)
             report.num_base_frames += int(durations.sum())
-        report.recordings.add(original_id(cut.recording_id))
+        report.recordings.add(original_id(cut, cut.recording_id))
     return report
 
 

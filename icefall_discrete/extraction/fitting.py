@@ -13,7 +13,7 @@ from torch import Tensor
 
 from icefall_discrete.audio.reading import UnreadableAudio, load_samples
 from icefall_discrete.base.provenance import Provenance, set_aside
-from icefall_discrete.extraction.check import original_id
+from icefall_discrete.data.cuts import is_speed_perturbed
 from icefall_discrete.tokenizers.contract import SpeechTokenizer
 
 LOG = logging.getLogger(__name__)
@@ -28,7 +28,7 @@ def choose_cuts(cuts: Sequence[MonoCut], max_hours: float, seed: int) -> List[Mo
     """
     chosen = list(cuts)
     for cut in chosen:
-        if original_id(cut.id) != cut.id:
+        if is_speed_perturbed(cut):
             raise ValueError(f"cut {cut.id}: is speed-perturbed; fit on the corpus manifest, not on extracted cuts.")
     random.Random(seed).shuffle(chosen)
     if max_hours <= 0:

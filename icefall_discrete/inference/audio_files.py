@@ -3,7 +3,6 @@
 import dataclasses
 import json
 import os
-import unicodedata
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +13,10 @@ from torch import Tensor
 from icefall_discrete.audio.reading import TRUNCATED, UnreadableAudio, open_recording, reason_of
 from icefall_discrete.audio.resampling import with_bounded_memory
 from icefall_discrete.base.settings import setting
+from icefall_discrete.base.text_files import is_one_line
 from icefall_discrete.inference.pauses import MIN_SEGMENT_SEC
 
 MIX = -1
-_NOT_SHOWN = ("Cc", "Cs", "Zl", "Zp")  # control characters, bytes that are no letters, ends of lines
 FETCH_AGAIN = "it holds less or more audio than its header says; fetch the file again"
 
 
@@ -56,7 +55,7 @@ def json_in(value: Any, encoding: str) -> str:
 
 def shown(name: str, encoding: str = "utf-8") -> str:
     """The name of a file as it is printed: as a JSON string if it would break a line or cannot be printed as it is."""
-    is_plain = not name.startswith('"') and not any(unicodedata.category(char) in _NOT_SHOWN for char in name)
+    is_plain = not name.startswith('"') and is_one_line(name)
     try:
         name.encode(encoding)
     except UnicodeEncodeError:

@@ -116,3 +116,10 @@ def test_sample_of_a_short_stream_is_the_stream():
     sample.add(frames[:13])
     sample.add(frames[13:])
     assert np.array_equal(sample.frames, frames)
+
+
+def test_too_few_different_frames_are_named():
+    silence = np.zeros((1200, 80), np.float32)
+    silence[:3, 0] = (1.0, 2.0, 3.0)
+    with pytest.raises(ValueError, match=r"1200 frames, but only 4 different ones, and 500 clusters need at least"):
+        fit_centroids(silence, 500, 1, 1, 1, 1, 0)

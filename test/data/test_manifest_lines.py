@@ -182,3 +182,15 @@ def test_a_name_is_never_given_to_a_shell(tmp_path, monkeypatch):
         open_audio(path.name)
     assert "a shell takes for commands" in read_headers({"a": path}, 1).unusable["a"]
     assert not (tmp_path / "marker").exists()
+
+
+@pytest.mark.parametrize("name", ["a\nb", "a\tb", "a\u2028b", "a\x85b", "\x1cb", "  ", "\ud800"])
+def test_ids_that_no_line_could_hold_are_refused(tmp_path, name):
+    assert "'id' of the cut is" in refused(tmp_path, cut(id=name))
+
+
+def test_any_other_id_is_taken(tmp_path):
+    path = tmp_path / "train.jsonl"
+    ids = ["timestamp_1", "meeting0_sp1", "meeting0_sp2", "a b", "ñ/ö:[x]", "\u3000x"]
+    path.write_text("".join(json.dumps(cut(id=name)) + "\n" for name in ids), encoding="utf-8")
+    assert list(load_cuts(path).ids) == ids

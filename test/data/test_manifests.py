@@ -135,3 +135,9 @@ def test_a_split_is_written_from_a_generator_and_what_is_left_out_is_counted(cut
 def test_a_split_of_nothing_is_refused(cuts, tmp_path):
     with pytest.raises(CorpusError, match="dev: no utterance is left of 6"):
         write_split(tmp_path, "toy", "dev", cuts, lambda cut: "unwanted")
+
+
+@pytest.mark.parametrize("name", ["a\nb", "a\tb", "a\u2028b", "\x1cb"])
+def test_an_id_that_no_line_could_hold_is_refused(cuts, name):
+    with pytest.raises(CorpusError, match=r"^split dev: cut id '.*' has a tab, an end of a line or a control"):
+        list(checked_cuts([cuts[0].with_id(name)], "split dev"))

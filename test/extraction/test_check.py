@@ -148,3 +148,19 @@ def test_cuts_that_are_missing_from_the_manifest_are_noticed(folder):
 def test_a_split_that_was_not_extracted_is_named(folder):
     with pytest.raises(FileNotFoundError, match=r"extract-other\.json does not exist; .* run the stage"):
         check_folder(folder, ("other",), "train")
+
+
+def test_ids_that_look_like_those_of_copies_are_ids_like_any(tmp_path):
+    made = make_cuts(tmp_path / "audio", 4)
+    names = ("meeting0_sp1", "meeting0_sp2", "timestamp_0", "a b:c_sp0.9")
+    cuts = []
+    for cut, name in zip(made, names):
+        recording = dataclasses.replace(cut.recording, id=name)
+        said = dataclasses.replace(cut.supervisions[0], id=name, recording_id=name)
+        cuts.append(dataclasses.replace(cut, id=name, recording=recording, supervisions=[said]))
+    for split, some in (("train", cuts[:1]), ("dev", cuts[1:2]), ("test", cuts[2:])):
+        speeds = (0.9, 1.0) if split == "train" else (1.0,)
+        extract(some, make_tokenizer, tmp_path / "toy", split, ExtractionConfig(speed_factors=speeds))
+    reports = check_folder(tmp_path / "toy", SPLITS, "train")
+    assert reports[0].recordings == {"meeting0_sp1"} and reports[0].num_perturbed == 1
+    assert reports[2].recordings == {"timestamp_0", "a b:c_sp0.9"}
