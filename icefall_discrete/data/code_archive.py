@@ -7,7 +7,6 @@ truncated cut) touches only its own frames. A crash can leave at most a tail tha
 Importing this module registers the storage type "flat_archive" with lhotse.
 """
 
-import errno
 import functools
 import os
 from pathlib import Path
@@ -16,8 +15,9 @@ from typing import BinaryIO, NamedTuple, Optional, Union
 import numpy as np
 from lhotse.features.io import FeaturesReader, FeaturesWriter, register_reader, register_writer
 
+from icefall_discrete.base.atomic_files import cannot_write
+
 DTYPES = {name: np.dtype(name).newbyteorder("<") for name in ("int16", "int32", "float32")}
-NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 class ArchiveKey(NamedTuple):
@@ -103,7 +103,7 @@ class FlatArchiveWriter(FeaturesWriter):
                 # Positioned writes: an attempt that fails half-way leaves `end` where it was.
                 written += os.pwrite(self._descriptor, data[written:], self._end + written)
         except OSError as error:
-            raise OSError(error.errno, f"could not write {self._path}: {error.strerror}") from error
+            raise cannot_write(self._path, error) from error
         self._end += len(data)
         return str(place)
 
@@ -112,7 +112,7 @@ class FlatArchiveWriter(FeaturesWriter):
         try:
             os.fsync(self._descriptor)
         except OSError as error:
-            raise OSError(error.errno, f"could not write {self._path}: {error.strerror}") from error
+            raise cannot_write(self._path, error) from error
 
     def close(self) -> None:
         """Close the file; harmless if done twice."""

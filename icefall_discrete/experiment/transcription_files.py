@@ -11,7 +11,7 @@ import logging
 from pathlib import Path
 from typing import Any, Dict, Optional
 
-from icefall_discrete.base.atomic_files import replacing
+from icefall_discrete.base.atomic_files import write_bytes
 from icefall_discrete.base.feature_types import known_feature_types
 from icefall_discrete.base.spec import FeatureSpec
 from icefall_discrete.experiment.folder import TOKENIZER_DIR
@@ -25,8 +25,7 @@ RECIPE_FILE = "recipe.json"
 
 def _write_if_changed(path: Path, content: bytes) -> None:
     if not path.is_file() or path.read_bytes() != content:
-        with replacing(path) as temporary:
-            temporary.write_bytes(content)
+        write_bytes(path, content)
 
 
 def _absolute(value: Any) -> Any:

@@ -25,15 +25,16 @@ from lhotse import MonoCut
 from tqdm import tqdm
 
 from icefall_discrete.audio.reading import UnreadableAudio, load_samples
-from icefall_discrete.base.atomic_files import write_text
+from icefall_discrete.base.atomic_files import NO_SPACE, write_text
 from icefall_discrete.base.device import check_name
 from icefall_discrete.base.json_files import read_json, write_json
 from icefall_discrete.base.provenance import Provenance, read_record, recorded_in, set_aside
 from icefall_discrete.base.settings import check_settings, setting
 from icefall_discrete.base.spec import FeatureSpec
 from icefall_discrete.base.tensor_files import write_tensors
+from icefall_discrete.data.audio_files import note_audio, require_same_audio
 from icefall_discrete.data.checksums import add_checksums, checksums_of, damage, require_same_places
-from icefall_discrete.data.code_archive import NO_SPACE, FlatArchiveWriter
+from icefall_discrete.data.code_archive import FlatArchiveWriter
 from icefall_discrete.data.cuts import attach_stored, load_cuts, without_frames, write_cuts
 from icefall_discrete.extraction.journal import Journal
 from icefall_discrete.extraction.sharding import (
@@ -203,6 +204,8 @@ def _still_good(files: SplitFiles, made_from: Provenance, planned: Sequence[Mono
     """Whether `files` are complete, and nothing that was left out can be had now; if it can, they count as begun."""
     if not _is_done(files, made_from):
         return False
+    lost = {drop["id"] for drop in read_drops(files.dropped)}
+    _require_same_audio(files, [cut for cut in planned if cut.id not in lost])
     if _is_mended(files, planned, sample_rate_hz):
         files.figures.unlink(missing_ok=True)
         return False
@@ -212,6 +215,11 @@ def _still_good(files: SplitFiles, made_from: Provenance, planned: Sequence[Mono
         add_checksums(files.figures, figures, archives_of(files, figures), load_cuts(files.manifest))
     LOG.info("%s is complete already: nothing to do", files.manifest)
     return True
+
+
+def _require_same_audio(files: SplitFiles, encoded: Sequence[MonoCut]) -> None:
+    advice = f"move {files.archive}, {files.figures}, {files.journal} and {files.audio} aside and rerun stage 3"
+    require_same_audio(files.audio, encoded, f"{files.archive} was extracted", advice)
 
 
 def _forget_unreadable(journal: Journal) -> None:
@@ -250,6 +258,17 @@ class _Run:
     def start(self) -> int:
         """Index of the first batch to encode."""
         return len(self.journal.records)
+
+    def settle_audio(self) -> None:
+        """Check the audio of what is encoded, and note that of what is to be encoded."""
+        done = zip(self.order, self.journal.records)
+        pairs = ((cut, entry) for index, record in done for cut, entry in zip(self.batches[index], record["entries"]))
+        encoded = [cut for cut, entry in pairs if not isinstance(entry, dict)]
+        if encoded:
+            _require_same_audio(self.files, encoded)
+        else:
+            self.files.audio.unlink(missing_ok=True)
+        note_audio(self.files.audio, (cut for index in self.order[self.start :] for cut in self.batches[index]))
 
     def enter(self, encoded: EncodedBatch) -> None:
         """Store a batch; from time to time, make what is stored safe."""
@@ -442,6 +461,7 @@ def extract(
         if was_done:
             _forget_unreadable(journal)
         run = _Run(files, journal, divide(planned), config)
+        run.settle_audio()
         figures = _extract_rest(run, tokenizer, make_placed, made_from, seed)
         if UNREADABLE not in figures["dropped"]:
             journal.remove()

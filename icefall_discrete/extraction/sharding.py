@@ -22,6 +22,7 @@ from lhotse import MonoCut
 from icefall_discrete.base.atomic_files import write_text
 from icefall_discrete.base.json_files import read_json, write_json
 from icefall_discrete.base.provenance import Provenance, read_record, recorded_in
+from icefall_discrete.data.audio_files import join_records
 from icefall_discrete.data.checksums import checksums_of, damage, places_digest
 from icefall_discrete.data.cuts import write_cuts
 from icefall_discrete.data.manifest_lines import read_lines
@@ -59,6 +60,7 @@ class SplitFiles(NamedTuple):
     figures: Path
     dropped: Path
     journal: Path
+    audio: Path
 
     @classmethod
     def of(cls, out_dir: Path, split: str, shard: Shard = WHOLE) -> "SplitFiles":
@@ -73,6 +75,7 @@ class SplitFiles(NamedTuple):
             out_dir / (f"extract-{split}.json" if whole else f"{name}.json"),
             out_dir / (f"dropped-{split}.jsonl" if whole else f"{name}.dropped.jsonl"),
             out_dir / f".{name}.journal.jsonl",
+            out_dir / f"{name}.audio.gz",
         )
 
 
@@ -237,6 +240,7 @@ def merge_shards(out_dir: Path, split: str, num_shards: int) -> Dict[str, Any]:
         files.dropped.unlink(missing_ok=True)
     figures = {**_summed([figures for _, figures in shards], drops), **_joined_checksums(shards, kept)}
     figures["made_from"] = made_from.to_json()
+    join_records(files.audio, (place.audio for place in places))
     write_json(files.figures, figures)
     LOG.info("%s: merged %d shards, %d cuts, %d dropped", split, num_shards, len(kept), len(drops))
     return figures

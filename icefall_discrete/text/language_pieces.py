@@ -16,7 +16,7 @@ from typing import Dict, Iterable, Iterator, List, Mapping, Optional, Protocol, 
 
 from sentencepiece import SentencePieceProcessor
 
-from icefall_discrete.base.atomic_files import PathLike, replacing
+from icefall_discrete.base.atomic_files import PathLike, write_bytes
 from icefall_discrete.text.words import WORD_START
 
 _FACTS = "languages.json"
@@ -203,8 +203,7 @@ def write_joined(path: PathLike, models: Mapping[str, bytes], with_token: bool) 
     with zipfile.ZipFile(content, "w") as archive:
         for name, data in members.items():
             archive.writestr(zipfile.ZipInfo(name), data)  # without the time of writing
-    with replacing(path) as temporary:
-        temporary.write_bytes(content.getvalue())
+    write_bytes(path, content.getvalue())
 
 
 def read_pieces(path: Path) -> PieceSet:

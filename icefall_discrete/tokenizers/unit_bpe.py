@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from icefall_discrete.base.atomic_files import replacing, write_text
+from icefall_discrete.base.atomic_files import write_bytes, write_text
 from icefall_discrete.base.json_files import read_json
 from icefall_discrete.base.settings import setting
 from icefall_discrete.base.spec import FeatureSpec
@@ -202,8 +202,7 @@ class UnitBpeTokenizer(CompositeTokenizer):
             num_pieces, model_type = self.config.bpe_vocab_size, self.config.bpe_model_type
             model = train_pieces(map(as_characters, units), base.codebook_sizes[0], num_pieces, model_type)
             pieces, sha256 = UnitPieces(model), hashlib.sha256(model).hexdigest()
-            with replacing(self.state_dir / MODEL_FILE) as path:
-                path.write_bytes(model)
+            write_bytes(self.state_dir / MODEL_FILE, model)
         facts["num_codes"] = sum(len(one if pieces is None else pieces.encode(one)) for one in units)
         made = {**self._origin(base), **facts, "model_sha256": sha256}
         logging.info(
