@@ -12,6 +12,7 @@ from icefall_discrete.base.at_work import LOCK_FILE, at_work
 from icefall_discrete.base.flags import SEED, ScriptParser, add_flags, override
 from icefall_discrete.base.script import run_script
 from icefall_discrete.base.spec import FeatureSpec
+from icefall_discrete.data.checksums import require_whole_archives
 from icefall_discrete.data.cuts import load_cuts
 from icefall_discrete.data.shar import ORIGIN_FILE, SharConfig, export_shar, is_exported, origin_of
 
@@ -51,6 +52,7 @@ def main() -> None:
             if is_exported(folder, spec, origin, cuts):
                 LOG.info(f"{folder / spec.name} exists: nothing to do")
                 continue
+            require_whole_archives(manifest)
             summary = export_shar(tqdm(cuts(), desc=f"export {split}", unit="cut"), spec, folder, config)
             origin.write(folder / spec.name / ORIGIN_FILE)
         LOG.info(f"{folder / spec.name}: {summary['num_cuts']} cuts, {summary['duration_sec'] / 3600:.2f} h")

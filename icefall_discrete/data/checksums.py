@@ -167,6 +167,13 @@ def require_as_extracted(manifest: PathLike, cuts: Iterable[Cut]) -> None:
     require_same_places(manifest, cuts, figures)
 
 
+def require_whole_archives(manifest: PathLike) -> None:
+    """Read the archives of a split and raise ValueError, naming one, if it is no longer what was extracted."""
+    path = figures_path(manifest)
+    if path.is_file():
+        require_same_archives(path.parent, read_record(path), whole=True)
+
+
 def known_checksums(manifest: PathLike) -> Dict[str, str]:
     """What the archives of a split hold, by name, as its figures say; nothing if they say nothing."""
     path = figures_path(manifest)

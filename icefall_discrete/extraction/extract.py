@@ -213,6 +213,8 @@ def _still_good(files: SplitFiles, made_from: Provenance, planned: Sequence[Mono
     if "checksums" not in figures:
         figures = without_old_inputs(figures, made_from)
         add_checksums(files.figures, figures, archives_of(files, figures), load_cuts(files.manifest))
+    if UNREADABLE not in figures.get("dropped", {}):
+        files.journal.unlink(missing_ok=True)  # of a job that was killed when all was written
     LOG.info("%s is complete already: nothing to do", files.manifest)
     return True
 
@@ -443,10 +445,7 @@ def extract(
     tokenizer = make_placed()
     out_dir.mkdir(parents=True, exist_ok=True)
     settle_spec(out_dir, tokenizer.spec)
-    planned = plan_cuts(cuts, config.speed_factors)
-    if not planned:
-        raise ValueError(f"there are no cuts to extract for '{split}'; remake its manifest.")
-    _check_sample_rates(planned, tokenizer, config.resample)
+    planned = _planned(cuts, split, tokenizer, config)
     shard = Shard(config.shard_id, config.num_shards)
     of_split = _made_from(planned, tokenizer.spec, config.speed_factors, seed)
     made_from = dataclasses.replace(of_split, settings={**of_split.settings, **shard.settings()})
@@ -473,6 +472,14 @@ def extract(
         *(figures["bytes"], figures["rtf"] or 0.0),
     )
     return figures
+
+
+def _planned(cuts: Iterable[MonoCut], split: str, tokenizer: Any, config: ExtractionConfig) -> List[MonoCut]:
+    planned = plan_cuts(cuts, config.speed_factors)
+    if not planned:
+        raise ValueError(f"there are no cuts to extract for '{split}'; remake its manifest.")
+    _check_sample_rates(planned, tokenizer, config.resample)
+    return planned
 
 
 def _check_sample_rates(cuts: Sequence[MonoCut], tokenizer: Any, resample: bool) -> None:

@@ -159,6 +159,7 @@ def write_noisy_set(
         found = Provenance(inputs).differences(recorded_in(figures, figures_path))
         if not found:
             require_same_audio(folder / _AUDIO_RECORD, heard, f"{manifest} was made", advice)
+            (folder / ".journal").unlink(missing_ok=True)
             LOG.info("%s is complete already: nothing to do", manifest)
             return figures
         LOG.warning("%s was made with other %s: it is made anew", manifest, summary(found))

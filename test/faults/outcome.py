@@ -36,18 +36,19 @@ def _told(value: Any) -> Any:
 
 def content_of(path: Path) -> str:
     """What a file says, as a short text."""
+    suffix = Path(SET_ASIDE.split(path.name)[0]).suffix
     try:
-        if path.suffix == ".json":
+        if suffix == ".json":
             return json.dumps(_told(json.loads(path.read_text(encoding="utf-8"))), sort_keys=True)
-        if path.suffix == ".pt" and "LG" not in path.name:
+        if suffix == ".pt" and "LG" not in path.name:
             return json.dumps(_told(load_checkpoint(path)), sort_keys=True)
     except (ValueError, KeyError, TypeError):
         pass  # then by its bytes
-    if path.suffix in (".md", ".txt", ".html"):
+    if suffix in (".md", ".txt", ".html"):
         lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
         return "\n".join(line for line in lines if not MEASURED_LINE.search(line))
     content = path.read_bytes()
-    if path.suffix == ".gz":
+    if suffix == ".gz":
         with contextlib.suppress(OSError, EOFError, zlib.error):
             content = gzip.decompress(content)  # without the time that its header may hold
     return hashlib.sha256(content).hexdigest()
