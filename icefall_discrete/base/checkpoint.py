@@ -4,7 +4,7 @@ They are read as data (guarded_pickle.py), so that a checkpoint from a stranger 
 """
 
 from pathlib import Path
-from typing import Any, BinaryIO, Dict, Mapping, Optional
+from typing import Any, BinaryIO, Dict, Mapping, Optional, cast
 
 import torch
 
@@ -66,7 +66,7 @@ def write_torch(path: PathLike, value: Mapping[str, Any]) -> None:
     """Write tensors and plain values in torch's format, whole or not at all; OSError names the file."""
     with replacing(path) as temporary, open(temporary, "wb") as stream:
         patient = _PatientStream(stream)
-        torch.save(dict(value), patient)
+        torch.save(dict(value), cast(BinaryIO, patient))
         if patient.error is not None:
             raise patient.error
 
