@@ -179,9 +179,13 @@ class TextEncoder:
             raise FileNotFoundError(f"{path} does not exist; run the BPE stage first.")
         try:
             self._set = read_pieces(path)
-        except (RuntimeError, KeyError):
-            raise ValueError(f"{path} is not a sentencepiece model; delete it and rerun the BPE stage.") from None
-        self._pieces = self._set.names()
+            self._pieces = self._set.names()
+        except (RuntimeError, ValueError) as error:
+            reason = f" ({error})" if type(error) is ValueError else ""
+            raise ValueError(
+                f"{path} is not a sentencepiece model that can be read{reason}; copy it anew, or move it aside and rerun "
+                "the BPE stage."
+            ) from None
         if self._pieces[BLANK_ID] != SPECIAL_PIECES[0]:
             raise ValueError(f"{path}: piece 0 is not {SPECIAL_PIECES[0]}; train the pieces with the BPE stage.")
         self._token_languages = {self._pieces.index(language_token(name)): name for name in self._set.token_languages}
