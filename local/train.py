@@ -15,7 +15,6 @@ from icefall_discrete.base import backend, random_state
 from icefall_discrete.base.at_work import LOCK_FILE, at_work
 from icefall_discrete.base.device import resolve
 from icefall_discrete.base.flags import Number, ScriptParser, value_of_flag
-from icefall_discrete.base.json_files import read_json
 from icefall_discrete.base.provenance import Provenance
 from icefall_discrete.base.script import run_script
 from icefall_discrete.data.cuts import cuts_digest, load_feature_cuts
@@ -29,7 +28,7 @@ from icefall_discrete.systems import DEFAULT_SYSTEM
 from icefall_discrete.systems.assembly import build_network, build_trainer, filtered_corpus, training_data
 from icefall_discrete.systems.contract import stages_of, system_stages
 from icefall_discrete.systems.training_settings import TrainSettings
-from icefall_discrete.training.averages import lost_epochs, restore_epochs, training_checkpoints
+from icefall_discrete.training.averages import lost_epochs, read_summary, restore_epochs, training_checkpoints
 from icefall_discrete.training.distributed import Group, joined_group
 from icefall_discrete.training.launch import launch
 from icefall_discrete.training.meters import clock
@@ -110,10 +109,10 @@ def train(args: Any, settings: TrainSettings, device_type: str, group: Group) ->
         bring_back_epochs(args.exp_dir)
         keep_for_transcription(args.exp_dir, args.feature_dir, args.recipe_config)
     if group.any(group.is_main and experiment.is_finished(settings)):
-        summary = read_json(args.exp_dir / "train.json")
+        summary = read_summary(args.exp_dir / "train.json")
         LOG.info(
             f"{args.exp_dir}: training is finished ({summary['num_epochs']} epochs, stopped by "
-            f"{summary['stopped_by']}); nothing to do."
+            f"{summary.get('stopped_by')}); nothing to do."
         )
         return
     config = settings.train

@@ -9,6 +9,7 @@ Importing this module registers the storage type "flat_archive" with lhotse.
 
 import functools
 import os
+import re
 from pathlib import Path
 from typing import BinaryIO, NamedTuple, Optional, Union
 
@@ -18,6 +19,7 @@ from lhotse.features.io import FeaturesReader, FeaturesWriter, register_reader, 
 from icefall_discrete.base.atomic_files import cannot_write
 
 DTYPES = {name: np.dtype(name).newbyteorder("<") for name in ("int16", "int32", "float32")}
+_KEY = re.compile(r"(\d{1,18}),(\d{1,12}),(\d{1,6}),(\w{1,12})", re.ASCII)
 
 
 class ArchiveKey(NamedTuple):
@@ -44,14 +46,13 @@ class ArchiveKey(NamedTuple):
     @classmethod
     def parse(cls, key: str) -> "ArchiveKey":
         """Parse a storage key. Raises ValueError if it is not one of ours."""
-        try:
-            offset, num_frames, num_columns, dtype = key.split(",")
-            parsed = cls(int(offset), int(num_frames), int(num_columns), dtype)
-        except ValueError:
-            raise ValueError(f"storage key '{key}' is not '<offset>,<T>,<K>,<dtype>'; extract again.") from None
-        if dtype not in DTYPES:
+        found = _KEY.fullmatch(key)
+        if found is None:
+            raise ValueError(f"storage key '{key[:80]}' is not '<offset>,<T>,<K>,<dtype>'; extract again.")
+        offset, num_frames, num_columns = map(int, found.groups()[:3])
+        if found[4] not in DTYPES:
             raise ValueError(f"storage key '{key}': dtype is not one of {', '.join(DTYPES)}; extract again.")
-        return parsed
+        return cls(offset, num_frames, num_columns, found[4])
 
 
 @register_writer
@@ -162,8 +163,11 @@ class FlatArchiveReader(FeaturesReader):
         place = ArchiveKey.parse(key)
         left, right, _ = slice(left_offset_frames, right_offset_frames).indices(place.num_frames)
         num_frames = max(0, right - left)
-        buffer = bytearray(num_frames * place.frame_bytes)
-        start = place.offset + left * place.frame_bytes
-        if buffer and os.preadv(_open(self._path).fileno(), [buffer], start) != len(buffer):
+        size, start = num_frames * place.frame_bytes, place.offset + left * place.frame_bytes
+        descriptor = _open(self._path).fileno() if size else -1
+        # Asked before memory is taken, which a key could ask for in any amount.
+        whole = not size or start + size <= os.fstat(descriptor).st_size
+        buffer = bytearray(size if whole else 0)
+        if not whole or (buffer and os.preadv(descriptor, [buffer], start) != size):
             raise ValueError(f"{self._path} ends before the array '{key}'; it was cut short: extract the codes again.")
         return np.frombuffer(buffer, dtype=DTYPES[place.dtype]).reshape(num_frames, place.num_columns)

@@ -146,7 +146,11 @@ def load_frames(cut: Cut, spec: FeatureSpec) -> np.ndarray:
             )
         return cut.load_custom(field_name(spec))
     array = _array_of(cut, spec)
-    return _read(array, *_frame_range(cut, array, spec))
+    left, right = _frame_range(cut, array, spec)
+    try:
+        return _read(array, left, right)
+    except ValueError as error:
+        raise ValueError(f"cut {cut.id}: {error}") from None
 
 
 def load_durations(cut: MonoCut, spec: FeatureSpec) -> np.ndarray:

@@ -27,13 +27,13 @@ from tqdm import tqdm
 from icefall_discrete.audio.reading import UnreadableAudio, load_samples
 from icefall_discrete.base.atomic_files import NO_SPACE, write_text
 from icefall_discrete.base.device import check_name
-from icefall_discrete.base.json_files import read_json, write_json
-from icefall_discrete.base.provenance import Provenance, read_record, recorded_in, set_aside
+from icefall_discrete.base.json_files import write_json
+from icefall_discrete.base.provenance import Provenance, recorded_in, set_aside
 from icefall_discrete.base.settings import check_settings, setting
 from icefall_discrete.base.spec import FeatureSpec
 from icefall_discrete.base.tensor_files import write_tensors
 from icefall_discrete.data.audio_files import note_audio, require_same_audio
-from icefall_discrete.data.checksums import add_checksums, checksums_of, damage, require_same_places
+from icefall_discrete.data.checksums import add_checksums, checksums_of, damage, read_figures, require_same_places
 from icefall_discrete.data.code_archive import FlatArchiveWriter
 from icefall_discrete.data.cuts import attach_stored, load_cuts, without_frames, write_cuts
 from icefall_discrete.extraction.journal import Journal
@@ -173,7 +173,7 @@ def _wrong_places(files: SplitFiles, figures: Dict[str, Any]) -> Optional[str]:
 def _is_done(files: SplitFiles, made_from: Provenance) -> bool:
     if not files.figures.exists():
         return False
-    figures = read_record(files.figures, "bytes")
+    figures = read_figures(files.figures, "bytes")
     advice = (
         f"rerun with what it was made from, or move {files.figures} aside and rerun stage 3, which extracts it anew in "
         "its place"
@@ -209,7 +209,7 @@ def _still_good(files: SplitFiles, made_from: Provenance, planned: Sequence[Mono
     if _is_mended(files, planned, sample_rate_hz):
         files.figures.unlink(missing_ok=True)
         return False
-    figures = read_record(files.figures)
+    figures = read_figures(files.figures)
     if "checksums" not in figures:
         figures = without_old_inputs(figures, made_from)
         add_checksums(files.figures, figures, archives_of(files, figures), load_cuts(files.manifest))
@@ -453,7 +453,7 @@ def extract(
     was_done = files.figures.exists()
     for candidate, expected in ((SplitFiles.of(out_dir, split), of_split), (files, made_from)):
         if _still_good(candidate, expected, planned, tokenizer.sample_rate_hz):
-            return read_json(candidate.figures)
+            return read_figures(candidate.figures)
     _write_codebooks(out_dir, tokenizer)
     journal = Journal(files.journal, made_from.to_json())
     try:

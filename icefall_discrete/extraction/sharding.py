@@ -20,10 +20,10 @@ from typing import Any, Dict, Iterable, Iterator, List, NamedTuple, Optional, Se
 from lhotse import MonoCut
 
 from icefall_discrete.base.atomic_files import write_text
-from icefall_discrete.base.json_files import read_json, write_json
-from icefall_discrete.base.provenance import Provenance, read_record, recorded_in
+from icefall_discrete.base.json_files import write_json
+from icefall_discrete.base.provenance import Provenance, recorded_in
 from icefall_discrete.data.audio_files import join_records
-from icefall_discrete.data.checksums import checksums_of, damage, places_digest
+from icefall_discrete.data.checksums import checksums_of, damage, places_digest, read_figures
 from icefall_discrete.data.cuts import write_cuts
 from icefall_discrete.data.manifest_lines import read_lines
 
@@ -140,7 +140,7 @@ def missing_shards(out_dir: Path, split: str, num_shards: int) -> List[int]:
     missing = []
     for shard_id in range(num_shards):
         files = SplitFiles.of(out_dir, split, Shard(shard_id, num_shards))
-        if not files.figures.exists() or what_is_wrong(files, read_record(files.figures, "bytes")) is not None:
+        if not files.figures.exists() or what_is_wrong(files, read_figures(files.figures, "bytes")) is not None:
             missing.append(shard_id)
     return missing
 
@@ -222,7 +222,7 @@ def merge_shards(out_dir: Path, split: str, num_shards: int) -> Dict[str, Any]:
             f"{', '.join(map(str, missing))}; run their jobs (--shard-id), then merge again."
         )
     places = [SplitFiles.of(out_dir, split, Shard(shard_id, num_shards)) for shard_id in range(num_shards)]
-    shards = [(files, read_json(files.figures)) for files in places]
+    shards = [(files, read_figures(files.figures, "bytes", "num_cuts", "batches")) for files in places]
     made_from = _same_origin(shards)
     drops = list(_in_order([(figures, read_drops(files.dropped)) for files, figures in shards], "num_dropped"))
     if len(drops) > shards[0][1]["max_dropped"]:

@@ -183,8 +183,8 @@ class TextEncoder:
         except (RuntimeError, ValueError) as error:
             reason = f" ({error})" if type(error) is ValueError else ""
             raise ValueError(
-                f"{path} is not a sentencepiece model that can be read{reason}; copy it anew, or move it aside and rerun "
-                "the BPE stage."
+                f"{path} is not a sentencepiece model that can be read{reason}; copy it anew, or move it aside and "
+                "rerun the BPE stage."
             ) from None
         if self._pieces[BLANK_ID] != SPECIAL_PIECES[0]:
             raise ValueError(f"{path}: piece 0 is not {SPECIAL_PIECES[0]}; train the pieces with the BPE stage.")

@@ -15,10 +15,19 @@ from torch import Tensor, nn
 
 from icefall_discrete.base.atomic_files import PathLike
 from icefall_discrete.base.checkpoint import load_checkpoint, save_checkpoint
-from icefall_discrete.base.provenance import read_record
 from icefall_discrete.base.settings import setting
+from icefall_discrete.base.shapes import COUNT, FROM_0, OBJECTS, TEXT, WHOLE, or_null, read_shaped, require
 
 StateDict = Dict[str, Tensor]
+_SECONDS = {name: or_null(FROM_0) for name in ("train_sec", "train_sec_per_epoch", "audio_sec", "max_minutes")}
+_SUMMARY = {
+    "epochs": OBJECTS,
+    "num_epochs": WHOLE,
+    "stopped_by": or_null(TEXT),
+    "best_valid_epoch": or_null(WHOLE),
+    **_SECONDS,
+}
+_EPOCH = {"epoch": COUNT, **_SECONDS}
 AVERAGED = "averaged.pt"  # weights alone: what is handed on
 
 
@@ -65,12 +74,22 @@ def saved_epochs(exp_dir: PathLike) -> List[int]:
     return sorted(int(match.group(1)) for match in found if match)
 
 
+def read_summary(path: Path) -> Dict[str, Any]:
+    """What train.json says of a training. Raises FileNotFoundError, ValueError with file and key."""
+    advice = "run stage 6 (train.py) again, which writes it anew"
+    summary = read_shaped(path, _SUMMARY, advice)
+    for place, record in enumerate(summary["epochs"]):
+        try:
+            require(record, _EPOCH, f"entry {place} of 'epochs'")
+        except ValueError as error:
+            raise ValueError(f"{path}: {error}; {advice}.") from None
+    return summary
+
+
 def trained_epochs(exp_dir: PathLike) -> List[int]:
     """Epochs that were trained, ascending, as train.json has it; those with weights are with them."""
     path = Path(exp_dir) / "train.json"
-    records = read_record(path, "epochs")["epochs"] if path.is_file() else []
-    if not isinstance(records, list) or not all(isinstance(one, dict) and "epoch" in one for one in records):
-        raise ValueError(f"{path}: 'epochs' is no list of what was trained; run stage 6 (train.py) again.")
+    records = read_summary(path)["epochs"] if path.is_file() else []
     return sorted({*saved_epochs(exp_dir), *(record["epoch"] for record in records)})
 
 
