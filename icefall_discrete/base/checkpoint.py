@@ -3,8 +3,9 @@
 They are read as data (guarded_pickle.py), so that a checkpoint from a stranger runs no code.
 """
 
+import contextlib
 from pathlib import Path
-from typing import Any, BinaryIO, Dict, Mapping, Optional, cast
+from typing import Any, BinaryIO, Dict, Iterator, Mapping, Optional, cast
 
 import torch
 
@@ -74,6 +75,16 @@ def write_torch(path: PathLike, value: Mapping[str, Any]) -> None:
 def save_checkpoint(path: PathLike, state: Mapping[str, Any]) -> None:
     """Write `state` (tensors, dicts, lists, tuples, numbers, strings, None) to `path`, atomically."""
     write_torch(path, _pack(dict(state)))
+
+
+@contextlib.contextmanager
+def holding_what_we_write(path: PathLike) -> Iterator[None]:
+    """Around the use of what `load_checkpoint` read: entries that are missing, or other things, are a ValueError."""
+    try:
+        yield
+    except (ArithmeticError, AttributeError, LookupError, TypeError) as error:
+        what = f"it has no {error}" if isinstance(error, KeyError) else " ".join(str(error).split())
+        raise ValueError(f"{path} {_VERDICT}: {what}. Nothing of it was run; {_ADVICE}.") from error
 
 
 def load_checkpoint(path: PathLike) -> Dict[str, Any]:

@@ -193,7 +193,7 @@ def require_whole_archives(manifest: PathLike) -> None:
     """Read the archives of a split and raise ValueError, naming one, if it is no longer what was extracted."""
     path = figures_path(manifest)
     if path.is_file():
-        require_same_archives(path.parent, read_record(path), whole=True)
+        require_same_archives(path.parent, read_figures(path), whole=True)
 
 
 def known_checksums(manifest: PathLike) -> Dict[str, str]:

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from icefall_discrete.base.atomic_files import PathLike
-from icefall_discrete.base.checkpoint import load_checkpoint, save_checkpoint
+from icefall_discrete.base.checkpoint import holding_what_we_write, load_checkpoint, save_checkpoint
 from icefall_discrete.base.settings import setting
 from icefall_discrete.base.shapes import COUNT, FROM_0, OBJECTS, TEXT, WHOLE, or_null, read_shaped, require
 
@@ -121,12 +121,13 @@ def restore_epochs(exp_dir: PathLike) -> List[str]:
     lost, restored = lost_epochs(exp_dir), []
     for path in reversed(training_checkpoints(exp_dir) if lost else []):
         state = load_checkpoint(path)
-        progress = state.get("progress", {})
-        epoch = progress.get("epoch", 0) - 1
-        if progress.get("batch") == 0 and epoch in lost:
-            weights = {name: state[name] for name in ("model", "model_avg")}
-            save_checkpoint(epoch_path(exp_dir, epoch), {**weights, "epoch": epoch, "step": state["step"]})
-            restored.append(epoch_path(exp_dir, epoch).name)
+        with holding_what_we_write(path):
+            progress = state.get("progress", {})
+            epoch = progress.get("epoch", 0) - 1
+            if progress.get("batch") == 0 and epoch in lost:
+                weights = {name: state[name] for name in ("model", "model_avg")}
+                save_checkpoint(epoch_path(exp_dir, epoch), {**weights, "epoch": epoch, "step": state["step"]})
+                restored.append(epoch_path(exp_dir, epoch).name)
     return restored
 
 
@@ -251,8 +252,9 @@ def average_epochs(exp_dir: PathLike, epoch: int, avg: int, use_averaged_model: 
     """
     if avg < 1 or avg > epoch:
         raise ValueError(f"--avg {avg} with --epoch {epoch}: expected between 1 and {epoch} epochs to average.")
-    if use_averaged_model:
-        start = load_checkpoint(epoch_path(exp_dir, epoch - avg)) if epoch > avg else None
-        return span_average(start, load_checkpoint(epoch_path(exp_dir, epoch)))
-    epochs = range(epoch - avg + 1, epoch + 1)
-    return mean_of([load_checkpoint(epoch_path(exp_dir, one))["model"] for one in epochs])
+    with holding_what_we_write(epoch_path(exp_dir, epoch)):
+        if use_averaged_model:
+            start = load_checkpoint(epoch_path(exp_dir, epoch - avg)) if epoch > avg else None
+            return span_average(start, load_checkpoint(epoch_path(exp_dir, epoch)))
+        epochs = range(epoch - avg + 1, epoch + 1)
+        return mean_of([load_checkpoint(epoch_path(exp_dir, one))["model"] for one in epochs])
