@@ -25,7 +25,7 @@ from icefall_discrete.data.cuts import load_feature_cuts
 from icefall_discrete.data.filters import chosen_languages
 from icefall_discrete.experiment.checkpoint_choice import CheckpointChoice, files_of, load_into, resolve_choice
 from icefall_discrete.experiment.folder import Experiment
-from icefall_discrete.experiment.recipe_files import read_recipe
+from icefall_discrete.experiment.transcription_files import RECIPE_FILE, load_recipe
 from icefall_discrete.systems import DEFAULT_SYSTEM
 from icefall_discrete.systems.contract import system_stages
 from icefall_discrete.systems.prediction import Json, OutputFiles, Prediction, RunConfig, Trained
@@ -39,7 +39,9 @@ def get_parser(system: str = DEFAULT_SYSTEM) -> ScriptParser:
     parser.add_argument("--exp-dir", type=Path, required=True, help="folder of the trained experiment")
     parser.add_argument("--feature-dir", type=Path, required=True, help="folder with spec.json and <split>.jsonl.gz")
     parser.add_argument("--splits", default="dev,test", help="splits to decode, by commas (default: dev,test)")
-    parser.add_argument("--recipe-config", type=Path, help="recipe with sections average, decode (default: none)")
+    parser.add_argument(
+        "--recipe-config", type=Path, help="recipe with sections average, decode (default: <exp-dir>/recipe.json)"
+    )
     add_flags(parser, CheckpointChoice, "average")
     system_stages(system).prediction.add_flags(parser)
     add_flags(parser, RunConfig)
@@ -48,9 +50,10 @@ def get_parser(system: str = DEFAULT_SYSTEM) -> ScriptParser:
 
 def decode_settings(args: Any, prediction: Prediction) -> Tuple[CheckpointChoice, Any]:
     """Checkpoints and the system's settings: defaults, over them the recipe's, then the flags."""
-    recipe: Json = read_recipe(args.recipe_config) if args.recipe_config else {}
-    choice = from_dict(CheckpointChoice, recipe.get("average", {}), str(args.recipe_config))
-    config = prediction.read_settings(recipe, str(args.recipe_config), args)
+    recipe: Json = load_recipe(args.exp_dir, args.recipe_config)
+    where = str(args.recipe_config or args.exp_dir / RECIPE_FILE)
+    choice = from_dict(CheckpointChoice, recipe.get("average", {}), where)
+    config = prediction.read_settings(recipe, where, args)
     return override(choice, args, "average"), config
 
 

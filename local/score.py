@@ -15,6 +15,7 @@ from icefall_discrete.base.shapes import OBJECT, TEXT, or_null, read_shaped
 from icefall_discrete.base.spec import FeatureSpec
 from icefall_discrete.decoding.settings import DecodeConfig
 from icefall_discrete.experiment.folder import Experiment
+from icefall_discrete.experiment.transcription_files import load_recipe
 from icefall_discrete.metrics.scoring_rules import ScoringRules
 from icefall_discrete.results.ledger import (
     add_to_ledger,
@@ -39,8 +40,7 @@ def get_parser() -> ScriptParser:
     """The flags of this stage."""
     parser = ScriptParser(__doc__)
     parser.add_argument("--exp-dir", type=Path, required=True, help="folder of the decoded experiment")
-    method = DecodeConfig.decoding_method
-    parser.add_argument("--decoding-method", default=method, help=f"search to score (default: {method})")
+    parser.add_argument("--decoding-method", help="search to score (default: that of <exp-dir>/recipe.json)")
     parser.add_argument("--feature-dir", type=Path, help="folder of the features (default: as decoding noted it)")
     parser.add_argument("--splits", help="splits to score, by commas (default: those decoded last)")
     parser.add_argument("--recipe", help="name of the recipe in tables (default: as decoding noted it, or custom)")
@@ -83,7 +83,9 @@ def main() -> None:
     """Score the splits and write result.json."""
     args = get_parser().parse_args()
     prediction = Experiment(args.exp_dir).stages().prediction
-    files, splits = prediction.last(args.exp_dir, args.decoding_method)
+    kept = load_recipe(args.exp_dir, None).get("decode", {})
+    method = args.decoding_method or kept.get("decoding_method", DecodeConfig.decoding_method)
+    files, splits = prediction.last(args.exp_dir, method)
     splits = [name for name in args.splits.split(",") if name] if args.splits else splits
     records = {split: read_shaped(files.record(split), RECORD, "decode again") for split in splits}
     args.feature_dir = args.feature_dir or Path(records[splits[0]]["feature_dir"])
