@@ -5,6 +5,7 @@ import logging
 from pathlib import Path
 from typing import List
 
+from icefall_discrete.base.at_work import LOCK_FILE, at_work
 from icefall_discrete.base.checkpoint import save_checkpoint
 from icefall_discrete.base.flags import ScriptParser, add_flags, override
 from icefall_discrete.base.provenance import Provenance, Rules, digest_of_file
@@ -44,6 +45,24 @@ def is_average_of(record: Path, made_from: Provenance, target: Path, files: List
     return older and made_from.is_same(before, Rules(later=tuple(made_from.inputs)))
 
 
+def make_average(config: AverageConfig, exp_dir: Path) -> None:
+    """Write averaged.pt and its record, unless they are there."""
+    files = [epoch_path(exp_dir, epoch) for epoch in epochs_of(config)]
+    made_from = Provenance({path.name: digest_of_file(path) for path in files}, to_dict(config))
+    target, record = exp_dir / AVERAGED, exp_dir / "average.json"
+    with at_work(exp_dir / f"{LOCK_FILE}-average", str(target)):
+        if target.is_file() and is_average_of(record, made_from, target, files):
+            LOG.info(f"{target} is the average of {config.avg} epochs up to {config.epoch} already: nothing to do")
+            return
+        state = average_epochs(exp_dir, config.epoch, config.avg, config.use_averaged_model)
+        record.unlink(missing_ok=True)
+        save_checkpoint(target, {"model": state})
+        made_from.write(record)
+    LOG.info(
+        f"{target}: average of {config.avg} epochs up to {config.epoch}; decode it with --checkpoint {target.name}"
+    )
+
+
 def main() -> None:
     """Write averaged.pt, and average.json that says of what it is the average; then what is handed on, if asked for."""
     args = get_parser().parse_args()
@@ -51,19 +70,7 @@ def main() -> None:
     config = override(from_dict(AverageConfig, section, str(args.recipe_config)), args, "average")
     config = config.resolved(trained_epochs(args.exp_dir), str(args.exp_dir))
     require_epochs(args.exp_dir, epochs_of(config))
-    files = [epoch_path(args.exp_dir, epoch) for epoch in epochs_of(config)]
-    made_from = Provenance({path.name: digest_of_file(path) for path in files}, to_dict(config))
-    target, record = args.exp_dir / AVERAGED, args.exp_dir / "average.json"
-    if target.is_file() and is_average_of(record, made_from, target, files):
-        LOG.info(f"{target} is the average of {config.avg} epochs up to {config.epoch} already: nothing to do")
-    else:
-        state = average_epochs(args.exp_dir, config.epoch, config.avg, config.use_averaged_model)
-        record.unlink(missing_ok=True)
-        save_checkpoint(target, {"model": state})
-        made_from.write(record)
-        LOG.info(
-            f"{target}: average of {config.avg} epochs up to {config.epoch}; decode it with --checkpoint {target.name}"
-        )
+    make_average(config, args.exp_dir)
     if args.to is not None:
         size = hand_on(args.exp_dir, args.to)
         LOG.info(f"{args.to}: {size / 1e6:.1f} MB; decode.py, transcribe and train.py --init-from take it as it is")

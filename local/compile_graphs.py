@@ -7,11 +7,12 @@ which local/decode.py takes as --graph-dir. The words are those of the training 
 """
 
 import logging
-import shutil
 from pathlib import Path
 from typing import Any, List, Optional
 
 from icefall_discrete.base import backend
+from icefall_discrete.base.at_work import LOCK_FILE, at_work
+from icefall_discrete.base.atomic_files import copy_file
 from icefall_discrete.base.flags import Number, ScriptParser
 from icefall_discrete.base.provenance import Provenance, digest_of_file, digest_of_lines, summary
 from icefall_discrete.base.script import run_script
@@ -85,7 +86,7 @@ def _ngram_model(texts: List[str], words: List[str], args: Any) -> NgramModel:
     if args.arpa is not None:
         model = read_arpa(args.arpa)
         if args.arpa.resolve() != (args.graph_dir / "G.arpa").resolve():
-            shutil.copyfile(args.arpa, args.graph_dir / "G.arpa")
+            copy_file(args.arpa, args.graph_dir / "G.arpa")
     else:
         model = estimate_ngram([words_in(text) for text in texts], args.ngram_order, words)
         write_arpa(args.graph_dir / "G.arpa", model)
@@ -112,13 +113,13 @@ def main() -> None:
         "grammar": args.ngram_order if args.arpa is None else digest_of_file(args.arpa),
     }
     origin = Provenance(inputs, {"format": GRAPH_FORMAT})
-    if is_compiled(args.graph_dir, origin):
-        LOG.info("%s holds these graphs already: nothing to do", args.graph_dir)
-        return
-    args.graph_dir.mkdir(parents=True, exist_ok=True)
-    (args.graph_dir / RECORD).unlink(missing_ok=True)
-    compile_graphs(encoder, texts, args)
-    origin.write(args.graph_dir / RECORD)
+    with at_work(args.graph_dir / LOCK_FILE, str(args.graph_dir)):
+        if is_compiled(args.graph_dir, origin):
+            LOG.info("%s holds these graphs already: nothing to do", args.graph_dir)
+            return
+        (args.graph_dir / RECORD).unlink(missing_ok=True)
+        compile_graphs(encoder, texts, args)
+        origin.write(args.graph_dir / RECORD)
 
 
 if __name__ == "__main__":

@@ -11,8 +11,10 @@ from pathlib import Path
 from typing import Any, List, Tuple
 
 import torch
+from lhotse import CutSet
 
 from icefall_discrete.base import environment
+from icefall_discrete.base.at_work import LOCK_FILE, at_work
 from icefall_discrete.base.flags import ScriptParser, add_flags, override, value_of_flag
 from icefall_discrete.base.json_files import write_json
 from icefall_discrete.base.provenance import Provenance, Rules, digest_of_file
@@ -23,7 +25,7 @@ from icefall_discrete.data.cuts import load_feature_cuts
 from icefall_discrete.data.filters import chosen_languages
 from icefall_discrete.experiment.checkpoint_choice import CheckpointChoice, files_of, load_into, resolve_choice
 from icefall_discrete.experiment.folder import Experiment
-from icefall_discrete.experiment.recipe_files import read_recipe
+from icefall_discrete.experiment.transcription_files import RECIPE_FILE, load_recipe
 from icefall_discrete.systems import DEFAULT_SYSTEM
 from icefall_discrete.systems.contract import system_stages
 from icefall_discrete.systems.prediction import Json, OutputFiles, Prediction, RunConfig, Trained
@@ -37,7 +39,9 @@ def get_parser(system: str = DEFAULT_SYSTEM) -> ScriptParser:
     parser.add_argument("--exp-dir", type=Path, required=True, help="folder of the trained experiment")
     parser.add_argument("--feature-dir", type=Path, required=True, help="folder with spec.json and <split>.jsonl.gz")
     parser.add_argument("--splits", default="dev,test", help="splits to decode, by commas (default: dev,test)")
-    parser.add_argument("--recipe-config", type=Path, help="recipe with sections average, decode (default: none)")
+    parser.add_argument(
+        "--recipe-config", type=Path, help="recipe with sections average, decode (default: <exp-dir>/recipe.json)"
+    )
     add_flags(parser, CheckpointChoice, "average")
     system_stages(system).prediction.add_flags(parser)
     add_flags(parser, RunConfig)
@@ -46,9 +50,10 @@ def get_parser(system: str = DEFAULT_SYSTEM) -> ScriptParser:
 
 def decode_settings(args: Any, prediction: Prediction) -> Tuple[CheckpointChoice, Any]:
     """Checkpoints and the system's settings: defaults, over them the recipe's, then the flags."""
-    recipe: Json = read_recipe(args.recipe_config) if args.recipe_config else {}
-    choice = from_dict(CheckpointChoice, recipe.get("average", {}), str(args.recipe_config))
-    config = prediction.read_settings(recipe, str(args.recipe_config), args)
+    recipe: Json = load_recipe(args.exp_dir, args.recipe_config)
+    where = str(args.recipe_config or args.exp_dir / RECIPE_FILE)
+    choice = from_dict(CheckpointChoice, recipe.get("average", {}), where)
+    config = prediction.read_settings(recipe, where, args)
     return override(choice, args, "average"), config
 
 
@@ -60,9 +65,8 @@ def trained_system(experiment: Experiment, choice: CheckpointChoice, device: tor
     return Trained(experiment.exp_dir, *parts, network.to(device).eval())
 
 
-def decode_split(split: str, args: Any, trained: Trained, config: Any, run: RunConfig, files: OutputFiles) -> Json:
+def decode_split(split: str, cuts: CutSet, trained: Trained, config: Any, run: RunConfig, files: OutputFiles) -> Json:
     """Decode one split and write its files; returns the facts of its record."""
-    cuts, _ = load_feature_cuts(args.feature_dir / f"{split}.jsonl.gz", trained.spec)
     cuts = chosen_languages(cuts, trained.settings.filter.languages)
     prediction = system_stages(trained.settings.system).prediction
     facts = prediction.predict(split, trained, cuts, config, run, files)
@@ -105,6 +109,7 @@ def decode_splits(args: Any, files: OutputFiles, choice: CheckpointChoice, confi
     splits = [name for name in args.splits.split(",") if name]
     for split in splits:
         manifest = args.feature_dir / f"{split}.jsonl.gz"
+        cuts, _ = load_feature_cuts(manifest, experiment.spec())
         settings = {**_said(choice), **prediction.noted(config), "inputs": inputs}
         codes = known_checksums(manifest)
         made_from = Provenance({path.name: digest_of_file(path) for path in [*checkpoints, manifest]}, settings)
@@ -115,7 +120,8 @@ def decode_splits(args: Any, files: OutputFiles, choice: CheckpointChoice, confi
         if trained is None:
             LOG.info(f"Averaging over {', '.join(path.name for path in checkpoints)}")
             trained = trained_system(experiment, choice, device)
-        facts = decode_split(split, args, trained, config, run, files)
+        files.record(split).unlink(missing_ok=True)  # what is written now is not what it tells of
+        facts = decode_split(split, cuts, trained, config, run, files)
         record = {"made_from": made_from.to_json(), **decoding, **facts, "environment": environment.describe()}
         write_json(files.record(split), record)
     return splits
@@ -131,8 +137,9 @@ def main() -> None:
     choice = resolve_choice(choice, args.exp_dir)
     settings = Experiment(args.exp_dir).settings()
     files = prediction.output(args.exp_dir, settings, config, choice.suffix, choice.use_averaged_model)
-    splits = decode_splits(args, files, choice, config)
-    write_json(files.pointer, {"suffix": files.suffix, "splits": splits})
+    with at_work(files.folder / LOCK_FILE, str(files.folder)):
+        splits = decode_splits(args, files, choice, config)
+        write_json(files.pointer, {"suffix": files.suffix, "splits": splits})
 
 
 if __name__ == "__main__":

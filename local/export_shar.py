@@ -8,9 +8,11 @@ from pathlib import Path
 from lhotse import CutSet
 from tqdm import tqdm
 
+from icefall_discrete.base.at_work import LOCK_FILE, at_work
 from icefall_discrete.base.flags import SEED, ScriptParser, add_flags, override
 from icefall_discrete.base.script import run_script
 from icefall_discrete.base.spec import FeatureSpec
+from icefall_discrete.data.checksums import require_whole_archives
 from icefall_discrete.data.cuts import load_cuts
 from icefall_discrete.data.shar import ORIGIN_FILE, SharConfig, export_shar, is_exported, origin_of
 
@@ -46,11 +48,13 @@ def main() -> None:
         def cuts(manifest: Path = manifest) -> CutSet:
             return load_cuts(manifest, lazy=True).shuffle(random.Random(args.seed), config.shuffle_buffer)
 
-        if is_exported(folder, spec, origin, cuts):
-            LOG.info(f"{folder / spec.name} exists: nothing to do")
-            continue
-        summary = export_shar(tqdm(cuts(), desc=f"export {split}", unit="cut"), spec, folder, config)
-        origin.write(folder / spec.name / ORIGIN_FILE)
+        with at_work(args.shar_dir / f"{LOCK_FILE}-{split}", str(folder)):
+            if is_exported(folder, spec, origin, cuts):
+                LOG.info(f"{folder / spec.name} exists: nothing to do")
+                continue
+            require_whole_archives(manifest)
+            summary = export_shar(tqdm(cuts(), desc=f"export {split}", unit="cut"), spec, folder, config)
+            origin.write(folder / spec.name / ORIGIN_FILE)
         LOG.info(f"{folder / spec.name}: {summary['num_cuts']} cuts, {summary['duration_sec'] / 3600:.2f} h")
 
 

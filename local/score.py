@@ -7,12 +7,15 @@ from typing import Any, Dict, List
 
 from icefall_discrete.base import environment
 from icefall_discrete.base.flags import ScriptParser
-from icefall_discrete.base.json_files import read_json, write_json
+from icefall_discrete.base.json_files import read_object, write_json
+from icefall_discrete.base.provenance import recorded_in
 from icefall_discrete.base.script import run_script
 from icefall_discrete.base.settings import from_dict, to_dict
+from icefall_discrete.base.shapes import OBJECT, TEXT, or_null, read_shaped
 from icefall_discrete.base.spec import FeatureSpec
 from icefall_discrete.decoding.settings import DecodeConfig
 from icefall_discrete.experiment.folder import Experiment
+from icefall_discrete.experiment.transcription_files import load_recipe
 from icefall_discrete.metrics.scoring_rules import ScoringRules
 from icefall_discrete.results.ledger import (
     add_to_ledger,
@@ -25,14 +28,19 @@ from icefall_discrete.systems.prediction import OutputFiles
 
 LOG = logging.getLogger("score")
 ROOT = Path(__file__).resolve().parents[1]
+# Of what decoding noted, what is relied on here.
+RECORD = {
+    **dict.fromkeys(("feature_dir", "device"), TEXT),
+    **dict.fromkeys(("made_from", "environment"), OBJECT),
+    **dict.fromkeys(("recipe", "device_name"), or_null(TEXT)),
+}
 
 
 def get_parser() -> ScriptParser:
     """The flags of this stage."""
     parser = ScriptParser(__doc__)
     parser.add_argument("--exp-dir", type=Path, required=True, help="folder of the decoded experiment")
-    method = DecodeConfig.decoding_method
-    parser.add_argument("--decoding-method", default=method, help=f"search to score (default: {method})")
+    parser.add_argument("--decoding-method", help="search to score (default: that of <exp-dir>/recipe.json)")
     parser.add_argument("--feature-dir", type=Path, help="folder of the features (default: as decoding noted it)")
     parser.add_argument("--splits", help="splits to score, by commas (default: those decoded last)")
     parser.add_argument("--recipe", help="name of the recipe in tables (default: as decoding noted it, or custom)")
@@ -51,16 +59,16 @@ def gather(args: Any, files: OutputFiles, records: Dict[str, Dict], sets: Dict[s
     decoding = next(iter(records.values()))
     settings = {
         key: portable_command(value, ROOT) if isinstance(value, str) else value
-        for key, value in decoding["made_from"]["settings"].items()
+        for key, value in recorded_in(decoding, files.record(next(iter(records)))).settings.items()
     }
     commands = {"train": made_by.get("command"), "decode": decoding["environment"].get("command")}
     device = training["device"] or decoding["device"]
     return {
         "feature_type": spec.name,
-        "recipe": args.recipe or decoding["recipe"] or "custom",
+        "recipe": args.recipe or decoding.get("recipe") or "custom",
         "device": device,
         "search": args.search_name,
-        "device_name": decoding["device_name"] if device == decoding["device"] else None,
+        "device_name": decoding.get("device_name") if device == decoding["device"] else None,
         "command": portable_command(args.run_command or commands["train"] or "", ROOT),
         "commands": {name: portable_command(text or "", ROOT) for name, text in commands.items()},
         "sets": sets,
@@ -75,12 +83,14 @@ def main() -> None:
     """Score the splits and write result.json."""
     args = get_parser().parse_args()
     prediction = Experiment(args.exp_dir).stages().prediction
-    files, splits = prediction.last(args.exp_dir, args.decoding_method)
+    kept = load_recipe(args.exp_dir, None).get("decode", {})
+    method = args.decoding_method or kept.get("decoding_method", DecodeConfig.decoding_method)
+    files, splits = prediction.last(args.exp_dir, method)
     splits = [name for name in args.splits.split(",") if name] if args.splits else splits
-    records: Dict[str, Dict] = {split: read_json(files.record(split)) for split in splits}
+    records = {split: read_shaped(files.record(split), RECORD, "decode again") for split in splits}
     args.feature_dir = args.feature_dir or Path(records[splits[0]]["feature_dir"])
     path = args.scoring_rules
-    rules = from_dict(ScoringRules, read_json(path), str(path)) if path else ScoringRules()
+    rules = from_dict(ScoringRules, read_object(path), str(path)) if path else ScoringRules()
     sets: Dict[str, Dict] = {}
     for split in splits:
         wanted = ("decode_rtf", "peak_memory_mib", "num_too_short", "audio_sec")

@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import Any, Dict, List
 
 from icefall_discrete.base.flags import ScriptParser
-from icefall_discrete.base.json_files import read_json, write_json
+from icefall_discrete.base.json_files import write_json
 from icefall_discrete.base.script import run_script
 from icefall_discrete.base.settings import from_dict
 from icefall_discrete.data.cuts import load_cuts
 from icefall_discrete.metrics.scoring_rules import ScoringRules
 from icefall_discrete.results.joined import joined_result, joined_set
-from icefall_discrete.results.ledger import add_to_ledger
+from icefall_discrete.results.ledger import add_to_ledger, read_result
 from icefall_discrete.systems.asr.prediction import AsrPrediction
 from icefall_discrete.systems.asr.recognition import language_by_cut
 from icefall_discrete.systems.asr.recogs import read_recogs
@@ -42,7 +42,7 @@ def main() -> None:
     """Score the union of what the experiments decoded last."""
     args = get_parser().parse_args()
     decoded = [AsrPrediction().last(exp_dir, args.decoding_method) for exp_dir in args.exp_dir]
-    results: List[Dict[str, Any]] = [read_json(exp_dir / "result.json") for exp_dir in args.exp_dir]
+    results: List[Dict[str, Any]] = [read_result(exp_dir / "result.json") for exp_dir in args.exp_dir]
     rules = from_dict(ScoringRules, results[0].get("scoring_rules") or {}, str(args.exp_dir[0] / "result.json"))
     sets: Dict[str, Any] = {}
     for split in decoded[0][1]:

@@ -1,19 +1,20 @@
 #!/usr/bin/env python3
 """Stage 6: train the system of a recipe on the features of a folder; see --help for every setting and its default."""
 
+import contextlib
 import logging
 import os
 import sys
 from pathlib import Path
-from typing import Any, Union
+from typing import Any, Iterator, Union
 
 import torch
 from lhotse import CutSet
 
 from icefall_discrete.base import backend, random_state
+from icefall_discrete.base.at_work import LOCK_FILE, at_work
 from icefall_discrete.base.device import resolve
 from icefall_discrete.base.flags import Number, ScriptParser, value_of_flag
-from icefall_discrete.base.json_files import read_json
 from icefall_discrete.base.provenance import Provenance
 from icefall_discrete.base.script import run_script
 from icefall_discrete.data.cuts import cuts_digest, load_feature_cuts
@@ -27,7 +28,7 @@ from icefall_discrete.systems import DEFAULT_SYSTEM
 from icefall_discrete.systems.assembly import build_network, build_trainer, filtered_corpus, training_data
 from icefall_discrete.systems.contract import stages_of, system_stages
 from icefall_discrete.systems.training_settings import TrainSettings
-from icefall_discrete.training.averages import lost_epochs, restore_epochs, training_checkpoints
+from icefall_discrete.training.averages import lost_epochs, read_summary, restore_epochs, training_checkpoints
 from icefall_discrete.training.distributed import Group, joined_group
 from icefall_discrete.training.launch import launch
 from icefall_discrete.training.meters import clock
@@ -108,10 +109,10 @@ def train(args: Any, settings: TrainSettings, device_type: str, group: Group) ->
         bring_back_epochs(args.exp_dir)
         keep_for_transcription(args.exp_dir, args.feature_dir, args.recipe_config)
     if group.any(group.is_main and experiment.is_finished(settings)):
-        summary = read_json(args.exp_dir / "train.json")
+        summary = read_summary(args.exp_dir / "train.json")
         LOG.info(
             f"{args.exp_dir}: training is finished ({summary['num_epochs']} epochs, stopped by "
-            f"{summary['stopped_by']}); nothing to do."
+            f"{summary.get('stopped_by')}); nothing to do."
         )
         return
     config = settings.train
@@ -135,6 +136,13 @@ def train(args: Any, settings: TrainSettings, device_type: str, group: Group) ->
     )
 
 
+@contextlib.contextmanager
+def alone_in(exp_dir: Path, group: Group) -> Iterator[None]:
+    """See to it that no other training is at work in the folder."""
+    with at_work(exp_dir / LOCK_FILE, str(exp_dir)) if group.is_main else contextlib.nullcontext():
+        yield
+
+
 def main() -> None:
     """Train, in this process or in as many as --world-size says, or in those that torchrun has started."""
     recipe = value_of_flag("recipe-config", sys.argv[1:])
@@ -143,7 +151,7 @@ def main() -> None:
     if args.world_size != 1 and "WORLD_SIZE" not in os.environ:
         sys.exit(launch([sys.executable, *sys.argv], args.world_size, args.master_port))
     device_type = resolve(settings.train.device, "training").type
-    with joined_group(device_type) as group:
+    with joined_group(device_type) as group, alone_in(args.exp_dir, group):
         if not group.is_main:
             logging.getLogger().setLevel(logging.WARNING)  # on the console one process is enough
         train(args, settings, device_type, group)

@@ -7,6 +7,7 @@ from typing import Any, Dict, List, Optional, Tuple
 
 from lhotse.cut import Cut
 
+from icefall_discrete.base.at_work import LOCK_FILE, at_work
 from icefall_discrete.base.flags import ScriptParser, add_flags, override
 from icefall_discrete.base.provenance import Provenance, digest_of_lines, set_aside
 from icefall_discrete.base.script import run_script
@@ -98,22 +99,15 @@ def train(config: BpeConfig, utterances: List[Utterance], model_path: Path) -> N
         train_bpe(texts, config.vocab_size, model_path, languages)
 
 
-def main() -> None:
-    """Train the pieces, or say that there is nothing to do."""
-    args = get_parser().parse_args()
-    recipe = read_recipe(args.recipe_config) if args.recipe_config else {}
-    config = override(from_dict(BpeConfig, recipe.get("bpe", {}), str(args.recipe_config)), args, "bpe")
-    wanted = [name for name in args.languages.split(",") if name] or recipe.get("filter", {}).get("languages", [])
-    cuts = chosen_languages(load_cuts(args.cuts), wanted)
-    utterances: List[Utterance] = [utterance_of(cut, config) for cut in cuts if not is_speed_perturbed(cut)]
-    origin = made_from(config, utterances)
-    if is_trained(args.lang_dir, origin):
-        logging.info("%s is trained already: nothing to do", args.lang_dir / "bpe.model")
+def make_pieces(config: BpeConfig, utterances: List[Utterance], origin: Provenance, lang_dir: Path) -> None:
+    """Write the pieces and their record, unless they are there."""
+    if is_trained(lang_dir, origin):
+        logging.info("%s is trained already: nothing to do", lang_dir / "bpe.model")
         return
-    train(config, utterances, args.lang_dir / "bpe.model")
-    encoder = TextEncoder(args.lang_dir / "bpe.model")
-    encoder.write_tokens(args.lang_dir / "tokens.txt")
-    origin.write(args.lang_dir / RECORD)
+    train(config, utterances, lang_dir / "bpe.model")
+    encoder = TextEncoder(lang_dir / "bpe.model")
+    encoder.write_tokens(lang_dir / "tokens.txt")
+    origin.write(lang_dir / RECORD)
     labels = sum(len(encoder.encode(*utterance)) for utterance in utterances)
     words = sum(len(words_in(text)) for text, _ in utterances)
     logging.info(
@@ -123,6 +117,19 @@ def main() -> None:
         how = "a token and pieces of its own" if config.language_token and config.by_language else "a token"
         how = how if config.language_token else "pieces of its own"
         logging.info("each language has %s: %s", how, ", ".join(encoder.languages))
+
+
+def main() -> None:
+    """Train the pieces, or say that there is nothing to do."""
+    args = get_parser().parse_args()
+    recipe = read_recipe(args.recipe_config) if args.recipe_config else {}
+    config = override(from_dict(BpeConfig, recipe.get("bpe", {}), str(args.recipe_config)), args, "bpe")
+    wanted = [name for name in args.languages.split(",") if name] or recipe.get("filter", {}).get("languages", [])
+    cuts = chosen_languages(load_cuts(args.cuts), wanted)
+    utterances: List[Utterance] = [utterance_of(cut, config) for cut in cuts if not is_speed_perturbed(cut)]
+    origin = made_from(config, utterances)
+    with at_work(args.lang_dir / LOCK_FILE, str(args.lang_dir)):
+        make_pieces(config, utterances, origin, args.lang_dir)
 
 
 if __name__ == "__main__":

@@ -7,11 +7,11 @@ The dev perplexity is printed and written to lm.json. A model of the same text a
 
 import dataclasses
 import logging
-import shutil
 from pathlib import Path
 from typing import Any, Dict, Iterable, List, Optional, Sequence, Tuple
 
-from icefall_discrete.base.atomic_files import replacing
+from icefall_discrete.base.at_work import LOCK_FILE, at_work
+from icefall_discrete.base.atomic_files import copy_file
 from icefall_discrete.base.device import resolve
 from icefall_discrete.base.flags import ScriptParser, add_flags, override
 from icefall_discrete.base.json_files import write_json
@@ -135,6 +135,28 @@ def train_ngram(
     return perplexity(model, [tokens_of(sentence) for sentence in dev])
 
 
+def make_model(args: Any, origin: Provenance, encoder: TextEncoder, train: List[Sentence], dev: List[Sentence]) -> None:
+    """Train the model and write its folder."""
+    config, shape = override(LmConfig(), args), override(NeuralLmConfig(), args)
+    training = override(NeuralTrainConfig(), args)
+    origin.write(args.lm_dir / RECORD)
+    facts: Dict[str, Any] = {**to_dict(config), "pieces_sha256": origin.inputs["pieces_sha256"]}
+    facts.update(vocab_size=encoder.vocab_size, num_sentences=len(train))
+    if config.lm_type == "ngram":
+        facts["dev_perplexity"] = train_ngram(config, train, dev, encoder, args.lm_dir)
+    else:
+        device = resolve("auto", "training")
+        settings = {"lm_type": config.lm_type, "vocab_size": encoder.vocab_size, "model": to_dict(shape)}
+        neural_training = NeuralLmTraining(settings, training, args.lm_dir, device)
+        labels = ([encoder.labels_of(*sentence) for sentence in part] for part in (train, dev))
+        facts.update(model=to_dict(shape), **neural_training.fit(*labels))
+    copy_file(args.lang_dir / PIECES, args.lm_dir / PIECES)
+    write_json(args.lm_dir / FACTS, facts)
+    if config.lm_type != "ngram":
+        neural_training.finish()
+    LOG.info(f"{args.lm_dir}: dev perplexity {facts['dev_perplexity']:.2f} over {config.lm_unit}")
+
+
 def main() -> None:
     """Train the model, or say that there is nothing to do."""
     args = get_parser().parse_args()
@@ -153,30 +175,15 @@ def main() -> None:
         "pieces_sha256": digest_of_file(args.lang_dir / PIECES),
     }
     origin = Provenance(inputs, {**to_dict(config), **neural})
-    if is_trained(args.lm_dir, origin):
-        LOG.info(f"{args.lm_dir} is trained already: nothing to do")
-        return
-    if config.lm_unit == "pieces":
-        for what, named in (("training text", train), ("dev text", dev)):
-            require_covered(what, named, encoder, args.max_unknown_percent)
-    train_texts, dev_texts = list(train.values()), list(dev.values())
-    origin.write(args.lm_dir / RECORD)
-    facts: Dict[str, Any] = {**to_dict(config), "pieces_sha256": inputs["pieces_sha256"]}
-    facts.update(vocab_size=encoder.vocab_size, num_sentences=len(train_texts))
-    if config.lm_type == "ngram":
-        facts["dev_perplexity"] = train_ngram(config, train_texts, dev_texts, encoder, args.lm_dir)
-    else:
-        device = resolve("auto", "training")
-        settings = {"lm_type": config.lm_type, "vocab_size": encoder.vocab_size, "model": to_dict(shape)}
-        neural_training = NeuralLmTraining(settings, training, args.lm_dir, device)
-        labels = ([encoder.labels_of(*sentence) for sentence in part] for part in (train_texts, dev_texts))
-        facts.update(model=to_dict(shape), **neural_training.fit(*labels))
-    with replacing(args.lm_dir / PIECES) as temporary:
-        shutil.copyfile(args.lang_dir / PIECES, temporary)
-    write_json(args.lm_dir / FACTS, facts)
-    if config.lm_type != "ngram":
-        neural_training.finish()
-    LOG.info(f"{args.lm_dir}: dev perplexity {facts['dev_perplexity']:.2f} over {config.lm_unit}")
+    # Beside the folder, which may be set aside.
+    with at_work(args.lm_dir.parent / f"{LOCK_FILE}-{args.lm_dir.name}", str(args.lm_dir)):
+        if is_trained(args.lm_dir, origin):
+            LOG.info(f"{args.lm_dir} is trained already: nothing to do")
+            return
+        if config.lm_unit == "pieces":
+            for what, named in (("training text", train), ("dev text", dev)):
+                require_covered(what, named, encoder, args.max_unknown_percent)
+        make_model(args, origin, encoder, list(train.values()), list(dev.values()))
 
 
 def _digest(sentences: Iterable[Sentence], encoder: TextEncoder) -> str:

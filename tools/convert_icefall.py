@@ -16,11 +16,9 @@ import json
 import sys
 from pathlib import Path
 
-import torch
-
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from icefall_discrete.base.atomic_files import replacing
+from icefall_discrete.base.checkpoint import write_torch
 from icefall_discrete.base.flags import ScriptParser, add_flags, override
 from icefall_discrete.base.script import run_script
 from icefall_discrete.base.settings import setting
@@ -56,8 +54,7 @@ def main() -> None:
         write_experiment(Path(config.exp_dir), path, converted, Beside(Path(config.bpe_model), config.feature_type))
     else:
         weights = converted.weights if config.to == "ours" else to_icefall(converted.weights)
-        with replacing(config.output) as temporary:
-            torch.save({"model": weights}, temporary)
+        write_torch(config.output, {"model": weights})
     print(json.dumps(converted.settings, indent=2))
 
 

@@ -11,14 +11,14 @@ from typing import List, Sequence
 
 from icefall_discrete.base.atomic_files import write_text
 from icefall_discrete.base.flags import ScriptParser
-from icefall_discrete.base.json_files import read_json
 from icefall_discrete.base.script import run_script
 from icefall_discrete.metrics.facts import first_metric, leading_metrics
 from icefall_discrete.results.chart import draw_chart, points_of
-from icefall_discrete.results.ledger import add_to_ledger, read_ledger, traceable
+from icefall_discrete.results.ledger import add_to_ledger, read_ledger, read_result, traceable
 from icefall_discrete.results.noise import NoiseResults, conditions_of, noise_section, read_noise_results
 from icefall_discrete.results.noise_chart import draw_noise_chart, figure_curves
 from icefall_discrete.results.page import compared, results_page
+from icefall_discrete.results.published import read_published
 
 
 def get_parser() -> ScriptParser:
@@ -63,9 +63,9 @@ def main() -> None:
     """Add results, write the page, and the chart into the folder of results."""
     args = get_parser().parse_args()
     for exp_dir in args.exp_dir:
-        add_to_ledger(args.results_dir, read_json(exp_dir / "result.json"))
+        add_to_ledger(args.results_dir, read_result(exp_dir / "result.json"))
     rows = traceable(read_ledger(sorted(args.results_dir.glob("*.json"))))
-    published = read_json(args.published) if args.published else []
+    published = read_published(args.published) if args.published else []
     output = args.output or args.results_dir.parent / "RESULTS.md"
     tests, devs = args.test_split.split(","), args.dev_split.split(",")
     own = [row for row in rows if not row.get("search")]

@@ -161,6 +161,10 @@ class NoiseSource:
             raise ValueError(f"noise '{kind}' has no cuts to be made of; {advice}, or use {', '.join(COLOURS)}.")
         return found
 
+    def cuts_of(self, kind: str) -> List[MonoCut]:
+        """The cuts whose audio the noise of a kind is made of; none for a colour."""
+        return self._cuts.get(kind, [])
+
     def inputs(self, kind: str) -> dict:
         """What the noise of a kind depends on besides the cut: seed, number of talkers, ids of its cuts (hashed)."""
         if kind in COLOURS:

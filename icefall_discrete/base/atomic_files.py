@@ -1,12 +1,77 @@
-"""Files that are whole or absent: written to a temporary name beside the target, synced, then renamed."""
+"""Files that are whole or absent: written to a temporary name beside the target, synced, then renamed.
+
+A writer holds a lock on its temporary file, which the operating system lets go of when the process ends, however it
+ends. So what killed writers left can be told from what another process is writing now, and is removed.
+"""
 
 import contextlib
+import errno
+import fcntl
 import os
+import re
 import secrets
+import shutil
 from pathlib import Path
-from typing import Iterator, Union
+from typing import Iterator, Set, Union
 
 PathLike = Union[str, Path]
+NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_TEMPORARY = re.compile(r"\.[0-9a-f]{8}\.partial\..+")
+_seen_folders: Set[Path] = set()
+
+
+def cannot_write(path: PathLike, error: OSError) -> OSError:
+    """`error` with a sentence: which file could not be written, why, how much space there is, what to do."""
+    why = error.strerror or str(error)
+    if error.errno not in NO_SPACE:
+        return OSError(error.errno, f"could not write {path}: {why}; make it writable, or choose another place.")
+    there = Path(path).absolute().parent
+    while not there.is_dir():
+        there = there.parent
+    free = shutil.disk_usage(there).free / 2**20
+    return OSError(
+        error.errno,
+        f"could not write {path}: {why} ({free:.1f} MiB are free in {there}); nothing that was finished is lost: free "
+        "space, then rerun the same command.",
+    )
+
+
+@contextlib.contextmanager
+def naming(path: PathLike) -> Iterator[None]:
+    """Let errors of writing that name no file, as those of a full disk, name `path`."""
+    try:
+        yield
+    except OSError as error:
+        if error.filename is not None or error.errno is None or "could not write" in str(error):
+            raise
+        raise cannot_write(path, error) from error
+
+
+def _remove_abandoned(folder: Path) -> None:
+    """Remove temporary files of writers that were killed; once in each folder, as it may be a large one."""
+    if folder in _seen_folders:
+        return
+    _seen_folders.add(folder)
+    with os.scandir(folder) as entries:
+        names = [entry.name for entry in entries if _TEMPORARY.fullmatch(entry.name)]
+    for name in names:
+        # Another process may finish or remove it meanwhile; a file system without locks tells of none.
+        with contextlib.suppress(OSError), open(folder / name, "rb") as stream:
+            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            os.unlink(folder / name)
+
+
+def _begun(target: Path) -> "tuple[Path, int]":
+    """A new temporary file beside `target`, and a descriptor that holds its lock."""
+    while True:
+        # Not the process id, which another machine with the same file system may be using too.
+        temporary = target.with_name(f".{secrets.token_hex(4)}.partial.{target.name}")
+        descriptor = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o666)
+        with contextlib.suppress(OSError):
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if os.fstat(descriptor).st_nlink:
+            return temporary, descriptor
+        os.close(descriptor)  # taken for an abandoned one before it was locked
 
 
 @contextlib.contextmanager
@@ -17,23 +82,40 @@ def replacing(path: PathLike) -> Iterator[Path]:
     Raises OSError (for example a full disk), naming `path`; an older `path` is then left untouched.
     """
     target = Path(path)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    # Not the process id, which another machine with the same file system may be using too.
-    temporary = target.with_name(f".{secrets.token_hex(4)}.partial.{target.name}")
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        _remove_abandoned(target.parent)
+        temporary, descriptor = _begun(target)
+    except OSError as error:
+        raise cannot_write(target, error) from error
     try:
         yield temporary
         with open(temporary, "rb") as stream:
             os.fsync(stream.fileno())
         os.replace(temporary, target)
     except OSError as error:
-        message = f"could not write {target}: {error.strerror}; free space or fix it, then rerun."
-        raise OSError(error.errno, message) from error
+        if error.filename not in (None, str(temporary), temporary):
+            raise  # it is about another file, which was to be read for this one
+        raise cannot_write(target, error) from error
     finally:
-        with contextlib.suppress(FileNotFoundError):
+        with contextlib.suppress(OSError):
             temporary.unlink()
+        os.close(descriptor)
 
 
 def write_text(path: PathLike, text: str) -> None:
     """Write `text` (UTF-8) to `path`, whole or not at all."""
     with replacing(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
+
+
+def write_bytes(path: PathLike, content: bytes) -> None:
+    """Write `content` to `path`, whole or not at all."""
+    with replacing(path) as temporary:
+        temporary.write_bytes(content)
+
+
+def copy_file(source: PathLike, path: PathLike) -> None:
+    """Copy a file to `path`, whole or not at all."""
+    with replacing(path) as temporary:
+        shutil.copyfile(source, temporary)

@@ -3,8 +3,9 @@
 They are read as data (guarded_pickle.py), so that a checkpoint from a stranger runs no code.
 """
 
+import contextlib
 from pathlib import Path
-from typing import Any, Dict, Mapping
+from typing import Any, BinaryIO, Dict, Iterator, Mapping, Optional, cast
 
 import torch
 
@@ -42,10 +43,48 @@ def _unpack(value: Any) -> Any:
     return value
 
 
+class _PatientStream:
+    """Takes over what torch writes; an error is kept, since one within torch's writer would end the process."""
+
+    def __init__(self, stream: BinaryIO) -> None:
+        self._stream = stream
+        self.error: Optional[OSError] = None
+
+    def write(self, data: bytes) -> int:
+        """Write, unless that failed before."""
+        try:
+            if self.error is None:
+                self._stream.write(data)
+        except OSError as error:
+            self.error = error
+        return len(data)
+
+    def flush(self) -> None:
+        """Nothing: the file is flushed when it is closed."""
+
+
+def write_torch(path: PathLike, value: Mapping[str, Any]) -> None:
+    """Write tensors and plain values in torch's format, whole or not at all; OSError names the file."""
+    with replacing(path) as temporary, open(temporary, "wb") as stream:
+        patient = _PatientStream(stream)
+        torch.save(dict(value), cast(BinaryIO, patient))
+        if patient.error is not None:
+            raise patient.error
+
+
 def save_checkpoint(path: PathLike, state: Mapping[str, Any]) -> None:
     """Write `state` (tensors, dicts, lists, tuples, numbers, strings, None) to `path`, atomically."""
-    with replacing(path) as temporary:
-        torch.save(_pack(dict(state)), temporary)
+    write_torch(path, _pack(dict(state)))
+
+
+@contextlib.contextmanager
+def holding_what_we_write(path: PathLike) -> Iterator[None]:
+    """Around the use of what `load_checkpoint` read: entries that are missing, or other things, are a ValueError."""
+    try:
+        yield
+    except (ArithmeticError, AttributeError, LookupError, TypeError) as error:
+        what = f"it has no {error}" if isinstance(error, KeyError) else " ".join(str(error).split())
+        raise ValueError(f"{path} {_VERDICT}: {what}. Nothing of it was run; {_ADVICE}.") from error
 
 
 def load_checkpoint(path: PathLike) -> Dict[str, Any]:

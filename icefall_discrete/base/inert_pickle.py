@@ -36,6 +36,8 @@ MAX_DEPTH = 100
 _ITEMS_PER_STEP, _SMALL = 4, 10_000
 # Larger keys could be made to collide, and a dictionary of them would take for ever.
 _MAX_KEY = 2**60
+# What libraries advise to set, so as to believe a file; it is never passed on.
+_ADVICE_TO_TRUST = ("weights_only", "allow_pickle", "trust_remote_code", "max_header_size")
 # Letters of a name, and of another library's message, that are shown.
 _SHOWN, _SHOWN_MESSAGE = 200, 1000
 
@@ -88,7 +90,9 @@ def reason_of(error: Exception) -> str:
     if isinstance(error, RecursionError):
         return "it has containers too deep"
     says_it = (pickle.UnpicklingError, zipfile.BadZipFile, EOFError, OSError, RuntimeError, ValueError)
-    text = str(error.strerror if isinstance(error, OSError) else error).split("\n")[0]
+    text = str((error.strerror or error) if isinstance(error, OSError) else error).split("\n")[0]
+    if any(word in text for word in _ADVICE_TO_TRUST):
+        return "it holds more than data"
     if not text or not isinstance(error, says_it):
         return "it is damaged, or another kind of file"
     return shown(text, _SHOWN_MESSAGE)

@@ -6,6 +6,8 @@ from typing import Any, Dict, Mapping
 import numpy as np
 import torch
 
+_WORDS = 624  # of the Mersenne twister
+
 
 def seed_everything(seed: int) -> None:
     """Seed python, numpy and torch (all devices)."""
@@ -38,6 +40,8 @@ def restore(state: Mapping[str, Any]) -> None:
     python, numpy = state["python"], state["numpy"]
     random.setstate((python["version"], tuple(python["words"].tolist()), python["gauss"]))
     keys = numpy["keys"].numpy().astype(np.uint32)
+    if keys.shape != (_WORDS,) or not 0 <= numpy["position"] <= _WORDS:  # which numpy believes
+        raise ValueError(f"a state of numpy's generator has {keys.shape} words and position {numpy['position']!r}.")
     np.random.set_state((numpy["name"], keys, numpy["position"], numpy["has_gauss"], numpy["cached"]))
     torch.set_rng_state(state["torch"])
     if state["cuda"] is not None and torch.cuda.is_available():

@@ -5,6 +5,8 @@ import os
 import sys
 from typing import Callable
 
+from icefall_discrete.base.atomic_files import NO_SPACE
+
 TRACEBACK_VARIABLE = "ICEFALL_DISCRETE_TRACEBACK"
 EXPECTED_ERRORS = (ValueError, OSError, RuntimeError, ImportError)
 
@@ -14,11 +16,14 @@ def one_sentence(error: BaseException) -> str:
     text = str(error)
     if isinstance(error, OSError) and error.strerror:
         text = error.strerror if error.filename is None else f"{error.filename}: {error.strerror}"
+    if isinstance(error, OSError) and error.errno in NO_SPACE and error.strerror == os.strerror(error.errno):
+        text = f"{text}; free space, then rerun the same command to go on."
     return " ".join(text.split()) or type(error).__name__
 
 
 def set_up_logging() -> None:
     """Send log lines with time and level to standard error."""
+    logging.raiseExceptions = False  # no tracebacks where a log file cannot be written
     logging.basicConfig(
         level=logging.INFO,
         format="%(asctime)s %(levelname)s %(message)s",

@@ -142,6 +142,7 @@ class Overlay:
         self._kinds: Dict[Names, str] = {}
         self._sources: Dict[Names, str] = {}  # the file of each value, or how its flag begins
         self._layer: Dict[Names, Any] = {}
+        self._file = ""  # of the last layer that was one
 
     def _kinds_of(self, place: Place) -> List[str]:
         kind = self._kinds.get(place.path, place.default_kind)
@@ -153,7 +154,7 @@ class Overlay:
 
     def add(self, values: Mapping[str, Any], where: str) -> None:
         """Put a JSON object over what was said so far."""
-        self._layer = {}
+        self._layer, self._file = {}, where
         self._spread((), values, where)
 
     def add_flags(self, values: Mapping[str, Any], parsed: Callable[[Place, Any], Any], start: str) -> None:
@@ -297,7 +298,7 @@ class Overlay:
                 inner, inner_base, _ = next(inside(place, self._kinds_of))
                 values[name] = self._build(inner, inner_base, place.path)
             elif place.default is MISSING:
-                where = next(iter(self._sources.values()), cls.__name__)
+                where = next(iter(self._sources.values()), self._file or cls.__name__)
                 raise ValueError(f"{where}: setting '{place.name}' is missing, expected {place.expected()}.")
         try:
             return cls(**values) if base is None else dataclasses.replace(base, **values)

@@ -14,6 +14,7 @@ from icefall_discrete.base.provenance import Difference, against, differences
 from icefall_discrete.base.settings import from_dict, to_dict
 
 KINDS = ("codes", "continuous")
+_MAX_HZ, _MAX_SIZE = 10**6, 2**24
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,6 +43,7 @@ class FeatureSpec:
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
             raise ValueError(f"spec '{self.name}': kind is '{self.kind}', expected one of {', '.join(KINDS)}.")
+        self._require_ranges()
         if self.kind == "codes" and len(self.codebook_sizes) != self.num_codebooks:
             raise ValueError(
                 f"spec '{self.name}': {self.num_codebooks} codebooks but {len(self.codebook_sizes)} codebook sizes."
@@ -53,6 +55,20 @@ class FeatureSpec:
                 f"spec '{self.name}': the average rate is {self.frame_rate_hz} Hz, expected above 0 and at most the "
                 f"highest, {self.max_frame_rate_hz} Hz."
             )
+
+    def _require_ranges(self) -> None:
+        """So that nobody makes tables of what could never be."""
+        ranges = {
+            "sample_rate_hz": ((self.sample_rate_hz,), 1, _MAX_HZ),
+            "frame_rate_hz": ((self.frame_rate_hz,), 0, _MAX_HZ),
+            "codebook_sizes": (self.codebook_sizes, 1, _MAX_SIZE),
+            "feature_dim": ((self.feature_dim,), 0, _MAX_SIZE),
+            "max_frame_rate_hz": ((self.max_frame_rate_hz,), 0, _MAX_HZ),
+        }
+        for name, (values, least, most) in ranges.items():
+            for value in values:
+                if not least <= value <= most:
+                    raise ValueError(f"spec '{self.name}': {name} has {value}, expected {least} to {most}.")
 
     @property
     def has_variable_rate(self) -> bool:

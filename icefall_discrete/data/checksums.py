@@ -18,8 +18,9 @@ from lhotse.array import TemporalArray
 from lhotse.cut import Cut
 
 from icefall_discrete.base.atomic_files import PathLike
+from icefall_discrete.base.inside import what_is_wrong
 from icefall_discrete.base.json_files import write_json
-from icefall_discrete.base.provenance import read_record
+from icefall_discrete.base.shapes import FROM_0, OBJECT, OBJECTS, TEXT, WHOLE, is_whole, or_null, read_shaped, shown
 from icefall_discrete.data.code_archive import ArchiveKey, FlatArchiveReader
 
 LOG = logging.getLogger(__name__)
@@ -28,6 +29,13 @@ MANIFEST_SUFFIX = ".jsonl.gz"
 _DIGEST_BYTES = 16
 _ADVICE = "run stage 3 (extract_codes.py) again, which makes the split anew"
 Figures = Dict[str, Any]
+_SHAPES = {
+    **dict.fromkeys(("bytes", "num_cuts"), WHOLE),
+    **dict.fromkeys(("audio_sec", "wall_sec", "rtf"), FROM_0),
+    **dict.fromkeys(("dropped", "archives", "checksums"), OBJECT),
+    "batches": OBJECTS,
+    "places": TEXT,
+}
 Place = Tuple[str, ArchiveKey, str]  # archive, place in it, cut id
 
 
@@ -81,6 +89,18 @@ def figures_path(manifest: PathLike) -> Path:
     return Path(manifest).with_name(f"extract-{split}.json")
 
 
+def read_figures(path: PathLike, *keys: str) -> Figures:
+    """The figures of a split, which must have `keys`. Raises FileNotFoundError, ValueError with file and key."""
+    figures = read_shaped(path, {key: or_null(shape) for key, shape in _SHAPES.items()}, _ADVICE)
+    for key in keys:
+        if key not in figures:
+            raise ValueError(f"{path} has no '{key}'; {_ADVICE}.")
+    archives = figures.get("archives", {})
+    if not all(is_whole(size) and size >= 0 and not what_is_wrong(name) for name, size in archives.items()):
+        raise ValueError(f"{path}: 'archives' is {shown(archives)}, expected file names and their bytes; {_ADVICE}.")
+    return figures
+
+
 def _checksums_in(figures: Mapping[str, Any], where: PathLike) -> Optional[Dict[str, Dict[str, Any]]]:
     """The checksums in figures; None in those of before there were any."""
     checksums = figures.get("checksums")
@@ -98,6 +118,8 @@ def damage(folder: Path, figures: Mapping[str, Any], whole: bool) -> Optional[st
       whole: read all of each archive, not its ends only.
     """
     for name, expected in (_checksums_in(figures, folder) or {}).items():
+        if what_is_wrong(name):
+            return f"{folder}: the checksum of {name!r} is of no file in it"
         path = folder / name
         if not path.is_file():
             return f"{path} does not exist"
@@ -159,7 +181,7 @@ def require_as_extracted(manifest: PathLike, cuts: Iterable[Cut]) -> None:
     path = figures_path(manifest)
     if not path.is_file():
         return
-    figures = read_record(path)
+    figures = read_figures(path)
     if _checksums_in(figures, path) is None:
         LOG.info("%s has no checksums yet; stage 4 (check_cuts.py) or stage 3 adds them when it is run again", path)
         return
@@ -167,10 +189,17 @@ def require_as_extracted(manifest: PathLike, cuts: Iterable[Cut]) -> None:
     require_same_places(manifest, cuts, figures)
 
 
+def require_whole_archives(manifest: PathLike) -> None:
+    """Read the archives of a split and raise ValueError, naming one, if it is no longer what was extracted."""
+    path = figures_path(manifest)
+    if path.is_file():
+        require_same_archives(path.parent, read_figures(path), whole=True)
+
+
 def known_checksums(manifest: PathLike) -> Dict[str, str]:
     """What the archives of a split hold, by name, as its figures say; nothing if they say nothing."""
     path = figures_path(manifest)
-    checksums = _checksums_in(read_record(path), path) if path.is_file() else None
+    checksums = _checksums_in(read_figures(path), path) if path.is_file() else None
     return {name: str(checksum.get("whole")) for name, checksum in sorted((checksums or {}).items())}
 
 

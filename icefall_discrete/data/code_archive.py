@@ -7,17 +7,19 @@ truncated cut) touches only its own frames. A crash can leave at most a tail tha
 Importing this module registers the storage type "flat_archive" with lhotse.
 """
 
-import errno
 import functools
 import os
+import re
 from pathlib import Path
 from typing import BinaryIO, NamedTuple, Optional, Union
 
 import numpy as np
 from lhotse.features.io import FeaturesReader, FeaturesWriter, register_reader, register_writer
 
+from icefall_discrete.base.atomic_files import cannot_write
+
 DTYPES = {name: np.dtype(name).newbyteorder("<") for name in ("int16", "int32", "float32")}
-NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_KEY = re.compile(r"(\d{1,18}),(\d{1,12}),(\d{1,6}),(\w{1,12})", re.ASCII)
 
 
 class ArchiveKey(NamedTuple):
@@ -44,16 +46,13 @@ class ArchiveKey(NamedTuple):
     @classmethod
     def parse(cls, key: str) -> "ArchiveKey":
         """Parse a storage key. Raises ValueError if it is not one of ours."""
-        try:
-            offset, num_frames, num_columns, dtype = key.split(",")
-            parsed = cls(int(offset), int(num_frames), int(num_columns), dtype)
-        except ValueError:
-            raise ValueError(f"storage key '{key}' is not '<offset>,<T>,<K>,<dtype>'; extract again.") from None
-        if dtype not in DTYPES:
+        found = _KEY.fullmatch(key)
+        if found is None:
+            raise ValueError(f"storage key '{key[:80]}' is not '<offset>,<T>,<K>,<dtype>'; extract again.")
+        offset, num_frames, num_columns = map(int, found.groups()[:3])
+        if found[4] not in DTYPES:
             raise ValueError(f"storage key '{key}': dtype is not one of {', '.join(DTYPES)}; extract again.")
-        if parsed.offset < 0 or parsed.num_frames < 0 or parsed.num_columns < 1:
-            raise ValueError(f"storage key '{key}': offset and T are 0 or more, K is 1 or more; extract again.")
-        return parsed
+        return cls(offset, num_frames, num_columns, found[4])
 
 
 @register_writer
@@ -105,7 +104,7 @@ class FlatArchiveWriter(FeaturesWriter):
                 # Positioned writes: an attempt that fails half-way leaves `end` where it was.
                 written += os.pwrite(self._descriptor, data[written:], self._end + written)
         except OSError as error:
-            raise OSError(error.errno, f"could not write {self._path}: {error.strerror}") from error
+            raise cannot_write(self._path, error) from error
         self._end += len(data)
         return str(place)
 
@@ -114,7 +113,7 @@ class FlatArchiveWriter(FeaturesWriter):
         try:
             os.fsync(self._descriptor)
         except OSError as error:
-            raise OSError(error.errno, f"could not write {self._path}: {error.strerror}") from error
+            raise cannot_write(self._path, error) from error
 
     def close(self) -> None:
         """Close the file; harmless if done twice."""
@@ -167,11 +166,11 @@ class FlatArchiveReader(FeaturesReader):
             raise ValueError(f"{self._path}: {error}") from None
         left, right, _ = slice(left_offset_frames, right_offset_frames).indices(place.num_frames)
         num_frames = max(0, right - left)
-        start, size = place.offset + left * place.frame_bytes, num_frames * place.frame_bytes
-        archive = _open(self._path).fileno() if size else -1
-        # Asked first: a damaged key must not take the memory that it says.
-        is_short = size > 0 and os.fstat(archive).st_size < start + size
-        buffer = bytearray(0 if is_short else size)
-        if is_short or (buffer and os.preadv(archive, [buffer], start) != size):
+        size, start = num_frames * place.frame_bytes, place.offset + left * place.frame_bytes
+        descriptor = _open(self._path).fileno() if size else -1
+        # Asked before memory is taken, which a key could ask for in any amount.
+        whole = not size or start + size <= os.fstat(descriptor).st_size
+        buffer = bytearray(size if whole else 0)
+        if not whole or (buffer and os.preadv(descriptor, [buffer], start) != size):
             raise ValueError(f"{self._path} ends before the array '{key}'; it was cut short: extract the codes again.")
         return np.frombuffer(buffer, dtype=DTYPES[place.dtype]).reshape(num_frames, place.num_columns)

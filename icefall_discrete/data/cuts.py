@@ -242,6 +242,7 @@ def load_cuts(path: PathLike, lazy: bool = False) -> CutSet:
     path = Path(path)
     place = functools.partial(_in_folder, folder=path.parent)
     if lazy:
+        open(path, "rb").close()  # the system's own sentence, if there is none
         return CutSet(_Manifest(path)).map(place)
     cuts = [place(cut) for cut in _Manifest(path)]
     if not cuts:

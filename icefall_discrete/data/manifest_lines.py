@@ -5,86 +5,62 @@ Manifests may come from elsewhere, so that every line is checked here, whatever 
 """
 
 import gzip
-import json
-import math
 import zlib
 from pathlib import Path
-from typing import Any, Callable, Dict, Iterator, NamedTuple
+from typing import Any, Dict, Iterator
 
 from lhotse.cut import Cut
 from lhotse.serialization import deserialize_item
 
 from icefall_discrete.audio.sources import refusal
 from icefall_discrete.base.json_files import json_name, parse_json
+from icefall_discrete.base.shapes import (
+    COUNT,
+    COUNTS,
+    FROM_0,
+    ID,
+    NAME,
+    NUMBER,
+    OBJECT,
+    OBJECTS,
+    POSITIVE,
+    TEXT,
+    WHOLE,
+    or_null,
+    require,
+    shown,
+)
 from icefall_discrete.base.text_files import is_one_line
+from icefall_discrete.data.code_archive import ArchiveKey, FlatArchiveReader
 
 # A cut of an hour takes some hundred kilobytes; a small gzip could unpack to a line of any length.
 MAX_LINE = 2**24
 CUT_TYPES = ("MonoCut", "MultiCut", "MixedCut", "Cut")
 # Ways in which arrays are stored that are data on this machine; lhotse knows others that unpickle, run or fetch.
 STORED = (
-    *("flat_archive", "lilcom_chunky", "lilcom_files", "lilcom_hdf5", "chunked_lilcom_hdf5", "numpy_files"),
+    *(FlatArchiveReader.name, "lilcom_chunky", "lilcom_files", "lilcom_hdf5", "chunked_lilcom_hdf5", "numpy_files"),
     *("numpy_hdf5", "memory_lilcom", "memory_npy", "shar"),
 )
 Line = Dict[str, Any]
-_SHOWN = 60
 _ADVICE = "mend or fetch the file, or, if a stage wrote it, run that stage again"
 
 
-class _Kind(NamedTuple):
-    """What a value must be, in words, and whether it is."""
-
-    name: str
-    fits: Callable[[Any], bool]
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
-
-
-def _is_count(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value > 0
-
-
-_TEXT = _Kind("text", lambda value: isinstance(value, str))
-_NAME = _Kind("text that is not empty", lambda value: isinstance(value, str) and bool(value))
-# Ids stand in lines of tables and transcripts.
-_ID = _Kind(
-    "text that is not empty, without tabs, ends of lines and control characters",
-    lambda value: isinstance(value, str) and bool(value.strip()) and is_one_line(value),
-)
-_NUMBER = _Kind("a number", _is_number)
-_FROM_0 = _Kind("a number from 0", lambda value: _is_number(value) and value >= 0)
-_POSITIVE = _Kind("a number above 0", lambda value: _is_number(value) and value > 0)
-_COUNT = _Kind("a whole number above 0", _is_count)
-_OBJECT = _Kind("an object", lambda value: isinstance(value, dict))
-_OBJECTS = _Kind(
-    "a list of objects", lambda value: isinstance(value, list) and all(isinstance(one, dict) for one in value)
-)
-
-_CUT = {"id": _ID, "start": _FROM_0, "duration": _POSITIVE}
-_MIXED = {"id": _ID, "tracks": _OBJECTS}
-_RECORDING = {"id": _NAME, "sources": _OBJECTS, "sampling_rate": _COUNT, "num_samples": _COUNT, "duration": _POSITIVE}
-_SUPERVISION = {"id": _TEXT, "recording_id": _TEXT, "start": _NUMBER, "duration": _NUMBER}
-_TEXTS = dict.fromkeys(("text", "language", "speaker", "gender"), _TEXT)  # or null
-
-
-def _require(values: Line, kinds: Dict[str, _Kind], what: str) -> None:
-    for key, kind in kinds.items():
-        if key not in values:
-            raise ValueError(f"{what} has no '{key}', expected {kind.name}")
-        if not kind.fits(values[key]):
-            raise ValueError(f"'{key}' of {what} is {_shown(values[key])}, expected {kind.name}")
-
-
-def _require_if_there(values: Line, kinds: Dict[str, _Kind], what: str) -> None:
-    _require(values, {key: kind for key, kind in kinds.items() if values.get(key) is not None}, what)
-
-
-def _shown(value: Any) -> str:
-    text = json.dumps(value, ensure_ascii=False)
-    text = text if is_one_line(text) else json.dumps(value)
-    return text if len(text) <= _SHOWN else json_name(value)
+_PARTS = {"recording": or_null(OBJECT), "supervisions": or_null(OBJECTS), "custom": or_null(OBJECT)}
+_CUT = {"id": ID, "start": FROM_0, "duration": POSITIVE, **_PARTS}
+_MIXED = {"id": ID, "tracks": OBJECTS}
+_RECORDING = {"id": NAME, "sources": OBJECTS, "sampling_rate": COUNT, "num_samples": COUNT, "duration": POSITIVE}
+_SAID = dict.fromkeys(("text", "language", "speaker", "gender"), or_null(TEXT))
+_SUPERVISION = {
+    "id": TEXT,
+    "recording_id": TEXT,
+    "start": NUMBER,
+    "duration": NUMBER,
+    "custom": or_null(OBJECT),
+    **_SAID,
+}
+_TRACK = {"cut": OBJECT, "type": TEXT}
+_ARRAY = {"storage_path": TEXT, "storage_key": TEXT, "shape": COUNTS}
+_TEMPORAL = {"array": OBJECT, "temporal_dim": WHOLE, "frame_shift": POSITIVE, "start": NUMBER}
 
 
 def _objects_in(value: Any) -> Iterator[Line]:
@@ -99,6 +75,14 @@ def _objects_in(value: Any) -> Iterator[Line]:
             waiting.extend(found)
 
 
+def _check_array(array: Line) -> None:
+    """One in an archive of ours: its key and its shape say the same."""
+    require(array, _ARRAY, "an array")
+    key = ArchiveKey.parse(array["storage_key"])
+    if array["shape"] != [key.num_frames, key.num_columns]:
+        raise ValueError(f"an array has the key '{key}' and the shape {array['shape']}, expected one of them twice")
+
+
 def _check_reach(line: Line) -> None:
     """Refuse what would be run, fetched or unpickled, wherever in a line it stands."""
     for found in _objects_in(line):
@@ -111,29 +95,30 @@ def _check_reach(line: Line) -> None:
                 raise ValueError(reason)
         if "storage_type" in found and found["storage_type"] not in STORED:
             raise ValueError(
-                f"an array is stored as {_shown(found['storage_type'])}, expected one of {', '.join(STORED)}"
+                f"an array is stored as {shown(found['storage_type'])}, expected one of {', '.join(STORED)}"
             )
+        if found.get("storage_type") == FlatArchiveReader.name:
+            _check_array(found)
+        if "temporal_dim" in found or "array" in found:
+            require(found, _TEMPORAL, "an array in time")
 
 
 def _check_cut(cut: Line) -> None:
     kind = cut.get("type")
     if kind not in CUT_TYPES:
-        raise ValueError(f"its 'type' is {_shown(kind)}, expected one of {', '.join(CUT_TYPES[:-1])}")
+        raise ValueError(f"its 'type' is {shown(kind)}, expected one of {', '.join(CUT_TYPES[:-1])}")
     if kind == "MixedCut":
-        _require(cut, _MIXED, "the cut")
+        require(cut, _MIXED, "the cut")
         for track in cut["tracks"]:
-            _require(track, {"cut": _OBJECT, "type": _TEXT}, "a track")
+            require(track, _TRACK, "a track")
             if track["type"] != "PaddingCut":
                 _check_cut({**track["cut"], "type": track["type"]})
         return
-    _require(cut, _CUT, "the cut")
-    _require_if_there(cut, {"recording": _OBJECT, "supervisions": _OBJECTS, "custom": _OBJECT}, "the cut")
+    require(cut, _CUT, "the cut")
     if cut.get("recording") is not None:
-        _require(cut["recording"], _RECORDING, "its recording")
+        require(cut["recording"], _RECORDING, "its recording")
     for supervision in cut.get("supervisions") or ():
-        _require(supervision, _SUPERVISION, "a supervision")
-        _require_if_there(supervision, _TEXTS, "a supervision")
-        _require_if_there(supervision, {"custom": _OBJECT}, "a supervision")
+        require(supervision, _SUPERVISION, "a supervision")
 
 
 def _reason(error: Exception) -> str:

@@ -25,7 +25,7 @@ from lhotse.cut import MonoCut
 from lhotse.shar import ArrayTarWriter, JsonlShardWriter
 from lhotse.utils import fastcopy
 
-from icefall_discrete.base.json_files import read_json, write_json
+from icefall_discrete.base.json_files import write_json
 from icefall_discrete.base.provenance import (
     Difference,
     Provenance,
@@ -33,10 +33,10 @@ from icefall_discrete.base.provenance import (
     against,
     differences,
     digest_of_file,
-    read_record,
     set_aside,
 )
 from icefall_discrete.base.settings import check_settings, setting, to_dict
+from icefall_discrete.base.shapes import COUNT, FROM_0, TEXT, read_shaped
 from icefall_discrete.base.spec import FeatureSpec
 from icefall_discrete.data.checksums import known_checksums
 from icefall_discrete.data.cuts import cuts_digest, field_name, load_frames, without_frames
@@ -85,6 +85,12 @@ class _Summary:
             "digest": self._digest.hexdigest(),
             "contents": self._contents.hexdigest(),
         }
+
+
+def _read_summary(folder: Path) -> Dict[str, Any]:
+    """The summary of the cuts that are exported to the folder of a split."""
+    shapes = {"num_cuts": COUNT, "shard_size": COUNT, "duration_sec": FROM_0, "digest": TEXT}
+    return read_shaped(folder / CUTS_FOLDER / SUMMARY_FILE, shapes, "move the folder aside and export again")
 
 
 @contextlib.contextmanager
@@ -153,7 +159,7 @@ def export_shar(cuts: Iterable[MonoCut], spec: FeatureSpec, folder: Path, config
         if manifest is not None:
             write_json(new_cuts / SUMMARY_FILE, summary.values())
         else:
-            _require_same_cuts(read_json(cuts_folder / SUMMARY_FILE), summary.values(), folder)
+            _require_same_cuts(_read_summary(folder), summary.values(), folder)
         spec.write(frames_folder / "spec.json")
     return summary.values()
 
@@ -184,7 +190,7 @@ def is_exported(folder: Path, spec: FeatureSpec, origin: Provenance, cuts: Calla
         return False
     before = Provenance.read_if_there(target / ORIGIN_FILE)
     if before is None:
-        summary, there = _Summary(origin.settings["shard_size"]), read_record(folder / CUTS_FOLDER / SUMMARY_FILE)
+        summary, there = _Summary(origin.settings["shard_size"]), _read_summary(folder)
         for cut in cuts():
             summary.add(cut)
         spec.require_same(FeatureSpec.read(target / "spec.json"), "the features", str(target))
@@ -236,7 +242,7 @@ class SharSource:
                     f"{needed} does not exist; export feature type '{feature_type}' with local/export_shar.py first."
                 )
         self.spec = FeatureSpec.read(folder / feature_type / "spec.json")
-        self.summary = read_json(folder / CUTS_FOLDER / SUMMARY_FILE)
+        self.summary = _read_summary(folder)
         self._shards = {
             "cuts": sorted((folder / CUTS_FOLDER).glob("cuts.*.jsonl.gz")),
             field_name(self.spec): sorted((folder / feature_type).glob("frames.*.tar")),

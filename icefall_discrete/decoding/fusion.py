@@ -37,7 +37,8 @@ class Fusion:
         self._phrases = None
         if config.context_file:
             context = Path(config.context_file)
-            self._phrases = read_context_file(context, encoder.encode, config.context_score, UNK_ID)
+            score, pieces = config.context_score, encoder.pieces()
+            self._phrases = read_context_file(context, encoder.encode, score, UNK_ID, pieces)
 
     def scorer(self, cut_ids: Sequence[str]) -> Optional[Scorer]:
         """The scorer for a batch of cuts; None if nothing was asked for."""

@@ -6,6 +6,7 @@ in it (each occurrence, overlapping ones too) of labels x score.
 """
 
 import json
+import logging
 from collections import deque
 from pathlib import Path
 from typing import Callable, Dict, List, NamedTuple, Optional, Sequence, Tuple
@@ -14,8 +15,11 @@ import torch
 
 from icefall_discrete.base.json_files import read_json
 from icefall_discrete.decoding.automaton import Arc, AutomatonScorer, Backoff, BackoffAutomaton
+from icefall_discrete.text.words import WORD_START
 
+LOG = logging.getLogger(__name__)
 SHARED = "*"  # key of the phrases for every cut
+MAX_SCORE = 1e4  # nats a label; sums of larger ones would drown the model's log-probabilities
 
 
 class Phrase(NamedTuple):
@@ -126,48 +130,99 @@ class ContextFile(NamedTuple):
         return hotword_scorer(lists, vocab_size, device, [place.get(cut_id, 0) for cut_id in cut_ids])
 
 
-def read_context_file(
-    path: Path, encode: Callable[[str], List[int]], default_score: float, unknown_id: int
-) -> ContextFile:
-    """Read phrases to prefer.
-
-    A text file has a phrase a line; a JSON file has an object from cut id to a list of phrases, "*" for every cut. A
-    phrase may end in ` :3.5`, its own score a label. Empty lines count for nothing.
+class PhraseReader:
+    """Reads phrases to prefer: text, or pieces with spaces between them, such as `▁new ▁york`.
 
     Args:
-      path: the file. encode: text to labels. default_score: nats a label. unknown_id: the label of what has no pieces.
+      encode: text to labels. pieces: all pieces, in the order of their ids; none: phrases are text.
+      default_score: nats a label. unknown_id: the label of what has no pieces.
+    """
+
+    def __init__(
+        self, encode: Callable[[str], List[int]], default_score: float, unknown_id: int, pieces: Sequence[str] = ()
+    ) -> None:
+        self._encode, self._default_score, self._unknown_id = encode, default_score, unknown_id
+        self._label_of = {piece: label for label, piece in enumerate(pieces)}
+        _require_score(default_score, "context_score")
+
+    def phrase(self, line: object, where: str) -> Phrase:
+        """The phrase of a line, which may end in ` :3.5`, its own score a label. Raises ValueError, beginning with
+        `where`, if it is none that the pieces can write."""
+        if not isinstance(line, str):
+            raise ValueError(f"{where}: {line!r} is no text; write each phrase in quotation marks.")
+        text, colon, number = line.rpartition(" :")
+        score = self._default_score
+        if colon:
+            try:
+                score = float(number)
+            except ValueError:
+                raise ValueError(
+                    f"{where}: the score of '{line}' is '{number}'; expected a number behind ' :'."
+                ) from None
+            _require_score(score, f"{where}: the score of '{line}'")
+        return Phrase(tuple(self._labels((text if colon else number).strip(), where)), score)
+
+    def _labels(self, text: str, where: str) -> List[int]:
+        if WORD_START in text and self._label_of:
+            return self._labels_of_pieces(text, where)
+        try:
+            labels = self._encode(text)
+        except ValueError as error:
+            raise ValueError(f"{where}: {error}") from None
+        if not labels or self._unknown_id in labels:
+            raise ValueError(f"{where}: '{text}' has characters that the model has no pieces for; respell or drop it.")
+        return labels
+
+    def _labels_of_pieces(self, text: str, where: str) -> List[int]:
+        """Labels of pieces that are written one by one, as `▁new ▁york`."""
+        strange = [piece for piece in text.split() if self._label_of.get(piece, 0) <= self._unknown_id]
+        if strange:
+            raise ValueError(
+                f"{where}: '{text}' is written in pieces, as it has '{WORD_START}', but '{strange[0]}' is none of the "
+                "model's (tokens.txt has them); write the phrase as text, or in its pieces with spaces between them."
+            )
+        return [self._label_of[piece] for piece in text.split()]
+
+
+def _require_score(score: float, what: str) -> None:
+    if not abs(score) <= MAX_SCORE:
+        raise ValueError(f"{what} is {score:g}; expected a number of nats from -{MAX_SCORE:g} to {MAX_SCORE:g}.")
+
+
+def read_context_file(
+    path: Path,
+    encode: Callable[[str], List[int]],
+    default_score: float,
+    unknown_id: int,
+    pieces: Sequence[str] = (),
+) -> ContextFile:
+    """Read phrases to prefer; arguments besides the file are those of `PhraseReader`.
+
+    A text file has a phrase a line; a JSON file has an object from cut id to a list of phrases, "*" for every cut.
+    Empty lines count for nothing. Of a phrase with two scores the last one counts, with a warning.
 
     Raises:
       FileNotFoundError: if the file does not exist.
       ValueError: if it holds no phrase, a phrase cannot be written in the model's pieces, or the JSON has another form.
     """
-    path = Path(path)
+    path, reader = Path(path), PhraseReader(encode, default_score, unknown_id, pieces)
     if path.suffix == ".json":
         lists = read_json(path)
         if not isinstance(lists, dict) or not all(isinstance(phrases, list) for phrases in lists.values()):
             raise ValueError(f"{path}: expected an object such as {json.dumps({SHARED: ['a phrase']})}.")
+        lines = {cut_id: [(str(path), line) for line in phrases] for cut_id, phrases in lists.items()}
     elif path.is_file():
-        lists = {SHARED: path.read_text(encoding="utf-8").splitlines()}
+        text = path.read_text(encoding="utf-8").splitlines()
+        lines = {SHARED: [(f"{path}, line {number}", line) for number, line in enumerate(text, start=1)]}
     else:
         raise FileNotFoundError(f"{path} does not exist; write the phrases to prefer into it, one a line.")
     phrases = {
-        cut_id: [_phrase(line, encode, default_score, unknown_id, path) for line in lines if str(line).strip()]
-        for cut_id, lines in lists.items()
+        cut_id: [reader.phrase(line, where) for where, line in named if not isinstance(line, str) or line.strip()]
+        for cut_id, named in lines.items()
     }
     if not any(phrases.values()):
         raise ValueError(f"{path} holds no phrase; write one a line, or leave --context-file out.")
+    conflicts = sum(len({phrase.labels for phrase in set(several)}) < len(set(several)) for several in phrases.values())
+    if conflicts:
+        LOG.warning(f"{path} has a phrase with two scores in {conflicts} of its lists; the last of them counts.")
     return ContextFile(phrases.pop(SHARED, []), phrases)
-
-
-def _phrase(line: str, encode: Callable[[str], List[int]], default_score: float, unknown_id: int, path: Path) -> Phrase:
-    text, colon, number = str(line).rpartition(" :")
-    score = default_score
-    if colon:
-        try:
-            score = float(number)
-        except ValueError:
-            raise ValueError(f"{path}: the score of '{line}' is '{number}'; expected a number behind ' :'.") from None
-    labels = encode((text if colon else number).strip())
-    if not labels or unknown_id in labels:
-        raise ValueError(f"{path}: '{line}' has characters that the model has no pieces for; respell or drop it.")
-    return Phrase(tuple(labels), score)

@@ -12,7 +12,8 @@ import torch
 from torch import Tensor
 
 from icefall_discrete.base import backend
-from icefall_discrete.base.atomic_files import PathLike, replacing
+from icefall_discrete.base.atomic_files import PathLike
+from icefall_discrete.base.checkpoint import write_torch
 from icefall_discrete.base.guarded_pickle import read_checkpoint
 from icefall_discrete.base.inert_pickle import reason_of
 
@@ -31,8 +32,7 @@ def save_graph(graph: Fsa, path: PathLike) -> None:
     parts = graph.as_dict()
     attributes = {name: _packed(name, value) for name, value in parts.items() if name not in _OF_ARCS}
     arcs = parts["arcs"].cpu().contiguous()
-    with replacing(path) as temporary:
-        torch.save({"format": GRAPH_FORMAT, "arcs": arcs, "attributes": attributes}, temporary)
+    write_torch(path, {"format": GRAPH_FORMAT, "arcs": arcs, "attributes": attributes})
 
 
 def _packed(name: str, value: Any) -> Any:

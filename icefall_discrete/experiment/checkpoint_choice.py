@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import List
 
 from icefall_discrete.base.atomic_files import PathLike
-from icefall_discrete.base.checkpoint import load_checkpoint
+from icefall_discrete.base.checkpoint import holding_what_we_write, load_checkpoint
 from icefall_discrete.base.guarded_pickle import tensors_of
 from icefall_discrete.base.settings import setting
 from icefall_discrete.nn.acoustic_encoder import AcousticEncoder
@@ -106,8 +106,12 @@ def load_weights(choice: CheckpointChoice, exp_dir: PathLike) -> StateDict:
         return _weights_in(Path(exp_dir) / choice.checkpoint)
     if not choice.iter:
         return average_epochs(exp_dir, choice.epoch, choice.avg, choice.use_averaged_model)
-    states = [load_checkpoint(path) for path in _span_of_iterations(choice, exp_dir)]
-    return span_average(states[0], states[-1]) if choice.use_averaged_model else mean_of([s["model"] for s in states])
+    paths = _span_of_iterations(choice, exp_dir)
+    states = [load_checkpoint(path) for path in paths]
+    with holding_what_we_write(paths[-1]):
+        if choice.use_averaged_model:
+            return span_average(states[0], states[-1])
+        return mean_of([state["model"] for state in states])
 
 
 def load_into(network: AcousticEncoder, choice: CheckpointChoice, exp_dir: PathLike) -> None:

@@ -7,7 +7,7 @@ from typing import Any, Dict, List, Optional
 from torch import Tensor
 
 from icefall_discrete.base import environment
-from icefall_discrete.base.json_files import read_json, write_json
+from icefall_discrete.base.json_files import read_object, write_json
 from icefall_discrete.base.provenance import Provenance, Rules, differences
 from icefall_discrete.base.spec import FeatureSpec
 from icefall_discrete.base.tensor_files import read_tensors, write_tensors
@@ -17,7 +17,7 @@ from icefall_discrete.nn.acoustic_encoder import AcousticEncoder
 from icefall_discrete.systems.contract import SystemStages, stages_of
 from icefall_discrete.systems.training_settings import TrainSettings
 from icefall_discrete.text.pieces import TextEncoder
-from icefall_discrete.training.averages import AVERAGED
+from icefall_discrete.training.averages import AVERAGED, read_summary
 
 # Settings that may change between two runs in one folder: they do not change what is learnt from a batch on.
 _RULES = Rules(
@@ -152,7 +152,7 @@ class Experiment:
             data.require_same(before, f"{self.exp_dir} was trained", advice)
 
     def _config(self) -> Dict[str, Any]:
-        return read_json(self.exp_dir / "config.json")
+        return read_object(self.exp_dir / "config.json", "the settings of a training")
 
     def stages(self) -> SystemStages[Any, Any, Any]:
         """What the system of the run offers; of the default one if there is no run yet."""
@@ -187,10 +187,11 @@ class Experiment:
         path = self.exp_dir / "train.json"
         if not path.is_file():
             return False
-        summary = read_json(path)
-        if summary["stopped_by"] in ("num_epochs", "patience") and summary["num_epochs"] >= settings.train.num_epochs:
+        summary = read_summary(path)
+        stopped_by, num_epochs = summary.get("stopped_by"), summary["num_epochs"]
+        if stopped_by in ("num_epochs", "patience") and num_epochs >= settings.train.num_epochs:
             return True
-        if summary["stopped_by"] == "patience":
-            return 0 < settings.train.patience <= summary["num_epochs"] - summary["best_valid_epoch"]
+        if stopped_by == "patience":
+            return 0 < settings.train.patience <= num_epochs - (summary.get("best_valid_epoch") or 0)
         budget = settings.train.max_minutes
-        return summary["stopped_by"] == "max_minutes" and 0 < budget <= summary["max_minutes"]
+        return stopped_by == "max_minutes" and 0 < budget <= (summary.get("max_minutes") or 0.0)

@@ -9,7 +9,7 @@ from typing import Any, Callable, Dict, List, Optional
 import torch
 from torch import Tensor, nn
 
-from icefall_discrete.base.checkpoint import load_checkpoint
+from icefall_discrete.base.checkpoint import holding_what_we_write, load_checkpoint
 from icefall_discrete.base.registry import packages_in
 from icefall_discrete.experiment.folder import Experiment
 from icefall_discrete.nn.loading import load_strictly
@@ -98,7 +98,13 @@ def replay(
       device: where to run; exact where the step was made on the same kind of device.
       precision_name: another number format than the run's, to see whether that is the cause.
     """
-    state = load_checkpoint(path)
+    with holding_what_we_write(path):
+        return _replayed(exp_dir, load_checkpoint(path), backend, device, precision_name)
+
+
+def _replayed(
+    exp_dir: Path, state: Dict[str, Any], backend: str, device: torch.device, precision_name: Optional[str]
+) -> Replay:
     system = _system_of(exp_dir, backend, state["model"]).to(device).train()
     number_format = precision_name or state.get("number_format") or Experiment(exp_dir).settings().train.precision
     precision = Precision(number_format, device.type)

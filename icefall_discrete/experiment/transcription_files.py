@@ -9,11 +9,14 @@ hashes of weights and centroids included, with the one that the model was traine
 import json
 import logging
 from pathlib import Path
-from typing import Any, Dict, Optional
+from typing import Any, Dict, Mapping, Optional, Tuple
 
-from icefall_discrete.base.atomic_files import replacing
+from icefall_discrete.base.atomic_files import PathLike, write_bytes
 from icefall_discrete.base.feature_types import known_feature_types
+from icefall_discrete.base.settings import from_dict
 from icefall_discrete.base.spec import FeatureSpec
+from icefall_discrete.decoding.settings import DecodeConfig
+from icefall_discrete.experiment.checkpoint_choice import CheckpointChoice
 from icefall_discrete.experiment.folder import TOKENIZER_DIR
 from icefall_discrete.experiment.recipe_files import read_recipe
 from icefall_discrete.tokenizers import load_tokenizer
@@ -25,8 +28,7 @@ RECIPE_FILE = "recipe.json"
 
 def _write_if_changed(path: Path, content: bytes) -> None:
     if not path.is_file() or path.read_bytes() != content:
-        with replacing(path) as temporary:
-            temporary.write_bytes(content)
+        write_bytes(path, content)
 
 
 def _absolute(value: Any) -> Any:
@@ -77,6 +79,17 @@ def load_recipe(exp_dir: Path, recipe_config: Optional[Path]) -> Dict[str, Any]:
     if recipe_config is None and not kept.is_file():
         return {}
     return read_recipe(recipe_config or kept)
+
+
+def settings_in(recipe: Mapping[str, Any], where: str) -> Tuple[CheckpointChoice, DecodeConfig]:
+    """Checkpoints and search that a recipe chooses; `where` is its file. Raises ValueError if a setting is unknown."""
+    choice = from_dict(CheckpointChoice, recipe.get("average", {}), where)
+    return choice, from_dict(DecodeConfig, recipe.get("decode", {}), where)
+
+
+def kept_settings(exp_dir: PathLike) -> Tuple[CheckpointChoice, DecodeConfig]:
+    """Checkpoints and search that the recipe chooses which the experiment keeps; the defaults if it keeps none."""
+    return settings_in(load_recipe(Path(exp_dir), None), str(Path(exp_dir) / RECIPE_FILE))
 
 
 def load_experiment_tokenizer(

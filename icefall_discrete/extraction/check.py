@@ -9,9 +9,8 @@ import numpy as np
 from lhotse import MonoCut
 from tqdm import tqdm
 
-from icefall_discrete.base.provenance import read_record
 from icefall_discrete.base.spec import FeatureSpec
-from icefall_discrete.data.checksums import add_checksums, require_same_archives, require_same_places
+from icefall_discrete.data.checksums import add_checksums, read_figures, require_same_archives, require_same_places
 from icefall_discrete.data.cuts import (
     check_num_frames,
     field_name,
@@ -184,7 +183,7 @@ def check_folder(
     reports = []
     for split in splits:
         figures_file = feature_dir / f"extract-{split}.json"
-        figures = read_record(figures_file, "bytes", "dropped", "rtf")
+        figures = read_figures(figures_file, "bytes", "dropped", "rtf")
         manifest = feature_dir / f"{split}.jsonl.gz"
         cuts = load_cuts(manifest)
         archives = figures.get("archives", {f"{split}.codes": figures["bytes"]})

@@ -25,15 +25,16 @@ from lhotse import MonoCut
 from tqdm import tqdm
 
 from icefall_discrete.audio.reading import UnreadableAudio, load_samples
-from icefall_discrete.base.atomic_files import write_text
+from icefall_discrete.base.atomic_files import NO_SPACE, write_text
 from icefall_discrete.base.device import check_name
-from icefall_discrete.base.json_files import read_json, write_json
-from icefall_discrete.base.provenance import Provenance, read_record, recorded_in, set_aside
+from icefall_discrete.base.json_files import write_json
+from icefall_discrete.base.provenance import Provenance, recorded_in, set_aside
 from icefall_discrete.base.settings import check_settings, setting
 from icefall_discrete.base.spec import FeatureSpec
 from icefall_discrete.base.tensor_files import write_tensors
-from icefall_discrete.data.checksums import add_checksums, checksums_of, damage, require_same_places
-from icefall_discrete.data.code_archive import NO_SPACE, FlatArchiveWriter
+from icefall_discrete.data.audio_files import note_audio, require_same_audio
+from icefall_discrete.data.checksums import add_checksums, checksums_of, damage, read_figures, require_same_places
+from icefall_discrete.data.code_archive import FlatArchiveWriter
 from icefall_discrete.data.cuts import attach_stored, load_cuts, without_frames, write_cuts
 from icefall_discrete.extraction.journal import Journal
 from icefall_discrete.extraction.sharding import (
@@ -172,7 +173,7 @@ def _wrong_places(files: SplitFiles, figures: Dict[str, Any]) -> Optional[str]:
 def _is_done(files: SplitFiles, made_from: Provenance) -> bool:
     if not files.figures.exists():
         return False
-    figures = read_record(files.figures, "bytes")
+    figures = read_figures(files.figures, "bytes")
     advice = (
         f"rerun with what it was made from, or move {files.figures} aside and rerun stage 3, which extracts it anew in "
         "its place"
@@ -203,15 +204,24 @@ def _still_good(files: SplitFiles, made_from: Provenance, planned: Sequence[Mono
     """Whether `files` are complete, and nothing that was left out can be had now; if it can, they count as begun."""
     if not _is_done(files, made_from):
         return False
+    lost = {drop["id"] for drop in read_drops(files.dropped)}
+    _require_same_audio(files, [cut for cut in planned if cut.id not in lost])
     if _is_mended(files, planned, sample_rate_hz):
         files.figures.unlink(missing_ok=True)
         return False
-    figures = read_record(files.figures)
+    figures = read_figures(files.figures)
     if "checksums" not in figures:
         figures = without_old_inputs(figures, made_from)
         add_checksums(files.figures, figures, archives_of(files, figures), load_cuts(files.manifest))
+    if UNREADABLE not in figures.get("dropped", {}):
+        files.journal.unlink(missing_ok=True)  # of a job that was killed when all was written
     LOG.info("%s is complete already: nothing to do", files.manifest)
     return True
+
+
+def _require_same_audio(files: SplitFiles, encoded: Sequence[MonoCut]) -> None:
+    advice = f"move {files.archive}, {files.figures}, {files.journal} and {files.audio} aside and rerun stage 3"
+    require_same_audio(files.audio, encoded, f"{files.archive} was extracted", advice)
 
 
 def _forget_unreadable(journal: Journal) -> None:
@@ -250,6 +260,17 @@ class _Run:
     def start(self) -> int:
         """Index of the first batch to encode."""
         return len(self.journal.records)
+
+    def settle_audio(self) -> None:
+        """Check the audio of what is encoded, and note that of what is to be encoded."""
+        done = zip(self.order, self.journal.records)
+        pairs = ((cut, entry) for index, record in done for cut, entry in zip(self.batches[index], record["entries"]))
+        encoded = [cut for cut, entry in pairs if not isinstance(entry, dict)]
+        if encoded:
+            _require_same_audio(self.files, encoded)
+        else:
+            self.files.audio.unlink(missing_ok=True)
+        note_audio(self.files.audio, (cut for index in self.order[self.start :] for cut in self.batches[index]))
 
     def enter(self, encoded: EncodedBatch) -> None:
         """Store a batch; from time to time, make what is stored safe."""
@@ -424,10 +445,7 @@ def extract(
     tokenizer = make_placed()
     out_dir.mkdir(parents=True, exist_ok=True)
     settle_spec(out_dir, tokenizer.spec)
-    planned = plan_cuts(cuts, config.speed_factors)
-    if not planned:
-        raise ValueError(f"there are no cuts to extract for '{split}'; remake its manifest.")
-    _check_sample_rates(planned, tokenizer, config.resample)
+    planned = _planned(cuts, split, tokenizer, config)
     shard = Shard(config.shard_id, config.num_shards)
     of_split = _made_from(planned, tokenizer.spec, config.speed_factors, seed)
     made_from = dataclasses.replace(of_split, settings={**of_split.settings, **shard.settings()})
@@ -435,13 +453,14 @@ def extract(
     was_done = files.figures.exists()
     for candidate, expected in ((SplitFiles.of(out_dir, split), of_split), (files, made_from)):
         if _still_good(candidate, expected, planned, tokenizer.sample_rate_hz):
-            return read_json(candidate.figures)
+            return read_figures(candidate.figures)
     _write_codebooks(out_dir, tokenizer)
     journal = Journal(files.journal, made_from.to_json())
     try:
         if was_done:
             _forget_unreadable(journal)
         run = _Run(files, journal, divide(planned), config)
+        run.settle_audio()
         figures = _extract_rest(run, tokenizer, make_placed, made_from, seed)
         if UNREADABLE not in figures["dropped"]:
             journal.remove()
@@ -453,6 +472,14 @@ def extract(
         *(figures["bytes"], figures["rtf"] or 0.0),
     )
     return figures
+
+
+def _planned(cuts: Iterable[MonoCut], split: str, tokenizer: Any, config: ExtractionConfig) -> List[MonoCut]:
+    planned = plan_cuts(cuts, config.speed_factors)
+    if not planned:
+        raise ValueError(f"there are no cuts to extract for '{split}'; remake its manifest.")
+    _check_sample_rates(planned, tokenizer, config.resample)
+    return planned
 
 
 def _check_sample_rates(cuts: Sequence[MonoCut], tokenizer: Any, resample: bool) -> None:

@@ -6,18 +6,22 @@ import hashlib
 import logging
 import random
 from pathlib import Path
-from typing import Dict, Iterator, List, Optional, Sequence, Tuple
+from typing import Callable, Dict, Iterator, List, Mapping, Optional, Sequence, Tuple
 
 from lhotse import MonoCut
 from torch import Tensor
 
 from icefall_discrete.audio.reading import UnreadableAudio, load_samples
+from icefall_discrete.base.at_work import LOCK_FILE, at_work
 from icefall_discrete.base.provenance import Provenance, set_aside
+from icefall_discrete.data.audio_files import note_audio, require_same_audio
 from icefall_discrete.data.cuts import is_speed_perturbed
 from icefall_discrete.tokenizers.contract import SpeechTokenizer
+from icefall_discrete.training.fit_folder import INPUTS, TRAINING_DIR
 
 LOG = logging.getLogger(__name__)
 FIT_FILE = "fit.json"
+_AUDIO_RECORD = "fit.audio.gz"
 MAX_UNREADABLE_FRACTION = 0.05
 
 
@@ -48,12 +52,20 @@ class AudioOfCuts:
 
     Args:
       cuts: to be read. sample_rate_hz: rate of the samples. max_unreadable: how many may be left out (None: all).
+      when_read: called with what could not be read whenever all was gone through.
     """
 
-    def __init__(self, cuts: Sequence[MonoCut], sample_rate_hz: int, max_unreadable: Optional[int] = None) -> None:
+    def __init__(
+        self,
+        cuts: Sequence[MonoCut],
+        sample_rate_hz: int,
+        max_unreadable: Optional[int] = None,
+        when_read: Callable[[Mapping[str, str]], None] = lambda unreadable: None,
+    ) -> None:
         self._cuts = cuts
         self._sample_rate_hz = sample_rate_hz
         self._max_unreadable = len(cuts) if max_unreadable is None else max_unreadable
+        self._when_read = when_read
         self.unreadable: Dict[str, str] = {}
 
     def __len__(self) -> int:
@@ -74,6 +86,7 @@ class AudioOfCuts:
                     ) from None
                 continue
             yield samples, cut.id
+        self._when_read(self.unreadable)
 
 
 def _made_from(cuts: Sequence[MonoCut], seed: int, max_hours: float) -> Provenance:
@@ -101,7 +114,10 @@ def _still_good(tokenizer: SpeechTokenizer, cuts: Sequence[MonoCut], out_dir: Pa
     recorded = Provenance.read_if_there(out_dir / FIT_FILE)
     if recorded is not None:
         advice = f"rerun with what it was fitted on, or move {out_dir} aside and rerun from stage 2"
-        made_from.require_same(recorded, f"'{promised.name}' in {out_dir} was fitted", advice)
+        made = f"'{promised.name}' in {out_dir} was fitted"
+        made_from.require_same(recorded, made, advice)
+        lost = recorded.noted.get("unreadable", [])
+        require_same_audio(out_dir / _AUDIO_RECORD, [cut for cut in cuts if cut.id not in lost], made, advice)
         mended = _can_be_read_now(recorded, cuts, tokenizer.sample_rate_hz)
         if mended is not None:
             fitted = [one for one in (*tokenizer.parts, tokenizer) if one.needs_fit]  # not centroids from elsewhere
@@ -132,19 +148,39 @@ def fit_tokenizer(
     if not tokenizer.needs_fit:
         LOG.info("feature type '%s' needs no fitting: nothing to do", tokenizer.name)
         return False
+    with at_work(out_dir / f"{LOCK_FILE}-fit", f"the tokenizer in {out_dir}"):
+        return _fit_alone(tokenizer, cuts, out_dir, seed, max_hours, max_unreadable_fraction)
+
+
+def _fit_alone(
+    tokenizer: SpeechTokenizer,
+    cuts: Sequence[MonoCut],
+    out_dir: Path,
+    seed: int,
+    max_hours: float,
+    max_unreadable_fraction: float,
+) -> bool:
     made_from = _made_from(cuts, seed, max_hours)
     chosen = choose_cuts(cuts, max_hours, seed)
     if tokenizer.is_fitted and _still_good(tokenizer, chosen, out_dir, made_from):
         return False
-    out_dir.mkdir(parents=True, exist_ok=True)
     hours = sum(cut.duration for cut in chosen) / 3600
     LOG.info("fitting '%s' on %d of %d cuts, %.2f h", tokenizer.name, len(chosen), len(cuts), hours)
-    # Before the state: a state without it counts as one from elsewhere, and is not held against its inputs.
+    if (out_dir / TRAINING_DIR / INPUTS).is_file():  # it goes on
+        advice = f"move {out_dir} aside and rerun from stage 2"
+        require_same_audio(out_dir / _AUDIO_RECORD, chosen, f"the training in {out_dir} was begun", advice)
+    else:
+        (out_dir / _AUDIO_RECORD).unlink(missing_ok=True)
+    note_audio(out_dir / _AUDIO_RECORD, chosen)
+
+    def note(unreadable: Mapping[str, str]) -> None:
+        # Before the state: a state without it counts as one from elsewhere, and is not held against its inputs.
+        noted = {"num_cuts_read": len(chosen) - len(unreadable), "unreadable": sorted(unreadable)}
+        dataclasses.replace(made_from, noted=noted).write(out_dir / FIT_FILE)
+
+    audio = AudioOfCuts(chosen, tokenizer.sample_rate_hz, int(max_unreadable_fraction * len(chosen)), note)
     made_from.write(out_dir / FIT_FILE)
-    audio = AudioOfCuts(chosen, tokenizer.sample_rate_hz, int(max_unreadable_fraction * len(chosen)))
     tokenizer.fit(audio, out_dir, seed)
     if audio.unreadable:
         LOG.warning("%d of %d cuts were left out of the fit, as they cannot be read", len(audio.unreadable), len(audio))
-    noted = {"num_cuts_read": len(chosen) - len(audio.unreadable), "unreadable": sorted(audio.unreadable)}
-    dataclasses.replace(made_from, noted=noted).write(out_dir / FIT_FILE)
     return True

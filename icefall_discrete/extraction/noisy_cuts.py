@@ -8,6 +8,7 @@ it is; one that was interrupted goes on; one of other settings is made anew.
 import collections
 import concurrent.futures
 import hashlib
+import io
 import json
 import logging
 from pathlib import Path
@@ -20,16 +21,18 @@ from tqdm import tqdm
 
 from icefall_discrete.audio.noise import Condition, NoiseSource, mix
 from icefall_discrete.audio.reading import load_samples
-from icefall_discrete.base.atomic_files import replacing
+from icefall_discrete.base.atomic_files import write_bytes
 from icefall_discrete.base.inside import path_inside
 from icefall_discrete.base.json_files import write_json
 from icefall_discrete.base.provenance import Provenance, read_record, recorded_in, summary
+from icefall_discrete.data.audio_files import note_audio, require_same_audio
 from icefall_discrete.data.cuts import without_frames, write_cuts
 from icefall_discrete.extraction.journal import Journal
 
 LOG = logging.getLogger(__name__)
 Record = Dict[str, Any]
 SUFFIX = ".jsonl.gz"
+_AUDIO_RECORD = "audio.gz"
 
 
 def noisy_manifest(clean_manifest: Path, condition: Condition) -> Path:
@@ -61,8 +64,9 @@ def write_noisy_cut(cut: MonoCut, condition: Condition, source: NoiseSource, pat
         mixture = mix(speech, noise, condition.snr_db, rate)
     except ValueError as error:
         raise ValueError(f"cut {cut.id}: {error} Leave it out of the manifest.") from None
-    with replacing(path) as temporary:
-        soundfile.write(temporary, mixture.samples, rate, format="FLAC", subtype="PCM_16")
+    encoded = io.BytesIO()  # libsndfile says nothing of a full disk
+    soundfile.write(encoded, mixture.samples, rate, format="FLAC", subtype="PCM_16")
+    write_bytes(path, encoded.getvalue())
     return {"gain": round(mixture.gain, 6), "snr_db": round(mixture.snr_db, 4) + 0.0}  # no -0.0
 
 
@@ -149,10 +153,13 @@ def write_noisy_set(
     name = manifest.name[: -len(SUFFIX)]
     folder, figures_path = Path(audio_dir).resolve() / name, manifest.with_name(f"{name}.json")
     inputs = json.loads(json.dumps(_inputs(cuts, condition, source)))
+    heard, advice = [*cuts, *source.cuts_of(condition.kind)], f"move {folder} and {figures_path} aside and rerun"
     if manifest.is_file() and figures_path.is_file():
         figures = read_record(figures_path)
         found = Provenance(inputs).differences(recorded_in(figures, figures_path))
         if not found:
+            require_same_audio(folder / _AUDIO_RECORD, heard, f"{manifest} was made", advice)
+            (folder / ".journal").unlink(missing_ok=True)
             LOG.info("%s is complete already: nothing to do", manifest)
             return figures
         LOG.warning("%s was made with other %s: it is made anew", manifest, summary(found))
@@ -160,6 +167,10 @@ def write_noisy_set(
     journal = _open_journal(folder / ".journal", inputs)
     try:
         done = len(journal.records)
+        if done:
+            read = [*cuts[:done], *source.cuts_of(condition.kind)]
+            require_same_audio(folder / _AUDIO_RECORD, read, f"{folder} was begun", advice)
+        note_audio(folder / _AUDIO_RECORD, heard)
         with tqdm(cuts, desc=f"noise {name}", initial=done, total=len(cuts), unit="cut") as bar:
             for record in _in_order(cuts[done:], condition, source, folder, nj):
                 journal.append([record])

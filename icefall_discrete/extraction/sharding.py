@@ -20,9 +20,10 @@ from typing import Any, Dict, Iterable, Iterator, List, NamedTuple, Optional, Se
 from lhotse import MonoCut
 
 from icefall_discrete.base.atomic_files import write_text
-from icefall_discrete.base.json_files import read_json, write_json
-from icefall_discrete.base.provenance import Provenance, read_record, recorded_in
-from icefall_discrete.data.checksums import checksums_of, damage, places_digest
+from icefall_discrete.base.json_files import write_json
+from icefall_discrete.base.provenance import Provenance, recorded_in
+from icefall_discrete.data.audio_files import join_records
+from icefall_discrete.data.checksums import checksums_of, damage, places_digest, read_figures
 from icefall_discrete.data.cuts import write_cuts
 from icefall_discrete.data.manifest_lines import read_lines
 
@@ -59,6 +60,7 @@ class SplitFiles(NamedTuple):
     figures: Path
     dropped: Path
     journal: Path
+    audio: Path
 
     @classmethod
     def of(cls, out_dir: Path, split: str, shard: Shard = WHOLE) -> "SplitFiles":
@@ -73,6 +75,7 @@ class SplitFiles(NamedTuple):
             out_dir / (f"extract-{split}.json" if whole else f"{name}.json"),
             out_dir / (f"dropped-{split}.jsonl" if whole else f"{name}.dropped.jsonl"),
             out_dir / f".{name}.journal.jsonl",
+            out_dir / f"{name}.audio.gz",
         )
 
 
@@ -137,7 +140,7 @@ def missing_shards(out_dir: Path, split: str, num_shards: int) -> List[int]:
     missing = []
     for shard_id in range(num_shards):
         files = SplitFiles.of(out_dir, split, Shard(shard_id, num_shards))
-        if not files.figures.exists() or what_is_wrong(files, read_record(files.figures, "bytes")) is not None:
+        if not files.figures.exists() or what_is_wrong(files, read_figures(files.figures, "bytes")) is not None:
             missing.append(shard_id)
     return missing
 
@@ -219,7 +222,7 @@ def merge_shards(out_dir: Path, split: str, num_shards: int) -> Dict[str, Any]:
             f"{', '.join(map(str, missing))}; run their jobs (--shard-id), then merge again."
         )
     places = [SplitFiles.of(out_dir, split, Shard(shard_id, num_shards)) for shard_id in range(num_shards)]
-    shards = [(files, read_json(files.figures)) for files in places]
+    shards = [(files, read_figures(files.figures, "bytes", "num_cuts", "batches")) for files in places]
     made_from = _same_origin(shards)
     drops = list(_in_order([(figures, read_drops(files.dropped)) for files, figures in shards], "num_dropped"))
     if len(drops) > shards[0][1]["max_dropped"]:
@@ -237,6 +240,7 @@ def merge_shards(out_dir: Path, split: str, num_shards: int) -> Dict[str, Any]:
         files.dropped.unlink(missing_ok=True)
     figures = {**_summed([figures for _, figures in shards], drops), **_joined_checksums(shards, kept)}
     figures["made_from"] = made_from.to_json()
+    join_records(files.audio, (place.audio for place in places))
     write_json(files.figures, figures)
     LOG.info("%s: merged %d shards, %d cuts, %d dropped", split, num_shards, len(kept), len(drops))
     return figures

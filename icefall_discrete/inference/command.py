@@ -19,11 +19,10 @@ from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
 from icefall_discrete.base.flags import ScriptParser, add_flags, override
-from icefall_discrete.base.settings import from_dict
 from icefall_discrete.base.text_files import lines_in, numbered_lines
 from icefall_discrete.decoding.settings import DecodeConfig
 from icefall_discrete.experiment.checkpoint_choice import CheckpointChoice
-from icefall_discrete.experiment.transcription_files import load_recipe
+from icefall_discrete.experiment.transcription_files import load_recipe, settings_in
 from icefall_discrete.inference.audio_files import AudioConfig, json_in, shown
 from icefall_discrete.inference.transcriber import Transcriber
 from icefall_discrete.systems.asr.transcription import Failure, Outcome
@@ -75,11 +74,11 @@ def paths_of(args: Any) -> List[str]:
 def make_transcriber(args: Any) -> Transcriber:
     """The transcriber that the flags ask for: defaults, over them the recipe's settings, then the flags."""
     recipe = load_recipe(args.exp_dir, args.recipe_config)
-    where = f"the recipe of {args.exp_dir}"
+    choice, decode = settings_in(recipe, f"the recipe of {args.exp_dir}")
     return Transcriber(
         args.exp_dir,
-        override(from_dict(CheckpointChoice, recipe.get("average", {}), where), args, "average"),
-        override(from_dict(DecodeConfig, recipe.get("decode", {}), where), args, "decode"),
+        override(choice, args, "average"),
+        override(decode, args, "decode"),
         override(RunConfig(), args),
         override(AudioConfig(), args),
         args.tokenizer_dir,

@@ -5,6 +5,7 @@ import math
 from pathlib import Path
 from typing import Callable, Dict, Iterator, List, Optional, Sequence, Tuple, TypeVar, Union
 
+import numpy as np
 import torch
 from lhotse import Recording
 from torch import Tensor
@@ -17,10 +18,11 @@ from icefall_discrete.decoding.search import check_method, search_nbest
 from icefall_discrete.decoding.settings import DecodeConfig
 from icefall_discrete.experiment.checkpoint_choice import CheckpointChoice, load_into, resolve_choice
 from icefall_discrete.experiment.folder import Experiment
-from icefall_discrete.experiment.transcription_files import load_experiment_tokenizer
+from icefall_discrete.experiment.transcription_files import kept_settings, load_experiment_tokenizer
 from icefall_discrete.extraction.workers import one_thread
 from icefall_discrete.inference.audio_files import AudioConfig, BadAudio, open_audio, read_samples, shown
 from icefall_discrete.inference.pauses import MIN_SEGMENT_SEC, split_at_pauses
+from icefall_discrete.inference.samples import Samples, as_samples
 from icefall_discrete.systems.asr.transcription import Failure, Outcome, Transcription, make_segment
 from icefall_discrete.systems.asr.transducer import Transducer
 from icefall_discrete.systems.prediction import RunConfig
@@ -28,7 +30,9 @@ from icefall_discrete.tokenizers.contract import AudioRejected, pad_outputs
 
 # Segments of this many full batches are held before they are sorted by length and recognised.
 BATCHES_AHEAD = 8
-Source = TypeVar("Source", str, Recording)
+Source = TypeVar("Source", str, Recording, Samples)
+# A file, or samples of one channel at the rate of the tokenizer (samples.py).
+Audio = Union[str, Path, np.ndarray, Tensor]
 Result = TypeVar("Result")
 
 
@@ -58,8 +62,9 @@ class Transcriber:
     """Recognises audio with a trained experiment; the codes are those that extraction would give, bit for bit.
 
     Args:
-      exp_dir: folder of the trained experiment. choice: checkpoints; the last ones. run: batches and device.
-      decode: search; lists of phrases for single cuts are found by the file's name without folder and suffix.
+      exp_dir: folder of the trained experiment. choice: checkpoints. decode: search; lists of phrases for single cuts
+        are found by the file's name without folder and suffix. Both are those of the recipe that the experiment keeps,
+        as for the command and local/decode.py. run: batches and device.
       audio: channel and segments. tokenizer_dir: where the tokenizer is, if not in the experiment folder.
     Raises:
       FileNotFoundError: if a file of the experiment or its tokenizer is missing.
@@ -75,11 +80,9 @@ class Transcriber:
         audio: Optional[AudioConfig] = None,
         tokenizer_dir: Optional[Path] = None,
     ) -> None:
-        self._decode, self._run, self._audio = (
-            decode or DecodeConfig(),
-            run or RunConfig(),
-            audio or AudioConfig(),
-        )
+        kept_choice, kept_decode = kept_settings(exp_dir)
+        choice, self._decode = choice or kept_choice, decode or kept_decode
+        self._run, self._audio = run or RunConfig(), audio or AudioConfig()
         check_method(self._decode.decoding_method)
         experiment = Experiment(Path(exp_dir))
         self.spec = experiment.spec()
@@ -91,7 +94,7 @@ class Transcriber:
         if not isinstance(model, Transducer):
             raise ValueError(f"{exp_dir} holds a {type(model).__name__}, which is no recogniser and emits no text.")
         self._model = model
-        load_into(model, resolve_choice(choice or CheckpointChoice(), exp_dir), exp_dir)
+        load_into(model, resolve_choice(choice, exp_dir), exp_dir)
         self._model.to(self._device).eval()
         self._fusion = Fusion(self._decode, experiment.exp_dir / "bpe.model", self._device)
 
@@ -100,16 +103,18 @@ class Transcriber:
         limit = self.tokenizer.max_samples
         return longest if limit is None else min(longest, limit / self.spec.sample_rate_hz)
 
-    def transcribe(self, paths: Sequence[Union[str, Path]], title: Optional[str] = None) -> Iterator[Outcome]:
-        """Yield a Transcription, or a Failure, for each audio file, in the order of `paths`.
+    def transcribe(self, paths: Union[Audio, Sequence[Audio]], title: Optional[str] = None) -> Iterator[Outcome]:
+        """Yield a Transcription, or a Failure, for each piece of audio, in the order of `paths`.
 
         Files are read one by one and recognised in batches of segments of similar length, some batches ahead.
 
         Args:
-          paths: audio files. title: of the progress bar on standard error, if that is a terminal; None shows no bar.
+          paths: audio files, or samples as `transcribe_samples` takes them, which are called `samples 0` and so on; a
+            single one too. title: of the progress bar on standard error, if that is a terminal; None shows no bar.
         """
-        opened = [_outcome_of(open_audio, str(path)) for path in paths]
-        total_sec = sum(item.duration for item in opened if isinstance(item, Recording))
+        every = [paths] if isinstance(paths, (str, Path, np.ndarray, Tensor)) else list(paths)
+        opened = [self._opened(audio, f"samples {number}") for number, audio in enumerate(every)]
+        total_sec = sum(item.duration for item in opened if not isinstance(item, Failure))
         # No bar either (None) where standard error is a file.
         hidden = True if title is None else None
         with tqdm(total=math.ceil(total_sec), desc=title, unit="s", unit_scale=True, disable=hidden) as bar:
@@ -119,26 +124,34 @@ class Transcriber:
                 for item in window:
                     yield item if isinstance(item, Failure) else self._transcription(item, found)
 
-    def transcribe_samples(self, samples: Tensor, name: str = "audio") -> Transcription:
-        """Recognise samples (S,) float32 in [-1, 1] at the rate of `spec.sample_rate_hz`.
+    def transcribe_samples(self, samples: Union[np.ndarray, Tensor], name: str = "audio") -> Transcription:
+        """Recognise samples (S,) at the rate of `spec.sample_rate_hz`: floats in [-1, 1], or integers (`as_samples`).
 
         Raises:
-          BadAudio: if they are too short for a frame, or not finite; `name` is what it calls them.
+          BadAudio: if they are no such samples, too short for a frame, or not finite; `name` is what it calls them.
+          AudioRejected: if they are far too loud.
         """
-        pieces = self._encode(samples, name)
-        encoded = _Encoded(name, samples.numel() / self.spec.sample_rate_hz, pieces)
-        return self._transcription(encoded, iter(self._search(pieces)))
+        encoded = self._encode_file(Samples(name, as_samples(samples, name), self.spec.sample_rate_hz))
+        return self._transcription(encoded, iter(self._search(encoded.pieces)))
+
+    def _opened(self, audio: Audio, name: str) -> Union[Recording, Samples, Failure]:
+        if isinstance(audio, (str, Path)):
+            return _outcome_of(open_audio, str(audio))
+        try:
+            return Samples(name, as_samples(audio, name), self.spec.sample_rate_hz)
+        except BadAudio as error:
+            return Failure(name, str(error))
 
     def _windows(
-        self, opened: Sequence[Union[Recording, Failure]], bar: tqdm
+        self, opened: Sequence[Union[Recording, Samples, Failure]], bar: tqdm
     ) -> Iterator[List[Union[_Encoded, Failure]]]:
         """Yield files, encoded, as many at once as fill BATCHES_AHEAD batches."""
         window: List[Union[_Encoded, Failure]] = []
         held_sec = 0.0
         for item in opened:
-            encoded = _outcome_of(self._encode_file, item) if isinstance(item, Recording) else item
+            encoded = item if isinstance(item, Failure) else _outcome_of(self._encode_file, item)
             window.append(encoded)
-            if isinstance(item, Recording):
+            if not isinstance(item, Failure):
                 # Half of the bar is encoding, the other half is searching, which a failure does not reach.
                 bar.update(item.duration if isinstance(encoded, Failure) else item.duration / 2)
                 held_sec += item.duration
@@ -148,10 +161,10 @@ class Transcriber:
         if window:
             yield window
 
-    def _encode_file(self, recording: Recording) -> _Encoded:
-        samples = read_samples(recording, self.spec.sample_rate_hz, self._audio.channel)
-        pieces = self._encode(samples, recording.id)
-        return _Encoded(recording.id, samples.numel() / self.spec.sample_rate_hz, pieces)
+    def _encode_file(self, audio: Union[Recording, Samples]) -> _Encoded:
+        rate = self.spec.sample_rate_hz
+        samples = audio.samples if isinstance(audio, Samples) else read_samples(audio, rate, self._audio.channel)
+        return _Encoded(audio.id, samples.numel() / rate, self._encode(samples, audio.id))
 
     def _encode(self, samples: Tensor, name: str) -> List[_Piece]:
         """Segments of the audio called `name`, with their codes or features."""
@@ -206,4 +219,4 @@ def _outcome_of(step: Callable[[Source], Result], source: Source) -> Union[Resul
     try:
         return step(source)
     except (BadAudio, AudioRejected) as error:
-        return Failure(source.id if isinstance(source, Recording) else source, str(error))
+        return Failure(source if isinstance(source, str) else source.id, str(error))

@@ -1,14 +1,21 @@
 """n-gram models: back-off probabilities, and the ARPA files that every n-gram tool reads and writes."""
 
 import math
+import re
 from pathlib import Path
-from typing import Dict, Iterable, Iterator, List, NamedTuple, Sequence, Tuple
+from typing import Dict, Iterable, Iterator, List, NamedTuple, NoReturn, Sequence, Tuple
 
 from icefall_discrete.base.atomic_files import PathLike, write_text
+from icefall_discrete.base.numbers import number_of
 
 START, END, UNKNOWN = "<s>", "</s>", "<unk>"
 LOG10 = math.log(10.0)
 _NEVER_LOG10 = -99.0  # what ARPA files write for the probability of <s>
+_MOST_LOG10 = 1e-4  # a probability of 1, rounded
+_GZIP_START = b"\x1f\x8b"
+_MAX_LINE, _SHOWN = 2**16, 80
+_SECTION = re.compile(r"\\(\d{1,3})-grams:", re.ASCII)
+_COUNT = re.compile(r"ngram +(\d{1,3}) *= *(\d{1,18})", re.ASCII)
 
 Ngram = Tuple[str, ...]
 
@@ -86,30 +93,79 @@ def read_arpa(path: PathLike) -> NgramModel:
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"{path} does not exist; train a language model first.")
-    grams: List[Dict[Ngram, Gram]] = []
-    ended = False
-    with open(path, encoding="utf-8") as stream:
-        for number, line in enumerate(stream, start=1):
-            line = line.strip("\n\r ")
-            if line.endswith("-grams:") and line.startswith("\\"):
-                grams.append({})
-            elif line == "\\end\\":
-                ended = True
-                break
-            elif line and grams:
-                ngram, gram = _parse_line(line, len(grams), f"{path}, line {number}")
-                grams[-1][ngram] = gram
-    if not grams or not grams[0] or not ended:
-        raise ValueError(f"{path} is not a whole ARPA file (no \\1-grams:, or no \\end\\); make it again.")
-    return NgramModel(grams)
+    reader = _ArpaReader(str(path))
+    with open(path, "rb") as stream:
+        if stream.peek(2)[:2] == _GZIP_START:
+            raise ValueError(f"{path} is compressed; unpack it with gunzip, and give the file that comes out.")
+        while not reader.ended and (line := stream.readline(_MAX_LINE)):
+            reader.take(line)
+    return reader.model()
 
 
-def _parse_line(line: str, size: int, where: str) -> Tuple[Ngram, Gram]:
-    fields = line.split()
-    if len(fields) not in (size + 1, size + 2):
-        raise ValueError(f"{where}: expected a probability, {size} tokens and maybe a back-off weight, got '{line}'.")
-    try:
-        backoff = float(fields[size + 1]) * LOG10 if len(fields) == size + 2 else 0.0
-        return tuple(fields[1 : size + 1]), Gram(float(fields[0]) * LOG10, backoff)
-    except ValueError:
-        raise ValueError(f"{where}: expected numbers before and behind the tokens, got '{line}'.") from None
+class _ArpaReader:
+    """Takes the lines of an ARPA file one by one; errors name `where` and the line."""
+
+    def __init__(self, where: str) -> None:
+        self.ended = False
+        self._where, self._number = where, 0
+        self._grams: List[Dict[Ngram, Gram]] = []
+        self._announced: Dict[int, int] = {}
+
+    def _refuse(self, what: str) -> NoReturn:
+        raise ValueError(f"{self._where}, line {self._number}: {what}; make it again.")
+
+    def take(self, data: bytes) -> None:
+        """The next line."""
+        self._number += 1
+        if len(data) == _MAX_LINE:
+            self._refuse(f"expected at most {_MAX_LINE} bytes")
+        try:
+            line = data.decode("utf-8-sig" if self._number == 1 else "utf-8").strip("\n\r ")
+        except UnicodeDecodeError:
+            self._refuse("it is not UTF-8")
+        section = _SECTION.fullmatch(line)
+        if section:
+            if int(section[1]) != len(self._grams) + 1:
+                self._refuse(f"expected \\{len(self._grams) + 1}-grams:, got {line!r}")
+            self._grams.append({})
+        elif line == "\\end\\":
+            self.ended = True
+        elif line and self._grams:
+            self._add(line)
+        elif count := _COUNT.fullmatch(line):
+            self._announced[int(count[1])] = int(count[2])
+
+    def _add(self, line: str) -> None:
+        size, fields = len(self._grams), line.split()
+        if len(fields) not in (size + 1, size + 2):
+            self._refuse(f"expected a probability, {size} tokens and maybe a back-off weight, got '{line[:_SHOWN]}'")
+        log_prob, backoff = self._number_in(fields[0]), 0.0
+        if log_prob > _MOST_LOG10:
+            self._refuse(f"'{fields[0]}' is the logarithm of a probability above 1")
+        if len(fields) == size + 2:
+            backoff = self._number_in(fields[size + 1])
+        ngram = tuple(fields[1 : size + 1])
+        if ngram in self._grams[-1]:
+            self._refuse(f"'{' '.join(ngram)}' stands twice")
+        self._grams[-1][ngram] = Gram(log_prob * LOG10, backoff * LOG10)
+
+    def _number_in(self, text: str) -> float:
+        value = number_of(text)
+        if value is None or value == math.inf:
+            self._refuse(f"'{text[:_SHOWN]}' is no number, expected numbers before and behind the tokens")
+        return max(value, _NEVER_LOG10) if value == -math.inf else value
+
+    def model(self) -> NgramModel:
+        """What was read, once it has ended."""
+        grams = self._grams
+        if not grams or not grams[0] or not self.ended:
+            raise ValueError(f"{self._where} is not a whole ARPA file (no \\1-grams:, or no \\end\\); make it again.")
+        found = {size: len(table) for size, table in enumerate(grams, start=1)}
+        wrong = [size for size in sorted({*found, *self._announced}) if found.get(size) != self._announced.get(size)]
+        if self._announced and wrong:
+            size = wrong[0]
+            raise ValueError(
+                f"{self._where} announces {self._announced.get(size, 0)} {size}-grams and holds {found.get(size, 0)}; "
+                "make it again."
+            )
+        return NgramModel(grams)

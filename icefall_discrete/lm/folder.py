@@ -27,7 +27,7 @@ class LanguageModel(NamedTuple):
 def files_of(path: PathLike) -> List[Path]:
     """The files that decide what a language model (a folder, or an .arpa file) says."""
     path = Path(path)
-    if path.suffix == ".arpa":
+    if path.suffix == ".arpa" or path.is_file():
         return [path]
     return [path / name for name in (FACTS, ARPA, WEIGHTS) if (path / name).is_file()]
 
@@ -44,7 +44,7 @@ def load_language_model(path: PathLike, bpe_model: Optional[PathLike] = None) ->
       ValueError: if it was trained with other pieces, or on words.
     """
     path = Path(path)
-    if path.suffix == ".arpa":
+    if path.suffix == ".arpa" or path.is_file():
         return LanguageModel(read_arpa(path), str(path))
     if not (path / FACTS).is_file():
         raise FileNotFoundError(f"{path} holds no language model ({FACTS} is missing); train one with train_lm.py.")

@@ -12,16 +12,25 @@ from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 from icefall_discrete.base.atomic_files import PathLike
 from icefall_discrete.base.inside import path_inside
-from icefall_discrete.base.json_files import read_json, write_json
+from icefall_discrete.base.json_files import read_object, write_json
+from icefall_discrete.base.shapes import NAME, OBJECT, TEXT, or_null, read_shaped, shown
 from icefall_discrete.base.spec import FeatureSpec
+from icefall_discrete.data.checksums import read_figures
+from icefall_discrete.training.averages import read_summary
 
 LOG = logging.getLogger(__name__)
 Json = Dict[str, Any]
+_RESULT = {
+    **dict.fromkeys(("feature_type", "recipe", "device"), NAME),
+    "sets": OBJECT,
+    **dict.fromkeys(("search", "command"), or_null(TEXT)),
+    **dict.fromkeys(("features", "training", "decoding", "environment"), or_null(OBJECT)),
+}
 
 
 def read_optional(path: PathLike) -> Json:
     """Read a JSON object, or {} if the file is absent (a stage that was not run)."""
-    return read_json(path) if Path(path).is_file() else {}
+    return read_object(path, "figures") if Path(path).is_file() else {}
 
 
 def describe_features(feature_dir: PathLike, spec: FeatureSpec) -> Json:
@@ -33,7 +42,7 @@ def describe_features(feature_dir: PathLike, spec: FeatureSpec) -> Json:
     folder = Path(feature_dir)
     report = read_optional(folder / "report.json")
     files = [folder / f"extract-{split}.json" for split in report.get("splits", [])] or folder.glob("extract-*.json")
-    made = [read_optional(path) for path in sorted(files)]
+    made = [read_figures(path) if path.is_file() else {} for path in sorted(files)]
     return {
         "kind": spec.kind,
         "frame_rate_hz": spec.frame_rate_hz,
@@ -49,7 +58,8 @@ def describe_features(feature_dir: PathLike, spec: FeatureSpec) -> Json:
 
 def describe_training(exp_dir: PathLike) -> Json:
     """What training cost, from the trainer's train.json: epochs, wall clock, audio seconds a second, parameters."""
-    summary = read_optional(Path(exp_dir) / "train.json")
+    path = Path(exp_dir) / "train.json"
+    summary = read_summary(path) if path.is_file() else {}
     train_sec = summary.get("train_sec")
     return {
         "epochs": summary.get("num_epochs"),
@@ -115,6 +125,15 @@ def add_to_ledger(ledger_dir: PathLike, result: Json) -> Path:
     return path
 
 
+def read_result(path: PathLike) -> Json:
+    """Read the result.json of an experiment, or a file of the ledger. Raises ValueError, with the key, for another."""
+    result = read_shaped(path, _RESULT, "it is not a result: score the experiment again, or move the file away")
+    for name, figures in result["sets"].items():
+        if not isinstance(figures, dict):
+            raise ValueError(f"{path}: set '{name}' is {shown(figures)}, expected an object; score the run again.")
+    return result
+
+
 def read_ledger(paths: Sequence[PathLike]) -> List[Json]:
     """Read result files; the order (recipe, device, falling bit rate, name) does not depend on that of `paths`.
 
@@ -123,10 +142,7 @@ def read_ledger(paths: Sequence[PathLike]) -> List[Json]:
     """
     rows: Dict[str, Json] = {}
     for path in paths:
-        row = read_json(path)
-        missing = [key for key in ("feature_type", "recipe", "device", "sets") if key not in row]
-        if missing:
-            raise ValueError(f"{path} is not a result: it has no {', '.join(missing)}; score the experiment again.")
+        row = read_result(path)
         if row_name(row) in rows:
             raise ValueError(f"{path}: its row ({row_name(row)}) stands in another file too; remove one of them.")
         rows[row_name(row)] = row

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence
 
 from icefall_discrete.audio.noise import Condition, condition_of
-from icefall_discrete.base.json_files import read_json
+from icefall_discrete.base.shapes import OBJECT, TEXT, read_shaped
 from icefall_discrete.base.text_tables import markdown_table, text_table
 from icefall_discrete.metrics.facts import first_metric, leading_metrics
 from icefall_discrete.results.ledger import read_ledger
@@ -44,10 +44,9 @@ def read_noise_results(results_dir: Path) -> NoiseResults:
     folder = Path(results_dir) / FOLDER
     stability = []
     for path in sorted(folder.glob("stability/*.json")):
-        content = read_json(path)
-        if not {"feature_type", "split", "sets"} <= set(content):
-            raise ValueError(f"{path} does not hold token stability: run local/token_stability.py again.")
-        stability.append(content)
+        shapes = {"feature_type": TEXT, "split": TEXT, "sets": OBJECT}
+        advice = "it does not hold token stability: run local/token_stability.py again"
+        stability.append(read_shaped(path, shapes, advice))
     return NoiseResults(read_ledger(sorted(folder.glob("*.json"))), stability)
 
 

@@ -4,10 +4,10 @@ import dataclasses
 from pathlib import Path
 from typing import Any, Dict, List, Optional, Sequence, Tuple
 
-from icefall_discrete.base.json_files import read_json
 from icefall_discrete.base.text_tables import markdown_table
 from icefall_discrete.metrics.facts import Metric, first_metric, metric_named
 from icefall_discrete.results.ledger import read_ledger, traceable
+from icefall_discrete.results.published import read_published
 
 Json = Dict[str, Any]
 NOTHING = "–"
@@ -63,7 +63,7 @@ def read_corpora(egs: Path) -> List[CorpusResults]:
     for folder in sorted(Path(egs).glob("*/*")):
         rows = traceable(read_ledger(sorted((folder / "results").glob("*.json"))))
         path = folder / "conf" / "published.json"
-        published = read_json(path) if path.is_file() else []
+        published = read_published(path) if path.is_file() else []
         if rows or published:
             found.append(CorpusResults(folder.parent.name, folder.name, rows, published, *_compared(rows, published)))
     return found

@@ -2,10 +2,28 @@
 
 from typing import Any, Dict, List, Optional, Sequence, Tuple
 
+from icefall_discrete.base.atomic_files import PathLike
+from icefall_discrete.base.json_files import read_json
+from icefall_discrete.base.shapes import OBJECT, OBJECTS, TEXT, or_null, require, shown
 from icefall_discrete.base.text_tables import markdown_table
 from icefall_discrete.metrics.facts import Metric, metric_named
 
 Json = Dict[str, Any]
+_ROW = {"system": TEXT, "source": TEXT, "sets": OBJECT, **dict.fromkeys(("feature_type", "recipe"), or_null(TEXT))}
+
+
+def read_published(path: PathLike) -> List[Json]:
+    """Read the published figures of a recipe, see `published_table`. Raises ValueError for a file of another form."""
+    rows = read_json(path)
+    if not OBJECTS.fits(rows):
+        raise ValueError(f"{path} holds {shown(rows)}, expected a list of objects, one a published row; correct it.")
+    for place, row in enumerate(rows):
+        try:
+            require(row, _ROW, f"row {place}")
+            require(row["sets"], dict.fromkeys(row["sets"], OBJECT), f"'sets' of row {place}")
+        except ValueError as error:
+            raise ValueError(f"{path}: {error}; correct it.") from None
+    return rows
 
 
 def our_figure(rows: Sequence[Json], published: Json, split: str, metric: Metric) -> Optional[float]:

@@ -162,7 +162,7 @@ class Prediction(abc.ABC, Generic[C, F, S, N, T]):
             )
         last = read_record(pointer, "suffix", "splits")
         suffix, splits = last["suffix"], last["splits"]
-        if not isinstance(splits, list) or not all(isinstance(one, str) for one in (suffix, *splits)):
+        if not isinstance(splits, list) or not splits or not all(isinstance(one, str) for one in (suffix, *splits)):
             raise ValueError(f"{pointer}: expected a text as 'suffix' and a list of texts as 'splits'; decode again.")
         for split in splits:
             path_inside(folder, f"{split}-{suffix}", f"{pointer}: the name of a decoding")

@@ -16,7 +16,8 @@ from typing import Dict, Iterable, Iterator, List, Mapping, Optional, Protocol, 
 
 from sentencepiece import SentencePieceProcessor
 
-from icefall_discrete.base.atomic_files import PathLike, replacing
+from icefall_discrete.base.atomic_files import PathLike, write_bytes
+from icefall_discrete.base.json_files import parse_json
 from icefall_discrete.text.words import WORD_START
 
 _FACTS = "languages.json"
@@ -203,17 +204,30 @@ def write_joined(path: PathLike, models: Mapping[str, bytes], with_token: bool) 
     with zipfile.ZipFile(content, "w") as archive:
         for name, data in members.items():
             archive.writestr(zipfile.ZipInfo(name), data)  # without the time of writing
-    with replacing(path) as temporary:
-        temporary.write_bytes(content.getvalue())
+    write_bytes(path, content.getvalue())
+
+
+def _read_joined(path: Path) -> Tuple[Dict[str, bytes], bool]:
+    """Serialised models by language, and whether there are language tokens."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            # As they are written; others could unpack to any size.
+            if any(entry.compress_type != zipfile.ZIP_STORED for entry in archive.infolist()):
+                raise ValueError("it is a compressed archive")
+            facts = parse_json(archive.read(_FACTS).decode("utf-8"))
+            languages = facts.get("languages") if isinstance(facts, dict) else None
+            if not isinstance(languages, list) or not languages or not all(isinstance(one, str) for one in languages):
+                raise ValueError(f"{_FACTS} in it has no list of languages")
+            models = {language: archive.read(f"{language}.model") for language in languages}
+            return models, bool(facts.get("language_token"))
+    except (zipfile.BadZipFile, KeyError, EOFError, NotImplementedError) as error:
+        raise ValueError(" ".join(str(error).split())) from None
 
 
 def read_pieces(path: Path) -> PieceSet:
-    """Read a sentencepiece model, or what `write_joined` wrote. Raises RuntimeError, KeyError if it is neither."""
+    """Read a sentencepiece model, or what `write_joined` wrote. Raises RuntimeError, ValueError if it is neither."""
     if zipfile.is_zipfile(path):
-        with zipfile.ZipFile(path) as archive:
-            facts = json.loads(archive.read(_FACTS))
-            models = {language: archive.read(f"{language}.model") for language in facts["languages"]}
-        return PiecesByLanguage(models, facts["language_token"])
+        return PiecesByLanguage(*_read_joined(path))
     processor = SentencePieceProcessor()
     processor.LoadFromSerializedProto(path.read_bytes())
     return SharedPieces(processor)

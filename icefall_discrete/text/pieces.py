@@ -8,7 +8,7 @@ from typing import Any, Dict, Iterable, List, Mapping, Optional, Sequence, Tuple
 
 import sentencepiece
 
-from icefall_discrete.base.atomic_files import replacing, write_text
+from icefall_discrete.base.atomic_files import write_bytes, write_text
 from icefall_discrete.base.settings import setting
 from icefall_discrete.text.language_pieces import language_token, read_pieces, write_joined
 from icefall_discrete.text.piece_sizes import check_size
@@ -140,8 +140,7 @@ def train_bpe(texts: Iterable[str], vocab_size: int, model_path: PathLike, langu
         possible is named) or too small.
     """
     model = _trained(texts, vocab_size, [language_token(language) for language in languages])
-    with replacing(model_path) as temporary:
-        temporary.write_bytes(model)
+    write_bytes(model_path, model)
 
 
 def train_characters(texts: Iterable[str], model_path: PathLike, languages: Sequence[str] = ()) -> None:
@@ -150,8 +149,7 @@ def train_characters(texts: Iterable[str], model_path: PathLike, languages: Sequ
     Args: as of `train_bpe`, which also says what holds for them.
     """
     model = _trained(texts, MANY_PIECES, [language_token(language) for language in languages], "char")
-    with replacing(model_path) as temporary:
-        temporary.write_bytes(model)
+    write_bytes(model_path, model)
 
 
 def train_language_bpe(texts: Mapping[str, Sequence[str]], config: BpeConfig, model_path: PathLike) -> None:
@@ -181,9 +179,13 @@ class TextEncoder:
             raise FileNotFoundError(f"{path} does not exist; run the BPE stage first.")
         try:
             self._set = read_pieces(path)
-        except (RuntimeError, KeyError):
-            raise ValueError(f"{path} is not a sentencepiece model; delete it and rerun the BPE stage.") from None
-        self._pieces = self._set.names()
+            self._pieces = self._set.names()
+        except (RuntimeError, ValueError) as error:
+            reason = f" ({error})" if type(error) is ValueError else ""
+            raise ValueError(
+                f"{path} is not a sentencepiece model that can be read{reason}; copy it anew, or move it aside and "
+                "rerun the BPE stage."
+            ) from None
         if self._pieces[BLANK_ID] != SPECIAL_PIECES[0]:
             raise ValueError(f"{path}: piece 0 is not {SPECIAL_PIECES[0]}; train the pieces with the BPE stage.")
         self._token_languages = {self._pieces.index(language_token(name)): name for name in self._set.token_languages}

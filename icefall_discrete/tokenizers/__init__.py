@@ -118,4 +118,12 @@ def load_tokenizer(
       ValueError: unknown feature type, tokenizer or setting; the message lists the known ones.
     """
     found = read_feature_conf(feature_type, conf_dirs)
-    return found.tokenizer.make(found.name, found.config, state_dir, found.conf_dirs)
+    try:
+        return found.tokenizer.make(found.name, found.config, state_dir, found.conf_dirs)
+    except (ArithmeticError, MemoryError, RuntimeError, ValueError) as error:
+        # Of settings that fit their types and can be no tokenizer's; some are found out by the libraries only.
+        reason, where = (
+            " ".join(str(error).split()),
+            ", ".join(map(str, find_feature_confs(str(feature_type), conf_dirs))),
+        )
+        raise ValueError(reason if where in reason else f"{where}: {reason}") from None

@@ -15,9 +15,9 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from icefall_discrete.base.atomic_files import replacing, write_text
-from icefall_discrete.base.json_files import read_json
+from icefall_discrete.base.atomic_files import write_bytes, write_text
 from icefall_discrete.base.settings import setting
+from icefall_discrete.base.shapes import POSITIVE, TEXT, WHOLE, read_shaped
 from icefall_discrete.base.spec import FeatureSpec
 from icefall_discrete.text.pieces import PathLike
 from icefall_discrete.tokenizers.composed.composite import CompositeTokenizer, promise_of
@@ -202,8 +202,7 @@ class UnitBpeTokenizer(CompositeTokenizer):
             num_pieces, model_type = self.config.bpe_vocab_size, self.config.bpe_model_type
             model = train_pieces(map(as_characters, units), base.codebook_sizes[0], num_pieces, model_type)
             pieces, sha256 = UnitPieces(model), hashlib.sha256(model).hexdigest()
-            with replacing(self.state_dir / MODEL_FILE) as path:
-                path.write_bytes(model)
+            write_bytes(self.state_dir / MODEL_FILE, model)
         facts["num_codes"] = sum(len(one if pieces is None else pieces.encode(one)) for one in units)
         made = {**self._origin(base), **facts, "model_sha256": sha256}
         logging.info(
@@ -259,13 +258,14 @@ class UnitBpeTokenizer(CompositeTokenizer):
 
     def _read_state(self, state_dir: Path, base: FeatureSpec) -> _State:
         path = state_dir / FACTS_FILE
-        made = read_json(path)
+        shapes = {"num_codes": WHOLE, "audio_sec": POSITIVE, "model_sha256": TEXT}
+        made = read_shaped(path, shapes, "move it aside and rerun stage 2")
         origin = self._origin(base)
         changed = sorted(key for key, value in origin.items() if made.get(key) != value)
         if changed:
             raise ValueError(
                 f"{path} was made for other {', '.join(changed)} than feature type '{self.name}' has now; "
-                "delete it and rerun stage 2, or restore the settings and the base's state."
+                "move it aside and rerun stage 2, or restore the settings and the base's state."
             )
         rate = round(made["num_codes"] / made["audio_sec"], 6)
         if not self.config.bpe_vocab_size:
@@ -276,5 +276,7 @@ class UnitBpeTokenizer(CompositeTokenizer):
 def _read_pieces(path: PathLike, sha256: str) -> Tuple[UnitPieces, str]:
     model = Path(path).read_bytes()
     if hashlib.sha256(model).hexdigest() != sha256:
-        raise ValueError(f"{path} is not the file that {FACTS_FILE} beside it tells of; delete both and rerun stage 2.")
+        raise ValueError(
+            f"{path} is not the file that {FACTS_FILE} beside it tells of; move both aside and rerun stage 2."
+        )
     return UnitPieces(model), sha256

@@ -14,11 +14,20 @@ import torch
 from torch import Tensor, nn
 
 from icefall_discrete.base.atomic_files import PathLike
-from icefall_discrete.base.checkpoint import load_checkpoint, save_checkpoint
-from icefall_discrete.base.provenance import read_record
+from icefall_discrete.base.checkpoint import holding_what_we_write, load_checkpoint, save_checkpoint
 from icefall_discrete.base.settings import setting
+from icefall_discrete.base.shapes import COUNT, FROM_0, OBJECTS, TEXT, WHOLE, or_null, read_shaped, require
 
 StateDict = Dict[str, Tensor]
+_SECONDS = {name: or_null(FROM_0) for name in ("train_sec", "train_sec_per_epoch", "audio_sec", "max_minutes")}
+_SUMMARY = {
+    "epochs": OBJECTS,
+    "num_epochs": WHOLE,
+    "stopped_by": or_null(TEXT),
+    "best_valid_epoch": or_null(WHOLE),
+    **_SECONDS,
+}
+_EPOCH = {"epoch": COUNT, **_SECONDS}
 AVERAGED = "averaged.pt"  # weights alone: what is handed on
 
 
@@ -65,12 +74,22 @@ def saved_epochs(exp_dir: PathLike) -> List[int]:
     return sorted(int(match.group(1)) for match in found if match)
 
 
+def read_summary(path: Path) -> Dict[str, Any]:
+    """What train.json says of a training. Raises FileNotFoundError, ValueError with file and key."""
+    advice = "run stage 6 (train.py) again, which writes it anew"
+    summary = read_shaped(path, _SUMMARY, advice)
+    for place, record in enumerate(summary["epochs"]):
+        try:
+            require(record, _EPOCH, f"entry {place} of 'epochs'")
+        except ValueError as error:
+            raise ValueError(f"{path}: {error}; {advice}.") from None
+    return summary
+
+
 def trained_epochs(exp_dir: PathLike) -> List[int]:
     """Epochs that were trained, ascending, as train.json has it; those with weights are with them."""
     path = Path(exp_dir) / "train.json"
-    records = read_record(path, "epochs")["epochs"] if path.is_file() else []
-    if not isinstance(records, list) or not all(isinstance(one, dict) and "epoch" in one for one in records):
-        raise ValueError(f"{path}: 'epochs' is no list of what was trained; run stage 6 (train.py) again.")
+    records = read_summary(path)["epochs"] if path.is_file() else []
     return sorted({*saved_epochs(exp_dir), *(record["epoch"] for record in records)})
 
 
@@ -102,12 +121,13 @@ def restore_epochs(exp_dir: PathLike) -> List[str]:
     lost, restored = lost_epochs(exp_dir), []
     for path in reversed(training_checkpoints(exp_dir) if lost else []):
         state = load_checkpoint(path)
-        progress = state.get("progress", {})
-        epoch = progress.get("epoch", 0) - 1
-        if progress.get("batch") == 0 and epoch in lost:
-            weights = {name: state[name] for name in ("model", "model_avg")}
-            save_checkpoint(epoch_path(exp_dir, epoch), {**weights, "epoch": epoch, "step": state["step"]})
-            restored.append(epoch_path(exp_dir, epoch).name)
+        with holding_what_we_write(path):
+            progress = state.get("progress", {})
+            epoch = progress.get("epoch", 0) - 1
+            if progress.get("batch") == 0 and epoch in lost:
+                weights = {name: state[name] for name in ("model", "model_avg")}
+                save_checkpoint(epoch_path(exp_dir, epoch), {**weights, "epoch": epoch, "step": state["step"]})
+                restored.append(epoch_path(exp_dir, epoch).name)
     return restored
 
 
@@ -232,8 +252,9 @@ def average_epochs(exp_dir: PathLike, epoch: int, avg: int, use_averaged_model: 
     """
     if avg < 1 or avg > epoch:
         raise ValueError(f"--avg {avg} with --epoch {epoch}: expected between 1 and {epoch} epochs to average.")
-    if use_averaged_model:
-        start = load_checkpoint(epoch_path(exp_dir, epoch - avg)) if epoch > avg else None
-        return span_average(start, load_checkpoint(epoch_path(exp_dir, epoch)))
-    epochs = range(epoch - avg + 1, epoch + 1)
-    return mean_of([load_checkpoint(epoch_path(exp_dir, one))["model"] for one in epochs])
+    with holding_what_we_write(epoch_path(exp_dir, epoch)):
+        if use_averaged_model:
+            start = load_checkpoint(epoch_path(exp_dir, epoch - avg)) if epoch > avg else None
+            return span_average(start, load_checkpoint(epoch_path(exp_dir, epoch)))
+        epochs = range(epoch - avg + 1, epoch + 1)
+        return mean_of([load_checkpoint(epoch_path(exp_dir, one))["model"] for one in epochs])

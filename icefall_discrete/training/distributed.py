@@ -22,6 +22,8 @@ LOG = logging.getLogger(__name__)
 _POLL_SEC = 1.0
 # How long a process that another one's failure has stopped may take to say so before it is ended from within.
 _GRACE_SEC = 10.0
+# Descriptor of a pipe from the launcher, where there is one.
+LIFELINE = "ICEFALL_DISCRETE_LIFELINE"
 # What gloo and NCCL say when the process at the other end is gone.
 _LOST_PEER = ("onnection closed by peer", "onnection reset by peer", "Socket closed", "remote process exited")
 
@@ -84,7 +86,7 @@ class FailureBoard:
         """Leave the reason of this process, unless another one was first."""
         if self._store.add("failures", 1) == 1:
             self._store.set("reason", f"process {self._group.rank}: {sentence}")
-        if self._group.is_main and os.environ.get("TORCHELASTIC_USE_AGENT_STORE") != "True":
+        if self._group.is_main and not _has_agent_store():
             time.sleep(2 * _POLL_SEC)  # the store ends with this process; the others are still to read it
 
     def read(self) -> Optional[str]:
@@ -100,11 +102,32 @@ class FailureBoard:
                     print(f"error: {reason}", file=sys.stderr, flush=True)
                     os._exit(1)
         except RuntimeError:
-            return  # the store is gone: so is the process that kept it, and the next collective operation says so
+            if _has_agent_store() and not self._done.is_set():  # it was kept by the launcher, which is gone
+                _end_alone()
+            return  # the process that kept it is gone, and the next collective operation says so
 
     def close(self) -> None:
         """Stop watching."""
         self._done.set()
+
+
+def _has_agent_store() -> bool:
+    """Whether a launcher keeps the store where the processes meet, not the first of them."""
+    return os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True"
+
+
+def _end_alone() -> None:
+    print(
+        "error: what started this process is gone, killed perhaps; rerun the same command.", file=sys.stderr, flush=True
+    )
+    os._exit(1)
+
+
+def _end_with_launcher() -> None:
+    """Wait until the launcher is gone, then end this process; runs in a thread."""
+    # Nobody writes to the pipe: reading ends with the process that holds its other end.
+    if os.read(int(os.environ[LIFELINE]), 1) == b"":
+        _end_alone()
 
 
 @contextlib.contextmanager
@@ -117,6 +140,8 @@ def joined_group(device_type: str) -> Iterator[Group]:
     if world_size == 1:
         yield Group()
         return
+    if LIFELINE in os.environ:
+        threading.Thread(target=_end_with_launcher, daemon=True).start()
     group = Group(int(os.environ["RANK"]), world_size, int(os.environ.get("LOCAL_RANK", "0")))
     if device_type == "cuda":
         if group.local_rank >= torch.cuda.device_count():

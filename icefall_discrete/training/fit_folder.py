@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import Any, Dict, Iterator, Mapping, NamedTuple
 
 from icefall_discrete.base import random_state
-from icefall_discrete.base.json_files import read_object, write_json
+from icefall_discrete.base.json_files import write_json
 from icefall_discrete.base.provenance import Provenance
+from icefall_discrete.base.shapes import OBJECT, TEXT, read_shaped
 from icefall_discrete.training.averages import epoch_path, saved_epochs, training_checkpoints
 from icefall_discrete.training.progress import logged_to
 
@@ -36,7 +37,7 @@ def write_system(folder: Path, name: str, settings: Mapping[str, Any]) -> None:
 
 def read_system(folder: Path) -> SystemRecord:
     """Read `system.json`."""
-    record = read_object(folder / SYSTEM)
+    record = read_shaped(folder / SYSTEM, {"system": TEXT, "settings": OBJECT}, "fit or train again")
     return SystemRecord(record["system"], record["settings"])
 
 

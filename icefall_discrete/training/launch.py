@@ -9,6 +9,8 @@ from typing import Iterator, List, Sequence
 
 import torch.distributed as dist
 
+from icefall_discrete.training.distributed import LIFELINE
+
 _POLL_SEC = 0.1
 # How long the others may take to end by themselves, with the sentence of the process that failed.
 _GRACE_SEC = 15.0
@@ -38,11 +40,22 @@ def launch(command: Sequence[str], world_size: int, master_port: int) -> int:
         "TORCHELASTIC_RESTART_COUNT": "0",
     }
     processes: List[subprocess.Popen] = []
-    with _ended_at_exit(processes):
+    with _lifeline() as lifeline, _ended_at_exit(processes):
         for rank in range(world_size):
-            own = {"RANK": str(rank), "LOCAL_RANK": str(rank)}
-            processes.append(subprocess.Popen(list(command), env={**shared, **own}))
+            own = {"RANK": str(rank), "LOCAL_RANK": str(rank), LIFELINE: str(lifeline)}
+            processes.append(subprocess.Popen(list(command), env={**shared, **own}, pass_fds=(lifeline,)))
         return _wait(processes)
+
+
+@contextlib.contextmanager
+def _lifeline() -> Iterator[int]:
+    """The end of a pipe to read from; this process alone holds the other one, so that the pipe tells of its end."""
+    ends = os.pipe()
+    try:
+        yield ends[0]
+    finally:
+        for end in ends:
+            os.close(end)
 
 
 @contextlib.contextmanager

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any, Dict, Mapping, Protocol
 
 from icefall_discrete.base import random_state
-from icefall_discrete.base.checkpoint import load_checkpoint, save_checkpoint
+from icefall_discrete.base.checkpoint import holding_what_we_write, load_checkpoint, save_checkpoint
 from icefall_discrete.training.averages import remove_old_checkpoints, training_checkpoints
 from icefall_discrete.training.distributed import Group
 from icefall_discrete.training.progress import Progress
@@ -91,6 +91,11 @@ class ResumePoints:
         absent = sorted({*self.parts, "noise"} - set(state))
         if absent:
             raise ValueError(f"{path} has no {', '.join(absent)}: it is of another version; move it aside and rerun.")
+        with holding_what_we_write(path):
+            self._take_over(state, path)
+        LOG.info(f"Resumed from {path.name}: epoch {self.progress.epoch}, after batch {self.progress.batch}.")
+
+    def _take_over(self, state: Mapping[str, Any], path: Path) -> None:
         noise = state["noise"]
         if state["progress"]["batch"] > 0 and len(noise) != self.group.world_size:
             raise ValueError(
@@ -103,4 +108,3 @@ class ResumePoints:
         if self.group.rank < len(noise):
             self.noise.load_state_dict(noise[self.group.rank])
         self.saved_step = self.progress.step
-        LOG.info(f"Resumed from {path.name}: epoch {self.progress.epoch}, after batch {self.progress.batch}.")

@@ -158,8 +158,23 @@ def test_words_and_written_text():
     assert rules.normalize("  Mae’n \"oer\" heddiw: 'go iawn'! ", "words") == "mae'n oer heddiw go iawn"
     assert rules.normalize("Ŵyl–Ddewi", "words") == "ŵyl ddewi"
     assert rules.normalize("… – !", "words") == ""
+    assert rules.normalize("Ym 1984 roedd", "words") == "" and rules.normalize("Ym 1984 roedd", "written") != ""
+    assert rules.normalize("La col·lecció", "words") == "la col·lecció"
+    assert rules.normalize("ISPARTA", "words", "tr") == "ısparta"
     assert rules.normalize("Kaixo,  zer moduz? ", "written") == "Kaixo, zer moduz?"
     assert rules.normalize("Kaixo, mundua!", "written") == ""
+
+
+def test_sentences_with_digits_are_left_out_and_counted(prepare, broken, tmp_path, caplog):
+    path = broken / LANG / "train.tsv"
+    lines = path.read_text(encoding="utf-8").splitlines()
+    row = lines[2].split("\t")
+    row[COLUMNS.index("sentence")] = "En 1984 todo"
+    path.write_text("\n".join([*lines[:2], "\t".join(row), *lines[3:]]) + "\n", encoding="utf-8")
+    with caplog.at_level("INFO"):
+        prepare.prepare(config(prepare, broken, tmp_path))
+    assert len(load_cuts(tmp_path / "manifests" / "commonvoice_cuts_train.jsonl.gz")) == 5
+    assert "1 left out: digits, whose words nobody wrote" in caplog.text
 
 
 @pipeline_only

@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from icefall_discrete import command as console
+from icefall_discrete.decoding.settings import DecodeConfig
 from icefall_discrete.experiment.checkpoint_choice import CheckpointChoice
 from icefall_discrete.inference.transcriber import Transcriber
 
@@ -39,7 +40,7 @@ def run(work, monkeypatch, capsys):
 @pytest.fixture(scope="module")
 def expected(work, files):
     """Texts with the recipe that training left in the experiment folder, but for greedy search."""
-    transcriber = Transcriber(work / "exp", CheckpointChoice(avg=1, use_averaged_model=False))
+    transcriber = Transcriber(work / "exp", CheckpointChoice(avg=1, use_averaged_model=False), DecodeConfig())
     return [outcome.text for outcome in transcriber.transcribe(files)]
 
 

@@ -1,5 +1,6 @@
 """n-gram models: they are distributions, agree with a plain formula, and come through an ARPA file unchanged."""
 
+import gzip
 import itertools
 import math
 import random
@@ -107,3 +108,53 @@ def test_files_that_are_none_are_named_with_the_line(tmp_path):
 
 def read_arpa_gram():
     return estimate_ngram([["a"]], 1, []).grams[0][("a",)]
+
+
+ARPA = (
+    "\\data\\\nngram 1=3\nngram 2=1\n\n\\1-grams:\n-99\t<s>\t-0.3\n-0.5\ta\t-0.2\n-0.4\t</s>\n\n"
+    "\\2-grams:\n-0.1\ta </s>\n\n\\end\\\n"
+)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("a\t-0.2", "a\t-nan", r"line 7: '-nan' is no number"),
+        ("a\t-0.2", "a\tnan", r"line 7: 'nan' is no number"),
+        ("a\t-0.2", "a\tinf", r"line 7: 'inf' is no number"),
+        ("a\t-0.2", "a\t1_0", r"line 7: '1_0' is no number"),
+        ("-0.5\ta", "nan\ta", r"line 7: 'nan' is no number"),
+        ("-0.5\ta", "0.5\ta", r"line 7: '0\.5' is the logarithm of a probability above 1"),
+        ("-0.5\ta", "-0,5\ta", r"line 7: '-0,5' is no number"),
+        ("-0.4\t</s>", "-0.4\ta", r"line 8: 'a' stands twice"),
+        ("ngram 2=1", "ngram 2=2", r"announces 2 2-grams and holds 1"),
+        ("ngram 2=1", "ngram 2=1\nngram 3=9", r"announces 9 3-grams and holds 0"),
+        ("ngram 2=1\n", "", r"announces 0 2-grams and holds 1"),
+        ("\\2-grams", "\\3-grams", r"line 10: expected \\2-grams:, got '\\\\3-grams:'"),
+        ("\\end\\", "", r"is not a whole ARPA file"),
+        ("-0.1\ta </s>\n\n\\end\\\n", "-0.1\ta", r"line 11: expected a probability, 2 tokens"),
+        ("\ta </s>", "\t\udcff </s>", r"line 11: it is not UTF-8"),
+        ("\ta </s>", "\t" + "a" * 2**16 + " </s>", r"line 11: expected at most 65536 bytes"),
+    ],
+)
+def test_a_wrong_line_of_other_tools_is_named(tmp_path, old, new, message):
+    path = tmp_path / "lm.arpa"
+    assert old in ARPA
+    path.write_bytes(ARPA.replace(old, new, 1).encode("utf-8", "surrogateescape"))
+    with pytest.raises(ValueError, match=message) as caught:
+        read_arpa(path)
+    assert str(caught.value).startswith(str(path)) and len(str(caught.value)) < 300
+
+
+def test_what_other_tools_write_is_read(tmp_path):
+    path = tmp_path / "lm.arpa"
+    path.write_text(ARPA)
+    plain = read_arpa(path)
+    for text in ("\ufeff" + ARPA, ARPA.replace("\n", "\r\n"), "a comment\n\n" + ARPA.replace("ngram ", "ngram  ")):
+        path.write_bytes(text.encode())
+        assert read_arpa(path).grams == plain.grams
+    path.write_text(ARPA.replace("-99\t<s>", "-inf\t<s>"))
+    assert read_arpa(path).grams == plain.grams
+    path.write_bytes(gzip.compress(ARPA.encode()))
+    with pytest.raises(ValueError, match=r"lm\.arpa is compressed; unpack it with gunzip"):
+        read_arpa(path)

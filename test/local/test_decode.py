@@ -181,7 +181,7 @@ def test_language_models_phrases_and_nbest_lists(folder, decode, monkeypatch):
     assert "nothing to do" in decode(*method, *outside)
     phrases.write_text("abc\nabd\n")
     assert "nothing to do" not in decode(*method, *outside)
-    with pytest.raises(ValueError, match="greedy_search takes no scorer"):
+    with pytest.raises(ValueError, match="--lm cannot be used with greedy_search"):
         decode("--lm", folder / "trigram")
     facts = json.loads((folder / "trigram" / "lm.json").read_text())
     (folder / "trigram" / "lm.json").write_text(json.dumps({**facts, "pieces_sha256": "0"}))

@@ -81,7 +81,7 @@ def test_feature_costs_are_sums_over_splits_and_absent_ones_are_null(tmp_path):
 
 def test_training_costs_come_from_the_trainers_summary(tmp_path):
     assert set(describe_training(tmp_path).values()) == {None}
-    epochs = [{"audio_sec": 5000.0, "train_sec": 50.0}, {"audio_sec": 5000.0, "train_sec": 150.0}]
+    epochs = [{"epoch": n, "audio_sec": 5000.0, "train_sec": sec} for n, sec in ((1, 50.0), (2, 150.0))]
     summary = {"num_epochs": 2, "train_sec": 240.0, "train_sec_per_epoch": 100.0, "num_params": 7, "epochs": epochs}
     (tmp_path / "train.json").write_text(json.dumps(summary))
     described = describe_training(tmp_path)
@@ -143,7 +143,7 @@ def test_foreign_and_double_files_are_refused(tmp_path):
     with pytest.raises(ValueError, match="remove one"):
         read_ledger(sorted(tmp_path.glob("*.json")))
     (tmp_path / "other.json").write_text('{"a": 1}')
-    with pytest.raises(ValueError, match=r"other\.json is not a result: it has no feature_type"):
+    with pytest.raises(ValueError, match=r"other\.json has no 'feature_type', .*; it is not a result"):
         read_ledger([tmp_path / "other.json"])
 
 

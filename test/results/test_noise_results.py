@@ -87,7 +87,7 @@ def test_no_noise_no_section(folder, monkeypatch):
 
 def test_a_foreign_file_is_refused(folder):
     (folder / "results" / "noise" / "stability" / "x.json").write_text("{}")
-    with pytest.raises(ValueError, match=r"x\.json does not hold token stability"):
+    with pytest.raises(ValueError, match=r"x\.json has no 'feature_type', .*; it does not hold token stability"):
         read_noise_results(folder / "results")
 
 

@@ -8,7 +8,8 @@ import torch
 from lhotse.cut import Cut
 from torch import Tensor
 
-from icefall_discrete.base.json_files import read_json, write_json
+from icefall_discrete.base.json_files import write_json
+from icefall_discrete.base.shapes import OBJECT, TEXT, read_shaped
 from icefall_discrete.data.facts import Facts, facts_of, require_fact
 from icefall_discrete.data.targets.contract import Targets
 
@@ -93,5 +94,7 @@ class ClassTargets(Targets[int, Tensor]):
     @classmethod
     def load(cls, folder: Path) -> "ClassTargets":
         """The classes of an experiment folder."""
-        values = read_json(Path(folder) / FILE_NAME)
+        path = Path(folder) / FILE_NAME
+        advice = "copy it anew from where it was trained, or train again in another --exp-dir"
+        values = read_shaped(path, {"fact": TEXT, "classes": OBJECT}, advice)
         return cls(values["fact"], values["classes"])

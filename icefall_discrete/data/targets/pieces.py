@@ -8,7 +8,7 @@ import torch
 from lhotse.cut import Cut
 from torch import Tensor
 
-from icefall_discrete.base.atomic_files import replacing
+from icefall_discrete.base.atomic_files import write_bytes
 from icefall_discrete.data.cuts import language_of, text_of
 from icefall_discrete.data.facts import Facts, text_fact
 from icefall_discrete.data.targets.contract import Targets
@@ -79,8 +79,7 @@ class PieceTargets(Targets[List[int], Tuple[Tensor, Tensor]]):
         """Write bpe.model, or check that the same is there."""
         ours, model = Path(folder) / FILE_NAME, self.text_encoder.path
         if not ours.is_file():
-            with replacing(ours) as temporary:
-                temporary.write_bytes(model.read_bytes())
+            write_bytes(ours, model.read_bytes())
         elif ours.read_bytes() != model.read_bytes():
             raise ValueError(
                 f"{model} differs from {ours}, with which training began; go on with the same pieces, or "

@@ -13,6 +13,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from icefall_discrete.base.atomic_files import naming
+
 MEL_FILE = "mel.f16"
 TEACHER_FILE = "teacher.f32"
 # Part by which lengths are shaken before utterances are sorted by them, so that batches differ from epoch to epoch.
@@ -59,7 +61,11 @@ def write_corpus(folder: Path, utterances: Iterable[Tuple[str, Tensor, Tensor]])
     digest = hashlib.sha256()
     sums = squares = np.zeros(1)
     widths = (0, 0)
-    with open(folder / MEL_FILE, "wb") as mel_file, open(folder / TEACHER_FILE, "wb") as teacher_file:
+    with (
+        naming(folder),
+        open(folder / MEL_FILE, "wb") as mel_file,
+        open(folder / TEACHER_FILE, "wb") as teacher_file,
+    ):
         for name, mel, teacher in utterances:
             values = mel.numpy().astype(np.float16)
             digest.update(f"{name} {len(values)}\n".encode() + values.tobytes())

@@ -52,13 +52,12 @@ def write_units(
     passes = (config.num_restarts, config.num_passes, config.num_full_passes, config.num_breaths)
     centroids, score = fit_centroids(scaled, num_clusters, *passes, seed)
     LOG.info(f"{num_clusters} clusters of {len(scaled)} of {num_frames} frames, distortion {score:.5g}")
-    with replacing(path) as temporary:
-        units = np.lib.format.open_memmap(temporary, "w+", np.int32, (num_frames,))
-        end = 0
+    # Not a memory map, since a full disk ends a process that writes to one.
+    with replacing(path) as temporary, open(temporary, "wb") as stream:
+        header = {"descr": "<i4", "fortran_order": False, "shape": (num_frames,)}
+        np.lib.format.write_array_header_1_0(stream, header)
         for frames in tqdm(teacher(), desc=f"units of {path.stem}", unit="cut", leave=False):
-            units[end : end + len(frames)] = nearest(frames * scale, centroids)[0]
-            end += len(frames)
-        units.flush()
+            stream.write(nearest(frames * scale, centroids)[0].astype("<i4").tobytes())
     return read_units(path)
 
 

@@ -31,6 +31,7 @@ CENTROID_NAMES = ("cluster_centers_", "centroids", "codebook")
 # No codebook is larger, unpacked; a small file could unpack to any size.
 MAX_UNPACKED = 2**28
 _GZIP_BITS = 31
+_STATE = ("centroids", "mean", "scale")
 
 
 def _lzma() -> lzma.LZMADecompressor:
@@ -64,13 +65,23 @@ def read_centroids(path: Path) -> Dict[str, np.ndarray]:
     try:
         arrays = _read_any(path)
     except Exception as error:  # what a file can get wrong has no end, and each fails in its own way
+        if str(error).startswith(str(path)):
+            raise ValueError(str(error)) from None
         raise ValueError(f"centroids {path} are refused: {reason_of(error)}. Nothing of the file was run.") from None
+    wrong = [name for name, array in arrays.items() if name in _STATE and array.dtype.kind != "f"]
+    if wrong:
+        raise ValueError(f"{path} holds {wrong[0]} of type {arrays[wrong[0]].dtype}, expected an array of floats.")
     centroids = np.array(arrays["centroids"], dtype=np.float32)
     if centroids.ndim != 2 or 0 in centroids.shape or not np.isfinite(centroids).all():
         raise ValueError(f"{path} holds an array {centroids.shape}, expected finite centroids (V, D).")
     dim = centroids.shape[1]
     others = {"mean": np.zeros(dim, np.float32), "scale": np.ones(dim, np.float32)}
     found = {key: np.array(arrays.get(key, default), dtype=np.float32) for key, default in others.items()}
+    if (
+        any(value.shape != (dim,) or not np.isfinite(value).all() for value in found.values())
+        or not found["scale"].all()
+    ):
+        raise ValueError(f"{path}: expected finite mean and scale of {dim} dimensions, and no scale of 0.")
     return {"centroids": centroids, **found}
 
 
@@ -116,7 +127,8 @@ def _array_in(value: Any) -> np.ndarray:
     if hasattr(value, "detach"):
         value = value.detach().float().numpy()
     if not isinstance(value, np.ndarray) or value.dtype.kind != "f":
-        raise ValueError(f"its centroids are {type(value).__name__}, expected an array of floats")
+        found = f"of {value.dtype}" if isinstance(value, np.ndarray) else type(value).__name__
+        raise ValueError(f"its centroids are {found}, expected an array of floats")
     return value
 
 

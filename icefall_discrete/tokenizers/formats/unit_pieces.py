@@ -81,9 +81,11 @@ class UnitPieces:
         self._processor = sentencepiece.SentencePieceProcessor()
         try:
             self._processor.LoadFromSerializedProto(model)
-        except RuntimeError:
+            pieces = [self._processor.id_to_piece(piece) for piece in range(1, self._processor.get_piece_size())]
+        except (RuntimeError, UnicodeDecodeError):
             raise ValueError("is not a sentencepiece model") from None
-        pieces = (self._processor.id_to_piece(piece) for piece in range(1, self._processor.get_piece_size()))
+        if any(ord(character) < FIRST_CHARACTER for piece in pieces for character in piece):
+            raise ValueError("is a sentencepiece model, but not one of units")
         self._units = [[ord(character) - FIRST_CHARACTER for character in piece] for piece in pieces]
 
     def __len__(self) -> int:

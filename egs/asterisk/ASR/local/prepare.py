@@ -8,6 +8,7 @@ decodes only what is missing.
 import collections
 import dataclasses
 import functools
+import io
 import logging
 import multiprocessing
 from pathlib import Path
@@ -29,7 +30,7 @@ from corpus_folder import (
 from lhotse import AudioSource, MonoCut, Recording, SupervisionSegment
 from tqdm import tqdm
 
-from icefall_discrete.base.atomic_files import replacing
+from icefall_discrete.base.atomic_files import write_bytes
 from icefall_discrete.base.flags import config_from_flags
 from icefall_discrete.base.inside import path_inside
 from icefall_discrete.base.script import run_script
@@ -182,8 +183,9 @@ def decode_prompt(prompt: Prompt) -> None:
     samples = read_g722(prompt.source)
     if len(samples) != prompt.num_samples:
         raise CorpusError(f"{prompt.source}: decoded {len(samples)} samples, expected {prompt.num_samples}.")
-    with replacing(prompt.audio) as partial:
-        soundfile.write(partial, samples, SAMPLE_RATE_HZ, format="FLAC", subtype="PCM_16")
+    encoded = io.BytesIO()  # libsndfile says nothing of a full disk
+    soundfile.write(encoded, samples, SAMPLE_RATE_HZ, format="FLAC", subtype="PCM_16")
+    write_bytes(prompt.audio, encoded.getvalue())
 
 
 def decode_all(prompts: List[Prompt], num_jobs: int) -> None:

@@ -1,23 +1,17 @@
 """The text rules of this corpus: what of a written sentence is spoken words.
 
-They hold for any language written with letters; a language with rules of its own (numbers, abbreviations) needs more.
+They hold for any language written with letters. Sentences with digits are left out: their words depend on the reader.
 """
 
-import unicodedata
+from icefall_discrete.text.spoken_words import has_digits, spoken_words
 
 MIN_WRITTEN_WORDS = 3
 RULES = ("words", "written")
 
-_APOSTROPHES = "’ʼ‘`´"
 
-
-def words_only(sentence: str) -> str:
-    """NFC, lower case; letters, marks and apostrophes inside words are kept, everything else is a space."""
-    text = unicodedata.normalize("NFC", sentence).lower()
-    for apostrophe in _APOSTROPHES:
-        text = text.replace(apostrophe, "'")
-    kept = "".join(char if char == "'" or unicodedata.category(char)[0] in "LM" else " " for char in text)
-    return " ".join(word for word in (part.strip("'") for part in kept.split()) if word)
+def words_only(sentence: str, language: str = "") -> str:
+    """The words that are spoken (text/spoken_words.py); empty for a sentence with digits, whose words nobody wrote."""
+    return "" if has_digits(sentence) else spoken_words(sentence, language)
 
 
 def as_written(sentence: str) -> str:
@@ -29,6 +23,6 @@ def as_written(sentence: str) -> str:
     return " ".join(words) if len(words) >= MIN_WRITTEN_WORDS else ""
 
 
-def normalize(sentence: str, rule: str) -> str:
+def normalize(sentence: str, rule: str, language: str = "") -> str:
     """The text of a sentence by the rule of that name (one of RULES); empty if the utterance is to be left out."""
-    return {"words": words_only, "written": as_written}[rule](sentence)
+    return words_only(sentence, language) if rule == "words" else as_written(sentence)

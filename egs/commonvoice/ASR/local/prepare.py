@@ -28,6 +28,7 @@ from icefall_discrete.data.manifests import (
     utterance_cuts,
     write_split,
 )
+from icefall_discrete.text.spoken_words import has_digits
 
 SPLITS = ("train", "dev", "test")
 # Read by lhotse; releases before 8.0 call accents and variant otherwise.
@@ -119,7 +120,8 @@ def cuts_of(rows: Mapping[str, Row], clips: Path, config: PrepareConfig) -> Iter
     supervisions = []
     for name, recording in headers.recordings.items():
         row, written = rows[name], rows[name]["sentence"].strip()
-        item = whole_supervision(recording, normalize(written, config.text_rule), config.lang, row["client_id"])
+        text = normalize(written, config.text_rule, config.lang)
+        item = whole_supervision(recording, text, config.lang, row["client_id"])
         custom = {key: row[key] for key in ("age", "accents", "variant")}
         supervisions.append(fastcopy(item, gender=row["gender"], custom={**custom, "written": written}))
     resampled = [recording.resample(config.sample_rate) for recording in headers.recordings.values()]
@@ -129,7 +131,9 @@ def cuts_of(rows: Mapping[str, Row], clips: Path, config: PrepareConfig) -> Iter
 def drop_reason(cut: MonoCut, config: PrepareConfig, is_train: bool) -> Optional[str]:
     """Why an utterance is left out, or None."""
     if not cut.supervisions[0].text:
-        return "under three words" if config.text_rule == "written" else "no words"
+        if config.text_rule == "written":
+            return "under three words"
+        return "digits, whose words nobody wrote" if has_digits(cut.supervisions[0].custom["written"]) else "no words"
     if cut.duration < config.min_duration:
         return f"shorter than {config.min_duration:g} s"
     if is_train and cut.duration > config.max_duration:
