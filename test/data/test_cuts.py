@@ -168,7 +168,7 @@ def test_a_damaged_id_or_key_names_the_cut_and_the_archive(tmp_path):
     ):
         load_frames(second, SPEC)
     for key, said in (
-        ("-2,75,2,int16", r"^cut cut-1: .*train\.codes: storage key '-2,75,2,int16': offset and T are 0 or more"),
+        ("-2,75,2,int16", r"^cut cut-1: .*train\.codes: storage key '-2,75,2,int16' is not '<offset>"),
         ("200,999999999999,2,int16", r"^cut cut-1: .*train\.codes ends before the array"),
     ):
         second.custom["codes"].array.storage_key = key
