@@ -18,6 +18,7 @@ from icefall_discrete.base.json_files import write_json
 from icefall_discrete.base.provenance import Provenance, digest_of_file, digest_of_lines, set_aside
 from icefall_discrete.base.script import run_script
 from icefall_discrete.base.settings import setting, to_dict
+from icefall_discrete.base.text_files import numbered_lines
 from icefall_discrete.data.cuts import is_speed_perturbed, language_of, load_cuts, text_of
 from icefall_discrete.data.filters import chosen_languages
 from icefall_discrete.lm.arpa import UNKNOWN, perplexity, write_arpa
@@ -78,8 +79,7 @@ def sentences_of(path: Path, languages: str) -> Dict[str, Sentence]:
 
 def lines_of(path: Path) -> Dict[str, Sentence]:
     """The lines of a text file, by their number."""
-    lines = enumerate(path.read_text(encoding="utf-8").splitlines(), start=1)
-    return {f"{path}, line {number}": (line.strip(), None) for number, line in lines if line.strip()}
+    return {f"{path}, line {number}": (line.strip(), None) for number, line in numbered_lines(path)}
 
 
 def require_covered(what: str, sentences: Dict[str, Sentence], encoder: TextEncoder, max_percent: float) -> None:

@@ -14,7 +14,7 @@ import numpy as np
 from lhotse import MonoCut
 from lhotse.audio.mixer import AudioMixer
 
-from icefall_discrete.audio.reading import load_samples
+from icefall_discrete.audio.reading import load_finite
 from icefall_discrete.base.settings import LARGEST_SEED, check_settings, setting
 
 BABBLE = "babble"
@@ -117,7 +117,7 @@ def _read_levelled(cut: MonoCut, sample_rate_hz: int, generator: np.random.Gener
     if cut.duration > LONGEST_READ_SEC:
         start = float(generator.uniform(0.0, cut.duration - LONGEST_READ_SEC))
         cut = cut.truncate(offset=start, duration=LONGEST_READ_SEC)
-    samples = load_samples(cut, sample_rate_hz).double().numpy()
+    samples = load_finite(cut, sample_rate_hz).double().numpy()
     power = _power(samples)
     return samples / np.sqrt(power) if power > 0.0 else samples
 

@@ -10,7 +10,7 @@ from lhotse.cut import MixedCut
 from torch import Tensor
 
 from icefall_discrete.audio.resampling import with_bounded_memory
-from icefall_discrete.audio.sound_files import read_whole_files
+from icefall_discrete.audio.sound_files import TOLERANCE_SEC, read_whole_files
 from icefall_discrete.audio.sources import refusal, refusal_of, why_no_audio
 
 TRUNCATED = "it holds less or more audio than its manifest says: fetch the file again, or remake the manifests"
@@ -68,8 +68,11 @@ def load_samples(cut: MonoCut, sample_rate_hz: int) -> Tensor:
     refused = refusal_of(cut.recording)
     if refused:
         raise UnreadableAudio(f"cut {cut.id}: cannot read {source_of(cut)}: {refused}")
-    if cut.start < 0:
-        raise UnreadableAudio(f"cut {cut.id}: starts at {cut.start} s, expected 0 or later; correct its manifest")
+    if cut.start < 0 or cut.end > cut.recording.duration + TOLERANCE_SEC:
+        raise UnreadableAudio(
+            f"cut {cut.id}: goes from {cut.start:g} to {cut.end:g} s, but its recording, {source_of(cut)}, from 0 to "
+            f"{cut.recording.duration:g} s; correct its manifest"
+        )
     read_whole_files()
     if cut.sampling_rate != sample_rate_hz:
         cut = cut.resample(sample_rate_hz)
@@ -81,3 +84,17 @@ def load_samples(cut: MonoCut, sample_rate_hz: int) -> Tensor:
     if audio.shape[1] != cut.num_samples:
         raise UnreadableAudio(f"cut {cut.id}: cannot read {source_of(cut)}: {TRUNCATED}")
     return torch.from_numpy(audio[0]).to(torch.float32)
+
+
+def load_finite(cut: MonoCut, sample_rate_hz: int) -> Tensor:
+    """As `load_samples`, for what computes with the samples at once.
+
+    Raises UnreadableAudio for samples that are NaN or infinite too.
+    """
+    samples = load_samples(cut, sample_rate_hz)
+    wrong = int((~samples.isfinite()).sum())
+    if wrong:
+        raise UnreadableAudio(
+            f"cut {cut.id}: {wrong} of {len(samples)} samples of {source_of(cut)} are NaN or infinite"
+        )
+    return samples

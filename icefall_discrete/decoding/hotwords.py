@@ -14,6 +14,7 @@ from typing import Callable, Dict, List, NamedTuple, Optional, Sequence, Tuple
 import torch
 
 from icefall_discrete.base.json_files import read_json
+from icefall_discrete.base.text_files import read_text
 from icefall_discrete.decoding.automaton import Arc, AutomatonScorer, Backoff, BackoffAutomaton
 from icefall_discrete.text.words import WORD_START
 
@@ -212,7 +213,7 @@ def read_context_file(
             raise ValueError(f"{path}: expected an object such as {json.dumps({SHARED: ['a phrase']})}.")
         lines = {cut_id: [(str(path), line) for line in phrases] for cut_id, phrases in lists.items()}
     elif path.is_file():
-        text = path.read_text(encoding="utf-8").splitlines()
+        text = read_text(path).split("\n")
         lines = {SHARED: [(f"{path}, line {number}", line) for number, line in enumerate(text, start=1)]}
     else:
         raise FileNotFoundError(f"{path} does not exist; write the phrases to prefer into it, one a line.")

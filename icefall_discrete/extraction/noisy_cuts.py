@@ -20,7 +20,7 @@ from lhotse.utils import fastcopy
 from tqdm import tqdm
 
 from icefall_discrete.audio.noise import Condition, NoiseSource, mix
-from icefall_discrete.audio.reading import load_samples
+from icefall_discrete.audio.reading import load_finite
 from icefall_discrete.base.atomic_files import write_bytes
 from icefall_discrete.base.inside import path_inside
 from icefall_discrete.base.json_files import write_json
@@ -58,7 +58,7 @@ def write_noisy_cut(cut: MonoCut, condition: Condition, source: NoiseSource, pat
     Raises ValueError, naming the cut, if it is silent or cannot be read.
     """
     rate = cut.sampling_rate
-    speech = load_samples(cut, rate).double().numpy()
+    speech = load_finite(cut, rate).double().numpy()
     noise = source.noise(condition.kind, cut.id, len(speech), rate)
     try:
         mixture = mix(speech, noise, condition.snr_db, rate)

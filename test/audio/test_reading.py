@@ -7,7 +7,7 @@ import torch
 from lhotse import Recording
 from toy_corpus import RATE, make_cuts
 
-from icefall_discrete.audio.reading import UnreadableAudio, load_samples
+from icefall_discrete.audio.reading import UnreadableAudio, load_finite, load_samples
 
 
 @pytest.fixture
@@ -57,3 +57,21 @@ def test_a_truncated_flac_is_not_silently_shorter(cut, tmp_path):
     (tmp_path / "x.flac").write_bytes(data[: len(data) // 2])
     with pytest.raises(UnreadableAudio, match=r"^cut utt000: cannot read .*x\.flac: "):
         load_samples(lossless, RATE)
+
+
+def test_a_cut_outside_of_its_recording_is_named(cut):
+    for changes in ({"start": -0.5}, {"start": 0.2}, {"duration": cut.duration + 0.2}):
+        outside = dataclasses.replace(cut, **changes)
+        with pytest.raises(
+            UnreadableAudio, match=r"^cut utt000: goes from .* to .* s, but its recording, .*utt000\.wav"
+        ):
+            load_samples(outside, RATE)
+    assert len(load_samples(dataclasses.replace(cut, duration=cut.duration + 0.01), RATE)) > 0
+
+
+def test_samples_that_are_not_finite_are_named(cut, path):
+    samples, _ = soundfile.read(path, dtype="float32")
+    samples[7:9] = np.nan
+    soundfile.write(path, samples, RATE, subtype="FLOAT")
+    with pytest.raises(UnreadableAudio, match=r"^cut utt000: 2 of \d+ samples of .*utt000\.wav are NaN or infinite$"):
+        load_finite(cut, RATE)

@@ -35,6 +35,7 @@ from icefall_discrete.base.flags import config_from_flags
 from icefall_discrete.base.inside import path_inside
 from icefall_discrete.base.script import run_script
 from icefall_discrete.base.settings import setting
+from icefall_discrete.base.text_files import read_text
 from icefall_discrete.data.manifests import write_split
 
 EXPECTED_UTTERANCES = {
@@ -103,7 +104,7 @@ def read_language(folder: Path, config: PrepareConfig, drops: collections.Counte
     checksums = read_checksums(folder)
     if not transcript.is_file():
         raise CorpusError(f"{transcript} is missing; delete {folder} and run stage 0 again.")
-    texts = parse_transcript(transcript.read_text(encoding="utf-8"), str(transcript))
+    texts = parse_transcript(read_text(transcript), str(transcript))
     sounds = {path[len("sounds/") : -len(".g722")] for path in checksums if path.endswith(".g722")}
     drops["audio without transcript"] += len(sounds - set(texts))
     audio_dir = Path(config.data_dir).resolve() / "audio" / language
