@@ -68,7 +68,7 @@ def _of_chunks(stream: BinaryIO, order: str, end: int) -> Optional[Samples]:
             start = first + _SAMPLE_CHUNKS[name]
             announced = max(0, (long_size if long_size and size == 0xFFFFFFFF else size) - (start - first))
             after = start + announced + announced % 2
-            loose = _loose_bytes(stream, after, end, order) if announced and after < end else 0
+            loose = _loose_bytes(stream, after, end, order) if after < end else 0
             return Samples(start, announced, end - start, loose)
     return None
 
@@ -151,19 +151,18 @@ def ogg_fault(path: Path) -> Optional[str]:
 
 
 class Mp3Length(NamedTuple):
-    """Frames (of 1152 or 576 samples) and bytes that the head of an MP3 announces, and the bytes that follow."""
+    """Bytes that the head of an MP3 announces (0: the samples alone), those that follow, and whether they are more.
 
-    frames: int
+    goes_on: whether audio follows behind what is announced.
+    """
+
     announced: int
     held: int
     goes_on: bool
 
 
 def mp3_length(path: Path) -> Optional[Mp3Length]:
-    """The length in the Xing, Info or VBRI head of an MP3; None where there is none, or it was not filled in.
-
-    goes_on: whether more audio follows behind what is announced.
-    """
+    """The length in the Xing, Info or VBRI head of an MP3; None where there is none, or it was not filled in."""
     with open(path, "rb") as stream:
         head = stream.read(10)
         start = 0
@@ -174,8 +173,8 @@ def mp3_length(path: Path) -> Optional[Mp3Length]:
         frame = stream.read(256)
         places = [frame.find(name) for name in (b"Xing", b"Info") if name in frame]
         if places:
-            flags, *values = struct.unpack(">III", frame[places[0] + 4 : places[0] + 16].ljust(12, b"\0"))
-            frames, announced = values if flags & 3 == 3 else (0, 0)
+            flags, frames, announced = struct.unpack(">III", frame[places[0] + 4 : places[0] + 16].ljust(12, b"\0"))
+            frames, announced = frames if flags & 1 else 0, announced if flags & 3 == 3 else 0
         elif frame[36:40] == b"VBRI":
             announced, frames = struct.unpack(">II", frame[46:54])
         else:
@@ -184,4 +183,4 @@ def mp3_length(path: Path) -> Optional[Mp3Length]:
         after = stream.read(2)
     goes_on = len(after) == 2 and after[0] == 0xFF and after[1] & 0xE0 == 0xE0
     held = path.stat().st_size - start
-    return Mp3Length(frames, announced, held, goes_on) if frames and announced else None
+    return Mp3Length(announced, held, goes_on) if frames else None

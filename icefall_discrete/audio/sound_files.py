@@ -36,6 +36,7 @@ _UNKNOWN_FRAMES = (1 << 63) - 1  # libsndfile's SF_COUNT_MAX
 # An MP3 without a length is guessed at from its first frames and its size; a size this many times larger than the file
 # makes every guess too long, so that all is decoded.
 _STRETCH = 64
+_HEAD_FRAME_SEC = 0.25
 _OTHER_READERS = (".sph", ".mp4", ".m4a", ".m4b")
 _ADVICE = "fetch the file again, or convert it anew if this is all there is"
 
@@ -90,8 +91,9 @@ def _opened_without_length(path: Path, kind: str) -> BinaryIO:
     """The file in memory, with a header by which it can be read to its end."""
     data = bytearray(path.read_bytes())
     if kind == "FLAC":
-        data[21] &= 0xF0  # the 36 bits of the number of samples
-        data[22:26] = bytes(4)
+        first = data.find(b"fLaC")  # behind the tags that some writers put first
+        data[first + 21] &= 0xF0  # the 36 bits of the number of samples
+        data[first + 22 : first + 26] = bytes(4)
         return io.BytesIO(data)
     if kind == "MP3":
         return _Endless(bytes(data))
@@ -131,7 +133,7 @@ def _of_container(path: Path, stream: soundfile.SoundFile) -> Held:
         return Held(frames, rate, stream.channels, True)
     if samples.is_stream:
         return Held(frames, rate, stream.channels, True)
-    if samples.announced == 0 and samples.held > 0 and stream.format.startswith("WAV"):
+    if samples.announced == 0 and samples.loose > 0 and stream.format.startswith("WAV"):
         return Held(len(_decode_whole(path, stream.format)), rate, stream.channels, False)
     held = min(samples.announced, samples.held)
     bytes_per_sec = held * rate / frames if frames else 1.0
@@ -146,8 +148,14 @@ def _of_mp3(path: Path, stream: soundfile.SoundFile) -> Held:
         held = len(_decode_whole(path, "MP3"))
         is_usual = abs(held - frames) <= TOLERANCE_SEC * rate
         return Held(frames if is_usual else held, rate, stream.channels, is_usual)
-    if length.held < length.announced or length.goes_on:
-        _require_near(length.announced, length.held, "bytes", length.announced * rate / frames)
+    if length.announced == 0 or length.held < length.announced:
+        # Some writers count the tags, or do not say; decoding tells.
+        _require_near(frames, len(_decode_to_end(stream, frames)[0]), "samples", rate)
+    elif length.goes_on and frames:
+        bytes_per_sec = length.announced * rate / frames
+        # Some writers do not count the frame that says the length.
+        if length.held - length.announced > _HEAD_FRAME_SEC * bytes_per_sec:
+            _require_near(length.announced, length.held, "bytes", bytes_per_sec)
     return Held(frames, rate, stream.channels, True)
 
 

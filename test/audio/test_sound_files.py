@@ -194,6 +194,36 @@ def test_chunks_and_silence_behind_the_samples_are_no_audio(write):
     assert open_recording(path, "a").num_samples == frames
 
 
+def test_an_empty_wav_with_a_chunk_behind_it_is_empty(write):
+    path = write("wav")
+    data = path.read_bytes()
+    start = data.index(b"data") + 4
+    path.write_bytes(data[:start] + struct.pack("<I", 0) + b"LIST" + struct.pack("<I", 5000) + b"x" * 5000)
+    assert refused(path) == "the file holds no audio (0 samples)"
+
+
+def test_an_mp3_that_counts_its_tags_is_whole_and_one_that_says_frames_alone_is_checked(write):
+    path = write("mp3")
+    data = bytearray(path.read_bytes())
+    frames = examine(path).frames
+    place = data.index(b"Xing")
+    data[place + 8 + 4 : place + 8 + 8] = struct.pack(">I", len(data) + 9000)
+    path.write_bytes(b"ID3\x03\0\0\0\0\x46\x28" + bytes(9000) + data)
+    assert open_recording(path, "a").num_samples == frames
+    data[place + 4 : place + 8] = struct.pack(">I", 1)
+    path.write_bytes(data)
+    assert open_recording(path, "a").num_samples >= frames
+    path.write_bytes(data[: len(data) // 2])
+    assert "it holds less or more audio" in refused(path)
+
+
+def test_a_flac_behind_a_tag_is_read(write):
+    path = write("flac")
+    expected = soundfile.read(path, dtype="float32")[0]
+    path.write_bytes(b"ID3\x03\0\0\0\0\x01\0" + bytes(128) + path.read_bytes())
+    assert np.array_equal(load_samples(open_recording(path, "a").to_cut(), RATE).numpy(), expected)
+
+
 def test_rates_that_no_audio_has_are_refused(write):
     path = write("wav")
     data = bytearray(path.read_bytes())
