@@ -28,9 +28,12 @@ OURS = re.compile(
     r"(?:(?:torchrun|python) )?(?<![\w./-])(?:[\w./]*/)?(?:run\.sh|run_noise\.sh|setup_env\.sh|\w+\.py)(?= |$|\")"
 )
 FOLDERS = ("local", "tools", "tools/benchmark", "test", "icefall_discrete/results")
-RECORDER = (
-    'record() { printf "%s\\0" "$PWD" "$@" END; }\n. () { :; }\nfind() { :; }\nSLURM_ARRAY_TASK_ID=3\ntorchrun() { record torchrun "$@"; }\n'
-)
+RECORDER = """record() { printf '%s\\0' "$PWD" "$@" END; }
+. () { :; }
+find() { :; }
+torchrun() { record torchrun "$@"; }
+SLURM_ARRAY_TASK_ID=3
+"""
 
 
 def written(document):
