@@ -1,8 +1,8 @@
 """Recipes that fit themselves to the hours of the corpus and to the device, once, and say what they chose."""
 
 import json
-from argparse import Namespace
 from pathlib import Path
+from types import SimpleNamespace as Namespace
 
 import pytest
 
