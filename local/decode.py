@@ -130,9 +130,9 @@ def decode_splits(args: Any, files: OutputFiles, choice: CheckpointChoice, confi
 def main() -> None:
     """Choose checkpoints and settings, decode, and leave word for scoring of what was decoded last."""
     exp_dir = value_of_flag("exp-dir", sys.argv[1:])
-    stages = Experiment(Path(exp_dir or "")).stages()
-    prediction = stages.prediction
-    args = get_parser(stages.settings.system).parse_args()
+    is_there = exp_dir is not None and (Path(exp_dir) / "config.json").exists()
+    args = get_parser(Experiment(Path(exp_dir)).stages().settings.system if is_there else DEFAULT_SYSTEM).parse_args()
+    prediction = Experiment(args.exp_dir).stages().prediction
     choice, config = decode_settings(args, prediction)
     choice = resolve_choice(choice, args.exp_dir)
     settings = Experiment(args.exp_dir).settings()

@@ -6,11 +6,13 @@ Any Python from 3.10 on can do it, without packages: mistakes are told before an
 
 import importlib
 import sys
+from pathlib import Path
 
 from icefall_discrete.base.flags import ScriptParser
 from icefall_discrete.base.names import known_names
 from icefall_discrete.base.registry import modules_in
 from icefall_discrete.base.script import run_script
+from icefall_discrete.experiment.environment_choice import python_of
 from icefall_discrete.experiment.plan import check_folders, check_inputs, describe, joined, parted, records_of
 from icefall_discrete.experiment.run_options import Asked, RunOptions, choose
 
@@ -50,7 +52,8 @@ def main() -> None:
     asked = Asked.from_records(parted(sys.stdin.read()))
     plan = importlib.import_module(module_of(args.stages, asked)).plan(asked)
     if asked.values.get("dry_run") == "true":
-        sys.stdout.write(joined([("print", describe(plan, asked.range))]))
+        where = f"Commands run in {asked.here}, with {python_of(Path(asked.root), asked.values['env'])}"
+        sys.stdout.write(joined([("print", where), ("print", describe(plan, asked.range))]))
         check_inputs(plan, asked.range)
         check_folders(plan, asked.range)
         sys.stdout.write(joined([("leave",)]))

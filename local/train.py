@@ -6,7 +6,7 @@ import logging
 import os
 import sys
 from pathlib import Path
-from typing import Any, Iterator, Union
+from typing import Any, Iterator, Optional, Union
 
 import torch
 from lhotse import CutSet
@@ -15,15 +15,17 @@ from icefall_discrete.base import backend, random_state
 from icefall_discrete.base.at_work import LOCK_FILE, at_work
 from icefall_discrete.base.device import resolve
 from icefall_discrete.base.flags import Number, ScriptParser, value_of_flag
+from icefall_discrete.base.json_files import read_object
 from icefall_discrete.base.provenance import Provenance
 from icefall_discrete.base.script import run_script
-from icefall_discrete.data.cuts import cuts_digest, load_feature_cuts
-from icefall_discrete.data.shar import SharSource, require_current
+from icefall_discrete.data.cuts import cuts_digest, is_speed_perturbed, load_cuts, load_feature_cuts
+from icefall_discrete.data.shar import SUMMARY_FILE, SharSource, require_current
+from icefall_discrete.experiment.fitted_recipe import Facts, has_conditions, known_facts, what_was_chosen
 from icefall_discrete.experiment.folder import Experiment, read_codebooks
 from icefall_discrete.experiment.initial_weights import begin_with, try_beginning
 from icefall_discrete.experiment.recipe import add_setting_flags, read_settings
 from icefall_discrete.experiment.recipe_files import read_recipe
-from icefall_discrete.experiment.transcription_files import keep_for_transcription
+from icefall_discrete.experiment.transcription_files import RECIPE_FILE, keep_for_transcription
 from icefall_discrete.systems import DEFAULT_SYSTEM
 from icefall_discrete.systems.assembly import build_network, build_trainer, filtered_corpus, training_data
 from icefall_discrete.systems.contract import stages_of, system_stages
@@ -107,7 +109,7 @@ def train(args: Any, settings: TrainSettings, device_type: str, group: Group) ->
         data.noted.update(begun_with)
         experiment.start(settings, spec, targets, codebooks, data)
         bring_back_epochs(args.exp_dir)
-        keep_for_transcription(args.exp_dir, args.feature_dir, args.recipe_config)
+        keep_for_transcription(args.exp_dir, args.feature_dir, args.recipe_config, args.facts)
     if group.any(group.is_main and experiment.is_finished(settings)):
         summary = read_summary(args.exp_dir / "train.json")
         LOG.info(
@@ -143,17 +145,36 @@ def alone_in(exp_dir: Path, group: Group) -> Iterator[None]:
         yield
 
 
+def facts_of(args: Any, settings: TrainSettings) -> Optional[Facts]:
+    """What the recipe is to fit itself to: as when the experiment began, or as things are; None if it does not."""
+    if not has_conditions(args.recipe_config):
+        return None
+    if (args.exp_dir / "config.json").is_file():
+        return known_facts(args.exp_dir / RECIPE_FILE)
+    if args.shar_dir is not None:
+        seconds = read_object(args.shar_dir / args.train_split / SUMMARY_FILE)["duration_sec"]
+    else:
+        cuts = load_cuts(args.feature_dir / f"{args.train_split}.jsonl.gz", lazy=True)
+        seconds = sum(cut.duration for cut in cuts if not is_speed_perturbed(cut))
+    return Facts(round(seconds / 3600, 2), resolve(settings.train.device, "training").type)
+
+
 def main() -> None:
     """Train, in this process or in as many as --world-size says, or in those that torchrun has started."""
     recipe = value_of_flag("recipe-config", sys.argv[1:])
     args = get_parser(stages_of(read_recipe(recipe) if recipe else {}).settings.system).parse_args()
     settings = read_settings(args.recipe_config, args.model_size, args.conf_dir, args)
+    args.facts = facts_of(args, settings)
+    if args.facts is not None:
+        settings = read_settings(args.recipe_config, args.model_size, args.conf_dir, args, args.facts)
     if args.world_size != 1 and "WORLD_SIZE" not in os.environ:
         sys.exit(launch([sys.executable, *sys.argv], args.world_size, args.master_port))
     device_type = resolve(settings.train.device, "training").type
     with joined_group(device_type) as group, alone_in(args.exp_dir, group):
         if not group.is_main:
             logging.getLogger().setLevel(logging.WARNING)  # on the console one process is enough
+        elif args.facts is not None:
+            LOG.info(what_was_chosen(args.recipe_config, args.facts))
         train(args, settings, device_type, group)
 
 

@@ -9,6 +9,7 @@ stage=0                                # first stage to run
 stop_stage=$LAST_STAGE                 # last stage to run
 feature_type=                          # of the experiment, as for run.sh
 recipe=default                         # of the experiment, as for run.sh
+dry_run=false                          # print what each stage would do, and do nothing
 exp_dir=                               # trained experiment (default: exp/<feature type>_<recipe>)
 data_dir=$HERE/data                     # prepared data, the features of the experiment among them
 results_dir=$HERE/results               # results; those of noise go to its folder noise

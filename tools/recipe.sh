@@ -70,6 +70,25 @@ run_command() { # run_command <words for the log> <file for its output> <program
   fi
 }
 
+begin_planned() { # begin_planned <number> <title> <marker> <settings> <output>...: begin_stage, which looks up digests first
+  local line file lines=()
+  if [ "$stage" -gt "$1" ] || [ "$stop_stage" -lt "$1" ]; then return 1; fi
+  if [ -z "$3" ]; then # it is never noted as done
+    _stage_marker=
+    log "Stage $1: $2"
+    return
+  fi
+  while IFS= read -r line; do
+    if [[ $line == 'digest of '* ]]; then
+      file=${line#digest of }
+      line=$(digest_of "$file") || { log "Stage $1: $2: $file does not exist; run the stages before" >&2; exit 1; }
+    fi
+    lines+=("$line")
+  done <<<"$4"
+  printf -v line '%s\n' "${lines[@]}"
+  begin_stage "$1" "$2" "$3" "${line%$'\n'}" "${@:5}"
+}
+
 follow() { # follow <field>...: one step of the plan; $_begun: whether the stage that it belongs to is to be run
   case "$1" in
     failed) exit 2 ;;
@@ -79,20 +98,21 @@ follow() { # follow <field>...: one step of the plan; $_begun: whether the stage
     same) same_as "$2" "$3" ;;
     say) log "$2" ;;
     environment) use_environment "$2" ;;
-    stage) if begin_stage "${@:2}"; then _begun=true; else _begun=false; fi ;;
+    stage) if begin_planned "${@:2}"; then _begun=true; else _begun=false; fi ;;
     stale) if $_begun; then forget_if_changed "${@:2}"; fi ;;
     run) if $_begun; then run_command "${@:2}"; fi ;;
-    done) if $_begun; then end_stage; fi ;;
+    done) if $_begun && [ -n "$_stage_marker" ]; then end_stage; fi ;;
     shown) [ ! -f "$2" ] || cat "$2" ;;
   esac
 }
 
 follow_plan() { # follow_plan <stages>: plan the stages of a task, a module of icefall_discrete/experiment/stages, and do them
   local plan=() place=0 planner
+  [ "${ICEFALL_DISCRETE_ONLY_FLAGS-}" != 1 ] || dry_run=true
   find_planner || { use_environment; planner=python; }
   tell_options
   mapfile -d '' -t plan < <(printf '%s\0' "${_told[@]}" |
-    PYTHONPATH=$ROOT${PYTHONPATH:+:$PYTHONPATH} "$planner" "$ROOT/local/plan.py" --stages "$1" || printf '%s\0' 1 failed)
+    ICEFALL_DISCRETE_ONLY_FLAGS='' PYTHONPATH=$ROOT${PYTHONPATH:+:$PYTHONPATH} "$planner" "$ROOT/local/plan.py" --stages "$1" || printf '%s\0' 1 failed)
   while [ "$place" -lt "${#plan[@]}" ]; do
     follow "${plan[@]:place + 1:plan[place]}"
     place=$((place + plan[place] + 1))

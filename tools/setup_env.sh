@@ -113,6 +113,8 @@ case "$env" in
   *) die "--env must be k2, portable or auto, not '$env'" ;;
 esac
 
+[ "${ICEFALL_DISCRETE_ONLY_FLAGS-}" != 1 ] || { say "the options are valid; nothing was done"; exit 0; }
+
 interpreter=$(find_python "$env") || {
   [ "$env" = k2 ] && die "no working Python 3.10 with venv${python:+ at $python}; install one (pyenv install 3.10, or your system's python3.10-venv), or use --env portable"
   die "no working Python 3.10 or newer with venv${python:+ at $python}; install one (on Debian: apt-get install python3-venv)"

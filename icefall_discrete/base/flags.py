@@ -5,6 +5,7 @@ of the script has them.
 """
 
 import argparse
+import os
 import re
 import sys
 from typing import Any, Dict, Iterable, List, NoReturn, Optional, Sequence, Tuple, Type, TypeVar
@@ -14,6 +15,7 @@ from icefall_discrete.base.places import MISSING, Declaration, Place, by_short_n
 from icefall_discrete.base.settings import FLAG, LARGEST_SEED, Overlay, flag_name, refusal
 
 C = TypeVar("C")
+ONLY_FLAGS = "ICEFALL_DISCRETE_ONLY_FLAGS"
 _TRUE, _FALSE = ("1", "true", "yes", "y", "t"), ("0", "false", "no", "n", "f")
 _NEGATIVE = re.compile(r"-[\d.]")
 _OF_NUMBERS, _FLAG_FIRST = re.compile(r"^argument (\S+): is "), r"\1 is "
@@ -179,6 +181,15 @@ class ScriptParser(argparse.ArgumentParser):
         """The text of --help."""
         self._complete()
         return super().format_help()
+
+    def parse_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """Parse as argparse does. Where the variable ONLY_FLAGS is 1, it only checks what is given, and ends."""
+        if os.environ.get(ONLY_FLAGS) != "1":
+            return super().parse_args(args, namespace)
+        for action in self._actions:
+            action.required = False
+        super().parse_args(args, namespace)
+        return self.exit(0, "the flags are valid; nothing was done\n")
 
     def parse_known_args(self, args: Optional[Iterable[str]] = None, namespace: Any = None) -> Tuple[Any, List[str]]:
         """Parse as argparse does, and read the settings among the flags; unknown flags are errors."""

@@ -17,6 +17,15 @@ def needed_gigabytes(root: Path, env: str) -> float:
     return 0.0 if there else min(_GIGABYTES[name] for name in names)
 
 
+def python_of(root: Path, env: str) -> str:
+    """Which Python stages run with, in words."""
+    venvs = root / ".venv"
+    if env != "auto":
+        python = venvs / env / "bin" / "python"
+        return f"{python}{'' if python.exists() else ' (made first)'}"
+    return f"the Python of {venvs / 'k2'} where a Python 3.10 is found on Linux, else of {venvs / 'portable'}"
+
+
 def has_k2(root: Path, env: str) -> Optional[bool]:
     """Whether environment `env` (one of ENVIRONMENTS) has k2; None if that is not known before it is made."""
     if env == "k2":

@@ -42,7 +42,7 @@ OPTIONS: Dict[str, Tuple[str, str]] = {
 }
 # Flags that run.sh gives a stage and that one may give otherwise, by --<stage>.<flag>.
 _REPLACEABLE = ("seed", "device", "nj", "ngram-order", "max-duration", "backend")
-_RULES, _PUBLISHED = Path("conf/scoring.json"), Path("conf/published.json")
+RULES, PUBLISHED = Path("conf/scoring.json"), Path("conf/published.json")
 
 
 def _in_names(value: str) -> str:
@@ -176,7 +176,7 @@ def training_settings(facts: TaskFacts, old_words: Dict[str, str]) -> Tuple[str,
 
 def score_settings(facts: TaskFacts, old_words: Dict[str, str]) -> Tuple[str, ...]:
     """Lines of settings of stage 8 behind those of what it reads."""
-    return (*file_digests([path for path in (_RULES,) if path.is_file()], old_words), *facts.extra("score"))
+    return (*file_digests([path for path in (RULES,) if path.is_file()], old_words), *facts.extra("score"))
 
 
 def data_stages(facts: TaskFacts, settings: DataSettings, required_facts: str = "") -> List[Stage]:
@@ -188,7 +188,7 @@ def data_stages(facts: TaskFacts, settings: DataSettings, required_facts: str = 
     check = {"feature-dir": folder, "splits": ",".join(corpus.splits), "train-split": corpus.train_split}
     check.update({"facts": required_facts} if required_facts else {})
     cuts = tuple(f"{folder}/{split}.jsonl.gz" for split in corpus.splits)
-    report, made = (f"{folder}/report.txt",), _stale(folder, corpus.splits)
+    report, made = (f"{folder}/report.txt",), split_files(folder, corpus.splits)
     extracts = tuple(_extraction(facts, split, source) for split in corpus.splits)
     checks = (facts.command("check", check),)
     checked = (*settings.features, *facts.extra("check"))
@@ -209,7 +209,8 @@ def _extraction(facts: TaskFacts, split: str, source: Mapping[str, str]) -> Comm
     return facts.command("extract", flags, announced=f"Stage 3: {split}")
 
 
-def _stale(folder: str, splits: List[str]) -> Tuple[str, ...]:
+def split_files(folder: str, splits: List[str]) -> Tuple[str, ...]:
+    """All files that extraction has made for some splits."""
     patterns = [f"{prefix}{glob.escape(split)}.*" for split in splits for prefix in ("", ".", "extract-", "dropped-")]
     return tuple(path for pattern in patterns for path in sorted(glob.glob(f"{glob.escape(folder)}/{pattern}")))
 
@@ -248,7 +249,7 @@ def scoring_stage(facts: TaskFacts, title: str, method: str, search_name: str, s
     """Stage 8: figures of what was decoded with `method`, and RESULTS.md."""
     corpus, exp_dir = facts.corpus, facts.exp_dir
     scores = f"{exp_dir}/{method}/scores.txt"
-    rules, published = (str(path) if path.is_file() else None for path in (_RULES, _PUBLISHED))
+    rules, published = (str(path) if path.is_file() else None for path in (RULES, PUBLISHED))
     flags: Dict[str, Optional[str]] = {"exp-dir": exp_dir, "decoding-method": method}
     flags.update(recipe=facts.choice.recipe_name + facts.run_suffix)
     flags.update({"search-name": search_name or None, "results-dir": facts.results_dir, "scoring-rules": rules})

@@ -6,14 +6,35 @@ relative to the recipe's folder, which is the working folder.
 
 import dataclasses
 import shlex
+import subprocess
 from pathlib import Path
 from typing import Dict, List, Mapping, Sequence, Tuple
 
 from icefall_discrete.experiment.folder_options import existing_part, why_unwritable
 from icefall_discrete.experiment.stage_notes import DONE, StageNotes
 
+_DIGEST = "digest of "
 _LIST_STAGES = "--help lists them"
 NOT_ASKED_FOR = "not asked for"
+
+
+def digest_of(path: str) -> str:
+    """A line of settings that stands for the digest of a file which an earlier stage makes; see `known_lines`."""
+    return _DIGEST + path
+
+
+def known_lines(settings: Tuple[str, ...]) -> Tuple[str, ...]:
+    """Lines of settings as a marker holds them, with the digests of the files that there are."""
+    return tuple(map(_known_line, settings))
+
+
+def _known_line(line: str) -> str:
+    path = Path(line.removeprefix(_DIGEST))
+    if not line.startswith(_DIGEST) or not path.is_file():
+        return line
+    with path.open("rb") as file:
+        printed = subprocess.run(["cksum"], stdin=file, capture_output=True, text=True, check=True).stdout
+    return f"{path.name}={printed.strip()}"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,7 +58,7 @@ class Command:
 class Stage:
     """A numbered stage that is done once.
 
-    marker: file that says that it is done, and with which settings.
+    marker: file that says that it is done, and with which settings; empty: it is done whenever it is asked for.
     settings: lines `name=value`, all that its outcome depends on, those of the stages before it among them.
     outputs: files that it makes. reads: numbers of the stages whose outcome it reads.
     stale: files made under other settings that make room for its own.
@@ -54,8 +75,8 @@ class Stage:
 
     @property
     def settings_text(self) -> str:
-        """The settings as a marker holds them."""
-        return "\n".join(self.settings)
+        """The settings as a marker holds them, but for digests of files that are not there yet."""
+        return "\n".join(known_lines(self.settings))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -119,7 +140,9 @@ def check_folders(plan: Plan, asked: StageRange) -> None:
     """Raise ValueError if a stage is to be run that cannot write where it should."""
     notes = StageNotes(plan.old_words)
     for stage in plan.stages:
-        if stage.number in asked and notes.state(stage.marker, stage.settings_text, stage.outputs)[0] != DONE:
+        if not stage.marker or stage.number not in asked:
+            continue
+        if notes.state(stage.marker, stage.settings_text, stage.outputs)[0] != DONE:
             folder = existing_part(Path(stage.marker).parent)
             why = why_unwritable(folder)
             if why:
@@ -136,7 +159,9 @@ def describe(plan: Plan, asked: StageRange) -> str:
     for stage in plan.stages:
         state = NOT_ASKED_FOR
         changed: List[str] = []
-        if stage.number in asked:
+        if stage.number in asked and not stage.marker:
+            state = "to be run"
+        elif stage.number in asked:
             state, changed = notes.state(stage.marker, stage.settings_text, stage.outputs)
         lines.append(f"Stage {stage.number}: {stage.title}: {state}")
         lines += [f"    {change}" for change in changed]
@@ -154,7 +179,9 @@ def records_of(plan: Plan) -> List[Record]:
     records += [("say", notice) for notice in plan.notices]
     records.append(("environment", plan.needs_search))
     for stage in plan.stages:
-        records.append(("stage", str(stage.number), stage.title, stage.marker, stage.settings_text, *stage.outputs))
+        records.append(
+            ("stage", str(stage.number), stage.title, stage.marker, "\n".join(stage.settings), *stage.outputs)
+        )
         if stage.stale:
             records.append(("stale", *stage.stale))
         records += [("run", command.announced, command.output, *command.arguments) for command in stage.commands]

@@ -8,7 +8,8 @@ from typing import Any, Dict, Mapping, Optional, Sequence, Set, Type
 from icefall_discrete.base.flags import ScriptParser, add_flags
 from icefall_discrete.base.json_files import read_object
 from icefall_discrete.base.places import by_short_name, default_of, every_kind, walk
-from icefall_discrete.experiment.recipe_files import model_size_file, read_layers, read_recipe
+from icefall_discrete.experiment.fitted_recipe import Facts, fitted_layers
+from icefall_discrete.experiment.recipe_files import model_size_file, read_recipe
 from icefall_discrete.systems.contract import known_systems, stages_of, system_stages
 from icefall_discrete.systems.training_settings import TrainSettings
 
@@ -30,16 +31,18 @@ def _size_of(settings: Type[TrainSettings], size: Mapping[str, Any]) -> Dict[str
     return {name: value for name, value in size.items() if name not in others - parts(settings)}
 
 
-def read_settings(recipe_file: Path, model_size: Optional[str], conf_dirs: Sequence[Path], args: Any) -> TrainSettings:
+def read_settings(
+    recipe_file: Path, model_size: Optional[str], conf_dirs: Sequence[Path], args: Any, facts: Optional[Facts] = None
+) -> TrainSettings:
     """Read a recipe file and apply flags.
 
     Args:
       recipe_file: JSON of sections, with `model_size` and settings that differ from it and from the defaults.
       model_size: overrides the recipe's `model_size`; None leaves it.
       conf_dirs: folders whose `models/` is searched before the package's.
-      args: parsed flags of `add_setting_flags`.
+      args: parsed flags of `add_setting_flags`. facts: what the recipe may fit itself to; None: it does not.
     """
-    layers = read_layers(recipe_file)
+    layers = fitted_layers(recipe_file, facts)
     try:
         settings = stages_of(read_recipe(recipe_file)).settings
     except ValueError as error:

@@ -5,10 +5,12 @@ from typing import Any, Mapping, Sequence
 
 from icefall_discrete.base.json_files import as_json
 from icefall_discrete.base.names import known_names
-from icefall_discrete.experiment.recipe_files import model_size_file, read_layers
+from icefall_discrete.experiment.fitted_recipe import check_conditions
+from icefall_discrete.experiment.recipe_files import BASED_ON, FITTED_TO, WHEN, model_size_file, read_layers
 from icefall_discrete.experiment.stage_flags import StageFlags
 
 NOT_SECTIONS = ("system", "model_size", "description")
+_OF_CONDITIONS = ("below_hours", "device", BASED_ON, "model_size")
 
 
 def check_recipe(
@@ -19,7 +21,14 @@ def check_recipe(
     Args:
       sections: of a recipe, with the stage that reads each. conf_dirs: where model sizes are looked for first.
     """
-    for recipe, file in read_layers(recipe_file):
+    for said, file in read_layers(recipe_file):
+        recipe = {name: value for name, value in said.items() if name not in (WHEN, FITTED_TO)}
+        for condition in check_conditions(said.get(WHEN, []), file):
+            for name in {*condition} & {*sections}:
+                _check_section(name, sections[name], condition[name], flags, f"{file}: '{WHEN}'")
+            for name in {*condition} - {*sections, *_OF_CONDITIONS}:
+                known = (*_OF_CONDITIONS, *sections)
+                raise ValueError(f"{file}: unknown key {name} in '{WHEN}'; {known_names(known, name)}")
         for name, value in recipe.items():
             if name in sections:
                 _check_section(name, sections[name], value, flags, str(file))

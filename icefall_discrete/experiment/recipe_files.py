@@ -15,6 +15,8 @@ from icefall_discrete.base.names import known_names
 from icefall_discrete.base.settings import KIND
 
 BASED_ON = "based_on"
+WHEN = "when"  # of fitted_recipe.py
+FITTED_TO = "fitted_to"
 SHARED_DIR = CONF_DIR / "recipes"
 
 
@@ -30,7 +32,7 @@ def read_recipe(path: Union[str, Path]) -> Dict[str, Any]:
     """
     merged: Dict[str, Any] = {}
     for recipe, _ in read_layers(path):
-        merged = _overlaid(merged, recipe)
+        merged = overlaid(merged, {key: value for key, value in recipe.items() if key not in (WHEN, FITTED_TO)})
     return merged
 
 
@@ -49,7 +51,7 @@ def read_layers(path: Union[str, Path]) -> List[Layer]:
         path = base_file(base, path)
 
 
-def _overlaid(below: Any, above: Any) -> Any:
+def overlaid(below: Any, above: Any) -> Any:
     """`above` over `below`: objects setting by setting, if they are not of different kinds."""
     if not isinstance(above, dict):
         return above
@@ -57,7 +59,7 @@ def _overlaid(below: Any, above: Any) -> Any:
         return {KIND: below, **above}
     if not isinstance(below, dict) or above.get(KIND, below.get(KIND)) != below.get(KIND):
         return above
-    return {**below, **{key: _overlaid(below.get(key), value) for key, value in above.items()}}
+    return {**below, **{key: overlaid(below.get(key), value) for key, value in above.items()}}
 
 
 def model_size_file(name: str, conf_dirs: Sequence[Path]) -> Path:

@@ -17,6 +17,7 @@ from icefall_discrete.base.settings import from_dict
 from icefall_discrete.base.spec import FeatureSpec
 from icefall_discrete.decoding.settings import DecodeConfig
 from icefall_discrete.experiment.checkpoint_choice import CheckpointChoice
+from icefall_discrete.experiment.fitted_recipe import Facts, fitted_recipe
 from icefall_discrete.experiment.folder import TOKENIZER_DIR
 from icefall_discrete.experiment.recipe_files import read_recipe
 from icefall_discrete.tokenizers import load_tokenizer
@@ -57,9 +58,14 @@ def _save(tokenizer: SpeechTokenizer, folder: Path, state_dir: Path) -> None:
     _write_if_changed(folder / f"{tokenizer.name}.json", text.encode())
 
 
-def keep_for_transcription(exp_dir: Path, feature_dir: Path, recipe_config: Path) -> None:
-    """Copy the tokenizer of `feature_dir` and the recipe, with what it is based on, into the experiment folder."""
-    recipe = json.dumps(read_recipe(recipe_config), indent=2, ensure_ascii=False) + "\n"
+def keep_for_transcription(
+    exp_dir: Path, feature_dir: Path, recipe_config: Path, facts: Optional[Facts] = None
+) -> None:
+    """Copy the tokenizer of `feature_dir` and the recipe, with what it is based on, into the experiment folder.
+
+    `facts` are those that the recipe was fitted to, if it was.
+    """
+    recipe = json.dumps(fitted_recipe(Path(recipe_config), facts), indent=2, ensure_ascii=False) + "\n"
     _write_if_changed(Path(exp_dir) / RECIPE_FILE, recipe.encode())
     saved = Path(feature_dir) / TOKENIZER_DIR
     if not saved.is_dir():

@@ -14,7 +14,7 @@ from icefall_discrete.nn.acoustic_encoder import AcousticEncoderConfig
 from icefall_discrete.training.train_config import TrainConfig
 
 # Sections of a recipe file that other stages read.
-OTHER_SECTIONS = ("system", "model_size", "description", "bpe", "average", "decode")
+OTHER_SECTIONS = ("system", "model_size", "description", "bpe", "average", "decode", "when", "fitted_to")
 S = TypeVar("S", bound="TrainSettings")
 
 

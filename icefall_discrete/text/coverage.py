@@ -35,8 +35,11 @@ class Coverage:
         """Characters without a piece, in percent; 0 if there is no text."""
         return 100.0 * self._unknown.total() / max(1, self._num_characters)
 
-    def report(self, max_percent: float = MAX_UNKNOWN_PERCENT) -> None:
-        """Log what was found, if anything. Raises ValueError if it is more than `max_percent` of the characters."""
+    def report(self, max_percent: float = MAX_UNKNOWN_PERCENT, so: str = "They are taken for <unk>.") -> None:
+        """Log what was found, if anything, and what follows from it, `so`.
+
+        Raises ValueError if it is more than `max_percent` of the characters.
+        """
         if not self._unknown:
             return
         examples = ", ".join(f"{char!r} ({count})" for char, count in self._unknown.most_common(_NUM_EXAMPLES))
@@ -49,4 +52,4 @@ class Coverage:
                 f"{found}. That is more than the {max_percent:g} % which --max-unknown-percent allows: are these the "
                 "pieces of another language, or of another case? Train the pieces on such texts, or correct the texts."
             )
-        LOG.warning("%s. They are taken for <unk>.", found)
+        LOG.warning("%s. %s", found, so)

@@ -71,7 +71,7 @@ def _with_inner_signs(text: str, language: str) -> str:
     """The text, in lower case, with what belongs to its words in places of the private use area."""
     text = re.sub("(?<=l)[·•‧∙⋅](?=l)|(?<=[ns])·(?=h)", _kept("·"), text)
     text = re.sub(f'{_POINTED}(״|["”“](?={_HEBREW}+(?!\\S*["”“])))(?={_HEBREW})', _kept("״"), text)
-    text = re.sub(f"{_POINTED}(׳|['’](?={_HEBREW}))", _kept("׳"), text)
+    text = re.sub(f"{_POINTED}׳", _kept("׳"), text)
     if language in _COLON_INSIDE:
         text = re.sub(f"(?<={_LETTER}):(?={_LETTER})", _kept(":"), text)
     # Latin, Cyrillic and Greek have no joiners but those of type setters.

@@ -107,7 +107,8 @@ def test_the_model_size_reaches_training(here):
 
 def test_every_section_is_one_of_these():
     known = {*TrainSettings.sections(), *OTHER_SECTIONS}
-    assert {*RECIPE, "description", "system"} == known == {*asr.SECTIONS, *NOT_SECTIONS}
+    fitting = {"when", "fitted_to"}
+    assert {*RECIPE, "description", "system", *fitting} == known == {*asr.SECTIONS, *NOT_SECTIONS, *fitting}
 
 
 def test_an_option_or_a_flag_comes_before_the_recipe(here):

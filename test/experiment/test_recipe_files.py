@@ -55,7 +55,7 @@ def test_a_base_may_be_a_file(tmp_path):
     [
         (
             {"based_on": "firts"},
-            r"own.json: based_on is 'firts'; did you mean first\? known: .*first.*paper_l21_sp, or a file",
+            r"own.json: based_on is 'firts'; did you mean first\? known: .*first.*, or a file",
         ),
         ({"based_on": "own"}, r"own.json is based on itself; correct based_on in .*own.json"),
         ({"based_on": "first"}, r"own.json is based on itself; correct based_on in .*first.json"),

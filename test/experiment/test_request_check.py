@@ -112,6 +112,11 @@ def test_options_and_flags(here, flags, options, sentence):
         ({"model_size": "tinny"}, "unknown model size 'tinny'; did you mean tiny? known: "),
         ({"model_size": 5}, "'model_size' is 5, expected text"),
         ({"description": 5}, "'description' is 5, expected text"),
+        (
+            {"when": [{"device": "cpu", "train": {"num_epochs": 0}}]},
+            "setting 'train.num_epochs' is 0, expected",
+        ),
+        ({"when": [{"device": "cpu", "trian": {}}]}, "unknown key trian in 'when'; did you mean train? known: below_h"),
         ({"based_on": 5}, "based_on is 5; known: "),
         ({"based_on": "defualt"}, "based_on is 'defualt'; did you mean default? known: "),
     ],

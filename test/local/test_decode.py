@@ -12,11 +12,12 @@ from types import SimpleNamespace
 import pytest
 import synthetic_codes
 import torch
+from lhotse.utils import fastcopy
 from toy_settings import model_config
 
 from icefall_discrete.base.checkpoint import load_checkpoint
 from icefall_discrete.data.checksums import checksum_of
-from icefall_discrete.data.cuts import load_feature_cuts, load_frames, num_frames
+from icefall_discrete.data.cuts import load_feature_cuts, load_frames, num_frames, write_cuts
 from icefall_discrete.data.targets.pieces import PieceTargets
 from icefall_discrete.decoding.settings import DecodeConfig
 from icefall_discrete.experiment.checkpoint_choice import CheckpointChoice, files_of, load_weights, resolve_choice
@@ -24,12 +25,13 @@ from icefall_discrete.experiment.folder import Experiment, read_codebooks
 from icefall_discrete.metrics.wer import Transcript
 from icefall_discrete.systems.asr.decoding_files import decoding_suffix
 from icefall_discrete.systems.asr.recognition import transcribe
-from icefall_discrete.systems.asr.recogs import read_recogs
+from icefall_discrete.systems.asr.recogs import read_recogs, read_texts
 from icefall_discrete.systems.asr.settings import TrainSettings
 from icefall_discrete.systems.asr.transducer import EncoderOutput
 from icefall_discrete.systems.assembly import build_network, build_trainer, filtered_corpus, training_data
 from icefall_discrete.systems.prediction import RunConfig
 from icefall_discrete.text.pieces import TextEncoder
+from icefall_discrete.text.words import words_in
 from icefall_discrete.training.averages import restore_epochs
 from icefall_discrete.training.distributed import Group
 
@@ -324,3 +326,19 @@ def test_a_lost_epoch_that_no_checkpoint_holds_stays_lost(folder, decode):
     (folder / "exp" / "train.json").write_text('{"epochs": null}')
     with pytest.raises(ValueError, match=r"train\.json: 'epochs' is no list"):
         decode()
+
+
+def test_texts_keep_their_spaces_and_references_outside_the_pieces_are_said(folder, decode):
+    path = folder / "features" / "test.jsonl.gz"
+    cuts, _ = load_feature_cuts(path)
+    changed = list(cuts)
+    changed[0].supervisions[0] = fastcopy(changed[0].supervisions[0], text="今天 天气ab")
+    write_cuts(path, changed)
+    said = decode("--splits", "test")
+    assert "characters" in said and "have no piece: '天' (2), " in said and "The model cannot say them" in said
+    results = folder / "exp" / "greedy_search"
+    texts = read_texts(results / f"texts-test-{SUFFIX}.jsonl", "absent")
+    transcripts = read_recogs(results / f"recogs-test-{SUFFIX}.txt")
+    assert {text.id: text.ref for text in texts} == {cut.id: cut.supervisions[0].text for cut in changed}
+    assert [tuple(words_in(text.hyp)) for text in texts] == [one.hyp for one in transcripts]
+    assert ("今", "天", "天", "气", "ab") in [one.ref for one in transcripts]

@@ -1,26 +1,38 @@
 """Searching in pieces and many streams at once finds what the whole utterance gives."""
 
 import dataclasses
+import re
+import shutil
+from pathlib import Path
 
 import pytest
 import torch
+from synthetic_codes import TINY_RECIPE
 from torch import nn
 from toy_settings import model_config
 
+from icefall_discrete.base.checkpoint import save_checkpoint
+from icefall_discrete.base.json_files import write_json
 from icefall_discrete.base.spec import FeatureSpec
 from icefall_discrete.data.augment import AugmentConfig
 from icefall_discrete.data.cuts import load_feature_cuts
+from icefall_discrete.data.targets.pieces import PieceTargets
 from icefall_discrete.decoding.greedy import greedy_search
 from icefall_discrete.decoding.modified_beam import BeamConfig, modified_beam_search
 from icefall_discrete.decoding.settings import DecodeConfig
 from icefall_discrete.decoding.streaming_search import StreamingGreedy, StreamingModifiedBeam
+from icefall_discrete.experiment.folder import Experiment, read_codebooks
 from icefall_discrete.nn.heads.joiner import Joiner
 from icefall_discrete.nn.heads.predictor import StatelessPredictor
 from icefall_discrete.systems.asr.recognition import StreamsConfig, recognise
+from icefall_discrete.systems.asr.settings import TrainSettings
 from icefall_discrete.systems.asr.streaming_model import StreamingConfig
 from icefall_discrete.systems.asr.streaming_recognizer import StreamingRecognizer
 from icefall_discrete.systems.asr.transducer import build_transducer
 from icefall_discrete.systems.prediction import RunConfig
+from icefall_discrete.text.pieces import TextEncoder
+
+ROOT = Path(__file__).resolve().parents[2]
 
 CODES = FeatureSpec("toy", "codes", 16000, 50.0, 1, (12,), 0)
 BEAM = BeamConfig(beam_size=4, blank_penalty=0.3, temperature=1.2)
@@ -159,3 +171,31 @@ def test_cuts_are_recognised_as_streams_a_few_at_a_time(corpus_dir):
     assert streams.suffix == "streaming_chunk-size-8_left-context-frames-16" and StreamsConfig().suffix == ""
     with pytest.raises(ValueError, match="streaming takes no language model"):
         recognise(model, cuts, spec, decode, run, scorer_of=lambda batch: None, streams=streams)
+
+
+def test_the_example_of_the_readme_runs_as_written(corpus_dir, tmp_path, monkeypatch, capsys):
+    readme = (ROOT / "icefall_discrete" / "nn" / "README.md").read_text(encoding="utf-8")
+    (example,) = re.findall(r"```python\n(.*?)```", readme, flags=re.DOTALL)
+    exp_dir, features = tmp_path / "exp" / "mfcc_km500_causal", tmp_path / "data" / "features" / "mfcc_km500"
+    features.parent.mkdir(parents=True)
+    shutil.copytree(corpus_dir / "features", features)
+    shutil.copy(features / "dev.jsonl.gz", features / "test.jsonl.gz")
+    cuts, spec = load_feature_cuts(features / "dev.jsonl.gz")
+    model = {**TINY_RECIPE["model"], "causal": True, "chunk_size": [16], "left_context_frames": [128]}
+    settings = TrainSettings.from_dict({**TINY_RECIPE, "model": model}, "the test's recipe")
+    experiment = Experiment(exp_dir)
+    codebooks = read_codebooks(features / "codebooks.safetensors")
+    experiment.start(settings, spec, PieceTargets(TextEncoder(corpus_dir / "lang" / "bpe.model")), codebooks)
+    write_json(exp_dir / "recipe.json", {"average": {"avg": 1, "use_averaged_model": False}})
+    torch.manual_seed(1)
+    state = sharpened(experiment.build_model()).state_dict()
+    save_checkpoint(exp_dir / "epoch-1.pt", {"model": state, "model_avg": state, "step": 1})
+    monkeypatch.chdir(tmp_path)
+    exec(compile(example, "README.md", "exec"), {})
+    said = capsys.readouterr().out.splitlines()
+    streams = StreamsConfig(chunk_size=16, left_context_frames=128, streaming=True)
+    network = experiment.build_model()
+    network.load_state_dict(state)
+    found, _ = recognise(network.eval(), cuts, spec, DecodeConfig(), RunConfig(device="cpu"), streams=streams)
+    text = experiment.text_encoder().decode(found[cuts[0].id][0].labels)
+    assert said[-1] == text and len(said) == -(-cuts[0].codes.num_frames // 25) + 1

@@ -9,6 +9,7 @@ from lhotse import CutSet
 
 from icefall_discrete.base.flags import ScriptParser, add_flags, given_settings, override
 from icefall_discrete.base.settings import from_dict, to_dict
+from icefall_discrete.data.cuts import language_of, text_of
 from icefall_discrete.data.targets.pieces import FILE_NAME, PieceTargets
 from icefall_discrete.decoding.fusion import Fusion, fusion_files
 from icefall_discrete.decoding.k2_searches import References
@@ -26,6 +27,8 @@ from icefall_discrete.systems.asr.scoring import score_split
 from icefall_discrete.systems.asr.settings import TrainSettings
 from icefall_discrete.systems.asr.transducer import Transducer
 from icefall_discrete.systems.prediction import Json, Prediction, RunConfig, Trained
+from icefall_discrete.text.coverage import Coverage
+from icefall_discrete.text.pieces import TextEncoder
 from icefall_discrete.text.words import words_in
 
 LOG = logging.getLogger(__name__)
@@ -48,6 +51,17 @@ def scorers(trained: TrainedAsr, config: DecodeConfig, device: torch.device) -> 
         return None
     fusion = Fusion(config, trained.exp_dir / FILE_NAME, device)
     return lambda batch: fusion.scorer(batch["cut_ids"])
+
+
+def _report_coverage(split: str, cuts: CutSet, text_encoder: TextEncoder) -> None:
+    """Say which characters of the references no hypothesis can have; languages without pieces are for the reader."""
+    coverage = Coverage(split)
+    for cut in cuts:
+        language = language_of(cut)
+        if not text_encoder.is_by_language or language in text_encoder.languages:
+            text = text_of(cut)
+            coverage.add(f"cut {cut.id}", text, text_encoder.outside(text, language))
+    coverage.report(100.0, "The model cannot say them, so that they are errors.")
 
 
 class AsrPrediction(Prediction[Search, DecodingFiles, TrainSettings, Transducer, PieceTargets]):
@@ -95,6 +109,7 @@ class AsrPrediction(Prediction[Search, DecodingFiles, TrainSettings, Transducer,
         scorer_of, nbest = scorers(trained, config.decode, run.torch_device()), config.decode.nbest
         title = f"Decoding {split}"
         found, facts = recognise(network, cuts, spec, config.decode, run, title, scorer_of, config.streams)
+        _report_coverage(split, cuts, text_encoder)
         texts = texts_of(cuts, found, text_encoder)
         transcripts = in_words(texts)
         write_texts(files.texts(split), texts)

@@ -1,5 +1,7 @@
 """Recognition while the frames come: many streams, each at its own place, one batch a step.
 
+A whole example stands in nn/README.md. In short:
+
 recognizer = StreamingRecognizer(model, spec, StreamingConfig(chunk_size=16, left_context_frames=128), DecodeConfig())
 stream = recognizer.open()
 stream.push(codes)            # (T, K) as they come; features are (T, D)
