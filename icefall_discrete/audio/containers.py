@@ -11,6 +11,7 @@ from typing import BinaryIO, Dict, Iterator, NamedTuple, Optional, Tuple
 # Writers to a pipe, which cannot know the length, announce a number near one of these.
 STREAM_LIMITS = (1 << 31, 1 << 32)
 STREAM_SLACK = 1 << 16
+_LOOK_BYTES = 1 << 20
 _OGG_PAGE_BYTES = 27 + 255 + 255 * 255
 _OGG_LONG_BYTES = 1 << 26
 _OGG_END = 4
@@ -55,7 +56,7 @@ def _loose_bytes(stream: BinaryIO, start: int, end: int, order: str) -> int:
             break
         start = first + size + size % 2
     stream.seek(min(start, end))
-    return len(stream.read().strip(b"\0"))
+    return end - start if stream.read(_LOOK_BYTES).strip(b"\0") else 0
 
 
 def _of_chunks(stream: BinaryIO, order: str, end: int) -> Optional[Samples]:

@@ -31,7 +31,7 @@ from icefall_discrete.audio.containers import (
 # Between what is announced and what is held: a frame of MP3. lhotse's own half second would hide half a word.
 TOLERANCE_SEC = 0.05
 LOWEST_RATE_HZ, HIGHEST_RATE_HZ = 1000, 768000
-_BLOCK_FRAMES = 1 << 16
+_BLOCK_FRAMES, _MOST_FRAMES_AT_ONCE = 1 << 16, 1 << 20  # a header may announce any number
 _UNKNOWN_FRAMES = (1 << 63) - 1  # libsndfile's SF_COUNT_MAX
 # An MP3 without a length is guessed at from its first frames and its size; a size this many times larger than the file
 # makes every guess too long, so that all is decoded.
@@ -71,8 +71,8 @@ class _Endless(io.BytesIO):
 
 
 def _decode_to_end(stream: soundfile.SoundFile, expected: int = 0) -> Tuple[np.ndarray, Optional[str]]:
-    """Samples (S, C) float32 until the file ends, and the error that it ends with; about `expected` are at hand."""
-    block_frames = expected + _BLOCK_FRAMES
+    """Samples (S, C) float32 until the file ends, and the error that it ends with; `expected` are announced."""
+    block_frames = min(expected, _MOST_FRAMES_AT_ONCE) + _BLOCK_FRAMES
     blocks, fault, size = [], None, block_frames
     while size == block_frames:
         block = np.full((block_frames, stream.channels), np.nan, np.float32)

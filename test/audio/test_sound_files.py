@@ -217,6 +217,15 @@ def test_an_mp3_that_counts_its_tags_is_whole_and_one_that_says_frames_alone_is_
     assert "it holds less or more audio" in refused(path)
 
 
+def test_a_header_may_announce_any_number(write):
+    path = write("flac")
+    data = bytearray(path.read_bytes())
+    data[21] |= 0x0F
+    data[22:26] = b"\xff" * 4
+    path.write_bytes(data)
+    assert "64000 samples (4.00 s) of 68719476735 " in refused(path)
+
+
 def test_a_flac_behind_a_tag_is_read(write):
     path = write("flac")
     expected = soundfile.read(path, dtype="float32")[0]

@@ -65,3 +65,10 @@ def test_split_follows_the_published_rule():
         last_digit = str(int.from_bytes(hashlib.md5(prompt_id.encode()).digest(), "big"))[-1]
         assert split_of(prompt_id) == {"0": "test", "1": "dev"}.get(last_digit, "train")
     assert {split_of(i) for i in ids} == {"train", "dev", "test"}
+
+
+def test_a_prompt_with_two_texts_is_told(caplog):
+    parse_transcript("digits/0: zero\nbeep: x\ndigits/0: zero\n", "x.txt")
+    assert not caplog.records
+    parse_transcript("digits/0: zero\ndigits/0: nought\n", "x.txt")
+    assert "x.txt: 1 prompts have two texts, of which the last counts: digits/0" in caplog.text

@@ -4,6 +4,7 @@ They define the corpus together with `prepare.py`: change one and the error rate
 """
 
 import hashlib
+import logging
 import re
 import unicodedata
 from decimal import Decimal
@@ -32,7 +33,8 @@ def parse_transcript(content: str, where: str) -> Dict[str, str]:
     Raises:
       ValueError: on a line that is neither empty, a comment nor `prompt-id: text`.
     """
-    texts = {}
+    texts: Dict[str, str] = {}
+    twice = []
     for number, line in enumerate(content.lstrip(_BYTE_ORDER_MARK).splitlines(), start=1):
         if not line.strip() or line.lstrip().startswith(";"):
             continue
@@ -42,7 +44,11 @@ def parse_transcript(content: str, where: str) -> Dict[str, str]:
                 f"{where}, line {number}: expected 'prompt-id: text', got {line[:60]!r}; the file is damaged, "
                 "fetch it again with stage 0."
             )
-        texts[prompt_id.strip()] = text.strip()  # the last line of a repeated prompt counts
+        if texts.get(prompt_id.strip(), text.strip()) != text.strip():
+            twice.append(prompt_id.strip())
+        texts[prompt_id.strip()] = text.strip()
+    if twice:
+        logging.warning(f"{where}: {len(twice)} prompts have two texts, of which the last counts: {', '.join(twice)}")
     return texts
 
 
