@@ -80,6 +80,8 @@ def _fraction(found: Match[str]) -> str:
 
 def _decade(found: Match[str]) -> str:
     digits = found.group(1)
+    if digits in ("100", "1000"):
+        return "hundreds" if digits == "100" else "thousands"
     is_year = len(digits) == 4 and digits.endswith("0")
     return _plural(_in_words(digits, "year" if is_year else "cardinal"))
 
@@ -97,7 +99,7 @@ _RULES: Tuple[Tuple[str, Callable[[Match[str]], str]], ...] = (
     (r"(?<![\d:.,])([01]?\d|2[0-3]):([0-5]\d)(?![\d:])", _time),
     (r"(?<![\d/.,])(?:(\d+)\s)?(\d{1,3})\s?[/⁄]\s?(\d{1,3})(?![\d/.])", _fraction),
     (r"(?<![\w.,])['’]?(\d{1,4})['’]?s\b", _decade),
-    (rf"(?<![\d.])({_DIGITS})?\.(\d+)(?!\.?\d)", _decimal),
+    (rf"(?:(?<![\d.])({_DIGITS})|(?<![\w.]))\.(\d+)(?!\.?\d)", _decimal),
     (_DIGITS, lambda found: _in_words(found.group())),
 )
 _COMPILED: List[Tuple["re.Pattern[str]", Callable[[Match[str]], str]]] = [

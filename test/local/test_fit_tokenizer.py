@@ -1,6 +1,8 @@
+import numpy as np
 import pytest
+import soundfile
 from safetensors.numpy import load_file
-from toy_corpus import run_stage_script, write_conf, write_manifest
+from toy_corpus import RATE, run_stage_script, write_conf, write_manifest
 
 
 @pytest.fixture(scope="module")
@@ -46,3 +48,16 @@ def test_a_feature_type_without_fit_is_skipped_and_an_unknown_one_lists_the_know
     wrong = run_stage_script("fit_tokenizer.py", *flags(work, feature_type="fbnk", out="z"), check=False)
     assert wrong.returncode == 1 and "unknown feature type 'fbnk'; did you mean fbank? known: " in wrong.stderr
     assert "small_km" in wrong.stderr and "mfcc_km500" in wrong.stderr
+
+
+def test_silence_has_too_few_different_frames(tmp_path):
+    work = tmp_path / "silent"
+    manifest = write_manifest(work / "manifests", "train", 6)
+    for path in (work / "manifests" / "audio").rglob("*.wav"):
+        soundfile.write(path, np.zeros(soundfile.info(path).frames), RATE, subtype="PCM_16")
+    assert manifest.is_file()
+    write_conf(work / "conf")
+    done = run_stage_script("fit_tokenizer.py", *flags(work), check=False)
+    assert done.returncode == 1 and "Traceback" not in done.stderr
+    assert "but only 1 different ones, and 8 clusters need at least as many; is the audio silent?" in done.stderr
+    assert not (work / "features" / "kmeans.safetensors").exists()

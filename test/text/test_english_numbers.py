@@ -27,6 +27,8 @@ from icefall_discrete.text.english_numbers import spell_numbers
             "the nineteen eighties , the nineties , the sixties and two thousands",
         ),
         ("1900s", "nineteen hundreds"),
+        ("100s of 1000s", "hundreds of thousands"),
+        ("No.1, 3:30pm, the 1,000th", "No. one , three thirty pm, the one thousandth"),
         ("20° or 20°C", "twenty degrees or twenty degrees celsius"),
         ("5cm, A4, 4x4", "five cm, A four , four x four"),
         ("5-10", "five - ten"),
