@@ -43,7 +43,8 @@ def git_revision() -> str:
     """Short commit id with -clean, or -dirty where a file was changed or is not in it; "unknown" outside a checkout."""
     try:
         sha = _git("rev-parse", "--short", "HEAD")
-        return f"{sha}-{'dirty' if _git('status', '--porcelain', '--untracked-files=normal') else 'clean'}" if sha else "unknown"
+        own = _git("status", "--porcelain", "--untracked-files=normal")
+        return f"{sha}-{'dirty' if own else 'clean'}" if sha else "unknown"
     except FileNotFoundError:
         return "unknown"
 

@@ -38,7 +38,7 @@ from icefall_discrete.base.provenance import (
 from icefall_discrete.base.settings import check_settings, setting, to_dict
 from icefall_discrete.base.shapes import COUNT, FROM_0, TEXT, read_shaped
 from icefall_discrete.base.spec import FeatureSpec
-from icefall_discrete.data.checksums import known_checksums
+from icefall_discrete.data.checksums import checksum_of, damage, known_checksums
 from icefall_discrete.data.cuts import cuts_digest, field_name, load_frames, without_frames
 from icefall_discrete.data.dataset import derived_seed
 
@@ -46,6 +46,7 @@ LOG = logging.getLogger(__name__)
 CUTS_FOLDER = "cuts"
 SUMMARY_FILE = "shar.json"
 ORIGIN_FILE = "made_from.json"
+CHECKSUM_FILE = "checksums.json"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -104,6 +105,8 @@ def _complete_or_absent(folder: Path) -> Iterator[Path]:
     except BaseException:
         shutil.rmtree(partial, ignore_errors=True)
         raise
+    sums = {path.name: checksum_of(path) for path in sorted(partial.iterdir()) if path.suffix != ".json"}
+    write_json(partial / CHECKSUM_FILE, {"checksums": sums})
     partial.rename(folder)
 
 
@@ -198,7 +201,10 @@ def is_exported(folder: Path, spec: FeatureSpec, origin: Provenance, cuts: Calla
     else:
         advice = "choose another --shar-dir, or give the same settings"
         stale = origin.is_stale(before, f"{target} was exported", advice, Rules(later=("archives",)))
-    if stale:
+    wrong = _damage(folder, spec.name, whole=True)
+    if wrong is not None:
+        LOG.warning("%s: it is exported anew", wrong)
+    if stale or wrong is not None:
         # The cuts are those of all feature types, which would no longer fit them.
         LOG.warning("what was exported before is %s now", set_aside(folder)[0])
         return False
@@ -223,6 +229,16 @@ def _require_same_cuts(there: Dict[str, Any], given: Dict[str, Any], folder: Pat
             f"the cuts in {folder} are others than those given ({against(found)}); export the same cuts in the same "
             "order and with the same shard size, or to another folder."
         )
+
+
+def _damage(folder: Path, feature_type: str, whole: bool) -> Optional[str]:
+    """What is wrong with the shards of a split, as a sentence without end; None: nothing, or it is not known."""
+    for part in (folder / CUTS_FOLDER, folder / feature_type):
+        if (part / CHECKSUM_FILE).is_file():
+            wrong = damage(part, read_record(part / CHECKSUM_FILE), whole)
+            if wrong is not None:
+                return wrong
+    return None
 
 
 class SharSource:
@@ -254,6 +270,9 @@ class SharSource:
                     f"{folder} has {len(paths)} shards of {field} of '{feature_type}', expected {expected}; copy the "
                     "missing ones, or move the folder aside and export again."
                 )
+        wrong = _damage(folder, feature_type, whole=False)
+        if wrong is not None:
+            raise ValueError(f"{wrong}; run export_shar.py again, which makes it anew.")
 
     def cuts(self, seed: Optional[int] = None) -> CutSet:
         """All cuts, lazily: in the order of the export, or with the shards in an order drawn from `seed`."""

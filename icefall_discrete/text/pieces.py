@@ -9,6 +9,7 @@ from typing import Any, Dict, Iterable, List, Mapping, Optional, Sequence, Tuple
 import sentencepiece
 
 from icefall_discrete.base.atomic_files import write_bytes, write_text
+from icefall_discrete.base.provenance import require_as_made
 from icefall_discrete.base.settings import setting
 from icefall_discrete.text.language_pieces import language_token, read_pieces, write_joined
 from icefall_discrete.text.piece_sizes import check_size
@@ -170,6 +171,9 @@ def train_language_bpe(texts: Mapping[str, Sequence[str]], config: BpeConfig, mo
     write_joined(model_path, models, config.language_token)
 
 
+RECORD = "bpe.json"  # beside the model: what it was made from, and what was made
+
+
 class TextEncoder:
     """Text to labels and back. Raises FileNotFoundError or ValueError if `model_path` is missing or not a model."""
 
@@ -177,6 +181,7 @@ class TextEncoder:
         self.path = path = Path(model_path)
         if not path.is_file():
             raise FileNotFoundError(f"{path} does not exist; run the BPE stage first.")
+        require_as_made(path.with_name(RECORD), f"move {RECORD} aside too, if it is meant")
         try:
             self._set = read_pieces(path)
             self._pieces = self._set.names()
