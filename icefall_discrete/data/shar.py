@@ -33,6 +33,7 @@ from icefall_discrete.base.provenance import (
     against,
     differences,
     digest_of_file,
+    read_record,
     set_aside,
 )
 from icefall_discrete.base.settings import check_settings, setting, to_dict
