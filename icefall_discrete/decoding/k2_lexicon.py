@@ -84,7 +84,7 @@ def make_lexicon(encoder: TextEncoder, texts: Iterable[str]) -> Tuple[Lexicon, L
             "needs no lexicon, such as modified_beam_search."
         )
     tokens = {language_token(language): (label,) for language, label in encoder.language_tokens.items()}
-    words = sorted({word for text in texts for word in words_in(text)} - {*FIRST_WORDS, *LAST_WORDS})
+    words = sorted({word for text in texts for word in words_in(text)})
     spellings = {word: tokens.get(word) or _spelling(word, encoder) for word in words}
     unspellable = [word for word, labels in spellings.items() if not labels]
     for word in unspellable:
@@ -94,7 +94,8 @@ def make_lexicon(encoder: TextEncoder, texts: Iterable[str]) -> Tuple[Lexicon, L
 
 def _spelling(word: str, encoder: TextEncoder) -> Tuple[int, ...]:
     """Labels of a word; none if they would be those of another text, or of none."""
-    if any(string in word for string in reserved_strings(encoder.language_tokens)):
+    is_reserved = any(string in word for string in reserved_strings(encoder.language_tokens))
+    if is_reserved or word in (*FIRST_WORDS, *LAST_WORDS):
         return ()
     labels = encoder.encode(word)
     return () if UNK_ID in labels or encoder.decode(labels) != word else tuple(labels)
