@@ -11,7 +11,6 @@ cuts of the sampler's buffer. A folder appears under its name when it is complet
 
 import contextlib
 import dataclasses
-import functools
 import hashlib
 import logging
 import random
@@ -25,6 +24,7 @@ from lhotse.cut import MonoCut
 from lhotse.shar import ArrayTarWriter, JsonlShardWriter
 from lhotse.utils import fastcopy
 
+from icefall_discrete.base.inert_pickle import reason_of
 from icefall_discrete.base.json_files import write_json
 from icefall_discrete.base.provenance import (
     Difference,
@@ -48,6 +48,7 @@ CUTS_FOLDER = "cuts"
 SUMMARY_FILE = "shar.json"
 ORIGIN_FILE = "made_from.json"
 CHECKSUM_FILE = "checksums.json"
+_TAR_BLOCK, _USTAR = 512, 257  # bytes of a header, and where its magic word stands
 
 
 @dataclasses.dataclass(frozen=True)
@@ -242,6 +243,45 @@ def _damage(folder: Path, feature_type: str, whole: bool) -> Optional[str]:
     return None
 
 
+class _Pass:
+    """The cuts of some shards, read anew whenever it is iterated over.
+
+    Args:
+      fields: the shards of cuts and of the field `field`. num_cuts: of all. folder: to name in messages.
+    """
+
+    def __init__(self, fields: Dict[str, List[Path]], field: str, num_cuts: int, folder: Path) -> None:
+        self._fields, self._field, self._num_cuts, self._folder = fields, field, num_cuts, folder
+
+    def __iter__(self) -> Iterator[MonoCut]:
+        found = 0
+        cuts = self._read()
+        while True:
+            try:
+                cut = next(cuts, None)
+                if cut is None and found < self._num_cuts:
+                    raise EOFError(f"they hold {found} cuts, expected {self._num_cuts}")
+            except Exception as error:  # what shards can get wrong has no end, and each fails in its own way
+                reason = reason_of(error)
+            else:
+                if cut is None:
+                    return
+                found += 1
+                yield cut
+                continue
+            raise ValueError(
+                f"the shards of {self._folder} cannot be read after {found} cuts ({reason}); copy them anew, or move "
+                "the folder aside and export again."
+            )
+
+    def _read(self) -> Iterator[MonoCut]:
+        for path in self._fields[self._field]:
+            with open(path, "rb") as stream:
+                if stream.read(_TAR_BLOCK)[_USTAR : _USTAR + 5] != b"ustar":
+                    raise ValueError(f"{path.name} is no tar file, or a compressed one")
+        yield from (_as_extracted(cut, self._field) for cut in CutSet.from_shar(fields=self._fields))
+
+
 class SharSource:
     """The cuts of a Shar folder with the frames of one feature type, read anew, in sequence, at every pass.
 
@@ -252,7 +292,7 @@ class SharSource:
     """
 
     def __init__(self, folder: Path, feature_type: str) -> None:
-        folder = Path(folder)
+        self._folder = folder = Path(folder)
         for needed in (folder / CUTS_FOLDER / SUMMARY_FILE, folder / feature_type / "spec.json"):
             if not needed.is_file():
                 raise FileNotFoundError(
@@ -281,7 +321,7 @@ class SharSource:
         if seed is not None:
             random.Random(seed).shuffle(order)
         fields = {field: [paths[index] for index in order] for field, paths in self._shards.items()}
-        return CutSet.from_shar(fields=fields).map(functools.partial(_as_extracted, field=field_name(self.spec)))
+        return CutSet(_Pass(fields, field_name(self.spec), self.summary["num_cuts"], self._folder))
 
 
 class KeptCuts:
