@@ -240,8 +240,10 @@ def test_what_runs_no_file_is_let_be():
     assert not [line for line in lines if _data_that_runs(line)]
 
 
-# Scripts of ours, which a script may source; what else it would source could be anybody's.
-_OWN_SCRIPTS = re.compile(r"""(\.|source)\s+"?\$\{?(ROOT|HERE|venv|here|root)\}?(/\.\.)*/(tools/)?[\w.]+\.sh"?""")
+# Scripts of ours, which a script may source (or say that one may); what else it would source could be anybody's.
+_OWN_SCRIPTS = re.compile(
+    r"""(\.|source)\s+"?\\?\$(\{?(ROOT|HERE|venv)\}?(/\.\.)*/(tools/)?[\w.]+\.sh"?|\(tools/setup_env\.sh\)/exports\.sh)"""
+)
 _SHELLS = r"(ba|da|z|k)?sh"
 
 

@@ -98,9 +98,7 @@ def _deb_members(deb: Path) -> Iterator[Member]:
     for path, content in _tar_members(part("--fsys-tarfile")):
         actual = hashlib.md5(content).hexdigest()
         if expected.get(path, actual) != actual:
-            raise CorpusError(
-                f"{deb}: {path} has MD5 {actual}, not {expected[path]}; move it aside and rerun."
-            )
+            raise CorpusError(f"{deb}: {path} has MD5 {actual}, not {expected[path]}; move it aside and rerun.")
         yield path, content
 
 
