@@ -14,11 +14,18 @@ from icefall_discrete.base import backend
 from icefall_discrete.base.at_work import LOCK_FILE, at_work
 from icefall_discrete.base.atomic_files import copy_file
 from icefall_discrete.base.flags import Number, ScriptParser
-from icefall_discrete.base.provenance import Provenance, digest_of_file, digest_of_lines, summary
+from icefall_discrete.base.provenance import (
+    Provenance,
+    changed_file,
+    digest_of_file,
+    digest_of_lines,
+    noting_files,
+    summary,
+)
 from icefall_discrete.base.script import run_script
 from icefall_discrete.data.cuts import is_speed_perturbed, language_of, load_cuts, text_of
 from icefall_discrete.data.filters import chosen_languages
-from icefall_discrete.decoding.k2_graph_files import GRAPH_FORMAT
+from icefall_discrete.decoding.k2_graph_files import GRAPH_FORMAT, RECORD
 from icefall_discrete.decoding.k2_graphs import write_graphs
 from icefall_discrete.decoding.k2_lexicon import make_lexicon
 from icefall_discrete.lm.arpa import NgramModel, read_arpa, write_arpa
@@ -27,7 +34,6 @@ from icefall_discrete.text.pieces import TextEncoder
 from icefall_discrete.text.words import words_in
 
 LOG = logging.getLogger("compile_graphs")
-RECORD = "graphs.json"  # written last
 FILES = ("words.txt", "tokens.txt", "lexicon.txt", "L.pt", "L_disambig.pt", "G.arpa", "G.pt", "LG.pt", "HLG.pt")
 
 
@@ -52,10 +58,13 @@ def is_compiled(graph_dir: Path, origin: Provenance) -> bool:
     """Whether the folder holds every file, made from the same in the format of now; what changed goes to the log."""
     if not all((graph_dir / name).is_file() for name in (*FILES, RECORD)):
         return False
-    found = origin.differences(Provenance.read(graph_dir / RECORD))
+    before = Provenance.read(graph_dir / RECORD)
+    found, changed = origin.differences(before), changed_file(graph_dir, before)
     if found:
         LOG.info("%s holds graphs of other %s: they are compiled anew", graph_dir, summary(found))
-    return not found
+    if changed is not None:
+        LOG.warning("%s was changed: the graphs are compiled anew", changed)
+    return not found and changed is None
 
 
 def given_before(graph_dir: Path) -> Optional[Path]:
@@ -119,7 +128,7 @@ def main() -> None:
             return
         (args.graph_dir / RECORD).unlink(missing_ok=True)
         compile_graphs(encoder, texts, args)
-        origin.write(args.graph_dir / RECORD)
+        noting_files(origin, args.graph_dir, FILES).write(args.graph_dir / RECORD)
 
 
 if __name__ == "__main__":

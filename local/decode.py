@@ -90,6 +90,7 @@ def _said(choice: CheckpointChoice) -> Json:
 def decode_splits(args: Any, files: OutputFiles, choice: CheckpointChoice, config: Any) -> List[str]:
     """Decode the splits that were not decoded from the same checkpoints and cuts before; returns all of them."""
     experiment = Experiment(args.exp_dir)
+    experiment.targets()  # which are held against their record
     run = override(RunConfig(), args)
     device = run.torch_device()
     if run.num_threads:

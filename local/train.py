@@ -27,7 +27,13 @@ from icefall_discrete.experiment.recipe import add_setting_flags, read_settings
 from icefall_discrete.experiment.recipe_files import read_recipe
 from icefall_discrete.experiment.transcription_files import RECIPE_FILE, keep_for_transcription
 from icefall_discrete.systems import DEFAULT_SYSTEM
-from icefall_discrete.systems.assembly import build_network, build_trainer, filtered_corpus, training_data
+from icefall_discrete.systems.assembly import (
+    build_network,
+    build_trainer,
+    filtered_corpus,
+    require_covered,
+    training_data,
+)
 from icefall_discrete.systems.contract import stages_of, system_stages
 from icefall_discrete.systems.training_settings import TrainSettings
 from icefall_discrete.training.averages import lost_epochs, read_summary, restore_epochs, training_checkpoints
@@ -103,6 +109,8 @@ def train(args: Any, settings: TrainSettings, device_type: str, group: Group) ->
     begins = bool(settings.init.init_from) and not training_checkpoints(args.exp_dir)
     # Tried before anything is written, and by all before one writes: what does not fit is to leave no folder behind.
     begun_with = try_beginning(settings, spec, targets, codebooks) if begins else {}
+    if not (args.exp_dir / "config.json").is_file():
+        require_covered(settings, targets, train_cuts, valid_cuts)
     group.any(begins)
     if group.is_main:
         data = data_of(train_cuts, valid_cuts)

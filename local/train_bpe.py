@@ -9,7 +9,7 @@ from lhotse.cut import Cut
 
 from icefall_discrete.base.at_work import LOCK_FILE, at_work
 from icefall_discrete.base.flags import ScriptParser, add_flags, override
-from icefall_discrete.base.provenance import Provenance, digest_of_lines, set_aside
+from icefall_discrete.base.provenance import Provenance, changed_file, digest_of_lines, noting_files, set_aside
 from icefall_discrete.base.script import run_script
 from icefall_discrete.base.settings import from_dict
 from icefall_discrete.data.cuts import is_speed_perturbed, language_of, load_cuts, text_of
@@ -17,6 +17,7 @@ from icefall_discrete.data.filters import chosen_languages
 from icefall_discrete.experiment.recipe_files import read_recipe
 from icefall_discrete.text.language_pieces import by_language
 from icefall_discrete.text.pieces import (
+    RECORD,
     BpeConfig,
     TextEncoder,
     refuse_reserved,
@@ -31,7 +32,6 @@ Utterance = Tuple[str, Optional[str]]  # text and language
 
 
 FILES = ("bpe.model", "tokens.txt")
-RECORD = "bpe.json"  # written last
 
 
 def get_parser() -> ScriptParser:
@@ -68,7 +68,11 @@ def is_trained(lang_dir: Path, origin: Provenance) -> bool:
         moved = set_aside(*(lang_dir / name for name in (*FILES, RECORD)))
         logging.info("the pieces of before are %s now", moved[0])
         return False
-    return True
+    changed = changed_file(lang_dir, before)
+    if changed is not None:
+        moved = set_aside(*(lang_dir / name for name in (*FILES, RECORD)))
+        logging.warning("%s was changed: the pieces are trained anew; those of before are %s now", changed, moved[0])
+    return changed is None
 
 
 def made_from(config: BpeConfig, utterances: List[Utterance]) -> Provenance:
@@ -104,10 +108,18 @@ def make_pieces(config: BpeConfig, utterances: List[Utterance], origin: Provenan
     if is_trained(lang_dir, origin):
         logging.info("%s is trained already: nothing to do", lang_dir / "bpe.model")
         return
-    train(config, utterances, lang_dir / "bpe.model")
+    model = lang_dir / "bpe.model"
+    aside = set_aside(model)  # one that no record tells of, perhaps the user's own
+    (lang_dir / RECORD).unlink(missing_ok=True)
+    train(config, utterances, model)
+    for path in aside:
+        if path.read_bytes() == model.read_bytes():
+            path.unlink()
+        else:
+            logging.warning("%s, which was there before, is %s now", model, path)
     encoder = TextEncoder(lang_dir / "bpe.model")
     encoder.write_tokens(lang_dir / "tokens.txt")
-    origin.write(lang_dir / RECORD)
+    noting_files(origin, lang_dir, FILES).write(lang_dir / RECORD)
     labels = sum(len(encoder.encode(*utterance)) for utterance in utterances)
     words = sum(len(words_in(text)) for text, _ in utterances)
     logging.info(

@@ -15,14 +15,14 @@ from icefall_discrete.base.atomic_files import copy_file
 from icefall_discrete.base.device import resolve
 from icefall_discrete.base.flags import ScriptParser, add_flags, override
 from icefall_discrete.base.json_files import write_json
-from icefall_discrete.base.provenance import Provenance, digest_of_file, digest_of_lines, set_aside
+from icefall_discrete.base.provenance import Provenance, digest_of_file, digest_of_lines, read_record, set_aside
 from icefall_discrete.base.script import run_script
 from icefall_discrete.base.settings import setting, to_dict
 from icefall_discrete.base.text_files import numbered_lines
 from icefall_discrete.data.cuts import is_speed_perturbed, language_of, load_cuts, text_of
 from icefall_discrete.data.filters import chosen_languages
 from icefall_discrete.lm.arpa import UNKNOWN, perplexity, write_arpa
-from icefall_discrete.lm.folder import ARPA, FACTS, PIECES, WEIGHTS
+from icefall_discrete.lm.folder import ARPA, FACTS, PIECES, WEIGHTS, changed_model
 from icefall_discrete.lm.neural import MODELS, NeuralLmConfig
 from icefall_discrete.lm.ngram import estimate_ngram
 from icefall_discrete.systems.language_model.training import NeuralLmTraining, NeuralTrainConfig
@@ -110,7 +110,13 @@ def is_trained(lm_dir: Path, origin: Provenance) -> bool:
     ):
         LOG.info("the language model of before is %s now", set_aside(lm_dir)[0])
         return False
-    return (lm_dir / FACTS).is_file() and ((lm_dir / ARPA).is_file() or (lm_dir / WEIGHTS).is_file())
+    if not ((lm_dir / FACTS).is_file() and ((lm_dir / ARPA).is_file() or (lm_dir / WEIGHTS).is_file())):
+        return False
+    changed = changed_model(lm_dir, read_record(lm_dir / FACTS))
+    if changed is not None:
+        moved = set_aside(lm_dir)[0]
+        LOG.warning("%s was changed: the model is trained anew; the folder of before is %s now", changed, moved)
+    return changed is None
 
 
 def train_ngram(
@@ -150,6 +156,7 @@ def make_model(args: Any, origin: Provenance, encoder: TextEncoder, train: List[
         neural_training = NeuralLmTraining(settings, training, args.lm_dir, device)
         labels = ([encoder.labels_of(*sentence) for sentence in part] for part in (train, dev))
         facts.update(model=to_dict(shape), **neural_training.fit(*labels))
+    facts["model_sha256"] = digest_of_file(args.lm_dir / (ARPA if config.lm_type == "ngram" else WEIGHTS))
     copy_file(args.lang_dir / PIECES, args.lm_dir / PIECES)
     write_json(args.lm_dir / FACTS, facts)
     if config.lm_type != "ngram":

@@ -187,9 +187,23 @@ def _runs_data(node: ast.AST, unpacking: Tuple[str, ...]) -> bool:
         return False
     named = {word.arg: word.value for word in node.keywords}
     called = ast.unparse(node.func)
-    forbidden = ("eval", "exec", "torch.load", "torch.jit.load", "os.system", "os.popen")
+    forbidden = ("eval", "exec", "__import__", "compile", "torch.load", "torch.jit.load", "os.system", "os.popen")
+    shells = ("subprocess.getoutput", "subprocess.getstatusoutput", "yaml.load", "safe_extract")
+    # lhotse's readers believe what a manifest names; load_cuts does not.
+    manifests = (
+        "load_manifest",
+        "load_manifest_lazy",
+        "CutSet.from_file",
+        "CutSet.from_jsonl",
+        "CutSet.from_jsonl_lazy",
+    )
     unpickling = ("pickle.load", "pickle.loads", "pickle.Unpickler", "pandas.read_pickle", "joblib.load")
-    if called in (*forbidden, *unpickling) or ast.unparse(named.get("shell", ast.Constant(False))) != "False":
+    if (
+        called in (*forbidden, *shells, *manifests, *unpickling)
+        or ast.unparse(named.get("shell", ast.Constant(False))) != "False"
+    ):
+        return True
+    if ast.unparse(named.get("trust_remote_code", ast.Constant(False))) != "False":
         return True
     if called.endswith(("np.load", "numpy.load")) or "allow_pickle" in named:
         return ast.unparse(named.get("allow_pickle", ast.Constant(True))) != "False"
@@ -213,6 +227,8 @@ def test_nothing_in_a_file_is_run():
         *("np.load('a.npy')", "np.load('a.npy', allow_pickle=True)", "archive.extractall(folder)", "os.system('ls')"),
         *("subprocess.run('ls', shell=True)", "from pickle import loads", "import joblib", "exec(text)"),
         *("import tarfile\ntarfile.open('a.tar').extract('b')", "shutil.unpack_archive('a.zip')"),
+        *("__import__(name)", "subprocess.getoutput(text)", "safe_extract(tar, path)", "CutSet.from_file(path)"),
+        *("AutoModel.from_pretrained(folder, trust_remote_code=True)", "yaml.load(text)"),
     ],
 )
 def test_what_may_run_a_file_is_found(line):
@@ -222,6 +238,104 @@ def test_what_may_run_a_file_is_found(line):
 def test_what_runs_no_file_is_let_be():
     lines = ("model.eval()", "np.load('a.npy', allow_pickle=False)", "fbank.extract(samples)", "ast.literal_eval(text)")
     assert not [line for line in lines if _data_that_runs(line)]
+
+
+# Scripts of ours, which a script may source (or say that one may); what else it would source could be anybody's.
+_OWN_SCRIPTS = re.compile(
+    r"""(\.|source)\s+"?\\?\$(\{?(ROOT|HERE|venv)\}?(/\.\.)*/(tools/)?[\w.]+\.sh"?|\(tools/setup_env\.sh\)/exports\.sh)"""
+)
+_SHELLS = r"(ba|da|z|k)?sh"
+
+
+def _runs_text(line: str) -> bool:
+    """Whether a line of bash may run what a file, an option or a download says."""
+    code = re.sub(r"(^|\s)#.*", "", line)
+    begins = r"(^|[;&|(]|\$\(|\b(then|do|else|if|while)\b|!)\s*"
+    if re.search(rf"{begins}eval\b", code) or re.search(rf"\|\s*(sudo\s+)?{_SHELLS}\b", code):
+        return True
+    if re.search(rf"\b{_SHELLS}\s+(-\w*\s+)*-\w*c\b", code) or re.search(rf"\b{_SHELLS}\s+<\(", code):
+        return True
+    sourced = re.search(rf"{begins}(\.|source)\s+\S", code)
+    return bool(sourced and not _OWN_SCRIPTS.search(code))
+
+
+def test_no_script_runs_text():
+    found = [
+        f"{path.relative_to(ROOT)}:{number}: {line.strip()[:100]}"
+        for path in _repository_files()
+        if path.suffix == ".sh" and path.is_file()
+        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1)
+        if _runs_text(line)
+    ]
+    assert not found
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        *(
+            'eval "$command"',
+            "if eval $x; then",
+            "x=$(eval echo 1)",
+            "curl -s https://a.org/b | sh",
+            "cat a | sudo bash",
+        ),
+        *(
+            '. "$config"',
+            "source conf/path.sh",
+            '[ -f "$1" ] && . "$1"',
+            'bash -c "$x"',
+            "sh -ec 'a'",
+            "bash <(curl a)",
+        ),
+    ],
+)
+def test_scripts_that_run_text_are_found(line):
+    assert _runs_text(line)
+
+
+def test_scripts_that_run_none_are_let_be():
+    lines = ('. "$ROOT/tools/recipe.sh"', "# eval", "model.eval", '--eval-parts "$eval_parts"', 'tar -xzf "$a" # | sh')
+    assert not [line for line in lines if _runs_text(line)]
+
+
+def test_no_message_advises_to_delete():
+    """What a user wrote, or days have made, is moved aside."""
+    found = [
+        f"{_place(path, node)} {node.value[:80]!r}"
+        for folder in ("icefall_discrete", "local", "egs", "tools")
+        for path in sorted((ROOT / folder).rglob("*.py"))
+        for node in _spoken(ast.parse(path.read_text(encoding="utf-8")))
+        if re.search(r"\bdelete\b", node.value)
+    ]
+    assert not found
+
+
+def _spoken(tree: ast.AST) -> Iterator[ast.Constant]:
+    """Texts in raise statements and in constants: what may be said to a user; docstrings are not."""
+    documents = {
+        id(node.body[0].value)
+        for node in ast.walk(tree)
+        if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef))
+        and node.body
+        and isinstance(node.body[0], ast.Expr)
+    }
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in documents:
+            yield node
+
+
+def test_files_are_written_with_the_mode_of_any_new_file():
+    """Not by functions whose files only their owner can read."""
+    found = [
+        f"{_place(path, node)} {ast.unparse(node)[:80]}"
+        for folder in ("icefall_discrete", "local", "egs", "tools")
+        for path in sorted((ROOT / folder).rglob("*.py"))
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Call)
+        and ast.unparse(node.func).rsplit(".", 1)[-1] in ("save_file", "save_model", "NamedTemporaryFile", "mkstemp")
+    ]
+    assert not found
 
 
 def test_no_demo_under_main_in_the_library():

@@ -15,6 +15,7 @@
 # others, for RESULTS.md).
 
 . "$ROOT/tools/stages.sh"
+[[ $HERE != *$'\n'* ]] || { echo "$(basename "$0"): the folder's name has a line break in it; give it another name" >&2; exit 2; }
 cd "$HERE" || exit 1
 
 _told=() # of each thing that the planner is told, its number of fields, then its fields

@@ -66,7 +66,7 @@ write_requirements() { # write_requirements <file>: the requirements, with torch
 }
 
 install() { # install <folder> <interpreter>: makes or completes the environment
-  local folder="$1" interpreter="$2" pip="$1/bin/python -m pip" log_file="$1/setup.log" reason
+  local folder="$1" interpreter="$2" pip=("$1/bin/python" -m pip) log_file="$1/setup.log" reason
   if ! "$folder/bin/python" -c '' 2>/dev/null ||
     [ "$("$folder/bin/python" -V)" != "$("$interpreter" -V)" ]; then
     say "making $folder with $("$interpreter" -V) ($interpreter)"
@@ -74,9 +74,9 @@ install() { # install <folder> <interpreter>: makes or completes the environment
   fi
   write_requirements "$folder/requirements.txt"
   say "installing $(grep -c '^[^#]' "$folder/requirements.txt" || true) packages and what they need; a few minutes and 2 to 5 GB (log: $log_file)"
-  if ! { $pip install --progress-bar off -r "$folder/requirements.txt" &&
-    { [ "$env" != k2 ] || $pip install --progress-bar off --no-deps --force-reinstall --require-hashes -r "$K2_WHEEL"; } &&
-    $pip install --progress-bar off --no-deps --no-build-isolation -e "$ROOT"; } 2>&1 | tee "$log_file" |
+  if ! { "${pip[@]}" install --progress-bar off -r "$folder/requirements.txt" &&
+    { [ "$env" != k2 ] || "${pip[@]}" install --progress-bar off --no-deps --force-reinstall --require-hashes -r "$K2_WHEEL"; } &&
+    "${pip[@]}" install --progress-bar off --no-deps --no-build-isolation -e "$ROOT"; } 2>&1 | tee "$log_file" |
     awk '/^ *Collecting/ { printf "  %d %s\n", ++n, $2; fflush() } /^Installing collected/ { print "  unpacking, about a minute"; fflush() }' >&2; then
     reason=$(grep -E '^ERROR|No space left' "$log_file" | tail -n 1 || true)
     die "the $env environment could not be installed (${reason:-pip failed}); check the network, pip's index settings and" \
@@ -89,8 +89,8 @@ install() { # install <folder> <interpreter>: makes or completes the environment
 write_exports() { # write_exports <folder>: the file to source before using the environment
   {
     echo "# Made by tools/setup_env.sh."
-    echo "export VIRTUAL_ENV='$1'"
-    echo "export PATH='$1/bin':\"\$PATH\""
+    printf 'export VIRTUAL_ENV=%q\n' "$1"
+    printf 'export PATH=%q:"$PATH"\n' "$1/bin"
     echo "# Threads that wait must not spin: a second process on the machine would make every step several times slower."
     echo "export OMP_WAIT_POLICY=\${OMP_WAIT_POLICY:-PASSIVE}"
     echo "# Keep freed tensors in the process; without this glibc returns them to the system at every step, and a third of"
@@ -105,6 +105,18 @@ write_exports() { # write_exports <folder>: the file to source before using the 
   } >"$1/exports.sh.partial"
   mv "$1/exports.sh.partial" "$1/exports.sh"
 }
+
+require_own() { # require_own <folder> <marker>: nobody else's environment is changed
+  local other
+  [ ! -L "$1" ] || die "$1 is a link, to $(readlink "$1"); what is there is another's, so that nothing is installed into it: \
+remove the link, or give another --venv-root"
+  other=$(sed -n 's/.* root=//p' "$2" 2>/dev/null || true)
+  if [ -n "$other" ] && [ "$other" != "$ROOT" ] && [ -d "$other" ] && ! [ "$other" -ef "$ROOT" ]; then
+    die "$1 is the environment of $other; give another --venv-root"
+  fi
+}
+
+[[ $ROOT != *$'\n'* ]] || die "the folder's name has a line break in it; give it another name"
 
 case "$env" in
   auto) env=$(choose_env) ;;
@@ -123,14 +135,15 @@ interpreter=$(find_python "$env") || {
 requirements="${requirements:-$ROOT/requirements/$env.txt}"
 [ -f "$requirements" ] || die "the requirements file $requirements does not exist"
 folder="${venv_root:-$ROOT/.venv}/$env"
-mkdir -p "$folder"
-folder=$(cd "$folder" && pwd)
+[ -L "$folder" ] || mkdir -p "$folder"
+folder=$(cd "$(dirname "$folder")" && pwd)/$env
 marker="$folder/.complete"
 wanted="$("$interpreter" -V) $(cat "$requirements" "$K2_WHEEL" "$ROOT/setup.py" "${BASH_SOURCE[0]}" | cksum) torch=$torch root=$ROOT"
 
 exec 9>"$folder.lock" # two scripts may ask at the same time
 ! command -v flock >/dev/null || flock 9
 if [ "$(cat "$marker" 2>/dev/null)" != "$wanted" ] || ! "$folder/bin/python" -c '' 2>/dev/null; then
+  require_own "$folder" "$marker"
   rm -f "$marker"
   install "$folder" "$interpreter"
   write_exports "$folder"

@@ -82,6 +82,7 @@ def at_work(path: PathLike, what: str) -> Iterator[None]:
       OSError: if the file cannot be made.
     """
     path = Path(path)
+    is_new = not path.parent.exists()
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         descriptor = _take(path, what)
@@ -95,4 +96,6 @@ def at_work(path: PathLike, what: str) -> Iterator[None]:
     finally:
         with contextlib.suppress(OSError):  # the folder may have been moved
             path.unlink()
+            if is_new:
+                path.parent.rmdir()  # unless something was made in it
         os.close(descriptor)

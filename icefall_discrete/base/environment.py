@@ -40,10 +40,11 @@ def _git(*arguments: str) -> str:
 
 
 def git_revision() -> str:
-    """Short commit id with -dirty or -clean, or "unknown" outside a git checkout."""
+    """Short commit id with -clean, or -dirty where a file was changed or is not in it; "unknown" outside a checkout."""
     try:
         sha = _git("rev-parse", "--short", "HEAD")
-        return f"{sha}-{'dirty' if _git('status', '--porcelain', '-uno') else 'clean'}" if sha else "unknown"
+        own = _git("status", "--porcelain", "--untracked-files=normal")
+        return f"{sha}-{'dirty' if own else 'clean'}" if sha else "unknown"
     except FileNotFoundError:
         return "unknown"
 

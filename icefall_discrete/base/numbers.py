@@ -1,6 +1,5 @@
 """Numbers that somebody wrote into a file."""
 
-import math
 import re
 from typing import Optional
 
@@ -10,9 +9,3 @@ _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?|[+-]?inf(inity)?", re.
 def number_of(text: str) -> Optional[float]:
     """The number that a text is, or None: not `nan`, and nothing that only Python reads, such as `1_000`."""
     return float(text) if _NUMBER.fullmatch(text) else None
-
-
-def finite_number_of(text: str) -> Optional[float]:
-    """The finite number that a text is, or None."""
-    value = number_of(text)
-    return value if value is not None and math.isfinite(value) else None

@@ -34,6 +34,7 @@ _DIGEST_SHOWN = 12  # of a hash so many digits are shown
 _HASH_DIGITS = 64
 _SECTIONS = ("inputs", "settings", "noted")
 _OLD_INPUTS = "files"
+_MADE = "made"
 
 
 class Difference(NamedTuple):
@@ -265,6 +266,32 @@ def digest_of_lines(lines: Iterable[str]) -> str:
         digest.update(separator + line.encode())
         separator = b"\n"
     return digest.hexdigest()
+
+
+def noting_files(made_from: Provenance, folder: PathLike, names: Iterable[str]) -> Provenance:
+    """The same, with digests of the files that were made noted beside it."""
+    made = {name: digest_of_file(Path(folder) / name, as_bytes=True) for name in names}
+    return dataclasses.replace(made_from, noted={**made_from.noted, _MADE: made})
+
+
+def changed_file(folder: PathLike, recorded: Provenance) -> Optional[Path]:
+    """The first file that is not what was made, as its digest noted by `noting_files` says; None: there is none."""
+    made = recorded.noted.get(_MADE)
+    for name, digest in made.items() if isinstance(made, dict) else ():
+        path = Path(folder) / name
+        if path.is_file() and digest_of_file(path, as_bytes=True) != digest:
+            return path
+    return None
+
+
+def require_as_made(record: PathLike, advice: str) -> None:
+    """Raise ValueError if a file beside `record` is not the one that it tells of; no record: nothing is known."""
+    recorded = Provenance.read_if_there(record)
+    changed = None if recorded is None else changed_file(Path(record).parent, recorded)
+    if changed is not None:
+        raise ValueError(
+            f"{changed} is not the file that {record} tells of: it was damaged or replaced; put it back, or {advice}."
+        )
 
 
 def set_aside(*paths: PathLike) -> List[Path]:

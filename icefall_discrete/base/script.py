@@ -2,12 +2,14 @@
 
 import logging
 import os
+import select
 import sys
 from typing import Callable
 
 from icefall_discrete.base.atomic_files import NO_SPACE
 
 TRACEBACK_VARIABLE = "ICEFALL_DISCRETE_TRACEBACK"
+_CLOSED_PIPE = 141  # as of a program that SIGPIPE ends
 EXPECTED_ERRORS = (ValueError, OSError, RuntimeError, ImportError)
 
 
@@ -37,16 +39,38 @@ def run_script(main: Callable[[], None]) -> None:
     """Run a stage's `main`; an expected error ends the process with status 1 and one line `error: ...`.
 
     Set ICEFALL_DISCRETE_TRACEBACK=1 to see the traceback as well. Errors that are ours (KeyError, AssertionError, ...)
-    keep their traceback. Ctrl-C ends with status 130.
+    keep their traceback. Ctrl-C ends with status 130, a closed pipe, as of `| head`, quietly with 141.
     """
     set_up_logging()
     try:
-        main()
+        try:
+            main()
+        finally:
+            sys.stdout.flush()
+    except BrokenPipeError as error:
+        if _reader_is_gone():
+            sys.exit(_CLOSED_PIPE)
+        _tell(error)
+        sys.exit(1)
     except KeyboardInterrupt:
         print("error: interrupted; rerun the same command to continue.", file=sys.stderr)
         sys.exit(130)
     except EXPECTED_ERRORS as error:
         if os.environ.get(TRACEBACK_VARIABLE) == "1":
             raise
-        print(f"error: {one_sentence(error)}", file=sys.stderr)
+        _tell(error)
         sys.exit(1)
+
+
+def _tell(error: BaseException) -> None:
+    print(f"error: {one_sentence(error)}", file=sys.stderr)
+
+
+def _reader_is_gone() -> bool:
+    """Whether nobody reads what is printed any more, as after `| head`; then what is left to print goes nowhere."""
+    poll = select.poll()
+    poll.register(sys.stdout.fileno(), 0)
+    is_gone = bool(poll.poll(0))
+    if is_gone:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return is_gone

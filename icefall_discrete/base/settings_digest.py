@@ -14,6 +14,7 @@ from icefall_discrete.base.json_files import read_json
 
 PathLike = Union[str, Path]
 
+_MOST_STEPS = 32  # from a feature type to the parts of its parts
 DIGEST_LENGTH = 16  # hexadecimal digits: 64 bits, no two settings of one project meet by chance
 
 
@@ -60,6 +61,8 @@ def digests_of(paths: Sequence[PathLike], conf_dirs: Sequence[Path] = ()) -> Lis
     def visit(path: Path, above: Tuple[Path, ...]) -> None:
         if path.resolve() in above:
             raise ValueError(f"{path}: this feature type is made of itself, by way of {above[-1]}; correct either.")
+        if len(above) > _MOST_STEPS:
+            raise ValueError(f"{above[0]}: this feature type is made of others in more than {_MOST_STEPS} steps.")
         if path in digests:
             return
         value = read_json(path)

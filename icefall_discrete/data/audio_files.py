@@ -13,6 +13,7 @@ import hashlib
 import json
 import os
 import re
+import zlib
 from pathlib import Path
 from typing import Dict, Iterable, Iterator, NamedTuple, Optional, Tuple
 
@@ -54,7 +55,7 @@ def _read(record: Path) -> Dict[str, _Known]:
                 known[one["file"]] = _Known(one["size"], tuple(one["changed"]), one["digest"])
     except FileNotFoundError:
         return {}
-    except (EOFError, KeyError, OSError, TypeError, ValueError) as error:
+    except (EOFError, KeyError, OSError, TypeError, ValueError, zlib.error) as error:
         raise ValueError(
             f"{record} is damaged ({error}), so that it does not say which audio was read; move it aside, if the audio "
             "is still the same, and rerun."

@@ -20,6 +20,7 @@ from lhotse.features.io import get_reader
 from lhotse.utils import fastcopy
 
 from icefall_discrete.base.atomic_files import replacing
+from icefall_discrete.base.inert_pickle import reason_of
 from icefall_discrete.base.provenance import digest_of_lines
 from icefall_discrete.base.spec import FeatureSpec
 from icefall_discrete.data.checksums import require_as_extracted
@@ -183,13 +184,15 @@ def load_durations(cut: MonoCut, spec: FeatureSpec) -> np.ndarray:
 def _read(cut: MonoCut, array: TemporalArray, left: int, right: int) -> np.ndarray:
     stored = array.array
     if stored.storage_type not in _STORED:
-        raise ValueError(f"an array is stored as '{stored.storage_type}', expected {' or '.join(_STORED)}.")
+        raise ValueError(
+            f"cut {cut.id}: its array is stored as '{stored.storage_type}', expected {' or '.join(_STORED)}."
+        )
     try:
         return get_reader(stored.storage_type)(stored.storage_path).read(
             stored.storage_key, left_offset_frames=left, right_offset_frames=right
         )
-    except ValueError as error:
-        raise ValueError(f"cut {cut.id}: {error}") from error
+    except (EOFError, MemoryError, ValueError) as error:
+        raise ValueError(f"cut {cut.id}: {error if isinstance(error, ValueError) else reason_of(error)}") from error
 
 
 def check_num_frames(cut: Cut, spec: FeatureSpec) -> None:
@@ -205,7 +208,7 @@ def check_num_frames(cut: Cut, spec: FeatureSpec) -> None:
         raise ValueError(
             f"cut {cut.id}: {found} frames for {cut.duration:.3f} s, but {spec.name} promises "
             f"{spec.max_frame_rate_hz or spec.frame_rate_hz} Hz "
-            f"({promised} +- {EDGE_FRAMES}); the codes are stale or of another rate: delete them and extract again."
+            f"({promised} +- {EDGE_FRAMES}); the codes are stale or of another rate: extract the cut again."
         )
 
 

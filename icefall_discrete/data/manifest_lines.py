@@ -162,7 +162,9 @@ def read_lines(path: Path, advice: str = _ADVICE) -> Iterator[Cut]:
                 if line.strip():
                     yield cut_of(parse_json(line.rstrip()))
     except FileNotFoundError:
-        raise FileNotFoundError(f"{path} does not exist; run the stage that makes it first.") from None
+        raise FileNotFoundError(
+            f"{path} does not exist; run the stage that makes it first: 1 makes manifests of cuts, 3 those of codes."
+        ) from None
     except (EOFError, zlib.error, gzip.BadGzipFile, UnicodeDecodeError) as error:
         raise ValueError(f"{path} is damaged after line {number} ({_reason(error)}); {advice}.") from None
     except ValueError as error:

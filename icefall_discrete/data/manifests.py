@@ -90,7 +90,7 @@ def require_md5(path: PathLike, expected: str) -> None:
     """Raise CorpusError if the file has another MD5 than its publishers say."""
     actual = md5_of(path)
     if actual != expected:
-        raise CorpusError(f"{path} has MD5 {actual}, expected {expected}; delete it and run stage 0 again.")
+        raise CorpusError(f"{path} has MD5 {actual}, expected {expected}; move it aside and run stage 0 again.")
 
 
 @contextlib.contextmanager

@@ -11,7 +11,6 @@ cuts of the sampler's buffer. A folder appears under its name when it is complet
 
 import contextlib
 import dataclasses
-import functools
 import hashlib
 import logging
 import random
@@ -25,6 +24,7 @@ from lhotse.cut import MonoCut
 from lhotse.shar import ArrayTarWriter, JsonlShardWriter
 from lhotse.utils import fastcopy
 
+from icefall_discrete.base.inert_pickle import reason_of
 from icefall_discrete.base.json_files import write_json
 from icefall_discrete.base.provenance import (
     Difference,
@@ -33,12 +33,13 @@ from icefall_discrete.base.provenance import (
     against,
     differences,
     digest_of_file,
+    read_record,
     set_aside,
 )
 from icefall_discrete.base.settings import check_settings, setting, to_dict
 from icefall_discrete.base.shapes import COUNT, FROM_0, TEXT, read_shaped
 from icefall_discrete.base.spec import FeatureSpec
-from icefall_discrete.data.checksums import known_checksums
+from icefall_discrete.data.checksums import checksum_of, damage, known_checksums
 from icefall_discrete.data.cuts import cuts_digest, field_name, load_frames, without_frames
 from icefall_discrete.data.dataset import derived_seed
 
@@ -46,6 +47,8 @@ LOG = logging.getLogger(__name__)
 CUTS_FOLDER = "cuts"
 SUMMARY_FILE = "shar.json"
 ORIGIN_FILE = "made_from.json"
+CHECKSUM_FILE = "checksums.json"
+_TAR_BLOCK, _USTAR = 512, 257  # bytes of a header, and where its magic word stands
 
 
 @dataclasses.dataclass(frozen=True)
@@ -104,6 +107,8 @@ def _complete_or_absent(folder: Path) -> Iterator[Path]:
     except BaseException:
         shutil.rmtree(partial, ignore_errors=True)
         raise
+    sums = {path.name: checksum_of(path) for path in sorted(partial.iterdir()) if path.suffix != ".json"}
+    write_json(partial / CHECKSUM_FILE, {"checksums": sums})
     partial.rename(folder)
 
 
@@ -198,7 +203,10 @@ def is_exported(folder: Path, spec: FeatureSpec, origin: Provenance, cuts: Calla
     else:
         advice = "choose another --shar-dir, or give the same settings"
         stale = origin.is_stale(before, f"{target} was exported", advice, Rules(later=("archives",)))
-    if stale:
+    wrong = _damage(folder, spec.name, whole=True)
+    if wrong is not None:
+        LOG.warning("%s: it is exported anew", wrong)
+    if stale or wrong is not None:
         # The cuts are those of all feature types, which would no longer fit them.
         LOG.warning("what was exported before is %s now", set_aside(folder)[0])
         return False
@@ -225,6 +233,55 @@ def _require_same_cuts(there: Dict[str, Any], given: Dict[str, Any], folder: Pat
         )
 
 
+def _damage(folder: Path, feature_type: str, whole: bool) -> Optional[str]:
+    """What is wrong with the shards of a split, as a sentence without end; None: nothing, or it is not known."""
+    for part in (folder / CUTS_FOLDER, folder / feature_type):
+        if (part / CHECKSUM_FILE).is_file():
+            wrong = damage(part, read_record(part / CHECKSUM_FILE), whole)
+            if wrong is not None:
+                return wrong
+    return None
+
+
+class _Pass:
+    """The cuts of some shards, read anew whenever it is iterated over.
+
+    Args:
+      fields: the shards of cuts and of the field `field`. num_cuts: of all. folder: to name in messages.
+    """
+
+    def __init__(self, fields: Dict[str, List[Path]], field: str, num_cuts: int, folder: Path) -> None:
+        self._fields, self._field, self._num_cuts, self._folder = fields, field, num_cuts, folder
+
+    def __iter__(self) -> Iterator[MonoCut]:
+        found = 0
+        cuts = self._read()
+        while True:
+            try:
+                cut = next(cuts, None)
+                if cut is None and found < self._num_cuts:
+                    raise EOFError(f"they hold {found} cuts, expected {self._num_cuts}")
+            except Exception as error:  # what shards can get wrong has no end, and each fails in its own way
+                reason = reason_of(error)
+            else:
+                if cut is None:
+                    return
+                found += 1
+                yield cut
+                continue
+            raise ValueError(
+                f"the shards of {self._folder} cannot be read after {found} cuts ({reason}); copy them anew, or move "
+                "the folder aside and export again."
+            )
+
+    def _read(self) -> Iterator[MonoCut]:
+        for path in self._fields[self._field]:
+            with open(path, "rb") as stream:
+                if stream.read(_TAR_BLOCK)[_USTAR : _USTAR + 5] != b"ustar":
+                    raise ValueError(f"{path.name} is no tar file, or a compressed one")
+        yield from (_as_extracted(cut, self._field) for cut in CutSet.from_shar(fields=self._fields))
+
+
 class SharSource:
     """The cuts of a Shar folder with the frames of one feature type, read anew, in sequence, at every pass.
 
@@ -235,7 +292,7 @@ class SharSource:
     """
 
     def __init__(self, folder: Path, feature_type: str) -> None:
-        folder = Path(folder)
+        self._folder = folder = Path(folder)
         for needed in (folder / CUTS_FOLDER / SUMMARY_FILE, folder / feature_type / "spec.json"):
             if not needed.is_file():
                 raise FileNotFoundError(
@@ -254,6 +311,9 @@ class SharSource:
                     f"{folder} has {len(paths)} shards of {field} of '{feature_type}', expected {expected}; copy the "
                     "missing ones, or move the folder aside and export again."
                 )
+        wrong = _damage(folder, feature_type, whole=False)
+        if wrong is not None:
+            raise ValueError(f"{wrong}; run export_shar.py again, which makes it anew.")
 
     def cuts(self, seed: Optional[int] = None) -> CutSet:
         """All cuts, lazily: in the order of the export, or with the shards in an order drawn from `seed`."""
@@ -261,7 +321,7 @@ class SharSource:
         if seed is not None:
             random.Random(seed).shuffle(order)
         fields = {field: [paths[index] for index in order] for field, paths in self._shards.items()}
-        return CutSet.from_shar(fields=fields).map(functools.partial(_as_extracted, field=field_name(self.spec)))
+        return CutSet(_Pass(fields, field_name(self.spec), self.summary["num_cuts"], self._folder))
 
 
 class KeptCuts:

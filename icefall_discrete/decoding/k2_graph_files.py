@@ -19,6 +19,7 @@ from icefall_discrete.base.inert_pickle import reason_of
 
 Fsa = Any  # k2.Fsa; k2 is imported only where it is used
 GRAPH_STAGE = "local/compile_graphs.py"
+RECORD = "graphs.json"  # beside the graphs, written last
 # What the files hold; 1 was k2's own dictionary, which only unpickling could read.
 GRAPH_FORMAT = 2
 _VERDICT = "is not a graph that can be read"

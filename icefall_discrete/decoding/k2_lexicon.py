@@ -1,9 +1,11 @@
 """The words that LG and HLG can say, as pieces; text files as icefall writes them. Needs no k2."""
 
+import re
 from pathlib import Path
 from typing import Dict, Iterable, List, Mapping, NamedTuple, Sequence, Tuple
 
 from icefall_discrete.base.atomic_files import PathLike, write_text
+from icefall_discrete.base.text_files import read_text
 from icefall_discrete.text.language_pieces import language_token
 from icefall_discrete.text.pieces import UNK_ID, TextEncoder, reserved_strings
 from icefall_discrete.text.words import WORD_START, words_in
@@ -84,7 +86,7 @@ def make_lexicon(encoder: TextEncoder, texts: Iterable[str]) -> Tuple[Lexicon, L
             "needs no lexicon, such as modified_beam_search."
         )
     tokens = {language_token(language): (label,) for language, label in encoder.language_tokens.items()}
-    words = sorted({word for text in texts for word in words_in(text)} - {*FIRST_WORDS, *LAST_WORDS})
+    words = sorted({word for text in texts for word in words_in(text)})
     spellings = {word: tokens.get(word) or _spelling(word, encoder) for word in words}
     unspellable = [word for word, labels in spellings.items() if not labels]
     for word in unspellable:
@@ -94,7 +96,8 @@ def make_lexicon(encoder: TextEncoder, texts: Iterable[str]) -> Tuple[Lexicon, L
 
 def _spelling(word: str, encoder: TextEncoder) -> Tuple[int, ...]:
     """Labels of a word; none if they would be those of another text, or of none."""
-    if any(string in word for string in reserved_strings(encoder.language_tokens)):
+    is_reserved = any(string in word for string in reserved_strings(encoder.language_tokens))
+    if is_reserved or word in (*FIRST_WORDS, *LAST_WORDS):
         return ()
     labels = encoder.encode(word)
     return () if UNK_ID in labels or encoder.decode(labels) != word else tuple(labels)
@@ -111,10 +114,10 @@ def read_lexicon(folder: PathLike, pieces: Sequence[str]) -> Lexicon:
     label_of = {piece: label for label, piece in enumerate(pieces)}
     spellings: Dict[str, Sequence[int]] = {}
     for number, line in enumerate(_lines(path), start=1):
-        word, *spelling = line.split()
+        word, *spelling = line.split() or [""]
         unknown = [piece for piece in spelling if label_of.get(piece, 0) <= UNK_ID]
         if unknown or not spelling:
-            what = f"unknown piece {unknown[0]}" if unknown else f"word {word} has no pieces"
+            what = f"unknown piece {unknown[0][:80]}" if unknown else f"word {word[:80]!r} has no pieces"
             raise ValueError(f"{path}, line {number}: {what}; make it anew with local/compile_graphs.py.")
         spellings[word] = [label_of[piece] for piece in spelling]
     return Lexicon(pieces, spellings)
@@ -122,11 +125,14 @@ def read_lexicon(folder: PathLike, pieces: Sequence[str]) -> Lexicon:
 
 def read_token_table(path: PathLike) -> List[str]:
     """The pieces of a tokens.txt ("piece id" lines), in the order of their ids."""
-    numbered = [line.rsplit(" ", 1) for line in _lines(Path(path))]
-    return [piece for piece, _ in sorted(numbered, key=lambda pair: int(pair[1]))]
+    numbered = [line.rpartition(" ")[::2] for line in _lines(Path(path))]
+    pieces = {int(label): piece for piece, label in numbered if re.fullmatch(r"\d{1,9}", label, re.ASCII)}
+    if sorted(pieces) != list(range(len(numbered))):
+        raise ValueError(f"{path}: expected a piece and its label a line, from 0 on; make it anew with its model.")
+    return [pieces[label] for label in sorted(pieces)]
 
 
 def _lines(path: Path) -> List[str]:
     if not path.is_file():
         raise FileNotFoundError(f"{path} does not exist; make it with local/compile_graphs.py.")
-    return path.read_text(encoding="utf-8").rstrip("\n").split("\n")
+    return read_text(path).rstrip("\n").split("\n")

@@ -31,11 +31,11 @@ from icefall_discrete.base.json_files import write_json
 from icefall_discrete.base.provenance import Provenance, recorded_in, set_aside
 from icefall_discrete.base.settings import check_settings, setting
 from icefall_discrete.base.spec import FeatureSpec
-from icefall_discrete.base.tensor_files import write_tensors
 from icefall_discrete.data.audio_files import note_audio, require_same_audio
 from icefall_discrete.data.checksums import add_checksums, checksums_of, damage, read_figures, require_same_places
 from icefall_discrete.data.code_archive import FlatArchiveWriter
 from icefall_discrete.data.cuts import attach_stored, load_cuts, without_frames, write_cuts
+from icefall_discrete.extraction.codebooks import codebook_files, settle_codebooks
 from icefall_discrete.extraction.journal import Journal
 from icefall_discrete.extraction.sharding import (
     Shard,
@@ -151,14 +151,6 @@ def settle_spec(out_dir: Path, spec: FeatureSpec) -> None:
             f"{out_dir} holds codes of another '{spec.name}' ({listed}); move the folder {out_dir} aside and rerun "
             "from the stage that fits the tokenizer, or give the new settings a name of their own."
         )
-
-
-def _write_codebooks(out_dir: Path, tokenizer: Any) -> None:
-    codebooks = tokenizer.codebooks()
-    path = out_dir / "codebooks.safetensors"
-    if codebooks is None or path.exists():
-        return
-    write_tensors(path, {str(k): codebook.clone() for k, codebook in enumerate(codebooks)})
 
 
 def _wrong_places(files: SplitFiles, figures: Dict[str, Any]) -> Optional[str]:
@@ -364,7 +356,7 @@ def _finish(run: _Run, spec: FeatureSpec, made_from: Provenance, config: Extract
         write_text(run.files.dropped, "".join(json.dumps(drop, ensure_ascii=False) + "\n" for drop in drops))
     elif run.files.dropped.exists():
         run.files.dropped.unlink()
-    audio_sec = sum(cut.duration for cut in kept)
+    folder, audio_sec = run.files.archive.parent, sum(cut.duration for cut in kept)
     encode_sec = sum(record["encode_sec"] for record in run.journal.records)
     figures = {
         "audio_sec": round(audio_sec, 3),
@@ -376,7 +368,7 @@ def _finish(run: _Run, spec: FeatureSpec, made_from: Provenance, config: Extract
         "dropped": count_reasons(drops),
         "bytes": run.archive.end,
         "archives": {run.files.archive.name: run.archive.end},
-        **checksums_of(run.files.archive.parent, [run.files.archive.name], kept),
+        **checksums_of(folder, [run.files.archive.name, *codebook_files(folder)], kept),
         "made_from": made_from.to_json(),
     }
     if config.num_shards > 1:
@@ -450,11 +442,11 @@ def extract(
     of_split = _made_from(planned, tokenizer.spec, config.speed_factors, seed)
     made_from = dataclasses.replace(of_split, settings={**of_split.settings, **shard.settings()})
     files = SplitFiles.of(out_dir, split, shard)
+    settle_codebooks(out_dir, tokenizer.codebooks())
     was_done = files.figures.exists()
     for candidate, expected in ((SplitFiles.of(out_dir, split), of_split), (files, made_from)):
         if _still_good(candidate, expected, planned, tokenizer.sample_rate_hz):
             return read_figures(candidate.figures)
-    _write_codebooks(out_dir, tokenizer)
     journal = Journal(files.journal, made_from.to_json())
     try:
         if was_done:

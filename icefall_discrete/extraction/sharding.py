@@ -6,7 +6,6 @@ manifest, which refers to the shards' archives where they are. Codes and order a
 """
 
 import collections
-import contextlib
 import dataclasses
 import heapq
 import itertools
@@ -20,8 +19,10 @@ from typing import Any, Dict, Iterable, Iterator, List, NamedTuple, Optional, Se
 from lhotse import MonoCut
 
 from icefall_discrete.base.atomic_files import write_text
-from icefall_discrete.base.json_files import write_json
+from icefall_discrete.base.json_files import parse_json, write_json
 from icefall_discrete.base.provenance import Provenance, recorded_in
+from icefall_discrete.base.shapes import TEXT, require
+from icefall_discrete.base.text_files import numbered_lines
 from icefall_discrete.data.audio_files import join_records
 from icefall_discrete.data.checksums import checksums_of, damage, places_digest, read_figures
 from icefall_discrete.data.cuts import write_cuts
@@ -31,6 +32,7 @@ LOG = logging.getLogger(__name__)
 POLL_SEC = 2.0
 REMIND_SEC = 300.0
 SHARD_KEYS = ("num_shards", "shard_id")
+_DROP = {"id": TEXT, "reason": TEXT}
 
 
 class Shard(NamedTuple):
@@ -164,8 +166,14 @@ def _read_cuts(path: Path) -> Iterator[MonoCut]:
 
 def read_drops(path: Path) -> Iterator[Dict[str, str]]:
     """Read the file of dropped cuts, {"id", "reason", "message"} each; nothing if there is none."""
-    with contextlib.suppress(FileNotFoundError), open(path, encoding="utf-8") as stream:
-        yield from map(json.loads, stream)
+    if path.is_file():
+        for number, line in numbered_lines(path):
+            try:
+                drop = parse_json(line)
+                require(drop if isinstance(drop, dict) else {}, _DROP, "a dropped cut")
+            except ValueError as error:
+                raise ValueError(f"{path}, line {number}: {error}; run stage 3 (extract_codes.py) again.") from None
+            yield drop
 
 
 def _in_order(shards: Sequence[Tuple[Dict[str, Any], Iterator[Any]]], count: str) -> Iterator[Any]:

@@ -32,6 +32,13 @@ def files_of(path: PathLike) -> List[Path]:
     return [path / name for name in (FACTS, ARPA, WEIGHTS) if (path / name).is_file()]
 
 
+def changed_model(folder: PathLike, facts: Mapping[str, Any]) -> Optional[Path]:
+    """The model's file if it is not the one that was trained, as its digest in the facts says; None if it is."""
+    path = Path(folder) / (ARPA if facts.get("lm_type") == "ngram" else WEIGHTS)
+    expected = facts.get("model_sha256")  # absent in folders of before
+    return path if expected and path.is_file() and digest_of_file(path) != expected else None
+
+
 def load_language_model(path: PathLike, bpe_model: Optional[PathLike] = None) -> LanguageModel:
     """Read a language model over pieces.
 
@@ -49,6 +56,12 @@ def load_language_model(path: PathLike, bpe_model: Optional[PathLike] = None) ->
     if not (path / FACTS).is_file():
         raise FileNotFoundError(f"{path} holds no language model ({FACTS} is missing); train one with train_lm.py.")
     facts = read_record(path / FACTS, "lm_unit", "lm_type", "pieces_sha256")
+    changed = changed_model(path, facts)
+    if changed is not None:
+        raise ValueError(
+            f"{changed} is not the model that {path / FACTS} tells of: it was damaged or replaced; put it back, or run "
+            "train_lm.py again, which trains it anew."
+        )
     if facts["lm_unit"] != "pieces":
         raise ValueError(
             f"{path} is a language model of {facts['lm_unit']}; a search over pieces needs --lm-unit pieces."

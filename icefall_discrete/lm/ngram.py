@@ -34,11 +34,17 @@ def estimate_ngram(sentences: Iterable[Sequence[str]], order: int, vocabulary: I
       vocabulary: tokens that get a probability though they may not occur; those of the sentences are added.
 
     Raises:
-      ValueError: if there is no sentence, or `order` is below 1.
+      ValueError: if there is no sentence, or one has a token of those that mark its ends, or `order` is below 1.
     """
     if order < 1:
         raise ValueError(f"ngram_order is {order}, expected at least 1.")
     whole = [(START, *sentence, END) for sentence in sentences]
+    for sentence in whole:
+        if START in sentence[1:] or END in sentence[:-1]:
+            raise ValueError(
+                f"the sentence '{' '.join(sentence[1:-1])[:80]}' has {START} or {END}, which mark the ends of "
+                "sentences in language models; write it otherwise, or leave it out."
+            )
     if not whole:
         raise ValueError("there is no text to estimate a language model from; check the transcripts.")
     tokens = {END, UNKNOWN, *vocabulary, *(token for sentence in whole for token in sentence)} - {START}

@@ -1,11 +1,13 @@
 """A chart of a task's figures against bit rate, one point a feature type, whose labels never lie on each other."""
 
+import math
 from pathlib import Path
-from typing import Any, Dict, List, NamedTuple, Sequence, Tuple
+from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.path import Path as LinePath
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 from matplotlib.transforms import Bbox
 
@@ -16,9 +18,13 @@ COLOURS = ("#1f5fa8", "#c4511a", "#2e7d4f", "#7b3f98", "#8a6d1b", "#555555")
 MARKERS = ("o", "s", "^", "D", "v", "P")
 _LABEL_SIZE = 9
 _MARGIN_POINTS = 5
+_CLOSE_POINTS = 12  # of a label that needs no line
 # Where a label may go: first close to its point, then further out. Right and left read best, so they come first.
-_DIRECTIONS = ((1, 0), (-1, 0), (1, -1), (1, 1), (-1, -1), (-1, 1), (0, 1), (0, -1))
-_DISTANCES = (8, 13, 20, 30, 44, 64)
+_DIRECTIONS = (
+    *((1, 0), (-1, 0), (1, -1), (1, 1), (-1, -1), (-1, 1), (0, 1), (0, -1)),
+    *((1, -0.5), (1, 0.5), (-1, -0.5), (-1, 0.5), (1, -2), (1, 2), (1, -3), (1, 3), (-1, -2), (-1, 2)),
+)
+_DISTANCES = (8, 13, 20, 30, 44, 64, 88, 116, 150)
 
 
 class Point(NamedTuple):
@@ -83,8 +89,8 @@ def _scale(axis: Axes, panel: Metric, points: Sequence[Point]) -> None:
     rates = [point.bits_per_second / 1000 for point in points]
     axis.set_xscale("log")
     axis.set_xlim(min(rates) / 2.5, max(rates) * 2.5)
-    axis.set_ylim(bottom=0)
-    axis.margins(y=0.12)
+    highest = [end for point in points for end in (point.figures[panel.name], *point.intervals.get(panel.name, ()))]
+    axis.set_ylim(0, 1.12 * max(highest) or 1)  # no point is cut at the upper end
     axis.xaxis.set_major_locator(LogLocator(subs=(1.0, 3.0)))
     axis.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     axis.xaxis.set_minor_formatter(NullFormatter())
@@ -101,15 +107,18 @@ def _place_labels(axis: Axes, panel: Metric, points: Sequence[Point], series: Se
     radius = _MARGIN_POINTS * pixels_per_point
     taken = [Bbox.from_extents(x - radius, y - radius, x + radius, y + radius) for x, y in centres]
     taken += [_bar_box(axis, point, panel) for point in points if panel.name in point.intervals]
-    frame = axis.get_window_extent()
+    labels = _Labels([], [], taken, axis.get_window_extent())
     for centre, point in sorted(zip(centres, points), key=lambda placed: (-placed[0][1], placed[1].label)):
         colour = COLOURS[series.index(point.series) % len(COLOURS)]
         label = f"{point.label} {panel.shown(point.figures[panel.name])}"
         size = _text_size(axis, label)
-        box, distance = _free_box(centre, size, taken, frame, pixels_per_point)
-        taken.append(box)
+        box, leader_line = _free_box(centre, size, labels, pixels_per_point)
+        labels.boxes.append(box)
+        labels.lines.extend([leader_line] if leader_line is not None else [])
         shift = (box.x0 - centre[0], (box.y0 + box.y1) / 2 - centre[1])
-        leader = {"arrowstyle": "-", "color": colour, "linewidth": 0.6, "shrinkB": 4}
+        leader = {"arrowstyle": "-", "color": colour, "linewidth": 0.6, "shrinkA": 0, "shrinkB": 4, "relpos": (0, 0.5)}
+        if leader_line is not None:
+            leader["relpos"] = _part_of(box, leader_line)
         axis.annotate(
             label,
             (point.bits_per_second / 1000, point.figures[panel.name]),
@@ -118,7 +127,7 @@ def _place_labels(axis: Axes, panel: Metric, points: Sequence[Point], series: Se
             va="center",
             fontsize=_LABEL_SIZE,
             color=colour,
-            arrowprops=leader if distance > _DISTANCES[0] else None,
+            arrowprops=leader if leader_line is not None else None,
         ).set_in_layout(False)
 
 
@@ -139,22 +148,58 @@ def _text_size(axis: Axes, text: str) -> Tuple[float, float]:
     return extent.width, extent.height
 
 
+class _Labels(NamedTuple):
+    """Labels that have their places, the lines that lead to them, the points and bars, and the frame of all."""
+
+    boxes: List[Bbox]
+    lines: List[LinePath]
+    drawn: List[Bbox]
+    frame: Bbox
+
+    def lie_under(self, box: Bbox) -> bool:
+        """Whether a label there would lie on something, or leave the frame."""
+        frame = self.frame
+        outside = box.x0 < frame.x0 or frame.x1 < box.x1 or box.y0 < frame.y0 or frame.y1 < box.y1
+        return outside or any(box.overlaps(other) for other in (*self.boxes, *self.drawn))
+
+    def crossings(self, box: Bbox, line: Optional[LinePath]) -> int:
+        """How many labels and lines would cross if a label lay there, with this line that leads to it."""
+        crossed = sum(other.intersects_bbox(box, filled=False) for other in self.lines)
+        if line is not None:
+            crossed += sum(line.intersects_bbox(other, filled=False) for other in self.boxes)
+            crossed += sum(line.intersects_path(other, filled=False) for other in self.lines)
+        return crossed
+
+
 def _free_box(
-    centre: Tuple[float, float], size: Tuple[float, float], taken: List[Bbox], frame: Bbox, pixels_per_point: float
-) -> Tuple[Bbox, int]:
-    """The first place for a label of `size` near `centre` that lies in the frame and on nothing; else the first."""
-    places: List[Tuple[Bbox, int]] = []
+    centre: Tuple[float, float], size: Tuple[float, float], labels: _Labels, pixels_per_point: float
+) -> Tuple[Bbox, Optional[LinePath]]:
+    """The first place for a label of `size` near `centre` that lies in the frame and on nothing, and the line to it.
+
+    The lines, which labels have that are not close, cross as few labels and lines as can be.
+    """
+    places: List[Tuple[Bbox, Optional[LinePath]]] = []
     for distance in _DISTANCES:
         for right, up in _DIRECTIONS:
             step = distance * pixels_per_point
             x = centre[0] + right * step + (right - 1) / 2 * size[0]
             y = centre[1] + up * step + (up - 1) / 2 * size[1]
             box = Bbox.from_extents(x, y, x + size[0], y + size[1])
-            places.append((box, distance))
-            inside = frame.x0 <= box.x0 and box.x1 <= frame.x1 and frame.y0 <= box.y0 and box.y1 <= frame.y1
-            if inside and not any(box.overlaps(other) for other in taken):
-                return places[-1]
-    return places[0]
+            places.append((box, _leader(centre, box, _CLOSE_POINTS * pixels_per_point)))
+    free = [(box, line) for box, line in places if not labels.lie_under(box)]
+    return min(free, key=lambda place: labels.crossings(*place)) if free else places[0]
+
+
+def _leader(centre: Tuple[float, float], box: Bbox, close: float) -> Optional[LinePath]:
+    """The line from a point to the nearest place of its label, if that is not close."""
+    nearest = (min(max(centre[0], box.x0), box.x1), min(max(centre[1], box.y0), box.y1))
+    return LinePath([centre, nearest]) if math.dist(centre, nearest) > close else None
+
+
+def _part_of(box: Bbox, line: LinePath) -> Tuple[float, float]:
+    """Where on a label its line ends, in parts of its width and height."""
+    x, y = line.vertices[1]
+    return float((x - box.x0) / box.width), float((y - box.y0) / box.height)
 
 
 def points_of(rows: Sequence[Dict[str, Any]], split: str) -> List[Point]:

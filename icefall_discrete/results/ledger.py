@@ -97,15 +97,32 @@ def row_name(result: Json) -> str:
 
 # Options of a run's command that say where files are and how work is shared out, or that the row's name shows.
 _NO_OTHER_RUN = ("nj", "env", "dl-dir", "data-dir", "exp-dir", "results-dir")
+# The same of commands of single stages.
+_NO_OTHER_STAGE = (
+    *("exp-dir", "feature-dir", "lang-dir", "shar-dir", "conf-dir", "recipe-config", "results-dir", "splits"),
+    *("num-threads", "master-port", "device"),
+)
+_NOT_IN = {"train": (), "decode": ("max-duration",)}  # batches decide about what is learnt, not about what is found
 _RECIPES = "egs/"  # where the commands of runs begin
 _IN_THE_NAME = ("feature-type", "recipe", "languages", "precision", "decoding-method", "lm", "lm-scale")
 
 
-def _what_was_run(command: str) -> List[Tuple[str, str]]:
-    """The options of a command that another row of the same name must have too, with their values, sorted."""
-    words = shlex.split(command)
+def _options_in(command: str, passed_over: Sequence[str]) -> List[Tuple[str, str]]:
+    """The options of a command with their values, sorted, without some."""
+    words = [part for word in shlex.split(command) for part in (word.split("=", 1) if word[:2] == "--" else (word,))]
     pairs = [(name[2:], value) for name, value in itertools.pairwise(words) if name.startswith("--")]
-    return sorted(pair for pair in pairs if pair[0] not in (*_NO_OTHER_RUN, *_IN_THE_NAME))
+    return sorted(pair for pair in pairs if pair[0] not in passed_over)
+
+
+def _what_was_run(result: Json) -> Json:
+    """What another row of the same name must have too: options of its run or, without one, of its stages."""
+    command = result.get("command") or ""
+    if command.startswith(_RECIPES):
+        return {"run": _options_in(command, (*_NO_OTHER_RUN, *_IN_THE_NAME))}
+    stages = result.get("commands") or {}
+    texts = {name: stage for name, stage in stages.items() if isinstance(stage, str)}  # joined rows have lists
+    options = {name: _options_in(stage, (*_NO_OTHER_STAGE, *_NOT_IN.get(name, ()))) for name, stage in texts.items()}
+    return {**options, "epochs": (result.get("training") or {}).get("epochs")}
 
 
 def add_to_ledger(ledger_dir: PathLike, result: Json) -> Path:
@@ -114,11 +131,12 @@ def add_to_ledger(ledger_dir: PathLike, result: Json) -> Path:
     Raises ValueError if the row of its name was made by a command with other settings.
     """
     path = path_inside(Path(ledger_dir), row_name(result), "the name of a result")
-    there, now = (found.get("command") or "" for found in (read_optional(path), result))
-    of_recipes = there.startswith(_RECIPES) and now.startswith(_RECIPES)
-    if of_recipes and _what_was_run(there) != _what_was_run(now):
+    before = read_optional(path)
+    was, now = _what_was_run(before), _what_was_run(result)
+    if before and any(was[name] != now[name] for name in set(was) & set(now)):
         raise ValueError(
-            f"{path} is the result of another run: it was made by '{there}', this one by '{now}'. Give this one a "
+            f"{path} is the result of another run: it was made by '{before.get('command')}', this one by "
+            f"'{result.get('command')}'. Give this one a "
             "recipe file of its own, or another --results-dir; or move that file away, to replace it."
         )
     write_json(path, result)

@@ -14,7 +14,7 @@ from torch import Tensor
 from icefall_discrete.base import random_state
 from icefall_discrete.base.spec import FeatureSpec
 from icefall_discrete.data.dataset import with_views
-from icefall_discrete.data.filters import FilterConfig, filter_cuts, filter_shar
+from icefall_discrete.data.filters import FilterConfig, chosen_languages, filter_cuts, filter_shar
 from icefall_discrete.data.language_sampling import hours_by_language
 from icefall_discrete.data.loaders import (
     Cuts,
@@ -84,6 +84,22 @@ def filtered_corpus(
     if len(corpus.hours) > 1:
         LOG.info(f"Training data by language: {_shown_hours(corpus.hours)}.")
     return corpus
+
+
+def require_covered(settings: TrainSettings, targets: Targets, train: Union[CutSet, SharSource], valid: CutSet) -> None:
+    """Raise ValueError if more of the texts than the settings allow cannot be learnt.
+
+    As `filtered_corpus` does, but before anything is written; mistakes in single cuts are left to that, and cuts that
+    are read in sequence too.
+    """
+    for what, cuts in (("validation", valid), ("training", train)):
+        if isinstance(cuts, SharSource):
+            continue
+        coverage = Coverage(what)
+        for cut in chosen_languages(cuts, settings.filter.languages):
+            with contextlib.suppress(ValueError):
+                targets.cover(cut, coverage)
+        coverage.require(settings.filter.max_unknown_percent)
 
 
 @contextlib.contextmanager

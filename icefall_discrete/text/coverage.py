@@ -35,21 +35,24 @@ class Coverage:
         """Characters without a piece, in percent; 0 if there is no text."""
         return 100.0 * self._unknown.total() / max(1, self._num_characters)
 
-    def report(self, max_percent: float = MAX_UNKNOWN_PERCENT, so: str = "They are taken for <unk>.") -> None:
-        """Log what was found, if anything, and what follows from it, `so`.
+    def require(self, max_percent: float = MAX_UNKNOWN_PERCENT) -> None:
+        """Raise ValueError if more than `max_percent` of the characters have no piece."""
+        if self.percent > max_percent:
+            raise ValueError(
+                f"{self._found()}. That is more than the {max_percent:g} % which --max-unknown-percent allows: are "
+                "these the pieces of another language, or of another case? Train the pieces on such texts, or correct "
+                "the texts."
+            )
 
-        Raises ValueError if it is more than `max_percent` of the characters.
-        """
-        if not self._unknown:
-            return
+    def report(self, max_percent: float = MAX_UNKNOWN_PERCENT, so: str = "They are taken for <unk>.") -> None:
+        """Log what was found, if anything, and what follows from it, `so`. Raises as `require`."""
+        self.require(max_percent)
+        if self._unknown:
+            LOG.warning("%s. %s", self._found(), so)
+
+    def _found(self) -> str:
         examples = ", ".join(f"{char!r} ({count})" for char, count in self._unknown.most_common(_NUM_EXAMPLES))
-        found = (
+        return (
             f"{self._what}: {self._unknown.total()} of {self._num_characters} characters ({self.percent:.2f} %), in "
             f"{len(self._places)} of {self._num_texts} texts, have no piece: {examples}; such as in {self._places[0]}"
         )
-        if self.percent > max_percent:
-            raise ValueError(
-                f"{found}. That is more than the {max_percent:g} % which --max-unknown-percent allows: are these the "
-                "pieces of another language, or of another case? Train the pieces on such texts, or correct the texts."
-            )
-        LOG.warning("%s. %s", found, so)

@@ -9,10 +9,11 @@ from typing import Any, Dict, Iterable, List, Mapping, Optional, Sequence, Tuple
 import sentencepiece
 
 from icefall_discrete.base.atomic_files import write_bytes, write_text
+from icefall_discrete.base.provenance import require_as_made
 from icefall_discrete.base.settings import setting
 from icefall_discrete.text.language_pieces import language_token, read_pieces, write_joined
 from icefall_discrete.text.piece_sizes import check_size
-from icefall_discrete.text.words import WORD_START
+from icefall_discrete.text.words import WORD_START, plain_spaces
 
 PathLike = Union[str, Path]
 BLANK_ID, SOS_EOS_ID, UNK_ID = 0, 1, 2
@@ -106,7 +107,7 @@ class BpeConfig:
 
 def _trained(texts: Iterable[str], vocab_size: int, symbols: Sequence[str] = (), piece_type: str = "unigram") -> bytes:
     """A serialised sentencepiece model with `symbols` as its first pieces behind the special ones."""
-    lines = [text.strip() for text in texts if text.strip()]
+    lines = [plain_spaces(text) for text in texts if text.strip()]
     for line in lines:
         refuse_reserved(line, (*SPECIAL_PIECES, UNK_PIECE, WORD_START, *symbols))
     if not lines:
@@ -130,7 +131,7 @@ def train_bpe(texts: Iterable[str], vocab_size: int, model_path: PathLike, langu
     """Train a unigram model (Kudo 2018, https://arxiv.org/abs/1804.10959) and write it; same texts, same bytes.
 
     Every character of the texts is covered and text is not normalised, so training text has no unknown piece and
-    decode(encode(text)) == text (up to repeated spaces).
+    decode(encode(text)) == text (up to repeated spaces, and white space of other kinds, which is a space).
 
     Args:
       texts: transcripts. vocab_size: number of pieces, the three special ones and the language tokens included.
@@ -170,6 +171,9 @@ def train_language_bpe(texts: Mapping[str, Sequence[str]], config: BpeConfig, mo
     write_joined(model_path, models, config.language_token)
 
 
+RECORD = "bpe.json"  # beside the model: what it was made from, and what was made
+
+
 class TextEncoder:
     """Text to labels and back. Raises FileNotFoundError or ValueError if `model_path` is missing or not a model."""
 
@@ -177,6 +181,7 @@ class TextEncoder:
         self.path = path = Path(model_path)
         if not path.is_file():
             raise FileNotFoundError(f"{path} does not exist; run the BPE stage first.")
+        require_as_made(path.with_name(RECORD), f"move {RECORD} aside too, if it is meant")
         try:
             self._set = read_pieces(path)
             self._pieces = self._set.names()
@@ -223,11 +228,11 @@ class TextEncoder:
           ValueError: if the text has a string that is reserved, or there are no pieces for the language.
         """
         refuse_reserved(text, self._reserved)
-        return self._set.encode(text, language)
+        return self._set.encode(plain_spaces(text), language)
 
     def outside(self, text: str, language: Optional[str] = None) -> str:
         """The characters of a text that have no piece and are learnt as `<unk>`, in order. Raises as `encode`."""
-        return self._set.outside(text, language)
+        return self._set.outside(plain_spaces(text), language)
 
     def labels_of(self, text: str, language: Optional[str]) -> List[int]:
         """Labels (U,) that a model learns for a transcript: the language token, if there are such, and the pieces.

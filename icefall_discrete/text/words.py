@@ -17,6 +17,11 @@ _SPACELESS = re.compile(f"[{_HAN}\u3001-\u30ff\u3100-\u312f\u31a0-\u31ff\uff01-\
 _WORD = re.compile(f"[{_HAN}]|[^\\s{_HAN}]+")
 
 
+def plain_spaces(text: str) -> str:
+    """The text with one space wherever there is white space of any kind (tabs, line ends, wide and fixed spaces)."""
+    return " ".join(text.split())
+
+
 def words_in(text: str) -> List[str]:
     """The words of a text, in order."""
     return _WORD.findall(text)

@@ -30,6 +30,22 @@ def test_an_expected_error_is_one_line_and_status_1(raised, shown):
     assert done.returncode == 1 and done.stderr == shown and done.stdout == ""
 
 
+@pytest.mark.parametrize("body", ["print('x\\n' * 100000)", "print('a')", "print('x' * 9); raise SystemExit(0)"])
+def test_a_reader_that_has_enough_is_no_error(body):
+    code = (
+        f"from icefall_discrete.base.script import run_script\nimport time\ndef main():\n    time.sleep(0.3); {body}\n"
+    )
+    command = f"{sys.executable} -c '{code}run_script(main)'; echo $? >&2".replace("'x", '"x').replace("n' *", 'n" *')
+    command = command.replace("x' *", 'x" *').replace("'a'", '"a"')
+    done = subprocess.run(["bash", "-c", f"{{ {command}; }} | true"], capture_output=True, text=True)
+    assert done.stderr == "141\n"
+
+
+def test_another_pipe_that_breaks_is_an_error():
+    done = run("raise BrokenPipeError(32, 'Broken pipe')")
+    assert done.returncode == 1 and done.stderr == "error: Broken pipe\n"
+
+
 def test_the_traceback_can_be_had_and_ours_is_always_shown():
     shown = run('raise ValueError("x")', ICEFALL_DISCRETE_TRACEBACK="1")
     assert shown.returncode == 1 and "Traceback" in shown.stderr

@@ -72,7 +72,7 @@ def test_another_count_or_checksum_is_refused(tmp_path):
     assert md5_of(archive) == digest
     require_md5(archive, digest)
     archive.write_bytes(archive.read_bytes()[:-1])
-    with pytest.raises(CorpusError, match=rf"dev\.tar\.gz has MD5 \w+, expected {digest}; delete it and run stage 0"):
+    with pytest.raises(CorpusError, match=rf"dev\.tar\.gz has MD5 \w+, expected {digest}; move it aside and run"):
         require_md5(archive, digest)
 
 

@@ -69,7 +69,7 @@ def test_missing_parts_are_counted_and_named(prepare, corpus):
 def test_a_transcript_without_audio_is_named_and_audio_without_transcript_left_out(prepare, corpus, caplog):
     speaker = corpus / "aishell" / "data_aishell" / "wav" / "dev" / "S0001"
     (speaker / "BAC009S0001W0001.wav").rename(speaker / "BAC009S0001W0009.wav")
-    with pytest.raises(CorpusError, match=r"AISHELL-1: 1 transcript has no audio \(BAC009S0001W0001\); delete"):
+    with pytest.raises(CorpusError, match=r"AISHELL-1: 1 transcript has no audio \(BAC009S0001W0001\); move"):
         prepare.prepare(config_for(prepare, corpus))
     assert not (corpus / "data").exists()
     transcript = corpus / "aishell" / prepare.TRANSCRIPT

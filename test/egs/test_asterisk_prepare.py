@@ -191,7 +191,7 @@ def test_an_id_that_would_leave_the_folder_is_refused_by_name(tmp_path):
     with open(tmp_path / "corpus" / "en" / "md5sums", "a") as stream:
         stream.write(f"{md5_of(evil)}  sounds/{prompt_id}.g722\n")
     with pytest.raises(
-        ValueError, match=r"the id of a prompt is '\.\./\.\./\.\./outside\.flac', which cannot be a path"
+        ValueError, match=r"the id of a prompt is '\.\./\.\./\.\./outside(\.flac)?', which cannot be a path"
     ):
         prepare.prepare(config_for(tmp_path))
     assert not list(tmp_path.rglob("*.flac"))

@@ -32,6 +32,7 @@ from asterisk_text import is_silence, normalize, parse_transcript, split_of, utt
         ("en", "one[a] two[b]", "one two"),
         ("en", "[a] middle [b]", "middle"),
         ("en", " \t", ""),
+        ("en", "press ½ or ٣", ""),
         ("en", "snake_case-word", "snake case word"),
     ],
 )

@@ -87,7 +87,7 @@ def test_missing_and_extra_files_are_counted_and_named_before_anything_is_writte
     (chapter / "1002-2001-0001.flac").rename(chapter / "1002-2001-0009.flac")
     message = (
         r"dev-other: 1 transcript has no audio \(1002-2001-0001\) and 1 audio file has no transcript "
-        r"\(1002-2001-0009\); delete that part"
+        r"\(1002-2001-0009\); move that part"
     )
     with pytest.raises(CorpusError, match=message):
         prepare.prepare(config_for(prepare, corpus))

@@ -13,7 +13,7 @@ import torch
 
 from icefall_discrete.base.checkpoint import load_checkpoint
 
-NOT_COMPARED = re.compile(r"(^|/)(log|tensorboard)/|(^|/)\.at-work|audio\.gz$|\.pyc$")
+NOT_COMPARED = re.compile(r"(^|/)(log|tensorboard)/|(^|/)\.at-work|audio\.gz$|cuts/checksums\.json$|\.pyc$")
 SET_ASIDE = re.compile(r"\.before-\d{4}-")
 # What was measured, when and where.
 MEASURED = re.compile(

@@ -158,3 +158,9 @@ def test_what_other_tools_write_is_read(tmp_path):
     path.write_bytes(gzip.compress(ARPA.encode()))
     with pytest.raises(ValueError, match=r"lm\.arpa is compressed; unpack it with gunzip"):
         read_arpa(path)
+
+
+@pytest.mark.parametrize("token", ["<s>", "</s>"])
+def test_marks_of_the_ends_are_no_tokens_of_sentences(token):
+    with pytest.raises(ValueError, match=f"the sentence 'a {token} b' has <s> or </s>"):
+        estimate_ngram([["a", "b"], ["a", token, "b"]], 2, [])

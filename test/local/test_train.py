@@ -243,3 +243,12 @@ def test_parts_are_taken_for_other_pieces_only_where_they_mean_the_same(corpus_d
     modules = "input_embedding,front_end,encoder"
     status, output = run("train.py", other, tmp_path / "exp", *flags, "--init-modules", modules)
     assert status == 0 and "; anew: predictor, joiner" in output, output
+
+
+def test_pieces_of_other_texts_are_refused_before_anything_is_written(corpus_dir, tmp_path):
+    train_bpe(["ABC DEF GH"] * 3, 13, tmp_path / "upper" / "bpe.model")
+    status, output = run("train.py", corpus_dir, tmp_path / "exp", "--lang-dir", tmp_path / "upper")
+    assert status == 1 and "characters (100.00 %)" in output and "have no piece" in output
+    assert not list((tmp_path / "exp").glob("*.*"))
+    status, output = run("train.py", corpus_dir, tmp_path / "exp", "--num-epochs", "1")
+    assert status == 0, output

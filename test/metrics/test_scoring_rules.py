@@ -7,7 +7,7 @@ import pytest
 from icefall_discrete.base.settings import from_dict
 from icefall_discrete.metrics.scoring_rules import ScoringRules
 from icefall_discrete.metrics.wer import Transcript
-from icefall_discrete.text.words import words_in
+from icefall_discrete.text.words import joined_texts, words_in
 
 
 @pytest.mark.parametrize(
@@ -57,3 +57,18 @@ def test_case_does_not_matter_to_fillers_where_it_does_not_matter():
 def test_fillers_that_are_never_words_are_refused(word):
     with pytest.raises(ValueError, match=f"unscored_words has '{word}', which is never a word"):
         ScoringRules(separators="-", unscored_words=("uh", word))
+
+
+@pytest.mark.parametrize(
+    "parts, whole",
+    [
+        (["今天", "天气很好。", "真的"], "今天天气很好。真的"),
+        (["コーヒー", "を飲む"], "コーヒーを飲む"),
+        (["the cat", "", "sat"], "the cat sat"),
+        (["我用 iphone", "打电话"], "我用 iphone 打电话"),
+        (["สวัสดี", "ครับ"], "สวัสดี ครับ"),
+        ([], ""),
+    ],
+)
+def test_segments_are_joined_without_spaces_where_nobody_writes_them(parts, whole):
+    assert joined_texts(parts) == whole

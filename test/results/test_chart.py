@@ -43,6 +43,29 @@ def test_labels_lie_in_the_picture_and_on_no_other(tmp_path, monkeypatch):
         assert not [other for other in boxes if other != name and box.overlaps(boxes[other])], name
 
 
+def test_lines_to_labels_cross_no_label_and_no_point_is_cut(tmp_path, monkeypatch):
+    figures = []
+    monkeypatch.setattr(matplotlib.figure.Figure, "savefig", lambda figure, *args, **options: figures.append(figure))
+    rates = [448, 448, 448, 450, 470, 500, 448, 460]
+    points = [
+        Point(f"feature_type_{number}", "default (cpu)", bits, {"wer": 100.0 - 0.4 * number}, {})
+        for number, bits in enumerate(rates)
+    ]
+    draw_chart(tmp_path / "a.png", points, [metric_named("wer")], "title")
+    axis = figures[0].axes[0]
+    figures[0].draw_without_rendering()
+    assert axis.get_ylim()[1] > 105
+    boxes = [Text.get_window_extent(label) for label in axis.texts]
+    led = [label for label in axis.texts if label.arrow_patch is not None]
+    assert len(led) > 2
+    for label in led:
+        (start, *_, end) = label.arrow_patch.get_path().transformed(label.arrow_patch.get_transform()).vertices
+        line = matplotlib.path.Path([start, end])
+        own = Text.get_window_extent(label)
+        crossed = [box for box in boxes if box.bounds != own.bounds and line.intersects_bbox(box, filled=False)]
+        assert not crossed, label.get_text()
+
+
 def test_nothing_to_draw_is_an_error(tmp_path):
     with pytest.raises(ValueError, match="no result has a CER"):
         draw_chart(tmp_path / "a.png", _points(), [metric_named("wer"), metric_named("cer")], "title")

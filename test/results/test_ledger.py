@@ -1,9 +1,11 @@
 """Scoring a set, gathering costs, the ledger's order and refusals, commands without machine paths."""
 
 import json
+import subprocess
 
 import pytest
 
+from icefall_discrete.base import environment
 from icefall_discrete.base.spec import FeatureSpec
 from icefall_discrete.metrics.wer import Transcript
 from icefall_discrete.results.ledger import (
@@ -184,3 +186,30 @@ def test_a_result_cannot_name_a_file_outside_of_the_ledger(tmp_path, recipe):
     with pytest.raises(ValueError, match=r"the name of a result is .*cannot be a path below"):
         add_to_ledger(tmp_path / "results", found)
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    "other", [{"train": "train.py --exp-dir b --base-lr 0.1"}, {"decode": "decode.py --exp-dir b --beam-size 8"}]
+)
+def test_rows_made_stage_by_stage_are_told_apart_too(tmp_path, other):
+    commands = {"train": "train.py --exp-dir a --base-lr 0.045", "decode": "decode.py --exp-dir a --beam-size=4"}
+    made = {**result(), "command": commands["train"], "commands": commands}
+    path = add_to_ledger(tmp_path, made)
+    with pytest.raises(ValueError, match="is the result of another run"):
+        add_to_ledger(tmp_path, {**made, "commands": {**commands, **other}})
+    with pytest.raises(ValueError, match="is the result of another run"):
+        add_to_ledger(tmp_path, {**made, "training": {"epochs": 1}})
+    elsewhere = {name: command.replace("-dir a", "-dir b") for name, command in commands.items()}
+    assert add_to_ledger(tmp_path, {**made, "commands": elsewhere}) == path
+
+
+def test_clean_is_a_checkout_without_files_of_ones_own(tmp_path, monkeypatch):
+    monkeypatch.setattr(environment, "__file__", str(tmp_path / "library" / "environment.py"))
+    (tmp_path / "library").mkdir()
+    (tmp_path / "library" / "a.py").write_text("a = 1\n")
+    git = ("git", "-C", str(tmp_path), "-c", "user.name=x", "-c", "user.email=x@y")
+    for command in (("init", "-q"), ("add", "-A"), ("commit", "-q", "-m", "first")):
+        subprocess.run([*git, *command], check=True)
+    assert environment.git_revision().endswith("-clean")
+    (tmp_path / "mine.json").write_text("{}")
+    assert environment.git_revision().endswith("-dirty")

@@ -54,6 +54,37 @@ def test_makes_the_environment_once_and_prints_its_folder(stand_in, tmp_path):
     assert len(calls(tmp_path)) == 2
 
 
+def test_nobody_elses_environment_is_changed(stand_in, tmp_path):
+    setup_env(*flags(stand_in, tmp_path))
+    theirs, marker = tmp_path / "venvs" / "portable", tmp_path / "venvs" / "portable" / ".complete"
+    mine = tmp_path / "mine"
+    mine.mkdir()
+    (mine / "portable").symlink_to(theirs)
+    done = setup_env(*flags(stand_in, tmp_path)[:-1], mine, "--torch", "torch>=2.1")
+    assert done.returncode == 1 and f"{mine}/portable is a link, to {theirs}; " in done.stderr
+    (tmp_path / "other").mkdir()
+    marker.write_text(marker.read_text().replace(f"root={ROOT}", f"root={tmp_path / 'other'}"))
+    done = setup_env(*flags(stand_in, tmp_path))
+    assert (
+        done.returncode == 1 and f"is the environment of {tmp_path / 'other'}; give another --venv-root" in done.stderr
+    )
+    assert len(calls(tmp_path)) == 2
+    (tmp_path / "other").rmdir()  # the repository was moved
+    assert setup_env(*flags(stand_in, tmp_path)).returncode == 0 and len(calls(tmp_path)) == 4
+
+
+def test_any_folder_name_does(stand_in, tmp_path):
+    odd = tmp_path / "it's 50% ü $HOME"
+    done = setup_env(*flags(stand_in, tmp_path)[:-1], odd)
+    assert (done.returncode, done.stdout) == (0, f"{odd}/portable\n"), done.stderr
+    shown = subprocess.run(
+        ["bash", "-c", '. "$1/portable/exports.sh"; echo "$VIRTUAL_ENV"; echo "${PATH%%:*}"', "x", str(odd)],
+        capture_output=True,
+        text=True,
+    )
+    assert shown.stdout == f"{odd}/portable\n{odd}/portable/bin\n"
+
+
 def test_another_requirement_is_installed_into_the_same_environment(stand_in, tmp_path):
     setup_env(*flags(stand_in, tmp_path))
     setup_env(*flags(stand_in, tmp_path), "--torch", "torch>=2.1")

@@ -1,6 +1,7 @@
 import re
 from html.parser import HTMLParser
 from pathlib import Path
+from urllib.parse import unquote
 
 import numpy as np
 import soundfile
@@ -47,7 +48,7 @@ def test_worst_first_with_every_word_and_players_where_there_is_audio():
     assert "1 of 3 utterances without an error" in page
 
 
-def test_links_are_relative_and_parts_of_recordings_are_fragments(tmp_path):
+def test_audio_lies_beside_the_page_and_parts_of_recordings_are_fragments(tmp_path):
     soundfile.write(tmp_path / "whole.wav", np.zeros(16000), 16000)
     recording = Recording.from_file(tmp_path / "whole.wav")
     whole = MonoCut("whole", start=0.0, duration=1.0, channel=0, recording=recording)
@@ -55,5 +56,18 @@ def test_links_are_relative_and_parts_of_recordings_are_fragments(tmp_path):
     bare = MonoCut("bare", start=0.0, duration=1.0, channel=0)
     page = tmp_path / "exp" / "method" / "errors.html"
     links = audio_links([whole, part, bare], page)
-    assert links == {"whole": "../../whole.wav", "part": "../../whole.wav#t=0.25,0.75"}
-    assert (Path(page).parent / links["whole"]).resolve() == (tmp_path / "whole.wav").resolve()
+    assert set(links) == {"whole", "part"} and links["part"] == f"{links['whole']}#t=0.25,0.75"
+    assert re.fullmatch(r"errors\.audio/[0-9a-f]{16}\.wav", links["whole"])
+    content = (tmp_path / "whole.wav").read_bytes()
+    page.parent.rename(tmp_path / "moved")
+    (tmp_path / "whole.wav").unlink()
+    assert (tmp_path / "moved" / links["whole"]).read_bytes() == content
+
+
+def test_audio_that_cannot_be_put_beside_the_page_is_linked_where_it_is(tmp_path):
+    soundfile.write(tmp_path / "a 50%#.wav", np.zeros(16000), 16000)
+    cut = MonoCut("a", 0.0, 1.0, channel=0, recording=Recording.from_file(tmp_path / "a 50%#.wav"))
+    (tmp_path / "exp").mkdir()
+    (tmp_path / "exp" / "errors.audio").write_text("no folder")
+    link = audio_links([cut], tmp_path / "exp" / "errors.html")["a"]
+    assert link == "../a%2050%25%23.wav" and Path(tmp_path, "exp", unquote(link)).exists()

@@ -2,7 +2,7 @@ import re
 
 import pytest
 
-from icefall_discrete.text.pieces import TextEncoder, train_bpe
+from icefall_discrete.text.pieces import TextEncoder, train_bpe, train_characters
 
 TEXTS = [
     "пожалуйста оставьте сообщение после сигнала",
@@ -71,3 +71,16 @@ def test_no_text_and_no_model_are_one_sentence(tmp_path):
     (tmp_path / "bad").write_bytes(b"not a model")
     with pytest.raises(ValueError, match="bad is not a sentencepiece model"):
         TextEncoder(tmp_path / "bad")
+
+
+@pytest.mark.parametrize("space", ["\n", "\t", "\u00a0", "\u2028", "\u3000", "\r\n", "   "])
+@pytest.mark.parametrize("train", [train_characters, lambda texts, path: train_bpe(texts, 11, path)])
+def test_white_space_of_any_kind_is_a_space_and_no_piece(tmp_path, train, space):
+    texts = ["a cat b", "cat hat"] * 5
+    train([text.replace(" ", space) for text in texts], tmp_path / "other")
+    train(texts, tmp_path / "plain")
+    assert (tmp_path / "other").read_bytes() == (tmp_path / "plain").read_bytes()
+    encoder = TextEncoder(tmp_path / "other")
+    assert encoder.encode(f"a{space}cat") == encoder.encode("a cat") and not encoder.outside(f"a{space}cat")
+    encoder.write_tokens(tmp_path / "tokens.txt")
+    assert len((tmp_path / "tokens.txt").read_text(encoding="utf-8").splitlines()) == encoder.vocab_size

@@ -9,11 +9,12 @@ from lhotse.cut import Cut
 from torch import Tensor
 
 from icefall_discrete.base.atomic_files import write_bytes
+from icefall_discrete.base.provenance import Provenance, noting_files
 from icefall_discrete.data.cuts import language_of, text_of
 from icefall_discrete.data.facts import Facts, text_fact
 from icefall_discrete.data.targets.contract import Targets
 from icefall_discrete.text.coverage import Coverage
-from icefall_discrete.text.pieces import TextEncoder
+from icefall_discrete.text.pieces import RECORD, TextEncoder
 
 FILE_NAME = "bpe.model"
 
@@ -80,6 +81,8 @@ class PieceTargets(Targets[List[int], Tuple[Tensor, Tensor]]):
         ours, model = Path(folder) / FILE_NAME, self.text_encoder.path
         if not ours.is_file():
             write_bytes(ours, model.read_bytes())
+            before = Provenance.read_if_there(model.with_name(RECORD)) or Provenance()
+            noting_files(before, folder, [FILE_NAME]).write(ours.with_name(RECORD))
         elif ours.read_bytes() != model.read_bytes():
             raise ValueError(
                 f"{model} differs from {ours}, with which training began; go on with the same pieces, or "

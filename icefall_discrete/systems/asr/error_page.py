@@ -1,15 +1,19 @@
 """errors-<set>-<suffix>.html: aligned errors to read and audio to listen to, worst utterances first, without a server.
 
-One file, no scripts from elsewhere; audio is linked by a path relative to the page, so that both can be moved together.
+No scripts from elsewhere; the audio lies in a folder beside the page, so that both can be moved together.
 """
 
+import hashlib
 import html
 import os
+import shutil
 from pathlib import Path
 from typing import Dict, Iterable, List, Mapping, Optional, Sequence
+from urllib.parse import quote
 
 from lhotse import MonoCut
 
+from icefall_discrete.base.atomic_files import replacing
 from icefall_discrete.metrics.wer import (
     Pair,
     Transcript,
@@ -39,19 +43,48 @@ function show() {
 
 
 def audio_links(cuts: Iterable[MonoCut], page: Path) -> Dict[str, str]:
-    """The audio file of each cut, relative to the folder of `page`; cuts whose recording is not one file are left out.
+    """The audio of each cut, put into a folder beside `page`, as links; cuts whose recording is not one file have none.
 
     A cut that begins within its recording gets a media fragment, so that a browser plays the cut alone.
     """
-    links = {}
+    links: Dict[str, str] = {}
+    beside: Dict[Path, str] = {}
     for cut in cuts:
         sources = cut.recording.sources if cut.has_recording else []
         if len(sources) != 1 or sources[0].type != "file":
             continue
-        path = Path(os.path.relpath(Path(sources[0].source).resolve(), page.resolve().parent)).as_posix()
+        source = Path(sources[0].source).resolve()
+        path = beside.get(source) or _beside(source, page)
+        beside[source] = path
         whole = cut.start == 0 and abs(cut.duration - cut.recording.duration) < 0.01
         links[cut.id] = path if whole else f"{path}#t={cut.start:.2f},{cut.end:.2f}"
     return links
+
+
+def _beside(source: Path, page: Path) -> str:
+    """The link to a file that is put beside the page, without taking space where the disk is the same.
+
+    Where that cannot be, or there is no such file, it leads to where the file was.
+    """
+    folder = page.with_suffix(".audio")
+    try:
+        state = source.stat()
+        told = f"{source} {state.st_size} {state.st_mtime_ns}"
+        target = folder / f"{hashlib.sha256(told.encode()).hexdigest()[:16]}{source.suffix}"
+        if not target.exists():
+            folder.mkdir(parents=True, exist_ok=True)
+            _link_or_copy(source, target)
+    except OSError:
+        return quote(Path(os.path.relpath(source, page.resolve().parent)).as_posix())
+    return quote(f"{folder.name}/{target.name}")
+
+
+def _link_or_copy(source: Path, target: Path) -> None:
+    try:
+        os.link(source, target)
+    except OSError:
+        with replacing(target) as temporary:
+            shutil.copyfile(source, temporary)
 
 
 def error_page(

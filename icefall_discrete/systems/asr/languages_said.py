@@ -6,6 +6,7 @@ from typing import Any, Dict, List, Mapping, Optional, Tuple
 from lhotse import CutSet
 
 from icefall_discrete.base.atomic_files import PathLike, write_text
+from icefall_discrete.base.text_files import read_text
 from icefall_discrete.data.cuts import language_of
 from icefall_discrete.decoding.hypothesis import Hypothesis
 from icefall_discrete.metrics.classification import confusions
@@ -35,7 +36,7 @@ def read_languages(path: PathLike) -> Optional[Dict[str, Optional[str]]]:
     """Language said by cut id, None for none; None if there is no such file: the model does not say languages."""
     if not Path(path).is_file():
         return None
-    rows = (line.split("\t") for line in Path(path).read_text(encoding="utf-8").splitlines())
+    rows = (line.split("\t") for line in read_text(Path(path)).splitlines())
     return {cut_id: None if said == _NONE else said for cut_id, _, said in rows}
 
 

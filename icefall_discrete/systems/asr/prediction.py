@@ -8,10 +8,12 @@ import torch
 from lhotse import CutSet
 
 from icefall_discrete.base.flags import ScriptParser, add_flags, given_settings, override
+from icefall_discrete.base.provenance import require_as_made
 from icefall_discrete.base.settings import from_dict, to_dict
 from icefall_discrete.data.cuts import language_of, text_of
 from icefall_discrete.data.targets.pieces import FILE_NAME, PieceTargets
 from icefall_discrete.decoding.fusion import Fusion, fusion_files
+from icefall_discrete.decoding.k2_graph_files import GRAPH_STAGE, RECORD
 from icefall_discrete.decoding.k2_searches import References
 from icefall_discrete.decoding.methods import require_used
 from icefall_discrete.decoding.search import check_method
@@ -98,7 +100,9 @@ class AsrPrediction(Prediction[Search, DecodingFiles, TrainSettings, Transducer,
     def inputs(self, config: Search) -> List[Path]:
         """Language models, phrases and graphs."""
         folder = config.decode.graph_dir
-        graphs = sorted(path for path in Path(folder).glob("*") if path.is_file()) if folder else []
+        graphs = sorted(path for path in Path(folder).glob("[!.]*") if path.is_file()) if folder else []
+        if folder:
+            require_as_made(Path(folder) / RECORD, f"run {GRAPH_STAGE} again, which makes the graphs anew")
         return fusion_files(config.decode) + graphs
 
     def predict(

@@ -24,7 +24,7 @@ from icefall_discrete.systems.asr.streaming_recognizer import RecognitionStream,
 from icefall_discrete.systems.asr.transducer import Transducer
 from icefall_discrete.systems.prediction import RunConfig, in_batches, predict_cuts
 from icefall_discrete.text.pieces import TextEncoder
-from icefall_discrete.text.words import words_in
+from icefall_discrete.text.words import plain_spaces, words_in
 
 ScorerOfBatch = Callable[[Dict[str, Any]], Optional[Scorer]]
 
@@ -141,7 +141,7 @@ def texts_of(cuts: CutSet, found: Dict[str, List[Hypothesis]], text_encoder: Tex
     def text(cut_id: str) -> str:
         return text_encoder.decode(found[cut_id][0].labels) if cut_id in found else ""
 
-    return [SaidText(cut.id, " ".join(text_of(cut).split()), " ".join(text(cut.id).split())) for cut in cuts]
+    return [SaidText(cut.id, plain_spaces(text_of(cut)), plain_spaces(text(cut.id))) for cut in cuts]
 
 
 def transcripts_of(cuts: CutSet, found: Dict[str, List[Hypothesis]], text_encoder: TextEncoder) -> List[Transcript]:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Iterable, List, NamedTuple, Tuple
 
 from icefall_discrete.base.atomic_files import PathLike, write_text
+from icefall_discrete.base.text_files import read_text
 from icefall_discrete.metrics.wer import Transcript
 from icefall_discrete.text.words import text_of_words
 
@@ -23,6 +24,7 @@ class SaidText(NamedTuple):
     hyp: str
 
 
+_SHOWN = 200
 _FIELDS = ("ref", "hyp")
 
 
@@ -44,7 +46,7 @@ def read_recogs(path: PathLike) -> List[Transcript]:
         raise FileNotFoundError(f"{path} does not exist; decode first.")
     found = [
         _parse_line(line, f"{path}:{number}")
-        for number, line in enumerate(Path(path).read_text(encoding="utf-8").splitlines(), start=1)
+        for number, line in enumerate(read_text(Path(path)).splitlines(), start=1)
         if "\ttimestamp_" not in line
     ]
     refs, hyps = found[0::2], found[1::2]
@@ -71,7 +73,7 @@ def read_texts(path: PathLike, recogs: PathLike) -> List[SaidText]:
     if not Path(path).is_file():
         return [SaidText(t.cut_id, text_of_words(t.ref), text_of_words(t.hyp)) for t in read_recogs(recogs)]
     texts = []
-    for number, line in enumerate(Path(path).read_text(encoding="utf-8").split("\n")[:-1], start=1):
+    for number, line in enumerate(read_text(Path(path)).split("\n")[:-1], start=1):
         try:
             texts.append(SaidText(**json.loads(line)))
         except (TypeError, ValueError):
@@ -84,10 +86,12 @@ def _parse_line(line: str, where: str) -> Tuple[str, str, Tuple[str, ...]]:
     field, equals, value = rest.partition("=")
     try:
         words = ast.literal_eval(value)
-    except (SyntaxError, ValueError):
+    except (MemoryError, RecursionError, SyntaxError, ValueError):
         words = None
-    if not colon_tab or not equals or field not in _FIELDS or not isinstance(words, list):
-        raise ValueError(f"{where}: expected '<cut id>:<tab>ref=[...]' or 'hyp=[...]', got {line!r}; decode again.")
+    is_said = isinstance(words, list) and all(isinstance(word, str) for word in words)
+    if not colon_tab or not equals or field not in _FIELDS or not is_said:
+        got = repr(line[:_SHOWN])
+        raise ValueError(f"{where}: expected '<cut id>:<tab>ref=[...]' or 'hyp=[...]', got {got}; decode again.")
     return cut_id, field, tuple(words)
 
 

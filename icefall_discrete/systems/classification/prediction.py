@@ -9,6 +9,7 @@ from lhotse.cut import Cut
 
 from icefall_discrete.base.atomic_files import PathLike, write_text
 from icefall_discrete.base.flags import ScriptParser
+from icefall_discrete.base.text_files import read_text
 from icefall_discrete.base.text_tables import text_table
 from icefall_discrete.data.cuts import language_of, load_cuts
 from icefall_discrete.data.dataset import Batch
@@ -76,7 +77,7 @@ def read_predictions(path: PathLike) -> List[Predicted]:
     if not path.is_file():
         raise FileNotFoundError(f"{path} does not exist; decode the split first.")
     lines = []
-    for number, text in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+    for number, text in enumerate(read_text(path).splitlines(), start=1):
         parts = text.split("\t")
         if len(parts) != 4:
             raise ValueError(f"{path}:{number}: {len(parts)} columns, expected 4; decode the split again.")

@@ -9,6 +9,7 @@ from tqdm import tqdm
 
 from icefall_discrete.base.atomic_files import replacing
 from icefall_discrete.base.clustering import FrameSample, fit_centroids, nearest
+from icefall_discrete.base.inert_pickle import reason_of
 from icefall_discrete.tokenizers.quantizers.kmeans import KmeansConfig
 
 LOG = logging.getLogger(__name__)
@@ -62,5 +63,12 @@ def write_units(
 
 
 def read_units(path: Path) -> np.ndarray:
-    """The units that `write_units` wrote, (num_frames,) int32, left on the disk."""
-    return np.load(path, mmap_mode="r", allow_pickle=False)
+    """The units that `write_units` wrote, (num_frames,) int32, left on the disk. Raises ValueError for another file."""
+    try:
+        units = np.load(path, mmap_mode="r", allow_pickle=False)
+        if isinstance(units, np.ndarray) and units.dtype == np.int32 and units.ndim == 1:
+            return units
+        reason = "it holds something else than units"
+    except (EOFError, ValueError) as error:
+        reason = reason_of(error)
+    raise ValueError(f"{path} cannot be read ({reason}); move the folder of the training aside and fit again.")

@@ -10,6 +10,8 @@ from icefall_discrete.base.spec import FeatureSpec
 from icefall_discrete.tokenizers import read_feature_conf
 from icefall_discrete.tokenizers.contract import AudioPairs, SpeechTokenizer
 
+MOST_PARTS = 32
+
 
 class CompositeTokenizer(SpeechTokenizer):
     """A tokenizer of the codes of other tokenizers, its parts.
@@ -26,7 +28,10 @@ class CompositeTokenizer(SpeechTokenizer):
         Raises ValueError if a part is unknown or made of parts itself.
         """
         super().__init__(name, config, state_dir)
-        self._parts = tuple(self._make_part(feature_type, conf_dirs) for feature_type in self._part_types())
+        named = self._part_types()
+        if len(named) > MOST_PARTS:
+            raise ValueError(f"feature type '{name}' names {len(named)} others, expected at most {MOST_PARTS}.")
+        self._parts = tuple(self._make_part(feature_type, conf_dirs) for feature_type in named)
 
     @classmethod
     def make(cls, name: str, config: Any, state_dir: Optional[Path], conf_dirs: Sequence[Path]) -> SpeechTokenizer:

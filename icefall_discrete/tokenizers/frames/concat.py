@@ -16,6 +16,7 @@ from icefall_discrete.base.settings import KIND, from_dict, setting
 from icefall_discrete.tokenizers.contract import Placement
 from icefall_discrete.tokenizers.frames import FrameSource, find_frame_source
 
+MOST_SOURCES = 32
 ALIGNMENT = "nearest neighbour to the highest rate, then cut to the shortest source"
 
 
@@ -29,8 +30,8 @@ class ConcatSettings:
 
     def __post_init__(self) -> None:
         """Raise ValueError unless there are several sources that name themselves."""
-        if len(self.sources) < 2:
-            raise ValueError(f"sources has {len(self.sources)} entries, expected at least 2.")
+        if not 2 <= len(self.sources) <= MOST_SOURCES:
+            raise ValueError(f"sources has {len(self.sources)} entries, expected 2 to {MOST_SOURCES}.")
         for place, values in enumerate(self.sources):
             if not isinstance(values, Mapping) or not isinstance(values.get(KIND), str):
                 raise ValueError(

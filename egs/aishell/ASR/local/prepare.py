@@ -29,7 +29,7 @@ from icefall_discrete.data.manifests import (
 TRANSCRIPT = "data_aishell/transcript/aishell_transcript_v0.8.txt"
 PUBLISHED_UTTERANCES = {"train": 120098, "dev": 14326, "test": 7176}
 ADVICE = "run stage 0, or give the folder that holds aishell/ with --dl-dir"
-REFETCH = "delete aishell/data_aishell and run stage 0 again"
+REFETCH = "move aishell/data_aishell aside and run stage 0 again"
 
 
 @dataclasses.dataclass(frozen=True)

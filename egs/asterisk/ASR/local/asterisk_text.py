@@ -7,7 +7,6 @@ import hashlib
 import logging
 import re
 import unicodedata
-from decimal import Decimal
 from typing import Dict
 
 from num2words import num2words
@@ -20,8 +19,7 @@ SPLITS = ("train", "dev", "test")
 _BYTE_ORDER_MARK = "\ufeff"
 _WHOLLY_BRACKETED = re.compile(r"\[[^\]]*\]")
 _BRACKETED_SPAN = re.compile(r"\[[^\]]*\]|\([^)]*\)")
-_NUMBER = re.compile(r"[0-9]+(?:[.,][0-9]+)*")
-_GROUPS = {"en": ",", "es": ".", "it": "."}  # what stands between thousands; in French and Russian it is a space
+_DIGITS = re.compile(r"[0-9]+")
 
 
 def parse_transcript(content: str, where: str) -> Dict[str, str]:
@@ -52,26 +50,20 @@ def parse_transcript(content: str, where: str) -> Dict[str, str]:
     return texts
 
 
-def _spell(number: str, language: str) -> str:
-    """A number in words: 28 or 1,000 or 28.8; one that is none of these (28.8.1) stays as it is."""
-    whole, *parts = re.split("[.,]", number)
-    grouped = all(len(part) == 3 for part in parts) and set(re.sub("[0-9]", "", number)) == {_GROUPS.get(language)}
-    if len(parts) > 1 and not grouped:
-        return number
-    value = int(whole + "".join(parts)) if grouped or not parts else Decimal(f"{whole}.{parts[0]}")
-    return " " + num2words(value, lang=language).replace("-", " ") + " "
+def _spell(digits: str, language: str) -> str:
+    return " " + num2words(int(digits), lang=language).replace("-", " ") + " "
 
 
 def normalize(text: str, language: str) -> str:
     """Return what is spoken, in lower-case words of letters and apostrophes; empty if nothing of `text` is.
 
-    Stage directions in brackets or parentheses are dropped, digits are spelled out in `language`. A text with others
-    (fractions, digits of other scripts) is empty, as it does not say its words.
+    Stage directions in brackets or parentheses are dropped, digits are spelled out in `language`; a text with others
+    (fractions, digits of other scripts) does not say its words, and is empty.
     """
     if _WHOLLY_BRACKETED.fullmatch(text.strip()):
         return ""
     text = _BRACKETED_SPAN.sub(" ", text)
-    text = _NUMBER.sub(lambda match: _spell(match.group(), language), text)
+    text = _DIGITS.sub(lambda match: _spell(match.group(), language), text)
     if has_digits(text):
         return ""
     text = unicodedata.normalize("NFC", text).lower().replace("’", "'")

@@ -8,6 +8,7 @@
 from pathlib import Path
 from typing import Dict, List
 
+from icefall_discrete.base.text_files import read_text
 from icefall_discrete.data.manifests import CorpusError, md5_of
 
 CHECKSUMS = "md5sums"
@@ -40,7 +41,7 @@ def read_checksums(folder: Path) -> Dict[str, str]:
             f"{folder} is not a fetched language of the corpus (no {CHECKSUMS} in it); give the folder that stage 0 "
             "made with --corpus-dir, or run stage 0 first."
         )
-    return parse_checksums(listing.read_text(encoding="utf-8"))
+    return parse_checksums(read_text(listing))
 
 
 def damaged_files(folder: Path) -> List[str]:

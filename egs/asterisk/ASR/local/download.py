@@ -90,7 +90,7 @@ def _deb_members(deb: Path) -> Iterator[Member]:
     def part(option: str) -> io.BytesIO:
         done = subprocess.run(["dpkg-deb", option, str(deb)], capture_output=True)
         if done.returncode != 0:
-            raise CorpusError(f"{deb} is not a whole package; delete it and run stage 0 again.")
+            raise CorpusError(f"{deb} is not a whole package; move it aside and run stage 0 again.")
         return io.BytesIO(done.stdout)
 
     control: Dict[str, bytes] = dict(_tar_members(part("--ctrl-tarfile")))
@@ -98,7 +98,7 @@ def _deb_members(deb: Path) -> Iterator[Member]:
     for path, content in _tar_members(part("--fsys-tarfile")):
         actual = hashlib.md5(content).hexdigest()
         if expected.get(path, actual) != actual:
-            raise CorpusError(f"{deb}: {path} has MD5 {actual}, not {expected[path]}; delete the package and rerun.")
+            raise CorpusError(f"{deb}: {path} has MD5 {actual}, not {expected[path]}; move it aside and rerun.")
         yield path, content
 
 

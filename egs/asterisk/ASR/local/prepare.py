@@ -103,7 +103,7 @@ def read_language(folder: Path, config: PrepareConfig, drops: collections.Counte
     transcript = transcript_path(folder)
     checksums = read_checksums(folder)
     if not transcript.is_file():
-        raise CorpusError(f"{transcript} is missing; delete {folder} and run stage 0 again.")
+        raise CorpusError(f"{transcript} is missing; move {folder} aside and run stage 0 again.")
     texts = parse_transcript(read_text(transcript), str(transcript))
     sounds = {path[len("sounds/") : -len(".g722")] for path in checksums if path.endswith(".g722")}
     drops["audio without transcript"] += len(sounds - set(texts))
@@ -137,7 +137,8 @@ def _drop_reason(prompt: Prompt, has_audio: bool, config: PrepareConfig) -> str:
         return "no words"
     if not prompt.source.is_file():
         raise CorpusError(
-            f"{prompt.source} is missing, but {CHECKSUMS} lists it; delete its language's folder and run stage 0 again."
+            f"{prompt.source} is missing, but {CHECKSUMS} lists it; move the language's folder aside and run stage 0 "
+            "again."
         )
     if prompt.duration < config.min_duration:
         return f"shorter than {config.min_duration:g} s"
@@ -177,7 +178,7 @@ def decode_prompt(prompt: Prompt) -> None:
     if actual != prompt.md5:
         raise CorpusError(
             f"{prompt.source} is damaged ({prompt.source.stat().st_size} bytes, MD5 {actual}, but {CHECKSUMS} says "
-            f"{prompt.md5}): truncated or changed; delete its language's folder and run stage 0 again."
+            f"{prompt.md5}): truncated or changed; move its language's folder aside and run stage 0 again."
         )
     if prompt.audio.is_file() and soundfile.info(prompt.audio).frames == prompt.num_samples:
         return

@@ -22,6 +22,7 @@ from icefall_discrete.audio.sources import why_no_audio
 from icefall_discrete.base.flags import config_from_flags
 from icefall_discrete.base.script import run_script
 from icefall_discrete.base.settings import setting
+from icefall_discrete.data.cuts import load_cuts
 from icefall_discrete.data.manifests import (
     CorpusError,
     listed,
@@ -74,7 +75,7 @@ def long_cuts(split: str, folder: Path, config: PrepareConfig) -> CutSet:
         prepare_gigaspeech(config.corpus_dir, partial, dataset_parts=[split], num_jobs=config.nj)
         require_audio(RecordingSet.from_jsonl_lazy(partial / f"gigaspeech_recordings_{split}.jsonl.gz"), split)
         partial.rename(done)
-    return CutSet.from_jsonl_lazy(done / f"gigaspeech_cuts_{split}.jsonl.gz")
+    return load_cuts(done / f"gigaspeech_cuts_{split}.jsonl.gz", lazy=True)
 
 
 def require_checksums(corpus_dir: Path, splits: Iterable[str]) -> None:

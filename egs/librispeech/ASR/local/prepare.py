@@ -19,7 +19,7 @@ from icefall_discrete.data.corpus_files import files_by_id, read_headers, transc
 from icefall_discrete.data.manifests import require_count, require_pairs, require_paths, utterance_cuts, write_split
 
 ADVICE = "run stage 0, or give the folder that holds LibriSpeech/ with --dl-dir"
-REFETCH = "delete that part and run stage 0 again"
+REFETCH = "move that part aside and run stage 0 again"
 
 
 @dataclasses.dataclass(frozen=True)
