@@ -57,7 +57,7 @@ def recorded(document, tree):
     """Our commands of a document, as the shell splits them: folder, then words."""
     here = tree / document.parent.relative_to(ROOT)
     here = here if (here / "run.sh").exists() else tree / "egs" / "asterisk" / "ASR"
-    at_top = document.parent == ROOT  # until a block goes somewhere else, where the next ones go on
+    at_top = document.parent in (ROOT, ROOT / "docs")  # until a block goes somewhere else, where the next ones go on
     found = []
     for text in written(document):
         text = as_shell(text).replace("--dl-dir /data", f"--dl-dir {tree}")
