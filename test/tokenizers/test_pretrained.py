@@ -120,3 +120,35 @@ def test_weights_are_taken_once_and_wholly():
         part.require_empty()
     weights.drop("[de]")
     weights.require_empty()
+
+
+def test_a_package_is_found_without_importing_it(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(tmp_path)
+    for name in ("evil_weights", "evil_weights/model", "evil_weights/inner"):
+        (tmp_path / name).mkdir()
+    marker = tmp_path / "marker"
+    (tmp_path / "evil_weights" / "__init__.py").write_text(f"open({str(marker)!r}, 'w')")
+    (tmp_path / "evil_weights" / "inner" / "__init__.py").write_text("")
+    assert locate_folder("package:evil_weights/model", "Whisper") == tmp_path / "evil_weights" / "model"
+    for name in ("evil_weights.inner/model", "evil_weights//etc", "evil_weights/../..", "../evil_weights", "", "a b/c"):
+        with pytest.raises(ValueError, match=r"expected package:NAME/FOLDER, the name of a package"):
+            locate_folder(f"package:{name}", "Whisper")
+    with pytest.raises(FileNotFoundError, match="Python package no_weights is not installed"):
+        locate_folder("package:no_weights/model", "Whisper")
+    assert not marker.exists()
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ('{"attn_implementation": "evil/kernel"}', "'attn_implementation' is 'evil/kernel', which is code to fetch"),
+        ("[]", "holds a list, expected an object"),
+        ("null", "holds null, expected an object"),
+        ('{"model_type": 5}', "is a model of type 5, expected 'whisper'"),
+    ],
+)
+def test_a_configuration_of_transformers_that_is_none(tmp_path, text, message):
+    (tmp_path / "config.json").write_text(text)
+    (tmp_path / "model.safetensors").write_bytes(b"")
+    with pytest.raises(ValueError, match=message):
+        safetensors_files(tmp_path, "whisper")
