@@ -20,6 +20,7 @@ from icefall_discrete.audio.noise import (
     sample_cuts,
 )
 from icefall_discrete.audio.reading import load_samples
+from icefall_discrete.base.at_work import LOCK_FILE
 from icefall_discrete.data.cuts import load_cuts, write_cuts
 from icefall_discrete.extraction.noisy_cuts import noisy_manifest, write_noisy_set
 
@@ -160,8 +161,13 @@ def test_noisy_cuts_say_what_they_are(clean, training, tmp_path):
     CutSet.from_cuts(noisy).to_eager()
 
 
+def files_in(folder):
+    """All but the lock of who is at work, which stays."""
+    return [path for path in folder.rglob("*") if path.is_file() and path.name != LOCK_FILE]
+
+
 def contents(folder):
-    return {path.relative_to(folder): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    return {path.relative_to(folder): path.read_bytes() for path in files_in(folder)}
 
 
 def test_an_interrupted_set_goes_on_and_is_the_same(clean, training, tmp_path, monkeypatch):
@@ -201,7 +207,7 @@ def test_done_sets_are_left_and_those_of_other_settings_are_made_anew(clean, tra
 
     def write(config):
         write_noisy_set(clean, condition, NoiseSource(config, training), manifest, tmp_path / "audio", 1)
-        return {path: (path.stat().st_mtime_ns, path.read_bytes()) for path in tmp_path.rglob("*") if path.is_file()}
+        return {path: (path.stat().st_mtime_ns, path.read_bytes()) for path in files_in(tmp_path)}
 
     first = write(NoiseConfig())
     assert write(NoiseConfig(num_talkers=3)) == first  # of babble only
