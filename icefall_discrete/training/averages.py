@@ -27,7 +27,7 @@ _SUMMARY = {
     "best_valid_epoch": or_null(WHOLE),
     **_SECONDS,
 }
-_EPOCH = {"epoch": COUNT, **_SECONDS}
+_EPOCH = {"epoch": or_null(COUNT), **_SECONDS}
 AVERAGED = "averaged.pt"  # weights alone: what is handed on
 
 
@@ -90,6 +90,8 @@ def trained_epochs(exp_dir: PathLike) -> List[int]:
     """Epochs that were trained, ascending, as train.json has it; those with weights are with them."""
     path = Path(exp_dir) / "train.json"
     records = read_summary(path)["epochs"] if path.is_file() else []
+    if not all(record.get("epoch") for record in records):
+        raise ValueError(f"{path}: an entry of 'epochs' has no 'epoch'; run stage 6 (train.py) again.")
     return sorted({*saved_epochs(exp_dir), *(record["epoch"] for record in records)})
 
 

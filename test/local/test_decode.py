@@ -324,7 +324,7 @@ def test_a_lost_epoch_that_no_checkpoint_holds_stays_lost(folder, decode):
         decode()  # an average over all steps of epoch 2 begins with the weights of epoch 1
     decode("--avg", "2", "--splits", "test")
     (folder / "exp" / "train.json").write_text('{"epochs": null}')
-    with pytest.raises(ValueError, match=r"train\.json: 'epochs' is no list"):
+    with pytest.raises(ValueError, match=r"'epochs' of .*train\.json is null, expected a list of objects"):
         decode()
 
 
