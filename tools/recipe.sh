@@ -113,7 +113,8 @@ follow_plan() { # follow_plan <stages>: plan the stages of a task, a module of i
   find_planner || { use_environment; planner=python; }
   tell_options
   mapfile -d '' -t plan < <(printf '%s\0' "${_told[@]}" |
-    ICEFALL_DISCRETE_ONLY_FLAGS='' PYTHONPATH=$ROOT${PYTHONPATH:+:$PYTHONPATH} "$planner" "$ROOT/local/plan.py" --stages "$1" || printf '%s\0' 1 failed)
+    ICEFALL_DISCRETE_ONLY_FLAGS='' PYTHONPATH=$ROOT${PYTHONPATH:+:$PYTHONPATH} \
+      "$planner" "$ROOT/local/plan.py" --stages "$1" || printf '%s\0' 1 failed)
   while [ "$place" -lt "${#plan[@]}" ]; do
     follow "${plan[@]:place + 1:plan[place]}"
     place=$((place + plan[place] + 1))

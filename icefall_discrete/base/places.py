@@ -140,6 +140,8 @@ class Place(NamedTuple):
             raise ValueError("too large, or no number")
         if plain is float and is_number:
             value = float(value)
+        if plain is int and isinstance(value, float) and value.is_integer():
+            value = int(value)  # JSON knows one kind of number
         if not isinstance(value, plain) or (isinstance(value, bool) and plain is not bool):
             raise ValueError("another type")
         if not self.declared.allows(value):

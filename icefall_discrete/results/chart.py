@@ -4,6 +4,7 @@ import math
 from pathlib import Path
 from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
@@ -198,8 +199,8 @@ def _leader(centre: Tuple[float, float], box: Bbox, close: float) -> Optional[Li
 
 def _part_of(box: Bbox, line: LinePath) -> Tuple[float, float]:
     """Where on a label its line ends, in parts of its width and height."""
-    x, y = line.vertices[1]
-    return float((x - box.x0) / box.width), float((y - box.y0) / box.height)
+    end = np.asarray(line.vertices)[1]
+    return float((end[0] - box.x0) / box.width), float((end[1] - box.y0) / box.height)
 
 
 def points_of(rows: Sequence[Dict[str, Any]], split: str) -> List[Point]:
