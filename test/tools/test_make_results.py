@@ -136,5 +136,5 @@ def test_published_figures_stand_beside_ours_with_their_source(folder, make):
 
 def test_a_published_figure_without_its_source_is_refused(folder, make):
     (folder / "published.json").write_text(json.dumps([{"system": "reference", "sets": {"test": {"wer": 97.0}}}]))
-    with pytest.raises(ValueError, match="has no source; correct the file"):
+    with pytest.raises(ValueError, match=r"published\.json: row 0 has no 'source', expected text; correct it"):
         make("--published", folder / "published.json")
