@@ -31,6 +31,8 @@ def test_help_lists_stages_and_options_with_defaults(recipe):
     "arguments, complaint",
     [
         (["3"], "stray argument '3'"),
+        (["--subset", "-3"], "--subset must be a whole number above 0, not '-3'"),
+        (["--subset", "x"], "--subset must be a whole number above 0, not 'x'"),
         (["--feature-typ", "fbank"], "unknown option --feature-typ, did you mean --feature-type?"),
         (["--stage"], "option --stage needs a value"),
     ],

@@ -20,6 +20,7 @@ data_dir=$ASR/data                     # prepared data
 feature_type=mfcc_km500                # conf/features/<name>.json here or in the package, a path to such a file, or several joined by +
 subset=                                # keep this many short utterances a split: a test of the pipeline, no result
 . "$ROOT/tools/parse_options.sh"
+[[ -z $subset || $subset =~ ^[1-9][0-9]*$ ]] || _option_error "--subset must be a whole number above 0, not '$subset'"
 
 corpus=asterisk
 title="Asterisk core sounds: which language"
