@@ -2,7 +2,9 @@ import dataclasses
 import json
 import os
 import random
+import subprocess
 import sys
+import time
 from itertools import chain
 from pathlib import Path
 
@@ -158,3 +160,22 @@ def test_the_failure_of_one_process_ends_the_others(monkeypatch):
 def test_what_a_lost_connection_says_is_told_from_other_errors():
     assert is_lost_peer(RuntimeError("[gloo/pair.cc:598] Connection closed by peer [127.0.0.1]:24"))
     assert not is_lost_peer(RuntimeError("shapes do not match"))
+
+
+def test_processes_end_with_a_launcher_that_is_killed(corpus_dir, tmp_path):
+    flags = {"recipe-config": corpus_dir / "recipe.json", "conf-dir": corpus_dir, "exp-dir": tmp_path / "exp"}
+    flags.update({"feature-dir": corpus_dir / "features", "lang-dir": corpus_dir / "lang", "world-size": 2})
+    command = [sys.executable, str(ROOT / "local" / "train.py"), "--num-epochs", "500"]
+    command += [word for name, value in flags.items() for word in (f"--{name}", str(value))]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    with open(tmp_path / "output.txt", "w+") as output:
+        launcher = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=output, env=environment)
+        deadline = time.monotonic() + 120
+        while not (tmp_path / "exp" / "epoch-1.pt").exists() and time.monotonic() < deadline:
+            time.sleep(0.1)
+        launcher.kill()
+        # Both processes hold the other end of this pipe: it ends when they do.
+        assert launcher.communicate(timeout=30)[0] == b""
+        output.seek(0)
+        said = output.read()
+    assert said.count("error: what started this process is gone") == 2 and "Traceback" not in said
