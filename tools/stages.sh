@@ -18,6 +18,7 @@
 shopt -s inherit_errexit # a failing command ends $(...) too
 
 _stages_run=0
+_lock=                   # descriptor of the lock of the stage begun last
 declare -A _digests=()   # file -> digest of what it says
 declare -A _old_words=() # ":" and a line of settings -> how the markers of before said the same
 
@@ -63,6 +64,7 @@ _all_exist() {
 }
 
 _stage_failed() { # _stage_failed <sentence>
+  _unlock_stage
   log "Stage $_stage_number: $_stage_title: $1" >&2
   exit 1
 }
@@ -111,10 +113,31 @@ _write_note() { # _write_note <file>: whole or not at all; if it fails, the file
   return 1
 }
 
+_lock_stage() { # nobody else may be at work on the stage begun last; the system's lock ends with this run and its commands
+  local file=$_stage_marker.lock
+  command -v flock >/dev/null || return 0
+  if [ -n "$_lock" ]; then exec {_lock}>&-; fi
+  _lock=
+  { exec {_lock}>>"$file"; } 2>/dev/null || { _lock=; return 0; } # it cannot be written to, as others will say
+  if ! flock -n "$_lock" || ! [ "$file" -ef "/dev/fd/$_lock" ]; then
+    _lock= # not ours to remove
+    _stage_failed "another run is at work on it since $(date -r "$file" '+%Y-%m-%d %H:%M:%S'); wait for it, or end it"
+  fi
+  touch "$file" 2>/dev/null || true
+}
+
+_unlock_stage() {
+  [ -n "$_lock" ] || return 0
+  rm -f "$_stage_marker.lock"
+  exec {_lock}>&-
+  _lock=
+}
+
 _note_begin() { # _note_begin <whole note or none>: $_stage_marker.begun tells what the outcome on disk belongs to
   local folder why
   folder=$(dirname "$_stage_marker")
   why=$(mkdir -p "$folder" 2>&1) || _stage_failed "the folder $folder cannot be made (${why##*: }); mend this, or choose another"
+  _lock_stage
   if [ "$1" = "$_stage_marker" ]; then # renamed, which needs no space
     why=$(mv -f "$_stage_marker" "$_stage_marker.begun" 2>&1) ||
       _stage_failed "$folder cannot be written to (${why##*: }); make it writable, or choose another"
@@ -178,6 +201,7 @@ forget_if_changed() { # forget_if_changed <path>...: what the stage begun last m
   _stage_changed=false
   folder=$(dirname "$_stage_marker")
   aside=$(_place_aside "$folder")
+  rm -f "$_stage_marker.lock" # which stays with this run; it gets another one where the next outcome will be
   if [ "$_whole" = "$_stage_marker" ]; then # so that it counts as done if it comes back
     _move "$note" "$_stage_marker"
     note=$_stage_marker
@@ -210,6 +234,7 @@ end_stage() { # end_stage: notes that the stage begun last is done
     fi
   fi
   rm -f "$begun"
+  _unlock_stage
   log "Stage $_stage_number: done in $((SECONDS - _stage_start)) s"
 }
 

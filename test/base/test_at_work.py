@@ -51,9 +51,9 @@ def as_a_new_process(monkeypatch):
 
 
 def test_a_second_process_is_told_who_is_at_work(tmp_path, holder):
-    with pytest.raises(RuntimeError, match=rf"process {holder.pid} on \S+ since .* is at work on exp; wait for it"):
-        with at_work(tmp_path / LOCK_FILE, "exp"):
-            pass
+    who = rf"process {holder.pid} on \S+ since .* is at work on exp; wait for it"
+    with pytest.raises(RuntimeError, match=who), at_work(tmp_path / LOCK_FILE, "exp"):
+        pass
     holder.communicate("\n")
     assert (tmp_path / "a.txt").read_text() == "half" and os.listdir(tmp_path) == ["a.txt"]
 
@@ -85,9 +85,8 @@ def test_a_checkpoint_on_a_full_disk_is_a_sentence_and_the_old_one_stays(tmp_pat
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (40000, hard))
     try:
-        with pytest.raises(
-            OSError, match=r"could not write .*epoch-1\.pt: File too large \(.* MiB are free in .*free"
-        ) as of:
+        said = r"could not write .*epoch-1\.pt: File too large \(.* MiB are free in .*free"
+        with pytest.raises(OSError, match=said) as of:
             save_checkpoint(tmp_path / "epoch-1.pt", {"model": {"w": torch.zeros(100000)}})
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))

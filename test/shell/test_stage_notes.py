@@ -152,3 +152,20 @@ def test_every_change_is_kept_under_a_name_of_its_own(run, tmp_path):
     kept = [(path / "fitted.txt").read_text() for path in asides(tmp_path / "out")]
     assert sorted(kept) == ["seed 1\n", "seed 1\n", "seed 2\n"]
     assert (tmp_path / "out" / "fitted.txt").read_text() == "seed 3\n"
+
+
+def test_two_runs_at_once_are_a_sentence_and_a_killed_one_is_in_nobodys_way(run, tmp_path):
+    run(command="exit 3")  # leaves try.sh and the note of what was begun
+    waiting = (tmp_path / "try.sh").read_text().replace("exit 3", "read -r _")
+    (tmp_path / "first.sh").write_text(waiting)
+    first = subprocess.Popen(
+        ["bash", "first.sh"], cwd=tmp_path, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    assert "Stage 2: fit" in first.stdout.readline()
+    second = run()
+    assert second.returncode == 1 and "Stage 2: fit: another run is at work on it since 20" in second.stderr
+    assert "mv:" not in second.stderr
+    first.kill()
+    first.communicate()
+    assert "ran 1" in run().stdout
+    assert sorted(os.listdir(tmp_path / "out")) == [".done-2", "fitted.txt"]
