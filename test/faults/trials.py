@@ -7,7 +7,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any, Dict, List, NamedTuple, Optional
+from typing import Any, Dict, List, NamedTuple, Optional, Sequence
 
 from outcome import changed, differing, holdings
 from pipeline import ROOT, FaultStage, stages, write_inputs
@@ -46,10 +46,11 @@ class Workshop:
     """The toy pipeline, run once undisturbed, with the folder before and after each stage.
 
     Args:
-      folder: for all of it. names: stages to try; those before them are run too. None: all.
+      folder: for all of it. names: stages to try; those before them are run too. None: all. only: stages that are run
+        at all; empty: no choice.
     """
 
-    def __init__(self, folder: Path, names: Optional[List[str]] = None) -> None:
+    def __init__(self, folder: Path, names: Optional[List[str]] = None, only: Sequence[str] = ()) -> None:
         self.folder, self.work = folder, folder / "work"
         environment = {
             **os.environ,
@@ -74,7 +75,7 @@ class Workshop:
         self.expected: Dict[str, Dict[str, str]] = {}
         known = [one for one in stages(self.work) if has_k2 or not one.needs_k2]
         last = max((place for place, one in enumerate(known) if names and one.name in names), default=len(known) - 1)
-        for stage in known[: last + 1]:
+        for stage in (one for one in known[: last + 1] if not only or one.name in only):
             self._run_once(stage)
 
     def _run_once(self, stage: FaultStage) -> None:
