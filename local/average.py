@@ -6,13 +6,14 @@ from pathlib import Path
 from typing import List
 
 from icefall_discrete.base.at_work import LOCK_FILE, at_work
+from icefall_discrete.base.atomic_files import require_new_folder
 from icefall_discrete.base.checkpoint import save_checkpoint
 from icefall_discrete.base.flags import ScriptParser, add_flags, override
 from icefall_discrete.base.provenance import Provenance, Rules, digest_of_file
 from icefall_discrete.base.script import run_script
 from icefall_discrete.base.settings import from_dict, to_dict
 from icefall_discrete.experiment.folder import hand_on
-from icefall_discrete.experiment.recipe_files import read_recipe
+from icefall_discrete.experiment.transcription_files import RECIPE_FILE, load_recipe
 from icefall_discrete.training.averages import (
     AVERAGED,
     AverageConfig,
@@ -30,7 +31,7 @@ def get_parser() -> ScriptParser:
     """The stage's flags."""
     parser = ScriptParser(__doc__)
     parser.add_argument("--exp-dir", type=Path, required=True, help="experiment folder")
-    parser.add_argument("--recipe-config", type=Path, help="JSON file whose section `average` gives the defaults")
+    parser.add_argument("--recipe-config", type=Path, help="recipe whose `average` holds (default: the experiment's)")
     parser.add_argument("--to", type=Path, help="folder to make, with averaged.pt and what decoding needs beside it")
     add_flags(parser, AverageConfig, "average")
     return parser
@@ -59,17 +60,20 @@ def make_average(config: AverageConfig, exp_dir: Path) -> None:
         save_checkpoint(target, {"model": state})
         made_from.write(record)
     LOG.info(
-        f"{target}: average of {config.avg} epochs up to {config.epoch}; decode it with --checkpoint {target.name}"
+        f"{target}: average of {config.avg} epochs up to {config.epoch}; decode.py --checkpoint {target.name} takes it"
     )
 
 
 def main() -> None:
     """Write averaged.pt, and average.json that says of what it is the average; then what is handed on, if asked for."""
     args = get_parser().parse_args()
-    section = read_recipe(args.recipe_config).get("average", {}) if args.recipe_config else {}
-    config = override(from_dict(AverageConfig, section, str(args.recipe_config)), args, "average")
+    recipe = args.recipe_config or args.exp_dir / RECIPE_FILE
+    section = load_recipe(args.exp_dir, args.recipe_config).get("average", {})
+    config = override(from_dict(AverageConfig, section, str(recipe)), args, "average")
     config = config.resolved(trained_epochs(args.exp_dir), str(args.exp_dir))
     require_epochs(args.exp_dir, epochs_of(config))
+    if args.to is not None:
+        require_new_folder(args.to)
     make_average(config, args.exp_dir)
     if args.to is not None:
         size = hand_on(args.exp_dir, args.to)

@@ -136,7 +136,7 @@ def train(args: Any, settings: TrainSettings, device_type: str, group: Group) ->
     corpus = filtered_corpus(settings, spec, train_cuts, valid_cuts, targets)
     network = build_network(settings, corpus, codebooks)
     if begins:
-        begin_with(network, settings.init, spec, targets)
+        LOG.info(begin_with(network, settings.init, spec, targets).said)
     network = network.to(device)
     trainer = build_trainer(settings, corpus, network, args.exp_dir, group, backend.resolve(args.backend))
     summary = trainer.fit(training_data(settings, corpus))

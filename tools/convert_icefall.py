@@ -30,9 +30,9 @@ from icefall_discrete.systems.asr.icefall_names import to_icefall
 class ConvertConfig:
     """What is converted."""
 
-    checkpoint: str = setting("", "checkpoint to read")
-    exp_dir: str = setting("", "experiment folder to make")
-    bpe_model: str = setting("", "the checkpoint's text pieces, bpe.model of its lang folder (for --exp-dir)")
+    checkpoint: str = setting("", "checkpoint to read; needed")
+    exp_dir: str = setting("", "experiment folder to make; this or --output is needed")
+    bpe_model: str = setting("", "the checkpoint's text pieces, bpe.model of its lang folder; needed with --exp-dir")
     feature_type: str = setting("fbank", "the checkpoint's filter banks: a feature type, or a path to its JSON file")
     output: str = setting("", "file to write the weights to, instead of a folder")
     to: str = setting("ours", "whose names the file has", choices=("ours", "icefall"))

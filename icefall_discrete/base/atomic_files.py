@@ -119,3 +119,33 @@ def copy_file(source: PathLike, path: PathLike) -> None:
     """Copy a file to `path`, whole or not at all."""
     with replacing(path) as temporary:
         shutil.copyfile(source, temporary)
+
+
+def require_new_folder(path: PathLike) -> None:
+    """Raise ValueError if `path` is there and is no empty folder."""
+    if Path(path).exists() and (not Path(path).is_dir() or any(Path(path).iterdir())):
+        raise ValueError(f"{path} exists and is not empty; give a folder that is new.")
+
+
+@contextlib.contextmanager
+def new_folder(path: PathLike) -> Iterator[Path]:
+    """Yield a folder beside `path` to fill; on success it is renamed to `path`, else nothing of it is left.
+
+    What a killed writer left is begun anew. Raises as `require_new_folder`.
+    """
+    target = Path(path)
+    require_new_folder(target)
+    unfinished = target.with_name(f".{target.name}.partial")
+    try:
+        shutil.rmtree(unfinished, ignore_errors=True)
+        unfinished.mkdir(parents=True)
+        yield unfinished
+        if target.exists():
+            target.rmdir()
+        unfinished.rename(target)
+    except OSError as error:
+        if error.filename is not None:
+            raise
+        raise cannot_write(target, error) from error
+    finally:
+        shutil.rmtree(unfinished, ignore_errors=True)

@@ -5,6 +5,7 @@ In a manifest the archive is named relative to the manifest's own folder (`train
 manifest opened from any working directory. Audio paths are left as the corpus manifest gives them.
 """
 
+import collections
 import functools
 import gzip
 import json
@@ -117,13 +118,28 @@ def _frame_range(cut: MonoCut, array: TemporalArray, spec: FeatureSpec) -> Tuple
                 "rate, so that its codes belong to the whole cut only; extract the new cut itself."
             )
         return 0, total
+    _require_in_place(cut, array, spec)
     whole = abs(total * array.frame_shift - cut.duration) < (EDGE_FRAMES + 0.5) * array.frame_shift
     if whole and isclose(array.start, cut.start, abs_tol=1e-6):
         return 0, total  # not lhotse's rounding of the duration, which would lose a frame of tokenizers that round up
-    if cut.start < array.start - 1e-5:
-        raise ValueError(f"cut {cut.id}: starts at {cut.start} s, its codes at {array.start} s; extract it again.")
     left = seconds_to_frames(cut.start - array.start, array.frame_shift, max_index=total)
     return left, min(total, left + seconds_to_frames(cut.duration, array.frame_shift, max_index=total))
+
+
+def _require_in_place(cut: MonoCut, array: TemporalArray, spec: FeatureSpec) -> None:
+    """Raise ValueError unless the codes have the rate of the spec, and reach from the cut's start to its end."""
+    if array.temporal_dim != 0 or not isclose(array.frame_shift * spec.frame_rate_hz, 1.0, rel_tol=1e-3):
+        raise ValueError(
+            f"cut {cut.id}: its {field_name(spec)} have a frame every {array.frame_shift:.6g} s along axis "
+            f"{array.temporal_dim}, expected {1 / spec.frame_rate_hz:.6g} s along axis 0, as {spec.name} has; the "
+            "manifest is another than extraction wrote: run stage 3 again."
+        )
+    end, edge = array.start + array.shape[0] * array.frame_shift, (EDGE_FRAMES + 0.5) * array.frame_shift
+    if cut.start < array.start - 1e-5 or cut.start + cut.duration > end + edge:
+        raise ValueError(
+            f"cut {cut.id}: it lasts from {cut.start:.6g} to {cut.start + cut.duration:.6g} s, its "
+            f"{field_name(spec)} from {array.start:.6g} to {end:.6g} s; extract it again (stage 3)."
+        )
 
 
 def num_frames(cut: Cut, spec: FeatureSpec) -> int:
@@ -250,6 +266,13 @@ def load_cuts(path: PathLike, lazy: bool = False) -> CutSet:
     cuts = [place(cut) for cut in _Manifest(path)]
     if not cuts:
         raise ValueError(f"{path} holds no cuts; run the stage that makes it again.")
+    counts = collections.Counter(cut.id for cut in cuts)
+    if len(counts) < len(cuts):
+        twice = next(name for name, count in counts.items() if count > 1)
+        raise ValueError(
+            f"{path}: {counts[twice]} cuts have the id {twice!r} ({len(cuts) - len(counts)} ids too few in all), "
+            "expected one of each; give each an id of its own, or leave out what is there twice."
+        )
     return CutSet.from_cuts(cuts)
 
 

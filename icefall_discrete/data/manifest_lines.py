@@ -4,7 +4,9 @@ lhotse looks at no types, and reads from whatever a manifest names: a command, a
 Manifests may come from elsewhere, so that every line is checked here, whatever reads it afterwards.
 """
 
+import codecs
 import gzip
+import re
 import zlib
 from pathlib import Path
 from typing import Any, Dict, Iterator
@@ -124,6 +126,12 @@ def _check_cut(cut: Line) -> None:
 def _reason(error: Exception) -> str:
     if isinstance(error, KeyError):
         return f"it has no {error}"
+    if isinstance(error, UnicodeDecodeError):
+        marked = error.object[:4].startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+        return f"it is {'UTF-16' if marked else 'text of another encoding'}, not UTF-8"
+    unknown = re.search(r"unexpected keyword argument '(\w+)'", str(error))
+    if unknown:
+        return f"it has a key '{unknown.group(1)}', which lhotse does not know"
     return " ".join(str(error).split()) or "lhotse makes no cut of it"
 
 
@@ -137,7 +145,7 @@ def cut_of(line: Line) -> Cut:
     try:
         _check_cut(line)
         _check_reach(line)
-        return deserialize_item(line)
+        return deserialize_item({key: value for key, value in line.items() if value is not None})
     except (AssertionError, AttributeError, KeyError, TypeError, ValueError) as error:
         raise ValueError(f"{called}{_reason(error)}") from None
 

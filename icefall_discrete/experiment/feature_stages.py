@@ -46,8 +46,8 @@ RULES, PUBLISHED = Path("conf/scoring.json"), Path("conf/published.json")
 
 
 def _in_names(value: str) -> str:
-    """A flag's value as a part of names of folders and files."""
-    return re.sub(r"[^\w.-]+", "-", value)
+    """A flag's value as a part of names of folders and files; of a path, its last part."""
+    return re.sub(r"[^\w.-]+", "-", Path(value).name if "/" in value else value)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -7,6 +7,7 @@ from typing import Any, Dict, List, Optional
 from torch import Tensor
 
 from icefall_discrete.base import environment
+from icefall_discrete.base.atomic_files import new_folder
 from icefall_discrete.base.json_files import read_object, write_json
 from icefall_discrete.base.provenance import Provenance, Rules, differences
 from icefall_discrete.base.spec import FeatureSpec
@@ -42,8 +43,8 @@ _RULES = Rules(
 # Folders of before it was written take the cuts of their next run.
 DATA_FILE = "data.json"
 TOKENIZER_DIR = "tokenizer"
-# Files of the folder that are of no use without the epochs.
-ONLY_FOR_TRAINING = ("train.json",)
+# Files of the folder that tell of epochs, or of what other weights may have scored.
+ONLY_FOR_TRAINING = ("train.json", "result.json")
 
 
 def read_codebooks(path: Path) -> Optional[List[Tensor]]:
@@ -70,22 +71,15 @@ def hand_on(exp_dir: Path, to: Path) -> int:
     Raises ValueError if the folder `to` holds anything.
     """
     exp_dir, to = Path(exp_dir), Path(to)
-    if to.exists() and (not to.is_dir() or any(to.iterdir())):
-        raise ValueError(f"--to {to} exists and is not empty; give a folder that is new.")
     Experiment(exp_dir).settings()  # of a folder that holds no experiment nothing is to be copied
-    unfinished = to.with_name(f".{to.name}.partial")
-    shutil.rmtree(unfinished, ignore_errors=True)
-    unfinished.mkdir(parents=True)
-    for path in sorted(exp_dir.iterdir()):
-        if path.name in ONLY_FOR_TRAINING or path.name.startswith("."):
-            continue
-        if path.name == TOKENIZER_DIR:
-            shutil.copytree(path, unfinished / path.name, ignore=shutil.ignore_patterns(".*"))
-        elif path.is_file() and (path.suffix != ".pt" or path.name == AVERAGED):
-            shutil.copy(path, unfinished / path.name)
-    if to.exists():
-        to.rmdir()
-    unfinished.rename(to)
+    with new_folder(to) as unfinished:
+        for path in sorted(exp_dir.iterdir()):
+            if path.name in ONLY_FOR_TRAINING or path.name.startswith("."):
+                continue
+            if path.name == TOKENIZER_DIR:
+                shutil.copytree(path, unfinished / path.name, ignore=shutil.ignore_patterns(".*"))
+            elif path.is_file() and (path.suffix != ".pt" or path.name == AVERAGED):
+                shutil.copy(path, unfinished / path.name)
     return sum(path.stat().st_size for path in to.rglob("*") if path.is_file())
 
 

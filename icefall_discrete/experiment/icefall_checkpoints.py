@@ -5,9 +5,9 @@ import logging
 from pathlib import Path
 from typing import Any, Dict, Mapping, NamedTuple
 
-import torch
 from torch import Tensor
 
+from icefall_discrete.base.atomic_files import new_folder
 from icefall_discrete.base.checkpoint import save_checkpoint
 from icefall_discrete.base.guarded_pickle import CHECKPOINT_RECORDS, read_checkpoint, tensors_of
 from icefall_discrete.data.targets.pieces import PieceTargets
@@ -31,6 +31,7 @@ _RECORDS = (
 _EXPECTED = "a checkpoint of icefall, epoch-*.pt or pretrained.pt"
 # Weights that only losses use; pretrained.pt of some recipes lacks them.
 _OF_LOSSES = ("simple_am_proj.", "simple_lm_proj.")
+_OF_PARALLEL = "module."  # before each name, where a model was saved from within DistributedDataParallel
 # What the weights do not tell, as it must be so that they mean what icefall's code made of them: no projection of the
 # filter bank, no vectors learned for it.
 _INPUT = {"input": {"embedding_dim": 0}, "front_end": "conv2d"}
@@ -39,9 +40,12 @@ _INPUT = {"input": {"embedding_dim": 0}, "front_end": "conv2d"}
 def read_weights(path: Path) -> Dict[str, Tensor]:
     """The weights of a checkpoint of icefall or of ours; ValueError, naming the file, if it has none."""
     loaded = read_checkpoint(path, _RECORDS, advice=f"give {_EXPECTED}")
-    if not isinstance(loaded, dict) or "model" not in loaded:
+    is_bare = isinstance(loaded, dict) and bool(loaded) and all(isinstance(value, Tensor) for value in loaded.values())
+    if not isinstance(loaded, dict) or not (is_bare or "model" in loaded):
         raise ValueError(f"{path} has no 'model'; expected {_EXPECTED}.")
-    return tensors_of(loaded["model"], f"{path}, 'model',")
+    weights = tensors_of(loaded if is_bare else loaded["model"], f"{path}, 'model',")
+    within = all(name.startswith(_OF_PARALLEL) for name in weights)
+    return {name.removeprefix(_OF_PARALLEL) if within else name: value for name, value in weights.items()}
 
 
 class Converted(NamedTuple):
@@ -82,7 +86,7 @@ def write_experiment(exp_dir: Path, path: Path, converted: Converted, beside: Be
     Args:
       path: where the weights come from. Settings that leave no trace in weights (schedules, chunk sizes) have defaults.
     Raises:
-      ValueError: if pieces, features and weights do not belong together, or the folder holds another experiment.
+      ValueError: if pieces, features and weights do not belong together, or the folder holds anything.
     """
     tokenizer = load_tokenizer(beside.feature_type, ())
     spec = tokenizer.spec
@@ -102,26 +106,10 @@ def write_experiment(exp_dir: Path, path: Path, converted: Converted, beside: Be
         LOG.warning(f"{path} lacks {', '.join(_OF_LOSSES)}, which only training uses; they begin anew.")
     weights = {**converted.weights, **{name: initial[name] for name in taken}}
     network.load_trained(weights, str(path))
-    _require_none_or_same(Path(exp_dir), weights, path)
-    Experiment(exp_dir).start(settings, spec, targets, None)
-    save_tokenizer(tokenizer, exp_dir)
-    save_checkpoint(Path(exp_dir) / AVERAGED, {"model": weights})
-
-
-def _require_none_or_same(exp_dir: Path, weights: Mapping[str, Tensor], path: Path) -> None:
-    there = exp_dir / AVERAGED
-    if not exp_dir.exists():
-        return
-    if not there.is_file():
-        if any(exp_dir.iterdir()):
-            raise ValueError(f"{exp_dir} holds other files, and no {AVERAGED}; give a folder that is new.")
-        return
-    before = read_weights(there)
-    same = before.keys() == weights.keys() and all(
-        torch.equal(before[name], value) for name, value in weights.items() if not name.startswith(_OF_LOSSES)
-    )
-    if not same:
-        raise ValueError(f"{exp_dir} holds the weights of another checkpoint than {path}; give another folder.")
+    with new_folder(exp_dir) as unfinished:
+        Experiment(unfinished).start(settings, spec, targets, None)
+        save_tokenizer(tokenizer, unfinished)
+        save_checkpoint(unfinished / AVERAGED, {"model": weights})
 
 
 def _settings(weights: Mapping[str, Tensor], told: Mapping[str, Any], path: Path) -> TrainSettings:

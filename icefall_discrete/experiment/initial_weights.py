@@ -1,6 +1,5 @@
 """Training that begins with weights of another one: of an experiment, or of a checkpoint, ours or icefall's."""
 
-import logging
 from pathlib import Path
 from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence
 
@@ -14,11 +13,11 @@ from icefall_discrete.experiment.folder import Experiment
 from icefall_discrete.experiment.icefall_checkpoints import read_weights
 from icefall_discrete.nn.acoustic_encoder import AcousticEncoder
 from icefall_discrete.nn.code_embedding import FeatureNormalizer
+from icefall_discrete.nn.loading import require_finite
 from icefall_discrete.systems.asr.icefall_names import from_icefall, is_icefalls
 from icefall_discrete.systems.contract import system_stages
 from icefall_discrete.systems.training_settings import InitialConfig, TrainSettings
 
-LOG = logging.getLogger(__name__)
 # The part of a network that means the features, and those that mean what is learnt: of another spec, or of other
 # targets, their weights mean nothing even where shapes fit.
 _OF_FEATURES = "input_embedding"
@@ -34,6 +33,13 @@ class _Source(NamedTuple):
     targets: Optional[Targets] = None
 
 
+class Beginning(NamedTuple):
+    """The files that weights came from, and a sentence about what was taken."""
+
+    files: List[Path]
+    said: str
+
+
 def _read(place: Path) -> _Source:
     if place.is_dir():
         experiment = Experiment(place)
@@ -44,8 +50,8 @@ def _read(place: Path) -> _Source:
     return _Source(from_icefall(weights) if is_icefalls(weights) else weights, [place])
 
 
-def begin_with(network: AcousticEncoder, config: InitialConfig, spec: FeatureSpec, targets: Targets) -> List[Path]:
-    """Give `network` the weights that `config` names; returns the files they came from, none if it names none.
+def begin_with(network: AcousticEncoder, config: InitialConfig, spec: FeatureSpec, targets: Targets) -> Beginning:
+    """Give `network` the weights that `config` names, if it names any.
 
     Args:
       spec, targets: what is trained on, and what is learnt.
@@ -53,7 +59,7 @@ def begin_with(network: AcousticEncoder, config: InitialConfig, spec: FeatureSpe
       FileNotFoundError, ValueError: if there are no such weights, or they do not fit; what could be taken is named.
     """
     if not config.init_from:
-        return []
+        return Beginning([], "Begins with new weights.")
     place = Path(config.init_from)
     if not place.exists():
         raise FileNotFoundError(f"--init-from {place} does not exist; give an experiment folder or a checkpoint.")
@@ -75,13 +81,11 @@ def begin_with(network: AcousticEncoder, config: InitialConfig, spec: FeatureSpe
         advice = f"take what does with --init-modules {fitting}" if fitting else "begin with other weights"
         raise ValueError(f"{place}: {refused[0]} does not fit ({reasons[refused[0]]}); {advice}.")
     taken = {name: value for name, value in source.weights.items() if name.partition(".")[0] in wanted and name in own}
+    require_finite(taken, str(place))
     network.load_state_dict({**own, **taken})
-    anew = [part for part in parts if part not in wanted]
-    LOG.info(
-        f"Begins with {', '.join(wanted)} of {', '.join(map(str, source.files))}"
-        + (f"; anew: {', '.join(anew)}." if anew else ".")
-    )
-    return source.files
+    anew = ", ".join(part for part in parts if part not in wanted)
+    said = f"Begins with {', '.join(wanted)} of {', '.join(map(str, source.files))}{anew and f'; anew: {anew}'}."
+    return Beginning(source.files, said)
 
 
 def try_beginning(
@@ -93,8 +97,8 @@ def try_beginning(
       FileNotFoundError, ValueError: as `begin_with`, on a network that is let go of again.
     """
     network = system_stages(settings.system).network(settings, spec, targets, codebooks)
-    files = begin_with(network, settings.init, spec, targets)
-    return {"init": {str(path): digest_of_file(path) for path in files}}
+    beginning = begin_with(network, settings.init, spec, targets)
+    return {"init": {str(path): digest_of_file(path) for path in beginning.files}}
 
 
 def _why_not(part: str, own: Mapping[str, Tensor], source: _Source, spec: FeatureSpec, targets: Targets) -> str:

@@ -38,6 +38,7 @@ def check_request(facts: TaskFacts) -> Tuple[str, ...]:
     facts.asked.range.check(facts.asked.last_stage)
     _check_languages(facts)
     _check_checkpoints(facts)
+    _check_beginning(facts)
     options, last = facts.options, facts.asked.range.last
     for option, path, first in (
         ("dl-dir", facts.asked.values.get("dl_dir", ""), 0),
@@ -96,6 +97,13 @@ def _check_checkpoints(facts: TaskFacts) -> None:
             raise ValueError(
                 f"--{flag} is {value}, expected at most {epochs}, the epochs that are trained (num_epochs)."
             )
+
+
+def _check_beginning(facts: TaskFacts) -> None:
+    said = facts.choice.section("init").get("init_from", "")
+    name = facts.passed.get("train", {}).get("init-from", said)
+    if name and TRAINING in facts.asked.range and not Path(name).exists():
+        raise ValueError(f"--init-from {name} does not exist; paths are relative to the recipe's folder.")
 
 
 def _check_machine(facts: TaskFacts) -> Tuple[str, ...]:

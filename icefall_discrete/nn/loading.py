@@ -2,6 +2,7 @@
 
 from typing import Mapping
 
+import torch
 from torch import Tensor, nn
 
 
@@ -11,7 +12,7 @@ def load_strictly(module: nn.Module, state: Mapping[str, Tensor], where: str) ->
     Args:
       where: what the state came from, for the message.
     Raises:
-      ValueError: if they do not fit; the module is then as it was.
+      ValueError: if they do not fit, or are not finite; the module is then as it was.
     """
     mine = module.state_dict()
     problems = [f"'{name}' {tuple(value.shape)} is missing" for name, value in mine.items() if name not in state]
@@ -24,4 +25,15 @@ def load_strictly(module: nn.Module, state: Mapping[str, Tensor], where: str) ->
     if problems:
         more = f" and {len(problems) - 5} more" if len(problems) > 5 else ""
         raise ValueError(f"{where} does not fit the model: {'; '.join(problems[:5])}{more}.")
+    require_finite(state, where)
     module.load_state_dict(dict(state))
+
+
+def require_finite(state: Mapping[str, Tensor], where: str) -> None:
+    """Raise ValueError, naming `where` and the first of them, if weights are NaN or infinite."""
+    for name, value in state.items():
+        if value.is_floating_point() and not torch.isfinite(value).all():
+            raise ValueError(
+                f"{where}: {int((~torch.isfinite(value)).sum())} of {value.numel()} numbers of '{name}' are NaN or "
+                "infinite, so that the network says nothing; use other epochs, or a sound copy of the file."
+            )

@@ -1,5 +1,6 @@
 import dataclasses
 import gzip
+import re
 import shutil
 
 import numpy as np
@@ -187,3 +188,30 @@ def test_features_that_are_not_finite_name_the_cut_and_the_archive(tmp_path):
     cut = attach(MonoCut("cut-a", 0.0, 1.0, 0, recording=Recording("r", [], 16000, 16000, 1.0)), array, spec)
     with pytest.raises(ValueError, match=r"^cut cut-a: 1 features are NaN or infinite; .*train\.codes was changed"):
         load_frames(cut, spec)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"frame_shift": 0.04}, "have a frame every 0.04 s along axis 0, expected 0.02 s along axis 0"),
+        ({"temporal_dim": 1}, "have a frame every 0.02 s along axis 1, expected 0.02 s along axis 0"),
+        ({"start": -0.5}, "it lasts from 0 to 1 s, its codes from -0.5 to 0.5 s"),
+        ({"start": 0.5}, "it lasts from 0 to 1 s, its codes from 0.5 to 1.5 s"),
+    ],
+)
+def test_codes_that_lie_elsewhere_in_time_are_refused(tmp_path, change, message):
+    write_split(tmp_path, [(50, 1.0)])
+    (cut,) = load_cuts(tmp_path / "train.jsonl.gz")
+    cut.custom["codes"] = dataclasses.replace(cut.codes, **change)
+    for read in (load_frames, num_frames):
+        with pytest.raises(ValueError, match=rf"^cut cut-0: .*{re.escape(message)}"):
+            read(cut, SPEC)
+
+
+def test_one_id_for_two_cuts_is_refused(tmp_path):
+    write_split(tmp_path, [(50, 1.0), (75, 1.5)])
+    cuts = list(load_cuts(tmp_path / "train.jsonl.gz"))
+    cuts[1].id = cuts[0].id
+    write_cuts(tmp_path / "twice.jsonl.gz", cuts)
+    with pytest.raises(ValueError, match=r"twice\.jsonl\.gz: 2 cuts have the id 'cut-0' \(1 ids too few in all\)"):
+        load_cuts(tmp_path / "twice.jsonl.gz")

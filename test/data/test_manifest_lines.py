@@ -194,3 +194,18 @@ def test_any_other_id_is_taken(tmp_path):
     ids = ["timestamp_1", "meeting0_sp1", "meeting0_sp2", "a b", "ñ/ö:[x]", "\u3000x"]
     path.write_text("".join(json.dumps(cut(id=name)) + "\n" for name in ids), encoding="utf-8")
     assert list(load_cuts(path).ids) == ids
+
+
+def test_what_is_null_is_absent_and_a_key_that_lhotse_lacks_is_named(tmp_path):
+    path = tmp_path / "train.jsonl"
+    path.write_text(json.dumps(cut(supervisions=None, custom=None)) + "\n")
+    (found,) = load_cuts(path)
+    assert found.supervisions == []
+    assert "it has a key 'foo', which lhotse does not know" in refused(tmp_path, cut(foo=1))
+
+
+def test_another_encoding_is_named(tmp_path):
+    path = tmp_path / "train.jsonl"
+    path.write_text(json.dumps(cut()), encoding="utf-16")
+    with pytest.raises(ValueError, match="it is UTF-16, not UTF-8"):
+        load_cuts(path)

@@ -31,7 +31,7 @@ RECIPE = {
     "augment": {"augment_prob": 0.25},
     "loss": {"ctc_loss_scale": 0.125},
     "train": {"num_epochs": 3, "precision": "bf16"},
-    "init": {"init_from": "../other/exp", "init_modules": ["encoder"]},
+    "init": {"init_from": "conf", "init_modules": ["encoder"]},
     "bpe": {"vocab_size": 77, "piece_type": "unigram", "language_token": True},
     "average": {"avg": 4, "use_averaged_model": False},
     "decode": {"decoding_method": "greedy_search", "max_sym_per_frame": 2, "beam_size": 9},
@@ -183,6 +183,11 @@ def test_every_recipe_file_can_be_planned(recipe, monkeypatch):
         ((("base-lr", "fast"),), {}, "--base-lr is 'fast', expected a number"),
         ((("train.exp-dir", "x"),), {}, "--train.exp-dir is what run.sh itself gives this stage"),
         ((("lm-unit", "words"),), {}, "unknown option --lm-unit, a flag of a stage that this run does not have"),
+        (
+            (("init-from", "../none"),),
+            {},
+            "--init-from ../none does not exist; paths are relative to the recipe's folder",
+        ),
         ((("num-epoch", "3"),), {}, "unknown option --num-epoch, did you mean --num-epochs?"),
     ],
 )

@@ -158,8 +158,23 @@ def test_what_is_handed_on_is_small_and_whole(corpus_dir, trained, tmp_path):
     load_into(model, choice, given)
     expected = load_checkpoint(trained / "averaged.pt")["model"]
     assert all(torch.equal(value, expected[name]) for name, value in model.state_dict().items())
-    status, output = run("average.py", corpus_dir, trained, "--avg", "2", "--to", given)
+    before = (trained / "averaged.pt").stat().st_mtime_ns
+    status, output = run("average.py", corpus_dir, trained, "--avg", "1", "--to", given)
     assert status == 1 and "exists and is not empty; give a folder that is new." in output
+    assert (trained / "averaged.pt").stat().st_mtime_ns == before  # not averaged anew for nothing
+
+
+def test_an_average_is_that_of_the_recipe_that_the_experiment_keeps(trained, tmp_path):
+    exp_dir = shutil.copytree(trained, tmp_path / "exp")
+    recipe = json.loads((exp_dir / "recipe.json").read_text())
+    (exp_dir / "recipe.json").write_text(json.dumps({**recipe, "average": {"avg": 1}}))
+    done = subprocess.run(
+        [sys.executable, str(ROOT / "local" / "average.py"), "--exp-dir", exp_dir],
+        env=environment(),
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0 and json.loads((exp_dir / "average.json").read_text())["settings"]["avg"] == 1
 
 
 def test_cuts_of_another_spec_are_refused(corpus_dir, trained, tmp_path):

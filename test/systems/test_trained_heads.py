@@ -68,3 +68,11 @@ def test_training_of_ctc_alone_reports_dev_figures_of_ctc(corpus_dir, tmp_path):
     (record,) = trainer.fit(data)["epochs"]
     assert record["dev_wer"] > 0 and set(record["train"]) == {"loss", "ctc"}
     assert trainer.model.joiner is None
+
+
+def test_weights_that_are_not_finite_are_named(tmp_path):
+    model = model_of(TRANSDUCER_ONLY)
+    state = {name: value.clone() for name, value in model.state_dict().items()}
+    state["joiner.output_linear.bias"][2] = float("nan")
+    with pytest.raises(ValueError, match=r"^one\.pt: 1 of 11 numbers of 'joiner\.output_linear\.bias' are NaN"):
+        model.load_trained(state, "one.pt")

@@ -17,6 +17,7 @@ from lhotse import MonoCut
 from lhotse.dataset.sampling.base import TimeConstraint
 
 from icefall_discrete.base.guarded_pickle import read_checkpoint
+from icefall_discrete.experiment import icefall_checkpoints
 from icefall_discrete.experiment.checkpoint_choice import CheckpointChoice, load_into, resolve_choice
 from icefall_discrete.experiment.folder import Experiment
 from icefall_discrete.inference.transcriber import Transcriber
@@ -129,7 +130,23 @@ def test_a_checkpoint_becomes_an_experiment(tmp_path, lang, request):
     (found,) = Transcriber(exp_dir).transcribe([audio])
     assert found.duration_sec > 1 and set(found.text) <= set("abcd ")
     again = run("--checkpoint", tmp_path / "epoch-30.pt", "--exp-dir", exp_dir, *lang)
-    assert again.returncode == 0, again.stderr
+    assert again.returncode == 1 and f"{exp_dir} exists and is not empty; give a folder that is new." in again.stderr
+
+
+def test_names_of_parallel_training_and_bare_weights_are_taken(tmp_path):
+    torch.save({"model": {f"module.{name}": value for name, value in weights().items()}}, tmp_path / "parallel.pt")
+    torch.save(dict(weights()), tmp_path / "bare.pt")
+    for name in ("parallel.pt", "bare.pt"):
+        assert set(icefall_checkpoints.read_weights(tmp_path / name)) == set(weights())
+
+
+def test_weights_that_are_no_numbers_are_refused(tmp_path, lang):
+    broken = weights()
+    broken["encoder_embed.conv.0.weight"][0] = float("nan")
+    torch.save({"model": broken}, tmp_path / "broken.pt")
+    done = run("--checkpoint", tmp_path / "broken.pt", "--exp-dir", tmp_path / "exp", *lang)
+    assert done.returncode == 1 and not (tmp_path / "exp").exists()
+    assert "broken.pt: 9 of 72 numbers of 'front_end.conv1.weight' are NaN or infinite" in done.stderr, done.stderr
 
 
 def test_what_does_not_belong_to_a_checkpoint_is_refused(tmp_path, lang):

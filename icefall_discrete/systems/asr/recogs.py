@@ -55,7 +55,10 @@ def read_recogs(path: PathLike) -> List[Transcript]:
     pairs = [_pair(ref, hyp, str(path)) for ref, hyp in zip(refs, hyps)]
     twice = [cut_id for cut_id, count in collections.Counter(pair.cut_id for pair in pairs).items() if count > 1]
     if twice:
-        raise ValueError(f"{path}: cut {twice[0]} is there twice, so that its errors would count twice; decode again.")
+        raise ValueError(
+            f"{path}: cut {twice[0]} is there twice, so that its errors would count twice; give each cut of the "
+            "manifest an id of its own (stage 1), and decode again."
+        )
     return pairs
 
 
