@@ -9,6 +9,7 @@ from icefall_discrete.base.checkpoint import holding_what_we_write, load_checkpo
 from icefall_discrete.base.guarded_pickle import tensors_of
 from icefall_discrete.base.settings import setting
 from icefall_discrete.nn.acoustic_encoder import AcousticEncoder
+from icefall_discrete.nn.loading import require_finite
 from icefall_discrete.training.averages import (
     AVERAGED,
     AverageConfig,
@@ -117,7 +118,9 @@ def load_weights(choice: CheckpointChoice, exp_dir: PathLike) -> StateDict:
 def load_into(network: AcousticEncoder, choice: CheckpointChoice, exp_dir: PathLike) -> None:
     """Give `network` the weights of a resolved choice. Raises FileNotFoundError or ValueError, naming the file."""
     where = ", ".join(map(str, files_of(choice, exp_dir)))
-    network.load_trained(load_weights(choice, exp_dir), where)
+    weights = load_weights(choice, exp_dir)
+    require_finite(weights, where)
+    network.load_trained(weights, where)
 
 
 def _weights_in(path: Path) -> StateDict:

@@ -15,6 +15,7 @@ from icefall_discrete.experiment.folder import Experiment
 from icefall_discrete.experiment.transcription_files import save_tokenizer
 from icefall_discrete.losses.transducer_loss import LossConfig
 from icefall_discrete.nn.encoders.zipformer import ZipformerConfig
+from icefall_discrete.nn.loading import require_finite
 from icefall_discrete.systems.asr.icefall_names import from_icefall, inferred_settings, is_icefalls
 from icefall_discrete.systems.asr.settings import TrainSettings
 from icefall_discrete.systems.asr.stages import AsrStages
@@ -105,6 +106,7 @@ def write_experiment(exp_dir: Path, path: Path, converted: Converted, beside: Be
     if any(name.startswith(_OF_LOSSES) for name in taken):
         LOG.warning(f"{path} lacks {', '.join(_OF_LOSSES)}, which only training uses; they begin anew.")
     weights = {**converted.weights, **{name: initial[name] for name in taken}}
+    require_finite(weights, str(path))
     network.load_trained(weights, str(path))
     with new_folder(exp_dir) as unfinished:
         Experiment(unfinished).start(settings, spec, targets, None)

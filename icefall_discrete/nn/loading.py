@@ -12,7 +12,7 @@ def load_strictly(module: nn.Module, state: Mapping[str, Tensor], where: str) ->
     Args:
       where: what the state came from, for the message.
     Raises:
-      ValueError: if they do not fit, or are not finite; the module is then as it was.
+      ValueError: if they do not fit; the module is then as it was.
     """
     mine = module.state_dict()
     problems = [f"'{name}' {tuple(value.shape)} is missing" for name, value in mine.items() if name not in state]
@@ -25,7 +25,6 @@ def load_strictly(module: nn.Module, state: Mapping[str, Tensor], where: str) ->
     if problems:
         more = f" and {len(problems) - 5} more" if len(problems) > 5 else ""
         raise ValueError(f"{where} does not fit the model: {'; '.join(problems[:5])}{more}.")
-    require_finite(state, where)
     module.load_state_dict(dict(state))
 
 

@@ -65,7 +65,7 @@ def test_a_model_size_may_be_a_path(tmp_path):
 def test_the_experiment_folder_rebuilds_the_model_without_the_data(corpus_dir, tmp_path):
     experiment = start(corpus_dir, tmp_path / "exp")
     names = {path.name for path in (tmp_path / "exp").iterdir()}
-    assert names == {"config.json", "spec.json", "bpe.model", "env.json", "codebooks.safetensors"}
+    assert names == {"config.json", "spec.json", "bpe.model", "bpe.json", "env.json", "codebooks.safetensors"}
     torch.manual_seed(0)
     model = experiment.build_model()
     assert experiment.settings() == settings_of(corpus_dir)

@@ -15,12 +15,18 @@ import torch
 from lhotse.utils import fastcopy
 from toy_settings import model_config
 
-from icefall_discrete.base.checkpoint import load_checkpoint
+from icefall_discrete.base.checkpoint import load_checkpoint, save_checkpoint
 from icefall_discrete.data.checksums import checksum_of
 from icefall_discrete.data.cuts import load_feature_cuts, load_frames, num_frames, write_cuts
 from icefall_discrete.data.targets.pieces import PieceTargets
 from icefall_discrete.decoding.settings import DecodeConfig
-from icefall_discrete.experiment.checkpoint_choice import CheckpointChoice, files_of, load_weights, resolve_choice
+from icefall_discrete.experiment.checkpoint_choice import (
+    CheckpointChoice,
+    files_of,
+    load_into,
+    load_weights,
+    resolve_choice,
+)
 from icefall_discrete.experiment.folder import Experiment, read_codebooks
 from icefall_discrete.metrics.wer import Transcript
 from icefall_discrete.systems.asr.decoding_files import decoding_suffix
@@ -342,3 +348,13 @@ def test_texts_keep_their_spaces_and_references_outside_the_pieces_are_said(fold
     assert {text.id: text.ref for text in texts} == {cut.id: cut.supervisions[0].text for cut in changed}
     assert [tuple(words_in(text.hyp)) for text in texts] == [one.hyp for one in transcripts]
     assert ("今", "天", "天", "气", "ab") in [one.ref for one in transcripts]
+
+
+def test_weights_that_are_not_finite_are_not_decoded_with(folder, tmp_path):
+    exp_dir = shutil.copytree(folder / "exp", tmp_path / "exp")
+    state = load_checkpoint(exp_dir / "epoch-2.pt")
+    next(iter(state["model"].values())).view(-1)[0] = float("inf")
+    save_checkpoint(exp_dir / "epoch-2.pt", state)
+    choice = resolve_choice(CheckpointChoice(epoch=2, avg=1, use_averaged_model=False), exp_dir)
+    with pytest.raises(ValueError, match=r"epoch-2\.pt: 1 of \d+ numbers of '.*' are NaN or infinite"):
+        load_into(Experiment(exp_dir).build_model(), choice, exp_dir)
