@@ -15,8 +15,11 @@ _LOOK_BYTES = 1 << 20
 _OGG_PAGE_BYTES = 27 + 255 + 255 * 255
 _OGG_LONG_BYTES = 1 << 26
 _OGG_END = 4
+_ID3V1_BYTES = 128
 # Where the samples begin, by the name of the chunk that holds them.
 _SAMPLE_CHUNKS = {b"data": 0, b"SSND": 8}
+# Chunks that are often put behind the samples; where one begins, even one that is cut short, there are no samples.
+_OTHER_CHUNKS = (b"LIST", b"bext", b"iXML", b"_PMX", b"id3 ", b"ID3 ", b"cue ", b"fact", b"PEAK", b"smpl", b"JUNK")
 _LOGGED = re.compile(r"(?:riff|BODY|Data length)\s*:?\s*(\d+) \(?should be (\d+)|truncated\. (\d+) <--> (\d+)")
 
 
@@ -24,12 +27,14 @@ class Samples(NamedTuple):
     """Bytes of samples: where they begin, how many are announced, how many follow in the file.
 
     loose: of those that follow, the ones behind what is announced that belong to nothing that the format knows.
+    has_more: whether other chunks of samples follow.
     """
 
     start: int
     announced: int
     held: int
     loose: int = 0
+    has_more: bool = False
 
     @property
     def is_stream(self) -> bool:
@@ -37,8 +42,27 @@ class Samples(NamedTuple):
         return any(-STREAM_SLACK < self.announced - limit <= 0 for limit in STREAM_LIMITS)
 
 
-def _chunks(stream: BinaryIO, start: int, order: str) -> Iterator[Tuple[bytes, int, int]]:
-    """Name, first byte and size of each chunk from `start` on; they are padded to even sizes."""
+def _is_chunk(stream: BinaryIO, start: int, end: int, order: str) -> bool:
+    """Whether a chunk may begin here: it has a name, and ends within the file."""
+    stream.seek(start)
+    head = stream.read(8)
+    return (
+        len(head) == 8
+        and all(32 <= char < 127 for char in head[:4])
+        and start + 8 + struct.unpack(f"{order}4xI", head)[0] <= end
+    )
+
+
+def _after_chunk(stream: BinaryIO, after: int, end: int, order: str) -> int:
+    """Where the next chunk begins: they are padded to even sizes, but not by every writer."""
+    padded = after + after % 2
+    if padded == after or _is_chunk(stream, padded, end, order) or not _is_chunk(stream, after, end, order):
+        return padded
+    return after
+
+
+def _chunks(stream: BinaryIO, start: int, end: int, order: str) -> Iterator[Tuple[bytes, int, int]]:
+    """Name, first byte and size of each chunk from `start` on."""
     while True:
         stream.seek(start)
         head = stream.read(8)
@@ -46,38 +70,73 @@ def _chunks(stream: BinaryIO, start: int, order: str) -> Iterator[Tuple[bytes, i
             return
         name, size = struct.unpack(f"{order}4sI", head)
         yield name, start + 8, size
-        start += 8 + size + size % 2
+        start = _after_chunk(stream, start + 8 + size, end, order)
 
 
-def _loose_bytes(stream: BinaryIO, start: int, end: int, order: str) -> int:
-    """Bytes from `start` to `end` that are neither chunks nor silence."""
-    for name, first, size in _chunks(stream, start, order):
-        if not all(32 <= char < 127 for char in name) or first + size > end:
+def _syncsafe(sizes: bytes) -> int:
+    return sum((byte & 127) << shift for byte, shift in zip(sizes, (21, 14, 7, 0)))
+
+
+def _after_tags(stream: BinaryIO, start: int, end: int) -> int:
+    """Where the tags that begin at `start` end: ID3v2, APEv2 and ID3v1, which players write behind any format."""
+    while start < end:
+        stream.seek(start)
+        head = stream.read(32)
+        if head[:3] == b"ID3" and len(head) >= 10:
+            start += 10 + _syncsafe(head[6:10])
+        elif head[:8] == b"APETAGEX" and len(head) == 32:
+            start += 32 + struct.unpack_from("<I", head, 12)[0]
+        elif head[:3] == b"TAG" and start + _ID3V1_BYTES == end:
+            start = end
+        else:
             break
-        start = first + size + size % 2
-    stream.seek(min(start, end))
-    return end - start if stream.read(_LOOK_BYTES).strip(b"\0") else 0
+    return min(start, end)
+
+
+def _is_silent(stream: BinaryIO, start: int) -> bool:
+    stream.seek(start)
+    return not any(block.strip(b"\0") for block in iter(lambda: stream.read(_LOOK_BYTES), b""))
+
+
+def _behind(stream: BinaryIO, after: int, end: int, order: str) -> Tuple[int, bool]:
+    """Bytes behind the samples that are no chunks, tags or silence, and whether chunks of samples are among the rest.
+
+    after: where the samples end, before the byte that makes their number even.
+    """
+    start, has_samples = min(after + after % 2, end), False
+    for name, first, size in _chunks(stream, _after_chunk(stream, after, end, order), end, order):
+        if not _is_chunk(stream, first - 8, end, order):
+            break
+        has_samples = has_samples or name in _SAMPLE_CHUNKS
+        start = min(first + size + size % 2, end)
+    # What is no chunk may begin without the padding too.
+    start = max(_after_tags(stream, place, end) for place in {start, max(after, start - 1)})
+    return (0 if _is_silent(stream, start) else end - start), has_samples
 
 
 def _of_chunks(stream: BinaryIO, order: str, end: int) -> Optional[Samples]:
     long_size = 0  # of RF64, in a chunk of its own
-    for name, first, size in _chunks(stream, 12, order):
+    for name, first, size in _chunks(stream, 12, end, order):
         if name == b"ds64":
             stream.seek(first)
             long_size = struct.unpack("<8xQ", stream.read(16).ljust(16, b"\0"))[0]
         if name in _SAMPLE_CHUNKS:
             start = first + _SAMPLE_CHUNKS[name]
             announced = max(0, (long_size if long_size and size == 0xFFFFFFFF else size) - (start - first))
-            after = start + announced + announced % 2
-            loose = _loose_bytes(stream, after, end, order) if after < end else 0
-            return Samples(start, announced, end - start, loose)
+            after = start + announced
+            loose, has_more = _behind(stream, after, end, order) if after < end else (0, False)
+            stream.seek(start)
+            is_empty = announced == 0 and stream.read(4) in _OTHER_CHUNKS
+            return Samples(start, announced, end - start, 0 if is_empty else loose, has_more)
     return None
 
 
 def _of_au(stream: BinaryIO, end: int) -> Samples:
     stream.seek(4)
     start, announced = struct.unpack(">II", stream.read(8).ljust(8, b"\0"))
-    return Samples(start, announced, end - start, max(0, end - start - announced))
+    after = start + announced
+    loose = end - _after_tags(stream, after, end) if after < end else 0
+    return Samples(start, announced, end - start, loose)
 
 
 def _of_sphere(stream: BinaryIO, end: int) -> Optional[Samples]:
@@ -168,8 +227,7 @@ def mp3_length(path: Path) -> Optional[Mp3Length]:
         head = stream.read(10)
         start = 0
         if head[:3] == b"ID3":
-            sizes = head[6:10]
-            start = 10 + sum((byte & 127) << shift for byte, shift in zip(sizes, (21, 14, 7, 0)))
+            start = 10 + _syncsafe(head[6:10])
         stream.seek(start)
         frame = stream.read(256)
         places = [frame.find(name) for name in (b"Xing", b"Info") if name in frame]

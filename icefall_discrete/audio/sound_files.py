@@ -22,6 +22,7 @@ from lhotse.audio.backend import (
 from lhotse.utils import compute_num_samples
 
 from icefall_discrete.audio.containers import (
+    Samples,
     announced_samples,
     logged_difference,
     mp3_length,
@@ -105,7 +106,10 @@ def _opened_without_length(path: Path, kind: str) -> BinaryIO:
 
 
 def _decode_whole(path: Path, kind: str) -> np.ndarray:
-    with soundfile.SoundFile(_opened_without_length(path, kind)) as stream:
+    """Samples (S, C) float32 of a file of unknown length, or of one in which libsndfile cannot seek."""
+    with soundfile.SoundFile(path) as stream:
+        is_known = stream.frames > 0 and not stream.seekable()
+    with soundfile.SoundFile(path if is_known else _opened_without_length(path, kind)) as stream:
         samples, fault = _decode_to_end(stream)
     # A FLAC file of unknown length that is whole ends in a failed search for more.
     if fault is not None and not (kind == "FLAC" and "psf_fseek" in fault):
@@ -121,10 +125,9 @@ def _require_near(announced: float, held: float, unit: str, per_sec: float) -> N
         )
 
 
-def _of_container(path: Path, stream: soundfile.SoundFile) -> Held:
+def _of_container(path: Path, stream: soundfile.SoundFile, samples: Optional[Samples]) -> Held:
     """A format whose header says how many bytes of samples follow."""
     frames, rate = stream.frames, stream.samplerate
-    samples = announced_samples(path)
     if samples is None:
         difference = logged_difference(stream.extra_info)
         if difference is not None:
@@ -159,11 +162,21 @@ def _of_mp3(path: Path, stream: soundfile.SoundFile) -> Held:
     return Held(frames, rate, stream.channels, True)
 
 
+def _of_blocks(path: Path, kind: str, announced: Held) -> Held:
+    """A format that is decoded from its beginning only, such as GSM 6.10, where the usual reader fails."""
+    frames = len(_decode_whole(path, kind)) if announced.frames else 0
+    _require_near(announced.frames, frames, "samples", announced.rate_hz)
+    return announced._replace(frames=frames, is_usual=False)
+
+
 @functools.lru_cache(maxsize=4096)
 def _examined(path: Path, size: int, modified_ns: int) -> Held:
     fault = ogg_fault(path)
     if fault is not None:
         raise BadSoundFile(f"{fault}; {_ADVICE}")
+    samples = announced_samples(path)
+    if samples is not None and samples.has_more:
+        raise BadSoundFile(f"it holds several data chunks, of which only the first would be read; {_ADVICE}")
     with soundfile.SoundFile(path) as stream:
         rate, channels, kind = stream.samplerate, stream.channels, stream.format
         if not LOWEST_RATE_HZ <= rate <= HIGHEST_RATE_HZ:
@@ -174,7 +187,8 @@ def _examined(path: Path, size: int, modified_ns: int) -> Held:
             return Held(stream.frames, rate, channels, False)  # read to its end in any case: decoding is exact
         if kind == "OGG":
             return Held(stream.frames, rate, channels, True)
-        return _of_mp3(path, stream) if kind == "MP3" else _of_container(path, stream)
+        held = _of_mp3(path, stream) if kind == "MP3" else _of_container(path, stream, samples)
+        return held if stream.seekable() or not held.is_usual else _of_blocks(path, kind, held)
 
 
 def examine(path: Path) -> Held:

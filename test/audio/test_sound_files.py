@@ -202,6 +202,81 @@ def test_an_empty_wav_with_a_chunk_behind_it_is_empty(write):
     assert refused(path) == "the file holds no audio (0 samples)"
 
 
+LIST = b"LIST" + struct.pack("<I", 20013) + b"INFOISFT" + struct.pack("<I", 20001) + b"a" * 20001
+ID3 = b"ID3\3\0\0\0\0\x27\x08" + b"a" * 5000
+APE = b"APETAGEX" + struct.pack("<IIII", 2000, 2000, 1, 0xA0000000) + bytes(8) + b"k" * 2000
+TAG = b"TAG" + b"a" * 125
+BEHIND = {"list": LIST, "id3": ID3, "ape": APE, "tag": TAG, "all": LIST + ID3 + APE + TAG, "padded": LIST + b"\0" + ID3}
+
+
+@pytest.mark.parametrize("behind", BEHIND.values(), ids=BEHIND)
+def test_tags_behind_the_samples_are_no_audio_be_they_padded_or_not(behind, write):
+    path = write("wav")
+    data = path.read_bytes()
+    frames = examine(path).frames
+    path.write_bytes(data + behind)
+    assert open_recording(path, "a").num_samples == frames
+    path.write_bytes(with_sizes(path, 36, 0).read_bytes()[: data.index(b"data") + 8] + behind)
+    assert refused(path) == "the file holds no audio (0 samples)"
+    soundfile.write(path, np.linspace(-0.5, 0.5, RATE + 1), RATE, subtype="PCM_U8")
+    data = path.read_bytes()[: path.read_bytes().index(b"data") + 8 + RATE + 1]
+    for pad in (b"", b"\0"):
+        path.write_bytes(data + pad + behind)
+        assert open_recording(path, "a").num_samples == RATE + 1
+
+
+def test_an_empty_wav_whose_chunk_behind_is_cut_short_is_empty(write):
+    path = write("wav")
+    data = path.read_bytes()
+    path.write_bytes(data[: data.index(b"data") + 4] + bytes(4) + LIST[:9001])
+    assert refused(path) == "the file holds no audio (0 samples)"
+
+
+def test_a_tag_behind_a_format_without_chunks_is_no_audio(write):
+    path = write("au")
+    frames = examine(path).frames
+    path.write_bytes(path.read_bytes() + ID3 + TAG)
+    assert open_recording(path, "a").num_samples == frames
+
+
+def test_a_stream_that_begins_with_a_minute_of_silence_is_decoded_whole(write):
+    path = write("wav")
+    soundfile.write(path, np.concatenate([np.zeros(RATE * 40), np.full(RATE, 0.5)]), RATE)
+    assert open_recording(with_sizes(path, 36, 0), "a").num_samples == 41 * RATE
+    assert "(41.00 s) of 64000" in refused(with_sizes(path, 64036, 64000))
+
+
+@pytest.mark.parametrize("sizes", [(64000, 64000), (0, 64000), (64000, 0)])
+@pytest.mark.parametrize("between", [b"", LIST + b"\0"], ids=["", "list"])
+def test_a_wav_of_several_data_chunks_is_refused(sizes, between, write):
+    path = write("wav")
+    head, samples = path.read_bytes()[:36], bytes(range(250)) * 256
+    first, second = (b"data" + struct.pack("<I", size) + samples[:size] for size in sizes)
+    path.write_bytes(head + first + between + second)
+    assert "it holds several data chunks, of which only the first would be read" in refused(path)
+
+
+@pytest.mark.parametrize(
+    "kind, subtype", [("WAV", "GSM610"), ("AIFF", "GSM610"), ("W64", "GSM610"), ("XI", "DPCM_16"), ("XI", "DPCM_8")]
+)
+def test_a_format_that_can_only_be_read_from_its_beginning_is_read(kind, subtype, voice, tmp_path):
+    path = tmp_path / f"a.{kind.lower()}"
+    soundfile.write(path, voice, 8000, format=kind, subtype=subtype)
+    with soundfile.SoundFile(path) as stream:
+        assert not stream.seekable()
+        rate, expected = stream.samplerate, stream.read(stream.frames, dtype="float32")
+    recording = open_recording(path, "a")
+    assert recording.num_samples == len(expected) >= len(voice)
+    cut = recording.to_cut()
+    assert np.array_equal(load_samples(cut, rate).numpy(), expected)
+    part = cut.truncate(offset=0.5, duration=0.25)
+    assert np.array_equal(load_samples(part, rate).numpy(), expected[rate // 2 : rate // 2 + rate // 4])
+    if kind != "XI":  # which does not say how long it is
+        data = path.read_bytes()
+        path.write_bytes(data[: len(data) // 2])
+        assert "announces" in refused(path) or "cut short" in refused(path)
+
+
 def test_an_mp3_that_counts_its_tags_is_whole_and_one_that_says_frames_alone_is_checked(write):
     path = write("mp3")
     data = bytearray(path.read_bytes())
