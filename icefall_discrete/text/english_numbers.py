@@ -6,14 +6,17 @@ num2words knows the names of numbers; here it is found what kind of number a tex
 import functools
 import re
 import unicodedata
-from typing import Callable, List, Match, Tuple
+from typing import Callable, List, Match, Optional, Tuple
 
 _LARGEST_DIGITS = 66  # more are said one by one; num2words has names up to about 10^300
 _SCALES = "thousand|million|billion|trillion"
+_SHORT_SCALES = {"k": "thousand", "m": "million", "mn": "million", "b": "billion", "bn": "billion", "tn": "trillion"}
 _MONEY = {"$": ("dollar", "cent"), "£": ("pound", "penny"), "€": ("euro", "cent")}
 _PLURALS = {"penny": "pence", "half": "halves"}
+_PARTS = (*range(2, 11), 12, 16, 20, 100)
 _DIGITS = r"\d+(?:,\d{3})+(?!\d)|\d+"
 _NOT_INSIDE = r"(?<![\d.,])"
+_FRACTION = rf"(?<![\d/.,])(?:({_DIGITS})(?:\s{{1,2}}|-\s?))?(\d{{1,3}})\s?[/⁄]\s?(\d{{1,3}})(?![\d/]|\.\d)"
 
 
 def _in_words(digits: str, kind: str = "cardinal") -> str:
@@ -25,6 +28,11 @@ def _in_words(digits: str, kind: str = "cardinal") -> str:
     if len(plain) > _LARGEST_DIGITS:
         return _one_by_one(plain)
     return num2words(int(plain), to=kind).replace("-", " ").replace(",", "")
+
+
+def _in_words_with_zeros(digits: str) -> str:
+    """A number that begins with a zero is a name or a code, and said by its digits: "007"."""
+    return _one_by_one(digits.replace(",", "")) if digits[0] == "0" and len(digits) > 1 else _in_words(digits)
 
 
 def _one_by_one(digits: str) -> str:
@@ -47,16 +55,21 @@ def _counted(number: str, unit: str) -> str:
 
 
 def _money(found: Match[str]) -> str:
-    sign, whole, cents, scale = found.groups()
+    sign, whole, cents, scale, short_scale = found.groups()
     main, part = _MONEY[sign]
-    if scale:
-        fraction = f" point {_one_by_one(cents)}" if cents else ""
-        return f"{_in_words(whole)}{fraction} {scale.lower()} {_plural(main)}"
+    if cents and (scale or short_scale or len(cents) != 2):
+        amount = f"{_in_words(whole)} " if whole else ""
+        amount += f"point {_one_by_one(cents)}"
+    elif cents is None:
+        amount = _in_words(whole)
+    if scale or short_scale:
+        return f"{amount} {(scale or _SHORT_SCALES[short_scale.lower()]).lower()} {_plural(main)}"
     if cents is None:
         return _counted(whole, main)
     if len(cents) != 2:
-        return f"{_in_words(whole)} point {_one_by_one(cents)} {_plural(main)}"
-    said = [_counted(whole, main)] if int(whole.replace(",", "")) or not int(cents) else []
+        return f"{amount} {_plural(main)}"
+    is_whole = whole is not None and (int(whole.replace(",", "")) or not int(cents))
+    said = [_counted(whole, main)] if is_whole else []
     return " and ".join([*said, *([_counted(cents, part)] if int(cents) else [])])
 
 
@@ -67,10 +80,15 @@ def _time(found: Match[str]) -> str:
     return f"{_in_words(hour)} {'oh ' if minute.startswith('0') else ''}{_in_words(minute)}"
 
 
+def _is_fraction(whole: Optional[str], above: int, below: int) -> bool:
+    """Whether two numbers with a slash between them are a part of something, and no date, score or name ("9/11")."""
+    return 0 < above < below and (bool(whole) or below in _PARTS)
+
+
 def _fraction(found: Match[str]) -> str:
     whole, top, bottom = found.groups()
     above, below = int(top), int(bottom)
-    if not 0 < above < below:
+    if not _is_fraction(whole, above, below):
         said = f"{_in_words(top)} {_in_words(bottom)}"
     else:
         name = {2: "half", 4: "quarter"}.get(below) or _in_words(bottom, "ordinal")
@@ -88,25 +106,33 @@ def _decade(found: Match[str]) -> str:
 
 def _decimal(found: Match[str]) -> str:
     whole, fraction = found.groups()
-    return f"{_in_words(whole) if whole else ''} point {_one_by_one(fraction)}"
+    return f"{_in_words_with_zeros(whole) if whole else ''} point {_one_by_one(fraction)}"
 
 
 # In this order: what is longer comes before what it holds.
 _RULES: Tuple[Tuple[str, Callable[[Match[str]], str]], ...] = (
-    (rf"([$£€])\s?({_DIGITS})(?:\.(\d+))?(?:\s?({_SCALES})\b)?", _money),
+    (rf"([$£€])\s?(?=\.?\d)({_DIGITS})?(?:\.(\d+))?(?:\s?({_SCALES})\b|({'|'.join(_SHORT_SCALES)})\b)?", _money),
     (rf"{_NOT_INSIDE}({_DIGITS})\s?¢", lambda found: _counted(found.group(1), "cent")),
     (rf"{_NOT_INSIDE}({_DIGITS})(?:st|nd|rd|th)\b", lambda found: _in_words(found.group(1), "ordinal")),
     (r"(?<![\d:.,])([01]?\d|2[0-3]):([0-5]\d)(?![\d:])", _time),
-    (r"(?<![\d/.,])(?:(\d+)\s)?(\d{1,3})\s?[/⁄]\s?(\d{1,3})(?![\d/.])", _fraction),
+    (_FRACTION, _fraction),
     (r"(?<![\w.,])['’]?(\d{1,4})['’]?s\b", _decade),
     (rf"(?:(?<![\d.])({_DIGITS})|(?<![\w.]))\.(\d+)(?!\.?\d)", _decimal),
-    (_DIGITS, lambda found: _in_words(found.group())),
+    (_DIGITS, lambda found: _in_words_with_zeros(found.group())),
 )
 _COMPILED: List[Tuple["re.Pattern[str]", Callable[[Match[str]], str]]] = [
     (re.compile(pattern, re.IGNORECASE | re.ASCII), rule) for pattern, rule in _RULES
 ]
-_MINUS = re.compile(r"(?:(?<=\s)|^)[-−–](?=[.\d$£€])")
+_MINUS = re.compile(r"(?:(?<=\s)|^)[-−–](?=[.\d$£€]| \d+⁄)")
+_SIGN_BEHIND = re.compile(rf"{_NOT_INSIDE}({_DIGITS}(?:\.\d+)?)\s?([£€$])(?!\s?\.?\d)", re.ASCII)
 _HAS_NUMBER = re.compile(r"\d")
+# Thousands set apart by a space: a wide one joins always, a plain one where a group is no number of its own, as "000".
+_GROUPED = re.compile(
+    r"(?<![\d.,])[1-9]\d{0,2}(?:(?:[\xa0\u2009\u202f]\d{3})+|(?:['’]\d{3})+|(?: \d{3})*(?: 0\d\d)(?: \d{3})*)(?!,?\d)",
+    re.ASCII,
+)
+_MAYBE_GROUPED = re.compile(r"(?<![\d.,])[1-9]\d{0,2}(?: \d{3})+(?![\d,/⁄])", re.ASCII)
+_SLASHED = re.compile(r"\d\s?[/⁄]\s?\d", re.ASCII)
 
 
 def _plain_digits(char: str) -> str:
@@ -119,6 +145,30 @@ def _plain_digits(char: str) -> str:
     return str(unicodedata.digit(char)) if unicodedata.category(char) == "Nd" else char
 
 
+def _in_plain_digits(text: str) -> str:
+    text = "".join(map(_plain_digits, text))
+    return _GROUPED.sub(lambda found: re.sub(r"[\s'’]", ",", found.group()), text)
+
+
+def has_unclear_number(text: str) -> bool:
+    """Whether a number of the text may be said in several ways, or in one that is not known here.
+
+    Dates and whatever else has a slash and is no fraction ("9/11"), "2 100", money of other kinds, "m²", "Ⅳ". What
+    `spell_numbers` makes of them is a guess.
+    """
+    text = _in_plain_digits(text)
+    kinds = {unicodedata.category(char) for char in _HAS_NUMBER.sub("", text) if char not in _MONEY and char != "¢"}
+    if kinds & {"No", "Nl"} or ("Sc" in kinds and _HAS_NUMBER.search(text)):
+        return True
+    rest = re.sub(_FRACTION, lambda found: "" if _is_clear(found) else found.group(), text)
+    return bool(_SLASHED.search(rest) or _MAYBE_GROUPED.search(rest))
+
+
+def _is_clear(fraction: Match[str]) -> bool:
+    whole, top, bottom = fraction.groups()
+    return _is_fraction(whole, int(top), int(bottom)) or (top, bottom) == ("24", "7")
+
+
 def spell_numbers(text: str) -> str:
     """The text with its numbers in words, which are set off by spaces; without numbers it is as it was.
 
@@ -127,10 +177,10 @@ def spell_numbers(text: str) -> str:
     >>> spell_numbers("1,000 volts at 3:30 on the 2nd")
     ' one thousand  volts at  three thirty  on the  second '
     """
-    text = "".join(map(_plain_digits, text))
+    text = _in_plain_digits(text)
     if not _HAS_NUMBER.search(text):
         return text
-    text = _MINUS.sub("minus ", text)
+    text = _SIGN_BEHIND.sub(r"\2\1", _MINUS.sub("minus ", text))
     text = re.sub(r"(?<=\d)\s?%", " percent ", text)
     text = re.sub(r"(?<=\d)\s?°\s?(?:([CF])\b)?", _degrees, text)
     for pattern, rule in _COMPILED:

@@ -92,6 +92,16 @@ def test_filters_by_words_length_and_quality(prepare, copied, tmp_path):
     assert len(good["test"]) == 2
 
 
+def test_numbers_that_may_be_said_in_several_ways_are_left_out_and_counted(prepare, copied, tmp_path, caplog):
+    caplog.set_level("INFO")
+    dated = first_of(copied, "train")
+    dated.write_text("IT WAS ON 9/11 <NOISE 1/2/3>\n")
+    first_of(copied, "test").write_text("A PART <1/2/3> OF 1/2\n")
+    cuts = run(prepare, copied, tmp_path)
+    assert len(cuts["train"]) == 5 and dated.stem not in set(cuts["train"].ids) and len(cuts["test"]) == 2
+    assert "a number that may be said in several ways" in caplog.text
+
+
 def test_long_utterances_of_test_alone_are_kept(prepare, copied, tmp_path):
     long = {split: first_of(copied, split) for split in FOLDERS}
     for path in long.values():
@@ -136,6 +146,9 @@ def test_unreadable_audio_is_left_out(prepare, copied, tmp_path, caplog):
         ("+UM+ TH- THE D BATTERY, HAS 3 (uh (loud)) {x} ENDS.", "th the d battery has three ends"),
         ("'CAUSE IT’S [noise] WELL-KNOWN", "cause it's well known"),
         ("ABOUT 1,000 VOLTS OR 3.5 AMPS", "about one thousand volts or three point five amps"),
+        ("IT COSTS $.50 OR £3M", "it costs fifty cents or three million pounds"),
+        ("1 000 VOLTS AND 1 ½ CUPS", "one thousand volts and one and one half cups"),
+        ("AGENT 007 AT 12’000 FEET", "agent zero zero seven at twelve thousand feet"),
         ("THE 2ND ONE IN THE CAFÉ", "the second one in the café"),
         ("NAI\u0308VE IN THE 1980S", "naïve in the nineteen eighties"),
     ],

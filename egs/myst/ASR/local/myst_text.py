@@ -8,10 +8,22 @@ from typing import Dict
 from icefall_discrete.base.text_files import numbered_lines
 from icefall_discrete.data.manifests import CorpusError
 from icefall_discrete.metrics.wer import count_errors
-from icefall_discrete.text.english_numbers import spell_numbers
+from icefall_discrete.text.english_numbers import has_unclear_number, spell_numbers
 
 # <NO_SIGNAL>, <SIDE_SPEECH>, [noise], {laugh}, (*) for what could not be understood, +um+ for a filled pause
 _MARKED = re.compile(r"<[^>]*>|\[[^\]]*\]|\{[^}]*\}|\([^()]*\)|\+[^+\s]*\+")
+
+
+def _without_marks(transcript: str) -> str:
+    text = transcript.replace("’", "'").replace("‘", "'").replace("&", " and ")
+    while _MARKED.search(text):  # parentheses may hold others
+        text = _MARKED.sub(" ", text)
+    return text
+
+
+def is_unclear(transcript: str) -> bool:
+    """Whether a transcript has a number in digits that does not tell the words that were said, such as "9/11"."""
+    return has_unclear_number(_without_marks(transcript))
 
 
 def normalize(transcript: str) -> str:
@@ -20,9 +32,7 @@ def normalize(transcript: str) -> str:
     Marks of noise, unintelligible speech and filled pauses are dropped, numbers are spelled out, `&` is "and"; a word
     that was cut off ("wh-") keeps the letters that were said, and letters keep their accents.
     """
-    text = transcript.replace("’", "'").replace("‘", "'").replace("&", " and ")
-    while _MARKED.search(text):  # parentheses may hold others
-        text = _MARKED.sub(" ", text)
+    text = _without_marks(transcript)
     text = unicodedata.normalize("NFC", spell_numbers(text)).lower()
     kept = "".join(char if char == "'" or unicodedata.category(char)[0] in "LM" else " " for char in text)
     words = (word.strip("'") for word in kept.split())

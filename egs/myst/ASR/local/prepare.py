@@ -12,7 +12,7 @@ from typing import Dict, Iterator, Optional
 
 from lhotse import MonoCut
 from lhotse.utils import fastcopy
-from myst_text import normalize, read_hypotheses, word_error_rate
+from myst_text import is_unclear, normalize, read_hypotheses, word_error_rate
 
 from icefall_discrete.base.flags import config_from_flags
 from icefall_discrete.base.script import run_script
@@ -89,6 +89,8 @@ def drop_reason(cut: MonoCut, split: str, config: PrepareConfig, hypotheses: Dic
     text = cut.supervisions[0].text
     if len(text.split()) < max(1, config.min_words):
         return f"under {max(1, config.min_words)} words"
+    if is_unclear(cut.supervisions[0].custom["written"]):
+        return "a number that may be said in several ways"
     if split in LIMITED and cut.duration > config.max_duration:
         return f"longer than {config.max_duration:g} s"
     if hypotheses and cut.id not in hypotheses:
