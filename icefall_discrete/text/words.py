@@ -14,7 +14,8 @@ WORD_START = "\u2581"
 _CHINESE = re.compile(f"[{_HAN}]")
 # Chinese characters, kana, bopomofo, and their punctuation.
 _SPACELESS = re.compile(f"[{_HAN}\u3001-\u30ff\u3100-\u312f\u31a0-\u31ff\uff01-\uff65\uff66-\uff9f]")
-_WORD = re.compile(f"[{_HAN}]|[^\\s{_HAN}]+")
+# Between words of Khmer, Thai and others a space of no width is a space; what a pieces' model writes there is one.
+_WORD = re.compile(f"[{_HAN}]|[^\\s\u200b{_HAN}]+")
 
 
 def plain_spaces(text: str) -> str:

@@ -18,6 +18,7 @@ from icefall_discrete.text.words import joined_texts, words_in
         ("买 iphone十五", ["买", "iphone", "十", "五"]),
         ("𠀀", ["𠀀"]),
         ("сообщение ねこ", ["сообщение", "ねこ"]),
+        ("ខ្មែរ\u200bភាសា A\u200b B\u200b", ["ខ្មែរ", "ភាសា", "A", "B"]),
         (" ", []),
     ],
 )
