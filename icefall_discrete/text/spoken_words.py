@@ -20,8 +20,9 @@ _JOINED = "[\u0590-\u1cff\ua800-\uabff]"
 _JOINERS = "\u200c\u200d\u180e"
 # Full and half width, presentation forms: each is another shape of the characters that it is folded to.
 _SHAPES = re.compile("[\ufb00-\ufdff\ufe70-\ufefc\uff00-\uffef]+")
-# Written over or behind letters, and not pronounced: tatweel, stress and tone of Armenian, variants of glyphs.
-_UNSPOKEN = re.compile("[\u0640\u055b\u055c\u055e\u055f\u034f\ufe00-\ufe0f\U000e0100-\U000e01ef]")
+# Written over or behind letters, and not pronounced: tatweel and what is like it in N'Ko and Mongolian, stress and tone
+# of Armenian, variants of glyphs.
+_UNSPOKEN = re.compile("[\u0640\u07fa\u180a\u055b\u055c\u055e\u055f\u034f\ufe00-\ufe0f\U000e0100-\U000e01ef]")
 # What is kept inside words, or behind them, stands in the private use area until all else has become a space.
 _KEPT: Dict[str, str] = {
     "'": "\ue000",
@@ -33,10 +34,18 @@ _KEPT: Dict[str, str] = {
     "\u200d": "\ue006",
     "\u180e": "\ue007",
 }
+# A quotation mark before a word, and so another behind one; 'l and 'il of Maltese are words that lost their beginning.
+_OPENING = re.compile(f"(?<![^\\W_])[{_APOSTROPHES}'‚](?!i?l\\b){_LETTER}")
 _GIVEN_BACK = str.maketrans({place: char for char, place in _KEPT.items()})
 _TURKIC = ("tr", "az", "crh", "gag")
-_OKINA = ("haw", "to", "sm", "ty")  # an apostrophe is a consonant of its own, U+02BB
+_OKINA = ("haw", "to", "sm", "ty", "rap", "rar")  # an apostrophe is a consonant of its own, U+02BB
 _COLON_INSIDE = ("fi", "sv")  # EU:n, S:t
+# An apostrophe at the end of a word is a letter, most often a stop of the voice; in the Finnic ones it softens another.
+_MAYAN = "acr|agu|caa|cac|cak|chf|ctu|hus|itz|ixl|jac|kek|kjb|knj|mam|mop|poc|poh|quc|toj|ttc|tzh|tzj|tzo|usp|yua"
+_APOSTROPHE_AT_END = re.compile(f"mt|so|nv|ch|zai|krl|olo|vep|vot|vro|{_MAYAN}")
+# Letters and whole words that Unicode has among signs: four of Burmese, "and" and "in" of Sindhi, letters of tone.
+_SPOKEN_SIGNS = "\u104c\u104d\u104e\u104f\u06fd\u06fe\ua789\ua78a"
+_CLICKS = {"//": "ǁ", "||": "ǁ", "‖": "ǁ", "/": "ǀ", "|": "ǀ", "!": "ǃ", "≠": "ǂ"}  # of Khoekhoe, as they are typed
 
 
 def has_digits(sentence: str) -> bool:
@@ -81,6 +90,12 @@ def _with_inner_signs(text: str, language: str) -> str:
         text = re.sub(f"[{_APOSTROPHES}'](?={_LETTER})", "ʻ", text)
     if language in ("uz", "kaa"):  # the letters o' and g', which may end a word
         text = re.sub(f"(?<=[og])[{_APOSTROPHES}'ʻ]", _kept("'"), text)
+    if language == "naq":
+        text = re.sub(rf"(?://|\|\||[‖/|!≠])(?={_LETTER})", lambda found: _CLICKS[found.group()], text)
+    if language == "ha":  # the letter 'y
+        text = re.sub(f"(?<!{_LETTER})[{_APOSTROPHES}'](?=y)", _kept("'"), text)
+    if _APOSTROPHE_AT_END.fullmatch(language) and not _OPENING.search(text):
+        text = re.sub(f"(?<={_LETTER})[{_APOSTROPHES}'](?!{_LETTER})", _kept("'"), text)
     if "‚" not in text:  # behind a letter neither of these is a quotation mark, unless it closes ‚this‘
         text = re.sub(f"(?<={_LETTER})[‘ʼ](?!{_LETTER})", _kept("'"), text)
     return text
@@ -89,7 +104,8 @@ def _with_inner_signs(text: str, language: str) -> str:
 def spoken_words(sentence: str, language: str = "") -> str:
     """NFC, lower case; letters, marks and what belongs inside words are kept, everything else is a space.
 
-    Apostrophes of all kinds become ', and those at the ends of words go, as they may be quotation marks.
+    Apostrophes of all kinds become ', and those at the ends of words go, as they may be quotation marks; but not in
+    languages where they are letters, unless a sentence has a quotation mark at the beginning of a word too.
 
     Args:
       language: its code, as "tr" or "zh-TW"; some languages have letters, or a lower case, of their own.
@@ -99,11 +115,11 @@ def spoken_words(sentence: str, language: str = "") -> str:
     text = _with_inner_signs(_lower(text, base), base)
     for apostrophe in _APOSTROPHES:
         text = text.replace(apostrophe, "'")
-    heard = (*_GIVEN_BACK, ord("'"), ord("〇"))
+    heard = (*_GIVEN_BACK, *map(ord, f"'〇{_SPOKEN_SIGNS}"))
     kept = (char if ord(char) in heard or unicodedata.category(char)[0] in "LM" else " " for char in text)
     words = (word.strip("'").translate(_GIVEN_BACK) for word in "".join(kept).split())
     return unicodedata.normalize("NFC", " ".join(filter(_has_letter, words)))
 
 
 def _has_letter(word: str) -> bool:
-    return any(unicodedata.category(char)[0] == "L" or char == "〇" for char in word)
+    return any(unicodedata.category(char)[0] == "L" or char in f"〇{_SPOKEN_SIGNS}" for char in word)
