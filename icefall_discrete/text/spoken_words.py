@@ -95,7 +95,7 @@ def _with_inner_signs(text: str, language: str) -> str:
     if language == "ha":  # the letter 'y
         text = re.sub(f"(?<!{_LETTER})[{_APOSTROPHES}'](?=y)", _kept("'"), text)
     if _APOSTROPHE_AT_END.fullmatch(language) and not _OPENING.search(text):
-        text = re.sub(f"(?<={_LETTER})[{_APOSTROPHES}'](?!{_LETTER})", _kept("'"), text)
+        text = re.sub(f"(?<={_LETTER}|[\u0300-\u036f])[{_APOSTROPHES}'](?!{_LETTER})", _kept("'"), text)
     if "‚" not in text:  # behind a letter neither of these is a quotation mark, unless it closes ‚this‘
         text = re.sub(f"(?<={_LETTER})[‘ʼ](?!{_LETTER})", _kept("'"), text)
     return text

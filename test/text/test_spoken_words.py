@@ -53,6 +53,7 @@ CASES = [
     ("quc", "Utz, ja' ri K’iche’.", "utz ja' ri k'iche'"),
     ("yua", "Ma' jach jats'uts le naj ka'", "ma' jach jats'uts le naj ka'"),
     ("so", "Lo' iyo go’.", "lo' iyo go'"),
+    ("nv", "Bilagáana bizaad yáłti’, dilkǫ́ǫ́’", "bilagáana bizaad yáłti' dilkǫ́ǫ́'"),
     ("vep", "Vepsän kel' om", "vepsän kel' om"),
     ("ha", "’Yan makaranta da 'ya'ya", "'yan makaranta da 'ya'ya"),
     ("rap", "Te 'arero", "te ʻarero"),
