@@ -13,7 +13,15 @@ from icefall_discrete.base.names import known_names
 from icefall_discrete.base.registry import modules_in
 from icefall_discrete.base.script import run_script
 from icefall_discrete.experiment.environment_choice import python_of
-from icefall_discrete.experiment.plan import check_folders, check_inputs, describe, joined, parted, records_of
+from icefall_discrete.experiment.plan import (
+    absent_input,
+    check_folders,
+    check_inputs,
+    describe,
+    joined,
+    parted,
+    records_of,
+)
 from icefall_discrete.experiment.run_options import Asked, RunOptions, choose
 
 CODING = {"encoding": "utf-8", "errors": "surrogateescape", "newline": ""}
@@ -56,9 +64,13 @@ def main() -> None:
         sys.stdout.write(joined([("print", where), ("print", describe(plan, asked.range))]))
         check_inputs(plan, asked.range)
         check_folders(plan, asked.range)
-        sys.stdout.write(joined([("leave",)]))
+        absent = absent_input(plan, asked.range)
+        sys.stdout.write(joined([*([("print", f"Not possible yet: {absent}")] if absent else []), ("leave",)]))
         return
     check_inputs(plan, asked.range)
+    absent = absent_input(plan, asked.range)
+    if absent:
+        raise ValueError(absent)
     check_folders(plan, asked.range)
     sys.stdout.write(joined([*records_of(plan), ("shown", plan.shown)]))
 

@@ -136,6 +136,37 @@ def check_inputs(plan: Plan, asked: StageRange) -> None:
                 )
 
 
+def absent_input(plan: Plan, asked: StageRange) -> str:
+    """A sentence about what a stage would read, and a stage that is not asked for never made; empty: all is there.
+
+    Only files that a stage says it makes are looked for, so that data which was made by hand is taken.
+    """
+    notes = StageNotes(plan.old_words)
+    for stage in plan.stages:
+        made = [one for one in plan.stages if one.number in stage.reads and one.number not in asked]
+        for one in made if stage.number in asked and not _is_done(stage, notes) else ():
+            missing = [path for path in one.outputs if not Path(path).exists()]
+            if missing:
+                return (
+                    f"stage {stage.number} ({stage.title}) reads {missing[0]}, which stage {one.number} ({one.title}) "
+                    f"makes, and it does not exist; begin with --stage {_first_absent(plan, one)}."
+                )
+    return ""
+
+
+def _is_done(stage: Stage, notes: StageNotes) -> bool:
+    return bool(stage.marker) and notes.state(stage.marker, stage.settings_text, stage.outputs)[0] == DONE
+
+
+def _first_absent(plan: Plan, stage: Stage) -> int:
+    """The number of a stage whose files are absent, or of the first one that it reads whose files are absent too."""
+    # Stages 0 and 1 are the recipe's own, and say nothing of what they read.
+    reads = stage.reads or tuple(range(stage.number))
+    read = [one for one in plan.stages if one.number in reads and one.number < stage.number]
+    absent = [one for one in read if any(not Path(path).exists() for path in one.outputs)]
+    return min([stage.number, *(_first_absent(plan, one) for one in absent)])
+
+
 def check_folders(plan: Plan, asked: StageRange) -> None:
     """Raise ValueError if a stage is to be run that cannot write where it should."""
     notes = StageNotes(plan.old_words)

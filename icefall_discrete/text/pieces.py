@@ -18,6 +18,7 @@ from icefall_discrete.text.words import WORD_START, plain_spaces
 PathLike = Union[str, Path]
 BLANK_ID, SOS_EOS_ID, UNK_ID = 0, 1, 2
 SPECIAL_PIECES = ("<blk>", "<sos/eos>")  # ids 0 and 1; <unk> is 2
+_SAID_BY = "--vocab-size, or bpe.vocab_size of the recipe"
 PIECE_TYPES = ("unigram", "char")
 UNK_PIECE = "<unk>"
 # A unigram model that covers every character, changes none, and is the same at every training.
@@ -69,9 +70,9 @@ def possible_sizes(error: Exception) -> Tuple[Optional[int], Optional[int]]:
 def _explain(error: Exception, vocab_size: int) -> str:
     largest, smallest = possible_sizes(error)
     if largest:
-        return f"vocab_size {vocab_size} is too large for this text; the largest possible is {largest}."
+        return f"vocab_size {vocab_size} is too large for this text; the largest possible is {largest} ({_SAID_BY})."
     if smallest:
-        return f"vocab_size {vocab_size} is too small for the text's characters; use at least {smallest}."
+        return f"vocab_size {vocab_size} is too small for the text's characters; use at least {smallest} ({_SAID_BY})."
     return f"sentencepiece could not train {vocab_size} pieces: {' '.join(str(error).split())}"
 
 

@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import re
 import subprocess
 import sys
 import time
@@ -12,7 +13,15 @@ from planned_runs import arguments, asked, planned
 
 from icefall_discrete.base.provenance import flat
 from icefall_discrete.base.settings import from_dict
-from icefall_discrete.experiment.plan import StageRange, check_inputs, describe, joined, parted, records_of
+from icefall_discrete.experiment.plan import (
+    StageRange,
+    absent_input,
+    check_inputs,
+    describe,
+    joined,
+    parted,
+    records_of,
+)
 from icefall_discrete.experiment.recipe import read_settings
 from icefall_discrete.experiment.recipe_check import NOT_SECTIONS
 from icefall_discrete.experiment.stage_notes import StageNotes, cksum, read_note
@@ -299,3 +308,19 @@ def test_planning_needs_no_package_and_no_time():
     assert done.returncode == 0, done.stderr
     assert not {"torch", "numpy", "lhotse", "tqdm", "sentencepiece"} & set(done.stdout.split())
     assert time.process_time() - start < 5
+
+
+def test_what_no_stage_made_is_told_before_anything_runs(here):
+    plan = planned(ROOT, here, stage="6")
+    said = absent_input(plan, StageRange(6, 8))
+    assert re.fullmatch(
+        r"stage 6 \(training of .*\) reads .*train\.jsonl\.gz, which stage 3 \(extraction of fbank\) makes, and it "
+        r"does not exist; begin with --stage [0-3]\.",
+        said,
+    )
+    for stage in plan.stages:
+        for path in map(Path, stage.outputs if stage.number < 6 else ()):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text("")
+    assert absent_input(plan, StageRange(6, 8)) == ""  # data that was made by hand is taken
+    assert absent_input(plan, StageRange(0, 8)) == ""
