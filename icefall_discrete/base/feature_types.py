@@ -53,7 +53,12 @@ def find_feature_confs(feature_type: str, conf_dirs: Sequence[Path] = ()) -> Lis
     """
     if named_conf(feature_type, conf_dirs) is not None:
         return [find_feature_conf(feature_type, conf_dirs)]
-    return [find_feature_conf(view, conf_dirs) for view in feature_type.split(VIEW_SEPARATOR)]
+    found = [find_feature_conf(view, conf_dirs) for view in feature_type.split(VIEW_SEPARATOR)]
+    names = [path.stem for path in found]
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice is not None:
+        raise ValueError(f"feature type '{feature_type}' names the view '{twice}' twice; name each view once.")
+    return found
 
 
 def feature_type_name(feature_type: str, conf_dirs: Sequence[Path] = ()) -> str:

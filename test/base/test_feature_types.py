@@ -33,3 +33,8 @@ def test_an_unknown_view_is_named():
 def test_no_torch_is_imported():
     code = "import sys, icefall_discrete.base.feature_types; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+
+
+def test_a_view_twice_is_refused():
+    with pytest.raises(ValueError, match=r"'dmel\+fbank\+dmel' names the view 'dmel' twice"):
+        find_feature_confs("dmel+fbank+dmel")
