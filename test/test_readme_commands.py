@@ -103,6 +103,7 @@ def tree(tmp_path_factory):
     for name in ("icefall_discrete", "local", "tools", "test", "requirements"):
         (folder / name).symlink_to(ROOT / name)
     (folder / "egs" / "asterisk" / "ASR" / "musan_cuts.jsonl.gz").touch()  # of the user
+    (folder / "from_icefall").mkdir()  # made by a command that only has its flags checked
     return folder
 
 
