@@ -7,7 +7,7 @@ from typing import Any, Callable
 
 from icefall_discrete.base.flags import SEED, Number, ScriptParser, add_flags, override
 from icefall_discrete.base.script import run_script
-from icefall_discrete.data.cuts import load_cuts
+from icefall_discrete.data.cuts import load_audio_cuts
 from icefall_discrete.experiment.transcription_files import save_tokenizer
 from icefall_discrete.extraction.extract import ExtractionConfig, extract
 from icefall_discrete.extraction.jobs import dask_client, extract_in_group, extract_with, in_group
@@ -38,7 +38,7 @@ def get_parser() -> ScriptParser:
 
 def extract_by_dask(args: Any, make_tokenizer: Callable[[], Any], config: ExtractionConfig) -> None:
     """Extract in the workers of a Dask cluster, which must see the same files under the same names."""
-    read_cuts = functools.partial(load_cuts, args.cuts)
+    read_cuts = functools.partial(load_audio_cuts, args.cuts)
     with dask_client(args.dask_scheduler, args.dask_workers) as client:
         extract_with(client.get_executor(), read_cuts, make_tokenizer, args.out_dir, args.split, config, args.seed)
 
@@ -52,7 +52,7 @@ def main() -> None:
         extract_by_dask(args, make_tokenizer, config)
     else:
         run = extract_in_group if in_group() else extract
-        run(load_cuts(args.cuts), make_tokenizer, args.out_dir, args.split, config, args.seed)
+        run(load_audio_cuts(args.cuts), make_tokenizer, args.out_dir, args.split, config, args.seed)
     save_tokenizer(load_tokenizer(args.feature_type, args.conf_dir, args.out_dir), args.out_dir)
 
 

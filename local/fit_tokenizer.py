@@ -9,7 +9,7 @@ import torch
 
 from icefall_discrete.base.flags import SEED, Number, ScriptParser
 from icefall_discrete.base.script import run_script
-from icefall_discrete.data.cuts import load_cuts
+from icefall_discrete.data.cuts import load_audio_cuts
 from icefall_discrete.extraction.fitting import MAX_UNREADABLE_FRACTION, fit_tokenizer
 from icefall_discrete.extraction.workers import placed
 from icefall_discrete.tokenizers import load_tokenizer
@@ -62,7 +62,7 @@ def main() -> None:
     make_tokenizer = functools.partial(load_tokenizer, args.feature_type, args.conf_dir, args.out_dir)
     tokenizer = placed(make_tokenizer, args.device, "float32")
     torch.set_num_threads(args.nj)
-    cuts, unreadable = list(load_cuts(args.cuts)), args.max_unreadable_fraction
+    cuts, unreadable = list(load_audio_cuts(args.cuts)), args.max_unreadable_fraction
     if fit_tokenizer(tokenizer, cuts, args.out_dir, args.seed, args.max_hours, unreadable):
         logging.info("wrote the fitted state to %s", args.out_dir)
 

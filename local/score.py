@@ -89,6 +89,10 @@ def main() -> None:
     splits = [name for name in args.splits.split(",") if name] if args.splits else splits
     records = {split: read_shaped(files.record(split), RECORD, "decode again") for split in splits}
     args.feature_dir = args.feature_dir or Path(records[splits[0]]["feature_dir"])
+    if not args.feature_dir.is_dir():
+        raise FileNotFoundError(
+            f"{args.feature_dir}, whose cuts were decoded, is gone; say where it is, --feature-dir."
+        )
     path = args.scoring_rules
     rules = from_dict(ScoringRules, read_object(path), str(path)) if path else ScoringRules()
     sets: Dict[str, Dict] = {}

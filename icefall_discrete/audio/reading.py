@@ -81,6 +81,10 @@ def load_samples(cut: MonoCut, sample_rate_hz: int) -> Tensor:
         audio = recording.load_audio(channels=cut.channel, offset=cut.start, duration=cut.duration)
     except Exception as error:  # as in open_recording
         raise UnreadableAudio(f"cut {cut.id}: cannot read {source_of(cut)}: {reason_of(error)}") from error
+    if len(audio) != 1:
+        raise UnreadableAudio(
+            f"cut {cut.id}: has the channels {cut.channel} of {source_of(cut)}; choose one, or mix them to a file"
+        )
     if audio.shape[1] != cut.num_samples:
         raise UnreadableAudio(f"cut {cut.id}: cannot read {source_of(cut)}: {TRUNCATED}")
     return torch.from_numpy(audio[0]).to(torch.float32)

@@ -83,7 +83,7 @@ def holding_what_we_write(path: PathLike) -> Iterator[None]:
     try:
         yield
     except (ArithmeticError, AttributeError, LookupError, TypeError) as error:
-        what = f"it has no {error}" if isinstance(error, KeyError) else " ".join(str(error).split())
+        what = f"it has no {error}" if isinstance(error, KeyError) else "an entry is of another kind than it should be"
         raise ValueError(f"{path} {_VERDICT}: {what}. Nothing of it was run; {_ADVICE}.") from error
 
 

@@ -49,6 +49,21 @@ def storage_dtype(spec: FeatureSpec) -> str:
     return "int16" if max(spec.codebook_sizes) <= np.iinfo(np.int16).max else "int32"
 
 
+def load_audio_cuts(path: PathLike) -> CutSet:
+    """Read a manifest whose cuts are to be encoded, each a part of one recording.
+
+    Raises: as `load_cuts`; ValueError, naming the cut, for one that is mixed, padded or joined of several.
+    """
+    cuts = load_cuts(path)
+    for cut in cuts:
+        if isinstance(cut, MixedCut):
+            raise ValueError(
+                f"{path}: cut {cut.id} is mixed, padded or joined of {len(cut.tracks)} others; write its audio "
+                "to a file (lhotse: cut.save_audio, or CutSet.save_audios), and make a cut of that."
+            )
+    return cuts
+
+
 def without_frames(cut: MonoCut) -> MonoCut:
     """Return the cut without codes and features; lhotse would keep them, stale, through a speed perturbation."""
     stale = (*FIELDS.values(), DURATIONS_FIELD)

@@ -71,12 +71,12 @@ class _FirstBadModule:
         return look
 
 
-def _system_of(exp_dir: Path, backend: str, weights: StateDict) -> System:
-    """The system that a folder describes, with weights: an experiment, or what its `system.json` says."""
+def _system_of(exp_dir: Path, backend: str, weights: StateDict, where: str) -> System:
+    """The system that a folder describes, an experiment or what its `system.json` says, with the weights of `where`."""
     if not (exp_dir / SYSTEM).is_file():
         experiment = Experiment(exp_dir)
         network = experiment.build_model()
-        network.load_trained(weights, str(exp_dir))
+        network.load_trained(weights, where)
         parts = (experiment.settings(), experiment.spec(), experiment.targets(), backend)
         return experiment.stages().system(network, *parts)
     name = read_system(exp_dir).name
@@ -84,7 +84,7 @@ def _system_of(exp_dir: Path, backend: str, weights: StateDict) -> System:
     if name not in known:
         raise ValueError(f"{exp_dir / SYSTEM}: unknown system '{name}'; known: {', '.join(known)}.")
     system = importlib.import_module(f"{known[name]}.system").from_folder(exp_dir)
-    load_strictly(system.network, weights, str(exp_dir))
+    load_strictly(system.network, weights, where)
     return system
 
 
@@ -99,13 +99,12 @@ def replay(
       precision_name: another number format than the run's, to see whether that is the cause.
     """
     with holding_what_we_write(path):
-        return _replayed(exp_dir, load_checkpoint(path), backend, device, precision_name)
+        return _replayed(exp_dir, path, backend, device, precision_name)
 
 
-def _replayed(
-    exp_dir: Path, state: Dict[str, Any], backend: str, device: torch.device, precision_name: Optional[str]
-) -> Replay:
-    system = _system_of(exp_dir, backend, state["model"]).to(device).train()
+def _replayed(exp_dir: Path, path: Path, backend: str, device: torch.device, precision_name: Optional[str]) -> Replay:
+    state = load_checkpoint(path)
+    system = _system_of(exp_dir, backend, state["model"], str(path)).to(device).train()
     number_format = precision_name or state.get("number_format") or Experiment(exp_dir).settings().train.precision
     precision = Precision(number_format, device.type)
     precision.load_state_dict(state["precision"])

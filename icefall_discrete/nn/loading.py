@@ -29,8 +29,10 @@ def load_strictly(module: nn.Module, state: Mapping[str, Tensor], where: str) ->
 
 
 def require_finite(state: Mapping[str, Tensor], where: str) -> None:
-    """Raise ValueError, naming `where` and the first of them, if weights are NaN or infinite."""
+    """Raise ValueError, naming `where` and the first of them, if weights are NaN, infinite or complex."""
     for name, value in state.items():
+        if value.is_complex():
+            raise ValueError(f"{where}: '{name}' holds complex numbers, expected real ones; use a sound copy.")
         if value.is_floating_point() and not torch.isfinite(value).all():
             raise ValueError(
                 f"{where}: {int((~torch.isfinite(value)).sum())} of {value.numel()} numbers of '{name}' are NaN or "

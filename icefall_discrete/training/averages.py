@@ -185,6 +185,7 @@ class RunningAverage:
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Restore what `state_dict` gave, onto the devices of the current weights."""
+        require(state, {"count": WHOLE}, "its 'average'")
         self.count = state["count"]
         for name, value in state["weights"].items():
             self.weights[name].copy_(value)
@@ -256,7 +257,17 @@ def average_epochs(exp_dir: PathLike, epoch: int, avg: int, use_averaged_model: 
         raise ValueError(f"--avg {avg} with --epoch {epoch}: expected between 1 and {epoch} epochs to average.")
     with holding_what_we_write(epoch_path(exp_dir, epoch)):
         if use_averaged_model:
-            start = load_checkpoint(epoch_path(exp_dir, epoch - avg)) if epoch > avg else None
-            return span_average(start, load_checkpoint(epoch_path(exp_dir, epoch)))
-        epochs = range(epoch - avg + 1, epoch + 1)
-        return mean_of([load_checkpoint(epoch_path(exp_dir, one))["model"] for one in epochs])
+            start = _of_epoch(exp_dir, epoch - avg) if epoch > avg else None
+            return span_average(start, _of_epoch(exp_dir, epoch))
+        return mean_of([_of_epoch(exp_dir, one)["model"] for one in range(epoch - avg + 1, epoch + 1)])
+
+
+def _of_epoch(exp_dir: PathLike, epoch: int) -> Dict[str, Any]:
+    """What the file of an epoch holds. Raises ValueError if it is that of another one."""
+    path = epoch_path(exp_dir, epoch)
+    state = load_checkpoint(path)
+    if state.get("epoch", epoch) != epoch:
+        raise ValueError(
+            f"{path} holds the weights of epoch {state['epoch']}; put back its own, or choose other epochs."
+        )
+    return state

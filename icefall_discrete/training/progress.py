@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Dict, Iterator, List, Mapping, Optional
 from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
+from icefall_discrete.base.shapes import COUNT, FROM_0, OBJECTS, WHOLE, require
 from icefall_discrete.training.meters import LossMeter, clock
 from icefall_discrete.training.training_data import Unit
 
@@ -26,6 +27,14 @@ _FORMER_NAMES = {
     "epoch_amount": "epoch_audio_sec",
     "best_value": "best_valid_loss",
     "best_epoch": "best_valid_epoch",
+}
+
+
+_SHAPES = {
+    "epoch": COUNT,
+    **dict.fromkeys(("batch", "step", "bad_batches", "best_epoch"), WHOLE),
+    **dict.fromkeys(("amount", "epoch_amount", "epoch_sec", "total_sec"), FROM_0),
+    "epochs": OBJECTS,
 }
 
 
@@ -72,10 +81,15 @@ class Progress:
         return dataclasses.asdict(self)
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Restore what `state_dict` gave, today or in an earlier version."""
-        for field in dataclasses.fields(self):
-            name = field.name if field.name in state else _FORMER_NAMES[field.name]
-            setattr(self, field.name, state[name])
+        """Restore what `state_dict` gave, today or in an earlier version.
+
+        Raises ValueError, a part of a sentence, for values that are none of these.
+        """
+        names = {field.name: field.name for field in dataclasses.fields(self)}
+        names = {name: name if name in state else _FORMER_NAMES[name] for name in names}
+        require({name: state[names[name]] for name in names}, _SHAPES, "its 'progress'")
+        for name, said in names.items():
+            setattr(self, name, state[said])
 
 
 def setup_logging(log_dir: Path, name: str, rank: int = 0) -> None:

@@ -104,7 +104,13 @@ class ResumePoints:
                 "move the checkpoints within the epoch aside."
             )
         for name, part in self.parts.items():
-            part.load_state_dict(state[name])
+            try:
+                part.load_state_dict(state[name])
+            except ValueError as error:
+                reason = str(error).rstrip(".")
+                raise ValueError(
+                    f"{path}: {reason}; move it aside and rerun, which goes on from the one before."
+                ) from None
         if self.group.rank < len(noise):
             self.noise.load_state_dict(noise[self.group.rank])
         self.saved_step = self.progress.step

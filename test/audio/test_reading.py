@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import soundfile
 import torch
-from lhotse import Recording
+from lhotse import MonoCut, MultiCut, Recording
 from toy_corpus import RATE, make_cuts
 
 from icefall_discrete.audio.reading import UnreadableAudio, load_finite, load_samples
@@ -75,3 +75,13 @@ def test_samples_that_are_not_finite_are_named(cut, path):
     soundfile.write(path, samples, RATE, subtype="FLOAT")
     with pytest.raises(UnreadableAudio, match=r"^cut utt000: 2 of \d+ samples of .*utt000\.wav are NaN or infinite$"):
         load_finite(cut, RATE)
+
+
+def test_one_of_several_channels_is_not_taken_for_all(tmp_path):
+    path = tmp_path / "two.wav"
+    soundfile.write(path, np.stack([np.zeros(16000), 0.5 * np.ones(16000)], axis=1), 16000)
+    recording = Recording.from_file(path)
+    both = MultiCut("both", 0.0, 1.0, [0, 1], recording=recording)
+    with pytest.raises(UnreadableAudio, match=r"cut both: has the channels \[0, 1\] of .*two.wav; choose one"):
+        load_samples(both, 16000)
+    assert float(load_samples(MonoCut("one", 0.0, 1.0, 1, recording=recording), 16000).mean()) > 0.4

@@ -13,6 +13,7 @@ from icefall_discrete.data.code_archive import FlatArchiveWriter
 from icefall_discrete.data.cuts import (
     attach,
     check_num_frames,
+    load_audio_cuts,
     load_cuts,
     load_feature_cuts,
     load_frames,
@@ -215,3 +216,11 @@ def test_one_id_for_two_cuts_is_refused(tmp_path):
     write_cuts(tmp_path / "twice.jsonl.gz", cuts)
     with pytest.raises(ValueError, match=r"twice\.jsonl\.gz: 2 cuts have the id 'cut-0' \(1 ids too few in all\)"):
         load_cuts(tmp_path / "twice.jsonl.gz")
+
+
+def test_cuts_of_several_are_refused_where_audio_is_to_be_encoded(tmp_path):
+    recording = Recording("r", [], 16000, 16000, 1.0)
+    padded = MonoCut("short", 0.0, 1.0, 0, recording=recording).pad(duration=2.0)
+    write_cuts(tmp_path / "padded.jsonl.gz", [padded])
+    with pytest.raises(ValueError, match=rf"padded\.jsonl\.gz: cut {padded.id} is mixed, padded or joined of 2 others"):
+        load_audio_cuts(tmp_path / "padded.jsonl.gz")

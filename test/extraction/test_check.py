@@ -93,7 +93,9 @@ def test_stale_codes_of_a_perturbed_copy_are_found(folder):
         return [dataclasses.replace(cut, custom=codes[cut.id.replace("_sp0.9", "")]) for cut in cuts]
 
     change_cuts(folder, "train", keep_stale)
-    with pytest.raises(ValueError, match=r"cut train-\d+_sp0\.9: it lasts from 0 to .*, its codes from 0 to .* s; extract it"):
+    with pytest.raises(
+        ValueError, match=r"cut train-\d+_sp0\.9: it lasts from 0 to .*, its codes from 0 to .* s; extract it"
+    ):
         check_folder(folder, SPLITS, "train")
 
 

@@ -358,3 +358,10 @@ def test_weights_that_are_not_finite_are_not_decoded_with(folder, tmp_path):
     choice = resolve_choice(CheckpointChoice(epoch=2, avg=1, use_averaged_model=False), exp_dir)
     with pytest.raises(ValueError, match=r"epoch-2\.pt: 1 of \d+ numbers of '.*' are NaN or infinite"):
         load_into(Experiment(exp_dir).build_model(), choice, exp_dir)
+
+
+def test_weights_of_another_epoch_are_refused(folder, tmp_path):
+    exp_dir = shutil.copytree(folder / "exp", tmp_path / "exp")
+    shutil.copy(exp_dir / "epoch-1.pt", exp_dir / "epoch-2.pt")
+    with pytest.raises(ValueError, match=r"epoch-2\.pt holds the weights of epoch 1; put back its own"):
+        load_weights(CheckpointChoice(epoch=2, avg=1, use_averaged_model=False), exp_dir)

@@ -77,3 +77,6 @@ def test_weights_that_are_not_finite_are_named(tmp_path):
     state["joiner.output_linear.bias"][2] = float("nan")
     with pytest.raises(ValueError, match=r"^one\.pt: 1 of 11 numbers of 'joiner\.output_linear\.bias' are NaN"):
         require_finite(state, "one.pt")
+    state["joiner.output_linear.bias"] = torch.zeros(11, dtype=torch.complex64)
+    with pytest.raises(ValueError, match=r"^two\.pt: 'joiner\.output_linear\.bias' holds complex numbers"):
+        require_finite(state, "two.pt")

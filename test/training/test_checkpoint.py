@@ -1,6 +1,7 @@
 import collections
 import math
 import random
+import re
 
 import numpy as np
 import pytest
@@ -20,6 +21,7 @@ from icefall_discrete.training.averages import (
     span_average,
     training_checkpoints,
 )
+from icefall_discrete.training.progress import Progress
 
 
 class Counting(nn.Module):
@@ -250,3 +252,21 @@ def test_the_average_is_that_of_the_reference_recipe(tmp_path):
         expected = end * weight + start * (1.0 - weight)
         found = average_epochs(tmp_path, epoch, avg, use_averaged_model=True)["weight"]
         torch.testing.assert_close(found, expected.float(), rtol=1e-5, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"epoch": "23"}, "'epoch' of its 'progress' is \"23\", expected a whole number above 0"),
+        ({"epoch": -3}, "'epoch' of its 'progress' is -3, expected a whole number above 0"),
+        ({"epoch": True}, "'epoch' of its 'progress' is true, expected a whole number above 0"),
+        ({"batch": -1}, "'batch' of its 'progress' is -1, expected a whole number from 0"),
+        ({"total_sec": float("nan")}, "'total_sec' of its 'progress' is NaN, expected a number from 0"),
+        ({"epochs": [1]}, "expected a list of objects"),
+    ],
+)
+def test_a_place_in_training_that_is_none_is_refused(change, message):
+    progress = Progress()
+    with pytest.raises(ValueError, match=re.escape(message)):
+        progress.load_state_dict({**Progress().state_dict(), **change})
+    assert progress == Progress()
