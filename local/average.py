@@ -7,7 +7,6 @@ from typing import List
 
 from icefall_discrete.base.at_work import LOCK_FILE, at_work
 from icefall_discrete.base.atomic_files import require_new_folder
-from icefall_discrete.base.checkpoint import save_checkpoint
 from icefall_discrete.base.flags import ScriptParser, add_flags, override
 from icefall_discrete.base.provenance import Provenance, Rules, digest_of_file
 from icefall_discrete.base.script import run_script
@@ -15,12 +14,15 @@ from icefall_discrete.base.settings import from_dict, to_dict
 from icefall_discrete.experiment.folder import hand_on
 from icefall_discrete.experiment.transcription_files import RECIPE_FILE, load_recipe
 from icefall_discrete.training.averages import (
+    AVERAGE_RECORD,
     AVERAGED,
     AverageConfig,
     average_epochs,
     epoch_path,
     epochs_of,
+    is_as_saved,
     require_epochs,
+    save_averaged,
     trained_epochs,
 )
 
@@ -50,15 +52,13 @@ def make_average(config: AverageConfig, exp_dir: Path) -> None:
     """Write averaged.pt and its record, unless they are there."""
     files = [epoch_path(exp_dir, epoch) for epoch in epochs_of(config)]
     made_from = Provenance({path.name: digest_of_file(path) for path in files}, to_dict(config))
-    target, record = exp_dir / AVERAGED, exp_dir / "average.json"
+    target, record = exp_dir / AVERAGED, exp_dir / AVERAGE_RECORD
     with at_work(exp_dir / f"{LOCK_FILE}-average", str(target)):
-        if target.is_file() and is_average_of(record, made_from, target, files):
+        if target.is_file() and is_average_of(record, made_from, target, files) and is_as_saved(target):
             LOG.info(f"{target} is the average of {config.avg} epochs up to {config.epoch} already: nothing to do")
             return
         state = average_epochs(exp_dir, config.epoch, config.avg, config.use_averaged_model)
-        record.unlink(missing_ok=True)
-        save_checkpoint(target, {"model": state})
-        made_from.write(record)
+        save_averaged(exp_dir, state, made_from)
     LOG.info(
         f"{target}: average of {config.avg} epochs up to {config.epoch}; decode.py --checkpoint {target.name} takes it"
     )

@@ -11,12 +11,14 @@ from icefall_discrete.base.settings import setting
 from icefall_discrete.nn.acoustic_encoder import AcousticEncoder
 from icefall_discrete.nn.loading import require_finite
 from icefall_discrete.training.averages import (
+    AVERAGE_RECORD,
     AVERAGED,
     AverageConfig,
     StateDict,
     average_epochs,
     epoch_path,
     epochs_of,
+    is_as_saved,
     mean_of,
     require_epochs,
     saved_epochs,
@@ -124,4 +126,9 @@ def load_into(network: AcousticEncoder, choice: CheckpointChoice, exp_dir: PathL
 
 
 def _weights_in(path: Path) -> StateDict:
+    if path.name == AVERAGED and not is_as_saved(path):
+        raise ValueError(
+            f"{path} is not the average that {AVERAGE_RECORD} beside it tells of: it was damaged or replaced; put it "
+            "back, or make it again with average.py."
+        )
     return tensors_of(load_checkpoint(path).get("model"), f"{path}, 'model',")

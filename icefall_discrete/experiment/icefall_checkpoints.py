@@ -8,8 +8,8 @@ from typing import Any, Dict, Mapping, NamedTuple
 from torch import Tensor
 
 from icefall_discrete.base.atomic_files import new_folder
-from icefall_discrete.base.checkpoint import save_checkpoint
 from icefall_discrete.base.guarded_pickle import CHECKPOINT_RECORDS, read_checkpoint, tensors_of
+from icefall_discrete.base.provenance import Provenance, digest_of_file
 from icefall_discrete.data.targets.pieces import PieceTargets
 from icefall_discrete.experiment.folder import Experiment
 from icefall_discrete.experiment.transcription_files import save_tokenizer
@@ -21,7 +21,7 @@ from icefall_discrete.systems.asr.settings import TrainSettings
 from icefall_discrete.systems.asr.stages import AsrStages
 from icefall_discrete.text.pieces import TextEncoder
 from icefall_discrete.tokenizers import load_tokenizer
-from icefall_discrete.training.averages import AVERAGED
+from icefall_discrete.training.averages import save_averaged
 
 LOG = logging.getLogger(__name__)
 # Packages of what icefall saves beside the weights: its parameters, the state of samplers, optimiser and schedule.
@@ -111,7 +111,7 @@ def write_experiment(exp_dir: Path, path: Path, converted: Converted, beside: Be
     with new_folder(exp_dir) as unfinished:
         Experiment(unfinished).start(settings, spec, targets, None)
         save_tokenizer(tokenizer, unfinished)
-        save_checkpoint(unfinished / AVERAGED, {"model": weights})
+        save_averaged(unfinished, weights, Provenance({path.name: digest_of_file(path)}))
 
 
 def _settings(weights: Mapping[str, Tensor], told: Mapping[str, Any], path: Path) -> TrainSettings:

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from icefall_discrete.base.atomic_files import PathLike
 from icefall_discrete.base.checkpoint import holding_what_we_write, load_checkpoint, save_checkpoint
+from icefall_discrete.base.provenance import Provenance, digest_of_file
 from icefall_discrete.base.settings import setting
 from icefall_discrete.base.shapes import COUNT, FROM_0, OBJECTS, TEXT, WHOLE, or_null, read_shaped, require
 
@@ -29,6 +30,7 @@ _SUMMARY = {
 }
 _EPOCH = {"epoch": or_null(COUNT), **_SECONDS}
 AVERAGED = "averaged.pt"  # weights alone: what is handed on
+AVERAGE_RECORD = "average.json"  # what they are made from, and their digest
 
 
 A = TypeVar("A", bound="AverageConfig")
@@ -260,6 +262,22 @@ def average_epochs(exp_dir: PathLike, epoch: int, avg: int, use_averaged_model: 
             start = _of_epoch(exp_dir, epoch - avg) if epoch > avg else None
             return span_average(start, _of_epoch(exp_dir, epoch))
         return mean_of([_of_epoch(exp_dir, one)["model"] for one in range(epoch - avg + 1, epoch + 1)])
+
+
+def save_averaged(exp_dir: PathLike, weights: StateDict, made_from: Provenance) -> Path:
+    """Write averaged.pt, and beside it what it is made from with the file's own digest."""
+    path, record = Path(exp_dir) / AVERAGED, Path(exp_dir) / AVERAGE_RECORD
+    record.unlink(missing_ok=True)
+    save_checkpoint(path, {"model": weights})
+    dataclasses.replace(made_from, noted={"sha256": digest_of_file(path)}).write(record)
+    return path
+
+
+def is_as_saved(path: Path) -> bool:
+    """Whether averaged.pt is the file that its record tells of; records of before tell of none."""
+    record = Provenance.read_if_there(path.with_name(AVERAGE_RECORD))
+    digest = record.noted.get("sha256") if record else None
+    return digest is None or digest == digest_of_file(path)
 
 
 def _of_epoch(exp_dir: PathLike, epoch: int) -> Dict[str, Any]:

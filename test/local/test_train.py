@@ -147,6 +147,7 @@ def test_averaging_stage(corpus_dir, trained):
 
 def test_what_is_handed_on_is_small_and_whole(corpus_dir, trained, tmp_path):
     given = tmp_path / "given"
+    (trained / "average.json").unlink(missing_ok=True)  # one of before tells of no digest
     status, output = run("average.py", corpus_dir, trained, "--avg", "2", "--to", given)
     assert status == 0 and f"{given}: 0." in output, output
     names = {path.name for path in given.iterdir()}
@@ -158,6 +159,11 @@ def test_what_is_handed_on_is_small_and_whole(corpus_dir, trained, tmp_path):
     load_into(model, choice, given)
     expected = load_checkpoint(trained / "averaged.pt")["model"]
     assert all(torch.equal(value, expected[name]) for name, value in model.state_dict().items())
+    shutil.copy(trained / "epoch-1.pt", given / "averaged.pt")
+    with pytest.raises(
+        ValueError, match=r"given/averaged\.pt is not the average that average\.json beside it tells of"
+    ):
+        load_into(model, choice, given)
     before = (trained / "averaged.pt").stat().st_mtime_ns
     status, output = run("average.py", corpus_dir, trained, "--avg", "1", "--to", given)
     assert status == 1 and "exists and is not empty; give a folder that is new." in output
