@@ -16,6 +16,8 @@ from pathlib import Path
 import pytest
 import torch
 
+from icefall_discrete.experiment.recipe_files import read_recipe
+
 pytestmark = pytest.mark.skipif(
     os.environ.get("ICEFALL_DISCRETE_PIPELINE") != "1", reason="set ICEFALL_DISCRETE_PIPELINE=1 to run it (minutes)"
 )
@@ -62,7 +64,7 @@ def snapshot(*folders):
 @pytest.fixture(scope="module")
 def recipe(tmp_path_factory):
     """The default recipe, cut down to two epochs of a few steps, with checkpoints within the epoch."""
-    settings = json.loads((RECIPE / "conf" / "recipes" / "default.json").read_text())
+    settings = read_recipe(RECIPE / "conf" / "recipes" / "default.json")
     settings["train"].update(num_epochs=2, average_period=1, save_every_n=2, max_minutes=0.0)
     settings["loader"].update(max_duration=15.0, curriculum_max_duration=15.0, num_buckets=2)
     settings["bpe"]["vocab_size"] = 60
