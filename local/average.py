@@ -8,7 +8,7 @@ from typing import List
 from icefall_discrete.base.at_work import LOCK_FILE, at_work
 from icefall_discrete.base.atomic_files import require_new_folder
 from icefall_discrete.base.flags import ScriptParser, add_flags, override
-from icefall_discrete.base.provenance import Provenance, Rules, digest_of_file
+from icefall_discrete.base.provenance import Provenance, Rules, changed_file, digest_of_file
 from icefall_discrete.base.script import run_script
 from icefall_discrete.base.settings import from_dict, to_dict
 from icefall_discrete.experiment.folder import hand_on
@@ -20,7 +20,6 @@ from icefall_discrete.training.averages import (
     average_epochs,
     epoch_path,
     epochs_of,
-    is_as_saved,
     require_epochs,
     save_averaged,
     trained_epochs,
@@ -43,7 +42,7 @@ def is_average_of(record: Path, made_from: Provenance, target: Path, files: List
     """Whether the average there was made from this; a record of before knows no files, and goes by their time."""
     before = Provenance.read_if_there(record)
     if before is None or before.inputs:
-        return before is not None and made_from.is_same(before)
+        return before is not None and made_from.is_same(before) and changed_file(target.parent, before) is None
     older = all(path.stat().st_mtime < target.stat().st_mtime for path in files)
     return older and made_from.is_same(before, Rules(later=tuple(made_from.inputs)))
 
@@ -54,7 +53,7 @@ def make_average(config: AverageConfig, exp_dir: Path) -> None:
     made_from = Provenance({path.name: digest_of_file(path) for path in files}, to_dict(config))
     target, record = exp_dir / AVERAGED, exp_dir / AVERAGE_RECORD
     with at_work(exp_dir / f"{LOCK_FILE}-average", str(target)):
-        if target.is_file() and is_average_of(record, made_from, target, files) and is_as_saved(target):
+        if target.is_file() and is_average_of(record, made_from, target, files):
             LOG.info(f"{target} is the average of {config.avg} epochs up to {config.epoch} already: nothing to do")
             return
         state = average_epochs(exp_dir, config.epoch, config.avg, config.use_averaged_model)

@@ -43,6 +43,18 @@ def _text_lines() -> Iterator[Tuple[str, str]]:
                 yield f"{path.relative_to(ROOT)}:{number}: {line.strip()[:100]}", line
 
 
+def _code_files() -> List[Path]:
+    folders = ("icefall_discrete", "local", "egs", "tools")
+    return [path for folder in folders for path in sorted((ROOT / folder).rglob("*.py"))]
+
+
+def _nodes() -> Iterator[Tuple[Path, ast.AST]]:
+    """Each node of what is not a test, with its file."""
+    for path in _code_files():
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            yield path, node
+
+
 def _place(path: Path, node: ast.AST) -> str:
     return f"{path.relative_to(ROOT)}:{node.lineno}"
 
@@ -152,9 +164,7 @@ def test_modules_import_in_no_circle():
 def test_no_keyword_bags():
     bags = [
         f"{_place(path, node)} {node.name}"
-        for folder in ("icefall_discrete", "local", "egs", "tools")
-        for path in sorted((ROOT / folder).rglob("*.py"))
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        for path, node in _nodes()
         if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)) and node.args.kwarg is not None
     ]
     assert not bags
@@ -303,8 +313,7 @@ def test_no_message_advises_to_delete():
     """What a user wrote, or days have made, is moved aside."""
     found = [
         f"{_place(path, node)} {node.value[:80]!r}"
-        for folder in ("icefall_discrete", "local", "egs", "tools")
-        for path in sorted((ROOT / folder).rglob("*.py"))
+        for path in _code_files()
         for node in _spoken(ast.parse(path.read_text(encoding="utf-8")))
         if re.search(r"\bdelete\b", node.value)
     ]
@@ -329,9 +338,7 @@ def test_files_are_written_with_the_mode_of_any_new_file():
     """Not by functions whose files only their owner can read."""
     found = [
         f"{_place(path, node)} {ast.unparse(node)[:80]}"
-        for folder in ("icefall_discrete", "local", "egs", "tools")
-        for path in sorted((ROOT / folder).rglob("*.py"))
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        for path, node in _nodes()
         if isinstance(node, ast.Call)
         and ast.unparse(node.func).rsplit(".", 1)[-1] in ("save_file", "save_model", "NamedTemporaryFile", "mkstemp")
     ]

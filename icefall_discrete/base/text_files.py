@@ -18,7 +18,7 @@ class NotUtf8(ValueError):
     """A text file in another encoding than UTF-8; the message names file, line and the likely encoding."""
 
 
-def _encoding_of(data: bytes) -> str:
+def encoding_of(data: bytes) -> str:
     """What the encoding of text that is not UTF-8 seems to be."""
     for mark, name in _MARKS:
         if data.startswith(mark):
@@ -49,11 +49,11 @@ def read_text(path: Path) -> str:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         number = data.count(b"\n", 0, error.start) + 1
-        found = _encoding_of(data)
+        found = encoding_of(data)
     else:
         if "\0" not in text:
             return text
-        number, found = text.count("\n", 0, text.index("\0")) + 1, _encoding_of(data)
+        number, found = text.count("\n", 0, text.index("\0")) + 1, encoding_of(data)
     raise NotUtf8(
         f"{path} is not in UTF-8 (line {number}): it seems to be {found}; convert it, for example with "
         f"iconv -f {found.upper().replace('LATIN-', 'LATIN')} -t UTF-8."

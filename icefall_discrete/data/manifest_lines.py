@@ -4,7 +4,6 @@ lhotse looks at no types, and reads from whatever a manifest names: a command, a
 Manifests may come from elsewhere, so that every line is checked here, whatever reads it afterwards.
 """
 
-import codecs
 import gzip
 import re
 import zlib
@@ -32,7 +31,7 @@ from icefall_discrete.base.shapes import (
     require,
     shown,
 )
-from icefall_discrete.base.text_files import is_one_line
+from icefall_discrete.base.text_files import encoding_of, is_one_line
 from icefall_discrete.data.code_archive import ArchiveKey, FlatArchiveReader
 
 # A cut of an hour takes some hundred kilobytes; a small gzip could unpack to a line of any length.
@@ -127,8 +126,7 @@ def _reason(error: Exception) -> str:
     if isinstance(error, KeyError):
         return f"it has no {error}"
     if isinstance(error, UnicodeDecodeError):
-        marked = error.object[:4].startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
-        return f"it is {'UTF-16' if marked else 'text of another encoding'}, not UTF-8"
+        return f"it seems to be {encoding_of(error.object)}, not UTF-8"
     unknown = re.search(r"unexpected keyword argument '(\w+)'", str(error))
     if unknown:
         return f"it has a key '{unknown.group(1)}', which lhotse does not know"

@@ -7,6 +7,7 @@ from typing import List
 from icefall_discrete.base.atomic_files import PathLike
 from icefall_discrete.base.checkpoint import holding_what_we_write, load_checkpoint
 from icefall_discrete.base.guarded_pickle import tensors_of
+from icefall_discrete.base.provenance import require_as_made
 from icefall_discrete.base.settings import setting
 from icefall_discrete.nn.acoustic_encoder import AcousticEncoder
 from icefall_discrete.nn.loading import require_finite
@@ -18,7 +19,6 @@ from icefall_discrete.training.averages import (
     average_epochs,
     epoch_path,
     epochs_of,
-    is_as_saved,
     mean_of,
     require_epochs,
     saved_epochs,
@@ -126,9 +126,6 @@ def load_into(network: AcousticEncoder, choice: CheckpointChoice, exp_dir: PathL
 
 
 def _weights_in(path: Path) -> StateDict:
-    if path.name == AVERAGED and not is_as_saved(path):
-        raise ValueError(
-            f"{path} is not the average that {AVERAGE_RECORD} beside it tells of: it was damaged or replaced; put it "
-            "back, or make it again with average.py."
-        )
+    if path.name == AVERAGED:
+        require_as_made(path.with_name(AVERAGE_RECORD), "make it again with average.py")
     return tensors_of(load_checkpoint(path).get("model"), f"{path}, 'model',")

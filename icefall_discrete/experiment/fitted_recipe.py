@@ -13,6 +13,7 @@ from typing import Any, Dict, List, Optional
 
 from icefall_discrete.base.json_files import as_json, read_object
 from icefall_discrete.base.names import known_names
+from icefall_discrete.base.provenance import flat
 from icefall_discrete.base.settings import check_settings, from_dict, setting, to_dict
 from icefall_discrete.experiment.recipe_files import BASED_ON, FITTED_TO, WHEN, Layer, base_file, overlaid, read_layers
 
@@ -91,7 +92,7 @@ def fitted_recipe(recipe_file: Path, facts: Optional[Facts]) -> Dict[str, Any]:
 
 def what_was_chosen(recipe_file: Path, facts: Facts) -> str:
     """A sentence about the settings that are others than without fitting; empty if none is."""
-    before, after = _flat(fitted_recipe(recipe_file, None)), _flat(fitted_recipe(recipe_file, facts))
+    before, after = flat(fitted_recipe(recipe_file, None)), flat(fitted_recipe(recipe_file, facts))
     changed = [f"{name} {as_json(value)}" for name, value in after.items() if before.get(name) != value]
     changed = [one for one in changed if not one.startswith(FITTED_TO)]
     if not changed:
@@ -100,10 +101,3 @@ def what_was_chosen(recipe_file: Path, facts: Facts) -> str:
         f"{recipe_file} fits itself to {facts.hours:.1f} hours of training audio on {facts.device}: "
         f"{', '.join(changed)}. What your own recipe says, and flags, come before."
     )
-
-
-def _flat(values: Dict[str, Any], above: str = "") -> Dict[str, Any]:
-    found: Dict[str, Any] = {}
-    for key, value in values.items():
-        found.update(_flat(value, f"{above}{key}.") if isinstance(value, dict) else {above + key: value})
-    return found

@@ -31,6 +31,7 @@ class _Source(NamedTuple):
     files: List[Path]
     spec: Optional[FeatureSpec] = None
     targets: Optional[Targets] = None
+    is_icefalls: bool = False
 
 
 class Beginning(NamedTuple):
@@ -47,7 +48,9 @@ def _read(place: Path) -> _Source:
         weights, files = load_weights(choice, place), files_of(choice, place)
         return _Source(weights, files, experiment.spec(), experiment.targets())
     weights = read_weights(place)
-    return _Source(from_icefall(weights) if is_icefalls(weights) else weights, [place])
+    if is_icefalls(weights):
+        return _Source(from_icefall(weights), [place], is_icefalls=True)
+    return _Source(weights, [place])
 
 
 def begin_with(network: AcousticEncoder, config: InitialConfig, spec: FeatureSpec, targets: Targets) -> Beginning:
@@ -65,7 +68,7 @@ def begin_with(network: AcousticEncoder, config: InitialConfig, spec: FeatureSpe
         raise FileNotFoundError(f"--init-from {place} does not exist; give an experiment folder or a checkpoint.")
     source = _read(place)
     own = network.state_dict()
-    if isinstance(network.input_embedding, FeatureNormalizer) and f"{_OF_FEATURES}.mean" not in source.weights:
+    if source.is_icefalls and isinstance(network.input_embedding, FeatureNormalizer):
         # icefall's features are as they are: without their mean and deviation taken off.
         plain = {"mean": own[f"{_OF_FEATURES}.mean"] * 0, "scale": own[f"{_OF_FEATURES}.scale"] * 0 + 1}
         source.weights.update({f"{_OF_FEATURES}.{name}": value for name, value in plain.items()})

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from icefall_discrete.base.atomic_files import PathLike
 from icefall_discrete.base.checkpoint import holding_what_we_write, load_checkpoint, save_checkpoint
-from icefall_discrete.base.provenance import Provenance, digest_of_file
+from icefall_discrete.base.provenance import Provenance, noting_files
 from icefall_discrete.base.settings import setting
 from icefall_discrete.base.shapes import COUNT, FROM_0, OBJECTS, TEXT, WHOLE, or_null, read_shaped, require
 
@@ -269,15 +269,8 @@ def save_averaged(exp_dir: PathLike, weights: StateDict, made_from: Provenance) 
     path, record = Path(exp_dir) / AVERAGED, Path(exp_dir) / AVERAGE_RECORD
     record.unlink(missing_ok=True)
     save_checkpoint(path, {"model": weights})
-    dataclasses.replace(made_from, noted={"sha256": digest_of_file(path)}).write(record)
+    noting_files(made_from, exp_dir, [AVERAGED]).write(record)
     return path
-
-
-def is_as_saved(path: Path) -> bool:
-    """Whether averaged.pt is the file that its record tells of; records of before tell of none."""
-    record = Provenance.read_if_there(path.with_name(AVERAGE_RECORD))
-    digest = record.noted.get("sha256") if record else None
-    return digest is None or digest == digest_of_file(path)
 
 
 def _of_epoch(exp_dir: PathLike, epoch: int) -> Dict[str, Any]:
