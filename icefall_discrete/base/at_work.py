@@ -15,7 +15,7 @@ import socket
 import sys
 import time
 from pathlib import Path
-from typing import Iterator
+from typing import Iterator, Optional
 
 from icefall_discrete.base.atomic_files import PathLike, cannot_write
 
@@ -53,9 +53,9 @@ def _is_there(descriptor: int, path: Path) -> bool:
         return False
 
 
-def _take(path: Path, what: str) -> int:
+def _take(path: Path, what: str, patience_sec: float) -> int:
     """Descriptor of the locked file."""
-    deadline = time.monotonic() + PATIENCE_SEC
+    deadline = time.monotonic() + patience_sec
     while True:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
         if _is_locked(descriptor, path):
@@ -72,11 +72,12 @@ def _take(path: Path, what: str) -> int:
 
 
 @contextlib.contextmanager
-def at_work(path: PathLike, what: str) -> Iterator[None]:
+def at_work(path: PathLike, what: str, patience_sec: Optional[float] = None) -> Iterator[None]:
     """Hold the lock of the file `path`, which is there while the context lasts.
 
     Args:
       path: in the folder, or beside one that may be moved. what: it is about, for the error.
+      patience_sec: how long another process that holds it is waited for; PATIENCE_SEC if it is not said.
     Raises:
       RuntimeError: if another process holds it: which one, where, and since when.
       OSError: if the file cannot be made.
@@ -85,7 +86,7 @@ def at_work(path: PathLike, what: str) -> Iterator[None]:
     is_new = not path.parent.exists()
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor = _take(path, what)
+        descriptor = _take(path, what, PATIENCE_SEC if patience_sec is None else patience_sec)
     except OSError as error:
         raise cannot_write(path, error) from error
     try:

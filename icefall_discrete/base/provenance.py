@@ -32,6 +32,7 @@ LOG = logging.getLogger(__name__)
 _NAMES_SHOWN = 3
 _DIGEST_SHOWN = 12  # of a hash so many digits are shown
 _HASH_DIGITS = 64
+_DIGEST_SUFFIX = "_sha256"
 _SECTIONS = ("inputs", "settings", "noted")
 _OLD_INPUTS = "files"
 _MADE = "made"
@@ -99,10 +100,21 @@ def flat(values: Mapping[str, Any], prefix: str = "") -> Dict[str, Any]:
 
 
 def differences(was: Mapping[str, Any], now: Mapping[str, Any], rules: Rules = STRICT) -> List[Difference]:
-    """Where two nested objects differ, in the order of the names; `1` and `1.0`, tuples and lists are the same."""
+    """Where two nested objects differ, in the order of the names; `1` and `1.0`, tuples and lists are the same.
+
+    What is called `model` in one and otherwise in the other is the same if the hash beside it, `model_sha256`, is.
+    """
     before, after = flat(was), flat(now)
     found = [Difference(name, before.get(name), after.get(name)) for name in sorted({*before, *after})]
-    return [one for one in found if canonical_json(one.was) != canonical_json(one.now) and not rules.allow(one)]
+    changed = [one for one in found if canonical_json(one.was) != canonical_json(one.now) and not rules.allow(one)]
+    return [one for one in changed if not _is_only_a_name(one, before, after)]
+
+
+def _is_only_a_name(found: Difference, before: Mapping[str, Any], after: Mapping[str, Any]) -> bool:
+    digests = [values.get(f"{found.name}{_DIGEST_SUFFIX}") for values in (before, after)]
+    return (
+        isinstance(found.was, str) and isinstance(found.now, str) and _is_hash(digests[0]) and digests[0] == digests[1]
+    )
 
 
 def against(found: Iterable[Difference]) -> str:

@@ -4,14 +4,17 @@ from pathlib import Path
 from typing import Mapping, Optional, Tuple
 
 from icefall_discrete.base.device import check_name
+from icefall_discrete.base.json_files import read_json
 from icefall_discrete.base.names import known_names
+from icefall_discrete.base.settings_digest import digests_of
+from icefall_discrete.base.weights import require_known_weights
 from icefall_discrete.experiment.environment_choice import ENVIRONMENTS, needed_gigabytes
 from icefall_discrete.experiment.feature_stages import TaskFacts
 from icefall_discrete.experiment.folder_options import require_folder
 from icefall_discrete.experiment.machine import free_gigabytes, num_cores, num_gpus
 from icefall_discrete.experiment.recipe_check import check_recipe
 from icefall_discrete.experiment.recipe_files import model_size_file
-from icefall_discrete.experiment.run_options import Choice, RunOptions
+from icefall_discrete.experiment.run_options import FEATURES, Choice, RunOptions
 from icefall_discrete.experiment.stage_flags import StageFlags, dashed
 from icefall_discrete.systems import DEFAULT_SYSTEM
 
@@ -36,6 +39,8 @@ def check_request(facts: TaskFacts) -> Tuple[str, ...]:
     Returns sentences about what will go on, but perhaps not as it was meant.
     """
     facts.asked.range.check(facts.asked.last_stage)
+    for file, _ in digests_of(facts.choice.feature_files, [FEATURES]):
+        require_known_weights(read_json(file), str(file))
     _check_languages(facts)
     _check_checkpoints(facts)
     _check_beginning(facts)

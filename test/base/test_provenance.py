@@ -68,6 +68,16 @@ def test_rules_of_the_owner():
     assert against(differences({"rate": 50.0}, {"rate": 75})) == "rate: 50.0 against 75"
 
 
+def test_a_model_is_the_same_under_another_name_if_its_hash_is():
+    was = {"views": {"a": {"model": "package:some/model", "model_sha256": "a1" * 32, "layer": 4}}}
+    now = {"views": {"a": {"model": "weights:some", "model_sha256": "a1" * 32, "layer": 4}}}
+    assert differences(was, now) == []
+    now["views"]["a"]["model_sha256"] = "b1" * 32
+    assert [one.name for one in differences(was, now)] == ["views.a.model", "views.a.model_sha256"]
+    assert [one.name for one in differences({"model": "a"}, {"model": "b"})] == ["model"]
+    assert [one.name for one in differences({"layer": 1, "layer_sha256": "a1" * 32}, {"layer_sha256": "a1" * 32})]
+
+
 def test_files_count_by_content_and_json_by_what_it_says(tmp_path):
     first, second = tmp_path / "a.json", tmp_path / "b.json"
     first.write_text('{"a": 1, "b": 2}')

@@ -183,3 +183,13 @@ def test_a_range_is_its_owners(tmp_path):
     flags = StageFlags(ROOT / "local" / FLAGS_FILE, "asr", asr.SCRIPTS)
     with pytest.raises(ValueError, match=r"--x is '1\.5', expected a number of at least 0 and at most 1"):
         flags.check("train", "augment-prob", "1.5", "x")
+
+
+def test_weights_that_nobody_knows(here):
+    features = here / "conf" / "features"
+    features.mkdir()
+    (features / "base.json").write_text('{"tokenizer": "whisper_kmeans", "model": "weights:whisper_bse"}')
+    (features / "units.json").write_text('{"tokenizer": "unit_bpe", "base": "base"}')
+    for name in ("base", "units", "fbank+base"):
+        with pytest.raises(ValueError, match=r"base\.json: unknown weights 'whisper_bse'; did you mean whisper_base\?"):
+            planned(ROOT, here, feature_type=name)

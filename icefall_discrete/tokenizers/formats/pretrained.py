@@ -16,6 +16,8 @@ from icefall_discrete.base.guarded_pickle import read_checkpoint
 from icefall_discrete.base.inert_pickle import shown
 from icefall_discrete.base.json_files import read_object
 from icefall_discrete.base.tensor_files import read_tensors
+from icefall_discrete.base.weights import WEIGHTS_PREFIX
+from icefall_discrete.base.weights_fetch import weights_folder
 
 HUB_FILES = ("config.json", "model.safetensors", "model-*.safetensors")
 PACKAGE_PREFIX = "package:"
@@ -28,11 +30,14 @@ HUB_FILE = re.compile(r"([\w.-]+/[\w.-]+)/([\w./-]+)")
 def locate_folder(model: str, kind: str, files: Sequence[str] = HUB_FILES) -> Path:
     """Return the folder of `model`, downloading `files` (patterns) if need be.
 
-    `model` is a local folder, a hub id ORG/NAME, or package:NAME/FOLDER for a folder inside an installed package.
+    `model` is weights:NAME (see base/weights.py), a local folder, a hub id ORG/NAME, or package:NAME/FOLDER for a
+    folder inside an installed package.
 
     Raises:
       FileNotFoundError: one sentence that names the `kind` of model and says what to do.
     """
+    if model.startswith(WEIGHTS_PREFIX):
+        return weights_folder(model[len(WEIGHTS_PREFIX) :])
     if model.startswith(PACKAGE_PREFIX):
         return _folder_of_package(model, kind)
     if Path(model).is_dir() or not HUB_ID.fullmatch(model):

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from icefall_discrete.base import registry
 from icefall_discrete.base.settings import to_dict
+from icefall_discrete.base.weights import same_content
 from icefall_discrete.tokenizers.contract import NO_NETWORK, Placement
 from icefall_discrete.tokenizers.formats.pretrained import portable_name, sha256_of
 
@@ -110,7 +111,7 @@ class PretrainedFrames(FrameSource):
         """Name and hash of the model: all that identifies it on another machine."""
         return {
             "model": portable_name(self.config.model),
-            "model_sha256": sha256_of(self.files),
+            "model_sha256": same_content(sha256_of(self.files)),
             "normalisation": self.normalisation,
         }
 

