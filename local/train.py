@@ -59,9 +59,6 @@ def get_parser(system: str = DEFAULT_SYSTEM) -> ScriptParser:
     parser.add_argument("--shar-dir", type=Path, help="read the training split in sequence from here (export_shar.py)")
     parser.add_argument("--backend", default="auto", choices=backend.BACKENDS, help="pruned RNN-T (default: auto)")
     parser.add_argument(
-        "--world-size", type=Number(int, minimum=1), default=1, help="processes on this machine (default: 1)"
-    )
-    parser.add_argument(
         "--master-port",
         type=Number(int, minimum=0, maximum=65535),
         default=0,
@@ -168,15 +165,15 @@ def facts_of(args: Any, settings: TrainSettings) -> Optional[Facts]:
 
 
 def main() -> None:
-    """Train, in this process or in as many as --world-size says, or in those that torchrun has started."""
+    """Train, in this process or in as many as world_size says, or in those that torchrun has started."""
     recipe = value_of_flag("recipe-config", sys.argv[1:])
     args = get_parser(stages_of(read_recipe(recipe) if recipe else {}).settings.system).parse_args()
     settings = read_settings(args.recipe_config, args.model_size, args.conf_dir, args)
     args.facts = facts_of(args, settings)
     if args.facts is not None:
         settings = read_settings(args.recipe_config, args.model_size, args.conf_dir, args, args.facts)
-    if args.world_size != 1 and "WORLD_SIZE" not in os.environ:
-        sys.exit(launch([sys.executable, *sys.argv], args.world_size, args.master_port))
+    if settings.train.world_size != 1 and "WORLD_SIZE" not in os.environ:
+        sys.exit(launch([sys.executable, *sys.argv], settings.train.world_size, args.master_port))
     device_type = resolve(settings.train.device, "training").type
     with joined_group(device_type) as group, alone_in(args.exp_dir, group):
         if not group.is_main:

@@ -223,7 +223,7 @@ def training_stage(
     flags: Dict[str, Optional[str]] = {"recipe-config": facts.choice.recipe_file, "feature-dir": facts.features_dir}
     flags.update({"lang-dir": lang_dir, "train-split": corpus.train_split, "exp-dir": facts.exp_dir})
     flags.update({"valid-split": corpus.dev_splits.split()[0], "backend": options.backend, "seed": options.seed})
-    flags.update({"world-size": options.world_size, "max-duration": options.max_duration or None})
+    flags.update({"world-size": options.world_size or None, "max-duration": options.max_duration or None})
     flags.update({"num-epochs": options.num_epochs or None, "precision": options.precision or None})
     commands, notices = [], []
     if options.shar == "true":

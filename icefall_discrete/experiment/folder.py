@@ -35,6 +35,7 @@ _RULES = Rules(
         "train.try_largest_batches",
         "train.device",
         "train.num_threads",
+        "train.world_size",
         "train.tensorboard",
         "loader.num_workers",
     ),

@@ -139,7 +139,7 @@ def _check_processes(option: str, number: int) -> None:
 
 def _check_training(facts: TaskFacts, device: str, gpus: Optional[int]) -> Tuple[str, ...]:
     """Processes against GPUs or cores."""
-    processes, notices = int(facts.options.world_size), []
+    processes, notices = int(facts.options.world_size or facts.choice.section("train").get("world_size", 1)), []
     on_cpu = device == "cpu" or gpus == 0
     if not on_cpu and gpus is not None and processes > gpus:
         raise ValueError(f"--world-size is {processes}, but this machine has {gpus} GPU; each process needs its own.")

@@ -53,6 +53,11 @@ class TrainConfig:
     )
     try_largest_batches: bool = setting(True, "run the largest batches once before training, to see if memory suffices")
     precision: str = setting("fp32", "number format of the forward pass", choices=PRECISIONS)
+    world_size: int = setting(
+        1,
+        "processes that train together on this machine, each with batches of its own (--max-duration is of each)",
+        minimum=1,
+    )
     device: str = device_setting("where it trains")
     num_threads: int = setting(0, "threads of torch in a process; 0: as the environment says", minimum=0)
     tensorboard: bool = setting(True, "write TensorBoard curves")

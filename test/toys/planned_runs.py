@@ -25,7 +25,7 @@ OPTIONS = {
     "num_epochs": "",
     "precision": "",
     "shar": "false",
-    "world_size": "1",
+    "world_size": "",
     "decoding_method": "",
     "lm": "",
     "lm_scale": "",
