@@ -47,7 +47,15 @@ from icefall_discrete.extraction.sharding import (
     what_is_wrong,
     without_old_inputs,
 )
-from icefall_discrete.extraction.workers import UNREADABLE, Dropped, EncodedBatch, TimedCodes, encode_in_order, placed
+from icefall_discrete.extraction.workers import (
+    UNREADABLE,
+    Dropped,
+    EncodedBatch,
+    TimedCodes,
+    check_languages,
+    encode_in_order,
+    placed,
+)
 from icefall_discrete.tokenizers.contract import DTYPES
 
 LOG = logging.getLogger(__name__)
@@ -471,6 +479,7 @@ def _planned(cuts: Iterable[MonoCut], split: str, tokenizer: Any, config: Extrac
     if not planned:
         raise ValueError(f"there are no cuts to extract for '{split}'; remake its manifest.")
     _check_sample_rates(planned, tokenizer, config.resample)
+    check_languages(planned, tokenizer)
     return planned
 
 

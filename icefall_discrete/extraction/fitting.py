@@ -1,6 +1,7 @@
 """Fit a tokenizer (k-means) on training audio, once."""
 
 import contextlib
+import copy
 import dataclasses
 import hashlib
 import logging
@@ -15,7 +16,8 @@ from icefall_discrete.audio.reading import UnreadableAudio, load_samples
 from icefall_discrete.base.at_work import LOCK_FILE, at_work
 from icefall_discrete.base.provenance import Provenance, set_aside
 from icefall_discrete.data.audio_files import note_audio, require_same_audio
-from icefall_discrete.data.cuts import is_speed_perturbed
+from icefall_discrete.data.cuts import is_speed_perturbed, language_of
+from icefall_discrete.data.facts import require_fact
 from icefall_discrete.tokenizers.contract import SpeechTokenizer
 from icefall_discrete.training.fit_folder import INPUTS, TRAINING_DIR
 
@@ -50,6 +52,8 @@ def choose_cuts(cuts: Sequence[MonoCut], max_hours: float, seed: int) -> List[Mo
 class AudioOfCuts:
     """The audio of cuts as `fit` takes it, pairs of samples (S,) and cut id; what cannot be read is logged and counted.
 
+    It can be had by language (AudioByLanguage); what cannot be read is counted over all languages then.
+
     Args:
       cuts: to be read. sample_rate_hz: rate of the samples. max_unreadable: how many may be left out (None: all).
       when_read: called with what could not be read whenever all was gone through.
@@ -63,6 +67,7 @@ class AudioOfCuts:
         when_read: Callable[[Mapping[str, str]], None] = lambda unreadable: None,
     ) -> None:
         self._cuts = cuts
+        self._num_cuts = len(cuts)
         self._sample_rate_hz = sample_rate_hz
         self._max_unreadable = len(cuts) if max_unreadable is None else max_unreadable
         self._when_read = when_read
@@ -70,6 +75,17 @@ class AudioOfCuts:
 
     def __len__(self) -> int:
         return len(self._cuts)
+
+    def by_language(self) -> Dict[str, "AudioOfCuts"]:
+        """The audio of each language, in order of names. Raises ValueError, naming the cut, if one has no language."""
+        groups: Dict[str, List[MonoCut]] = {}
+        for cut in self._cuts:
+            require_fact(cut, "language")
+            groups.setdefault(language_of(cut) or "", []).append(cut)
+        parts = {language: copy.copy(self) for language in sorted(groups)}  # with one count of what is unreadable
+        for language, part in parts.items():
+            part._cuts = groups[language]
+        return parts
 
     def __iter__(self) -> Iterator[Tuple[Tensor, str]]:
         """Raises ValueError as soon as more cuts cannot be read than may be left out."""
@@ -80,19 +96,22 @@ class AudioOfCuts:
                 LOG.warning("left out of the fit: %s", error)
                 self.unreadable[cut.id] = str(error)
                 if len(self.unreadable) > self._max_unreadable:
+                    first = next(iter(self.unreadable.values()))
                     raise ValueError(
-                        f"{len(self.unreadable)} of {len(self)} cuts cannot be read, more than max_unreadable_fraction "
-                        f"allows ({self._max_unreadable}); the first: {next(iter(self.unreadable.values()))}"
+                        f"{len(self.unreadable)} of {self._num_cuts} cuts cannot be read, more than "
+                        f"max_unreadable_fraction allows ({self._max_unreadable}); the first: {first}"
                     ) from None
                 continue
             yield samples, cut.id
         self._when_read(self.unreadable)
 
 
-def _made_from(cuts: Sequence[MonoCut], seed: int, max_hours: float) -> Provenance:
+def _made_from(cuts: Sequence[MonoCut], seed: int, max_hours: float, by_language: bool) -> Provenance:
     digest = hashlib.sha256()
     for cut in sorted(cuts, key=lambda cut: cut.id):
         digest.update(f"{cut.id} {cut.start} {cut.duration}\n".encode())
+        if by_language:
+            digest.update(f"{language_of(cut)}\n".encode())
     inputs = {"cuts": digest.hexdigest(), "num_cuts": len(cuts)}
     return Provenance(inputs, {"seed": seed, "max_hours": max_hours})
 
@@ -160,7 +179,7 @@ def _fit_alone(
     max_hours: float,
     max_unreadable_fraction: float,
 ) -> bool:
-    made_from = _made_from(cuts, seed, max_hours)
+    made_from = _made_from(cuts, seed, max_hours, tokenizer.needs_language)
     chosen = choose_cuts(cuts, max_hours, seed)
     if tokenizer.is_fitted and _still_good(tokenizer, chosen, out_dir, made_from):
         return False

@@ -10,7 +10,21 @@ import time
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing.connection import wait
-from typing import Any, Callable, Deque, Iterable, Iterator, List, NamedTuple, Optional, Sequence, Tuple, Union
+from typing import (
+    Any,
+    Callable,
+    Deque,
+    Dict,
+    Iterable,
+    Iterator,
+    List,
+    NamedTuple,
+    Optional,
+    Sequence,
+    Set,
+    Tuple,
+    Union,
+)
 
 import numpy as np
 import torch
@@ -18,7 +32,7 @@ from lhotse import MonoCut
 
 from icefall_discrete.audio.reading import UnreadableAudio, load_samples
 from icefall_discrete.base.device import resolve
-from icefall_discrete.data.cuts import storage_dtype
+from icefall_discrete.data.cuts import language_of, storage_dtype
 from icefall_discrete.data.dataset import derived_seed
 
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
@@ -65,6 +79,19 @@ def placed(make_tokenizer: Callable[[], Any], device: str, dtype: str) -> Any:
     return tokenizer
 
 
+def check_languages(cuts: Sequence[MonoCut], tokenizer: Any) -> None:
+    """Raise ValueError, naming the cut, if it has no language, or none that the tokenizer knows, and that needs one."""
+    known: Set[Optional[str]] = set()
+    for cut in cuts if tokenizer.needs_language else ():
+        language = language_of(cut)
+        if language not in known:
+            try:
+                tokenizer.in_language(language)
+            except ValueError as error:
+                raise ValueError(f"cut {cut.id}: {error}") from None
+            known.add(language)
+
+
 class Encoder:
     """Encodes batches with one tokenizer; random numbers depend on the seed and the batch, never on the process."""
 
@@ -72,6 +99,7 @@ class Encoder:
         self._tokenizer = tokenizer
         self._seed = seed
         self._dtype = storage_dtype(tokenizer.spec)
+        self._in_language: Dict[Optional[str], Any] = {}
 
     def __call__(self, index: int, cuts: Sequence[MonoCut]) -> EncodedBatch:
         """Encode the cuts of batch number `index`."""
@@ -83,13 +111,20 @@ class Encoder:
             outcomes = [self._encode(cut) for cut in cuts]
         return EncodedBatch(index, outcomes, time.perf_counter() - start)
 
+    def _tokenizer_of(self, cut: MonoCut) -> Any:
+        """The tokenizer for the cut's language; the same one whatever that is, unless codes depend on it."""
+        language = language_of(cut) if self._tokenizer.needs_language else None
+        if language not in self._in_language:
+            self._in_language[language] = self._tokenizer.in_language(language)
+        return self._in_language[language]
+
     def _encode(self, cut: MonoCut) -> Outcome:
         try:
             samples = load_samples(cut, self._tokenizer.sample_rate_hz)
         except UnreadableAudio as error:
             return Dropped(UNREADABLE, str(error))
         try:
-            encoded = self._tokenizer.encode_with_durations(
+            encoded = self._tokenizer_of(cut).encode_with_durations(
                 samples.unsqueeze(0), torch.tensor([len(samples)]), [f"cut {cut.id}"]
             )
         except ValueError as error:

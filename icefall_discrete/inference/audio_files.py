@@ -22,12 +22,13 @@ FETCH_AGAIN = "it holds less or more audio than its header says; fetch the file 
 
 @dataclasses.dataclass(frozen=True)
 class AudioConfig:
-    """Which audio is recognised, and how long audio is divided."""
+    """Which audio is recognised, in which language, and how long audio is divided."""
 
     channel: int = setting(MIX, "channel of files with several, from 0; -1: their mean")
     max_segment_sec: float = setting(
         0.0, "longer audio is divided in its pauses into segments of at most this, in seconds; 0: as in training"
     )
+    language: str = setting("", "language of the audio, such as en: for an experiment whose codes depend on it")
 
     def __post_init__(self) -> None:
         if self.channel < MIX:

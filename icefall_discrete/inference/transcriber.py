@@ -26,7 +26,7 @@ from icefall_discrete.inference.samples import Samples, as_samples
 from icefall_discrete.systems.asr.transcription import Failure, Outcome, Transcription, make_segment
 from icefall_discrete.systems.asr.transducer import Transducer
 from icefall_discrete.systems.prediction import RunConfig
-from icefall_discrete.tokenizers.contract import AudioRejected, pad_outputs
+from icefall_discrete.tokenizers.contract import AudioRejected, SpeechTokenizer, pad_outputs
 
 # Segments of this many full batches are held before they are sorted by length and recognised.
 BATCHES_AHEAD = 8
@@ -65,10 +65,11 @@ class Transcriber:
       exp_dir: folder of the trained experiment. choice: checkpoints. decode: search; lists of phrases for single cuts
         are found by the file's name without folder and suffix. Both are those of the recipe that the experiment keeps,
         as for the command and local/decode.py. run: batches and device.
-      audio: channel and segments. tokenizer_dir: where the tokenizer is, if not in the experiment folder.
+      audio: channel, language and segments. tokenizer_dir: where the tokenizer is, if not in the experiment folder.
     Raises:
       FileNotFoundError: if a file of the experiment or its tokenizer is missing.
-      ValueError: if there is no such checkpoint or method, or the tokenizer is another one than in training.
+      ValueError: if there is no such checkpoint or method, the tokenizer is another one than in training, or its codes
+        depend on the language, and `audio` says none, or none that it knows.
     """
 
     def __init__(
@@ -86,7 +87,8 @@ class Transcriber:
         check_method(self._decode.decoding_method)
         experiment = Experiment(Path(exp_dir))
         self.spec = experiment.spec()
-        self.tokenizer = load_experiment_tokenizer(experiment.exp_dir, self.spec, tokenizer_dir)
+        tokenizer = load_experiment_tokenizer(experiment.exp_dir, self.spec, tokenizer_dir)
+        self.tokenizer = _in_language(tokenizer, self._audio.language, experiment.exp_dir)
         self.max_segment_sec = self._longest_segment(experiment.settings().filter.max_utterance_sec)
         self._text_encoder = experiment.text_encoder()
         self._device = self._run.torch_device()
@@ -212,6 +214,17 @@ class Transcriber:
         frame_sec = self._model.config.encoder_frame_sec(self.spec)
         segments = (make_segment(next(found), p.span_sec, frame_sec, self._text_encoder) for p in encoded.pieces)
         return Transcription(encoded.name, encoded.duration_sec, tuple(segments))
+
+
+def _in_language(tokenizer: SpeechTokenizer, language: str, exp_dir: Path) -> SpeechTokenizer:
+    if language and not tokenizer.needs_language:
+        raise ValueError(
+            f"language is '{language}', but the codes of {exp_dir} do not depend on the language; leave it out."
+        )
+    try:
+        return tokenizer.in_language(language or None)
+    except ValueError as error:
+        raise ValueError(f"{exp_dir}: {str(error).rstrip('.')} (--language).") from None
 
 
 def _outcome_of(step: Callable[[Source], Result], source: Source) -> Union[Result, Failure]:

@@ -9,7 +9,21 @@ import importlib.metadata
 import logging
 from abc import ABC, abstractmethod
 from pathlib import Path
-from typing import Any, ClassVar, Dict, Iterator, List, NamedTuple, Optional, Protocol, Sequence, Tuple, Type
+from typing import (
+    Any,
+    ClassVar,
+    Dict,
+    Iterator,
+    List,
+    Mapping,
+    NamedTuple,
+    Optional,
+    Protocol,
+    Sequence,
+    Tuple,
+    Type,
+    runtime_checkable,
+)
 
 import torch
 from torch import Tensor
@@ -67,6 +81,14 @@ class AudioPairs(Protocol):
     def __len__(self) -> int: ...
 
     def __iter__(self) -> Iterator[Tuple[Tensor, str]]: ...
+
+
+@runtime_checkable
+class AudioByLanguage(AudioPairs, Protocol):
+    """Audio that says what is in which language, for tokenizers that learn from each by itself."""
+
+    def by_language(self) -> Mapping[str, AudioPairs]:
+        """The audio of each language. Raises ValueError, naming the cut, if that of one is not known."""
 
 
 class SpeechTokenizer(ABC):
@@ -144,6 +166,27 @@ class SpeechTokenizer(ABC):
     def parts(self) -> Sequence["SpeechTokenizer"]:
         """The tokenizers it is made of, none for most; the state of each lies in a sub-folder of its name."""
         return ()
+
+    @property
+    def needs_language(self) -> bool:
+        """Whether its codes depend on the language of the audio, so that `encode` is that of `in_language` only."""
+        return False
+
+    def in_language(self, language: Optional[str]) -> "SpeechTokenizer":
+        """This tokenizer for audio in `language`, with the same spec: itself, unless it `needs_language`.
+
+        Raises ValueError if it needs one and `language` is None, or one that it did not learn from; known ones are
+        named.
+        """
+        return self
+
+    def heard_by(self, audio: AudioPairs) -> Iterator[Tuple["SpeechTokenizer", AudioPairs]]:
+        """The tokenizer that can encode it, and the audio: once for each language if it `needs_language`."""
+        if not self.needs_language:
+            yield self, audio
+            return
+        for language, part in audio_by_language(audio, self.name).items():
+            yield self.in_language(language), part
 
     @property
     def sample_rate_hz(self) -> int:
@@ -291,6 +334,16 @@ class SpeechTokenizer(ABC):
 
     def _made_with(self) -> Dict[str, str]:
         return library_versions(*self.libraries)
+
+
+def audio_by_language(audio: AudioPairs, name: str) -> Mapping[str, AudioPairs]:
+    """The audio of each language, for the fit of feature type `name`. Raises ValueError if that is not known."""
+    if not isinstance(audio, AudioByLanguage):
+        raise ValueError(
+            f"{name} learns from each language by itself, but this audio does not say what is in which; "
+            "give audio that does (AudioByLanguage), such as that of cuts with languages."
+        )
+    return audio.by_language()
 
 
 @functools.cache

@@ -9,7 +9,7 @@ import dataclasses
 import math
 from fractions import Fraction
 from pathlib import Path
-from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple
+from typing import Any, Dict, Iterator, List, Mapping, Optional, Sequence, Tuple
 
 import torch
 from lhotse.augmentation.torchaudio import get_or_create_resampler
@@ -19,7 +19,7 @@ from icefall_discrete.base.rate_matching import match_rate, rate_ratio
 from icefall_discrete.base.settings import setting
 from icefall_discrete.base.spec import FeatureSpec
 from icefall_discrete.tokenizers.composed.composite import CompositeTokenizer, promise_of
-from icefall_discrete.tokenizers.contract import AudioPairs, SpeechTokenizer
+from icefall_discrete.tokenizers.contract import AudioPairs, SpeechTokenizer, audio_by_language
 
 ALIGNMENT = "nearest neighbour to the highest rate, then cut to the shortest view"
 
@@ -128,7 +128,7 @@ class MultiViewTokenizer(CompositeTokenizer):
         self.state_dir = Path(state_dir)
 
     def _audio_for_fit(self, part: SpeechTokenizer, audio: AudioPairs) -> AudioPairs:
-        return _ResampledAudio(audio, self.sample_rate_hz, part.sample_rate_hz)
+        return _ResampledAudio(audio, self.sample_rate_hz, part.sample_rate_hz, part.name)
 
     def settings_to_save(self) -> Dict[str, Any]:
         """The views by name: their own files lie beside."""
@@ -153,9 +153,11 @@ def resampled(samples: Tensor, from_hz: int, to_hz: int) -> Tensor:
 class _ResampledAudio:
     """Pairs of samples and cut id, as `fit` takes them, at another rate; may be read several times."""
 
-    def __init__(self, audio: AudioPairs, from_hz: int, to_hz: int) -> None:
+    def __init__(self, audio: AudioPairs, from_hz: int, to_hz: int, name: str) -> None:
+        """`name` is the feature type that is fitted."""
         self._audio = audio
         self._rates = (from_hz, to_hz)
+        self._name = name
 
     def __len__(self) -> int:
         return len(self._audio)
@@ -163,3 +165,8 @@ class _ResampledAudio:
     def __iter__(self) -> Iterator[Tuple[Tensor, str]]:
         for samples, cut_id in self._audio:
             yield resampled(samples, *self._rates), cut_id
+
+    def by_language(self) -> Mapping[str, AudioPairs]:
+        """The same of the audio of each language."""
+        parts = audio_by_language(self._audio, self._name)
+        return {language: _ResampledAudio(part, *self._rates, self._name) for language, part in parts.items()}

@@ -154,13 +154,13 @@ class UnitBpeTokenizer(CompositeTokenizer):
         return self._encode_with_durations(samples)[0]
 
     def _encode_with_durations(self, samples: Tensor) -> Tuple[Tensor, Tensor]:
-        units, durations = self._units_of_audio(samples)
+        units, durations = self._units_of_audio(samples, self.base)
         pieces = self._state().pieces
         codes = units if pieces is None else torch.tensor(pieces.encode(units.tolist()))
         return codes.unsqueeze(1), durations
 
-    def _units_of_audio(self, samples: Tensor) -> Tuple[Tensor, Tensor]:
-        codes, _ = self.base.encode(samples.unsqueeze(0), torch.tensor([len(samples)]))
+    def _units_of_audio(self, samples: Tensor, base: SpeechTokenizer) -> Tuple[Tensor, Tensor]:
+        codes, _ = base.encode(samples.unsqueeze(0), torch.tensor([len(samples)]))
         frames = codes[0, :, 0]
         return runs(frames) if self.config.deduplicate else (frames, torch.ones_like(frames))
 
@@ -222,16 +222,17 @@ class UnitBpeTokenizer(CompositeTokenizer):
         """Units of each utterance, and their counts."""
         found: List[List[int]] = []
         num_frames, num_samples = 0, 0
-        for samples, cut_id in tqdm(audio, desc=f"units for {self.name}", unit="cut"):
-            try:
-                self.check_audio(samples, f"cut {cut_id}")
-            except AudioRejected as error:
-                logging.warning("left out of the fit: %s", error)
-                continue
-            units, durations = self._units_of_audio(samples)
-            found.append(units.tolist())
-            num_frames += int(durations.sum())
-            num_samples += len(samples)
+        for base, heard in self.base.heard_by(audio):
+            for samples, cut_id in tqdm(heard, desc=f"units for {self.name}", unit="cut"):
+                try:
+                    self.check_audio(samples, f"cut {cut_id}")
+                except AudioRejected as error:
+                    logging.warning("left out of the fit: %s", error)
+                    continue
+                units, durations = self._units_of_audio(samples, base)
+                found.append(units.tolist())
+                num_frames += int(durations.sum())
+                num_samples += len(samples)
         if not found:
             raise ValueError(f"{self.name}: there is no audio to fit on; check the training cuts.")
         return found, {

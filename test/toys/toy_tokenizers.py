@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Callable, Dict, List, NamedTuple, Optional
 
 from icefall_discrete.tokenizers import find_tokenizer
+from icefall_discrete.tokenizers.frames import frame_source_modules
 from icefall_discrete.tokenizers.quantizers import quantizer_modules
 
 TESTS = Path(__file__).resolve().parents[1]
@@ -40,9 +41,13 @@ def _own_toy(name: str) -> Optional[Toy]:
 def find_toy(name: str) -> Toy:
     """The toy of the tokenizer called `name`; AssertionError, saying where to put one, if there is none."""
     toy = _own_toy(name)
-    source, found, quantizer = name.rpartition("_")
-    if toy is None and found and quantizer in quantizer_modules():
-        frames, codes = find_toy(source), find_toy(quantizer)
+    parts = [
+        (name.removesuffix(f"_{quantizer}"), quantizer)
+        for quantizer in quantizer_modules()
+        if name.removesuffix(f"_{quantizer}") in frame_source_modules()
+    ]
+    if toy is None and len(parts) == 1 and parts[0][0] != name:
+        frames, codes = map(find_toy, parts[0])
         return Toy(lambda folder: {**frames.settings(folder), **codes.settings(folder)}, frames.edge_frames)
     assert toy is not None, f"no TOY of '{name}': test_{name}.py must say how to make one (see toy_tokenizers.py)"
     return toy
@@ -54,10 +59,18 @@ def make_tokenizer(tokenizer, settings, state_dir=None):
     return known.tokenizer.make("toy", known.read(settings, tokenizer), state_dir, ())
 
 
+class AudioInLanguages(list):
+    """Pairs of samples and name, every other one in English and in Russian."""
+
+    def by_language(self):
+        """The English ones and the Russian ones."""
+        return {"en": self[::2], "ru": self[1::2]}
+
+
 def make_toy(name, folder, fit_audio):
-    """The toy of `name`, fitted in `folder` if it needs fitting."""
+    """The toy of `name`, fitted in `folder` if it needs fitting; for English, if it needs a language."""
     folder.mkdir(exist_ok=True)
     made = make_tokenizer(name, find_toy(name).settings(folder))
     if made.needs_fit:
-        made.fit(fit_audio, folder / "state", seed=1)
-    return made
+        made.fit(AudioInLanguages(fit_audio) if made.needs_language else fit_audio, folder / "state", seed=1)
+    return made.in_language("en") if made.needs_language else made

@@ -1,5 +1,6 @@
 """What tokenizers made of other feature types share: finding those, and the places of their fitted states."""
 
+import copy
 from abc import abstractmethod
 from pathlib import Path
 from typing import Any, Dict, List, Optional, Sequence, Tuple
@@ -56,6 +57,19 @@ class CompositeTokenizer(SpeechTokenizer):
     def parts(self) -> Tuple[SpeechTokenizer, ...]:
         """The tokenizers of the feature types it names, in their order."""
         return self._parts
+
+    @property
+    def needs_language(self) -> bool:
+        """Whether a part does."""
+        return any(part.needs_language for part in self._parts)
+
+    def in_language(self, language: Optional[str]) -> SpeechTokenizer:
+        """See SpeechTokenizer: each part in this language."""
+        if not self.needs_language:
+            return self
+        chosen = copy.copy(self)
+        chosen._parts = tuple(part.in_language(language) for part in self._parts)
+        return chosen
 
     @property
     def sample_rate_hz(self) -> int:

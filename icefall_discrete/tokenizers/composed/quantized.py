@@ -1,6 +1,7 @@
 """Frames and a quantizer: the codes of most papers, whatever the frames and whatever the quantizer."""
 
 import collections
+import copy
 import dataclasses
 import logging
 from abc import abstractmethod
@@ -14,9 +15,16 @@ from icefall_discrete.base.names import did_you_mean
 from icefall_discrete.base.settings import from_dict, to_dict
 from icefall_discrete.base.spec import FeatureSpec
 from icefall_discrete.tokenizers.composed.sourced import SourcedTokenizer
-from icefall_discrete.tokenizers.contract import AudioPairs, AudioRejected, Placement, SpeechTokenizer, library_versions
+from icefall_discrete.tokenizers.contract import (
+    AudioPairs,
+    AudioRejected,
+    Placement,
+    SpeechTokenizer,
+    audio_by_language,
+    library_versions,
+)
 from icefall_discrete.tokenizers.frames import FrameSource
-from icefall_discrete.tokenizers.quantizers import Quantizer
+from icefall_discrete.tokenizers.quantizers import LanguageQuantizer, Quantizer
 
 LOG = logging.getLogger(__name__)
 
@@ -38,6 +46,19 @@ class QuantizedTokenizer(SpeechTokenizer):
     def front_end(self) -> Dict[str, Any]:
         """All that decides what a code means, but the quantizer's state: settings, hashes of weights."""
         return {"tokenizer": self.tokenizer_name, **self._settings()}
+
+    @property
+    def needs_language(self) -> bool:
+        """Whether the quantizer does."""
+        return isinstance(self.quantizer, LanguageQuantizer)
+
+    def in_language(self, language: Optional[str]) -> "SpeechTokenizer":
+        """See SpeechTokenizer; networks and state are shared with this one."""
+        if not isinstance(self.quantizer, LanguageQuantizer):
+            return self
+        chosen = copy.copy(self)
+        chosen.quantizer = self.quantizer.in_language(language)
+        return chosen
 
     @property
     def state_files(self) -> List[Path]:
@@ -91,7 +112,12 @@ class QuantizedTokenizer(SpeechTokenizer):
         """
         if not self.needs_fit:
             super().fit(audio, state_dir, seed)
-        self.quantizer.fit(self._frames_of(audio), Path(state_dir), seed)
+        if isinstance(self.quantizer, LanguageQuantizer):
+            parts = audio_by_language(audio, self.name)
+            frames = {language: self._frames_of(part) for language, part in parts.items()}
+            self.quantizer.fit_by_language(frames, Path(state_dir), seed)
+        else:
+            self.quantizer.fit(self._frames_of(audio), Path(state_dir), seed)
         self.state_dir = Path(state_dir)
 
     def _frames_of(self, audio: Iterable[Tuple[Tensor, str]]) -> Iterator[Tensor]:

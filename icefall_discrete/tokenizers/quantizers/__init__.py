@@ -5,13 +5,15 @@ Letters: T frames, D dimensions, K codebooks, V entries of a codebook.
 
 from abc import ABC, abstractmethod
 from pathlib import Path
-from typing import Any, Callable, ClassVar, Dict, Iterable, List, Optional, Tuple, Type
+from typing import Any, Callable, ClassVar, Dict, Generic, Iterable, List, Mapping, Optional, Tuple, Type, TypeVar
 
 import torch
 from torch import Tensor
 
 from icefall_discrete.base import registry
 from icefall_discrete.base.settings import to_dict
+
+State = TypeVar("State")
 
 
 class Quantizer(ABC):
@@ -90,6 +92,70 @@ class Quantizer(ABC):
     def move(self, device: torch.device) -> None:
         """Take frames on `device` from now on."""
         self.device = device
+
+
+class QuantizerOfFile(Quantizer, Generic[State]):
+    """A quantizer whose fitted state is one file in its folder, called `file_name`, and is read when first needed."""
+
+    file_name: ClassVar[str]
+
+    def __init__(
+        self, name: str, config: Any, state_dir: Optional[Path], front_end: Callable[[], Dict[str, Any]]
+    ) -> None:
+        """See Quantizer."""
+        super().__init__(name, config, state_dir, front_end)
+        self._fitted: Optional[State] = None
+
+    @property
+    def state_path(self) -> Path:
+        """Where the state is, or will be."""
+        if self.state_dir is None:
+            raise RuntimeError(f"feature type '{self.name}' needs fitting, but no state folder was given.")
+        return self.state_dir / self.file_name
+
+    @property
+    def state_files(self) -> List[Path]:
+        """The one file."""
+        return [self.state_path]
+
+    @property
+    def is_fitted(self) -> bool:
+        """Whether the file exists."""
+        return self.state_dir is not None and self.state_path.is_file()
+
+    def move(self, device: torch.device) -> None:
+        """See Quantizer; the state is read again."""
+        super().move(device)
+        self._fitted = None
+
+    def _state(self) -> State:
+        """The state. RuntimeError if not fitted."""
+        if self._fitted is None:
+            if not self.is_fitted:
+                where = f"{self.state_path} is missing" if self.state_dir else "no state folder was given"
+                raise RuntimeError(f"feature type '{self.name}' is not fitted ({where}); run stage 2 first.")
+            self._fitted = self._read_state()
+        return self._fitted
+
+    @abstractmethod
+    def _read_state(self) -> State:
+        """Read the file, onto `device`. Raises ValueError, saying what to do, for one of another tokenizer."""
+
+
+class LanguageQuantizer(Quantizer):
+    """A quantizer that learns from the frames of each language by itself, and gives codes to cuts of those."""
+
+    @abstractmethod
+    def fit_by_language(self, frames: Mapping[str, Iterable[Tensor]], state_dir: Path, seed: int) -> None:
+        """As `fit`, from the frames of each language, one after the other."""
+
+    @abstractmethod
+    def in_language(self, language: Optional[str]) -> "LanguageQuantizer":
+        """The same state, for frames in `language`. Raises ValueError, naming the known ones, if it knows no such."""
+
+    def fit(self, frames: Iterable[Tensor], state_dir: Path, seed: int) -> None:
+        """Not supported: ValueError."""
+        raise ValueError(f"{self.name} learns from each language by itself; say which frames are in which.")
 
 
 def quantizer_modules() -> Dict[str, str]:

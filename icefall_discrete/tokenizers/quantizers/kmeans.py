@@ -4,7 +4,7 @@ import dataclasses
 import hashlib
 import logging
 from pathlib import Path
-from typing import Any, Callable, Dict, Iterable, List, Optional, Tuple
+from typing import Any, Dict, Iterable, List, Mapping, NamedTuple, Optional, Tuple
 
 import numpy as np
 import torch
@@ -16,7 +16,7 @@ from icefall_discrete.base.settings import setting
 from icefall_discrete.base.tensor_files import as_text, read_tensors, write_tensors
 from icefall_discrete.tokenizers.formats.kmeans_files import read_centroids
 from icefall_discrete.tokenizers.formats.pretrained import locate_file
-from icefall_discrete.tokenizers.quantizers import Quantizer
+from icefall_discrete.tokenizers.quantizers import QuantizerOfFile
 
 FILE_NAME = "kmeans.safetensors"
 METADATA_KEY = "kmeans"
@@ -28,8 +28,8 @@ FIT_SETTINGS = ("fit_memory_mib", "num_restarts", "num_passes", "num_full_passes
 
 
 @dataclasses.dataclass(frozen=True)
-class KmeansConfig:
-    """k-means on frames."""
+class ClusteringConfig:
+    """How frames are clustered."""
 
     num_clusters: int = setting(500, "Number of clusters, the codebook size V.", minimum=1)
     standardize: bool = setting(False, "Scale each dimension to mean 0 and variance 1 before clustering.")
@@ -38,22 +38,32 @@ class KmeansConfig:
     num_passes: int = setting(3, "Mini-batch passes over the sample.")
     num_full_passes: int = setting(15, "Most full (Lloyd) passes over the sample, after the mini-batch ones.")
     num_breaths: int = setting(2, "Times that clusters are added and removed after them, to leave a local optimum.")
-    kmeans_path: str = setting(
-        "", "Centroids made elsewhere, a file or ORG/NAME/FILE of the hub (see kmeans_files.py); none are fitted then."
-    )
 
     def __post_init__(self) -> None:
         """Raise ValueError for a count that cannot work."""
         for name in ("num_clusters", "fit_memory_mib", "num_restarts", "num_passes"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} is {getattr(self, name)}, expected at least 1.")
+
+
+@dataclasses.dataclass(frozen=True)
+class KmeansConfig(ClusteringConfig):
+    """k-means on frames."""
+
+    kmeans_path: str = setting(
+        "", "Centroids made elsewhere, a file or ORG/NAME/FILE of the hub (see kmeans_files.py); none are fitted then."
+    )
+
+    def __post_init__(self) -> None:
+        """Raise ValueError for a count that cannot work, or a scale beside centroids that have one."""
+        super().__post_init__()
         if self.kmeans_path and self.standardize:
             raise ValueError(f"standardize is set, but {self.kmeans_path} has a scale of its own; set it to false.")
 
 
 @dataclasses.dataclass(frozen=True)
 class Centroids:
-    """What kmeans.safetensors holds: centroids (V, D) of (frame - mean) / scale, and the hash of the file."""
+    """Centroids (V, D) of (frame - mean) / scale, and the hash of the file, or of the tensors, that they are from."""
 
     centroids: Tensor
     mean: Tensor
@@ -61,20 +71,137 @@ class Centroids:
     sha256: str
 
 
-class Kmeans(Quantizer):
+class Clustered(NamedTuple):
+    """What a fit found: the tensors of STATE, and how they were found, for the metadata of their file."""
+
+    tensors: Dict[str, Tensor]
+    facts: Dict[str, Any]
+
+
+def cluster(name: str, config: ClusteringConfig, frames: Iterable[Tensor], seed: int) -> Clustered:
+    """Cluster a uniform sample of `frames`, (T, D) for each utterance; `name` is what messages call them.
+
+    Memory is bounded by `fit_memory_mib` whatever the amount of frames.
+    Raises ValueError if there are fewer frames than clusters.
+    """
+    sample, num_utterances = _sample_frames(frames, config.fit_memory_mib, seed)
+    num_clusters = config.num_clusters
+    found = 0 if sample is None else len(sample.frames)
+    if sample is None or found < num_clusters:
+        raise ValueError(
+            f"{name}: {num_utterances} utterances gave {found} frames, but {num_clusters} clusters need at "
+            "least as many; fit on more audio, or set fewer num_clusters or more fit_memory_mib."
+        )
+    if found < FRAMES_PER_CLUSTER * num_clusters and sample.num_seen > found:
+        logging.warning(
+            "%s: the sample holds only %d frames for %d clusters; raise fit_memory_mib above %d",
+            name, found, num_clusters, config.fit_memory_mib,
+        )  # fmt: skip
+    mean, scale = _standardize(sample.frames, config.standardize)
+    centroids, score = fit_centroids(
+        sample.frames,
+        num_clusters,
+        config.num_restarts,
+        config.num_passes,
+        config.num_full_passes,
+        config.num_breaths,
+        seed,
+    )
+    logging.info(
+        "%s: %d clusters of %d frames (of %d seen, %d utterances), distortion %.5g",
+        name, num_clusters, found, sample.num_seen, num_utterances, score,
+    )  # fmt: skip
+    facts = {
+        "fit_settings": {key: getattr(config, key) for key in FIT_SETTINGS},
+        "num_frames_seen": sample.num_seen,
+        "num_frames_clustered": found,
+        "num_utterances": num_utterances,
+        "seed": seed,
+        "distortion": score,
+    }
+    arrays = {"centroids": centroids, "mean": mean, "scale": scale}
+    return Clustered({key: torch.from_numpy(array) for key, array in arrays.items()}, facts)
+
+
+def nearest(state: Centroids, frames: Tensor, where: str, name: str) -> Tensor:
+    """The nearest centroid (T, 1) of each of the frames (T, D) of feature type `name`; the first of equally near ones.
+
+    Raises ValueError, calling the centroids `where`, if frames have another dimension.
+    """
+    if frames.shape[1] != state.centroids.shape[1]:
+        raise ValueError(
+            f"{where} have {state.centroids.shape[1]} dimensions, but the frames of "
+            f"'{name}' {frames.shape[1]}; they were made for another model."
+        )
+    frames = (frames - state.mean) / state.scale
+    scores = 0.5 * state.centroids.square().sum(dim=1) - frames @ state.centroids.T
+    return scores.argmin(dim=1, keepdim=True)
+
+
+def checked_centroids(
+    arrays: Mapping[str, np.ndarray], holds: str, num_clusters: int, advice: str, sha256: str, device: torch.device
+) -> Centroids:
+    """The centroids in the `arrays` of STATE, on `device`.
+
+    holds, advice: how the sentence begins and ends which a ValueError says if they are not `num_clusters` finite ones.
+    """
+    centroids = arrays["centroids"]
+    if len(centroids) != num_clusters or not all(np.isfinite(a).all() for a in arrays.values()):
+        raise ValueError(
+            f"{holds} centroids {centroids.shape} with {np.isnan(centroids).sum()} NaN, expected "
+            f"{num_clusters} finite ones; {advice}"
+        )
+    tensors = {key: torch.from_numpy(array.copy()).to(device) for key, array in arrays.items()}
+    return Centroids(**tensors, sha256=sha256)
+
+
+def check_origin(path: Path, made: Dict[str, Any], name: str, front_end: Dict[str, Any]) -> None:
+    """Raise ValueError if a file of centroids, made as its metadata says, is of another feature type or settings."""
+    made_for = made.get("feature_type", "an unknown feature type")
+    if made_for != name:
+        raise ValueError(
+            f"{path} was fitted for feature type '{made_for}', not '{name}'; "
+            "give the folder of this feature type, or move the file aside and rerun stage 2."
+        )
+    changed = differences(made.get("front_end", {}), front_end)
+    if changed:
+        raise ValueError(
+            f"{path} was fitted with other settings than feature type '{name}' has now "
+            f"({against(changed)}); restore the settings, or move the file aside and rerun stage 2."
+        )
+
+
+def _standardize(frames: np.ndarray, wanted: bool) -> Tuple[np.ndarray, np.ndarray]:
+    mean, scale = np.zeros(frames.shape[1], np.float32), np.ones(frames.shape[1], np.float32)
+    if wanted:
+        mean = frames.mean(axis=0, dtype=np.float64).astype(np.float32)
+        scale = np.maximum(frames.std(axis=0, dtype=np.float64), 1e-8).astype(np.float32)
+        frames -= mean  # in place: the sample is all the memory there is
+        frames /= scale
+    return mean, scale
+
+
+def _sample_frames(frames: Iterable[Tensor], fit_memory_mib: int, seed: int) -> Tuple[Optional[FrameSample], int]:
+    sample: Optional[FrameSample] = None
+    num_utterances = 0
+    for offered in frames:
+        values = offered.cpu().numpy()
+        if sample is None:
+            capacity = fit_memory_mib * 2**20 // (4 * values.shape[1])
+            sample = FrameSample(capacity, values.shape[1], seed)
+        sample.add(values)
+        num_utterances += 1
+    return sample, num_utterances
+
+
+class Kmeans(QuantizerOfFile[Centroids]):
     """One code a frame, the nearest of V centroids."""
 
     Config = KmeansConfig
+    file_name = FILE_NAME
     libraries = ("scikit-learn",)
     # Where the centroids lie is not what they are: their hash is in the provenance.
     fit_settings = (*FIT_SETTINGS, "kmeans_path")
-
-    def __init__(
-        self, name: str, config: KmeansConfig, state_dir: Optional[Path], front_end: Callable[[], Dict[str, Any]]
-    ) -> None:
-        """See Quantizer."""
-        super().__init__(name, config, state_dir, front_end)
-        self._fitted: Optional[Centroids] = None
 
     @property
     def needs_fit(self) -> bool:
@@ -89,19 +216,12 @@ class Kmeans(Quantizer):
             if kept is not None and kept.is_file():
                 return kept
             return locate_file(self.config.kmeans_path, "k-means", "kmeans_path")
-        if self.state_dir is None:
-            raise RuntimeError(f"feature type '{self.name}' needs k-means centroids, but no state folder was given.")
-        return self.state_dir / FILE_NAME
-
-    @property
-    def state_files(self) -> List[Path]:
-        """The file of centroids."""
-        return [self.state_path]
+        return super().state_path
 
     @property
     def is_fitted(self) -> bool:
         """Whether the file of centroids exists, or is to be had by `kmeans_path`."""
-        return not self.needs_fit or (self.state_dir is not None and self.state_path.is_file())
+        return not self.needs_fit or super().is_fitted
 
     @property
     def codebook_sizes(self) -> Tuple[int, ...]:
@@ -117,22 +237,9 @@ class Kmeans(Quantizer):
         """The centroids [(V, D)], in the (standardised, if so set) space they were found in."""
         return [self._state().centroids.cpu()]
 
-    def move(self, device: torch.device) -> None:
-        """See Quantizer; the centroids are read again."""
-        super().move(device)
-        self._fitted = None
-
     def quantize(self, frames: Tensor) -> Tensor:
         """See Quantizer; of equally near centroids the first one counts."""
-        state = self._state()
-        if frames.shape[1] != state.centroids.shape[1]:
-            raise ValueError(
-                f"the centroids of {self.state_path} have {state.centroids.shape[1]} dimensions, but the frames of "
-                f"'{self.name}' {frames.shape[1]}; they were made for another model."
-            )
-        frames = (frames - state.mean) / state.scale
-        scores = 0.5 * state.centroids.square().sum(dim=1) - frames @ state.centroids.T
-        return scores.argmin(dim=1, keepdim=True)
+        return nearest(self._state(), frames, f"the centroids of {self.state_path}", self.name)
 
     def fit(self, frames: Iterable[Tensor], state_dir: Path, seed: int) -> None:
         """Cluster a uniform sample of `frames` and write kmeans.safetensors, whole or not at all.
@@ -140,110 +247,24 @@ class Kmeans(Quantizer):
         Memory is bounded by `fit_memory_mib` whatever the amount of frames.
         Raises ValueError if there are fewer frames than clusters.
         """
-        sample, num_utterances = self._sample_frames(frames, seed)
-        num_clusters = self.config.num_clusters
-        found = 0 if sample is None else len(sample.frames)
-        if sample is None or found < num_clusters:
-            raise ValueError(
-                f"{self.name}: {num_utterances} utterances gave {found} frames, but {num_clusters} clusters need at "
-                "least as many; fit on more audio, or set fewer num_clusters or more fit_memory_mib."
-            )
-        if found < FRAMES_PER_CLUSTER * num_clusters and sample.num_seen > found:
-            logging.warning(
-                "%s: the sample holds only %d frames for %d clusters; raise fit_memory_mib above %d",
-                self.name, found, num_clusters, self.config.fit_memory_mib,
-            )  # fmt: skip
-        mean, scale = self._standardize(sample.frames)
-        centroids, score = fit_centroids(
-            sample.frames,
-            num_clusters,
-            self.config.num_restarts,
-            self.config.num_passes,
-            self.config.num_full_passes,
-            self.config.num_breaths,
-            seed,
-        )
-        logging.info(
-            "%s: %d clusters of %d frames (of %d seen, %d utterances), distortion %.5g",
-            self.name, num_clusters, found, sample.num_seen, num_utterances, score,
-        )  # fmt: skip
-        made = {
-            "feature_type": self.name,
-            "front_end": self.front_end(),
-            "fit_settings": {key: getattr(self.config, key) for key in FIT_SETTINGS},
-            "num_frames_seen": sample.num_seen,
-            "num_frames_clustered": found,
-            "num_utterances": num_utterances,
-            "seed": seed,
-            "distortion": score,
-        }
+        found = cluster(self.name, self.config, frames, seed)
+        made = {"feature_type": self.name, "front_end": self.front_end(), **found.facts}
         self.state_dir = Path(state_dir)
         self._fitted = None
-        tensors = {"centroids": torch.from_numpy(centroids), "mean": torch.from_numpy(mean)}
-        tensors["scale"] = torch.from_numpy(scale)
-        write_tensors(self.state_path, tensors, {METADATA_KEY: as_text(made)})
-
-    def _standardize(self, frames: np.ndarray) -> Tuple[np.ndarray, np.ndarray]:
-        mean, scale = np.zeros(frames.shape[1], np.float32), np.ones(frames.shape[1], np.float32)
-        if self.config.standardize:
-            mean = frames.mean(axis=0, dtype=np.float64).astype(np.float32)
-            scale = np.maximum(frames.std(axis=0, dtype=np.float64), 1e-8).astype(np.float32)
-            frames -= mean  # in place: the sample is all the memory there is
-            frames /= scale
-        return mean, scale
-
-    def _sample_frames(self, frames: Iterable[Tensor], seed: int) -> Tuple[Optional[FrameSample], int]:
-        sample: Optional[FrameSample] = None
-        num_utterances = 0
-        for offered in frames:
-            values = offered.cpu().numpy()
-            if sample is None:
-                capacity = self.config.fit_memory_mib * 2**20 // (4 * values.shape[1])
-                sample = FrameSample(capacity, values.shape[1], seed)
-            sample.add(values)
-            num_utterances += 1
-        return sample, num_utterances
-
-    def _state(self) -> Centroids:
-        if self._fitted is None:
-            if not self.is_fitted:
-                where = f"{self.state_dir / FILE_NAME} is missing" if self.state_dir else "no state folder was given"
-                raise RuntimeError(f"feature type '{self.name}' is not fitted ({where}); run stage 2 first.")
-            self._fitted = self._read_state()
-        return self._fitted
+        write_tensors(self.state_path, found.tensors, {METADATA_KEY: as_text(made)})
 
     def _read_state(self) -> Centroids:
         path = self.state_path
         if self.config.kmeans_path:
             return self._checked(read_centroids(path), path)
         found = read_tensors(path, REFIT)
-        self._check_origin(found.made.get(METADATA_KEY, {}))
+        check_origin(path, found.made.get(METADATA_KEY, {}), self.name, self.front_end())
         missing = [key for key in STATE if key not in found.tensors]
         if missing:
             raise ValueError(f"{path} has no '{missing[0]}'; {REFIT}.")
         return self._checked({key: found.tensors[key].numpy() for key in STATE}, path)
 
     def _checked(self, arrays: Dict[str, np.ndarray], path: Path) -> Centroids:
-        centroids = arrays["centroids"]
-        if len(centroids) != self.config.num_clusters or not all(np.isfinite(a).all() for a in arrays.values()):
-            raise ValueError(
-                f"{path} holds centroids {centroids.shape} with {np.isnan(centroids).sum()} NaN, expected "
-                f"{self.config.num_clusters} finite ones; "
-                + ("correct `num_clusters`." if self.config.kmeans_path else f"{REFIT}.")
-            )
-        tensors = {key: torch.from_numpy(array.copy()).to(self.device) for key, array in arrays.items()}
-        return Centroids(**tensors, sha256=hashlib.sha256(path.read_bytes()).hexdigest())
-
-    def _check_origin(self, made: Dict[str, Any]) -> None:
-        made_for = made.get("feature_type", "an unknown feature type")
-        if made_for != self.name:
-            raise ValueError(
-                f"{self.state_path} was fitted for feature type '{made_for}', not '{self.name}'; "
-                "give the folder of this feature type, or move the file aside and rerun stage 2."
-            )
-        changed = differences(made.get("front_end", {}), self.front_end())
-        if changed:
-            raise ValueError(
-                f"{self.state_path} was fitted with other settings than feature type '{self.name}' has now "
-                f"({against(changed)}); restore the settings, or move the file aside and rerun stage 2."
-            )
+        advice = "correct `num_clusters`." if self.config.kmeans_path else f"{REFIT}."
+        sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
+        return checked_centroids(arrays, f"{path} holds", self.config.num_clusters, advice, sha256, self.device)
