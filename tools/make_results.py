@@ -69,7 +69,9 @@ def main() -> None:
     output = args.output or args.results_dir.parent / "RESULTS.md"
     tests, devs = args.test_split.split(","), args.dev_split.split(",")
     own = [row for row in rows if not row.get("search")]
-    points = points_of([row for group in compared(own) for row in group], tests[0])
+    points = points_of(
+        [row for group in compared(own) for row in group], tests[0], [args.results_dir.parent / "conf" / "features"]
+    )
     chart = None
     if points:
         metrics = [metric for metric in leading_metrics(own) if any(metric.name in point.figures for point in points)]

@@ -16,6 +16,7 @@ from icefall_discrete.base.json_files import read_object, write_json
 from icefall_discrete.base.shapes import NAME, OBJECT, TEXT, or_null, read_shaped, shown
 from icefall_discrete.base.spec import FeatureSpec
 from icefall_discrete.data.checksums import read_figures
+from icefall_discrete.results.feature_kinds import origins_in
 from icefall_discrete.training.averages import read_summary
 
 LOG = logging.getLogger(__name__)
@@ -45,6 +46,7 @@ def describe_features(feature_dir: PathLike, spec: FeatureSpec) -> Json:
     made = [read_figures(path) if path.is_file() else {} for path in sorted(files)]
     return {
         "kind": spec.kind,
+        "origins": origins_in(spec.provenance),
         "frame_rate_hz": spec.frame_rate_hz,
         "codebook_sizes": list(spec.codebook_sizes),
         "feature_dim": spec.feature_dim,

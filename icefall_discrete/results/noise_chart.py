@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 
 from icefall_discrete.base.atomic_files import PathLike, replacing
 from icefall_discrete.metrics.facts import Metric, first_metric
-from icefall_discrete.results.chart import COLOURS, MARKERS
+from icefall_discrete.results.drawing import COLOURS, MARKERS
 from icefall_discrete.results.noise import CLEAN, NoiseResults, conditions_of
 
 Json = Dict[str, Any]

@@ -19,7 +19,15 @@ from icefall_discrete.tokenizers.contract import SpeechTokenizer
 from icefall_discrete.tokenizers.frames import find_frame_source, frame_source_modules
 from icefall_discrete.tokenizers.quantizers import find_quantizer, quantizer_modules
 
-__all__ = ["FeatureConf", "KnownTokenizer", "find_tokenizer", "load_tokenizer", "read_feature_conf", "tokenizer_names"]
+__all__ = [
+    "FeatureConf",
+    "KnownTokenizer",
+    "find_tokenizer",
+    "load_tokenizer",
+    "origin_of",
+    "read_feature_conf",
+    "tokenizer_names",
+]
 
 CONTRACT = "contract"
 # In folders of this room lie the tokenizers that training makes, in files called trained_*.
@@ -73,6 +81,17 @@ def find_tokenizer(name: str) -> KnownTokenizer:
         return KnownTokenizer(ContinuousFrames, functools.partial(ContinuousConfig.read, source, source_class))
     parts = (source, source_class), (quantizer, find_quantizer(quantizer))
     return KnownTokenizer(QuantizedFrames, functools.partial(QuantizedConfig.read, *parts))
+
+
+def origin_of(name: str) -> str:
+    """What the output of the tokenizer called `name` is made from, one of the contract's ORIGINS.
+
+    Empty if others say it, its parts or sources, and for a name that is not known here.
+    """
+    modules, compositions = _tokenizer_modules(), _compositions()
+    if name in modules:
+        return registry.find_class(modules, name, SpeechTokenizer).origin
+    return find_frame_source(compositions[name][0]).origin if name in compositions else ""
 
 
 class FeatureConf(NamedTuple):

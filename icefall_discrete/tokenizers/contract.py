@@ -45,6 +45,8 @@ DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.
 # Why most tokenizers cannot run elsewhere than on the CPU in float32.
 NO_NETWORK = "it runs no network of torch"
 
+# What codes or features can be made from; charts tell them apart.
+ORIGINS = ("spectrum", "codec", "encoder")
 REJECTIONS = ("empty", "too_short", "too_long", "non_finite", "out_of_range")
 
 
@@ -99,12 +101,14 @@ class SpeechTokenizer(ABC):
 
     Class attributes a subclass sets:
       Config: frozen dataclass of its settings.
+      origin: what its output is made from, one of ORIGINS; empty if its parts or frames say it.
       needs_fit: whether `fit` must run before `encode`.
       runtime_settings: names of settings that cannot change the output (threads ...), left out of the provenance.
       libraries: packages whose versions go to `spec.made_with`.
     """
 
     Config: ClassVar[Type]
+    origin: ClassVar[str] = ""
     needs_fit: bool = False
     runtime_settings: ClassVar[Tuple[str, ...]] = ()
     libraries: ClassVar[Tuple[str, ...]] = ("torch",)

@@ -38,6 +38,7 @@ class DmelTokenizer(SpeechTokenizer):
     """Codes (T, num_mel_bins): the nearest level of each mel channel; T = S // hop + 1."""
 
     Config = DmelConfig
+    origin = "spectrum"
 
     def __init__(self, name: str, config: Any, state_dir: Optional[Path] = None) -> None:
         """See SpeechTokenizer; `state_dir` is not used."""

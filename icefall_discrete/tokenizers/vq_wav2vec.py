@@ -34,6 +34,7 @@ class VqWav2vecTokenizer(SpeechTokenizer):
     """K codes a frame, T = (S - 465) // 160 + 1, 100 Hz."""
 
     Config = VqWav2vecConfig
+    origin = "encoder"
 
     @property
     def min_samples(self) -> int:

@@ -1,79 +1,146 @@
-"""The chart: a PNG, the same for the same rows, whose labels overlap nothing."""
+"""The chart: a PNG, the same for the same rows, in which everything is whole and nothing lies upon anything."""
 
-import matplotlib.figure
+import itertools
+import json
+from pathlib import Path
+
 import pytest
 from matplotlib.text import Text
 
 from icefall_discrete.metrics.facts import metric_named
 from icefall_discrete.results.chart import Point, draw_chart, points_of
+from icefall_discrete.results.drawing import LEADER, colours_of
+from icefall_discrete.results.feature_kinds import FEATURE_KINDS, feature_kind, origins_in
 
+ROOT = Path(__file__).resolve().parents[2]
 NAMES = {"fbank": 256000, "dmel": 12800, "encodec": 6000, "mfcc_km500": 448, "fbank_km500": 448, "whisper_km500": 448}
+WER, CER = metric_named("wer"), metric_named("cer")
 
 
-def _points():
+def _points(lowest=60.0):
     return [
-        Point(name, "default (cpu)", bits, {"wer": 60.0 + number}, {"wer": (58.0 + number, 62.0 + number)})
+        Point(name, "default (cpu)", FEATURE_KINDS[number % 4], bits, {"wer": rate}, {"wer": (rate - 2, rate + 2)})
         for number, (name, bits) in enumerate(NAMES.items())
+        for rate in [lowest + number]
     ]
+
+
+@pytest.fixture
+def drawn(tmp_path, monkeypatch):
+    """Draw points; the figure."""
+
+    def draw(points, panels):
+        figures = []
+        with monkeypatch.context() as patch:
+            patch.setattr("icefall_discrete.results.chart.write_figure", lambda figure, path: figures.append(figure))
+            draw_chart(tmp_path / "a.png", points, panels, "title")
+        return figures[0]
+
+    return draw
+
+
+def _extents(axis):
+    """Boxes of the labels of an axis, by text."""
+    return {label.get_text(): Text.get_window_extent(label) for label in axis.texts}
 
 
 def test_same_rows_same_picture(tmp_path):
     for name in ("a.png", "b.png"):
-        draw_chart(tmp_path / name, _points(), [metric_named("wer")], "title")
+        draw_chart(tmp_path / name, _points(), [WER], "title")
     assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
     assert (tmp_path / "a.png").read_bytes().startswith(b"\x89PNG")
 
 
-def test_labels_lie_in_the_picture_and_on_no_other(tmp_path, monkeypatch):
-    figures = []
-    save = matplotlib.figure.Figure.savefig
-
-    def keep(figure, *args, **options):
-        figures.append(figure)
-        save(figure, *args, **options)
-
-    monkeypatch.setattr(matplotlib.figure.Figure, "savefig", keep)
-    draw_chart(tmp_path / "a.png", _points(), [metric_named("wer")], "title")
-    axis = figures[0].axes[0]
-    boxes = {label.get_text(): Text.get_window_extent(label) for label in axis.texts}
+def test_labels_lie_in_the_picture_and_upon_nothing(drawn):
+    figure = drawn(_points(), [WER])
+    axis = figure.axes[0]
+    boxes = _extents(axis)
     assert set(boxes) == {f"{name} {60 + number:.1f}" for number, name in enumerate(NAMES)}
-    frame = figures[0].bbox
+    others = [line.get_window_extent() for line in axis.get_lines() if line.get_marker() not in (None, "None")]
     for name, box in boxes.items():
-        assert frame.x0 <= box.x0 and box.x1 <= frame.x1 and frame.y0 <= box.y0 and box.y1 <= frame.y1, name
+        assert axis.bbox.x0 <= box.x0 and box.x1 <= axis.bbox.x1 and axis.bbox.y0 <= box.y0 and box.y1 <= axis.bbox.y1
         assert not [other for other in boxes if other != name and box.overlaps(boxes[other])], name
+        assert not [other for other in others if box.overlaps(other)], name
 
 
-def test_lines_to_labels_cross_no_label_and_no_point_is_cut(tmp_path, monkeypatch):
-    figures = []
-    monkeypatch.setattr(matplotlib.figure.Figure, "savefig", lambda figure, *args, **options: figures.append(figure))
-    rates = [448, 448, 448, 450, 470, 500, 448, 460]
+def test_points_at_the_edges_are_whole(drawn):
+    points = [*_points(lowest=0.0), Point("worst", "default (cpu)", FEATURE_KINDS[0], 10, {"wer": 250.0}, {})]
+    figure = drawn(points, [WER])
+    axis = figure.axes[0]
+    marks = [line for line in axis.lines if line.get_marker() not in (None, "None")]
+    assert len(marks) == len(points)
+    for mark in marks:
+        assert not mark.get_clip_on()
+        box = mark.get_window_extent()
+        assert figure.bbox.x0 <= box.x0 and box.x1 <= figure.bbox.x1 and box.y1 <= axis.bbox.y1
+
+
+def test_many_points_make_the_panels_higher_and_no_lines_cross(drawn):
     points = [
-        Point(f"feature_type_{number}", "default (cpu)", bits, {"wer": 100.0 - 0.4 * number}, {})
-        for number, bits in enumerate(rates)
+        Point(f"feature_type_{number}", f"recipe_{number % 3}", FEATURE_KINDS[3], bits, {"wer": 40 - 0.3 * number}, {})
+        for number, bits in enumerate([448, 450, 470, 500, 448, 460] * 6)
     ]
-    draw_chart(tmp_path / "a.png", points, [metric_named("wer")], "title")
-    axis = figures[0].axes[0]
-    figures[0].draw_without_rendering()
-    assert axis.get_ylim()[1] > 105
-    boxes = [Text.get_window_extent(label) for label in axis.texts]
-    led = [label for label in axis.texts if label.arrow_patch is not None]
-    assert len(led) > 2
-    for label in led:
-        (start, *_, end) = label.arrow_patch.get_path().transformed(label.arrow_patch.get_transform()).vertices
-        line = matplotlib.path.Path([start, end])
-        own = Text.get_window_extent(label)
-        crossed = [box for box in boxes if box.bounds != own.bounds and line.intersects_bbox(box, filled=False)]
-        assert not crossed, label.get_text()
+    figure = drawn(points, [WER])
+    assert figure.get_figheight() > 7
+    axis = figure.axes[0]
+    assert len(_extents(axis)) == len(points)
+    lines = [artist.get_path() for artist in axis.lines if artist.get_gid() == LEADER]
+    assert len(lines) > 20
+    for one, other in itertools.combinations(lines, 2):
+        assert not one.intersects_path(other, filled=False)
+
+
+def test_a_colour_a_recipe_a_shape_a_kind_and_legends_of_both(drawn):
+    rows = [json.loads(path.read_text()) for path in (ROOT / "egs/asterisk/ASR/results").glob("*.json")]
+    own = [row for row in rows if not row.get("search")]
+    figure = drawn(points_of(own, "test", [ROOT / "egs/asterisk/ASR/conf/features"]), [WER, CER])
+    recipes, kinds = figure.legends
+    assert {text.get_text() for text in recipes.get_texts()} == {f"{row['recipe']} ({row['device']})" for row in own}
+    assert {text.get_text() for text in kinds.get_texts()} >= set(FEATURE_KINDS[:4])
+    assert not recipes.get_window_extent().overlaps(kinds.get_window_extent())
+    for box in (recipes.get_window_extent(), kinds.get_window_extent()):
+        assert figure.bbox.x0 <= box.x0 and box.x1 <= figure.bbox.x1 and figure.bbox.y0 <= box.y0
+    many = [f"recipe {number}" for number in range(40)]
+    assert len(set(colours_of(many).values())) == 40
+
+
+def test_kinds_are_told_from_the_spec():
+    assert origins_in({"tokenizer": "fbank"}) == origins_in({"tokenizer": "dmel"}) == ["spectrum"]
+    assert origins_in({"tokenizer": "whisper_kmeans"}) == origins_in({"tokenizer": "trained_hubert"}) == ["encoder"]
+    assert origins_in({"tokenizer": "trained_codec"}) == origins_in({"tokenizer": "mimi"}) == ["codec"]
+    base = {"provenance": {"tokenizer": "mfcc_kmeans"}}
+    assert origins_in({"tokenizer": "unit_bpe", "base": base}) == ["spectrum"]
+    views = {"a": base, "b": {"provenance": {"tokenizer": "ssl_kmeans"}}}
+    assert origins_in({"tokenizer": "multi_view", "views": views}) == ["encoder", "spectrum"]
+    assert origins_in({"tokenizer": "concat_kmeans", "sources": {"0_ssl": {}, "1_mfcc": {}}}) == ["encoder", "spectrum"]
+    assert origins_in({"tokenizer": "of_tomorrow"}) == []
+
+
+@pytest.mark.parametrize(
+    "feature_type, features, kind",
+    [
+        ("mine", {"kind": "codes", "origins": ["codec"]}, "tokens of a codec"),
+        ("mine", {"kind": "codes", "origins": ["codec", "encoder"]}, "of several kinds"),
+        ("mine", {"kind": "codes"}, "of a kind not noted"),
+        ("fbank", {"kind": "continuous"}, "continuous spectrum"),
+        ("mfcc_km500+hubert_base_l6_km100", {"kind": "codes"}, "of several kinds"),
+        ("mhubert_l11_km1000_rm", {"kind": "codes"}, "tokens of a pretrained encoder"),
+    ],
+)
+def test_kind_of_a_result_is_noted_or_that_of_its_feature_type(feature_type, features, kind):
+    assert feature_kind({"feature_type": feature_type, "features": features}) == kind
 
 
 def test_nothing_to_draw_is_an_error(tmp_path):
     with pytest.raises(ValueError, match="no result has a CER"):
-        draw_chart(tmp_path / "a.png", _points(), [metric_named("wer"), metric_named("cer")], "title")
+        draw_chart(tmp_path / "a.png", _points(), [WER, CER], "title")
     assert not list(tmp_path.iterdir())
 
 
 def test_rows_without_bit_rate_or_without_the_split_are_left_out():
     scored = {"test": {"wer": {"rate": 50.0, "interval": [48.0, 52.0]}, "cer": None}}
-    whole = {"feature_type": "a", "recipe": "r", "device": "cpu", "sets": scored, "features": {"bits_per_second": 10}}
+    features = {"kind": "codes", "origins": ["codec"], "bits_per_second": 10}
+    whole = {"feature_type": "a", "recipe": "r", "device": "cpu", "sets": scored, "features": features}
     rows = [whole, {**whole, "features": {}}, {**whole, "sets": {"dev": {}}}]
-    assert points_of(rows, "test") == [Point("a", "r (cpu)", 10, {"wer": 50.0}, {"wer": (48.0, 52.0)})]
+    expected = Point("a", "r (cpu)", "tokens of a codec", 10, {"wer": 50.0}, {"wer": (48.0, 52.0)})
+    assert points_of(rows, "test") == [expected]

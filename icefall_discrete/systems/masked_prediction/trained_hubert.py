@@ -43,6 +43,7 @@ class TrainedHubertTokenizer(QuantizedTokenizer):
     """One code a frame of 20 ms, T = round(S / 320); `fit` trains the encoder first."""
 
     Config = MaskedPredictionConfig
+    origin = "encoder"
     needs_fit = True
     libraries = ("torch", "lhotse")
     quantizer: Kmeans

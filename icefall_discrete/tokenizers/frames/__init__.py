@@ -25,12 +25,14 @@ class FrameSource(ABC):
 
     Class attributes a subclass sets:
       Config: frozen dataclass of its settings.
+      origin: what the frames are, one of the contract's ORIGINS; empty if several sources say it.
       sample_rate_hz: of the audio it reads.
       runtime_settings: names of settings that cannot change the frames (threads ...), left out of the provenance.
       quantized_defaults: defaults, of its own settings or the quantizer's, that differ where frames are quantized.
     """
 
     Config: ClassVar[Type]
+    origin: ClassVar[str] = ""
     sample_rate_hz: int = 16000
     runtime_settings: ClassVar[Tuple[str, ...]] = ()
     quantized_defaults: ClassVar[Mapping[str, Any]] = {}
@@ -97,6 +99,7 @@ class PretrainedFrames(FrameSource):
       frame_rate_hz, min_samples: see FrameSource; both are known before the model is read.
     """
 
+    origin = "encoder"
     frame_rate_hz: ClassVar[float]
     min_samples: ClassVar[int]
     _read: ClassVar[str] = "_model"

@@ -32,6 +32,7 @@ class FbankFrames(FrameSource):
     """Frames (T, num_mel_bins), natural log of Kaldi-compatible mel energies, T = round(S / hop)."""
 
     Config = FbankSettings
+    origin = "spectrum"
     libraries = ("lhotse",)
     quantized_defaults: ClassVar[Mapping[str, Any]] = {"frame_shift_sec": 0.02}
 

@@ -26,6 +26,7 @@ class MfccFrames(FrameSource):
     """MFCC, first and second derivatives (T, 3 num_ceps), T = round(S / hop)."""
 
     Config = MfccSettings
+    origin = "spectrum"
     libraries = ("lhotse",)
 
     def __init__(self, config: Any) -> None:

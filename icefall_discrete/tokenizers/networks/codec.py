@@ -53,6 +53,7 @@ class CodecTokenizer(SpeechTokenizer):
       normalisation: what is done to the audio before the codec, for the provenance.
     """
 
+    origin = "codec"
     kind: ClassVar[str]
     normalisation: ClassVar[str] = "none"
 
