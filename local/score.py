@@ -54,7 +54,11 @@ def get_parser() -> ScriptParser:
 def gather(args: Any, files: OutputFiles, records: Dict[str, Dict], sets: Dict[str, Dict]) -> Dict[str, Any]:
     """The content of result.json: what was measured, what it cost, and how it was made."""
     spec = FeatureSpec.read(args.exp_dir / "spec.json")
+    experiment = Experiment(args.exp_dir)
     training = describe_training(args.exp_dir)
+    is_known = (args.exp_dir / "config.json").is_file()
+    training["seed"] = experiment.settings().train.seed if is_known else None
+    training["digest_but_seed"] = experiment.digest_but_seed() if is_known else None
     made_by = read_optional(args.exp_dir / "env.json") or environment.describe()
     decoding = next(iter(records.values()))
     settings = {
@@ -63,6 +67,7 @@ def gather(args: Any, files: OutputFiles, records: Dict[str, Dict], sets: Dict[s
     }
     commands = {"train": made_by.get("command"), "decode": decoding["environment"].get("command")}
     device = training["device"] or decoding["device"]
+    decoded_by = decoding["environment"].get("git")
     return {
         "feature_type": spec.name,
         "recipe": args.recipe or decoding.get("recipe") or "custom",
@@ -74,7 +79,7 @@ def gather(args: Any, files: OutputFiles, records: Dict[str, Dict], sets: Dict[s
         "sets": sets,
         "features": describe_features(args.feature_dir, spec),
         "training": training,
-        "decoding": {"method": files.folder.name, "suffix": files.suffix, **settings},
+        "decoding": {"method": files.folder.name, "suffix": files.suffix, "git": decoded_by, **settings},
         "environment": {key: made_by.get(key) for key in ("git", "versions", "cpu", "cpu_count")},
     }
 

@@ -19,6 +19,7 @@ from icefall_discrete.results.noise import NoiseResults, conditions_of, noise_se
 from icefall_discrete.results.noise_chart import draw_noise_chart, figure_curves
 from icefall_discrete.results.page import compared, results_page
 from icefall_discrete.results.published import read_published
+from icefall_discrete.results.seeds import over_seeds
 
 
 def get_parser() -> ScriptParser:
@@ -68,7 +69,7 @@ def main() -> None:
     published = read_published(args.published) if args.published else []
     output = args.output or args.results_dir.parent / "RESULTS.md"
     tests, devs = args.test_split.split(","), args.dev_split.split(",")
-    own = [row for row in rows if not row.get("search")]
+    own = over_seeds([row for row in rows if not row.get("search")])
     points = points_of(
         [row for group in compared(own) for row in group], tests[0], [args.results_dir.parent / "conf" / "features"]
     )

@@ -20,6 +20,10 @@ PACKAGES = (
     "kaldialign",
     "scikit-learn",
 )
+UNKNOWN = "unknown"  # in place of a commit, outside a checkout
+DIRTY = "-dirty"  # ends the name of a commit that does not hold all that was run
+# What no figure depends on: pages, and results of other runs, which may be committed while runs go on.
+_NOT_CODE = ("**/*.md", "docs/**", "egs/*/*/results/**")
 
 
 def installed_versions() -> Dict[str, str]:
@@ -40,13 +44,29 @@ def _git(*arguments: str) -> str:
 
 
 def git_revision() -> str:
-    """Short commit id with -clean, or -dirty where a file was changed or is not in it; "unknown" outside a checkout."""
+    """Short commit id with -clean, or -dirty where a file was changed or is not in it; "unknown" outside a checkout.
+
+    Pages and results may differ from the commit.
+    """
     try:
         sha = _git("rev-parse", "--short", "HEAD")
-        own = _git("status", "--porcelain", "--untracked-files=normal")
-        return f"{sha}-{'dirty' if own else 'clean'}" if sha else "unknown"
+        but = [f":(top,exclude,glob){path}" for path in _NOT_CODE]
+        own = _git("status", "--porcelain", "--untracked-files=all", "--", ":(top)", *but)
+        return f"{sha}{DIRTY if own else '-clean'}" if sha else UNKNOWN
     except FileNotFoundError:
-        return "unknown"
+        return UNKNOWN
+
+
+def is_since(revision: str, earlier: str) -> bool:
+    """Whether a `git_revision` holds all of a commit; not, if this clone does not know it.
+
+    Raises:
+      ValueError: if `earlier` is no commit of this clone.
+    """
+    if not _git("rev-parse", "--verify", "--quiet", f"{earlier}^{{commit}}"):
+        raise ValueError(f"'{earlier}' is no commit of this clone; give one that git log lists.")
+    sha = _git("rev-parse", "--verify", "--quiet", f"{revision.partition('-')[0]}^{{commit}}")
+    return bool(sha) and _git("merge-base", sha, earlier) == _git("rev-parse", f"{earlier}^{{commit}}")
 
 
 def cpu_name() -> str:

@@ -64,18 +64,21 @@ class TaskFacts:
     scripts: Mapping[str, str]
 
     @property
-    def run_suffix(self) -> str:
-        """What tells runs of one recipe apart, in the names of folders and rows."""
+    def row_recipe(self) -> str:
+        """The recipe's name in tables, with what tells runs of it apart, but for their seed, which results hold."""
+        return self.choice.recipe_name + self._run_suffix("seed")
+
+    def _run_suffix(self, *passed_over: str) -> str:
         languages = f"_{self.options.languages.replace(',', '_')}" if self.options.languages else ""
         precision = f"_{self.options.precision}" if self.options.precision else ""
-        passed = self.passed.get("train", {})
+        passed = {name: value for name, value in self.passed.get("train", {}).items() if name not in passed_over}
         tuned = "".join(f"_{name.rpartition('.')[2]}-{_in_names(value)}" for name, value in sorted(passed.items()))
         return self.corpus.suffix + languages + precision + tuned
 
     @property
     def exp_dir(self) -> str:
         """The experiment folder."""
-        name = f"{self.choice.feature_name}_{self.choice.recipe_name}{self.run_suffix}"
+        name = f"{self.choice.feature_name}_{self.choice.recipe_name}{self._run_suffix()}"
         return self.options.exp_dir or f"exp/{name}"
 
     @property
@@ -251,7 +254,7 @@ def scoring_stage(facts: TaskFacts, title: str, method: str, search_name: str, s
     scores = f"{exp_dir}/{method}/scores.txt"
     rules, published = (str(path) if path.is_file() else None for path in (RULES, PUBLISHED))
     flags: Dict[str, Optional[str]] = {"exp-dir": exp_dir, "decoding-method": method}
-    flags.update(recipe=facts.choice.recipe_name + facts.run_suffix)
+    flags.update(recipe=facts.row_recipe)
     flags.update({"search-name": search_name or None, "results-dir": facts.results_dir, "scoring-rules": rules})
     score = facts.command("score", {**flags, "run-command": shlex.join(facts.asked.command)}, output=scores)
     page = ["--results-dir", facts.results_dir, "--output", str(Path(facts.results_dir).parent / "RESULTS.md")]

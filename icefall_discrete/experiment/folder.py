@@ -10,6 +10,7 @@ from icefall_discrete.base import environment
 from icefall_discrete.base.atomic_files import new_folder
 from icefall_discrete.base.json_files import read_object, write_json
 from icefall_discrete.base.provenance import Provenance, Rules, differences
+from icefall_discrete.base.settings_digest import json_digest
 from icefall_discrete.base.spec import FeatureSpec
 from icefall_discrete.base.tensor_files import read_tensors, write_tensors
 from icefall_discrete.data.targets.contract import Targets
@@ -156,6 +157,19 @@ class Experiment:
     def settings(self) -> TrainSettings:
         """The settings of the run."""
         return self.stages().settings.from_dict(self._config(), str(self.exp_dir / "config.json"))
+
+    def digest_but_seed(self) -> str:
+        """Short proof of what decides the training but its seed: settings, features, cuts.
+
+        Settings with their defaults are passed over, so that one which a later version adds changes nothing.
+        """
+        settings = self.settings()
+        seed = Rules(free=(*_RULES.free, "train.seed"))
+        said = differences(type(settings).from_dict({}, "defaults").to_dict(), settings.to_dict(), seed)
+        data = Provenance.read_if_there(self.exp_dir / DATA_FILE)
+        made_of = {"system": settings.system, "settings": {name: now for name, _, now in said}}
+        spec = read_object(self.exp_dir / "spec.json", "a spec")
+        return json_digest({**made_of, "spec": spec, "data": data.compared() if data else {}})
 
     def spec(self) -> FeatureSpec:
         """The features that the model was trained on."""

@@ -16,6 +16,7 @@ FEATURES = Path("conf/features")  # of the recipe's own feature types, in its fo
 RECIPES = Path("conf/recipes")
 SHARED_RECIPES = CONF_DIR / "recipes"
 _BEFORE_COMMAND = "--"
+TRAINING_SEED = "train.seed"  # the flag that makes another run on the same codes
 _NOT_IN_COMMANDS = ("stage", "stop_stage", "dry_run", "feature_type", "recipe")
 
 C = TypeVar("C", "RunOptions", "Corpus")
@@ -115,7 +116,9 @@ class Asked:
                 by_kind[kind].append((rest[0], rest[1]))
         values = dict(by_kind["option"])
         place = (values.pop("ROOT"), values.pop("HERE"), values.pop("SCRIPT"), int(values.pop("LAST_STAGE")))
-        return cls(*place, values, dict(by_kind["given"]), tuple(by_kind["flag"]), tuple(own_stages))
+        # Training with the seed of all stages is no other run, whichever way it is said.
+        flags = tuple(flag for flag in by_kind["flag"] if flag != (TRAINING_SEED, values.get("seed")))
+        return cls(*place, values, dict(by_kind["given"]), flags, tuple(own_stages))
 
     def read(self, cls: Type[C]) -> C:
         """The options, or what is said about the corpus, by its kind; what is not said is empty."""

@@ -69,10 +69,21 @@ class Metric:
         return "–" if isinstance((scored or {}).get(self.name), Mapping) and self.of(scored) is None else ""
 
     def with_interval(self, scored: Optional[Json]) -> str:
-        """Its value in the scores of a set as text, with half of its interval if it has one."""
-        value = self.of(scored)
-        interval = scored[self.name].get("interval") if scored is not None and value is not None else None
-        return self.shown(value) + (f" ± {self.shown((interval[1] - interval[0]) / 2)}" if interval else "")
+        """Its value in the scores of a set as text, with half of its interval or, of several runs, the spread."""
+        interval = self._beside(scored, "interval")
+        if interval is None or self._beside(scored, "spread") is not None:
+            return self.with_spread(scored)
+        return f"{self.shown(self.of(scored))} ± {self.shown((interval[1] - interval[0]) / 2)}"
+
+    def with_spread(self, scored: Optional[Json]) -> str:
+        """Its value in the scores of a set as text, with the spread over several runs if there were."""
+        spread = self._beside(scored, "spread")
+        return self.shown(self.of(scored)) + (f" ± {self.shown(spread)}" if spread is not None else "")
+
+    def _beside(self, scored: Optional[Json], key: str) -> Any:
+        """What stands beside its value; None if there is none."""
+        found = (scored or {}).get(self.name)
+        return found.get(key) if isinstance(found, Mapping) and self.of(scored) is not None else None
 
 
 @functools.cache

@@ -11,8 +11,8 @@ class OfCut(Protocol):
 
 Json = Dict[str, Any]
 Said = TypeVar("Said", bound=OfCut)
-_SUMMED = ("minutes", "seconds_per_epoch", "num_parameters")
-_SHARED = ("epochs", "stopped_by", "backend", "device", "num_threads", "world_size")
+_SUMMED = ("minutes", "core_minutes", "audio_hours", "seconds_per_epoch", "num_parameters")
+_SHARED = ("seed", "epochs", "stopped_by", "backend", "device", "num_threads", "world_size")
 
 
 def joined_set(

@@ -11,13 +11,16 @@ from pathlib import Path
 from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 from icefall_discrete.base.atomic_files import PathLike
+from icefall_discrete.base.environment import DIRTY, UNKNOWN
 from icefall_discrete.base.inside import path_inside
 from icefall_discrete.base.json_files import read_object, write_json
 from icefall_discrete.base.shapes import NAME, OBJECT, TEXT, or_null, read_shaped, shown
 from icefall_discrete.base.spec import FeatureSpec
 from icefall_discrete.data.checksums import read_figures
+from icefall_discrete.experiment.run_options import TRAINING_SEED
 from icefall_discrete.results.feature_kinds import origins_in
 from icefall_discrete.training.averages import read_summary
+from icefall_discrete.training.train_config import TrainConfig
 
 LOG = logging.getLogger(__name__)
 Json = Dict[str, Any]
@@ -59,14 +62,19 @@ def describe_features(feature_dir: PathLike, spec: FeatureSpec) -> Json:
 
 
 def describe_training(exp_dir: PathLike) -> Json:
-    """What training cost, from the trainer's train.json: epochs, wall clock, audio seconds a second, parameters."""
+    """What training cost, from the trainer's train.json: epochs, audio seen, time, speed, parameters.
+
+    `core_minutes` is processor time: less than minutes times threads where other work took its share of the machine.
+    """
     path = Path(exp_dir) / "train.json"
     summary = read_summary(path) if path.is_file() else {}
-    train_sec = summary.get("train_sec")
+    seen = [epoch["audio_sec"] for epoch in summary.get("epochs", []) if epoch.get("audio_sec") is not None]
     return {
         "epochs": summary.get("num_epochs"),
         "stopped_by": summary.get("stopped_by"),
-        "minutes": None if train_sec is None else train_sec / 60.0,
+        "audio_hours": sum(seen) / 3600.0 if seen else None,
+        "minutes": _minutes(summary.get("train_sec")),
+        "core_minutes": _minutes(summary.get("cpu_sec")),
         "seconds_per_epoch": summary.get("train_sec_per_epoch"),
         "audio_sec_per_sec": _ratio(summary.get("epochs", []), "audio_sec", "train_sec", 1.0),
         "num_parameters": summary.get("num_params"),
@@ -75,6 +83,10 @@ def describe_training(exp_dir: PathLike) -> Json:
         "num_threads": summary.get("num_threads"),
         "world_size": summary.get("world_size"),
     }
+
+
+def _minutes(seconds: Optional[float]) -> Optional[float]:
+    return None if seconds is None else seconds / 60.0
 
 
 def _ratio(parts: List[Json], over: str, under: str, scale: float) -> Optional[float]:
@@ -92,9 +104,31 @@ def portable_command(command: str, root: PathLike) -> str:
 
 
 def row_name(result: Json) -> str:
-    """File name of a result: `<feature type>_<recipe>_<device>.json`, or `..._<device>__<search>.json`."""
+    """File name of a result: `<feature type>_<recipe>_<device>[_seed-<N>][__<search>].json`.
+
+    The default seed has no name.
+    """
     search = f"__{result['search']}" if result.get("search") else ""
-    return f"{result['feature_type']}_{result['recipe']}_{result['device']}{search}.json"
+    seed = f"_seed-{seed_of(result)}" if seed_of(result) != TrainConfig.seed else ""
+    return f"{result['feature_type']}_{result['recipe']}_{result['device']}{seed}{search}.json"
+
+
+def seed_of(result: Json) -> int:
+    """The seed of its training; results of before noted none, and had the default."""
+    seed = (result.get("training") or {}).get("seed")
+    return TrainConfig.seed if seed is None else seed
+
+
+def commits_of(result: Json) -> List[str]:
+    """The commits that trained and decoded it; "unknown" where it does not say."""
+    trained = (result.get("environment") or {}).get("git") or UNKNOWN
+    decoded = (result.get("decoding") or {}).get("git") or trained
+    return list(dict.fromkeys(map(str, (trained, decoded))))
+
+
+def is_dirty(result: Json) -> bool:
+    """Whether it was made by files that no commit holds."""
+    return any(commit.endswith(DIRTY) for commit in commits_of(result))
 
 
 # Options of a run's command that say where files are and how work is shared out, or that the row's name shows.
@@ -106,7 +140,15 @@ _NO_OTHER_STAGE = (
 )
 _NOT_IN = {"train": (), "decode": ("max-duration",)}  # batches decide about what is learnt, not about what is found
 _RECIPES = "egs/"  # where the commands of runs begin
-_IN_THE_NAME = ("feature-type", "recipe", "languages", "precision", "decoding-method", "lm", "lm-scale")
+_IN_THE_NAME = (
+    *("feature-type", "recipe", "languages", "precision", "decoding-method", "lm", "lm-scale"),
+    TRAINING_SEED,
+)
+
+
+def asked_by(command: str) -> List[Tuple[str, str]]:
+    """What a command of run.sh asks for, sorted, without where files are and how work is shared out."""
+    return _options_in(command, _NO_OTHER_RUN)
 
 
 def _options_in(command: str, passed_over: Sequence[str]) -> List[Tuple[str, str]]:
@@ -116,7 +158,7 @@ def _options_in(command: str, passed_over: Sequence[str]) -> List[Tuple[str, str
     return sorted(pair for pair in pairs if pair[0] not in passed_over)
 
 
-def _what_was_run(result: Json) -> Json:
+def what_was_run(result: Json) -> Json:
     """What another row of the same name must have too: options of its run or, without one, of its stages."""
     command = result.get("command") or ""
     if command.startswith(_RECIPES):
@@ -134,7 +176,7 @@ def add_to_ledger(ledger_dir: PathLike, result: Json) -> Path:
     """
     path = path_inside(Path(ledger_dir), row_name(result), "the name of a result")
     before = read_optional(path)
-    was, now = _what_was_run(before), _what_was_run(result)
+    was, now = what_was_run(before), what_was_run(result)
     if before and any(was[name] != now[name] for name in set(was) & set(now)):
         raise ValueError(
             f"{path} is the result of another run: it was made by '{before.get('command')}', this one by "
@@ -155,7 +197,7 @@ def read_result(path: PathLike) -> Json:
 
 
 def read_ledger(paths: Sequence[PathLike]) -> List[Json]:
-    """Read result files; the order (recipe, device, falling bit rate, name) does not depend on that of `paths`.
+    """Read result files, ordered by recipe, device, falling bit rate, name, search, seed; not by the order of `paths`.
 
     Raises:
       ValueError: if a file is not a result, or two files hold the same row.
@@ -173,8 +215,7 @@ def traceable(rows: Sequence[Json]) -> List[Json]:
     """The results of which commit and features are known; the others are named in the log and left out of tables."""
     known = []
     for row in rows:
-        commit = (row.get("environment") or {}).get("git") or "unknown"
-        unknown = [name for name, is_known in _origins(row, commit).items() if not is_known]
+        unknown = [name for name, is_known in _origins(row).items() if not is_known]
         if unknown:
             LOG.warning(
                 "result %s is left out: its %s is unknown, so that nobody could repeat it; run it in a git clone, on "
@@ -187,10 +228,10 @@ def traceable(rows: Sequence[Json]) -> List[Json]:
     return known
 
 
-def _origins(row: Json, commit: str) -> Dict[str, bool]:
-    return {"commit": commit != "unknown", "spec": bool((row.get("features") or {}).get("kind"))}
+def _origins(row: Json) -> Dict[str, bool]:
+    return {"commit": UNKNOWN not in commits_of(row), "spec": bool((row.get("features") or {}).get("kind"))}
 
 
 def _order(row: Json) -> Any:
     bits = (row.get("features") or {}).get("bits_per_second") or 0.0
-    return row["recipe"], row["device"], -bits, row["feature_type"], row.get("search") or ""
+    return row["recipe"], row["device"], -bits, row["feature_type"], row.get("search") or "", seed_of(row)

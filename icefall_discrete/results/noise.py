@@ -13,6 +13,7 @@ from icefall_discrete.base.shapes import OBJECT, TEXT, read_shaped
 from icefall_discrete.base.text_tables import markdown_table, text_table
 from icefall_discrete.metrics.facts import first_metric, leading_metrics
 from icefall_discrete.results.ledger import read_ledger
+from icefall_discrete.results.seeds import over_seeds
 from icefall_discrete.results.tables import provenance_list
 
 Json = Dict[str, Any]
@@ -92,7 +93,7 @@ def figures_table(rows: Sequence[Json], split: str) -> str:
     first, *others = leading_metrics(rows)
 
     def cell(scored: Json) -> str:
-        figures = [first.with_interval(scored), *(metric.shown(metric.of(scored)) for metric in others)]
+        figures = [first.with_interval(scored), *(metric.with_spread(scored) for metric in others)]
         return " / ".join(shown or metric.undefined(scored) for metric, shown in zip((first, *others), figures))
 
     return _table(
@@ -131,7 +132,9 @@ def noise_section(results: NoiseResults, split: str, chart: Optional[str]) -> st
     if chart:
         kind = first_metric(results.rows).kind.capitalize()
         parts.append(f"![{kind} and token stability against the signal-to-noise ratio]({chart})\n")
-    for (recipe, device), group in itertools.groupby(results.rows, key=lambda row: (row["recipe"], row["device"])):
+    for (recipe, device), group in itertools.groupby(
+        over_seeds(results.rows), key=lambda row: (row["recipe"], row["device"])
+    ):
         same = list(group)
         heads = " / ".join(metric.head for metric in leading_metrics(same))
         parts += [f"### Recipe `{recipe}` on {device}, {split} with noise: {heads}\n", figures_table(same, split)]
@@ -139,4 +142,4 @@ def noise_section(results: NoiseResults, split: str, chart: Optional[str]) -> st
     if stable:
         parts += ["### Token stability: unit edit distance %, with / without repetitions\n"]
         parts += [stability_table(stable, split)]
-    return "\n".join([*parts, "### How each row under noise was made\n", provenance_list(results.rows)])
+    return "\n".join([*parts, "### How each row under noise was made\n", provenance_list(over_seeds(results.rows))])

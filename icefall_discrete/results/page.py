@@ -8,6 +8,7 @@ from typing import Any, Dict, List, Optional, Sequence
 
 from icefall_discrete.metrics.facts import Metric, first_metric, leading_metrics, metrics_of
 from icefall_discrete.results.published import published_table
+from icefall_discrete.results.seeds import of_the_searched, over_seeds
 from icefall_discrete.results.tables import (
     cost_table,
     language_metrics,
@@ -21,11 +22,15 @@ from icefall_discrete.results.tables import (
 Json = Dict[str, Any]
 
 _LEGEND = """\
-{figures} `±` is half of the
-95 % interval of a bootstrap over utterances: differences well inside it mean little. `kbit/s` is frame rate x sum of
-log2 of the codebook sizes (32 bits a value for continuous features), `entropy` what is left of it when frequent codes
-take fewer bits, `MB/hour` what the codes take on disk; an RTF is seconds of computing for a second of audio, memory the
-most that the decoding process held. An empty cell was not measured.
+{figures}
+Of a single run, `±` is half of the 95 % interval of a bootstrap over utterances: differences well inside it mean
+little. Where a line is the mean over several `runs` that differ in their seed alone, it is the sample standard
+deviation over them. `(dirty)`: files were changed that no commit holds, so that nobody can make it again exactly.
+`kbit/s` is frame rate x sum of log2 of the codebook sizes (32 bits a value for continuous features), `entropy` what is
+left of it when frequent codes take fewer bits, `MB/hour` what the codes take on disk; an RTF is seconds of computing
+for a second of audio, memory the most that the decoding process held. Audio seen is that of all epochs, with copies at
+other speeds; core minutes are the processor time of training: where they are fewer than minutes times threads, other
+work ran beside it. An empty cell was not measured.
 """
 
 
@@ -42,8 +47,8 @@ def compared(rows: Sequence[Json]) -> List[List[Json]]:
 def _section(
     title: str, rows: Sequence[Json], tests: Sequence[str], devs: Sequence[str], with_recipe: bool
 ) -> List[str]:
-    own = [row for row in rows if not row.get("search")]
-    searched = {(row["feature_type"], row["recipe"], row["device"]) for row in rows if row.get("search")}
+    own = over_seeds([row for row in rows if not row.get("search")])
+    searched = over_seeds(of_the_searched(rows))
     parts = [f"## {title}\n"]
     if own:
         parts.append(main_table(own, tests, devs, with_recipe))
@@ -52,8 +57,7 @@ def _section(
                 heads = " / ".join(metric.head for metric in language_metrics(own, test))
                 parts += [f"### Per language, {test}: {heads}\n", language_table(own, test, with_recipe)]
     if searched:
-        same = [row for row in rows if (row["feature_type"], row["recipe"], row["device"]) in searched]
-        parts += ["### Searches of the same models\n", search_table(same, tests, devs, with_recipe)]
+        parts += ["### Searches of the same models\n", search_table(searched, tests, devs, with_recipe)]
     if own:
         parts += ["### Cost\n", cost_table(own, tests[0], with_recipe)]
     return parts
@@ -93,7 +97,7 @@ def results_page(
     if others:
         parts += _section("Other recipes", others, tests, devs, True)
     if published:
-        parts += ["## Beside published figures\n", published_table(published, rows)]
+        parts += ["## Beside published figures\n", published_table(published, over_seeds(rows))]
     if rows:
-        parts += ["## How each row was made\n", provenance_list(rows)]
+        parts += ["## How each row was made\n", provenance_list(over_seeds(rows))]
     return "\n".join(parts)

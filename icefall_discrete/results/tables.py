@@ -2,8 +2,11 @@
 
 from typing import Any, Dict, List, Optional, Sequence
 
+from icefall_discrete.base.environment import DIRTY
 from icefall_discrete.base.text_tables import markdown_table
 from icefall_discrete.metrics.facts import Metric, leading_metrics, metrics_of
+from icefall_discrete.results.ledger import commits_of, is_dirty, seed_of
+from icefall_discrete.results.seeds import runs_of
 
 Json = Dict[str, Any]
 
@@ -24,13 +27,19 @@ def languages_of(rows: Sequence[Json], split: str) -> List[str]:
     return sorted({name for row in rows for name in (_look_up(row, "sets", split, "languages") or {})})
 
 
-def _names(row: Json, with_recipe: bool) -> List[str]:
-    """First cells of a row; its recipe with the device where a table has rows of several."""
-    return [row["feature_type"], *([f"{row['recipe']} ({row['device']})"] if with_recipe else [])]
+def _names(row: Json, rows: Sequence[Json], with_recipe: bool) -> List[str]:
+    """First cells of a row; its recipe with the device where a table has rows of several, its runs where some has."""
+    marked = f"{row['feature_type']} ({DIRTY[1:]})" if any(map(is_dirty, runs_of(row))) else row["feature_type"]
+    recipe = [f"{row['recipe']} ({row['device']})"] if with_recipe else []
+    return [marked, *recipe, *([str(len(runs_of(row)))] if _has_several(rows) else [])]
 
 
-def _heads(with_recipe: bool) -> List[str]:
-    return ["feature type", *(["recipe"] if with_recipe else [])]
+def _has_several(rows: Sequence[Json]) -> bool:
+    return any(len(runs_of(row)) > 1 for row in rows)
+
+
+def _heads(rows: Sequence[Json], with_recipe: bool) -> List[str]:
+    return ["feature type", *(["recipe"] if with_recipe else []), *(["runs"] if _has_several(rows) else [])]
 
 
 def main_table(rows: Sequence[Json], tests: Sequence[str], devs: Sequence[str], with_recipe: bool = False) -> str:
@@ -43,20 +52,20 @@ def main_table(rows: Sequence[Json], tests: Sequence[str], devs: Sequence[str], 
         for metric in metrics_of(rows)
         if metric.is_aside and any(metric.of(_look_up(row, "sets", split)) is not None for row in rows)
     ]
-    header = [*_heads(with_recipe), "kbit/s", "entropy", "MB/hour"]
+    header = [*_heads(rows, with_recipe), "kbit/s", "entropy", "MB/hour"]
     header += [f"{split} {metric.head}" for split, metric in (*columns, *aside)]
 
     def cell(row: Json, split: str, metric: Metric) -> str:
         scored = _look_up(row, "sets", split)
         has_interval = split in tests and not metric.is_aside
-        shown = metric.with_interval(scored) if has_interval else metric.shown(metric.of(scored))
+        shown = metric.with_interval(scored) if has_interval else metric.with_spread(scored)
         return shown or metric.undefined(scored)
 
     return markdown_table(
         header,
         [
             [
-                *_names(row, with_recipe),
+                *_names(row, rows, with_recipe),
                 _shown(_scaled(_look_up(row, "features", "bits_per_second"), 1e-3), ".2f"),
                 _shown(_scaled(_look_up(row, "features", "entropy_bits_per_second"), 1e-3), ".2f"),
                 _shown(_scaled(_look_up(row, "features", "bytes_per_hour"), 1e-6), ".2f"),
@@ -82,30 +91,40 @@ def language_table(rows: Sequence[Json], split: str, with_recipe: bool = False) 
     languages, metrics = languages_of(rows, split), language_metrics(rows, split)
 
     def cell(row: Json, *keys: str) -> str:
-        values = [(metric, metric.of(_look_up(row, "sets", split, *keys))) for metric in metrics]
-        scored = _look_up(row, "sets", split, *keys) or {}
-        shown = (metric.shown(value) or metric.undefined(scored) for metric, value in values)
+        scored = _look_up(row, "sets", split, *keys)
+        shown = (metric.with_spread(scored) or metric.undefined(scored) for metric in metrics)
         return " / ".join(filter(None, shown))
 
     return markdown_table(
-        [*_heads(with_recipe), *languages, "all"],
-        [[*_names(row, with_recipe), *(cell(row, "languages", name) for name in languages), cell(row)] for row in rows],
+        [*_heads(rows, with_recipe), *languages, "all"],
+        [
+            [*_names(row, rows, with_recipe), *(cell(row, "languages", name) for name in languages), cell(row)]
+            for row in rows
+        ],
     )
+
+
+def _threads(row: Json) -> Optional[float]:
+    """Threads of all processes that train."""
+    return _scaled(_look_up(row, "training", "num_threads"), _look_up(row, "training", "world_size") or 1)
 
 
 def cost_table(rows: Sequence[Json], test: str, with_recipe: bool = False) -> str:
     """What each row cost: parameters, training, extraction and decoding."""
-    header = [*_heads(with_recipe), "parameters (M)", "backend", "epochs", "minutes", "s/epoch", "audio s/s"]
-    header += ["extraction RTF", "decoding RTF", "machine"]
+    header = [*_heads(rows, with_recipe), "parameters (M)", "backend", "epochs", "audio seen (h)", "minutes"]
+    header += ["core minutes", "threads", "s/epoch", "audio s/s", "extraction RTF", "decoding RTF", "machine"]
     return markdown_table(
         header,
         [
             [
-                *_names(row, with_recipe),
+                *_names(row, rows, with_recipe),
                 _shown(_scaled(_look_up(row, "training", "num_parameters"), 1e-6), ".2f"),
                 _look_up(row, "training", "backend") or "",
-                _shown(_look_up(row, "training", "epochs"), "d"),
+                _shown(_look_up(row, "training", "epochs"), ".3g"),
+                _shown(_look_up(row, "training", "audio_hours"), ".1f"),
                 _shown(_look_up(row, "training", "minutes"), ".1f"),
+                _shown(_look_up(row, "training", "core_minutes"), ".1f"),
+                _shown(_threads(row), ".3g"),
                 _shown(_look_up(row, "training", "seconds_per_epoch"), ".1f"),
                 _shown(_look_up(row, "training", "audio_sec_per_sec"), ".1f"),
                 _shown(_look_up(row, "features", "extraction_rtf"), ".4f"),
@@ -120,15 +139,15 @@ def cost_table(rows: Sequence[Json], test: str, with_recipe: bool = False) -> st
 def search_table(rows: Sequence[Json], tests: Sequence[str], devs: Sequence[str], with_recipe: bool = False) -> str:
     """Figures and cost of one model's searches; a row without the name of a search is the recipe's own."""
     columns = [(split, metric) for split in (*tests, *devs) for metric in leading_metrics(rows)]
-    header = [*_heads(with_recipe), "search", *(f"{split} {metric.head}" for split, metric in columns)]
+    header = [*_heads(rows, with_recipe), "search", *(f"{split} {metric.head}" for split, metric in columns)]
     header += ["decoding RTF", "memory (MiB)"]
     return markdown_table(
         header,
         [
             [
-                *_names(row, with_recipe),
+                *_names(row, rows, with_recipe),
                 row.get("search") or f"{_look_up(row, 'decoding', 'method') or ''} (the recipe's)",
-                *(metric.shown(metric.of(_look_up(row, "sets", split))) for split, metric in columns),
+                *(metric.with_spread(_look_up(row, "sets", split)) for split, metric in columns),
                 _shown(_look_up(row, "sets", tests[0], "decode_rtf"), ".4f"),
                 _shown(_look_up(row, "sets", tests[0], "peak_memory_mib"), ".0f"),
             ]
@@ -141,18 +160,25 @@ def _search_of(row: Json) -> str:
     return f" ({row['search']})" if row.get("search") else ""
 
 
-def provenance_list(rows: Sequence[Json]) -> str:
-    """How to make each row again: decoding setting, commit, versions and command."""
-    lines = []
-    for row in rows:
-        versions = _look_up(row, "environment", "versions") or {}
-        named = ", ".join(f"{package} {version}" for package, version in sorted(versions.items()))
-        decoding = f"{_look_up(row, 'decoding', 'method') or ''} {_look_up(row, 'decoding', 'suffix') or ''}"
-        commit = _look_up(row, "environment", "git") or ""
-        lines += [
-            f"* **{row['feature_type']}**, {row['recipe']}{_search_of(row)}: {decoding}, commit {commit}; {named}",
-            "",
-            f"      {row.get('command') or ''}",
-            "",
-        ]
-    return "\n".join(lines)
+def _made_by(run: Json) -> str:
+    """The commits of a run, each once, and the versions of packages."""
+    trained, *decoded = commits_of(run)
+    versions = _look_up(run, "environment", "versions") or {}
+    named = ", ".join(f"{package} {version}" for package, version in sorted(versions.items()))
+    return f"commit {trained}{''.join(f', decoded by {one}' for one in decoded)}; {named}"
+
+
+def provenance_list(lines: Sequence[Json]) -> str:
+    """How to make each run of each line again: decoding setting, commit, versions and command."""
+    parts = []
+    for line in lines:
+        decoding = f"{_look_up(line, 'decoding', 'method') or ''} {_look_up(line, 'decoding', 'suffix') or ''}"
+        seeds: Dict[str, List[str]] = {}
+        for run in runs_of(line):
+            seeds.setdefault(_made_by(run), []).append(str(seed_of(run)))
+        several = len(runs_of(line)) > 1
+        made = [f"{made} (seed {', '.join(of)})" if several else made for made, of in seeds.items()]
+        commands = [f"      {run.get('command') or ''}" for run in runs_of(line)]
+        parts += [f"* **{line['feature_type']}**, {line['recipe']}{_search_of(line)}: {decoding}, {'; '.join(made)}"]
+        parts += ["", *commands, ""]
+    return "\n".join(parts)

@@ -27,6 +27,7 @@ _SUMMARY = {
     "stopped_by": or_null(TEXT),
     "best_valid_epoch": or_null(WHOLE),
     **_SECONDS,
+    "cpu_sec": or_null(FROM_0),
 }
 _EPOCH = {"epoch": or_null(COUNT), **_SECONDS}
 AVERAGED = "averaged.pt"  # weights alone: what is handed on

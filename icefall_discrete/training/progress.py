@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Dict, Iterator, List, Mapping, Optional
 from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
-from icefall_discrete.base.shapes import COUNT, FROM_0, OBJECTS, WHOLE, require
+from icefall_discrete.base.shapes import COUNT, FROM_0, OBJECTS, WHOLE, or_null, require
 from icefall_discrete.training.meters import LossMeter, clock
 from icefall_discrete.training.training_data import Unit
 
@@ -28,12 +28,14 @@ _FORMER_NAMES = {
     "best_value": "best_valid_loss",
     "best_epoch": "best_valid_epoch",
 }
+_LATER = ("cpu_sec",)  # of which earlier versions said nothing
 
 
 _SHAPES = {
     "epoch": COUNT,
     **dict.fromkeys(("batch", "step", "bad_batches", "best_epoch"), WHOLE),
     **dict.fromkeys(("amount", "epoch_amount", "epoch_sec", "total_sec"), FROM_0),
+    "cpu_sec": or_null(FROM_0),
     "epochs": OBJECTS,
 }
 
@@ -44,8 +46,9 @@ class Progress:
 
     epoch: the one being trained, from 1. batch: how many of its batches are done. step: optimiser steps in all.
     amount: what was seen in all, over all processes, in the unit of the data. epoch_amount, epoch_sec: amount and wall
-    clock of this epoch's training. total_sec: wall clock of training and validation in all. bad_batches: how many were
-    left out. best_epoch: that of the least `best_value` so far, 0 for none. epochs: one record for each finished epoch.
+    clock of this epoch's training. total_sec: wall clock of training and validation in all. cpu_sec: processor time of
+    all processes meanwhile; None: not known, as it began with an earlier version. bad_batches: how many were left out.
+    best_epoch: that of the least `best_value` so far, 0 for none. epochs: one record for each finished epoch.
     """
 
     epoch: int = 1
@@ -55,6 +58,7 @@ class Progress:
     epoch_amount: float = 0.0
     epoch_sec: float = 0.0
     total_sec: float = 0.0
+    cpu_sec: Optional[float] = 0.0
     bad_batches: int = 0
     best_value: float = float("inf")
     best_epoch: int = 0
@@ -86,10 +90,17 @@ class Progress:
         Raises ValueError, a part of a sentence, for values that are none of these.
         """
         names = {field.name: field.name for field in dataclasses.fields(self)}
-        names = {name: name if name in state else _FORMER_NAMES[name] for name in names}
-        require({name: state[names[name]] for name in names}, _SHAPES, "its 'progress'")
-        for name, said in names.items():
-            setattr(self, name, state[said])
+        names = {name: name if name in state else _FORMER_NAMES.get(name, name) for name in names}
+        values = {name: state[said] for name, said in names.items() if said in state or name not in _LATER}
+        require(values, _SHAPES, "its 'progress'")
+        for name in names:
+            setattr(self, name, values.get(name))
+
+    def pass_time(self, wall_sec: float, cpu_sec: float) -> None:
+        """Count the time that training or validation took."""
+        self.total_sec += wall_sec
+        if self.cpu_sec is not None:
+            self.cpu_sec += cpu_sec
 
 
 def setup_logging(log_dir: Path, name: str, rank: int = 0) -> None:

@@ -39,6 +39,7 @@ class _Sums(NamedTuple):
 
     meter: LossMeter
     amount: float
+    cpu_sec: float
     is_bad: bool
     out_of_time: bool
 
@@ -87,7 +88,7 @@ class Trainer:
         self.noise = Noise(system)
         self.weights = EpochWeights(exp_dir, self.model, self.average, self.progress)
         self.evaluation = Evaluation(system, group, functools.partial(self._forward, system))
-        self._mark = time.perf_counter()
+        self._mark, self._cpu_mark = time.perf_counter(), time.process_time()
         parts: Dict[str, Stateful] = {
             "model": self.model,
             "model_avg": self.average,
@@ -164,7 +165,7 @@ class Trainer:
 
         try_batches(run, data.largest_batches(), self.device, self.system.if_too_large)
         self.noise.load_state_dict(noise)
-        self.progress.total_sec += time.perf_counter() - began
+        self.progress.pass_time(time.perf_counter() - began, 0.0)
 
     def _train_epoch(self, data: TrainingData) -> bool:
         """Train on the rest of the epoch; return False if the time was up before its end."""
@@ -246,6 +247,7 @@ class Trainer:
         """Add up a step's figures over the processes, in one exchange."""
         own = {
             "amount": amount,
+            "cpu_sec": self._processor_time(),
             "is_bad": float(reason is not None),
             "out_of_time": float(self.budget.is_spent(self.progress, time.perf_counter() - self._mark)),
             "frames": meter.frames,
@@ -255,7 +257,7 @@ class Trainer:
         total = self.group.sum({**own, **losses}, self.device)
         everyone = LossMeter()
         everyone.add({name: total[f"loss/{name}"] for name in meter.sums}, total["frames"], total["utterances"])
-        return _Sums(everyone, total["amount"], total["is_bad"] > 0, total["out_of_time"] > 0)
+        return _Sums(everyone, total["amount"], total["cpu_sec"], total["is_bad"] > 0, total["out_of_time"] > 0)
 
     def _update(self) -> None:
         self.progress.step += 1
@@ -297,11 +299,16 @@ class Trainer:
         progress.amount += sums.amount
         progress.epoch_amount += sums.amount
         progress.epoch_sec += wall_sec
-        progress.total_sec += wall_sec
+        progress.pass_time(wall_sec, sums.cpu_sec)
         self.epoch_losses.merge(sums.meter)
         self.recent_losses.decay(1.0 - 1.0 / _METER_BATCHES)
         self.recent_losses.merge(sums.meter)
         self.reporter.advance(sums.amount, sums.meter.per_frame().get("loss", float("nan")))
+
+    def _processor_time(self) -> float:
+        """That of this process since it was asked for last, in seconds."""
+        before, self._cpu_mark = self._cpu_mark, time.process_time()
+        return self._cpu_mark - before
 
     def _finish_epoch(self, data: TrainingData, part: float) -> None:
         """Validate, take figures, and write the weights of the epoch, or of the `part` of it there is."""
@@ -313,7 +320,8 @@ class Trainer:
             raise ValueError(f"epoch {progress.epoch} had no usable batch; see the filter and {self.bad_batches.path}.")
         valid = self._valid_losses(data)
         figures = self._figures(data)
-        progress.total_sec += time.perf_counter() - began
+        cpu_sec = self.group.sum({"cpu_sec": self._processor_time()}, self.device)["cpu_sec"]
+        progress.pass_time(time.perf_counter() - began, cpu_sec)
         record = {
             "epoch": progress.epoch,
             "part": part,
@@ -381,6 +389,7 @@ class Trainer:
             "num_epochs": num_epochs,
             "num_steps": progress.step,
             "train_sec": progress.total_sec,
+            "cpu_sec": progress.cpu_sec,
             "train_sec_per_epoch": sum(record["train_sec"] for record in progress.epochs) / max(1e-9, num_whole),
             "best_valid_epoch": progress.best_epoch or None,
             "bad_batches": progress.bad_batches,

@@ -24,6 +24,7 @@ from icefall_discrete.experiment.plan import (
 )
 from icefall_discrete.experiment.recipe import read_settings
 from icefall_discrete.experiment.recipe_check import NOT_SECTIONS
+from icefall_discrete.experiment.run_options import Asked
 from icefall_discrete.experiment.stage_notes import StageNotes, cksum, read_note
 from icefall_discrete.experiment.stages import asr
 from icefall_discrete.systems.asr.settings import TrainSettings
@@ -293,6 +294,27 @@ def test_records_survive_the_shell(here):
         ["bash", "-c", 'printf "%s\\0" "$@"', "-", "2", "a b", "*"], capture_output=True, text=True
     )
     assert parted(printed.stdout) == [["a b", "*"]]
+
+
+def test_another_training_seed_is_a_row_of_its_own_on_the_same_codes(here):
+    plan, other = planned(ROOT, here), planned(ROOT, here, [("train.seed", "43")])
+    before, now = ({stage.number: stage for stage in one.stages} for one in (plan, other))
+    assert plan.names["exp_dir"] == "exp/fbank_default" and other.names["exp_dir"] == "exp/fbank_default_seed-43"
+    assert all(before[number] == now[number] for number in (1, 2, 3, 4, 5))
+    assert "train.seed=43" in now[6].settings and "seed=42" in now[6].settings
+    seeds = [arguments(one, "train")[arguments(one, "train").index("--seed") + 1] for one in (plan, other)]
+    recipes = [arguments(one, "score")[arguments(one, "score").index("--recipe") + 1] for one in (plan, other)]
+    assert seeds == ["42", "43"] and recipes == ["default", "default"]
+    tuned = planned(ROOT, here, [("train.seed", "43"), ("base-lr", "0.1")])
+    assert tuned.names["exp_dir"] == "exp/fbank_default_base-lr-0.1_seed-43"
+    assert "default_base-lr-0.1" in arguments(tuned, "score")
+
+
+@pytest.mark.parametrize(("said", "kept"), [("42", ()), ("43", (("train.seed", "43"),))])
+def test_the_seed_of_all_stages_is_no_other_run(here, said, kept):
+    records = [("option", "ROOT", str(ROOT)), ("option", "HERE", str(here)), ("option", "SCRIPT", "run.sh")]
+    records += [("option", "LAST_STAGE", "8"), ("option", "seed", "42"), ("flag", "train.seed", said)]
+    assert Asked.from_records(records).flags == kept
 
 
 def test_the_command_of_a_row_holds_whatever_differs(here):

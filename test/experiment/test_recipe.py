@@ -73,6 +73,14 @@ def test_the_experiment_folder_rebuilds_the_model_without_the_data(corpus_dir, t
     assert model.input_embedding.table.shape[1] == 12  # the codebook's, not a learned one's
 
 
+def test_only_the_seed_may_differ_between_runs_of_one_digest(corpus_dir, tmp_path):
+    flags = {"a": (), "b": ("--seed", "43"), "c": ("--num-threads", "1"), "d": ("--base-lr", "0.1")}
+    digests = {name: start(corpus_dir, tmp_path / name, *of).digest_but_seed() for name, of in flags.items()}
+    assert digests["a"] == digests["b"] == digests["c"] != digests["d"]
+    (tmp_path / "b" / "data.json").write_text(json.dumps({"inputs": {"train": {"cuts": "others"}}}))
+    assert Experiment(tmp_path / "b").digest_but_seed() != digests["a"]
+
+
 def test_learned_embeddings_leave_no_codebook_in_the_folder(corpus_dir, tmp_path):
     start(corpus_dir, tmp_path / "exp", "--embedding-init", "learned")
     assert not (tmp_path / "exp" / "codebooks.safetensors").exists()

@@ -100,7 +100,8 @@ def test_result_holds_rates_costs_and_provenance(score):
     training = result["training"]
     assert (training["epochs"], training["minutes"], training["seconds_per_epoch"]) == (3, 5.0, 90.0)
     assert (training["audio_sec_per_sec"], training["num_parameters"], training["backend"]) == (100.0, 1000, "torch")
-    assert result["decoding"]["suffix"] == SUFFIX
+    assert training["audio_hours"] == 7.5 and training["seed"] is None  # no config.json
+    assert result["decoding"]["suffix"] == SUFFIX and result["decoding"]["git"] == ENVIRONMENT["git"]
     assert result["environment"] == ENVIRONMENT
     assert result["command"] == (
         "train.py --recipe-config egs/x/conf/recipes/default.json --feature-dir <path>/features"

@@ -88,8 +88,10 @@ def test_training_costs_come_from_the_trainers_summary(tmp_path):
     (tmp_path / "train.json").write_text(json.dumps(summary))
     described = describe_training(tmp_path)
     assert (described["epochs"], described["minutes"], described["num_parameters"]) == (2, 4.0, 7)
-    assert described["audio_sec_per_sec"] == 50.0
-    assert described["backend"] is None
+    assert described["audio_sec_per_sec"] == 50.0 and described["audio_hours"] == pytest.approx(10000 / 3600)
+    assert described["backend"] is None and described["core_minutes"] is None
+    (tmp_path / "train.json").write_text(json.dumps({**summary, "cpu_sec": 210.0}))
+    assert describe_training(tmp_path)["core_minutes"] == 3.5
 
 
 def test_ledger_replaces_its_own_row_and_sorts_by_bit_rate(tmp_path):
@@ -171,7 +173,12 @@ def test_another_run_of_the_same_name_does_not_replace_a_row(tmp_path, other):
 
 
 @pytest.mark.parametrize(
-    "same", ["--exp-dir <path>/exp --nj 8 --data-dir data --env k2", "--decoding-method modified_beam_search"]
+    "same",
+    [
+        "--exp-dir <path>/exp --nj 8 --data-dir data --env k2",
+        "--decoding-method modified_beam_search",
+        "--train.seed 43",
+    ],
 )
 def test_the_same_run_elsewhere_replaces_its_row(tmp_path, same):
     add_to_ledger(tmp_path, {**result(), "command": f"{RUN} --num-epochs 3"})
@@ -210,6 +217,19 @@ def test_clean_is_a_checkout_without_files_of_ones_own(tmp_path, monkeypatch):
     git = ("git", "-C", str(tmp_path), "-c", "user.name=x", "-c", "user.email=x@y")
     for command in (("init", "-q"), ("add", "-A"), ("commit", "-q", "-m", "first")):
         subprocess.run([*git, *command], check=True)
+    assert environment.git_revision().endswith("-clean")
+    results = tmp_path / "egs" / "toy" / "ASR" / "results" / "noise"
+    results.mkdir(parents=True)
+    for path in (results / "fbank_default_cpu.json", tmp_path / "RESULTS.md", results.parents[1] / "RESULTS.md"):
+        path.write_text("{}")
+    assert environment.git_revision().endswith("-clean")
+    (results.parents[1] / "conf").mkdir()
+    (results.parents[1] / "conf" / "scoring.json").write_text("{}")
+    assert environment.git_revision().endswith("-dirty")
+    (results.parents[1] / "conf" / "scoring.json").unlink()
+    (tmp_path / "library" / "a.py").write_text("a = 2\n")
+    assert environment.git_revision().endswith("-dirty")
+    subprocess.run([*git, "commit", "-q", "-a", "-m", "second"], check=True)
     assert environment.git_revision().endswith("-clean")
     (tmp_path / "mine.json").write_text("{}")
     assert environment.git_revision().endswith("-dirty")

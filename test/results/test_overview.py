@@ -63,6 +63,12 @@ def test_every_figure_has_its_place(egs):
     ]
 
 
+def test_runs_of_several_seeds_are_a_mean_that_says_how_many_they_are(tmp_path):
+    runs = [{**row("km", rate), "training": {"seed": seed}} for seed, rate in ((42, 40.0), (43, 42.0), (44, 47.0))]
+    write_recipe(tmp_path, "small", [*runs, row("km", 44.0, "full")])
+    assert "| km | 0.45 | – / 43.0 ± 3.6 (3) |" in overview_page(read_corpora(tmp_path))
+
+
 def test_what_cannot_be_traced_is_named_and_left_out(egs, caplog):
     assert "dmel" not in overview_page(read_corpora(egs))
     assert "result dmel_default_cpu.json is left out" in caplog.text

@@ -9,6 +9,8 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 
+_TIME = {"core_minutes": 20.4, "audio_hours": 41.7, "num_threads": 2, "world_size": 2}
+
 
 def _rates(rate):
     return {"rate": rate, "num_ref": 100, "insertions": 1, "deletions": 2, "substitutions": 3}
@@ -31,7 +33,7 @@ def _row(feature_type, bits, wer):
         "command": f"./run.sh --feature-type {feature_type}",
         "sets": {"test": scored, "dev": scored},
         "features": {"kind": "codes", "bits_per_second": bits, "bytes_per_hour": 360000.0, "extraction_rtf": 0.0005},
-        "training": {"num_parameters": 5100000, "backend": "torch", "epochs": 30, "minutes": 21.5},
+        "training": {"num_parameters": 5100000, "backend": "torch", "epochs": 30, "minutes": 21.5, **_TIME},
         "decoding": {"method": "greedy_search", "suffix": "epoch-30_avg-9"},
         "environment": {"git": "abc1234-clean", "versions": {"torch": "2.13.0"}},
     }
@@ -60,7 +62,7 @@ def test_page_holds_every_figure_in_order_of_bit_rate(folder, make):
     page = (folder / "RESULTS.md").read_text()
     assert page.index("| fbank | 256.00 |  | 0.36 | 70.0 ± 2.0 | 35.0 ± 1.0 |") < page.index("| mfcc_km500 | 0.45 |")
     assert "| mfcc_km500 | 79.0 / 39.0 | 79.0 / 39.0 | 80.0 / 40.0 |" in page
-    assert "| fbank | 5.10 | torch | 30 | 21.5 |  |  | 0.0005 | 0.0123 | Some Processor |" in page
+    assert "| fbank | 5.10 | torch | 30 | 41.7 | 21.5 | 20.4 | 4 |  |  | 0.0005 | 0.0123 | Some Processor |" in page
     assert "commit abc1234-clean; torch 2.13.0" in page
     assert "./run.sh --feature-type fbank" in page
     assert "](results/error_rate_against_bit_rate.png)" in page
@@ -79,11 +81,22 @@ def test_absent_fields_are_empty_cells_and_no_result_is_said(folder, make):
     bare["environment"] = {"git": "abc1234-dirty"}
     (folder / "results" / "dmel_default_cpu.json").write_text(json.dumps(bare))
     make()
-    assert "| dmel |  |  |  |  |  |  |  |" in (folder / "RESULTS.md").read_text()
+    assert "| dmel (dirty) |  |  |  |  |  |  |  |" in (folder / "RESULTS.md").read_text()
     for path in (folder / "results").iterdir():
         path.unlink()
     make()
     assert "No run has been scored yet." in (folder / "RESULTS.md").read_text()
+
+
+def test_runs_of_several_seeds_are_one_point_and_one_line(folder, make):
+    for seed in (43, 44):
+        row = _row("fbank", 256000.0, float(seed + 29))
+        row["training"]["seed"] = seed
+        (folder / "results" / f"fbank_default_cpu_seed-{seed}.json").write_text(json.dumps(row))
+    make()
+    page = (folder / "RESULTS.md").read_text()
+    assert "| fbank | 3 | 256.00 |  | 0.36 | 71.7 ± 1.5 | 35.8 ± 0.8 | 71.7 ± 1.5 | 35.8 ± 0.8 |" in page
+    assert "| mfcc_km500 | 1 | 0.45 |  | 0.36 | 80.0 ± 2.0 | 40.0 ± 1.0 | 80.0 | 40.0 |" in page
 
 
 @pytest.mark.parametrize(
