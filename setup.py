@@ -13,6 +13,7 @@ EXTRAS = {
     "fairseq": ["fairseq"],
     "results": ["kaldialign", "matplotlib", "tensorboard"],
     "asterisk": ["av", "num2words"],
+    "fillets": ["num2words"],
     "myst": ["num2words"],
     "gigaspeech": ["speechcolab"],
     "dask": ["distributed"],

@@ -2,6 +2,7 @@
 
 import re
 from pathlib import Path
+from typing import Optional
 
 import torch
 from lhotse import MonoCut, Recording
@@ -55,6 +56,24 @@ def open_recording(path: Path, recording_id: str) -> Recording:
     if recording.num_samples < 1:
         raise UnreadableAudio("the file holds no audio (0 samples)")
     return recording
+
+
+def load_recording(recording: Recording, sample_rate_hz: int, channel: Optional[int] = None) -> Tensor:
+    """Read the whole of `recording` as float32 samples (S,) in [-1, 1] at `sample_rate_hz`, resampled if need be.
+
+    Args:
+      recording: from `open_recording`. channel: which one to read, from 0; None: the mean of all.
+    Raises:
+      UnreadableAudio: for damaged audio; the message is the reason alone.
+    """
+    if recording.sampling_rate != sample_rate_hz:
+        recording = with_bounded_memory(recording.resample(sample_rate_hz))
+    try:
+        audio = recording.load_audio(channels=channel)
+    except Exception as error:  # as in open_recording
+        raise UnreadableAudio(reason_of(error)) from error
+    samples = torch.from_numpy(audio).to(torch.float32)
+    return samples[0] if len(samples) == 1 else samples.mean(dim=0)
 
 
 def load_samples(cut: MonoCut, sample_rate_hz: int) -> Tensor:

@@ -8,20 +8,18 @@ it is; one that was interrupted goes on; one of other settings is made anew.
 import collections
 import concurrent.futures
 import hashlib
-import io
 import json
 import logging
 from pathlib import Path
 from typing import Any, Deque, Dict, Iterator, List, Sequence
 
-import soundfile
 from lhotse import AudioSource, MonoCut, Recording
 from lhotse.utils import fastcopy
 from tqdm import tqdm
 
 from icefall_discrete.audio.noise import Condition, NoiseSource, mix
 from icefall_discrete.audio.reading import load_finite
-from icefall_discrete.base.atomic_files import write_bytes
+from icefall_discrete.audio.writing import write_flac
 from icefall_discrete.base.inside import path_inside
 from icefall_discrete.base.json_files import write_json
 from icefall_discrete.base.provenance import Provenance, read_record, recorded_in, summary
@@ -64,9 +62,7 @@ def write_noisy_cut(cut: MonoCut, condition: Condition, source: NoiseSource, pat
         mixture = mix(speech, noise, condition.snr_db, rate)
     except ValueError as error:
         raise ValueError(f"cut {cut.id}: {error} Leave it out of the manifest.") from None
-    encoded = io.BytesIO()  # libsndfile says nothing of a full disk
-    soundfile.write(encoded, mixture.samples, rate, format="FLAC", subtype="PCM_16")
-    write_bytes(path, encoded.getvalue())
+    write_flac(path, mixture.samples, rate)
     return {"gain": round(mixture.gain, 6), "snr_db": round(mixture.snr_db, 4) + 0.0}  # no -0.0
 
 

@@ -6,12 +6,10 @@ import os
 from pathlib import Path
 from typing import Any
 
-import torch
 from lhotse import Recording
 from torch import Tensor
 
-from icefall_discrete.audio.reading import TRUNCATED, UnreadableAudio, open_recording, reason_of
-from icefall_discrete.audio.resampling import with_bounded_memory
+from icefall_discrete.audio.reading import TRUNCATED, UnreadableAudio, load_recording, open_recording
 from icefall_discrete.base.settings import setting
 from icefall_discrete.base.text_files import is_one_line
 from icefall_discrete.inference.pauses import MIN_SEGMENT_SEC
@@ -86,13 +84,9 @@ def read_samples(recording: Recording, sample_rate_hz: int, channel: int = MIX) 
         raise BadAudio(
             f"{shown(recording.id)}: has {recording.num_channels} channels, so there is no channel {channel}."
         )
-    if recording.sampling_rate != sample_rate_hz:
-        recording = with_bounded_memory(recording.resample(sample_rate_hz))
     try:
-        audio = recording.load_audio(channels=None if channel == MIX else channel)
-    except Exception as error:  # every audio library has its own errors, and lhotse wraps some of them
-        reason = reason_of(error)
+        return load_recording(recording, sample_rate_hz, None if channel == MIX else channel)
+    except UnreadableAudio as error:
+        reason = str(error)
         said = FETCH_AGAIN if reason == TRUNCATED else reason.rstrip(".")
         raise BadAudio(f"{shown(recording.id)}: cannot be read as audio: {said}.") from error
-    samples = torch.from_numpy(audio).to(torch.float32)
-    return samples[0] if len(samples) == 1 else samples.mean(dim=0)

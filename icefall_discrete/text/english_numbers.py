@@ -8,6 +8,8 @@ import re
 import unicodedata
 from typing import Callable, List, Match, Optional, Tuple
 
+from icefall_discrete.text.number_names import name_of
+
 _LARGEST_DIGITS = 66  # more are said one by one; num2words has names up to about 10^300
 _SCALES = "thousand|million|billion|trillion"
 _SHORT_SCALES = {"k": "thousand", "m": "million", "mn": "million", "b": "billion", "bn": "billion", "tn": "trillion"}
@@ -20,14 +22,10 @@ _FRACTION = rf"(?<![\d/.,])(?:({_DIGITS})(?:\s{{1,2}}|-\s?))?(\d{{1,3}})\s?[/⁄
 
 
 def _in_words(digits: str, kind: str = "cardinal") -> str:
-    try:
-        from num2words import num2words
-    except ImportError as error:
-        raise ImportError(f"numbers in texts are spelled out by num2words; pip install num2words ({error}).") from error
     plain = digits.replace(",", "")
     if len(plain) > _LARGEST_DIGITS:
         return _one_by_one(plain)
-    return num2words(int(plain), to=kind).replace("-", " ").replace(",", "")
+    return name_of(int(plain), kind=kind).replace("-", " ").replace(",", "")
 
 
 def _in_words_with_zeros(digits: str) -> str:

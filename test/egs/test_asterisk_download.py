@@ -2,38 +2,29 @@
 
 import gzip
 import hashlib
-import io
-import os
 import sys
-import tarfile
 from pathlib import Path
 
 import pytest
+from fake_packages import put_program, tar_of, write_deb
 from local_mirror import served
 
 pytest.importorskip("num2words")
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "egs" / "asterisk" / "ASR" / "local"))
 
 import download
-from corpus_folder import CorpusError, damaged_files
+
+from icefall_discrete.data import debian_packages
+from icefall_discrete.data.checked_folders import damaged_files
+from icefall_discrete.data.manifests import CorpusError
 
 SOUNDS = {"hello.g722": b"\x01\x02" * 500, "digits/0.g722": b"\x03" * 700}
 TRANSCRIPT = b"hello: Hello.\ndigits/0: zero\n"
 
 
-def archive(files, mode="w:gz"):
-    stream = io.BytesIO()
-    with tarfile.open(fileobj=stream, mode=mode) as tar:
-        for name, content in files.items():
-            info = tarfile.TarInfo(name)
-            info.size = len(content)
-            tar.addfile(info, io.BytesIO(content))
-    return stream.getvalue()
-
-
 def write_release(folder, language="en"):
     name = f"asterisk-core-sounds-{language}-g722-{download.RELEASE}.tar.gz"
-    content = archive({**{f"./{k}": v for k, v in SOUNDS.items()}, f"core-sounds-{language}.txt": TRANSCRIPT})
+    content = tar_of({**{f"./{k}": v for k, v in SOUNDS.items()}, f"core-sounds-{language}.txt": TRANSCRIPT})
     folder.mkdir(parents=True, exist_ok=True)
     (folder / name).write_bytes(content)
     (folder / f"{name}.sha1").write_text(f"{hashlib.sha1(content).hexdigest()}  {name}\n")
@@ -50,7 +41,7 @@ def mirror(tmp_path):
 
 @pytest.fixture
 def no_apt(monkeypatch):
-    monkeypatch.setattr(download.shutil, "which", lambda name: None)
+    monkeypatch.setattr(debian_packages.shutil, "which", lambda name: None)
 
 
 def config_for(tmp_path, url="http://127.0.0.1:9"):
@@ -69,14 +60,8 @@ def test_no_network_is_one_sentence_that_says_what_to_do(tmp_path, no_apt):
 
 
 def test_apt_without_network_is_tried_with_own_lists_and_then_upstream(tmp_path, monkeypatch):
-    tools = tmp_path / "bin"
-    tools.mkdir()
-    for name in ("apt-get", "dpkg-deb"):
-        (tools / name).write_text(
-            f'#!/bin/sh\necho "$@" >>{tmp_path}/calls\necho "E: Unable to connect" >&2\nexit 100\n'
-        )
-        (tools / name).chmod(0o755)
-    monkeypatch.setenv("PATH", f"{tools}:{os.environ['PATH']}")
+    fails = f'echo "$@" >>{tmp_path}/calls\necho "E: Unable to connect" >&2\nexit 100'
+    put_program(tmp_path / "bin", "apt-get", fails, monkeypatch)
     with pytest.raises(CorpusError, match=r"apt-get update: Unable to connect; http://127\.0\.0\.1:9/"):
         download.fetch_language("en", config_for(tmp_path))
     calls = (tmp_path / "calls").read_text().splitlines()
@@ -124,37 +109,19 @@ def test_a_partial_download_is_continued_or_begun_anew(tmp_path, no_apt, mirror)
     assert download.fetch_language("en", config_for(tmp_path, url))
 
 
-def fake_deb(path, sounds, checksums):
-    """A directory of two tar files that the stand-in for dpkg-deb prints."""
-    path.mkdir()
-    (path / "ctrl").write_bytes(archive({"./md5sums": checksums.encode()}, "w"))
-    (path / "fsys").write_bytes(archive({f"./{k}": v for k, v in sounds.items()}, "w"))
-
-
 @pytest.fixture
 def debs(tmp_path, monkeypatch):
-    """apt-get that needs no network: dpkg-deb reads folders in the place of packages."""
-    tools, packages = tmp_path / "bin", tmp_path / "dl" / "asterisk" / "packages"
-    tools.mkdir()
-    packages.mkdir(parents=True)
-    (tools / "apt-get").write_text("#!/bin/sh\nexit 100\n")
-    (tools / "dpkg-deb").write_text('#!/bin/sh\ncase $1 in --ctrl*) cat "$2/ctrl";; *) cat "$2/fsys";; esac\n')
-    for tool in tools.iterdir():
-        tool.chmod(0o755)
-    monkeypatch.setenv("PATH", f"{tools}:{os.environ['PATH']}")
+    """Packages that lie there already; apt-get fails. Path and content of the one with the audio."""
+    put_program(tmp_path / "bin", "apt-get", "exit 100", monkeypatch)
+    packages = tmp_path / "dl" / "asterisk" / "packages"
+    texts = {"usr/share/doc/x/core-sounds-en.txt.gz": gzip.compress(TRANSCRIPT)}
+    write_deb(packages / "asterisk-core-sounds-en_1_all.deb", texts)
     root = "usr/share/asterisk/sounds/en_US_f_Voice"
-    sounds = {f"{root}/{k}": v for k, v in SOUNDS.items()}
-    checksums = "".join(f"{hashlib.md5(v).hexdigest()}  {k}\n" for k, v in sounds.items())
-    fake_deb(
-        packages / "asterisk-core-sounds-en_1_all.deb",
-        {"usr/share/doc/x/core-sounds-en.txt.gz": gzip.compress(TRANSCRIPT)},
-        "",
-    )
-    return packages / "asterisk-core-sounds-en-g722_1_all.deb", sounds, checksums
+    return packages / "asterisk-core-sounds-en-g722_1_all.deb", {f"{root}/{k}": v for k, v in SOUNDS.items()}
 
 
 def test_packages_give_the_corpus_folder(tmp_path, debs):
-    fake_deb(*debs)
+    write_deb(*debs)
     assert download.fetch_language("en", config_for(tmp_path))
     language = tmp_path / "dl" / "asterisk" / "en"
     assert {p: (language / "sounds" / p).read_bytes() for p in SOUNDS} == SOUNDS
@@ -162,9 +129,9 @@ def test_packages_give_the_corpus_folder(tmp_path, debs):
 
 
 def test_a_package_whose_audio_differs_from_its_own_checksums_is_refused(tmp_path, debs):
-    path, sounds, checksums = debs
+    path, sounds = debs
     name = next(iter(sounds))
-    fake_deb(path, {**sounds, name: b"truncated"}, checksums)
+    write_deb(path, {**sounds, name: b"truncated"}, f"{hashlib.md5(sounds[name]).hexdigest()}  {name}\n")
     with pytest.raises(CorpusError, match=rf"{name} has MD5 .*, not "):
         download.fetch_language("en", config_for(tmp_path))
     assert not (tmp_path / "dl" / "asterisk" / "en").exists()
@@ -196,7 +163,9 @@ def test_archives_that_unpack_to_too_much_or_are_none_are_refused(tmp_path, no_a
     for content in (b"<html>404</html>", gzip.compress(bytes(2**20)), release.read_bytes()[:-40]):
         fetched.write_bytes(content)
         (folder / f"{release.name}.sha1").write_text(hashlib.sha1(content).hexdigest())
-        with pytest.raises(CorpusError, match=r"the archive that was fetched is damaged, or another one|no transcript"):
+        with pytest.raises(
+            CorpusError, match=r"the archive that was fetched is damaged, or another one|holds no core-sounds-en"
+        ):
             download.fetch_language("en", config)
     (folder / f"{release.name}.sha1").write_bytes(b"\xff")
     with pytest.raises(CorpusError, match=r"sha1 says "):

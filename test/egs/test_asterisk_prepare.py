@@ -17,8 +17,9 @@ sys.path.insert(0, str(RECIPE / "local"))
 
 import prepare  # noqa: E402
 import soundfile  # noqa: E402
-from corpus_folder import CorpusError, md5_of  # noqa: E402
 from lhotse import load_manifest  # noqa: E402
+
+from icefall_discrete.data.manifests import CorpusError, md5_of  # noqa: E402
 
 
 def tone(duration_sec, frequency_hz=440.0):

@@ -1,6 +1,5 @@
-"""The corpus's text rules against hand-written truths, and the split against the published counts' rule."""
+"""The corpus's text rules against hand-written truths."""
 
-import hashlib
 import sys
 from pathlib import Path
 
@@ -9,7 +8,7 @@ import pytest
 pytest.importorskip("num2words")
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "egs" / "asterisk" / "ASR" / "local"))
 
-from asterisk_text import is_silence, normalize, parse_transcript, split_of, utterance_id
+from asterisk_text import is_silence, normalize, parse_transcript, utterance_id
 
 
 @pytest.mark.parametrize(
@@ -58,14 +57,6 @@ def test_parse_transcript_names_the_file_and_line_of_a_damaged_line():
 def test_ids_and_silence():
     assert utterance_id("en", "digits/h-1") == "en-digits_h-1"
     assert is_silence("silence/3") and not is_silence("silences")
-
-
-def test_split_follows_the_published_rule():
-    ids = [f"prompt/{i}" for i in range(500)]
-    for prompt_id in ids:
-        last_digit = str(int.from_bytes(hashlib.md5(prompt_id.encode()).digest(), "big"))[-1]
-        assert split_of(prompt_id) == {"0": "test", "1": "dev"}.get(last_digit, "train")
-    assert {split_of(i) for i in ids} == {"train", "dev", "test"}
 
 
 def test_a_prompt_with_two_texts_is_told(caplog):

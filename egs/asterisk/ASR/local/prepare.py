@@ -7,45 +7,45 @@ decodes only what is missing.
 
 import collections
 import dataclasses
-import functools
-import io
 import logging
-import multiprocessing
 from pathlib import Path
-from typing import Dict, Iterable, Iterator, List, Tuple
+from typing import List, Tuple
 
 import av
 import numpy as np
-import soundfile
-from asterisk_text import LANGUAGES, SPLITS, is_silence, normalize, parse_transcript, split_of, utterance_id
-from corpus_folder import (
-    CHECKSUMS,
-    SAMPLE_RATE_HZ,
-    SAMPLES_PER_BYTE,
-    CorpusError,
-    md5_of,
-    read_checksums,
-    transcript_path,
-)
-from lhotse import AudioSource, MonoCut, Recording, SupervisionSegment
-from tqdm import tqdm
+from asterisk_text import LANGUAGES, is_silence, normalize, parse_transcript, utterance_id
+from corpus_folder import SAMPLE_RATE_HZ, SAMPLES_PER_BYTE, transcript_path
+from lhotse import MonoCut
 
-from icefall_discrete.base.atomic_files import write_bytes
+from icefall_discrete.audio.writing import holds_samples, write_flac
 from icefall_discrete.base.flags import config_from_flags
 from icefall_discrete.base.inside import path_inside
 from icefall_discrete.base.script import run_script
 from icefall_discrete.base.settings import setting
 from icefall_discrete.base.text_files import read_text
-from icefall_discrete.data.manifests import write_split
+from icefall_discrete.data.checked_folders import CHECKSUMS, read_checksums
+from icefall_discrete.data.manifests import CorpusError, md5_of, write_split
+from icefall_discrete.data.small_corpora import (
+    SPLITS,
+    Published,
+    check_counts,
+    do_each,
+    file_cut,
+    split_of,
+    table,
+    take_subset,
+)
 
-EXPECTED_UTTERANCES = {
-    "en": (453, 49, 44),
-    "es": (383, 46, 37),
-    "fr": (419, 45, 36),
-    "it": (469, 51, 50),
-    "ru": (449, 49, 46),
-}
-EXPECTED_TEST_WORDS = 1043
+PUBLISHED = Published(
+    utterances={
+        "en": (453, 49, 44),
+        "es": (383, 46, 37),
+        "fr": (419, 45, 36),
+        "it": (469, 51, 50),
+        "ru": (449, 49, 46),
+    },
+    test_words=1043,
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -81,6 +81,7 @@ class Prompt:
 
     @property
     def split(self) -> str:
+        """The same in every language, so that no test sentence is trained in translation."""
         return split_of(self.prompt_id)
 
     @property
@@ -147,20 +148,6 @@ def _drop_reason(prompt: Prompt, has_audio: bool, config: PrepareConfig) -> str:
     return "kept"
 
 
-def take_subset(prompts: Iterable[Prompt], size: int, max_duration: float) -> List[Prompt]:
-    """Return about `size` short prompts of each split, the languages taking turns; the same ones every time."""
-    queues: Dict[Tuple[str, str], List[Prompt]] = collections.defaultdict(list)
-    for prompt in sorted(prompts, key=lambda p: (p.md5, p.id)):  # fixed, and nothing to do with the text
-        if prompt.duration <= max_duration:
-            queues[prompt.split, prompt.language].append(prompt)
-    kept = []
-    for split in SPLITS:
-        turns = [queues[key] for key in sorted(queues) if key[0] == split]
-        taken = [queue[i] for i in range(size) for queue in turns if i < len(queue)]
-        kept += taken[:size]
-    return sorted(kept, key=lambda p: p.id)
-
-
 def read_g722(path: Path) -> np.ndarray:
     """Decode a headerless G.722 file to int16 samples (S,) at 16 kHz."""
     with av.open(str(path), format="g722") as container:
@@ -180,91 +167,18 @@ def decode_prompt(prompt: Prompt) -> None:
             f"{prompt.source} is damaged ({prompt.source.stat().st_size} bytes, MD5 {actual}, but {CHECKSUMS} says "
             f"{prompt.md5}): truncated or changed; move its language's folder aside and run stage 0 again."
         )
-    if prompt.audio.is_file() and soundfile.info(prompt.audio).frames == prompt.num_samples:
+    if holds_samples(prompt.audio, prompt.num_samples):
         return
     samples = read_g722(prompt.source)
     if len(samples) != prompt.num_samples:
         raise CorpusError(f"{prompt.source}: decoded {len(samples)} samples, expected {prompt.num_samples}.")
-    encoded = io.BytesIO()  # libsndfile says nothing of a full disk
-    soundfile.write(encoded, samples, SAMPLE_RATE_HZ, format="FLAC", subtype="PCM_16")
-    write_bytes(prompt.audio, encoded.getvalue())
-
-
-def decode_all(prompts: List[Prompt], num_jobs: int) -> None:
-    """Decode every prompt in `num_jobs` processes, with a progress bar."""
-    bar = functools.partial(tqdm, total=len(prompts), desc="decode G.722", unit="file", mininterval=1.0)
-    if num_jobs <= 1:
-        for prompt in bar(prompts):
-            decode_prompt(prompt)
-        return
-    with multiprocessing.Pool(num_jobs) as pool:
-        for _ in bar(pool.imap_unordered(decode_prompt, prompts, chunksize=16)):
-            pass
+    write_flac(prompt.audio, samples, SAMPLE_RATE_HZ)
 
 
 def make_cut(prompt: Prompt) -> MonoCut:
     """Return the cut of a prompt, with its recording and supervision."""
-    recording = Recording(
-        id=prompt.id,
-        sources=[AudioSource(type="file", channels=[0], source=str(prompt.audio))],
-        sampling_rate=SAMPLE_RATE_HZ,
-        num_samples=prompt.num_samples,
-        duration=prompt.duration,
-    )
-    supervision = SupervisionSegment(
-        id=prompt.id,
-        recording_id=prompt.id,
-        start=0.0,
-        duration=prompt.duration,
-        channel=0,
-        text=prompt.text,
-        language=prompt.language,
-        speaker=f"asterisk-{prompt.language}",
-        custom={"written": prompt.written, "prompt_id": prompt.prompt_id},
-    )
-    return MonoCut(
-        id=prompt.id,
-        start=0.0,
-        duration=prompt.duration,
-        channel=0,
-        recording=recording,
-        supervisions=[supervision],
-    )
-
-
-def table(prompts: List[Prompt], languages: Iterable[str]) -> Iterator[str]:
-    """Yield the lines of a table: utterances per language and split, then hours and words per split."""
-    count = collections.Counter((p.language, p.split) for p in prompts)
-    yield f"{'':8}" + "".join(f"{split:>9}" for split in SPLITS)
-    for language in languages:
-        yield f"{language:8}" + "".join(f"{count[language, split]:9d}" for split in SPLITS)
-    in_split = {split: [p for p in prompts if p.split == split] for split in SPLITS}
-    yield f"{'all':8}" + "".join(f"{len(in_split[s]):9d}" for s in SPLITS)
-    yield f"{'hours':8}" + "".join(f"{sum(p.duration for p in in_split[s]) / 3600:9.2f}" for s in SPLITS)
-    yield f"{'words':8}" + "".join(f"{sum(len(p.text.split()) for p in in_split[s]):9d}" for s in SPLITS)
-
-
-def check_counts(prompts: List[Prompt], languages: Iterable[str]) -> None:
-    """Compare with the published definition of the corpus.
-
-    Raises:
-      CorpusError: at the first difference.
-    """
-    count = collections.Counter((p.language, p.split) for p in prompts)
-    for language in languages:
-        actual = tuple(count[language, split] for split in SPLITS)
-        if actual != EXPECTED_UTTERANCES[language]:
-            raise CorpusError(
-                f"'{language}' has {actual} utterances in {'/'.join(SPLITS)}, the published corpus has "
-                f"{EXPECTED_UTTERANCES[language]}: this is another release, or num2words speaks differently. Results "
-                "would not be comparable; --check-counts false goes on all the same."
-            )
-    words = sum(len(p.text.split()) for p in prompts if p.split == "test")
-    if set(languages) == set(LANGUAGES) and words != EXPECTED_TEST_WORDS:
-        raise CorpusError(
-            f"the test split has {words} words, the published corpus has {EXPECTED_TEST_WORDS}; "
-            "--check-counts false goes on all the same."
-        )
+    custom = {"written": prompt.written, "prompt_id": prompt.prompt_id}
+    return file_cut(prompt, prompt.audio, prompt.num_samples, SAMPLE_RATE_HZ, f"asterisk-{prompt.language}", custom)
 
 
 def prepare(config: PrepareConfig) -> None:
@@ -279,10 +193,10 @@ def prepare(config: PrepareConfig) -> None:
     drops: collections.Counter = collections.Counter()
     prompts = [p for language in config.languages for p in read_language(corpus_dir / language, config, drops)]
     if config.check_counts:
-        check_counts(prompts, config.languages)
+        check_counts(prompts, config.languages, PUBLISHED)
     if config.subset:
         prompts = take_subset(prompts, config.subset, config.subset_max_duration)
-    decode_all(prompts, config.nj)
+    do_each(decode_prompt, prompts, config.nj, "decode G.722")
     for split in SPLITS:
         cuts = (make_cut(prompt) for prompt in prompts if prompt.split == split)
         write_split(Path(config.data_dir) / "manifests", "asterisk", split, cuts)

@@ -1,0 +1,141 @@
+"""Corpora in a distribution's packages: fetched by apt-get without root, read as data, nothing installed or run.
+
+A package (.deb) is an `ar` archive of two tar archives: control, with the checksums of all files, and data. What is
+compressed with xz, gzip or not at all is read by Python; zstd, which Ubuntu uses, needs dpkg-deb.
+"""
+
+import hashlib
+import io
+import logging
+import shutil
+import subprocess
+import tarfile
+from pathlib import Path
+from typing import Dict, Iterator, List, Sequence
+
+from icefall_discrete.data.checked_folders import CHECKSUMS, Member, parse_checksums
+from icefall_discrete.data.manifests import CorpusError
+
+LOG = logging.getLogger(__name__)
+TIMEOUT_SEC = 30
+MOST_BYTES = 2**24  # of a file; a prompt of a minute has half a million
+_MAGIC, _HEADER_BYTES, _HEADER_END = b"!<arch>\n", 60, b"`\n"
+_OPTIONS = {"control": "--ctrl-tarfile", "data": "--fsys-tarfile"}
+
+
+def _run(command: Sequence[str], cwd: Path) -> None:
+    """Run a command quietly; its last words become the error."""
+    done = subprocess.run(command, cwd=cwd, capture_output=True, text=True)
+    if done.returncode != 0:
+        lines = [line for line in done.stderr.splitlines() if line.strip()] or ["no message"]
+        raise CorpusError(f"{' '.join(command[:1])} {command[-1]}: {lines[-1].removeprefix('E: ')}")
+
+
+def _apt_download(packages: Sequence[str], folder: Path) -> None:
+    """Put the packages' .deb files into `folder`, with package lists of our own where the system's do not have them."""
+    folder.mkdir(parents=True, exist_ok=True)
+    patience = ["-o", f"Acquire::http::Timeout={TIMEOUT_SEC}", "-o", "Acquire::Retries=1"]
+    try:
+        _run(["apt-get", *patience, "download", *packages], folder)
+        return
+    except CorpusError as error:
+        LOG.info(f"{error}; trying again with fresh package lists in {folder}/apt")
+    private = folder.resolve() / "apt"
+    (private / "lists" / "partial").mkdir(parents=True, exist_ok=True)
+    (private / "cache" / "archives" / "partial").mkdir(parents=True, exist_ok=True)
+    ours = [*patience, "-o", f"Dir::State::Lists={private}/lists/", "-o", f"Dir::Cache={private}/cache/"]
+    _run(["apt-get", *ours, "update"], folder)
+    _run(["apt-get", *ours, "download", *packages], folder)
+
+
+def find_packages(packages: Sequence[str], folder: Path) -> List[Path]:
+    """The .deb file of each package in `folder`; those that are not there are fetched into it by apt-get.
+
+    Raises:
+      CorpusError: if one is not there and apt-get cannot deliver it, with the reason.
+    """
+
+    def lying() -> Dict[str, Path]:
+        found = {package: sorted(folder.glob(f"{package}_*.deb")) for package in packages}
+        return {package: paths[-1] for package, paths in found.items() if paths}
+
+    missing = [package for package in packages if package not in lying()]
+    if missing:
+        if shutil.which("apt-get") is None:
+            raise CorpusError("there is no apt-get on this machine")
+        _apt_download(missing, folder)
+    debs = lying()
+    for package in packages:
+        if package not in debs:
+            raise CorpusError(f"apt-get download {package}: it left no {package}_*.deb in {folder}")
+    return [debs[package] for package in packages]
+
+
+def tar_members(stream: io.BufferedIOBase) -> Iterator[Member]:
+    """Yield path and content of every file of a tar archive, compressed or not, without what begins as `./`.
+
+    Raises:
+      CorpusError: for a file of more than `MOST_BYTES`. TarError, and others of the libraries, if it is damaged.
+    """
+    with tarfile.open(fileobj=stream, mode="r|*") as archive:
+        for member in archive:
+            if not member.isfile():
+                continue
+            if member.size > MOST_BYTES:
+                raise CorpusError(f"{member.name!r} in the archive has {member.size} bytes, more than any prompt")
+            content = archive.extractfile(member)
+            assert content is not None  # as it is for links, which are none of these
+            yield member.name.removeprefix("./"), content.read()
+
+
+def _archives_in(deb: Path) -> Dict[str, bytes]:
+    """Name -> content of the members of an `ar` archive. Raises ValueError if it is none, or cut short."""
+    members = {}
+    with open(deb, "rb") as stream:
+        if stream.read(len(_MAGIC)) != _MAGIC:
+            raise ValueError("it does not begin as an archive")
+        while True:
+            header = stream.read(_HEADER_BYTES)
+            if not header:
+                return members
+            size = header[48:58].strip()
+            if header[58:] != _HEADER_END or not size.isdigit():
+                raise ValueError("it is damaged or cut short")
+            name = header[:16].decode("ascii", errors="replace").strip().rstrip("/")
+            members[name] = stream.read(int(size) + int(size) % 2)[: int(size)]
+            if len(members[name]) != int(size):
+                raise ValueError("it is cut short")
+
+
+def _tar_of(deb: Path, part: str, archives: Dict[str, bytes]) -> io.BytesIO:
+    """The tar archive of a part of a package, "control" or "data"."""
+    name = next((name for name in archives if name.split(".")[0] == part), None)
+    if name is None:
+        raise ValueError(f"it has no {part} archive")
+    if not name.endswith(".zst"):
+        return io.BytesIO(archives[name])
+    if shutil.which("dpkg-deb") is None:
+        raise ValueError("its content is compressed with zstd, which needs dpkg-deb; fetch Debian's package, in xz")
+    done = subprocess.run(["dpkg-deb", _OPTIONS[part], str(deb)], capture_output=True)
+    if done.returncode != 0:
+        raise ValueError("dpkg-deb cannot read it")
+    return io.BytesIO(done.stdout)
+
+
+def package_members(deb: Path) -> Iterator[Member]:
+    """Yield path and content of every file of a package, each checked against the checksums that the package carries.
+
+    Raises:
+      CorpusError: for a file that is no whole package, or whose content differs from its checksum.
+    """
+    try:
+        archives = _archives_in(deb)
+        control, data = (_tar_of(deb, part, archives) for part in _OPTIONS)
+    except ValueError as error:
+        raise CorpusError(f"{deb} is not a whole package ({error}); move it aside and run stage 0 again.") from None
+    expected = parse_checksums(dict(tar_members(control))[CHECKSUMS].decode("utf-8"))
+    for path, content in tar_members(data):
+        actual = hashlib.md5(content).hexdigest()
+        if expected.get(path, actual) != actual:
+            raise CorpusError(f"{deb}: {path} has MD5 {actual}, not {expected[path]}; move it aside and rerun.")
+        yield path, content
