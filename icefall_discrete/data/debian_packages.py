@@ -90,7 +90,7 @@ def tar_members(stream: io.BufferedIOBase) -> Iterator[Member]:
 
 def _archives_in(deb: Path) -> Dict[str, bytes]:
     """Name -> content of the members of an `ar` archive. Raises ValueError if it is none, or cut short."""
-    members = {}
+    members: Dict[str, bytes] = {}
     with open(deb, "rb") as stream:
         if stream.read(len(_MAGIC)) != _MAGIC:
             raise ValueError("it does not begin as an archive")

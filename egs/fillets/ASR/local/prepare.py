@@ -21,23 +21,14 @@ from icefall_discrete.base.flags import config_from_flags
 from icefall_discrete.base.inside import path_inside
 from icefall_discrete.base.script import run_script
 from icefall_discrete.base.settings import setting
+from icefall_discrete.data import small_corpora
 from icefall_discrete.data.checked_folders import CHECKSUMS, damaged_files, read_checksums
 from icefall_discrete.data.corpus_files import read_headers
 from icefall_discrete.data.manifests import CorpusError, listed, write_split
-from icefall_discrete.data.small_corpora import (
-    SPLITS,
-    Published,
-    check_counts,
-    do_each,
-    file_cut,
-    split_of,
-    table,
-    take_subset,
-)
 from icefall_discrete.text.plain_words import plain_words
 
 SAMPLE_RATE_HZ = 16000
-PUBLISHED = Published(utterances={"cs": (1364, 158, 169), "nl": (1213, 167, 146)}, test_words=2398)
+PUBLISHED = small_corpora.Published(utterances={"cs": (1364, 158, 169), "nl": (1213, 167, 146)}, test_words=2398)
 _FILLED_BY_THE_GAME = re.compile(r"%[0-9]")  # a number that is known when it is played, and said by another sound
 
 
@@ -75,7 +66,7 @@ class Line:
     @property
     def split(self) -> str:
         """By what is said, so that no sentence of the test set is said anywhere else."""
-        return split_of(self.text)
+        return small_corpora.split_of(self.text)
 
     @property
     def duration(self) -> float:
@@ -186,7 +177,7 @@ def make_cut(line: Line) -> MonoCut:
     """Return the cut of a line, with its recording and supervision."""
     dialog = line.dialog
     custom = {"written": dialog.text, "english": dialog.english, "level": line.level, "font": dialog.font}
-    return file_cut(line, line.audio, num_samples(line), SAMPLE_RATE_HZ, line.speaker, custom)
+    return small_corpora.file_cut(line, line.audio, num_samples(line), SAMPLE_RATE_HZ, line.speaker, custom)
 
 
 def prepare(config: PrepareConfig) -> None:
@@ -198,23 +189,24 @@ def prepare(config: PrepareConfig) -> None:
     corpus_dir = Path(config.corpus_dir)
     if not corpus_dir.is_dir():
         raise CorpusError(f"the corpus folder {corpus_dir} does not exist; run stage 0, or give it with --corpus-dir.")
-    drops: collections.Counter = collections.Counter()
-    lines = [line for language in config.languages for line in read_language(corpus_dir / language, config, drops)]
+    drops: Dict[str, collections.Counter] = {language: collections.Counter() for language in config.languages}
+    lines = [line for name in config.languages for line in read_language(corpus_dir / name, config, drops[name])]
     if config.check_counts:
-        check_counts(lines, config.languages, PUBLISHED)
+        small_corpora.check_counts(lines, config.languages, PUBLISHED)
     if config.subset:
-        lines = take_subset(lines, config.subset, config.subset_max_duration)
-    do_each(convert, lines, config.nj, "convert to 16 kHz")
-    for split in SPLITS:
+        lines = small_corpora.take_subset(lines, config.subset, config.subset_max_duration)
+    small_corpora.do_each(convert, lines, config.nj, "convert to 16 kHz")
+    for split in small_corpora.SPLITS:
         write_split(
             Path(config.data_dir) / "manifests",
             "fillets",
             split,
             (make_cut(line) for line in lines if line.split == split),
         )
-    for reason, number in drops.most_common():
-        logging.info(f"lines, {reason}: {number}")
-    for row in table(lines, config.languages):
+    for language, reasons in drops.items():
+        for reason, number in reasons.most_common():
+            logging.info(f"{language}, {reason}: {number}")
+    for row in small_corpora.table(lines, config.languages):
         logging.info(row)
 
 
