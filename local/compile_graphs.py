@@ -25,6 +25,7 @@ from icefall_discrete.base.provenance import (
 from icefall_discrete.base.script import run_script
 from icefall_discrete.data.cuts import is_speed_perturbed, language_of, load_cuts, text_of
 from icefall_discrete.data.filters import chosen_languages
+from icefall_discrete.data.label_share import with_labels
 from icefall_discrete.decoding.k2_graph_files import GRAPH_FORMAT, RECORD
 from icefall_discrete.decoding.k2_graphs import write_graphs
 from icefall_discrete.decoding.k2_lexicon import make_lexicon
@@ -44,6 +45,12 @@ def get_parser() -> ScriptParser:
     parser.add_argument("--lang-dir", type=Path, required=True, help="folder with bpe.model")
     parser.add_argument("--graph-dir", type=Path, required=True, help="folder to write the graphs to")
     parser.add_argument("--languages", default="", help="languages of the words, by commas (default: all)")
+    parser.add_argument(
+        "--label-fraction",
+        type=Number(float, above=0, maximum=1),
+        default=1.0,
+        help="share of the training transcripts used, as in training (default: 1)",
+    )
     parser.add_argument("--arpa", type=Path, help="n-gram model over words (default: estimate one)")
     parser.add_argument(
         "--ngram-order",
@@ -111,7 +118,8 @@ def main() -> None:
             "--env k2, or decode with a method that needs no graph, such as modified_beam_search."
         )
     encoder = TextEncoder(args.lang_dir / "bpe.model")
-    cuts = chosen_languages(load_cuts(args.cuts), [name for name in args.languages.split(",") if name])
+    wanted = [name for name in args.languages.split(",") if name]
+    cuts = with_labels(chosen_languages(load_cuts(args.cuts), wanted), args.label_fraction)
     texts = [encoder.marked(text_of(cut), language_of(cut)) for cut in cuts if not is_speed_perturbed(cut)]
     if args.arpa is not None and not args.arpa.is_file():
         raise FileNotFoundError(f"{args.arpa} does not exist; leave --arpa out to estimate a model here.")

@@ -8,12 +8,13 @@ from typing import Any, Dict, List, Optional, Tuple
 from lhotse.cut import Cut
 
 from icefall_discrete.base.at_work import LOCK_FILE, at_work
-from icefall_discrete.base.flags import ScriptParser, add_flags, override
+from icefall_discrete.base.flags import Number, ScriptParser, add_flags, override
 from icefall_discrete.base.provenance import Provenance, changed_file, digest_of_lines, noting_files, set_aside
 from icefall_discrete.base.script import run_script
 from icefall_discrete.base.settings import from_dict
 from icefall_discrete.data.cuts import is_speed_perturbed, language_of, load_cuts, text_of
-from icefall_discrete.data.filters import chosen_languages
+from icefall_discrete.data.filters import FilterConfig, chosen_languages
+from icefall_discrete.data.label_share import with_labels
 from icefall_discrete.experiment.recipe_files import read_recipe
 from icefall_discrete.text.language_pieces import by_language
 from icefall_discrete.text.pieces import (
@@ -41,6 +42,11 @@ def get_parser() -> ScriptParser:
     parser.add_argument("--lang-dir", type=Path, required=True, help="folder to write bpe.model and tokens.txt to")
     parser.add_argument("--recipe-config", type=Path, help="recipe with sections bpe, filter (default: none)")
     parser.add_argument("--languages", default="", help="languages to train on, by commas (default: the recipe's, all)")
+    parser.add_argument(
+        "--label-fraction",
+        type=Number(float, above=0, maximum=1),
+        help="share of the training transcripts used, as in training (default: the recipe's, all)",
+    )
     add_flags(parser, BpeConfig, "bpe")
     return parser
 
@@ -137,7 +143,8 @@ def main() -> None:
     recipe = read_recipe(args.recipe_config) if args.recipe_config else {}
     config = override(from_dict(BpeConfig, recipe.get("bpe", {}), str(args.recipe_config)), args, "bpe")
     wanted = [name for name in args.languages.split(",") if name] or recipe.get("filter", {}).get("languages", [])
-    cuts = chosen_languages(load_cuts(args.cuts), wanted)
+    fraction = args.label_fraction or recipe.get("filter", {}).get("label_fraction", FilterConfig.label_fraction)
+    cuts = with_labels(chosen_languages(load_cuts(args.cuts), wanted), fraction)
     utterances: List[Utterance] = [utterance_of(cut, config) for cut in cuts if not is_speed_perturbed(cut)]
     origin = made_from(config, utterances)
     with at_work(args.lang_dir / LOCK_FILE, str(args.lang_dir)):

@@ -13,7 +13,7 @@ from typing import Any, Dict, Iterable, List, Optional, Sequence, Tuple
 from icefall_discrete.base.at_work import LOCK_FILE, at_work
 from icefall_discrete.base.atomic_files import copy_file
 from icefall_discrete.base.device import resolve
-from icefall_discrete.base.flags import ScriptParser, add_flags, override
+from icefall_discrete.base.flags import Number, ScriptParser, add_flags, override
 from icefall_discrete.base.json_files import write_json
 from icefall_discrete.base.provenance import Provenance, digest_of_file, digest_of_lines, read_record, set_aside
 from icefall_discrete.base.script import run_script
@@ -21,6 +21,7 @@ from icefall_discrete.base.settings import setting, to_dict
 from icefall_discrete.base.text_files import numbered_lines
 from icefall_discrete.data.cuts import is_speed_perturbed, language_of, load_cuts, text_of
 from icefall_discrete.data.filters import chosen_languages
+from icefall_discrete.data.label_share import with_labels
 from icefall_discrete.lm.arpa import UNKNOWN, perplexity, write_arpa
 from icefall_discrete.lm.folder import ARPA, FACTS, PIECES, WEIGHTS, changed_model
 from icefall_discrete.lm.neural import MODELS, NeuralLmConfig
@@ -55,6 +56,12 @@ def get_parser() -> ScriptParser:
     parser.add_argument("--cuts", type=Path, required=True, help="manifest of the training split")
     parser.add_argument("--dev-cuts", type=Path, required=True, help="manifest of the split for the perplexity")
     parser.add_argument("--languages", default="", help="languages of both splits, by commas (default: all)")
+    parser.add_argument(
+        "--label-fraction",
+        type=Number(float, above=0, maximum=1),
+        default=1.0,
+        help="share of the training transcripts used, as in training (default: 1)",
+    )
     parser.add_argument("--text", type=Path, help="further training text, one sentence a line (default: none)")
     parser.add_argument("--lang-dir", type=Path, required=True, help="folder with bpe.model")
     parser.add_argument(
@@ -71,9 +78,12 @@ def get_parser() -> ScriptParser:
     return parser
 
 
-def sentences_of(path: Path, languages: str) -> Dict[str, Sentence]:
-    """Transcripts of the cuts in some languages (by commas, none: all) that are not copies at another speed, by cut."""
-    cuts = chosen_languages(load_cuts(path), [name for name in languages.split(",") if name])
+def sentences_of(path: Path, languages: str, fraction: float = 1.0) -> Dict[str, Sentence]:
+    """Transcripts of the cuts in some languages (by commas, none: all) that are not copies at another speed, by cut.
+
+    `fraction` is the share of them that is used, as `with_labels` has it.
+    """
+    cuts = with_labels(chosen_languages(load_cuts(path), [name for name in languages.split(",") if name]), fraction)
     return {f"cut {cut.id}": (text_of(cut), language_of(cut)) for cut in cuts if not is_speed_perturbed(cut)}
 
 
@@ -170,7 +180,8 @@ def main() -> None:
     config, shape = override(LmConfig(), args), override(NeuralLmConfig(), args)
     training = override(NeuralTrainConfig(), args)
     encoder = TextEncoder(args.lang_dir / PIECES)
-    train, dev = (sentences_of(cuts, args.languages) for cuts in (args.cuts, args.dev_cuts))
+    train = sentences_of(args.cuts, args.languages, args.label_fraction)
+    dev = sentences_of(args.dev_cuts, args.languages)
     if args.text and encoder.languages:
         raise ValueError(f"{args.text} says no languages, but the pieces need them; leave --text out.")
     if args.text:

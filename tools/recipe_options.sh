@@ -38,6 +38,7 @@ data_dir=$HERE/data                     # prepared data
 results_dir=$HERE/results               # one result file a run; RESULTS.md is written beside this folder
 speed_factors="0.9 1.0 1.1"            # speeds of the copies of the training data
 languages=                             # train and score these languages only, by commas (default: the recipe's, all)
+label_fraction=                        # share of the training transcripts used (default: the recipe's, 1)
 vocab_size=                            # pieces of the BPE model
 max_duration=                          # audio in a training batch (s)
 num_epochs=                            # epochs to train

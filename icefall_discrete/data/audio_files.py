@@ -12,7 +12,6 @@ import gzip
 import hashlib
 import json
 import os
-import re
 import zlib
 from pathlib import Path
 from typing import Dict, Iterable, Iterator, NamedTuple, Optional, Tuple
@@ -20,10 +19,9 @@ from typing import Dict, Iterable, Iterator, NamedTuple, Optional, Tuple
 from lhotse.cut import Cut
 
 from icefall_discrete.base.atomic_files import PathLike, write_bytes
-from icefall_discrete.data.cuts import is_speed_perturbed
+from icefall_discrete.data.cuts import original_id
 
 _BLOCK_BYTES = 1 << 20
-_SPEED = re.compile(r"_sp\d+(\.\d+)?$")
 _DIGEST_BYTES = 16
 
 
@@ -42,7 +40,7 @@ def _files_of(cuts: Iterable[Cut]) -> Iterator[Tuple[str, str]]:
             if source.type == "file" and path not in seen:
                 seen.add(path)
                 # A copy at another speed is of the same file.
-                name = _SPEED.sub("", cut.recording.id) if is_speed_perturbed(cut) else cut.recording.id
+                name = original_id(cut, cut.recording.id)
                 yield f"{name}:{number}", path
 
 

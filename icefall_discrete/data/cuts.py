@@ -9,6 +9,7 @@ import collections
 import functools
 import gzip
 import json
+import re
 from math import isclose
 from pathlib import Path
 from typing import Iterable, Iterator, Optional, Sequence, Tuple, Union
@@ -34,6 +35,7 @@ FIELDS = {"codes": "codes", "continuous": "features_frames"}
 DURATIONS_FIELD = "code_durations"
 # Our archives, what lhotse makes of a shard's, and what was moved to memory, whose bytes no manifest can hold.
 _STORED = (FlatArchiveReader.name, "memory_npy", "memory_raw")
+SPEED_SUFFIX = re.compile(r"_sp(\d+(?:\.\d+)?)$")  # of the ids of speed-perturbed copies
 EDGE_FRAMES = 3  # frames by which a tokenizer may differ from duration x rate: windows without padding, rounding up
 
 
@@ -99,6 +101,14 @@ def is_speed_perturbed(cut: MonoCut) -> bool:
     """Whether the cut is a speed-perturbed copy (its recording carries a Speed transform)."""
     transforms = (cut.recording.transforms or []) if cut.has_recording else []
     return any((step.get("name") if isinstance(step, dict) else type(step).__name__) == "Speed" for step in transforms)
+
+
+def original_id(cut: MonoCut, its_id: str) -> str:
+    """The id of the cut, or of its recording, without the suffix of a speed-perturbed copy.
+
+    Ids of what was recorded may end in such a suffix too: `meeting0_sp1` and `meeting0_sp2`.
+    """
+    return SPEED_SUFFIX.sub("", its_id) if is_speed_perturbed(cut) else its_id
 
 
 def text_of(cut: Cut) -> str:

@@ -2,7 +2,7 @@
 
 import dataclasses
 import logging
-from typing import Callable, Dict, List, NamedTuple, Optional, Sequence, Tuple
+from typing import Callable, Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple
 
 from lhotse import CutSet
 from lhotse.cut import Cut
@@ -10,7 +10,8 @@ from tqdm import tqdm
 
 from icefall_discrete.base.settings import setting
 from icefall_discrete.base.spec import FeatureSpec
-from icefall_discrete.data.cuts import is_speed_perturbed, language_of, num_frames
+from icefall_discrete.data.cuts import is_speed_perturbed, language_of, num_frames, original_id
+from icefall_discrete.data.label_share import labelled_ids
 from icefall_discrete.data.language_sampling import hours_by_language
 from icefall_discrete.data.shar import KeptCuts, SharSource
 from icefall_discrete.text.coverage import MAX_UNKNOWN_PERCENT
@@ -27,6 +28,13 @@ class FilterConfig:
     use_speed_copies: bool = setting(True, "train on the speed-perturbed copies too, not only on speed 1.0")
     languages: Tuple[str, ...] = setting(
         (), "train on, validate on and decode these languages only; none: all", distinct=True
+    )
+    label_fraction: float = setting(
+        1.0,
+        "share of the training transcripts used, by training, text pieces, language models and lexicons; the same of "
+        "each language, a smaller share within a larger one",
+        above=0,
+        maximum=1,
     )
     max_unknown_percent: float = setting(
         MAX_UNKNOWN_PERCENT, "most characters of a split without a piece, in percent; more are refused", minimum=0
@@ -114,7 +122,11 @@ def filter_shar(
 ) -> KeptCuts:
     """As `filter_cuts`, for cuts that are read in sequence: one pass counts them, and each later pass filters anew."""
 
+    labelled = labelled_ids(source.cuts(), config.label_fraction) if config.label_fraction < 1.0 else None
+
     def reason(cut: Cut) -> Optional[str]:
+        if labelled is not None and original_id(cut, cut.id) not in labelled:
+            return f"its label is not used (label_fraction {config.label_fraction:g})"
         if config.languages and language_of(cut) not in config.languages:
             return "another language"
         return drop_reason(cut, config, source.spec, encoder_frames, frames_needed)
@@ -123,11 +135,17 @@ def filter_shar(
         return reason(cut) is None
 
     tally = _Tally("")
-    total = source.summary["num_cuts"]
-    kept = (cut for cut in tqdm(source.cuts(), total=total, desc="filter", unit="cut") if tally.keeps(cut, reason(cut)))
-    hours = hours_by_language(kept)
+    spoken_sec = [0.0]
+
+    def kept() -> Iterator[Cut]:
+        for cut in tqdm(source.cuts(), total=source.summary["num_cuts"], desc="filter", unit="cut"):
+            if tally.keeps(cut, reason(cut)):
+                spoken_sec[0] += 0.0 if is_speed_perturbed(cut) else cut.duration
+                yield cut
+
+    hours = hours_by_language(kept())
     tally.report()
-    return KeptCuts(source, keep, hours, tally.num_kept)
+    return KeptCuts(source, keep, hours, tally.num_kept, spoken_sec[0] / 3600)
 
 
 class _Tally:

@@ -329,13 +329,19 @@ class KeptCuts:
 
     Args:
       source: where they are read. keep: tells which to train on. hours: of those, by language; num_cuts: their number.
+      label_hours: of those that are no copies at another speed.
     """
 
     def __init__(
-        self, source: SharSource, keep: Callable[[MonoCut], bool], hours: Dict[str, float], num_cuts: int
+        self,
+        source: SharSource,
+        keep: Callable[[MonoCut], bool],
+        hours: Dict[str, float],
+        num_cuts: int,
+        label_hours: float = 0.0,
     ) -> None:
         self._source, self._keep, self._num_cuts = source, keep, num_cuts
-        self.hours = hours
+        self.hours, self.label_hours = hours, label_hours
 
     def __len__(self) -> int:
         return self._num_cuts

@@ -33,6 +33,7 @@ OPTIONS: Dict[str, Tuple[str, str]] = {
     "nj": ("extract", "nj"),
     "backend": ("train", "backend"),
     "world_size": ("train", "world-size"),
+    "label_fraction": ("train", "label-fraction"),
     "max_duration": ("train", "max-duration"),
     "num_epochs": ("train", "num-epochs"),
     "precision": ("train", "precision"),
@@ -71,9 +72,16 @@ class TaskFacts:
     def _run_suffix(self, *passed_over: str) -> str:
         languages = f"_{self.options.languages.replace(',', '_')}" if self.options.languages else ""
         precision = f"_{self.options.precision}" if self.options.precision else ""
+        labels = f"_labels-{self.label_fraction or 1}" if self.options.label_fraction else ""
         passed = {name: value for name, value in self.passed.get("train", {}).items() if name not in passed_over}
         tuned = "".join(f"_{name.rpartition('.')[2]}-{_in_names(value)}" for name, value in sorted(passed.items()))
-        return self.corpus.suffix + languages + precision + tuned
+        return self.corpus.suffix + languages + labels + precision + tuned
+
+    @property
+    def label_fraction(self) -> Optional[str]:
+        """The share of the training transcripts that is used; None: all of them."""
+        said = self.options.label_fraction or self.choice.section("filter").get("label_fraction", 1)
+        return f"{float(said):g}" if float(said) != 1 else None
 
     @property
     def exp_dir(self) -> str:
@@ -174,6 +182,7 @@ def training_settings(facts: TaskFacts, old_words: Dict[str, str]) -> Tuple[str,
     lines += of(["shar"]) if options.shar != "false" else ()
     lines += of(["precision"]) if options.precision else ()
     lines += of(["languages"]) if options.languages else ()
+    lines += of(["label_fraction"]) if options.label_fraction else ()
     return (*lines, recipe_digest(facts, old_words))
 
 
@@ -241,7 +250,7 @@ def training_stage(
                 f"The curriculum of recipe {facts.choice.recipe_name} (curriculum_epochs {epochs}) is left out: Shar "
                 "is read in sequence, not sorted by duration"
             )
-    flags["languages"] = options.languages or None
+    flags.update({"languages": options.languages or None, "label-fraction": options.label_fraction or None})
     commands.append(facts.command("train", flags))
     exp_dir = facts.exp_dir
     title, marker = f"training of {exp_dir}", f"{exp_dir}/.done-6"

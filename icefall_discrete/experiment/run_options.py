@@ -42,6 +42,7 @@ class RunOptions:
     results_dir: str
     speed_factors: str
     languages: str
+    label_fraction: str
     vocab_size: str
     max_duration: str
     num_epochs: str

@@ -1,7 +1,6 @@
 """Read every cut back and hold it against each promise of the spec; then say on one page what is there."""
 
 import dataclasses
-import re
 from pathlib import Path
 from typing import Any, Dict, Iterable, List, Mapping, Optional, Sequence, Set
 
@@ -12,6 +11,7 @@ from tqdm import tqdm
 from icefall_discrete.base.spec import FeatureSpec
 from icefall_discrete.data.checksums import add_checksums, read_figures, require_same_archives, require_same_places
 from icefall_discrete.data.cuts import (
+    SPEED_SUFFIX,
     check_num_frames,
     field_name,
     is_speed_perturbed,
@@ -19,13 +19,12 @@ from icefall_discrete.data.cuts import (
     load_durations,
     load_frames,
     num_frames,
+    original_id,
     storage_dtype,
 )
 from icefall_discrete.data.facts import require_fact
 from icefall_discrete.metrics.code_usage import CodeUsage, bytes_per_hour, nominal_bits_per_second
 from icefall_discrete.metrics.position_information import PositionInformation
-
-SPEED_SUFFIX = re.compile(r"_sp(\d+(?:\.\d+)?)$")
 
 
 @dataclasses.dataclass
@@ -48,14 +47,6 @@ class SplitReport:
     usage: Optional[CodeUsage] = None
     position: Optional[PositionInformation] = None
     recordings: Set[str] = dataclasses.field(default_factory=set)
-
-
-def original_id(cut: MonoCut, its_id: str) -> str:
-    """The id of the cut, or of its recording, without the suffix of a speed-perturbed copy.
-
-    Ids of what was recorded may end in such a suffix too: `meeting0_sp1` and `meeting0_sp2`.
-    """
-    return SPEED_SUFFIX.sub("", its_id) if is_speed_perturbed(cut) else its_id
 
 
 def check_frames(cut: MonoCut, spec: FeatureSpec) -> np.ndarray:

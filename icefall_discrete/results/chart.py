@@ -9,6 +9,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 from icefall_discrete.base.atomic_files import PathLike
 from icefall_discrete.metrics.facts import Metric, leading_metrics
 from icefall_discrete.results.drawing import (
+    BARS,
     MARKER_SIZE,
     Caption,
     add_legends,
@@ -71,7 +72,7 @@ def draw_chart(path: PathLike, points: Sequence[Point], panels: Sequence[Metric]
     axes[-1].set_xlabel("bit rate of the features, kbit/s (logarithmic)", fontsize=11)
     add_legends(figure, colours, shapes)
     if any(point.intervals for point in points):
-        axes[0].set_title("bars: 95 % interval over utterances", fontsize=9, loc="left", color="#555555")
+        axes[0].set_title(BARS, fontsize=9, loc="left", color="#555555")
     figure.draw_without_rendering()
     _leave_room(axes[0], [point.bits_per_second / 1000 for point in points], [text for part in texts for text in part])
     for axis, (panel, mine) in zip(axes, drawn.items()):

@@ -71,6 +71,7 @@ def describe_training(exp_dir: PathLike) -> Json:
     seen = [epoch["audio_sec"] for epoch in summary.get("epochs", []) if epoch.get("audio_sec") is not None]
     return {
         "epochs": summary.get("num_epochs"),
+        "label_hours": summary.get("label_hours"),
         "stopped_by": summary.get("stopped_by"),
         "audio_hours": sum(seen) / 3600.0 if seen else None,
         "minutes": _minutes(summary.get("train_sec")),

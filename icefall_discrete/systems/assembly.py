@@ -15,6 +15,7 @@ from icefall_discrete.base import random_state
 from icefall_discrete.base.spec import FeatureSpec
 from icefall_discrete.data.dataset import with_views
 from icefall_discrete.data.filters import FilterConfig, chosen_languages, filter_cuts, filter_shar
+from icefall_discrete.data.label_share import label_hours, with_labels
 from icefall_discrete.data.language_sampling import hours_by_language
 from icefall_discrete.data.loaders import (
     Cuts,
@@ -58,6 +59,11 @@ class Corpus:
         """Hours of training data by language."""
         return self.train.hours if isinstance(self.train, KeptCuts) else hours_by_language(self.train)
 
+    @property
+    def label_hours(self) -> float:
+        """Hours of training data that are no copies at another speed."""
+        return self.train.label_hours if isinstance(self.train, KeptCuts) else label_hours(self.train)
+
 
 def filtered_corpus(
     settings: TrainSettings,
@@ -78,7 +84,8 @@ def filtered_corpus(
         if isinstance(train, SharSource):
             kept = filter_shar(train, settings.filter, frames, frames_needed)
         else:
-            kept = filter_cuts(train, settings.filter, spec, frames, frames_needed).cuts
+            labelled = with_labels(train, settings.filter.label_fraction)
+            kept = filter_cuts(labelled, settings.filter, spec, frames, frames_needed).cuts
             report_long_cuts(kept, settings.loader)
     corpus = Corpus(spec, kept, kept_valid, targets)
     if len(corpus.hours) > 1:
@@ -95,8 +102,9 @@ def require_covered(settings: TrainSettings, targets: Targets, train: Union[CutS
     for what, cuts in (("validation", valid), ("training", train)):
         if isinstance(cuts, SharSource):
             continue
+        used = with_labels(cuts, settings.filter.label_fraction) if cuts is train else cuts
         coverage = Coverage(what)
-        for cut in chosen_languages(cuts, settings.filter.languages):
+        for cut in chosen_languages(used, settings.filter.languages):
             with contextlib.suppress(ValueError):
                 targets.cover(cut, coverage)
         coverage.require(settings.filter.max_unknown_percent)
@@ -180,6 +188,6 @@ def build_trainer(
     trainable = [(name, value) for name, value in network.named_parameters() if value.requires_grad]
     optimizer = ScaledAdam(trainable, lr=config.base_lr, clipping_scale=config.clipping_scale)
     scheduler = Eden(optimizer, config.lr_batches, config.lr_epochs, config.lr_warmup_batches)
-    facts = {"backend": backend, "train_cuts": len(corpus.train)}
+    facts = {"backend": backend, "train_cuts": len(corpus.train), "label_hours": round(corpus.label_hours, 4)}
     system = system_stages(settings.system).system(network, settings, corpus.spec, corpus.targets, backend)
     return Trainer(system, optimizer, scheduler, config, exp_dir, group, facts)

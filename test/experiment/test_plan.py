@@ -244,6 +244,35 @@ def write_marker(stage, settings):
     return path
 
 
+def test_a_share_of_the_labels_reaches_all_that_reads_text(here):
+    whole = planned(ROOT, here, lm="ngram", decoding_method="modified_beam_search")
+    asked_for = planned(ROOT, here, lm="ngram", label_fraction="0.5", decoding_method="modified_beam_search")
+    (here / "conf" / "recipes" / "half.json").write_text(json.dumps({**RECIPE, "filter": {"label_fraction": 0.5}}))
+    in_recipe = planned(ROOT, here, lm="ngram", recipe="half", decoding_method="modified_beam_search")
+    assert not any("labels" in word or "label-fraction" in word for word in str(whole.stages).split("'"))
+    for plan in (asked_for, in_recipe):
+        assert "_labels-0.5" in given_to(plan, "train_bpe", "--lang-dir")
+        assert given_to(plan, "train", "--lang-dir") == given_to(plan, "train_bpe", "--lang-dir")
+        assert given_to(plan, "train_lm", "--label-fraction") == "0.5"
+        assert given_to(plan, "train_lm", "--lm-dir").startswith(given_to(plan, "train", "--lang-dir"))
+        assert "label_fraction=0.5" in next(stage for stage in plan.stages if stage.number == 5).settings
+    assert given_to(asked_for, "train", "--exp-dir") == "exp/fbank_default_labels-0.5"
+    assert (
+        train_settings(asked_for)["filter.label_fraction"] == train_settings(in_recipe)["filter.label_fraction"] == 0.5
+    )
+    assert given_to(asked_for, "train_bpe", "--label-fraction") == "0.5"
+    train = next(stage for stage in asked_for.stages if stage.number == 6)
+    assert "label_fraction=0.5" in train.settings
+    with pytest.raises(ValueError, match=r"--label-fraction is '0', expected"):
+        planned(ROOT, here, label_fraction="0")
+
+
+def given_to(plan, script, flag):
+    """What a stage's flag says."""
+    given = arguments(plan, script)
+    return given[given.index(flag) + 1]
+
+
 def test_a_stage_refuses_what_was_made_with_other_settings(here):
     plan = planned(ROOT, here, corpus_options="subset", subset="60")
     check_inputs(plan, StageRange(2, 8))

@@ -4,6 +4,7 @@ import pytest
 from toy_corpus import run_stage_script, write_manifest
 
 from icefall_discrete.data.cuts import load_cuts, write_cuts
+from icefall_discrete.data.label_share import with_labels
 from icefall_discrete.text.pieces import TextEncoder
 
 
@@ -42,6 +43,19 @@ def test_perturbed_copies_do_not_count(tmp_path):
     for name, manifest in (("a", path), ("b", tmp_path / "both.jsonl.gz")):
         run_stage_script("train_bpe.py", "--cuts", manifest, "--lang-dir", tmp_path / name, "--vocab-size", 30)
     assert (tmp_path / "a" / "bpe.model").read_bytes() == (tmp_path / "b" / "bpe.model").read_bytes()
+
+
+def test_transcripts_that_are_left_out_are_not_learnt(tmp_path):
+    path = write_manifest(tmp_path, "train", 12)
+    cuts = list(with_labels(load_cuts(path), 0.5))
+    write_cuts(tmp_path / "half.jsonl.gz", cuts)
+    (tmp_path / "recipe.json").write_text('{"description": "", "filter": {"label_fraction": 0.5}}')
+    few = ("--vocab-size", 24)
+    run_stage_script("train_bpe.py", "--cuts", tmp_path / "half.jsonl.gz", "--lang-dir", tmp_path / "a", *few)
+    recipe = ("--recipe-config", tmp_path / "recipe.json")
+    run_stage_script("train_bpe.py", "--cuts", path, "--lang-dir", tmp_path / "b", *few, *recipe)
+    assert (tmp_path / "a" / "bpe.model").read_bytes() == (tmp_path / "b" / "bpe.model").read_bytes()
+    assert len(cuts) == 6
 
 
 def test_user_mistakes_are_one_sentence(tmp_path):

@@ -20,6 +20,7 @@ OPTIONS = {
     "results_dir": "results",
     "speed_factors": "0.9 1.0 1.1",
     "languages": "",
+    "label_fraction": "",
     "vocab_size": "",
     "max_duration": "",
     "num_epochs": "",

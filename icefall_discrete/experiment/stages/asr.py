@@ -82,7 +82,8 @@ class _Facts(TaskFacts):
         kind = "char" if pieces == "char" else f"bpe_{self.vocab_size}"
         kinds = "".join(f"_{key}" for key in ("language_token", "by_language") if bpe.get(key))
         languages = f"_{self.options.languages.replace(',', '_')}" if self.options.languages else ""
-        return f"{self.options.data_dir}/lang_{kind}{self.corpus.suffix}{kinds}{languages}"
+        labels = f"_labels-{self.label_fraction}" if self.label_fraction else ""
+        return f"{self.options.data_dir}/lang_{kind}{self.corpus.suffix}{kinds}{languages}{labels}"
 
     @property
     def search_name(self) -> str:
@@ -182,7 +183,8 @@ def _settings(facts: _Facts, old_words: Dict[str, str]) -> _Settings:
     options, of, data = facts.options, facts.asked.settings_of, data_settings(facts, old_words)
     languages = of(["languages"]) if options.languages else ()
     vocab_size = f"vocab_size={facts.vocab_size}"
-    text = (*data.base, vocab_size, *languages, *_further_text(facts, old_words), *facts.extra("bpe"))
+    labels = (f"label_fraction={facts.label_fraction}",) if facts.label_fraction else ()
+    text = (*data.base, vocab_size, *languages, *labels, *_further_text(facts, old_words), *facts.extra("bpe"))
     train = (*data.features, vocab_size, *training_settings(facts, old_words))
     train += facts.extra("bpe", "shar", "train")
     decode = (*train, f"decoding_method={facts.method}", *of(["lm", "lm_scale"]))
@@ -206,6 +208,7 @@ def _pieces(facts: _Facts, settings: _Settings) -> Stage:
     cuts, languages = facts.cuts(facts.corpus.train_split), options.languages or None
     flags: Dict[str, Optional[str]] = {"cuts": cuts, "vocab-size": facts.vocab_size, "lang-dir": folder}
     flags.update({"recipe-config": facts.choice.recipe_file, "languages": languages})
+    flags["label-fraction"] = facts.options.label_fraction or None
     is_char = folder.startswith(f"{options.data_dir}/lang_char")
     title = "pieces that are characters" if is_char else f"BPE model of {facts.vocab_size} pieces"
     commands, model = (facts.command("bpe", flags),), (f"{folder}/bpe.model",)
@@ -214,20 +217,21 @@ def _pieces(facts: _Facts, settings: _Settings) -> Stage:
 
 def _decoding(facts: _Facts, settings: _Settings) -> Stage:
     options, lang_dir = facts.options, facts.lang_dir
-    cuts, languages = facts.cuts(facts.corpus.train_split), options.languages or None
+    texts: Dict[str, Optional[str]] = {"cuts": facts.cuts(facts.corpus.train_split)}
+    texts.update({"languages": options.languages or None, "label-fraction": facts.label_fraction})
     flags: Dict[str, Optional[str]] = {"exp-dir": facts.exp_dir, "feature-dir": facts.features_dir}
     flags.update({"splits": ",".join(facts.corpus.scored_splits), "recipe-config": facts.choice.recipe_file})
     flags.update({"decoding-method": facts.method, "lm-scale": options.lm_scale or None})
     commands = []
     if METHODS[facts.method].needs_graph:
-        graphs = {"cuts": cuts, "lang-dir": lang_dir, "graph-dir": f"{lang_dir}/graphs", "languages": languages}
+        graphs = {**texts, "lang-dir": lang_dir, "graph-dir": f"{lang_dir}/graphs"}
         commands.append(facts.command("graphs", graphs))
         flags["graph-dir"] = f"{lang_dir}/graphs"
     if options.lm:
         dev = facts.cuts(facts.corpus.dev_splits.split()[0])
         flags["lm"] = f"{lang_dir}/lm_{options.lm}"
-        lm = {"cuts": cuts, "dev-cuts": dev, "lang-dir": lang_dir, "lm-dir": flags["lm"], "lm-type": options.lm}
-        commands.append(facts.command("lm", {**lm, "ngram-order": _LM_ORDER, "languages": languages}))
+        lm = {**texts, "dev-cuts": dev, "lang-dir": lang_dir, "lm-dir": flags["lm"], "lm-type": options.lm}
+        commands.append(facts.command("lm", {**lm, "ngram-order": _LM_ORDER}))
     commands.append(facts.command("decode", flags))
     marker = f"{facts.exp_dir}/.done-7-{facts.method}"
     return Stage(7, f"decoding with {facts.method}", marker, settings.decode, (), tuple(commands), (3, 5, 6))

@@ -9,6 +9,7 @@ from torch import Tensor
 from icefall_discrete.base.spec import FeatureSpec
 from icefall_discrete.data.cuts import is_speed_perturbed
 from icefall_discrete.data.filters import chosen_languages
+from icefall_discrete.data.label_share import with_labels
 from icefall_discrete.data.shar import SharSource
 from icefall_discrete.data.targets.classes import ClassTargets
 from icefall_discrete.systems.classification.network import Classifier, build_classifier
@@ -29,7 +30,8 @@ class ClassificationStages(SystemStages[TrainSettings, Classifier, ClassTargets]
     ) -> ClassTargets:
         """The classes that the training cuts have; text pieces are not needed."""
         config = settings.filter
-        cuts = chosen_languages(train.cuts() if isinstance(train, SharSource) else train, config.languages)
+        labelled = with_labels(train.cuts() if isinstance(train, SharSource) else train, config.label_fraction)
+        cuts = chosen_languages(labelled, config.languages)
         used = (cut for cut in cuts if config.use_speed_copies or not is_speed_perturbed(cut))
         return ClassTargets.from_cuts(settings.target.fact, used)
 
