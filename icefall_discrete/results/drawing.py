@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.patheffects import Normal, Stroke
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from icefall_discrete.base.atomic_files import PathLike, replacing
 from icefall_discrete.metrics.facts import Metric
@@ -26,6 +27,8 @@ BARS = "bars: 95 % interval over utterances; of several seeds, standard deviatio
 LEADER = "leader"  # name of the lines from points to their labels
 _PIXELS_PER_POINT = DOTS_PER_INCH / 72
 _LABEL_SIZE = 9
+_PANEL_INCHES = 3.6
+_BESIDE_PANELS = 1.5  # inches for heading, axis and legends
 _RADIUS = 5.5  # of a point with its white edge, in points, as is the next
 _SPACING = 2.0
 _SHORT_NAME = 18  # letters of names that stand in two columns of a legend
@@ -57,16 +60,42 @@ def shapes_of(kinds: Sequence[str]) -> Dict[str, str]:
     return {kind: MARKERS[number] for number, kind in enumerate(FEATURE_KINDS) if kind in kinds}
 
 
-def new_figure(inches_high: float, title: str) -> Figure:
-    """An empty figure with a heading."""
-    figure = Figure(figsize=(INCHES_WIDE, inches_high), dpi=DOTS_PER_INCH, layout="constrained")
+def stacked_panels(title: str, texts: Sequence[Sequence[str]]) -> Tuple[Figure, List[Axes]]:
+    """A figure with a heading and panels upon each other, high enough for labels of these texts in each."""
+    figure = Figure(figsize=(INCHES_WIDE, 1.0), dpi=DOTS_PER_INCH, layout="constrained")
     FigureCanvasAgg(figure)
     figure.suptitle(title, fontsize=13, fontweight="bold")
-    return figure
+    axes = list(figure.subplots(len(texts), 1, squeeze=False, sharex=True)[:, 0])
+    high = max(_PANEL_INCHES, *(_inches_for(axes[0], part) for part in texts))
+    figure.set_figheight(len(texts) * high + _BESIDE_PANELS)
+    axes[0].set_title(BARS, fontsize=_LABEL_SIZE, loc="left", color="#555555")
+    return figure, axes
 
 
-def dress(axis: Axes, panel: Metric) -> None:
-    """Name of the figure, grid and frame."""
+def draw_point(axis: Axes, caption: Caption, marker: str) -> None:
+    """A point and its bar; both are whole at the edges too."""
+    axis.plot([caption.x] * 2, caption.bar, color=caption.colour, linewidth=1, alpha=0.6, clip_on=False)
+    axis.plot(
+        [caption.x],
+        [caption.y],
+        linestyle="none",
+        marker=marker,
+        markersize=MARKER_SIZE,
+        color=caption.colour,
+        markeredgecolor="white",
+        clip_on=False,
+        zorder=3,
+    )
+
+
+def dress(axis: Axes, panel: Metric, captions: Sequence[Caption]) -> None:
+    """Name and range of the figure, a logarithmic x axis, grid and frame."""
+    axis.set_ylim(0, 1.08 * max(max(caption.bar) for caption in captions) or 1)
+    axis.set_xscale("log")
+    axis.xaxis.set_major_locator(LogLocator(subs=(1.0, 3.0)))
+    axis.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axis.xaxis.set_minor_formatter(NullFormatter())
+    axis.tick_params(labelbottom=True)
     axis.set_ylabel(f"{panel.title}, {panel.unit} ({panel.direction})", fontsize=11)
     axis.grid(True, which="major", color="#dddddd", linewidth=0.8)
     axis.set_axisbelow(True)
@@ -116,16 +145,27 @@ def _marks(axis: Axes, captions: Sequence[Caption]) -> List[Mark]:
     return marks
 
 
-def inches_for(axis: Axes, texts: Sequence[str]) -> float:
+def _inches_for(axis: Axes, texts: Sequence[str]) -> float:
     """How high a panel has to be, so that labels of all these texts have room in one column."""
     marks = [Mark(0, 0, 0, 0, *_text_size(axis, text)) for text in texts]
     return room_needed(marks, _SPACING * _PIXELS_PER_POINT) / DOTS_PER_INCH
 
 
-def room_for(axis: Axes, texts: Sequence[str]) -> float:
+def _room_for(axis: Axes, texts: Sequence[str]) -> float:
     """Which part of the width of a panel has to be free right of the last point, and left of the first, for labels."""
     marks = [Mark(0, 0, 0, 0, *_text_size(axis, text)) for text in texts]
     return (room_beside(marks, _RADIUS * _PIXELS_PER_POINT) + 2) / axis.get_window_extent().width
+
+
+def leave_room(axis: Axes, places: Sequence[float], texts: Sequence[str]) -> None:
+    """Set the ends of the logarithmic axis, so that every label has room left of all points and right of them."""
+    part = _room_for(axis, texts)
+    ratio = max(places) / min(places)
+    if ratio == 1:
+        axis.set_xlim(places[0] / 10, places[0] * 10)
+        return
+    beside = ratio ** (part / (1 - 2 * part))
+    axis.set_xlim(min(places) / beside, max(places) * beside)
 
 
 def draw_labels(axis: Axes, captions: Sequence[Caption]) -> None:
