@@ -7,19 +7,22 @@ Example: tools/make_results.py --results-dir egs/asterisk/ASR/results --title As
 import logging
 import os
 from pathlib import Path
-from typing import List, Sequence
+from typing import Any, Dict, List, Sequence
 
 from icefall_discrete.base.atomic_files import write_text
 from icefall_discrete.base.flags import ScriptParser
 from icefall_discrete.base.script import run_script
 from icefall_discrete.metrics.facts import first_metric, leading_metrics
 from icefall_discrete.results.chart import draw_chart, points_of
+from icefall_discrete.results.label_chart import draw_label_chart, label_curves, label_section
 from icefall_discrete.results.ledger import add_to_ledger, read_ledger, read_result, traceable
 from icefall_discrete.results.noise import NoiseResults, conditions_of, noise_section, read_noise_results
 from icefall_discrete.results.noise_chart import draw_noise_chart, figure_curves
 from icefall_discrete.results.page import compared, results_page
 from icefall_discrete.results.published import read_published
 from icefall_discrete.results.seeds import over_seeds
+
+Json = Dict[str, Any]
 
 
 def get_parser() -> ScriptParser:
@@ -60,6 +63,23 @@ def noise_sections(results_dir: Path, output: Path, tests: Sequence[str], title:
     return sections
 
 
+def label_sections(results_dir: Path, output: Path, rows: Sequence[Json], test: str, title: str) -> List[str]:
+    """A section, with its chart, if feature types were trained on several amounts of labels."""
+    curves = label_curves(rows, test, conf_dirs(results_dir))
+    if not curves:
+        return []
+    metrics = leading_metrics([row for curve in curves for _, row in curve.rows])
+    kind = metrics[0].kind
+    chart = results_dir / f"{kind.replace(' ', '_')}_against_hours_of_labels.png"
+    draw_label_chart(chart, curves, metrics, test, f"{title}, {test} set: {kind} against hours of labels")
+    return [label_section(curves, metrics, test, Path(os.path.relpath(chart, output.parent)).as_posix())]
+
+
+def conf_dirs(results_dir: Path) -> List[Path]:
+    """Where the feature types of the recipe lie, whose results these are."""
+    return [results_dir.parent / "conf" / "features"]
+
+
 def main() -> None:
     """Add results, write the page, and the chart into the folder of results."""
     args = get_parser().parse_args()
@@ -70,9 +90,7 @@ def main() -> None:
     output = args.output or args.results_dir.parent / "RESULTS.md"
     tests, devs = args.test_split.split(","), args.dev_split.split(",")
     own = over_seeds([row for row in rows if not row.get("search")])
-    points = points_of(
-        [row for group in compared(own) for row in group], tests[0], [args.results_dir.parent / "conf" / "features"]
-    )
+    points = points_of([row for group in compared(own) for row in group], tests[0], conf_dirs(args.results_dir))
     chart = None
     if points:
         metrics = [metric for metric in leading_metrics(own) if any(metric.name in point.figures for point in points)]
@@ -81,7 +99,9 @@ def main() -> None:
         draw_chart(chart_path, points, metrics, f"{args.title}, {tests[0]} set: {kind} against bit rate")
         chart = Path(os.path.relpath(chart_path, output.parent)).as_posix()
     page = results_page(args.title, rows, tests, devs, chart, published)
-    write_text(output, "\n".join([page, *noise_sections(args.results_dir, output, tests, args.title)]))
+    sections = label_sections(args.results_dir, output, own, tests[0], args.title)
+    sections += noise_sections(args.results_dir, output, tests, args.title)
+    write_text(output, "\n".join([page, *sections]))
     logging.info(f"{output}: {len(rows)} rows" + (f", chart {chart_path}" if chart else ", no chart (no scored row)"))
 
 

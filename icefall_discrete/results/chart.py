@@ -19,6 +19,7 @@ from icefall_discrete.results.drawing import (
 )
 from icefall_discrete.results.feature_kinds import feature_kind
 
+
 class Point(NamedTuple):
     """One result: `series` gives its colour, `kind` its shape.
 

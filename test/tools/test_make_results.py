@@ -151,3 +151,15 @@ def test_a_published_figure_without_its_source_is_refused(folder, make):
     (folder / "published.json").write_text(json.dumps([{"system": "reference", "sets": {"test": {"wer": 97.0}}}]))
     with pytest.raises(ValueError, match=r"published\.json: row 0 has no 'source', expected text; correct it"):
         make("--published", folder / "published.json")
+
+
+def test_feature_types_with_several_amounts_of_labels_have_a_section_and_a_chart(folder, make):
+    for recipe, hours in (("default", 1.4), ("labels_10", 0.14)):
+        row = _row("fbank", 256000.0, 70.0 - 10 * hours)
+        row.update(recipe=recipe, training={**row["training"], "label_hours": hours})
+        (folder / "results" / f"fbank_{recipe}_cpu.json").write_text(json.dumps(row))
+    make()
+    page = (folder / "RESULTS.md").read_text()
+    assert "## Error rates against hours of labels, test" in page
+    assert "| fbank | labels_10 | 0.14 | 30 | 68.6 ± 2.0 | 34.3 ± 1.0 |" in page
+    assert (folder / "results" / "error_rate_against_hours_of_labels.png").stat().st_size > 10000
