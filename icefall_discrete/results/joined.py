@@ -11,7 +11,7 @@ class OfCut(Protocol):
 
 Json = Dict[str, Any]
 Said = TypeVar("Said", bound=OfCut)
-_SUMMED = ("minutes", "core_minutes", "audio_hours", "seconds_per_epoch", "num_parameters")
+_SUMMED = ("minutes", "core_minutes", "audio_hours", "label_hours", "seconds_per_epoch", "num_parameters")
 _SHARED = ("seed", "epochs", "stopped_by", "backend", "device", "num_threads", "world_size")
 
 
