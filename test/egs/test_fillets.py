@@ -10,7 +10,15 @@ import numpy as np
 import pytest
 import soundfile
 from fake_packages import write_deb
-from recipe_checks import folder_flags, load_local, recipe_folder, run_sh
+from recipe_checks import (
+    feature_type_of_environment,
+    folder_flags,
+    load_local,
+    pipeline_only,
+    recipe_folder,
+    run_recipe,
+    run_sh,
+)
 from scipy.signal import resample_poly
 from stand_in import WORDS, clips
 
@@ -139,30 +147,33 @@ def texts_of_all_splits():
 TEXTS = texts_of_all_splits()
 
 
-def game():
-    """Files of the packages, by package and name: two levels with the same ids, the second in Czech only."""
+def write_packages(folder, said):
+    """Write the packages of a game; `said`: {(language, level): {id: (font, text, samples)}}, None for what is not."""
     files = {"fillets-ng-data": {f"{GAME}/script/share/prog.lua": b"os.exit()"}}
-    voice = clips(1)[0].samples[: 16000 * 3 // 4]
-    for language in RATES:
-        sounds = files[f"fillets-ng-data-{language}"] = {f"{GAME}/sound/cave/xx/x-0.ogg": b"of another language"}
-        for level in ("cave", "wreck") if language == "cs" else ("cave",):
-            lines = [(f"x-{i}", f"font_{'small' if i % 2 else 'big'}", text) for i, text in enumerate(TEXTS)]
-            lines += [("silent", "font_big", "Nic"), ("number", "font_white", "A%1."), ("quiet", "", "")]
-            lines += [("short", "", "Ah"), ("nothing", "font_big", "Oh")]
-            files["fillets-ng-data"][f"{GAME}/script/{level}/dialogs_{language}.lua"] = script(lines)
-            audio = {f"x-{i}": voice[: len(voice) - 100 * i] for i in range(len(TEXTS))}
-            audio |= dict.fromkeys(("number", "quiet", "alone"), voice)
-            audio |= {"short": voice[:3000], "nothing": voice[:0]}
-            for name, samples in audio.items():
+    for (language, level), lines in said.items():
+        known = [(name, font, text) for name, (font, text, _) in lines.items() if text is not None]
+        files["fillets-ng-data"][f"{GAME}/script/{level}/dialogs_{language}.lua"] = script(known)
+        sounds = files.setdefault(f"fillets-ng-data-{language}", {f"{GAME}/sound/cave/xx/x-0.ogg": b"of another one"})
+        for name, (_, _, samples) in lines.items():
+            if samples is not None:
                 sounds[f"{GAME}/sound/{level}/{language}/{name}.ogg"] = sound(samples, language)
-    return files
+    for name, content in files.items():
+        write_deb(folder / f"{name}_1.0_all.deb", content)
 
 
 @pytest.fixture(scope="module")
 def packages(tmp_path_factory):
+    """Two levels with the same ids and texts, the second in Czech only."""
+    voice = clips(1)[0].samples[: 16000 * 3 // 4]
+    lines = {
+        f"x-{i}": (f"font_{'small' if i % 2 else 'big'}", text, voice[: len(voice) - 100 * i])
+        for i, text in enumerate(TEXTS)
+    }
+    lines |= {"silent": ("font_big", "Nic", None), "alone": ("", None, voice)}
+    lines |= {"number": ("font_white", "A%1.", voice), "quiet": ("", "", voice)}
+    lines |= {"short": ("", "Ah", voice[:3000]), "nothing": ("font_big", "Oh", voice[:0])}
     folder = tmp_path_factory.mktemp("packages")
-    for name, files in game().items():
-        write_deb(folder / f"{name}_1.0_all.deb", files)
+    write_packages(folder, {("cs", "cave"): lines, ("cs", "wreck"): lines, ("nl", "cave"): lines})
     return folder
 
 
@@ -319,3 +330,16 @@ def test_it_plans_all_stages(tmp_path):
     assert f"--corpus-dir {tmp_path}/download/fillets --data-dir {tmp_path}/data --nj 2 --subset 9" in done.stdout
     assert f"make_results.py --results-dir {tmp_path}/exp/results" in done.stdout, "a subset's figures are no results"
     assert "--subset must be a whole number above 0" in run_sh("fillets", "--subset", "x").stdout
+
+
+@pipeline_only
+def test_run_sh(tmp_path):
+    said = {
+        (language, "cave"): {
+            f"x-{i}": ("font_big", clip.text, clip.samples) for i, clip in enumerate(clips(40, seed=seed))
+        }
+        for seed, language in enumerate(RATES)
+    }
+    write_packages(tmp_path / "download" / "fillets" / "packages", said)
+    result = run_recipe("fillets", feature_type_of_environment(tmp_path), tmp_path, ("--check-counts", "false"))
+    assert list(result["sets"]["test"]["languages"]) == ["cs", "nl"]

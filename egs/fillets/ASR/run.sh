@@ -17,13 +17,14 @@ $SHARED_NOTES"
 feature_type=whisper_base_km1000                # conf/features/<name>.json here or in the package, a path to such a file, or several joined by +
 packages_dir=                          # folder of the packages' .deb files, for those fetched by hand (default: apt-get fetches them)
 subset=                                # keep this many short utterances a split: a test of the pipeline, no result
+check_counts=true                      # refuse a corpus with another number of utterances than published
 . "$ROOT/tools/parse_options.sh"
 [[ -z $subset || $subset =~ ^[1-9][0-9]*$ ]] || _option_error "--subset must be a whole number above 0, not '$subset'"
 
 corpus=fillets
 title="Fish Fillets NG"
 train_split=train dev_splits=dev test_splits=test
-corpus_options=subset
+corpus_options="subset check_counts"
 known_languages="cs nl"
 . "$ROOT/tools/recipe.sh"
 [ -z "$subset" ] || results_dir= # within the experiment: the figures of a subset are no results
@@ -31,5 +32,6 @@ known_languages="cs nl"
 corpus_stage "corpus download to $dl_dir" "$dl_dir/fillets/.done-0" "" "$dl_dir"/fillets/{cs,nl}/md5sums -- \
   python local/download.py --dl-dir "$dl_dir" --packages-dir "$packages_dir"
 manifests_stage "manifests" \
-  python local/prepare.py --corpus-dir "$dl_dir/fillets" --data-dir "$data_dir" --nj "$nj" --subset "${subset:-0}"
+  python local/prepare.py --corpus-dir "$dl_dir/fillets" --data-dir "$data_dir" --nj "$nj" --subset "${subset:-0}" \
+  --check-counts "$check_counts"
 run_stages
