@@ -5,7 +5,7 @@ from icefall_discrete.base.flags import ScriptParser
 from icefall_discrete.base.names import known_names
 from icefall_discrete.base.script import run_script
 from icefall_discrete.base.weights import WEIGHTS_PREFIX, find_weights, known_weights
-from icefall_discrete.base.weights_fetch import weights_folder
+from icefall_discrete.base.weights_fetch import missing_files, weights_folder
 
 
 def get_parser() -> ScriptParser:
@@ -22,7 +22,7 @@ def main() -> None:
     names = [name.removeprefix(WEIGHTS_PREFIX) for name in args.names]
     if args.list:
         for entry in map(find_weights, names or known_weights()):
-            state = "not here" if entry.missing() else f"in {entry.folder}"
+            state = "not here" if missing_files(entry) else f"in {entry.folder}"
             print(f"{entry.name}: {entry.description}; {entry.licence}, {entry.source}; {state}")
         return
     if not names:

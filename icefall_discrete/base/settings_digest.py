@@ -1,7 +1,8 @@
 """Digests of settings files, of what they say and not of how it is written.
 
 Spaces, line ends, the order of keys and `1` for `1.0` change nothing about a JSON file's meaning, so they do not change
-its digest either: a stage that is redone when its settings change is not redone for them.
+its digest either, nor does a new name of the same weights: a stage that is redone when its settings change is not
+redone for them.
 """
 
 import hashlib
@@ -11,6 +12,7 @@ from typing import Any, Dict, List, Sequence, Tuple, Union
 
 from icefall_discrete.base.feature_types import FEATURES_DIR, VIEW_SEPARATOR, named_conf
 from icefall_discrete.base.json_files import read_json
+from icefall_discrete.base.weights import in_known_words
 
 PathLike = Union[str, Path]
 
@@ -66,7 +68,7 @@ def digests_of(paths: Sequence[PathLike], conf_dirs: Sequence[Path] = ()) -> Lis
         if path in digests:
             return
         value = read_json(path)
-        digests[path] = json_digest(value)
+        digests[path] = json_digest(in_known_words(value))
         made_of = value if isinstance(value, dict) else {}
         views = made_of.get("views", [])
         names = [*(views if isinstance(views, list) else []), made_of.get("base")]

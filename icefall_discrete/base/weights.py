@@ -12,7 +12,6 @@ from icefall_discrete import CONF_DIR
 from icefall_discrete.base.inside import what_is_wrong
 from icefall_discrete.base.json_files import read_object
 from icefall_discrete.base.names import known_names
-from icefall_discrete.base.provenance import digest_of_file
 from icefall_discrete.base.shapes import COUNT, NAME, OBJECT, OBJECTS, or_null, require
 
 WEIGHTS_PREFIX = "weights:"
@@ -68,16 +67,6 @@ class WeightsEntry(NamedTuple):
     def folder(self) -> Path:
         """Where its files lie, or will."""
         return cache_folder() / self.name
-
-    def missing(self) -> List[str]:
-        """Names of files that are absent, or not what they should be."""
-        return [name for name in self.files if not self.fits(name, self.folder / name)]
-
-    def fits(self, name: str, path: Path) -> bool:
-        """Whether `path` holds what the file `name` should; a file is read once for each version of it."""
-        if not path.is_file() or path.stat().st_size not in {pin.num_bytes for pin in self.files[name]}:
-            return False
-        return digest_of_file(path, as_bytes=True) in {pin.sha256 for pin in self.files[name]}
 
 
 _ENTRY = {
@@ -158,6 +147,23 @@ def same_content(sha256: str) -> str:
             if sha256 in {pin.sha256 for pin in pins}:
                 return pins[0].sha256
     return sha256
+
+
+def known_as(model: str) -> str:
+    """What records call `model`, a setting: weights that were named otherwise before, and are the same, as before."""
+    if not model.startswith(WEIGHTS_PREFIX):
+        return model
+    return find_weights(model[len(WEIGHTS_PREFIX) :]).formerly or model
+
+
+def in_known_words(value: Any) -> Any:
+    """A JSON value with `known_as` of each text that names weights; an unknown name stays."""
+    if isinstance(value, dict):
+        return {key: in_known_words(inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [in_known_words(inner) for inner in value]
+    is_known = isinstance(value, str) and value.removeprefix(WEIGHTS_PREFIX) in known_weights()
+    return known_as(value) if is_known else value
 
 
 def _texts(value: Any) -> Iterator[str]:

@@ -15,7 +15,7 @@ import sys
 import zipfile
 import zlib
 from pathlib import Path
-from typing import IO, Callable, ContextManager, Iterator, Optional, Sequence, Tuple
+from typing import IO, Callable, ContextManager, Iterator, List, Optional, Sequence, Tuple
 
 from tqdm import tqdm
 
@@ -41,6 +41,18 @@ class Unavailable(Exception):
     """A source does not have what is wanted; the message is a part of a sentence."""
 
 
+def missing_files(entry: WeightsEntry) -> List[str]:
+    """Names of files that are absent, or not what they should be."""
+    return [name for name, pins in entry.files.items() if not _fits(entry.folder / name, pins)]
+
+
+def _fits(path: Path, pins: Sequence[Pin]) -> bool:
+    """Whether `path` has one of the pinned contents; each version of a file is read once a process."""
+    if not path.is_file() or path.stat().st_size not in {pin.num_bytes for pin in pins}:
+        return False
+    return digest_of_file(path, as_bytes=True) in {pin.sha256 for pin in pins}
+
+
 def weights_folder(name: str) -> Path:
     """The folder with the files of the weights called `name`, fetched if they are not there.
 
@@ -48,14 +60,14 @@ def weights_folder(name: str) -> Path:
       ValueError: for an unknown name. FileNotFoundError: in one sentence, if no source has them: what to put where.
     """
     entry = find_weights(name)
-    if entry.missing():
+    if missing_files(entry):
         with at_work(entry.folder / LOCK_FILE, f"the weights in {entry.folder}", PATIENCE_SEC):
             _fetch(entry)
     return entry.folder
 
 
 def _fetch(entry: WeightsEntry) -> None:
-    missing, reasons = entry.missing(), []  # another process may have fetched them meanwhile
+    missing, reasons = missing_files(entry), []  # another process may have fetched them meanwhile
     for name in missing:
         for moved in set_aside(entry.folder / name):
             LOG.warning("%s is damaged or another file; it is now %s", entry.folder / name, moved.name)
@@ -66,7 +78,7 @@ def _fetch(entry: WeightsEntry) -> None:
             except Unavailable as error:
                 reasons.append(f"{source}: {' '.join(str(error).split()).rstrip('.')}")
                 LOG.info("weights %s cannot be had from %s", entry.name, reasons[-1])
-            missing = entry.missing()
+            missing = missing_files(entry)
     if missing:
         raise FileNotFoundError(_advice(entry, missing, reasons))
     shutil.rmtree(entry.folder / UNFINISHED, ignore_errors=True)

@@ -15,6 +15,7 @@ import pytest
 
 from icefall_discrete.base import weights, weights_fetch
 from icefall_discrete.base.json_files import read_json
+from icefall_discrete.base.settings_digest import digests_of
 from icefall_discrete.base.weights_fetch import weights_folder
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -223,8 +224,8 @@ def test_a_process_waits_for_another_that_fetches(world, monkeypatch):
                 return ["model.bin"]
             return original(entry)
 
-        original = weights.WeightsEntry.missing
-        monkeypatch.setattr(weights.WeightsEntry, "missing", missing)
+        original = weights_fetch.missing_files
+        monkeypatch.setattr(weights_fetch, "missing_files", missing)
         assert weights_folder("toy") == world.folder
     assert not world.asked and (world.folder / "model.bin").read_bytes() == WHOLE
 
@@ -263,6 +264,21 @@ def test_a_mistake_in_an_entry_is_named(world, change, message):
     with pytest.raises(ValueError, match=message) as caught:
         weights.find_weights("toy")
     assert "toy.json" in str(caught.value)
+
+
+def test_records_go_on_with_the_name_that_they_have(world, tmp_path):
+    world.said["formerly"] = "package:toys/model"
+    world.write()
+    named = {"tokenizer": "whisper", "sources": [{"model": "weights:toy"}], "layer": 3, "text": "weights:nobody"}
+    before = json.loads(json.dumps(named).replace("weights:toy", "package:toys/model"))
+    assert weights.in_known_words(named) == weights.in_known_words(before) == before
+    assert weights.known_as("weights:toy") == "package:toys/model" and weights.known_as("org/name") == "org/name"
+    assert weights.weights_formerly("package:toys/model").name == "toy" and weights.weights_formerly("") is None
+    digests = []
+    for value in (named, before, {**named, "layer": 4}):
+        (tmp_path / "a.json").write_text(json.dumps(value))
+        digests.append(digests_of([tmp_path / "a.json"])[0][1])
+    assert digests[0] == digests[1] != digests[2]
 
 
 def test_all_entries_are_whole_and_what_feature_types_name_is_known():

@@ -18,6 +18,7 @@ import zlib
 from os import system
 from pathlib import Path
 
+import ctranslate2_writer
 import hostile_files
 import numpy as np
 import torch
@@ -50,6 +51,7 @@ from icefall_discrete.systems.asr.recogs import read_recogs
 from icefall_discrete.systems.masked_prediction.units import read_units
 from icefall_discrete.text.pieces import TextEncoder
 from icefall_discrete.tokenizers import load_tokenizer
+from icefall_discrete.tokenizers.formats.ctranslate2_files import read_ctranslate2
 from icefall_discrete.tokenizers.formats.fairseq_checkpoints import read_ssl_checkpoint
 from icefall_discrete.tokenizers.formats.kmeans_files import read_centroids
 from icefall_discrete.tokenizers.formats.pretrained import read_weights, safetensors_files
@@ -121,6 +123,7 @@ def animals(folder, marker):
         "safetensors that overflow": _safetensors({"0": {**huge, "shape": [2**62, 2**62]}}),
         "safetensors cut short": save({"0": torch.zeros(4, 4), "centroids": torch.zeros(4, 4)})[:-8],
         "safetensors deep": _safetensors(b'{"__metadata__":' + b"[" * 100_000),
+        "CTranslate2 with huge counts": ctranslate2_writer.hostile()["2^96 values"],
         "gz of zeros": gzip.compress(bytes(ZEROS), 1),
         "gz cut short": gzip.compress(b'{"type": "MonoCut"}\n' * 9)[:-9],
         "tar with a link": _tar(("release", tarfile.SYMTYPE, "/"), ("release/tmp/marker", tarfile.REGTYPE, "")),
@@ -208,6 +211,7 @@ DOORS = {
     "a model of transformers": ("model.safetensors", _ssl),
     "a pickled model of transformers": ("pytorch_model.bin", _ssl),
     "its configuration": ("config.json", _whisper_config),
+    "a model of CTranslate2": ("model.bin", read_ctranslate2),
     "k-means": ("km.bin", read_centroids),
     "k-means of numpy": ("km.npy", read_centroids),
     "own tensors": ("kmeans.safetensors", lambda path: read_tensors(path, "fit again")),

@@ -16,7 +16,7 @@ from icefall_discrete.base.guarded_pickle import read_checkpoint
 from icefall_discrete.base.inert_pickle import shown
 from icefall_discrete.base.json_files import read_object
 from icefall_discrete.base.tensor_files import read_tensors
-from icefall_discrete.base.weights import WEIGHTS_PREFIX
+from icefall_discrete.base.weights import WEIGHTS_PREFIX, known_as, weights_formerly
 from icefall_discrete.base.weights_fetch import weights_folder
 
 HUB_FILES = ("config.json", "model.safetensors", "model-*.safetensors")
@@ -57,6 +57,9 @@ def _folder_of_package(model: str, kind: str) -> Path:
         )
     # Not importlib.util.find_spec, which also asks the hooks of installed packages.
     found = importlib.machinery.PathFinder.find_spec(package)
+    former = weights_formerly(model)
+    if former is not None and found is None:
+        return weights_folder(former.name)
     if found is None or not found.submodule_search_locations:
         raise FileNotFoundError(
             f"{kind} model '{model}': Python package {package} is not installed; "
@@ -142,9 +145,9 @@ def sha256_of(files: Sequence[Path]) -> str:
 
 
 def portable_name(model: str) -> str:
-    """What to call `model` on another machine: its file or folder name if it is local, else itself."""
+    """What to call `model` on another machine: its file or folder name if it is local, else what records call it."""
     path = Path(model)
-    return path.resolve().name if path.exists() else model
+    return path.resolve().name if path.exists() else known_as(model)
 
 
 class Weights:
