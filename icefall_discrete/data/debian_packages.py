@@ -31,21 +31,32 @@ def _run(command: Sequence[str], cwd: Path) -> None:
         raise CorpusError(f"{' '.join(command[:1])} {command[-1]}: {lines[-1].removeprefix('E: ')}")
 
 
-def _apt_download(packages: Sequence[str], folder: Path) -> None:
-    """Put the packages' .deb files into `folder`, with package lists of our own where the system's do not have them."""
-    folder.mkdir(parents=True, exist_ok=True)
+def _apt_get(packages: Sequence[str], folder: Path, lists: Path) -> None:
+    """Fetch packages to `folder`, with package lists of our own in `lists` where the system's do not have them."""
     patience = ["-o", f"Acquire::http::Timeout={TIMEOUT_SEC}", "-o", "Acquire::Retries=1"]
     try:
         _run(["apt-get", *patience, "download", *packages], folder)
         return
     except CorpusError as error:
-        LOG.info(f"{error}; trying again with fresh package lists in {folder}/apt")
-    private = folder.resolve() / "apt"
-    (private / "lists" / "partial").mkdir(parents=True, exist_ok=True)
-    (private / "cache" / "archives" / "partial").mkdir(parents=True, exist_ok=True)
-    ours = [*patience, "-o", f"Dir::State::Lists={private}/lists/", "-o", f"Dir::Cache={private}/cache/"]
+        LOG.info(f"{error}; trying again with fresh package lists in {lists}")
+    (lists / "lists" / "partial").mkdir(parents=True, exist_ok=True)
+    (lists / "cache" / "archives" / "partial").mkdir(parents=True, exist_ok=True)
+    ours = [*patience, "-o", f"Dir::State::Lists={lists}/lists/", "-o", f"Dir::Cache={lists}/cache/"]
     _run(["apt-get", *ours, "update"], folder)
     _run(["apt-get", *ours, "download", *packages], folder)
+
+
+def _apt_download(packages: Sequence[str], folder: Path) -> None:
+    """Put the packages' .deb files into `folder`, each whole or not at all."""
+    incoming = folder / ".incoming.partial"
+    shutil.rmtree(incoming, ignore_errors=True)
+    incoming.mkdir(parents=True)
+    try:
+        _apt_get(packages, incoming, folder.resolve() / "apt")
+        for deb in incoming.glob("*.deb"):
+            deb.replace(folder / deb.name)
+    finally:
+        shutil.rmtree(incoming, ignore_errors=True)
 
 
 def find_packages(packages: Sequence[str], folder: Path) -> List[Path]:

@@ -97,6 +97,13 @@ def test_missing_packages_are_fetched_with_own_lists_where_the_systems_have_none
     assert calls[1].endswith("update") and f"Dir::State::Lists={folder}/apt/lists/" in calls[1]
 
 
+def test_what_a_killed_apt_get_left_is_not_taken_for_a_package(tmp_path, monkeypatch):
+    put_program(tmp_path / "bin", "apt-get", "echo half >game_1_all.deb; exit 100", monkeypatch)
+    with pytest.raises(CorpusError, match=r"^apt-get update: no message$"):
+        find_packages(["game"], tmp_path / "packages")
+    assert not list((tmp_path / "packages").rglob("*.deb"))
+
+
 def test_without_network_the_reason_is_that_of_apt_get(tmp_path, monkeypatch):
     put_program(tmp_path / "bin", "apt-get", 'echo "E: Unable to connect" >&2; exit 100', monkeypatch)
     with pytest.raises(CorpusError, match=r"^apt-get update: Unable to connect$"):
