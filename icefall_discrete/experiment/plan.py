@@ -5,16 +5,18 @@ relative to the recipe's folder, which is the working folder.
 """
 
 import dataclasses
+import re
 import shlex
 import subprocess
 from pathlib import Path
-from typing import Dict, List, Mapping, Sequence, Tuple
+from typing import Dict, List, Mapping, NamedTuple, Sequence, Tuple
 
 from icefall_discrete.experiment.folder_options import existing_part, why_unwritable
 from icefall_discrete.experiment.stage_notes import DONE, StageNotes
 
 _DIGEST = "digest of "
 _LIST_STAGES = "--help lists them"
+_INDENT = "    "
 NOT_ASKED_FOR = "not asked for"
 
 
@@ -195,9 +197,35 @@ def describe(plan: Plan, asked: StageRange) -> str:
         elif stage.number in asked:
             state, changed = notes.state(stage.marker, stage.settings_text, stage.outputs)
         lines.append(f"Stage {stage.number}: {stage.title}: {state}")
-        lines += [f"    {change}" for change in changed]
-        lines += [f"    {command}" for command in stage.commands]
+        lines += [f"{_INDENT}{change}" for change in changed]
+        lines += [f"{_INDENT}{command}" for command in stage.commands]
     return "\n".join(lines)
+
+
+class ToldStage(NamedTuple):
+    """What `describe` says of a stage: its number, its state, and its command lines, without what they print to."""
+
+    number: int
+    state: str
+    commands: Tuple[Tuple[str, ...], ...]
+
+    @property
+    def is_done(self) -> bool:
+        """Whether it would be left out."""
+        return self.state == DONE
+
+
+def told_stages(text: str) -> List[ToldStage]:
+    """What `describe` told, and a dry run printed."""
+    stages: List[ToldStage] = []
+    for line in text.splitlines():
+        begun = re.match(r"Stage (\d+): .*: (.*)$", line)
+        if begun:
+            stages.append(ToldStage(int(begun[1]), begun[2], ()))
+        elif stages and line.startswith(_INDENT) and not line.startswith((f"{_INDENT}was ", f"{_INDENT}is  ")):
+            words = [word for word in shlex.split(line) if not word.startswith(">")]
+            stages[-1] = stages[-1]._replace(commands=(*stages[-1].commands, tuple(words)))
+    return stages
 
 
 Record = Sequence[str]

@@ -21,6 +21,7 @@ from icefall_discrete.experiment.plan import (
     joined,
     parted,
     records_of,
+    told_stages,
 )
 from icefall_discrete.experiment.recipe import read_settings
 from icefall_discrete.experiment.recipe_check import NOT_SECTIONS
@@ -295,6 +296,17 @@ def test_the_plan_as_text_says_what_is_done(here):
     assert f"Stage 2: tokenizer of fbank: {changed}" in describe(plan, StageRange(1, 4))
     marker.rename(f"{marker}.begun")
     assert changed in describe(plan, StageRange(1, 4))
+
+
+def test_what_a_dry_run_told_is_read_as_it_was_meant(here):
+    plan = planned(ROOT, here, exp_dir="a: b's", lm="ngram", decoding_method="modified_beam_search")
+    write_marker(plan.stages[1], plan.stages[1].settings)
+    write_marker(plan.stages[2], ("seed=7", *plan.stages[2].settings[1:]))
+    told = told_stages("\n".join(["Commands run in x, with y", describe(plan, StageRange(1, 8))]))
+    assert [stage.number for stage in told] == [stage.number for stage in plan.stages]
+    assert [stage.is_done for stage in told] == [False, True, *[False] * 6]
+    assert told[2].state == "to be run again, the settings changed"
+    assert [stage.commands for stage in told] == [tuple(c.arguments for c in s.commands) for s in plan.stages]
 
 
 @pytest.mark.parametrize("text", ["", "# 2 lines of settings follow\na=1\n", "# 1 lines of settings follow\na=1", "a"])

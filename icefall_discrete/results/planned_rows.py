@@ -1,0 +1,159 @@
+"""Wanted rows against what there is: a dry run of the recipe's run.sh says what a row does, results what was done."""
+
+import dataclasses
+import functools
+import itertools
+import subprocess
+from pathlib import Path
+from typing import Dict, List, Mapping, Optional, Sequence, Tuple
+
+from icefall_discrete.base.environment import DIRTY, is_since
+from icefall_discrete.base.json_files import read_object
+from icefall_discrete.experiment.plan import ToldStage, told_stages
+from icefall_discrete.results.ledger import Json, asked_by, commits_of, portable_command, read_result
+from icefall_discrete.results.wanted_rows import ROWS_FILE, Options, read_wanted
+
+RUN = "run.sh"
+TRAINING, DECODING, SCORING = 6, 7, 8  # numbers of stages
+_TRAIN, _SCORE, _PAGE = "train.py", "score.py", "make_results.py"
+
+
+@dataclasses.dataclass(frozen=True)
+class Trust:
+    """Which results count: those of a clean commit, of one `since` another if that is given; dirty ones if allowed."""
+
+    since: str = ""
+    allow_dirty: bool = False
+
+    def mistrust(self, commits: Sequence[str]) -> str:
+        """Why a result of these commits does not count; empty: it does."""
+        dirty = [commit for commit in commits if commit.endswith(DIRTY)]
+        if dirty and not self.allow_dirty:
+            return f"of {dirty[0]}"
+        old = [commit for commit in commits if self.since and not is_since(commit, self.since)]
+        return f"of {old[0]}, before {self.since}" if old else ""
+
+
+@dataclasses.dataclass(frozen=True)
+class Row:
+    """A wanted row.
+
+    here: the recipe's folder, egs/<corpus>/<TASK>. options: those of run.sh. stages: what a dry run says of them.
+    refusal: what it says instead, if it refuses the options.
+    """
+
+    here: Path
+    options: Options
+    stages: Tuple[ToldStage, ...] = ()
+    refusal: str = ""
+
+    def __str__(self) -> str:
+        said = dict(self.options)
+        first = [said.pop(name, "") for name in ("feature_type", "recipe")]
+        others = [f"{name.rpartition('.')[2]} {value}" for name, value in said.items()]
+        return " ".join(filter(None, [*first, *others]))
+
+    @property
+    def arguments(self) -> List[str]:
+        """The options as run.sh takes them."""
+        return [word for name, value in self.options for word in (f"--{name.replace('_', '-')}", value)]
+
+    def flags(self, script: str) -> Dict[str, str]:
+        """Flags that a script is given, without dashes in front."""
+        words = self.words(script)
+        return {name[2:]: value for name, value in itertools.pairwise(words) if name.startswith("--")}
+
+    def words(self, script: str) -> Tuple[str, ...]:
+        """The command line of a script. Raises ValueError if no stage runs it."""
+        for stage in self.stages:
+            for words in stage.commands:
+                if len(words) > 1 and Path(words[1]).name == script:
+                    return words
+        raise ValueError(
+            f"the dry run of {self.here / RUN} for {self} names no {script}; rows need stages 0 to {SCORING}."
+        )
+
+    @property
+    def training(self) -> Dict[str, str]:
+        """The flags of its training."""
+        return self.flags(_TRAIN)
+
+    @property
+    def scoring(self) -> Dict[str, str]:
+        """The flags of its scoring."""
+        return self.flags(_SCORE)
+
+    @property
+    def page(self) -> Tuple[str, ...]:
+        """The command that makes the page of its results."""
+        return self.words(_PAGE)
+
+    @property
+    def exp_dir(self) -> Path:
+        """The experiment folder."""
+        return self.here / self.scoring["exp-dir"]
+
+    @property
+    def results_dir(self) -> Path:
+        """The folder of result files."""
+        return self.here / self.scoring["results-dir"]
+
+    def has_done(self, number: int) -> bool:
+        """Whether the stages of a number were done."""
+        return all(stage.is_done for stage in self.stages if stage.number == number)
+
+    def result(self, device: str) -> Optional[Json]:
+        """Its result file, made on a kind of device; None if there is none."""
+        asked = asked_by(portable_command(self.scoring["run-command"], self.here.resolve().parents[2]))
+        for row in _results_in(self.results_dir):
+            if row["device"] == device and asked_by(row.get("command") or "") == asked:
+                return row
+        return None
+
+    def mistrusted_experiment(self, trust: Trust) -> str:
+        """Why the experiment folder that is there does not count; empty: it does, or there is none."""
+        if not (self.exp_dir / "config.json").is_file():
+            return ""
+        path = self.exp_dir / "env.json"
+        return trust.mistrust([str(read_object(path).get("git"))]) if path.is_file() else "of an unknown commit"
+
+    def what_is_to_do(self, trust: Trust, device: str) -> str:
+        """In words; empty: it is done."""
+        result = self.result(device)
+        if result is None:
+            aside = self.mistrusted_experiment(trust)
+            return f"to do, its experiment is {aside}" if aside else "to do"
+        why = trust.mistrust(commits_of(result))
+        return f"again, it is {why}" if why else ""
+
+
+def _results_in(folder: Path) -> List[Json]:
+    return [_read(path, path.stat().st_mtime_ns) for path in sorted(folder.glob("*.json"))]
+
+
+@functools.lru_cache(maxsize=4096)
+def _read(path: Path, mtime_ns: int) -> Json:
+    return read_result(path)
+
+
+def planned(here: Path, options: Options, env: Mapping[str, str], further: Sequence[str] = ()) -> Row:
+    """What run.sh would do for a row.
+
+    Args:
+      env: the environment of the dry run. further: options of run.sh that say how, not what.
+    """
+    row = Row(here, options)
+    command = [f"./{RUN}", "--dry-run", "true", *row.arguments, *further]
+    done = subprocess.run(command, cwd=here, env=dict(env), capture_output=True, text=True)
+    if done.returncode:
+        said = (done.stderr.strip() or done.stdout.strip() or f"it ended with {done.returncode}").splitlines()[-1]
+        return dataclasses.replace(row, refusal=said)
+    return dataclasses.replace(row, stages=tuple(told_stages(done.stdout)))
+
+
+def wanted_rows(here: Path, only: Sequence[str]) -> List[Options]:
+    """The rows of a recipe whose words contain each of `only`. Raises as `read_wanted`."""
+    path = here / ROWS_FILE
+    if not (here / RUN).is_file():
+        raise FileNotFoundError(f"{here} has no {RUN}; give the folder of a recipe, egs/<corpus>/<TASK>.")
+    return [options for options in read_wanted(path) if all(text in str(Row(here, options)) for text in only)]

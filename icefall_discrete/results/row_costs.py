@@ -1,0 +1,139 @@
+"""How long a row will take, from what rows took before: rough, and said before hours are spent.
+
+Minutes are those of one training at a time on the machine that earlier results were made on, if it is this one.
+"""
+
+import functools
+from pathlib import Path
+from typing import Any, Dict, List, NamedTuple, Sequence, Set, Tuple
+
+from icefall_discrete.base.device import resolve
+from icefall_discrete.base.environment import cpu_name
+from icefall_discrete.base.json_files import read_object
+from icefall_discrete.data.cuts import load_cuts
+from icefall_discrete.experiment.fitted_recipe import Facts, fitted_recipe
+from icefall_discrete.results.ledger import Json, read_ledger
+from icefall_discrete.results.planned_rows import TRAINING, Row
+from icefall_discrete.training.averages import read_summary
+from icefall_discrete.training.train_config import TrainConfig
+
+# Where nothing was measured: a tiny model on one core trains on 75 s of audio a second, if they have 50 frames each.
+_FRAMES_A_SECOND = 3750.0
+_USUAL_FRAME_RATE_HZ = 50.0
+# Loading, decoding and scoring a row; fitting and extracting features, which depends most on what they are.
+_DECODING_MINUTES, _FEATURE_MINUTES = 1.5, 6.0
+_SIMILAR = 0.25  # frame rates that differ by less are alike
+
+
+class Cost(NamedTuple):
+    """Estimated minutes, and what they are known from."""
+
+    minutes: float
+    known_from: str
+
+
+class Costs:
+    """Estimates for the rows of a recipe. Features and models that several rows need are counted with the first."""
+
+    def __init__(self, here: Path) -> None:
+        results = read_ledger(sorted((Path(here) / "results").glob("*.json")))
+        known = [row for row in results if not row.get("search") and (row.get("training") or {}).get("minutes")]
+        mine = [row for row in known if (row.get("environment") or {}).get("cpu") == cpu_name()]
+        self._known, self._of_others = mine or known, bool(known) and not mine
+        self._counted: Set[Tuple[Path, str]] = set()
+
+    def of(self, row: Row, begins_anew: bool = False) -> Cost:
+        """Minutes of a row that is to do, for whatever of it was not counted with rows before.
+
+        begins_anew: the experiment that is there does not count.
+        """
+        minutes, known_from = _DECODING_MINUTES, ""
+        features = row.here / row.training["feature-dir"]
+        if not (row.has_done(2) and row.has_done(3)) and self._is_first(features, "features"):
+            minutes += _FEATURE_MINUTES
+        if (begins_anew or not row.has_done(TRAINING)) and self._is_first(row.exp_dir, "model"):
+            training = self._training(row, features)
+            done = 0.0 if begins_anew else _epochs_done(row.exp_dir) / max(1, _epochs(row))
+            minutes, known_from = minutes + training.minutes * max(0.0, 1.0 - done), training.known_from
+        return Cost(minutes, known_from)
+
+    def _is_first(self, folder: Path, what: str) -> bool:
+        key = (folder, what)
+        is_new = key not in self._counted
+        self._counted.add(key)
+        return is_new
+
+    def _training(self, row: Row, features: Path) -> Cost:
+        recipe, name, epochs = row.scoring["recipe"], features.name, _epochs(row)
+        of_recipe = [one for one in self._known if one["recipe"] == recipe]
+        rate = _frame_rate(features, [one for one in self._known if one["feature_type"] == name])
+        same = [one for one in of_recipe if one["feature_type"] == name]
+        alike = [one for one in of_recipe if abs(_rate(one) - rate) <= _SIMILAR * rate]
+        machine = " of another machine" if self._of_others else ""
+        for found, words in ((same, "as before"), (alike, "of like features")):
+            if found:
+                return Cost(epochs * _mean([_minutes_an_epoch(one) for one in found]), words + machine)
+        speeds = [one["training"]["audio_sec_per_sec"] * _rate(one) for one in self._known if _has_speed(one)]
+        frames_a_second = _mean(speeds) if speeds else _FRAMES_A_SECOND
+        seconds = epochs * self._epoch_seconds(row) * rate / frames_a_second
+        return Cost(seconds / 60.0, f"by frames a second{machine}" if speeds else "by a usual speed")
+
+    def _epoch_seconds(self, row: Row) -> float:
+        """Audio of an epoch, with the copies at other speeds."""
+        for one in self._known:
+            if _has_speed(one) and one["training"].get("seconds_per_epoch"):
+                return one["training"]["audio_sec_per_sec"] * one["training"]["seconds_per_epoch"]
+        return _manifest_seconds(row) * len(_speeds(row))
+
+
+def _mean(values: Sequence[float]) -> float:
+    return sum(values) / len(values)
+
+
+def _minutes_an_epoch(result: Json) -> float:
+    training = result["training"]
+    return training["minutes"] / max(1, training.get("epochs") or 1)
+
+
+def _has_speed(result: Json) -> bool:
+    return bool(result["training"].get("audio_sec_per_sec"))
+
+
+def _rate(result: Json) -> float:
+    return (result.get("features") or {}).get("frame_rate_hz") or _USUAL_FRAME_RATE_HZ
+
+
+def _frame_rate(features: Path, results: Sequence[Json]) -> float:
+    if (features / "spec.json").is_file():
+        return read_object(features / "spec.json").get("frame_rate_hz") or _USUAL_FRAME_RATE_HZ
+    return _rate(results[0]) if results else _USUAL_FRAME_RATE_HZ
+
+
+def _manifest_seconds(row: Row) -> float:
+    return _seconds_in(row.here / row.flags("fit_tokenizer.py")["cuts"])
+
+
+@functools.lru_cache
+def _seconds_in(manifest: Path) -> float:
+    """Audio of a manifest; an hour, if it is not there yet."""
+    return sum(cut.duration for cut in load_cuts(manifest, lazy=True)) if manifest.is_file() else 3600.0
+
+
+def _speeds(row: Row) -> List[str]:
+    return row.flags("extract_codes.py").get("speed-factors", "1.0").replace(",", " ").split()
+
+
+def _epochs(row: Row) -> int:
+    """Epochs that it trains for."""
+    said = row.training.get("num-epochs")
+    if said:
+        return int(said)
+    recipe = row.here / row.training["recipe-config"]
+    device = resolve(row.training.get("device", "auto"), "training").type
+    section: Dict[str, Any] = fitted_recipe(recipe, Facts(_manifest_seconds(row) / 3600.0, device)).get("train", {})
+    return int(section.get("num_epochs", TrainConfig.num_epochs))
+
+
+def _epochs_done(exp_dir: Path) -> int:
+    path = exp_dir / "train.json"
+    return read_summary(path)["num_epochs"] if path.is_file() else 0

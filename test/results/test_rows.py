@@ -1,0 +1,288 @@
+"""Rows that a recipe wants: which they are, how long they take, made by its run.sh, gone on with, refused by name."""
+
+import json
+import os
+import runpy
+import shutil
+import sys
+from pathlib import Path
+
+import pytest
+
+from icefall_discrete.base import environment
+from icefall_discrete.base.environment import cpu_name
+from icefall_discrete.results import planned_rows
+from icefall_discrete.results.planned_rows import Row, Trust, planned, wanted_rows
+from icefall_discrete.results.row_costs import Costs
+from icefall_discrete.results.row_runs import Job, RowMaker, device_of
+from icefall_discrete.results.wanted_rows import read_wanted
+
+ROOT = Path(__file__).resolve().parents[2]
+CLEAN = Trust()
+PARTS = ("0-5", "6-6", "7-8")
+WANTED = [
+    {"train.seed": [42, 43], "feature_type": ["fbank", "km"], "recipe": "default"},
+    {"feature_type": "km", "recipe": "default", "each": [{"decoding_method": "1best"}]},
+]
+
+
+def write(path, value):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(value))
+
+
+@pytest.fixture
+def here(tmp_path):
+    """A recipe's folder whose run.sh only leaves the files that one would leave."""
+    folder = tmp_path / "egs" / "toy" / "ASR"
+    write(folder / "conf" / "rows.json", {"description": "all", "rows": WANTED})
+    write(folder / "conf" / "recipes" / "default.json", {})
+    shutil.copy(ROOT / "test" / "toys" / "fake_run.sh", folder / "run.sh")
+    (folder / "run.sh").chmod(0o755)
+    (folder / "commit").write_text("aaa1111-clean")
+    (folder / "make_results.py").write_text("open('RESULTS.md', 'a').write('made\\n')\n")
+    return folder
+
+
+def rows_of(here, *only):
+    return [planned(here, options, os.environ) for options in wanted_rows(here, only)]
+
+
+def to_do(here, trust=CLEAN, only=()):
+    return {str(row): row.what_is_to_do(trust, "cpu") for row in rows_of(here, *only)}
+
+
+def make(here, trust=CLEAN, num_jobs=1, hours=0.0, minutes=1.0, check=lambda: None):
+    said = []
+    maker = RowMaker(trust, (), num_jobs, hours, said.append, check)
+    jobs = [Job(row, minutes) for row in rows_of(here) if row.what_is_to_do(trust, device_of(row))]
+    return maker.make(jobs), said
+
+
+def calls(here):
+    return (here / "calls").read_text().splitlines() if (here / "calls").is_file() else []
+
+
+def test_the_rows_of_a_file_are_in_order_of_priority(here):
+    names = [str(Row(here, options)) for options in wanted_rows(here, [])]
+    first = ["fbank default seed 42", "km default seed 42", "fbank default seed 43", "km default seed 43"]
+    assert names == [*first, "km default decoding_method 1best"]
+    assert [str(Row(here, options)) for options in wanted_rows(here, ["km", "43"])] == ["km default seed 43"]
+
+
+def test_entries_nest_and_a_row_wanted_twice_is_made_once(tmp_path):
+    inner = [{"lm": "ngram", "lm_scale": [0.3, 0.5]}, {"recipe": None, "lm": ["ngram", "lstm"]}, {}]
+    rows = [{"feature_type": "km", "recipe": "full", "each": inner}, {"feature_type": "km", "recipe": "full"}]
+    write(tmp_path / "rows.json", {"rows": rows})
+    km = (("feature_type", "km"), ("recipe", "full"))
+    ngram = [(*km, ("lm", "ngram"), ("lm_scale", scale)) for scale in ("0.3", "0.5")]
+    others = [(km[0], ("lm", lm)) for lm in ("ngram", "lstm")]
+    assert read_wanted(tmp_path / "rows.json") == [*ngram, *others, km]
+
+
+@pytest.mark.parametrize(
+    ("rows", "sentence"),
+    [
+        ([7], "entry 0 of 'rows' is 7, expected an object of options of run.sh; correct it"),
+        ([{}, {"each": {}}], r"entry 1 of 'rows': 'each' is \{\}, expected a list of such objects"),
+        ([{"lm": []}], r"entry 0 of 'rows': 'lm' is \[\], expected a text, a number, or a list of them"),
+        ([{"each": [{"exp-dir": "x"}]}], "entry 0 of 'each': 'exp-dir' is no choice of a row"),
+        ("all", "has as its 'rows' 'all', expected a 'description' and a list 'rows' of objects"),
+    ],
+)
+def test_a_file_of_another_form_is_refused(tmp_path, rows, sentence):
+    write(tmp_path / "rows.json", {"rows": rows})
+    with pytest.raises(ValueError, match=rf"rows\.json.*{sentence}"):
+        read_wanted(tmp_path / "rows.json")
+
+
+def test_all_rows_are_made_once_by_stages_and_a_rerun_does_nothing(here):
+    assert set(to_do(here).values()) == {"to do"}
+    outcomes, said = make(here)
+    assert len(outcomes) == 5 and all(outcome.is_done for outcome in outcomes)
+    assert calls(here)[:3] == [f"{part} --train.seed 42 --feature-type fbank --recipe default" for part in PARTS]
+    assert "done: fbank default seed 42: test WER 30.5 ± 1.0; 2.0 minutes of training; " in said[0]
+    assert (here / "exp" / "rows" / "fbank_default_seed_42.log").read_text().count("$ ./run.sh --stage") == 3
+    assert set(to_do(here).values()) == {""} and make(here) == ([], []) and len(calls(here)) == 15
+
+
+def test_a_failure_is_told_and_the_others_go_on(here):
+    (here / "fail-km").touch()
+    outcomes, said = make(here)
+    assert [outcome.is_done for outcome in outcomes] == [True, False, True, False, False]
+    assert "FAILED: km default seed 42: error: the loss is not finite. (all of it: " in said[1]
+    assert said[4].endswith("FAILED: km default decoding_method 1best: left out, as its model could not be trained")
+    (here / "fail-km").unlink()
+    outcomes, _ = make(here)
+    assert [str(outcome.row) for outcome in outcomes if outcome.is_done] == [
+        *("km default seed 42", "km default seed 43", "km default decoding_method 1best")
+    ]
+
+
+def test_rows_of_a_dirty_commit_are_made_again_beside_what_was(here):
+    (here / "commit").write_text("aaa1111-dirty")
+    make(here, Trust(allow_dirty=True))
+    assert set(to_do(here).values()) == {"again, it is of aaa1111-dirty"}
+    assert set(to_do(here, Trust(allow_dirty=True)).values()) == {""}
+    (here / "commit").write_text("bbb2222-clean")
+    _, said = make(here)
+    assert set(to_do(here).values()) == {""}
+    aside = [path.name for path in (here / "exp").iterdir() if ".before-" in path.name]
+    assert len(aside) == 4 and sum("moved aside: " in line for line in said) == 4  # of five rows two share a model
+
+
+def test_what_was_decoded_by_a_dirty_commit_is_decoded_again_and_not_trained(here):
+    make(here)
+    (here / "results" / "km_default_1best.json").unlink()
+    (here / "commit").write_text("ccc3333-dirty")
+    make(here, Trust(allow_dirty=True))
+    (here / "commit").write_text("ccc3333-clean")
+    assert [name for name, what in to_do(here).items() if what] == ["km default decoding_method 1best"]
+    make(here)
+    assert set(to_do(here).values()) == {""} and not [one for one in (here / "exp").iterdir() if ".before-" in one.name]
+
+
+def test_rows_of_before_a_commit_are_made_again(here, monkeypatch):
+    make(here)
+    known = {"aaa1111-clean": True}
+    monkeypatch.setattr(planned_rows, "is_since", lambda revision, earlier: known.get(revision, False))
+    assert set(to_do(here, Trust("v1")).values()) == {""}
+    known.clear()
+    assert set(to_do(here, Trust("v1")).values()) == {"again, it is of aaa1111-clean, before v1"}
+
+
+def test_commits_are_compared_by_their_history():
+    head, first = environment._git("rev-parse", "HEAD"), environment._git("rev-list", "--max-parents=0", "HEAD")
+    if not head:
+        pytest.skip("not a git checkout")
+    short = environment._git("rev-parse", "--short", "HEAD")
+    assert environment.is_since(f"{short}-clean", first) and environment.is_since(f"{short}-dirty", head)
+    assert not environment.is_since("unknown", first) and not environment.is_since("0000000-clean", first)
+    with pytest.raises(ValueError, match="'nowhere' is no commit of this clone"):
+        environment.is_since(f"{short}-clean", "nowhere")
+
+
+def test_no_row_is_begun_that_does_not_fit(here):
+    outcomes, _ = make(here, hours=0.5, minutes=31.0)
+    assert outcomes == [] and calls(here) == []
+    assert len(make(here, hours=0.5, minutes=29.0)[0]) == 5
+
+
+def test_nothing_is_begun_once_the_clone_is_not_clean_any_more(here):
+    def check():
+        if len(calls(here)) >= 6:
+            raise ValueError("it has changes")
+
+    outcomes, said = make(here, check=check)
+    assert [outcome.is_done for outcome in outcomes] == [True, True, False, False, False] and len(calls(here)) == 6
+    assert said[2].endswith("FAILED: fbank default seed 43: it has changes")
+
+
+def test_a_row_that_came_out_dirty_is_not_done(here):
+    (here / "commit").write_text("aaa1111-dirty")
+    outcomes, said = make(here)
+    assert not any(outcome.is_done for outcome in outcomes)
+    assert said[0].endswith("FAILED: fbank default seed 42: it ran, but its result is of aaa1111-dirty")
+
+
+def test_side_by_side_no_two_rows_share_a_folder(here):
+    outcomes, _ = make(here, num_jobs=3)
+    assert len(outcomes) == 5 and set(to_do(here).values()) == {""} and len(calls(here)) == 15
+
+
+def result(minutes, feature_type="km", recipe="default", rate=50.0, cpu=None, **training):
+    return {
+        "feature_type": feature_type,
+        "recipe": recipe,
+        "device": "cpu",
+        "sets": {},
+        "features": {"frame_rate_hz": rate},
+        "training": {"minutes": minutes, "epochs": 2, **training},
+        "environment": {"cpu": cpu or cpu_name()},
+    }
+
+
+@pytest.mark.parametrize(
+    ("before", "minutes", "known"),
+    [
+        # Four epochs at 30 / 2 minutes; the features are to be made (6), and it is decoded (1.5).
+        ([result(30.0), result(90.0, "fbank", rate=100.0)], 67.5, "as before"),
+        ([result(30.0), result(1.0, cpu="another")], 67.5, "as before"),
+        ([result(30.0, cpu="another")], 67.5, "as before of another machine"),
+        ([result(20.0, "mfcc"), result(24.0, "dmel", rate=40.0), result(90.0, "fbank", rate=100.0)], 51.5, "of like"),
+        # 9000 s of audio in an epoch, 60 of them a second with twice the frames: 120 with 50 Hz; 4 x 9000 / 120 = 300.
+        (
+            [result(9.0, "fbank", "full", 100.0, audio_sec_per_sec=60.0, seconds_per_epoch=150.0)],
+            12.5,
+            "by frames a second",
+        ),
+        # An hour where there is no manifest, two speeds: 4 x 7200 s at 75 a second are 6.4 minutes.
+        ([], 13.9, "by a usual speed"),
+    ],
+)
+def test_minutes_are_known_from_what_rows_took_before(here, before, minutes, known):
+    for number, one in enumerate(before):
+        write(
+            here / "results" / f"{number}.json",
+            {**one, "recipe": one["recipe"], "search": None, "command": str(number)},
+        )
+    names = {(one["feature_type"], one["recipe"], one["environment"]["cpu"]) for one in before}
+    if len({name[:2] for name in names}) < len(names):
+        (here / "results" / "1.json").unlink()  # the same row of another machine
+    (row,) = rows_of(here, "km default seed 42")
+    cost = Costs(here).of(row)
+    assert cost.minutes == pytest.approx(minutes) and cost.known_from.startswith(known)
+
+
+def test_what_rows_share_and_what_is_trained_already_is_not_counted_again(here):
+    write(here / "results" / "before.json", result(30.0))
+    costs, rows = Costs(here), rows_of(here, "km")
+    assert [costs.of(row).minutes for row in rows] == pytest.approx([67.5, 61.5, 1.5])
+    exp = here / "exp" / "km_default"
+    write(exp / "train.json", {"num_epochs": 3, "epochs": []})
+    assert Costs(here).of(rows[0]).minutes == pytest.approx(22.5)
+    assert Costs(here).of(rows[0], begins_anew=True).minutes == pytest.approx(67.5)
+    write(exp / ".done-6", {})
+    assert Costs(here).of(rows_of(here, "km")[0]).minutes == pytest.approx(7.5)
+
+
+@pytest.fixture
+def tool(here, monkeypatch):
+    def run(*flags, commit="aaa1111-clean"):
+        monkeypatch.setattr(sys, "argv", ["make_rows.py", "--recipe", str(here), *flags])
+        names = runpy.run_path(str(ROOT / "tools" / "make_rows.py"))
+        names["main"].__globals__["git_revision"] = lambda: commit
+        names["main"]()
+
+    return run
+
+
+def test_the_command_says_how_long_makes_the_rows_and_the_pages(here, tool, capsys):
+    tool("--dry-run")
+    told = capsys.readouterr().out
+    assert "fbank default seed 42" in told and "5 of 5 rows to do: about 0:45 h." in told and calls(here) == []
+    (here / "fail-fbank").touch()
+    with pytest.raises(SystemExit) as ended:
+        tool()
+    told = capsys.readouterr().out
+    assert ended.value.code == 1 and "3 rows made, 2 failed, 0 left for later." in told
+    assert told.count("FAILED: fbank default seed 43: error: the loss is not finite.") == 2
+    assert (here / "RESULTS.md").read_text() == "made\n" and "30.5" in (here.parents[2] / "RESULTS.md").read_text()
+
+
+@pytest.mark.parametrize(
+    ("commit", "sentence"),
+    [("a-dirty", "has changes that no commit holds.*--allow-dirty"), ("unknown", "is no git clone")],
+)
+def test_the_command_refuses_what_nobody_could_repeat(here, tool, commit, sentence):
+    with pytest.raises(ValueError, match=sentence):
+        tool(commit=commit)
+    assert calls(here) == []
+
+
+def test_a_row_that_is_refused_is_named_and_the_others_are_made(here, tool, capsys):
+    (here / "refuse-km").touch()
+    with pytest.raises(SystemExit):
+        tool("--only", "seed 42")
+    told = capsys.readouterr().out
+    assert "refused: no km" in told and "1 rows made, 1 failed, 0 left for later." in told
