@@ -40,6 +40,7 @@ class Costs:
         known = [row for row in results if not row.get("search") and (row.get("training") or {}).get("minutes")]
         mine = [row for row in known if (row.get("environment") or {}).get("cpu") == cpu_name()]
         self._known, self._of_others = mine or known, bool(known) and not mine
+        self._rates = {row["feature_type"]: _rate(row) for row in results}
         self._counted: Set[Tuple[Path, str]] = set()
 
     def of(self, row: Row, begins_anew: bool = False) -> Cost:
@@ -66,7 +67,9 @@ class Costs:
     def _training(self, row: Row, features: Path) -> Cost:
         recipe, name, epochs = row.scoring["recipe"], features.name, _epochs(row)
         of_recipe = [one for one in self._known if one["recipe"] == recipe]
-        rate = _frame_rate(features, [one for one in self._known if one["feature_type"] == name])
+        # Of other numbers of epochs only where there are no others: the recipe may have been another one then.
+        of_recipe = [one for one in of_recipe if one["training"].get("epochs") == epochs] or of_recipe
+        rate = _frame_rate(features, self._rates.get(name, _USUAL_FRAME_RATE_HZ))
         same = [one for one in of_recipe if one["feature_type"] == name]
         alike = [one for one in of_recipe if abs(_rate(one) - rate) <= _SIMILAR * rate]
         machine = " of another machine" if self._of_others else ""
@@ -103,10 +106,9 @@ def _rate(result: Json) -> float:
     return (result.get("features") or {}).get("frame_rate_hz") or _USUAL_FRAME_RATE_HZ
 
 
-def _frame_rate(features: Path, results: Sequence[Json]) -> float:
-    if (features / "spec.json").is_file():
-        return read_object(features / "spec.json").get("frame_rate_hz") or _USUAL_FRAME_RATE_HZ
-    return _rate(results[0]) if results else _USUAL_FRAME_RATE_HZ
+def _frame_rate(features: Path, otherwise: float) -> float:
+    path = features / "spec.json"
+    return read_object(path).get("frame_rate_hz") or otherwise if path.is_file() else otherwise
 
 
 def _manifest_seconds(row: Row) -> float:

@@ -42,14 +42,17 @@ def _name(row: Json) -> Hashable:
     return row["feature_type"], row["recipe"], row["device"]
 
 
+def _digest(row: Json) -> Hashable:
+    return (row.get("training") or {}).get("digest_but_seed")
+
+
 def _model(row: Json) -> Hashable:
-    return _name(row), seed_of(row)
+    return _name(row), seed_of(row), _digest(row)
 
 
 def _all_but_seed(row: Json) -> Hashable:
     # Results of before the digest was noted are told apart by their commands.
-    made_of = (row.get("training") or {}).get("digest_but_seed") or repr(what_was_run(row))
-    return _name(row), row.get("search") or "", made_of
+    return _name(row), row.get("search") or "", _digest(row) or repr(what_was_run(row))
 
 
 def _merged(values: Sequence[Any]) -> Any:

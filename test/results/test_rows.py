@@ -210,6 +210,8 @@ def result(minutes, feature_type="km", recipe="default", rate=50.0, cpu=None, **
         ([result(30.0), result(1.0, cpu="another")], 67.5, "as before"),
         ([result(30.0, cpu="another")], 67.5, "as before of another machine"),
         ([result(20.0, "mfcc"), result(24.0, "dmel", rate=40.0), result(90.0, "fbank", rate=100.0)], 51.5, "of like"),
+        # What had as many epochs comes before the same feature type by an earlier recipe of the name.
+        ([result(30.0), result(8.0, "dmel", epochs=4)], 15.5, "of like features"),
         # 9000 s of audio in an epoch, 60 of them a second with twice the frames: 120 with 50 Hz; 4 x 9000 / 120 = 300.
         (
             [result(9.0, "fbank", "full", 100.0, audio_sec_per_sec=60.0, seconds_per_epoch=150.0)],

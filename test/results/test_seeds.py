@@ -5,7 +5,7 @@ import pytest
 from icefall_discrete.metrics.facts import metric_named
 from icefall_discrete.results.ledger import add_to_ledger, read_ledger, row_name
 from icefall_discrete.results.page import results_page
-from icefall_discrete.results.seeds import over_seeds, runs_of, seeds_of
+from icefall_discrete.results.seeds import of_the_searched, over_seeds, runs_of, seeds_of
 
 RUN = "egs/toy/ASR/run.sh --feature-type km --recipe default"
 
@@ -91,6 +91,14 @@ def test_each_seed_has_a_file_and_they_share_the_lines_of_the_page(tmp_path):
     made = page.split("## How each row was made")[1]
     assert "commit c42-clean; torch 2 (seed 42); commit c43-clean; torch 2 (seed 43)" in made
     assert f"      {RUN}\n      {RUN} --train.seed 43\n      {RUN} --train.seed 44\n" in made
+
+
+def test_searches_of_an_earlier_model_do_not_stand_beside_the_present_one():
+    rows = [run(42, 30.0), run(42, 29.0, search="1best"), run(42, 44.0, search="greedy_search", digest="b")]
+    page = results_page("T", rows, ["test"], [], None, [])
+    assert [row.get("search") for row in of_the_searched(rows)] == [None, "1best", "greedy_search"]
+    assert [row.get("search") for row in of_the_searched([rows[0], rows[2]])] == ["greedy_search"]
+    assert "| km | greedy_search | 44.0 | 22.0 |" in page
 
 
 def test_what_no_commit_holds_is_marked(tmp_path):
