@@ -24,11 +24,11 @@ tell() { # tell <field>...
   _told+=("$#" "$@")
 }
 
-corpus_stage() { # corpus_stage <title> <marker> <line of settings> <output>... -- <command>...: stage 0
+corpus_stage() { # corpus_stage <title> <marker> <line of settings> <output>... -- <command>... [-- <command>...]...: stage 0
   tell stage "$@"
 }
 
-manifests_stage() { # manifests_stage <title> <command>...: stage 1
+manifests_stage() { # manifests_stage <title> <command>... [-- <command>...]...: stage 1
   tell manifests "$@"
 }
 

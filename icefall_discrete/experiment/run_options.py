@@ -151,15 +151,24 @@ def first_stages(asked: Asked, corpus: Corpus, data_settings: Tuple[str, ...]) -
     stages = []
     for kind, *rest in asked.own_stages:
         if kind == "manifests":
-            title, *command = rest
+            title, *words = rest
+            commands = _divided(words)
             outputs = [f"{manifests}/{corpus.corpus}_cuts_{split}.jsonl.gz" for split in corpus.splits]
             marker, number, settings = f"{manifests}/.done-1{corpus.suffix}", 1, data_settings
         else:
             end = rest.index(_BEFORE_COMMAND)
-            (title, marker, line, *outputs), command = rest[:end], rest[end + 1 :]
+            (title, marker, line, *outputs), commands = rest[:end], _divided(rest[end + 1 :])
             number, settings = 0, (line,)
-        stages.append(Stage(number, title, marker, settings, tuple(outputs), (Command(tuple(command)),)))
+        stages.append(Stage(number, title, marker, settings, tuple(outputs), commands))
     return stages
+
+
+def _divided(words: Sequence[str]) -> Tuple[Command, ...]:
+    """The commands in `words`, one after the other, with _BEFORE_COMMAND between them."""
+    ends = [place for place, word in enumerate(words) if word == _BEFORE_COMMAND]
+    return tuple(
+        Command(tuple(words[begin:end])) for begin, end in zip([0, *(end + 1 for end in ends)], [*ends, len(words)])
+    )
 
 
 @dataclasses.dataclass(frozen=True)
