@@ -21,22 +21,22 @@ from icefall_discrete.experiment.recipe_files import read_recipe
 pytestmark = pytest.mark.skipif(
     os.environ.get("ICEFALL_DISCRETE_PIPELINE") != "1", reason="set ICEFALL_DISCRETE_PIPELINE=1 to run it (minutes)"
 )
-RECIPE = Path(__file__).resolve().parents[2] / "egs" / "asterisk" / "ASR"
+EGS = Path(__file__).resolve().parents[2] / "egs"
+RECIPE, SEVEN = EGS / "asterisk" / "ASR", EGS / "seven" / "ASR"
 ENVIRONMENT = Path(sys.prefix).name if Path(sys.prefix).name in ("k2", "portable") else "auto"
 LANGUAGES = ("en", "es", "fr", "it", "ru")
 SUBSET = 24
 TIMEOUT_SEC = 900
 
 
-def command(*arguments):
-    return ["bash", str(RECIPE / "run.sh"), "--env", ENVIRONMENT, *map(str, arguments)]
+def command(*arguments, folder=RECIPE):
+    return ["bash", str(folder / "run.sh"), "--env", ENVIRONMENT, *map(str, arguments)]
 
 
-def run_sh(*arguments):
+def run_sh(*arguments, folder=RECIPE):
     """Run run.sh to its end; return what it printed."""
-    done = subprocess.run(
-        command(*arguments), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=TIMEOUT_SEC
-    )
+    line = command(*arguments, folder=folder)
+    done = subprocess.run(line, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=TIMEOUT_SEC)
     assert done.returncode == 0, done.stdout[-6000:]
     return done.stdout
 
@@ -160,3 +160,20 @@ def test_training_survives_kills_within_and_between_epochs(copied_corpus, recipe
     resumed = run_sh(*flags, "--exp-dir", killed)
     assert "Stage 5: BPE model of 60 pieces: already done" in resumed
     assert_same(weights(killed), weights(whole))
+
+
+def test_seven_languages_of_two_corpora_on_a_kmeans_of_each(tmp_path):
+    """Both corpora joined, codes by language, a language token: every language is trained, scored and identified."""
+    feature_type = tmp_path / "mfcc_km50_by_language.json"
+    feature_type.write_text(json.dumps({"tokenizer": "mfcc_kmeans_by_language", "num_clusters": 50}))
+    flags = ["--subset", 98, "--data-dir", tmp_path / "data", "--exp-dir", tmp_path / "exp", "--speed-factors", "1.0"]
+    flags += ["--feature-type", feature_type, "--recipe", "lang_token", "--vocab-size", 120, "--num-epochs", 1]
+    printed = run_sh(*flags, "--world-size", 1, folder=SEVEN)
+    spec = json.loads((tmp_path / "data" / "features" / feature_type.stem / "spec.json").read_text())
+    assert list(spec["provenance"]["first_ids"]) == ["cs", "en", "es", "fr", "it", "nl", "ru"]
+    assert spec["codebook_sizes"] == [350]
+    scored = json.loads((tmp_path / "exp" / "result.json").read_text())["sets"]["test"]
+    assert scored["num_utterances"] == 98 and "LID %" in printed
+    assert sorted(scored["languages"]) == ["cs", "en", "es", "fr", "it", "nl", "ru"]
+    again = run_sh(*flags, "--world-size", 1, folder=SEVEN)
+    assert "Nothing to do" in again and "done in" not in again
