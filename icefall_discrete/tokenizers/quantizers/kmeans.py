@@ -71,6 +71,14 @@ class Centroids:
     sha256: str
 
 
+class Sample(NamedTuple):
+    """Frames (M, D) to be clustered, in memory of their own, of so many that were seen in so many utterances."""
+
+    frames: np.ndarray
+    num_seen: int
+    num_utterances: int
+
+
 class Clustered(NamedTuple):
     """What a fit found: the tensors of STATE, and how they were found, for the metadata of their file."""
 
@@ -78,13 +86,17 @@ class Clustered(NamedTuple):
     facts: Dict[str, Any]
 
 
-def cluster(name: str, config: ClusteringConfig, frames: Iterable[Tensor], seed: int) -> Clustered:
-    """Cluster a uniform sample of `frames`, (T, D) for each utterance; `name` is what messages call them.
-
-    Memory is bounded by `fit_memory_mib` whatever the amount of frames.
-    Raises ValueError if there are fewer frames than clusters.
-    """
-    sample, num_utterances = _sample_frames(frames, config.fit_memory_mib, seed)
+def take_sample(name: str, config: ClusteringConfig, frames: Iterable[Tensor], seed: int) -> Sample:
+    """A uniform sample of `frames`, (T, D) for each utterance, that fits into `fit_memory_mib`; see `cluster`."""
+    sample: Optional[FrameSample] = None
+    num_utterances = 0
+    for offered in frames:
+        values = offered.cpu().numpy()
+        if sample is None:
+            capacity = config.fit_memory_mib * 2**20 // (4 * values.shape[1])
+            sample = FrameSample(capacity, values.shape[1], seed)
+        sample.add(values)
+        num_utterances += 1
     num_clusters = config.num_clusters
     found = 0 if sample is None else len(sample.frames)
     if sample is None or found < num_clusters:
@@ -97,34 +109,53 @@ def cluster(name: str, config: ClusteringConfig, frames: Iterable[Tensor], seed:
             "%s: the sample holds only %d frames for %d clusters; raise fit_memory_mib above %d",
             name, found, num_clusters, config.fit_memory_mib,
         )  # fmt: skip
-    mean, scale = _standardize(sample.frames, config.standardize)
-    centroids, score = fit_centroids(
-        sample.frames,
-        num_clusters,
+    return Sample(sample.frames, sample.num_seen, num_utterances)
+
+
+def find_centroids(frames: np.ndarray, config: ClusteringConfig, seed: int) -> Tuple[np.ndarray, float]:
+    """Centroids (V, D) of frames (M, D) by the settings, and the distortion; see `fit_centroids`."""
+    return fit_centroids(
+        frames,
+        config.num_clusters,
         config.num_restarts,
         config.num_passes,
         config.num_full_passes,
         config.num_breaths,
         seed,
     )
-    logging.info(
-        "%s: %d clusters of %d frames (of %d seen, %d utterances), distortion %.5g",
-        name, num_clusters, found, sample.num_seen, num_utterances, score,
-    )  # fmt: skip
-    facts = {
+
+
+def facts_of(sample: Sample, config: ClusteringConfig, seed: int) -> Dict[str, Any]:
+    """How a sample was clustered, for the metadata of the outcome."""
+    return {
         "fit_settings": {key: getattr(config, key) for key in FIT_SETTINGS},
         "num_frames_seen": sample.num_seen,
-        "num_frames_clustered": found,
-        "num_utterances": num_utterances,
+        "num_frames_clustered": len(sample.frames),
+        "num_utterances": sample.num_utterances,
         "seed": seed,
-        "distortion": score,
     }
+
+
+def cluster(name: str, config: ClusteringConfig, frames: Iterable[Tensor], seed: int) -> Clustered:
+    """Cluster a uniform sample of `frames`, (T, D) for each utterance; `name` is what messages call them.
+
+    Memory is bounded by `fit_memory_mib` whatever the amount of frames.
+    Raises ValueError if there are fewer frames than clusters.
+    """
+    sample = take_sample(name, config, frames, seed)
+    mean, scale = standardize(sample.frames, config.standardize)
+    centroids, score = find_centroids(sample.frames, config, seed)
+    logging.info(
+        "%s: %d clusters of %d frames (of %d seen, %d utterances), distortion %.5g",
+        name, config.num_clusters, len(sample.frames), sample.num_seen, sample.num_utterances, score,
+    )  # fmt: skip
+    facts = {**facts_of(sample, config, seed), "distortion": score}
     arrays = {"centroids": centroids, "mean": mean, "scale": scale}
     return Clustered({key: torch.from_numpy(array) for key, array in arrays.items()}, facts)
 
 
-def nearest(state: Centroids, frames: Tensor, where: str, name: str) -> Tensor:
-    """The nearest centroid (T, 1) of each of the frames (T, D) of feature type `name`; the first of equally near ones.
+def standardized(state: Centroids, frames: Tensor, where: str, name: str) -> Tensor:
+    """Frames (T, D) of feature type `name` in the space of the centroids.
 
     Raises ValueError, calling the centroids `where`, if frames have another dimension.
     """
@@ -133,9 +164,18 @@ def nearest(state: Centroids, frames: Tensor, where: str, name: str) -> Tensor:
             f"{where} have {state.centroids.shape[1]} dimensions, but the frames of "
             f"'{name}' {frames.shape[1]}; they were made for another model."
         )
-    frames = (frames - state.mean) / state.scale
-    scores = 0.5 * state.centroids.square().sum(dim=1) - frames @ state.centroids.T
+    return (frames - state.mean) / state.scale
+
+
+def nearest_ids(centroids: Tensor, frames: Tensor) -> Tensor:
+    """The nearest centroid (T, 1) of each of the frames (T, D); the first of equally near ones."""
+    scores = 0.5 * centroids.square().sum(dim=1) - frames @ centroids.T
     return scores.argmin(dim=1, keepdim=True)
+
+
+def nearest(state: Centroids, frames: Tensor, where: str, name: str) -> Tensor:
+    """The nearest centroid (T, 1) of each of the frames (T, D); arguments and errors are those of `standardized`."""
+    return nearest_ids(state.centroids, standardized(state, frames, where, name))
 
 
 def checked_centroids(
@@ -171,7 +211,8 @@ def check_origin(path: Path, made: Dict[str, Any], name: str, front_end: Dict[st
         )
 
 
-def _standardize(frames: np.ndarray, wanted: bool) -> Tuple[np.ndarray, np.ndarray]:
+def standardize(frames: np.ndarray, wanted: bool) -> Tuple[np.ndarray, np.ndarray]:
+    """Bring frames (M, D) to mean 0 and variance 1, in place, if it is `wanted`; the mean and the scale (D,)."""
     mean, scale = np.zeros(frames.shape[1], np.float32), np.ones(frames.shape[1], np.float32)
     if wanted:
         mean = frames.mean(axis=0, dtype=np.float64).astype(np.float32)
@@ -179,19 +220,6 @@ def _standardize(frames: np.ndarray, wanted: bool) -> Tuple[np.ndarray, np.ndarr
         frames -= mean  # in place: the sample is all the memory there is
         frames /= scale
     return mean, scale
-
-
-def _sample_frames(frames: Iterable[Tensor], fit_memory_mib: int, seed: int) -> Tuple[Optional[FrameSample], int]:
-    sample: Optional[FrameSample] = None
-    num_utterances = 0
-    for offered in frames:
-        values = offered.cpu().numpy()
-        if sample is None:
-            capacity = fit_memory_mib * 2**20 // (4 * values.shape[1])
-            sample = FrameSample(capacity, values.shape[1], seed)
-        sample.add(values)
-        num_utterances += 1
-    return sample, num_utterances
 
 
 class Kmeans(QuantizerOfFile[Centroids]):
