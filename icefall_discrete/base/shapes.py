@@ -39,6 +39,7 @@ ID = Shape(
     "text that is not empty, without tabs, ends of lines and control characters",
     lambda value: isinstance(value, str) and bool(value.strip()) and is_one_line(value),
 )
+BOOLEAN = Shape("true or false", lambda value: isinstance(value, bool))
 NUMBER = Shape("a number", is_number)
 FROM_0 = Shape("a number from 0", lambda value: is_number(value) and value >= 0)
 POSITIVE = Shape("a number above 0", lambda value: is_number(value) and value > 0)

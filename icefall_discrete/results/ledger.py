@@ -55,6 +55,7 @@ def describe_features(feature_dir: PathLike, spec: FeatureSpec) -> Json:
         "feature_dim": spec.feature_dim,
         "bits_per_second": spec.bits_per_second,
         "entropy_bits_per_second": report.get("entropy_bits_per_second"),
+        "position_fraction_of_entropy": report.get("position_fraction_of_entropy"),
         "code_usage": report.get("code_usage"),
         "bytes_per_hour": _ratio(made, "bytes", "audio_sec", 3600.0),
         "extraction_rtf": _ratio(made, "wall_sec", "audio_sec", 1.0),

@@ -1,0 +1,83 @@
+"""docs/findings.md: made from the committed results; differences with intervals, rows that were not run, refusals."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from icefall_discrete.metrics.facts import metric_named
+from icefall_discrete.results.findings import difference, findings_page, read_findings, summary
+
+ROOT = Path(__file__).resolve().parents[2]
+WER = metric_named("wer")
+
+
+def result(feature_type, recipe, wer, half, **more):
+    scored = {"wer": {"rate": wer, "interval": [wer - half, wer + half]}}
+    whole = {"feature_type": feature_type, "recipe": recipe, "device": "cpu", "sets": {"test": scored, "dev": scored}}
+    features = {"kind": "codes", "bits_per_second": 448.0, "position_fraction_of_entropy": 0.049}
+    environment = {"git": "abc1234-clean"}
+    command = f"egs/toy/ASR/run.sh --feature-type {feature_type} --recipe {recipe} --nj 4"
+    return {**whole, "features": features, "environment": environment, "command": command, **more}
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """A recipe with two rows, and a question about three."""
+    results = tmp_path / "egs" / "toy" / "ASR" / "results"
+    results.mkdir(parents=True)
+    for name, row in {"a": result("fbank", "default", 40.0, 3), "b": result("mfcc_km500", "default", 30.0, 4)}.items():
+        (results / f"{name}.json").write_text(json.dumps(row))
+    rows = [{"feature_type": name, "recipe": "default"} for name in ("fbank", "mfcc_km500")]
+    rows.append({"feature_type": "dmel", "recipe": "default", "search": "1best", "options": "--decoding-method 1best"})
+    comparison = {"what": "Toy", "recipe_dir": "toy/ASR", "sets": ["test"], "rows": rows}
+    question = {"question": "Does it?", "answer": "It does.", "comparisons": [comparison]}
+    units = [{"recipe_dir": "toy/ASR", "recipe": "default", "feature_types": ["mfcc_km500", "fbank_km500"]}]
+    (tmp_path / "findings.json").write_text(json.dumps({"questions": [question], "units": units}))
+    return tmp_path
+
+
+def test_the_page_is_that_of_the_committed_results():
+    findings = read_findings(ROOT / "docs" / "findings.json", ROOT / "egs")
+    page = (ROOT / "docs" / "findings.md").read_text(encoding="utf-8")
+    assert findings_page(findings) == page, "run tools/make_findings.py"
+
+
+def test_rows_side_by_side_with_their_commands(folder):
+    findings = read_findings(folder / "findings.json", folder / "egs")
+    page = findings_page(findings)
+    assert "## (a) Does it?\n\nIt does.\n" in page
+    assert "| mfcc_km500 | default | 1 |  | 0.45 | 30.0 ± 4.0 | **-10.0 ± 5.0** |  |  |" in page
+    assert "| dmel | default, 1best | not run |" in page
+    assert "egs/toy/ASR/run.sh --feature-type fbank --recipe default --nj 4\n" in page
+    assert "--feature-type dmel --recipe default --decoding-method 1best    # not run\n" in page
+    assert (
+        "| mfcc_km500 |  | 500 |  | 30.0 ± 4.0 | 0.45 |  | 4.9% |" in page
+        and "| fbank_km500 |  | 500 | not run |" in page
+    )
+    assert summary(findings) == (3, 2)
+
+
+def test_differences_are_bold_where_they_are_larger_than_chance():
+    def scored(rate, half):
+        return {"wer": {"rate": rate, "interval": [rate - half, rate + half]}}
+
+    assert difference(WER, scored(40.0, 3), scored(36.0, 4)) == "-4.0 ± 5.0"
+    assert difference(WER, scored(40.0, 3), scored(46.0, 4)) == "**+6.0 ± 5.0**"
+    assert difference(WER, {"wer": {"rate": 40.0}}, scored(46.0, 4)) == "+6.0"
+    assert difference(WER, None, scored(46.0, 4)) == ""
+
+
+@pytest.mark.parametrize(
+    "change, sentence",
+    [
+        ({"questions": 5}, r"'questions' of .*findings\.json is 5, expected a list of objects"),
+        ({"questions": [{"question": "", "answer": "", "comparisons": []}]}, "question 0"),
+        ({"units": [{"recipe_dir": "toy/ASR"}]}, "a table of 'units'"),
+    ],
+)
+def test_a_file_of_another_form_is_refused(folder, change, sentence):
+    path = folder / "findings.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), **change}))
+    with pytest.raises(ValueError, match=sentence):
+        read_findings(path, folder / "egs")
