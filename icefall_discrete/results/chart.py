@@ -5,18 +5,7 @@ from typing import Any, Dict, List, NamedTuple, Sequence, Tuple
 
 from icefall_discrete.base.atomic_files import PathLike
 from icefall_discrete.metrics.facts import Metric, leading_metrics
-from icefall_discrete.results.drawing import (
-    Caption,
-    add_legends,
-    colours_of,
-    draw_labels,
-    draw_point,
-    dress,
-    leave_room,
-    shapes_of,
-    stacked_panels,
-    write_figure,
-)
+from icefall_discrete.results.drawing import Caption, colours_of, draw_point, dress, finish, shapes_of, stacked_panels
 from icefall_discrete.results.feature_kinds import feature_kind
 
 
@@ -54,12 +43,7 @@ def draw_chart(path: PathLike, points: Sequence[Point], panels: Sequence[Metric]
             draw_point(axis, caption, shapes[point.kind])
         dress(axis, panel, part)
     axes[-1].set_xlabel("bit rate of the features, kbit/s (logarithmic)", fontsize=11)
-    add_legends(figure, colours, shapes)
-    figure.draw_without_rendering()
-    leave_room(axes[0], [point.bits_per_second / 1000 for point in points], [text for part in texts for text in part])
-    for axis, part in zip(axes, captions):
-        draw_labels(axis, part)
-    write_figure(figure, path)
+    finish(path, figure, captions, [point.bits_per_second / 1000 for point in points], colours, shapes)
 
 
 def _caption(point: Point, panel: Metric, colours: Dict[str, str]) -> Caption:

@@ -102,7 +102,7 @@ def dress(axis: Axes, panel: Metric, captions: Sequence[Caption]) -> None:
     axis.spines[["top", "right"]].set_visible(False)
 
 
-def add_legends(figure: Figure, colours: Dict[str, str], shapes: Dict[str, str]) -> None:
+def _add_legends(figure: Figure, colours: Dict[str, str], shapes: Dict[str, str]) -> None:
     """A legend of colours at the lower left, one of shapes at the lower right; none of a single colour or shape."""
     patches = [Patch(color=colour, label=name) for name, colour in colours.items()]
     marks = [
@@ -122,12 +122,6 @@ def _add_legend(
 ) -> None:
     if len(handles) > 1:
         figure.legend(handles=handles, loc=location, ncols=columns, frameon=False, fontsize=_LABEL_SIZE)
-
-
-def write_figure(figure: Figure, path: PathLike) -> None:
-    """Write the PNG, the same bytes for the same figure."""
-    with replacing(Path(path)) as temporary:
-        figure.savefig(temporary, metadata={"Software": None})
 
 
 def _text_size(axis: Axes, text: str) -> Tuple[float, float]:
@@ -157,7 +151,7 @@ def _room_for(axis: Axes, texts: Sequence[str]) -> float:
     return (room_beside(marks, _RADIUS * _PIXELS_PER_POINT) + 2) / axis.get_window_extent().width
 
 
-def leave_room(axis: Axes, places: Sequence[float], texts: Sequence[str]) -> None:
+def _leave_room(axis: Axes, places: Sequence[float], texts: Sequence[str]) -> None:
     """Set the ends of the logarithmic axis, so that every label has room left of all points and right of them."""
     part = _room_for(axis, texts)
     ratio = max(places) / min(places)
@@ -168,7 +162,7 @@ def leave_room(axis: Axes, places: Sequence[float], texts: Sequence[str]) -> Non
     axis.set_xlim(min(places) / beside, max(places) * beside)
 
 
-def draw_labels(axis: Axes, captions: Sequence[Caption]) -> None:
+def _draw_labels(axis: Axes, captions: Sequence[Caption]) -> None:
     """Write the labels of all points; see `label_layout` for where they go and what it needs."""
     extent = axis.get_window_extent()
     frame = Box(extent.x0, extent.y0, extent.x1, extent.y1)
@@ -189,3 +183,26 @@ def draw_labels(axis: Axes, captions: Sequence[Caption]) -> None:
             line.set_gid(LEADER)
             line.set_in_layout(False)
             axis.add_artist(line)
+
+
+def finish(
+    path: PathLike,
+    figure: Figure,
+    captions: Sequence[Sequence[Caption]],
+    places: Sequence[float],
+    colours: Dict[str, str],
+    shapes: Dict[str, str],
+) -> None:
+    """Add legends and labels, and write the PNG: the same bytes for the same figure.
+
+    Args:
+      captions: the labels of each panel. places: in x, of all points. colours, shapes: for the legends.
+    """
+    _add_legends(figure, colours, shapes)
+    figure.draw_without_rendering()
+    axes = figure.axes
+    _leave_room(axes[0], places, [caption.text for part in captions for caption in part])
+    for axis, part in zip(axes, captions):
+        _draw_labels(axis, part)
+    with replacing(Path(path)) as temporary:
+        figure.savefig(temporary, metadata={"Software": None})

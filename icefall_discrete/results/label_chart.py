@@ -7,18 +7,7 @@ from typing import Any, Dict, List, NamedTuple, Sequence, Tuple
 from icefall_discrete.base.atomic_files import PathLike
 from icefall_discrete.base.text_tables import markdown_table
 from icefall_discrete.metrics.facts import Metric
-from icefall_discrete.results.drawing import (
-    Caption,
-    add_legends,
-    colours_of,
-    draw_labels,
-    draw_point,
-    dress,
-    leave_room,
-    shapes_of,
-    stacked_panels,
-    write_figure,
-)
+from icefall_discrete.results.drawing import Caption, colours_of, draw_point, dress, finish, shapes_of, stacked_panels
 from icefall_discrete.results.feature_kinds import feature_kind
 
 Json = Dict[str, Any]
@@ -98,13 +87,7 @@ def draw_label_chart(
                 draw_point(axis, caption, shapes[curve.kind])
         dress(axis, panel, [caption for captions in part for caption in captions])
     axes[-1].set_xlabel("hours of labelled speech (logarithmic)", fontsize=11)
-    add_legends(figure, {}, shapes)
-    figure.draw_without_rendering()
-    hours = [hours for curve in curves for hours, _ in curve.rows]
-    leave_room(axes[0], hours, [text for part in texts for text in part])
-    for axis, part in zip(axes, last):
-        draw_labels(axis, part)
-    write_figure(figure, path)
+    finish(path, figure, last, [hours for curve in curves for hours, _ in curve.rows], {}, shapes)
 
 
 def label_section(curves: Sequence[LabelCurve], panels: Sequence[Metric], split: str, chart: str) -> str:

@@ -32,7 +32,7 @@ def drawn(tmp_path, monkeypatch):
     def draw(points, panels):
         figures = []
         with monkeypatch.context() as patch:
-            patch.setattr("icefall_discrete.results.chart.write_figure", lambda figure, path: figures.append(figure))
+            patch.setattr(matplotlib.figure.Figure, "savefig", lambda figure, *_, **options: figures.append(figure))
             draw_chart(tmp_path / "a.png", points, panels, "title")
         return figures[0]
 
