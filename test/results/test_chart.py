@@ -4,6 +4,7 @@ import itertools
 import json
 from pathlib import Path
 
+import matplotlib.figure
 import pytest
 from matplotlib.text import Text
 
