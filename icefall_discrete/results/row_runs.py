@@ -18,6 +18,7 @@ from icefall_discrete.base.atomic_files import write_text
 from icefall_discrete.base.device import resolve
 from icefall_discrete.base.provenance import set_aside
 from icefall_discrete.metrics.facts import leading_metrics
+from icefall_discrete.results.findings import findings_page, read_findings
 from icefall_discrete.results.ledger import Json, commits_of
 from icefall_discrete.results.overview import overview_page, read_corpora
 from icefall_discrete.results.planned_rows import DECODING, RUN, SCORING, TRAINING, Row, Trust
@@ -197,7 +198,7 @@ def figures_of(result: Json) -> str:
 
 
 def make_pages(rows: Sequence[Row]) -> None:
-    """Make the page of each recipe anew, once, and that of all. Raises RuntimeError if one cannot be made."""
+    """Make the page of each recipe anew, once, that of all and the findings. RuntimeError if one cannot be made."""
     pages = {row.page[1:]: row.here for row in rows}
     for words, here in pages.items():
         done = subprocess.run([sys.executable, *words], cwd=here, capture_output=True, text=True)
@@ -206,6 +207,9 @@ def make_pages(rows: Sequence[Row]) -> None:
             raise RuntimeError(f"{here}: the page of results could not be made: {said}")
     for root in {here.resolve().parents[2] for here in pages.values()}:
         write_text(root / "RESULTS.md", overview_page(read_corpora(root / "egs")))
+        questions = root / "docs" / "findings.json"
+        if questions.is_file():
+            write_text(questions.with_suffix(".md"), findings_page(read_findings(questions, root / "egs")))
 
 
 def _last_line(log: Path) -> str:
