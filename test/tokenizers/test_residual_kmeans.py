@@ -105,3 +105,21 @@ def test_what_does_not_fit_is_refused(tokenizer, tmp_path, fit_audio, speech):
         with pytest.raises(ValueError, match=message) as caught:
             encode(make_tokenizer(NAME, SETTINGS, tmp_path), speech)
         assert "\n" not in str(caught.value) and str(path) in str(caught.value)
+
+
+def test_groups_of_dimensions_have_codebooks_of_their_own(tmp_path, fit_audio, speech):
+    tokenizer = fitted(tmp_path, fit_audio, num_groups=3, num_codebooks=2)
+    stored = load_file(tmp_path / STATE)
+    frames = torch.cat([tokenizer.frames(samples) for samples, _ in fit_audio])
+    parts = ((frames - stored["mean"]) / stored["scale"]).chunk(3, dim=1)
+    for group, part in enumerate(parts):
+        centroids, _ = fit_centroids(part.contiguous().numpy(), 12, 1, 3, 5, 2, 3 + 2 * group)
+        np.testing.assert_allclose(stored[f"centroids.{2 * group}"], centroids, atol=1e-4)
+    heard = (tokenizer.frames(speech) - stored["mean"]) / stored["scale"]
+    codes = encode(tokenizer, speech)
+    assert tokenizer.spec.codebook_sizes == (12,) * 6 and codes.shape[1] == 6
+    for index, codebook in enumerate(tokenizer.codebooks()[::2]):
+        nearest = torch.cdist(heard.chunk(3, dim=1)[index], codebook).argmin(dim=1)
+        assert torch.equal(codes[:, 2 * index], nearest)
+    with pytest.raises(ValueError, match=r"num_groups is 2, but the frames of 'toy' have 39 dimensions"):
+        fitted(tmp_path / "uneven", fit_audio, num_groups=2)

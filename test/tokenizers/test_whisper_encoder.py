@@ -126,6 +126,19 @@ def test_a_layer_that_is_not_there_is_refused(tmp_path, speech):
         WhisperFrames(settings_of(tmp_path, layer=4)).frames(speech)
 
 
+def test_layers_stand_side_by_side_and_leave_the_description_of_one_alone(tmp_path, speech):
+    save_model(WhisperModel, tmp_path)
+    several = WhisperFrames(WhisperSettings(model=str(tmp_path), layers=(2, 0, 1)))
+    each = [WhisperFrames(settings_of(tmp_path, layer)) for layer in (2, 0, 1)]
+    assert several.dim == 3 * each[0].dim
+    assert torch.equal(several.frames(speech), torch.cat([one.frames(speech) for one in each], dim=1))
+    assert several.description()["layers"] == [2, 0, 1] and "layers" not in each[0].description()
+    with pytest.raises(ValueError, match=r"layer is 2 and layers \[1\]; give one of them"):
+        WhisperFrames(WhisperSettings(model=str(tmp_path), layer=2, layers=(1,)))
+    with pytest.raises(ValueError, match=r"layer is 4, but .* has layers 1 to 3"):
+        WhisperFrames(WhisperSettings(model=str(tmp_path), layers=(1, 4))).frames(speech)
+
+
 def test_short_audio_equals_a_model_with_a_shorter_window(tmp_path, speech):
     # The positions of a model for 1 s are the first ones of a model for 2 s, so the library itself can run the former.
     long = save_model(WhisperModel, tmp_path, 100)
@@ -163,11 +176,11 @@ def test_a_folder_of_ctranslate2_gives_the_states_of_its_library(tmp_path, speec
     # 2 s fill the model's window; 1.3 s do not.
     model = save_model(WhisperForConditionalGeneration, tmp_path / "published")
     save_ctranslate2(model, tmp_path / "converted", quantization)
-    encoder = read_whisper_encoder(tmp_path / "converted", 0)
+    encoder = read_whisper_encoder(tmp_path / "converted", [0])
     for samples in (speech[:32000], speech[:20800]):
         mel = reference_mel(samples)[0]
         with torch.no_grad():
-            ours = encoder(mel, 0)
+            ours = encoder(mel, [0])
         torch.testing.assert_close(ours, states_of_the_library(tmp_path / "converted", mel), atol=2e-5, rtol=1e-4)
     near = {"float32": 1e-5, "float16": 0.01, "bfloat16": 0.05}.get(quantization, 0.5)
     published = WhisperFrames(settings_of(tmp_path / "published"))

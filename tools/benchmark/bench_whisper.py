@@ -59,9 +59,9 @@ def main() -> None:
     config = config_from_flags(BenchConfig, __doc__)
     torch.set_num_threads(1)
     folder = weights_folder(config.weights)
-    ours = read_whisper_encoder(folder, 0)
+    ours = read_whisper_encoder(folder, [0])
     with tempfile.TemporaryDirectory() as place, torch.no_grad():
-        encoders = {"ours": lambda mel: ours(mel, 0), "CTranslate2": library_encoder(folder, Path(place).resolve())}
+        encoders = {"ours": lambda mel: ours(mel, [0]), "CTranslate2": library_encoder(folder, Path(place).resolve())}
         print("| audio | ours, s a second | CTranslate2 | ours against it | largest difference of states |")
         print("|---|---|---|---|---|")
         for seconds in config.seconds:

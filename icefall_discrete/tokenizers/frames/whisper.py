@@ -8,7 +8,7 @@ frames (100 Hz), T states (50 Hz).
 import dataclasses
 import functools
 from pathlib import Path
-from typing import List
+from typing import Any, Dict, List, Tuple
 
 import torch
 from torch import Tensor
@@ -35,6 +35,7 @@ class WhisperSettings:
         "Whisper model: weights:NAME, a folder, a hub id, or package:NAME/FOLDER for a folder of an installed package.",
     )
     layer: int = setting(0, "Encoder layer whose output is taken, from 1; 0: the final, normalised states.")
+    layers: Tuple[int, ...] = setting((), "Layers whose outputs stand side by side in a frame; none: `layer` alone.")
     pad_sec: float = setting(1.0, "Silence added after each utterance before the encoder, in seconds.")
     num_threads: int = setting(1, "Has no effect any more; the encoder uses as many threads as torch.")
 
@@ -66,7 +67,18 @@ class WhisperFrames(PretrainedFrames):
         """See FrameSource."""
         if config.pad_sec < 0:
             raise ValueError(f"pad_sec is {config.pad_sec}, expected at least 0.")
+        if config.layers and config.layer:
+            raise ValueError(f"layer is {config.layer} and layers {list(config.layers)}; give one of them.")
         super().__init__(config)
+
+    @property
+    def _layers(self) -> Tuple[int, ...]:
+        return self.config.layers or (self.config.layer,)
+
+    def description(self) -> Dict[str, Any]:
+        """See FrameSource; codes of one layer are what they were before there could be several."""
+        said = super().description()
+        return said if self.config.layers else {name: value for name, value in said.items() if name != "layers"}
 
     @functools.cached_property
     def _folder(self) -> Path:
@@ -79,7 +91,7 @@ class WhisperFrames(PretrainedFrames):
 
     @functools.cached_property
     def _model(self) -> WhisperEncoder:
-        return read_whisper_encoder(self._folder, self.config.layer).to(*self.placement)
+        return read_whisper_encoder(self._folder, self._layers).to(*self.placement)
 
     @functools.cached_property
     def _filters(self) -> Tensor:
@@ -88,11 +100,11 @@ class WhisperFrames(PretrainedFrames):
     @property
     def dim(self) -> int:
         """See FrameSource."""
-        return self._model.sizes.dim
+        return self._model.sizes.dim * len(self._layers)
 
     @torch.no_grad()
     def frames(self, samples: Tensor) -> Tensor:
-        """States (T, D) float32 of one utterance (S,), T = ceil(S / 320): each state that begins before the audio ends.
+        """States (T, L D) float32 of one utterance (S,), T = ceil(S / 320): each that begins before the audio ends.
 
         `pad_sec` of silence follows the audio, as in Whisper's training, where it fills up 30 s; all of 30 s changes
         the states little more than a second and costs tenfold. Longer audio is encoded in equal pieces of at most 30 s.
@@ -106,5 +118,5 @@ class WhisperFrames(PretrainedFrames):
         mel = log_mel(torch.nn.functional.pad(samples, (0, num_states * STATE_SAMPLES - size)), self._filters)
         piece = 2 * -(-num_states // -(-num_states // limit))
         pieces = [mel[:, start : start + piece] for start in range(0, mel.shape[1], piece)]
-        states = torch.cat([encoder(one.to(*self.placement), self.config.layer) for one in pieces])
+        states = torch.cat([encoder(one.to(*self.placement), self._layers) for one in pieces])
         return states[: -(-size // STATE_SAMPLES)].float().clone()

@@ -7,7 +7,7 @@ dimensions, H heads. Every weight of the encoder is used, and none may be missin
 import dataclasses
 import re
 from pathlib import Path
-from typing import Dict, List, Mapping, Tuple
+from typing import Dict, List, Mapping, Sequence, Tuple
 
 import torch
 from torch import Tensor, nn
@@ -91,22 +91,28 @@ class WhisperEncoder(nn.Module):
         self.layers = nn.ModuleList(EncoderLayer(sizes) for _ in range(sizes.num_layers))
         self.layer_norm = nn.LayerNorm(sizes.dim)
 
-    def forward(self, mel: Tensor, layer: int) -> Tensor:
-        """States (T, D) of a spectrogram (M, F), T = ceil(F / 2), at most `max_states`.
+    def forward(self, mel: Tensor, layers: Sequence[int]) -> Tensor:
+        """States (T, L D) of a spectrogram (M, F), T = ceil(F / 2), at most `max_states`.
 
-        layer: the layer whose output is taken, from 1, as it is; 0: the last one's, normalised.
+        layers: L layers whose outputs are taken side by side, from 1, as they are; 0: the last one's, normalised.
         """
         x = functional.gelu(self.conv1(mel[None]))
         x = functional.gelu(self.conv2(x))[0].T
         # Positions are absolute, so that the first ones serve short input.
         x = x + self.positions[: len(x)]
-        for one in self.layers[: layer or len(self.layers)]:
-            x = one(x)
-        return x if layer else self.layer_norm(x)
+        outputs: Dict[int, Tensor] = {}
+        for number, one in enumerate(self.layers[: _depth(layers, len(self.layers))], start=1):
+            outputs[number] = x = one(x)
+        return torch.cat([outputs[layer] if layer else self.layer_norm(x) for layer in layers], dim=1)
 
 
-def read_whisper_encoder(folder: Path, layer: int) -> WhisperEncoder:
-    """The encoder of a folder, in float32 on the CPU; layers above `layer` (0: the end) are read and not kept.
+def _depth(layers: Sequence[int], num_layers: int) -> int:
+    """How many layers have to be computed."""
+    return num_layers if 0 in layers else max(layers)
+
+
+def read_whisper_encoder(folder: Path, layers: Sequence[int]) -> WhisperEncoder:
+    """The encoder of a folder, in float32 on the CPU; layers above all `layers` (0: the end) are read and not kept.
 
     Raises ValueError or FileNotFoundError, naming the file, for what is damaged, missing, not understood or no Whisper.
     """
@@ -114,14 +120,15 @@ def read_whisper_encoder(folder: Path, layer: int) -> WhisperEncoder:
     weights, num_heads = _of_ctranslate2(folder / WEIGHTS_FILE) if is_ctranslate2 else _of_transformers(folder)
     try:
         sizes = _sizes(weights, num_heads)
-        if not 0 <= layer <= sizes.num_layers:
-            raise ValueError(f"layer is {layer}, but {folder} has layers 1 to {sizes.num_layers} (0: the end)")
+        for layer in layers:
+            if not 0 <= layer <= sizes.num_layers:
+                raise ValueError(f"layer is {layer}, but {folder} has layers 1 to {sizes.num_layers} (0: the end)")
         encoder = WhisperEncoder(sizes)
         encoder.load_state_dict(weights)
     except RuntimeError as error:
         reason = " ".join(str(error).split()).rstrip(".")
         raise ValueError(f"{folder} holds no whole encoder of Whisper ({reason}); {REFETCH}.") from None
-    del encoder.layers[layer or sizes.num_layers :]
+    del encoder.layers[_depth(layers, sizes.num_layers) :]
     return encoder.eval()
 
 

@@ -159,9 +159,9 @@ def standardized(state: Centroids, frames: Tensor, where: str, name: str) -> Ten
 
     Raises ValueError, calling the centroids `where`, if frames have another dimension.
     """
-    if frames.shape[1] != state.centroids.shape[1]:
+    if frames.shape[1] != len(state.mean):
         raise ValueError(
-            f"{where} have {state.centroids.shape[1]} dimensions, but the frames of "
+            f"{where} have {len(state.mean)} dimensions, but the frames of "
             f"'{name}' {frames.shape[1]}; they were made for another model."
         )
     return (frames - state.mean) / state.scale
