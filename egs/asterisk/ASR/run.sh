@@ -13,7 +13,7 @@ Stages (each is done once; a rerun continues where it stopped):
 $SHARED_STAGES
 Another feature type needs './run.sh --feature-type X --stage 2'.
 $SHARED_NOTES"
-feature_type=whisper_tiny_km500        # conf/features/<name>.json here or in the package, a path to such a file, or several joined by +
+feature_type=whisper_base_l5l0_2km1000 # conf/features/<name>.json here or in the package, a path to such a file, or several joined by +
 subset=                                # keep this many short utterances a split: a test of the pipeline, no result
 . "$ROOT/tools/parse_options.sh"
 [[ -z $subset || $subset =~ ^[1-9][0-9]*$ ]] || _option_error "--subset must be a whole number above 0, not '$subset'"
