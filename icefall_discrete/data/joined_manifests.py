@@ -57,7 +57,7 @@ def join_manifests(
 def _join_split(
     folder: PathLike, corpora: Sequence[str], corpus: str, split: str, split_of: Dict[str, str]
 ) -> SplitFigures:
-    seconds: Dict[str, float] = collections.Counter()
+    seconds: Dict[str, float] = collections.defaultdict(float)
     numbers: Dict[str, int] = collections.Counter()
 
     def counted() -> Iterator[MonoCut]:
