@@ -147,7 +147,7 @@ def planned(here: Path, options: Options, env: Mapping[str, str], further: Seque
     done = subprocess.run(command, cwd=here, env=dict(env), capture_output=True, text=True)
     if done.returncode:
         said = (done.stderr.strip() or done.stdout.strip() or f"it ended with {done.returncode}").splitlines()[-1]
-        return dataclasses.replace(row, refusal=said)
+        return dataclasses.replace(row, refusal=said.removeprefix("error: "))
     return dataclasses.replace(row, stages=tuple(told_stages(done.stdout)))
 
 
