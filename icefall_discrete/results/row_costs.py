@@ -78,7 +78,8 @@ class Costs:
                 return Cost(epochs * _mean([_minutes_an_epoch(one) for one in found]), words + machine)
         speeds = [one["training"]["audio_sec_per_sec"] * _rate(one) for one in self._known if _has_speed(one)]
         frames_a_second = _mean(speeds) if speeds else _FRAMES_A_SECOND
-        seconds = epochs * self._epoch_seconds(row) * rate / frames_a_second
+        share = _section(row, "filter").get("label_fraction", 1.0)
+        seconds = epochs * share * self._epoch_seconds(row) * rate / frames_a_second
         return Cost(seconds / 60.0, f"by frames a second{machine}" if speeds else "by a usual speed")
 
     def _epoch_seconds(self, row: Row) -> float:
@@ -130,10 +131,14 @@ def _epochs(row: Row) -> int:
     said = row.training.get("num-epochs")
     if said:
         return int(said)
+    return int(_section(row, "train").get("num_epochs", TrainConfig.num_epochs))
+
+
+def _section(row: Row, name: str) -> Dict[str, Any]:
+    """A section of its recipe, as it fits itself to the corpus and this machine."""
     recipe = row.here / row.training["recipe-config"]
     device = resolve(row.training.get("device", "auto"), "training").type
-    section: Dict[str, Any] = fitted_recipe(recipe, Facts(_manifest_seconds(row) / 3600.0, device)).get("train", {})
-    return int(section.get("num_epochs", TrainConfig.num_epochs))
+    return fitted_recipe(recipe, Facts(_manifest_seconds(row) / 3600.0, device)).get(name, {})
 
 
 def _epochs_done(exp_dir: Path) -> int:
