@@ -11,7 +11,7 @@ from icefall_discrete.base.flags import SEED, Number, ScriptParser
 from icefall_discrete.base.script import run_script
 from icefall_discrete.data.cuts import load_audio_cuts
 from icefall_discrete.extraction.fitting import MAX_UNREADABLE_FRACTION, fit_tokenizer
-from icefall_discrete.extraction.workers import placed
+from icefall_discrete.extraction.workers import placed, share_frames
 from icefall_discrete.tokenizers import load_tokenizer
 
 
@@ -40,7 +40,10 @@ def get_parser() -> ScriptParser:
     )
     parser.add_argument("--device", default="cpu", help="where networks run: cpu, cuda, cuda:N or auto (default: cpu)")
     parser.add_argument(
-        "--nj", type=Number(int, minimum=1), default=1, help="computing threads; may change the last bits (default: 1)"
+        "--nj",
+        type=Number(int, minimum=1),
+        default=1,
+        help="processes and threads that compute; may change the last bits (default: 1)",
     )
     return parser
 
@@ -62,6 +65,7 @@ def main() -> None:
     make_tokenizer = functools.partial(load_tokenizer, args.feature_type, args.conf_dir, args.out_dir)
     tokenizer = placed(make_tokenizer, args.device, "float32")
     torch.set_num_threads(args.nj)
+    share_frames(tokenizer, make_tokenizer, args.nj)
     cuts, unreadable = list(load_audio_cuts(args.cuts)), args.max_unreadable_fraction
     if fit_tokenizer(tokenizer, cuts, args.out_dir, args.seed, args.max_hours, unreadable):
         logging.info("wrote the fitted state to %s", args.out_dir)

@@ -23,20 +23,25 @@ from typing import (
     Sequence,
     Set,
     Tuple,
+    TypeVar,
     Union,
 )
 
 import numpy as np
 import torch
 from lhotse import MonoCut
+from torch import Tensor
 
 from icefall_discrete.audio.reading import UnreadableAudio, load_samples
 from icefall_discrete.base.device import resolve
 from icefall_discrete.data.cuts import language_of, storage_dtype
 from icefall_discrete.data.dataset import derived_seed
+from icefall_discrete.tokenizers.composed.quantized import QuantizedFrames
+from icefall_discrete.tokenizers.contract import SpeechTokenizer
 
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 UNREADABLE = "unreadable_audio"
+Result = TypeVar("Result")
 BATCHES_AHEAD = 3  # batches that wait for each worker
 
 
@@ -144,13 +149,22 @@ class Encoder:
 def one_thread() -> Iterator[None]:
     """One computing thread for this process and those it starts: sums then never depend on the number of threads."""
     threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        with one_thread_in_processes():
+            yield
+    finally:
+        torch.set_num_threads(threads)
+
+
+@contextlib.contextmanager
+def one_thread_in_processes() -> Iterator[None]:
+    """One computing thread for each of the processes that this one starts."""
     variables = {name: os.environ.get(name) for name in THREAD_VARIABLES}
     os.environ.update(dict.fromkeys(THREAD_VARIABLES, "1"))
-    torch.set_num_threads(1)
     try:
         yield
     finally:
-        torch.set_num_threads(threads)
         for name, value in variables.items():
             if value is None:
                 os.environ.pop(name, None)
@@ -199,21 +213,64 @@ def encode_in_order(
             for index, cuts in jobs:
                 yield encoder(index, cuts)
             return
-        # Spawned, not forked: forking a process whose libraries have started threads can hang.
-        context = multiprocessing.get_context("spawn")
-        pool = ProcessPoolExecutor(num_jobs, context, initializer=_start_worker, initargs=(make_tokenizer, seed))
-        try:
-            pending: Deque[Future[EncodedBatch]] = collections.deque()
-            for index, cuts in jobs:
-                pending.append(pool.submit(_encode_in_worker, index, cuts))
-                if len(pending) >= BATCHES_AHEAD * num_jobs:
-                    yield pending.popleft().result()
-            while pending:
+        yield from _in_processes(_encode_in_worker, jobs, num_jobs, _start_worker, (make_tokenizer, seed))
+
+
+def _in_processes(
+    work: Callable[..., Result],
+    calls: Iterable[Tuple[Any, ...]],
+    num_jobs: int,
+    start: Callable[..., None],
+    start_with: Tuple[Any, ...],
+) -> Iterator[Result]:
+    """What `work` gives for the arguments in `calls`, in their order, by processes that begin with `start`."""
+    # Spawned, not forked: forking a process whose libraries have started threads can hang.
+    context = multiprocessing.get_context("spawn")
+    pool = ProcessPoolExecutor(num_jobs, context, initializer=start, initargs=start_with)
+    try:
+        pending: Deque[Future[Result]] = collections.deque()
+        for call in calls:
+            pending.append(pool.submit(work, *call))
+            if len(pending) >= BATCHES_AHEAD * num_jobs:
                 yield pending.popleft().result()
-        except BrokenProcessPool:
-            raise RuntimeError(
-                "an extraction process died, perhaps for lack of memory; what is finished is kept: "
-                "rerun with a smaller nj."
-            ) from None
-        finally:
-            pool.shutdown(wait=True, cancel_futures=True)
+        while pending:
+            yield pending.popleft().result()
+    except BrokenProcessPool:
+        raise RuntimeError(
+            "an extraction process died, perhaps for lack of memory; what is finished is kept: rerun with a smaller nj."
+        ) from None
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+_FRAMES: Optional[Callable[[Tensor], Tensor]] = None
+
+
+def _start_frames_worker(make_tokenizer: Callable[[], QuantizedFrames]) -> None:
+    global _FRAMES
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    torch.set_num_threads(1)
+    _FRAMES = make_tokenizer().frames
+
+
+def _frames_in_worker(samples: np.ndarray) -> np.ndarray:
+    assert _FRAMES is not None, "the worker was not started by _start_frames_worker"
+    return _FRAMES(torch.from_numpy(samples)).numpy()
+
+
+def share_frames(tokenizer: SpeechTokenizer, make_tokenizer: Callable[[], Any], num_jobs: int) -> None:
+    """Let `num_jobs` processes compute the frames that `tokenizer` is fitted on, where these are a source's on the CPU.
+
+    Each computes with one thread, as extraction does. `make_tokenizer` is as for `encode_in_order`.
+    """
+    if num_jobs == 1 or not isinstance(tokenizer, QuantizedFrames) or tokenizer.source.placement.device.type != "cpu":
+        return
+
+    def shared(samples: Iterable[Tensor]) -> Iterator[Tensor]:
+        calls = ((one.numpy(),) for one in samples)
+        # Variables alone: the quantizer, in this process, may use more threads than each of those.
+        with one_thread_in_processes():
+            for frames in _in_processes(_frames_in_worker, calls, num_jobs, _start_frames_worker, (make_tokenizer,)):
+                yield torch.from_numpy(frames)
+
+    tokenizer.compute_frames = shared

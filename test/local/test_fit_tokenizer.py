@@ -1,3 +1,5 @@
+import json
+
 import numpy as np
 import pytest
 import soundfile
@@ -32,6 +34,18 @@ def test_fit_then_nothing_then_refuse_another_seed(work):
     assert other.returncode == 1 and "was fitted with other seed" in other.stderr and "Traceback" not in other.stderr
     run_stage_script("fit_tokenizer.py", *flags(work, out="again"))
     assert (work / "again" / "kmeans.safetensors").read_bytes() == before
+
+
+def test_several_processes_give_the_frames_of_one(work, monkeypatch):
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    run_stage_script("fit_tokenizer.py", *flags(work, out="alone"))
+    done = run_stage_script("fit_tokenizer.py", *flags(work, out="shared"), "--nj", 2)
+    files = [load_file(work / out / "kmeans.safetensors") for out in ("alone", "shared")]
+    for name, values in files[0].items():
+        np.testing.assert_allclose(values, files[1][name], rtol=1e-5, atol=1e-6, err_msg=name)
+    assert "of 6 cuts" in done.stderr
+    facts = [json.loads((work / out / "fit.json").read_text()) for out in ("alone", "shared")]
+    assert facts[0] == facts[1]
 
 
 def test_data_that_is_not_for_training_is_refused(work):

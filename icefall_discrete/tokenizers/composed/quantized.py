@@ -6,7 +6,7 @@ import dataclasses
 import logging
 from abc import abstractmethod
 from pathlib import Path
-from typing import Any, Dict, Iterable, Iterator, List, Mapping, Optional, Sized, Tuple, Type
+from typing import Any, Callable, Dict, Iterable, Iterator, List, Mapping, Optional, Sized, Tuple, Type
 
 from torch import Tensor
 from tqdm import tqdm
@@ -33,6 +33,8 @@ class QuantizedTokenizer(SpeechTokenizer):
     """The codes (T, K) of frames by `self.quantizer`, which a subclass makes. It gives `frames` and `frame_rate_hz`."""
 
     quantizer: Quantizer
+    # How a fit has the frames of many utterances computed, in order; None: one after the other in this process.
+    compute_frames: Optional[Callable[[Iterable[Tensor]], Iterator[Tensor]]] = None
 
     @property
     @abstractmethod
@@ -121,6 +123,10 @@ class QuantizedTokenizer(SpeechTokenizer):
         self.state_dir = Path(state_dir)
 
     def _frames_of(self, audio: Iterable[Tuple[Tensor, str]]) -> Iterator[Tensor]:
+        samples = self._accepted(audio)
+        return map(self.frames, samples) if self.compute_frames is None else self.compute_frames(samples)
+
+    def _accepted(self, audio: Iterable[Tuple[Tensor, str]]) -> Iterator[Tensor]:
         rejected: collections.Counter = collections.Counter()
         total = len(audio) if isinstance(audio, Sized) else None
         for samples, cut_id in tqdm(audio, desc=f"frames for {self.name}", total=total, unit="cut"):
@@ -130,7 +136,7 @@ class QuantizedTokenizer(SpeechTokenizer):
                 rejected[error.reason] += 1
                 LOG.warning("left out of the fit: %s", error)
                 continue
-            yield self.frames(samples)
+            yield samples
         if rejected:
             LOG.warning("%s: utterances left out of the fit: %s", self.name, dict(rejected))
 
