@@ -14,7 +14,7 @@ Stages (each is done once; a rerun continues where it stopped):
 $SHARED_STAGES
 Another feature type needs './run.sh --feature-type X --stage 2'.
 $SHARED_NOTES"
-feature_type=whisper_base_km1000                # conf/features/<name>.json here or in the package, a path to such a file, or several joined by +
+feature_type=whisper_base_l5l0_2km1000          # conf/features/<name>.json here or in the package, a path to such a file, or several joined by +
 packages_dir=                          # folder of the packages' .deb files, for those fetched by hand (default: apt-get fetches them)
 subset=                                # keep this many short utterances a split: a test of the pipeline, no result
 check_counts=true                      # refuse a corpus with another number of utterances than published

@@ -15,7 +15,7 @@ Stages (each is done once; a rerun continues where it stopped):
 $SHARED_STAGES
 Another feature type needs './run.sh --feature-type X --stage 2'.
 $SHARED_NOTES"
-feature_type=whisper_base_km1000       # conf/features/<name>.json here or in the package, a path to such a file, or several joined by +
+feature_type=whisper_base_l5l0_2km1000 # conf/features/<name>.json here or in the package, a path to such a file, or several joined by +
 dl_dir=                                # downloaded files of both corpora (default: for each the folder of its own recipe)
 packages_dir=                          # folder of the .deb files of fillets, for those fetched by hand (default: apt-get fetches them)
 subset=                                # keep about this many short utterances a split: a test of the pipeline, no result
