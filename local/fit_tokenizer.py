@@ -43,7 +43,7 @@ def get_parser() -> ScriptParser:
         "--nj",
         type=Number(int, minimum=1),
         default=1,
-        help="processes and threads that compute; may change the last bits (default: 1)",
+        help="processes that compute what is clustered, a thread each (default: 1)",
     )
     return parser
 
@@ -64,7 +64,7 @@ def main() -> None:
     require_training_split(args.cuts, args.train_split)
     make_tokenizer = functools.partial(load_tokenizer, args.feature_type, args.conf_dir, args.out_dir)
     tokenizer = placed(make_tokenizer, args.device, "float32")
-    torch.set_num_threads(args.nj)
+    torch.set_num_threads(1)
     share_frames(tokenizer, make_tokenizer, args.nj)
     cuts, unreadable = list(load_audio_cuts(args.cuts)), args.max_unreadable_fraction
     if fit_tokenizer(tokenizer, cuts, args.out_dir, args.seed, args.max_hours, unreadable):
