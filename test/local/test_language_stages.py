@@ -156,7 +156,8 @@ def test_identification_in_tables_by_hand(corpus, tmp_path):
         "60.0",
     ]
     assert "LID" not in set_table("dev", plain)
-    rows = [{"feature_type": "x", "recipe": "r", "device": "cpu", "sets": {"dev": one}} for one in (scored, plain)]
+    of_both = zip("xy", (scored, plain))
+    rows = [{"feature_type": name, "recipe": "r", "device": "cpu", "sets": {"dev": one}} for name, one in of_both]
     page = results_page("T", rows, ["dev"], ["dev"], None, [])
     assert (
         "| dev LID % |" in page
