@@ -142,8 +142,9 @@ def main() -> None:
     args = get_parser().parse_args()
     recipe = read_recipe(args.recipe_config) if args.recipe_config else {}
     config = override(from_dict(BpeConfig, recipe.get("bpe", {}), str(args.recipe_config)), args, "bpe")
-    wanted = [name for name in args.languages.split(",") if name] or recipe.get("filter", {}).get("languages", [])
-    fraction = args.label_fraction or recipe.get("filter", {}).get("label_fraction", FilterConfig.label_fraction)
+    chosen = from_dict(FilterConfig, recipe.get("filter", {}), str(args.recipe_config))
+    wanted = [name for name in args.languages.split(",") if name] or chosen.languages
+    fraction = args.label_fraction or chosen.label_fraction
     cuts = with_labels(chosen_languages(load_cuts(args.cuts), wanted), fraction)
     utterances: List[Utterance] = [utterance_of(cut, config) for cut in cuts if not is_speed_perturbed(cut)]
     origin = made_from(config, utterances)

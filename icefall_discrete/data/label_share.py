@@ -22,7 +22,12 @@ def _order(utterance: str) -> str:
 
 
 def labelled_ids(cuts: Iterable[Cut], fraction: float) -> Set[str]:
-    """Ids of the utterances, without suffixes of speed copies, whose labels are used: one a language at the least."""
+    """Ids of the utterances, without suffixes of speed copies, whose labels are used: one a language at the least.
+
+    Raises ValueError unless the fraction is above 0 and at most 1.
+    """
+    if not 0 < fraction <= 1:
+        raise ValueError(f"label_fraction is {fraction}, expected a number above 0 and at most 1.")
     languages: Dict[Optional[str], Set[str]] = {}
     for cut in cuts:
         languages.setdefault(language_of(cut), set()).add(original_id(cut, cut.id))

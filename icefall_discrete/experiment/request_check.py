@@ -10,6 +10,7 @@ from icefall_discrete.base.settings_digest import digests_of
 from icefall_discrete.base.weights import require_known_weights
 from icefall_discrete.experiment.environment_choice import ENVIRONMENTS, needed_gigabytes
 from icefall_discrete.experiment.feature_stages import TaskFacts
+from icefall_discrete.experiment.fitted_recipe import Facts, fitted_recipe
 from icefall_discrete.experiment.folder_options import require_folder
 from icefall_discrete.experiment.machine import free_gigabytes, num_cores, num_gpus
 from icefall_discrete.experiment.recipe_check import check_recipe
@@ -21,6 +22,7 @@ from icefall_discrete.systems import DEFAULT_SYSTEM
 TRAINING = 6  # the stage
 Flags = Mapping[str, str]
 _PROCESSES_A_CORE = 16  # more would only fill the memory
+_MANY_HOURS = 1e6  # above every condition of a recipe
 
 
 def check_options(flags: StageFlags, options: RunOptions, handed: Mapping[str, Tuple[str, str]]) -> None:
@@ -123,7 +125,7 @@ def _check_machine(facts: TaskFacts) -> Tuple[str, ...]:
         if device.startswith("cuda") and gpus is not None and number >= gpus:
             there = f"{gpus} GPU" if gpus else "no GPU that CUDA could use"
             raise ValueError(f"{name} is {device}, but this machine has {there}; use cpu or auto.")
-    _check_processes("nj", int(options.nj))
+    _check_processes("--nj", int(options.nj))
     if options.dtype == "float16" and (options.device == "cpu" or gpus == 0):
         raise ValueError("--dtype float16 is for CUDA, and --device is the CPU; use bfloat16 or float32.")
     if facts.asked.range.last >= TRAINING and not Path(f"{facts.exp_dir}/.done-6").exists():
@@ -134,20 +136,30 @@ def _check_machine(facts: TaskFacts) -> Tuple[str, ...]:
 def _check_processes(option: str, number: int) -> None:
     most = _PROCESSES_A_CORE * num_cores()
     if number > most:
-        raise ValueError(f"--{option} is {number}, expected at most {most} with {num_cores()} processor cores.")
+        raise ValueError(f"{option} is {number}, expected at most {most} with {num_cores()} processor cores.")
 
 
 def _check_training(facts: TaskFacts, device: str, gpus: Optional[int]) -> Tuple[str, ...]:
     """Processes against GPUs or cores."""
-    processes, notices = int(facts.options.world_size or facts.choice.section("train").get("world_size", 1)), []
     on_cpu = device == "cpu" or gpus == 0
+    option, processes = _processes(facts, "cpu" if on_cpu else "cuda")
     if not on_cpu and gpus is not None and processes > gpus:
-        raise ValueError(f"--world-size is {processes}, but this machine has {gpus} GPU; each process needs its own.")
+        raise ValueError(f"{option} is {processes}, but this machine has {gpus} GPU; each process needs its own.")
     if on_cpu:
-        _check_processes("world-size", processes)
+        _check_processes(option, processes)
     if on_cpu and processes > num_cores():
-        notices.append(f"--world-size {processes}: so many processes share {num_cores()} processor cores, and are slow")
-    return tuple(notices)
+        return (f"{option} {processes}: so many processes share {num_cores()} processor cores, and are slow",)
+    return ()
+
+
+def _processes(facts: TaskFacts, device: str) -> Tuple[str, int]:
+    """Who says how many processes train, and how many: the option, or the recipe for any amount of audio."""
+    if facts.options.world_size:
+        return "--world-size", int(facts.options.world_size)
+    recipe = Path(facts.choice.recipe_file)
+    fitted = [fitted_recipe(recipe, Facts(hours, device)) for hours in (0.0, _MANY_HOURS)]
+    most = max(int(one.get("train", {}).get("world_size", 1)) for one in fitted)
+    return f"train.world_size of {recipe}", most
 
 
 def _check_space(facts: TaskFacts) -> None:

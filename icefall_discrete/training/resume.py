@@ -100,8 +100,8 @@ class ResumePoints:
         if state["progress"]["batch"] > 0 and len(noise) != self.group.world_size:
             raise ValueError(
                 f"{path} was written within epoch {state['progress']['epoch']} by {len(noise)} processes, and "
-                f"there are {self.group.world_size} now, which would have other batches; go on with as many, or "
-                "move the checkpoints within the epoch aside."
+                f"there are {self.group.world_size} now, which would have other batches; go on with as many "
+                f"(--world-size {len(noise)}), or move the checkpoints within the epoch aside."
             )
         for name, part in self.parts.items():
             try:

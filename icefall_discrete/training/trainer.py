@@ -118,6 +118,7 @@ class Trainer:
           RuntimeError: if more than `max_bad_batches` batches were not finite, or a batch failed; it is saved.
         """
         self.resume_points.load_newest()
+        self._warn_of_other_processes()
         if self.config.try_largest_batches:
             self._try_largest_batches(data)
         if self.group.world_size > 1:
@@ -134,6 +135,14 @@ class Trainer:
                 self._begin_next_epoch()
         self.reporter.close()
         return self._write_summary(stopped_by)
+
+    def _warn_of_other_processes(self) -> None:
+        before = {record.get("world_size", self.group.world_size) for record in self.progress.epochs}
+        if before - {self.group.world_size}:
+            LOG.warning(
+                f"{self.exp_dir}: epochs of before were trained by {', '.join(map(str, sorted(before)))} processes, "
+                f"now there are {self.group.world_size}, with other batches; train.json says so of each epoch."
+            )
 
     def _why_stop(self) -> Optional[str]:
         """The setting that ends training here, between epochs, if one does."""
@@ -330,6 +339,7 @@ class Trainer:
             "train_sec": progress.epoch_sec,
             data.unit.name: progress.epoch_amount,
             f"{data.unit.name}_per_sec": progress.rate,
+            "world_size": self.group.world_size,
             "train": self.epoch_losses.per_frame(),
             "valid": valid,
             **figures,

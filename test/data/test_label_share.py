@@ -47,3 +47,6 @@ def test_speed_copies_go_with_their_utterance_and_are_no_hours_of_labels(caplog)
 def test_all_of_them_are_untouched():
     cuts = cuts_of({"en": 2})
     assert FilterConfig().label_fraction == 1.0 and with_labels(cuts, 1.0) is cuts
+    for fraction in (0.0, -1.0, 1.5):
+        with pytest.raises(ValueError, match=f"label_fraction is {fraction}, expected a number above 0 and at most 1"):
+            with_labels(cuts, fraction)

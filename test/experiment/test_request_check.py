@@ -144,6 +144,11 @@ def test_an_epoch_that_is_there_can_be_asked_for(here):
 def test_processes_are_held_against_gpus_and_cores(here, monkeypatch):
     assert "so many processes share 2 processor cores" in planned(ROOT, here, world_size="4").notices[0]
     assert planned(ROOT, here, world_size="2").notices == ()
+    when = [{"below_hours": 2, "device": "cpu", "train": {"world_size": 64}}]
+    (here / "conf" / "recipes" / "many.json").write_text(json.dumps({"based_on": "small_corpus", "when": when}))
+    with pytest.raises(ValueError, match=r"train.world_size of .*many\.json is 64, expected at most 32 with 2"):
+        planned(ROOT, here, recipe="many")
+    assert planned(ROOT, here, recipe="many", world_size="2").notices == ()
     monkeypatch.setattr(request_check, "num_gpus", lambda: 2)
     with pytest.raises(ValueError, match="--world-size is 4, but this machine has 2 GPU"):
         planned(ROOT, here, world_size="4")

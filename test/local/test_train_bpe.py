@@ -56,6 +56,9 @@ def test_transcripts_that_are_left_out_are_not_learnt(tmp_path):
     run_stage_script("train_bpe.py", "--cuts", path, "--lang-dir", tmp_path / "b", *few, *recipe)
     assert (tmp_path / "a" / "bpe.model").read_bytes() == (tmp_path / "b" / "bpe.model").read_bytes()
     assert len(cuts) == 6
+    (tmp_path / "recipe.json").write_text('{"filter": {"label_fraction": 1.5}}')
+    done = run_stage_script("train_bpe.py", "--cuts", path, "--lang-dir", tmp_path / "c", *few, *recipe, check=False)
+    assert done.returncode == 1 and "label_fraction" in done.stderr and "Traceback" not in done.stderr
 
 
 def test_user_mistakes_are_one_sentence(tmp_path):
