@@ -11,12 +11,14 @@ from pathlib import Path
 from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
 
 from icefall_discrete.base.atomic_files import PathLike
-from icefall_discrete.base.feature_types import named_conf
+from icefall_discrete.base.feature_types import find_feature_confs, named_conf
 from icefall_discrete.base.json_files import read_object
-from icefall_discrete.base.shapes import BOOLEAN, NAME, OBJECTS, TEXT, TEXTS, or_null, read_shaped, require
+from icefall_discrete.base.names import known_names
+from icefall_discrete.base.shapes import BOOLEAN, NAME, OBJECTS, TEXT, TEXTS, Shape, or_null, read_shaped, require
 from icefall_discrete.base.text_tables import markdown_table
 from icefall_discrete.metrics.facts import Metric, leading_metrics, metric_named
 from icefall_discrete.results.ledger import read_ledger, traceable
+from icefall_discrete.results.noise import condition_of
 from icefall_discrete.results.seeds import over_seeds, runs_of
 
 Json = Dict[str, Any]
@@ -61,24 +63,76 @@ class Findings:
 
     def lines(self, recipe_dir: str, results: str = "results") -> List[Json]:
         """What was run of a recipe, one for all seeds."""
-        return over_seeds(traceable(read_ledger(sorted((self.egs / recipe_dir / results).glob("*.json")))))
+        return over_seeds(traceable(self.results(recipe_dir, results)))
+
+    def results(self, recipe_dir: str, results: str = "results") -> List[Json]:
+        """All result files of a recipe."""
+        return read_ledger(sorted((self.egs / recipe_dir / results).glob("*.json")))
+
+
+def _require(values: Json, shapes: Dict[str, Shape], what: str) -> None:
+    require(values, shapes, what)
+    unknown = next((key for key in values if key not in shapes), None)
+    if unknown is not None:
+        raise ValueError(f"{what} has '{unknown}'; {known_names(list(shapes), unknown)}")
+
+
+def _require_recipe(egs: Path, name: str, what: str) -> None:
+    if not (egs / name).is_dir():
+        known = sorted(path.relative_to(egs).as_posix() for path in egs.glob("*/*") if path.is_dir())
+        raise ValueError(f"{what} is of recipe folder '{name}', and {egs / name} is none; {known_names(known, name)}")
+
+
+def _require_feature_types(egs: Path, recipe_dir: str, names: Sequence[str], results: Sequence[Json]) -> None:
+    """That each has a file, or a result of when it had one."""
+    known = {result["feature_type"] for result in results}
+    for name in names:
+        if name not in known:
+            find_feature_confs(name, [_conf(egs, recipe_dir)])
+
+
+def _require_sets(comparison: Json, results: Sequence[Json]) -> None:
+    """That each was scored for some row, or is one of these with noise; where nothing was scored, none is known."""
+    known = sorted({name for result in results for name in result["sets"]})
+    for name in comparison["sets"]:
+        if known and name not in known and all(condition_of(name, split) is None for split in known):
+            what = comparison["what"]
+            raise ValueError(f"'{what}' has set '{name}', which no result has; {known_names(known, name)}")
+
+
+def _check_names(findings: Findings) -> None:
+    """That folders, feature types and sets of the file exist. Raises ValueError, FileNotFoundError."""
+    for question in findings.questions:
+        for comparison in question["comparisons"]:
+            _require_recipe(findings.egs, comparison["recipe_dir"], f"'{comparison['what']}'")
+            results = findings.results(comparison["recipe_dir"], comparison.get("results") or "results")
+            names = [row["feature_type"] for row in comparison["rows"]]
+            _require_feature_types(findings.egs, comparison["recipe_dir"], names, results)
+            _require_sets(comparison, results)
+    for table in findings.units:
+        _require_recipe(findings.egs, table["recipe_dir"], "a table of 'units'")
+        results = findings.results(table["recipe_dir"])
+        _require_feature_types(findings.egs, table["recipe_dir"], table["feature_types"], results)
 
 
 def read_findings(path: PathLike, egs: Path) -> Findings:
-    """Read docs/findings.json. Raises ValueError with file, key and what was expected."""
+    """Read docs/findings.json. Raises ValueError with file, key or name, and what was expected or is known."""
     content = read_shaped(path, _FILE, _ADVICE)
+    findings = Findings(egs, content["questions"], content["units"])
     try:
+        _require(content, _FILE, "the file")
         for number, question in enumerate(content["questions"]):
-            require(question, _QUESTION, f"question {number}")
+            _require(question, _QUESTION, f"question {number}")
             for comparison in question["comparisons"]:
-                require(comparison, _COMPARISON, f"a comparison of question {number}")
+                _require(comparison, _COMPARISON, f"a comparison of question {number}")
                 for row in comparison["rows"]:
-                    require(row, _ROW, f"a row of '{comparison['what']}'")
+                    _require(row, _ROW, f"a row of '{comparison['what']}'")
         for table in content["units"]:
-            require(table, _UNITS, "a table of 'units'")
-    except ValueError as error:
-        raise ValueError(f"{path}: {error}; {_ADVICE}.") from None
-    return Findings(egs, content["questions"], content["units"])
+            _require(table, _UNITS, "a table of 'units'")
+        _check_names(findings)
+    except (ValueError, FileNotFoundError) as error:
+        raise ValueError(f"{path}: {str(error).removesuffix('.')}; {_ADVICE}.") from None
+    return findings
 
 
 def found_line(lines: Sequence[Json], wanted: Mapping[str, Any]) -> Optional[Json]:
@@ -138,9 +192,9 @@ def comparison_table(lines: Sequence[Json], comparison: Json) -> str:
         cells += [_number(line, "training", "label_hours", ".2f")]
         cells += [_number(line, "features", "bits_per_second", ".2f", 1e-3)]
         for name, metric in columns:
-            mine, first = scored(line, name), scored(found[0], name)
+            mine = scored(line, name)
             cells += [metric.with_interval(mine) if mine else ""]
-            cells += [difference(metric, first, mine) if row is not wanted[0] else ""]
+            cells += ["" if is_first else difference(metric, scored(first, name), mine)]
         table.append(
             [*cells, _number(line, "training", "audio_hours", ".1f"), _number(line, "training", "minutes", ".0f")]
         )
@@ -158,6 +212,10 @@ def commands_of(lines: Sequence[Json], comparison: Json) -> List[str]:
     return commands
 
 
+def _conf(egs: Path, recipe_dir: str) -> Path:
+    return egs / recipe_dir / "conf" / "features"
+
+
 def _setting(feature_type: str, conf_dirs: Sequence[Path], key: str) -> str:
     path = named_conf(feature_type, conf_dirs)
     value = read_object(path, "a feature type").get(key) if path is not None else None
@@ -166,7 +224,7 @@ def _setting(feature_type: str, conf_dirs: Sequence[Path], key: str) -> str:
 
 def units_table(findings: Findings, asked: Json) -> str:
     """Feature types of one recipe by the layer and the clusters of their units, with what tells good units on dev."""
-    lines, conf = findings.lines(asked["recipe_dir"]), [findings.egs / asked["recipe_dir"] / "conf" / "features"]
+    lines, conf = findings.lines(asked["recipe_dir"]), [_conf(findings.egs, asked["recipe_dir"])]
     metrics = [metric_named("cer"), metric_named("wer")]
     header = ["feature type", "layer", "clusters", *(f"dev {metric.head}" for metric in metrics)]
     header += ["kbit/s", "entropy", "position"]
@@ -183,12 +241,18 @@ def units_table(findings: Findings, asked: Json) -> str:
     return markdown_table(header, rows)
 
 
+def _letters(number: int) -> str:
+    """a to z, then aa, ab and so on, for a number from 0."""
+    further, last = divmod(number, len(string.ascii_lowercase))
+    return (_letters(further - 1) if further else "") + string.ascii_lowercase[last]
+
+
 def findings_page(findings: Findings) -> str:
     """The text of docs/findings.md."""
     parts = [_HEAD]
     for number, question in enumerate(findings.questions):
         parts += [
-            f"## ({string.ascii_lowercase[number]}) {question['question']}\n",
+            f"## ({_letters(number)}) {question['question']}\n",
             (question["answer"] or "Not answered yet.") + "\n",
         ]
         for comparison in question["comparisons"]:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from icefall_discrete.metrics.facts import metric_named
-from icefall_discrete.results.findings import difference, findings_page, read_findings, summary
+from icefall_discrete.results.findings import comparison_table, difference, findings_page, read_findings, summary
 
 ROOT = Path(__file__).resolve().parents[2]
 WER = metric_named("wer")
@@ -66,6 +66,65 @@ def test_differences_are_bold_where_they_are_larger_than_chance():
     assert difference(WER, scored(40.0, 3), scored(46.0, 4)) == "**+6.0 ± 5.0**"
     assert difference(WER, {"wer": {"rate": 40.0}}, scored(46.0, 4)) == "+6.0"
     assert difference(WER, None, scored(46.0, 4)) == ""
+
+
+def test_differences_are_to_the_last_row_that_begins():
+    rates = {("fbank", "full"): 40.0, ("km", "full"): 30.0, ("fbank", "part"): 80.0, ("km", "part"): 60.0}
+    rows = [{"feature_type": name, "recipe": recipe, "begins": name == "fbank"} for name, recipe in rates]
+    lines = [result(*of, rate, 1) for of, rate in rates.items()]
+    table = comparison_table(lines, {"sets": ["test", "dev"], "rows": rows}).splitlines()[2:]
+    cells = [[cell.strip() for cell in row.split("|")] for row in table]
+    assert [[cell[7], cell[9]] for cell in cells] == [
+        ["", ""],
+        ["**-10.0 ± 1.4**"] * 2,
+        ["", ""],
+        ["**-20.0 ± 1.4**"] * 2,
+    ]
+
+
+def test_there_may_be_more_questions_than_letters(folder):
+    path = folder / "findings.json"
+    content = json.loads(path.read_text())
+    path.write_text(json.dumps({**content, "questions": content["questions"] * 28}))
+    page = findings_page(read_findings(path, folder / "egs"))
+    assert [mark in page for mark in ("## (a) ", "## (z) ", "## (aa) ", "## (ab) ", "## (ac) ")] == [True] * 4 + [False]
+
+
+@pytest.mark.parametrize(
+    "change, sentence",
+    [
+        ({"recipe_dir": "toi/ASR"}, r"'Toy' is of recipe folder 'toi/ASR', .* is none; did you mean toy/ASR\?"),
+        (
+            {"sets": ["tset"]},
+            r"'Toy' has set 'tset', which no result has; did you mean test\? known: dev, test; correct",
+        ),
+        ({"rows": [{"feature_type": "fbnk", "recipe": "x"}]}, r"unknown feature type 'fbnk'; did you mean fbank\?"),
+        (
+            {"rows": [{"feature_type": "fbank", "recipe": "x", "begin": True}]},
+            r"a row of 'Toy' has 'begin'; did you mean",
+        ),
+        ({"serach": ""}, "a comparison of question 0 has 'serach'; known: what, recipe_dir"),
+    ],
+)
+def test_names_that_nothing_has_are_refused(folder, change, sentence):
+    path = folder / "findings.json"
+    content = json.loads(path.read_text())
+    content["questions"][0]["comparisons"][0].update(change)
+    path.write_text(json.dumps(content))
+    with pytest.raises(ValueError, match=rf"findings\.json: .*{sentence}"):
+        read_findings(path, folder / "egs")
+
+
+def test_sets_with_noise_and_sets_of_recipes_without_results_are_taken(folder):
+    path = folder / "findings.json"
+    content = json.loads(path.read_text())
+    content["questions"][0]["comparisons"][0]["sets"] = ["test", "test-babble-snr10"]
+    path.write_text(json.dumps(content))
+    read_findings(path, folder / "egs")
+    (folder / "egs" / "new" / "ASR").mkdir(parents=True)
+    content["questions"][0]["comparisons"][0].update(recipe_dir="new/ASR", sets=["eval"])
+    path.write_text(json.dumps(content))
+    read_findings(path, folder / "egs")
 
 
 @pytest.mark.parametrize(
