@@ -120,10 +120,12 @@ def test_all_stages_then_nothing_to_do(feature_type, precision, copied_corpus, r
 
 
 def test_extraction_survives_a_kill(copied_corpus, corpus, recipe, tmp_path):
+    name = "whisper_tiny_km500"
     flags = ["--recipe", recipe, "--subset", SUBSET, "--stop-stage", 3, "--exp-dir", tmp_path / "exp", "--nj", 1]
+    flags += ["--feature-type", name]
     whole, killed = copied_corpus, tmp_path / "killed"
     run_sh(*flags, "--data-dir", whole)
-    features = Path("features") / "whisper_tiny_km500"
+    features = Path("features") / name
     shutil.copytree(corpus / "manifests", killed / "manifests")
     archive, manifest = killed / features / "train.codes", killed / features / "train.jsonl.gz"
     kill_when(lambda: archive.exists() and archive.stat().st_size > 0, *flags, "--data-dir", killed)
@@ -131,8 +133,8 @@ def test_extraction_survives_a_kill(copied_corpus, corpus, recipe, tmp_path):
     assert 0 < archive.stat().st_size < (whole / features / "train.codes").stat().st_size
 
     run_sh(*flags, "--data-dir", killed)
-    for name in ("kmeans.safetensors", *(f"{split}.codes" for split in ("train", "dev", "test"))):
-        assert (killed / features / name).read_bytes() == (whole / features / name).read_bytes(), name
+    for made in ("kmeans.safetensors", *(f"{split}.codes" for split in ("train", "dev", "test"))):
+        assert (killed / features / made).read_bytes() == (whole / features / made).read_bytes(), made
 
 
 def weights(exp_dir):
