@@ -68,6 +68,7 @@ def gather(args: Any, files: OutputFiles, records: Dict[str, Dict], sets: Dict[s
     commands = {"train": made_by.get("command"), "decode": decoding["environment"].get("command")}
     device = training["device"] or decoding["device"]
     decoded_by = decoding["environment"].get("git")
+    kept = ("git", *(key for key in ("commits",) if key in made_by), "versions", "cpu", "cpu_count")
     return {
         "feature_type": spec.name,
         "recipe": args.recipe or decoding.get("recipe") or "custom",
@@ -80,7 +81,7 @@ def gather(args: Any, files: OutputFiles, records: Dict[str, Dict], sets: Dict[s
         "features": describe_features(args.feature_dir, spec),
         "training": training,
         "decoding": {"method": files.folder.name, "suffix": files.suffix, "git": decoded_by, **settings},
-        "environment": {key: made_by.get(key) for key in ("git", "versions", "cpu", "cpu_count")},
+        "environment": {key: made_by.get(key) for key in kept},
     }
 
 

@@ -122,6 +122,8 @@ def train(args: Any, settings: TrainSettings, device_type: str, group: Group) ->
             f"{summary.get('stopped_by')}); nothing to do."
         )
         return
+    if group.is_main:
+        experiment.note_commit()
     config = settings.train
     setup_logging(args.exp_dir / "log", "log-train", group.rank)
     if config.num_threads:

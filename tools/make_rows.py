@@ -12,7 +12,8 @@ import os
 import signal
 import sys
 from pathlib import Path
-from typing import List, Tuple
+from types import FrameType
+from typing import List, Optional, Tuple
 
 from icefall_discrete.base.environment import DIRTY, UNKNOWN, git_revision
 from icefall_discrete.base.flags import Number, ScriptParser
@@ -50,6 +51,18 @@ def get_parser() -> ScriptParser:
     parser.add_argument("--allow-dirty", action="store_true", help="with changes that no commit holds, for trying")
     parser.add_argument("--env", default="auto", help="environment of run.sh: k2, portable or auto (default: auto)")
     return parser
+
+
+def _as_ctrl_c(number: int, _: Optional[FrameType]) -> None:
+    signal.signal(number, signal.SIG_IGN)  # a terminal that is closed may send it twice, which would cut the end short
+    raise KeyboardInterrupt
+
+
+def end_with_commands() -> None:
+    """See to it that what ends this, such as the end of its terminal, ends its commands too; not what nohup ignores."""
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) != signal.SIG_IGN:
+            signal.signal(number, _as_ctrl_c)
 
 
 def require_clean(allow_dirty: bool) -> None:
@@ -90,7 +103,7 @@ def hours_and_minutes(minutes: float) -> str:
 def main() -> None:
     """Say what is to do, do it, make the pages, name what is left."""
     args = get_parser().parse_args()
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C: its commands end too
+    end_with_commands()
     require_clean(args.allow_dirty)
     recipes = args.recipe or sorted(path.parents[1] for path in (ROOT / "egs").glob(f"*/*/{ROWS_FILE}"))
     trust, further = Trust(args.since, args.allow_dirty), ["--env", args.env]

@@ -7,7 +7,7 @@ import resource
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any, Dict
+from typing import Any, Dict, List, Mapping
 
 PACKAGES = (
     "torch",
@@ -21,6 +21,7 @@ PACKAGES = (
     "scikit-learn",
 )
 UNKNOWN = "unknown"  # in place of a commit, outside a checkout
+CLEAN = "-clean"  # ends the name of a commit that holds all that was run
 DIRTY = "-dirty"  # ends the name of a commit that does not hold all that was run
 # What no figure depends on: pages, and results of other runs, which may be committed while runs go on.
 _NOT_CODE = ("**/*.md", "docs/**", "egs/*/*/results/**")
@@ -52,7 +53,7 @@ def git_revision() -> str:
         sha = _git("rev-parse", "--short", "HEAD")
         but = [f":(top,exclude,glob){path}" for path in _NOT_CODE]
         own = _git("status", "--porcelain", "--untracked-files=all", "--", ":(top)", *but)
-        return f"{sha}{DIRTY if own else '-clean'}" if sha else UNKNOWN
+        return f"{sha}{DIRTY if own else CLEAN}" if sha else UNKNOWN
     except FileNotFoundError:
         return UNKNOWN
 
@@ -67,6 +68,11 @@ def is_since(revision: str, earlier: str) -> bool:
         raise ValueError(f"'{earlier}' is no commit of this clone; give one that git log lists.")
     sha = _git("rev-parse", "--verify", "--quiet", f"{revision.partition('-')[0]}^{{commit}}")
     return bool(sha) and _git("merge-base", sha, earlier) == _git("rev-parse", f"{earlier}^{{commit}}")
+
+
+def commits_in(described: Mapping[str, Any]) -> List[str]:
+    """The commits of what `describe` gave, each once: of every run that had a part in it; `UNKNOWN` if it has none."""
+    return list(dict.fromkeys(described.get("commits") or [described.get("git") or UNKNOWN]))
 
 
 def cpu_name() -> str:

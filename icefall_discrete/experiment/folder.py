@@ -20,6 +20,7 @@ from icefall_discrete.systems.contract import SystemStages, stages_of
 from icefall_discrete.systems.training_settings import TrainSettings
 from icefall_discrete.text.pieces import TextEncoder
 from icefall_discrete.training.averages import AVERAGED, read_summary
+from icefall_discrete.training.train_config import TrainConfig
 
 # Settings that may change between two runs in one folder: they do not change what is learnt from a batch on.
 _RULES = Rules(
@@ -42,6 +43,10 @@ _RULES = Rules(
     ),
     may_rise=("train.num_epochs",),
 )
+# Of these, what decides which batches are learnt from, or when training ends: it may change, but the run is another.
+_DECIDES = ("train.max_minutes", "train.patience", "train.world_size")
+# Of these, what decides which epoch is the best where dev figures do.
+_DECIDES_THE_BEST = ("train.decode_interval", "train.decode_utterances")
 # Folders of before it was written take the cuts of their next run.
 DATA_FILE = "data.json"
 TOKENIZER_DIR = "tokenizer"
@@ -147,6 +152,14 @@ class Experiment:
             advice = "give the same cuts to go on, or another --exp-dir to train anew"
             data.require_same(before, f"{self.exp_dir} was trained", advice)
 
+    def note_commit(self) -> None:
+        """Add the commit that trains from here on to those of env.json, where it is another than before."""
+        path = self.exp_dir / "env.json"
+        made_by = read_object(path, "what made the experiment")
+        commits, now = environment.commits_in(made_by), environment.git_revision()
+        if now not in commits:
+            write_json(path, {**made_by, "commits": [*commits, now]})
+
     def _config(self) -> Dict[str, Any]:
         return read_object(self.exp_dir / "config.json", "the settings of a training")
 
@@ -159,12 +172,13 @@ class Experiment:
         return self.stages().settings.from_dict(self._config(), str(self.exp_dir / "config.json"))
 
     def digest_but_seed(self) -> str:
-        """Short proof of what decides the training but its seed: settings, features, cuts.
+        """Short proof of what decides the training but its seed: settings, features, cuts, processes, when it ends.
 
         Settings with their defaults are passed over, so that one which a later version adds changes nothing.
         """
         settings = self.settings()
-        seed = Rules(free=(*_RULES.free, "train.seed"))
+        decides = _DECIDES if settings.train.best_by == TrainConfig.best_by else (*_DECIDES, *_DECIDES_THE_BEST)
+        seed = Rules(free=(*(name for name in _RULES.free if name not in decides), "train.seed"))
         said = differences(type(settings).from_dict({}, "defaults").to_dict(), settings.to_dict(), seed)
         data = Provenance.read_if_there(self.exp_dir / DATA_FILE)
         made_of = {"system": settings.system, "settings": {name: now for name, _, now in said}}

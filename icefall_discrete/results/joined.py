@@ -1,6 +1,9 @@
 """One result from those of several models that share a test set between them, such as one model a language."""
 
+import itertools
 from typing import Any, Callable, Dict, Iterable, List, Optional, Protocol, Sequence, TypeVar
+
+from icefall_discrete.results.ledger import commits_of
 
 
 class OfCut(Protocol):
@@ -56,8 +59,10 @@ def joined_result(results: Sequence[Json], sets: Json, recipe: str) -> Json:
             raise ValueError(f"these results cannot be joined, as their {key} differs: {values}.")
     training = {name: _sum(result["training"].get(name) for result in results) for name in _SUMMED}
     training.update((name, _same([result["training"].get(name) for result in results])) for name in _SHARED)
+    commits = list(dict.fromkeys(itertools.chain.from_iterable(map(commits_of, results))))
     return {
         **first,
+        "environment": {**(first.get("environment") or {}), "commits": commits},
         "recipe": recipe,
         "sets": sets,
         "command": "; ".join(result.get("command") or "" for result in results),

@@ -11,25 +11,20 @@ from pathlib import Path
 from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 from icefall_discrete.base.atomic_files import PathLike
-from icefall_discrete.base.environment import DIRTY, UNKNOWN
+from icefall_discrete.base.environment import DIRTY, UNKNOWN, commits_in
 from icefall_discrete.base.inside import path_inside
 from icefall_discrete.base.json_files import read_object, write_json
-from icefall_discrete.base.shapes import NAME, OBJECT, TEXT, or_null, read_shaped, shown
 from icefall_discrete.base.spec import FeatureSpec
 from icefall_discrete.data.checksums import read_figures
 from icefall_discrete.experiment.run_options import TRAINING_SEED
 from icefall_discrete.results.feature_kinds import origins_in
+from icefall_discrete.results.result_shapes import require_result
 from icefall_discrete.training.averages import read_summary
 from icefall_discrete.training.train_config import TrainConfig
 
 LOG = logging.getLogger(__name__)
 Json = Dict[str, Any]
-_RESULT = {
-    **dict.fromkeys(("feature_type", "recipe", "device"), NAME),
-    "sets": OBJECT,
-    **dict.fromkeys(("search", "command"), or_null(TEXT)),
-    **dict.fromkeys(("features", "training", "decoding", "environment"), or_null(OBJECT)),
-}
+_ADVICE = "it is not a result: score the experiment again, or move the file away"
 
 
 def read_optional(path: PathLike) -> Json:
@@ -123,9 +118,14 @@ def seed_of(result: Json) -> int:
 
 def commits_of(result: Json) -> List[str]:
     """The commits that trained and decoded it; "unknown" where it does not say."""
-    trained = (result.get("environment") or {}).get("git") or UNKNOWN
-    decoded = (result.get("decoding") or {}).get("git") or trained
-    return list(dict.fromkeys(map(str, (trained, decoded))))
+    trained = trained_by(result)
+    decoded = (result.get("decoding") or {}).get("git") or trained[-1]
+    return list(dict.fromkeys((*trained, decoded)))
+
+
+def trained_by(result: Json) -> List[str]:
+    """The commits that trained it, in their order: several, where it was gone on with by another."""
+    return commits_in(result.get("environment") or {})
 
 
 def is_dirty(result: Json) -> bool:
@@ -177,7 +177,7 @@ def add_to_ledger(ledger_dir: PathLike, result: Json) -> Path:
     Raises ValueError if the row of its name was made by a command with other settings.
     """
     path = path_inside(Path(ledger_dir), row_name(result), "the name of a result")
-    before = read_optional(path)
+    before = read_result(path) if path.is_file() else {}
     was, now = what_was_run(before), what_was_run(result)
     if before and any(was[name] != now[name] for name in set(was) & set(now)):
         raise ValueError(
@@ -191,10 +191,11 @@ def add_to_ledger(ledger_dir: PathLike, result: Json) -> Path:
 
 def read_result(path: PathLike) -> Json:
     """Read the result.json of an experiment, or a file of the ledger. Raises ValueError, with the key, for another."""
-    result = read_shaped(path, _RESULT, "it is not a result: score the experiment again, or move the file away")
-    for name, figures in result["sets"].items():
-        if not isinstance(figures, dict):
-            raise ValueError(f"{path}: set '{name}' is {shown(figures)}, expected an object; score the run again.")
+    result = read_object(path, "a result")
+    try:
+        require_result(result, str(path))
+    except ValueError as error:
+        raise ValueError(f"{error}; {_ADVICE}.") from None
     return result
 
 

@@ -7,14 +7,17 @@ import subprocess
 from pathlib import Path
 from typing import Dict, List, Mapping, Optional, Sequence, Tuple
 
-from icefall_discrete.base.environment import DIRTY, is_since
-from icefall_discrete.base.json_files import read_object
+from icefall_discrete.base.environment import CLEAN, DIRTY, commits_in, is_since
+from icefall_discrete.base.shapes import TEXT, TEXTS, or_null, read_shaped
 from icefall_discrete.experiment.plan import ToldStage, told_stages
+from icefall_discrete.metrics.facts import metrics_of
 from icefall_discrete.results.ledger import Json, asked_by, commits_of, portable_command, read_result
 from icefall_discrete.results.wanted_rows import ROWS_FILE, Options, read_wanted
 
 RUN = "run.sh"
 TRAINING, DECODING, SCORING = 6, 7, 8  # numbers of stages
+_MADE_BY = {"git": or_null(TEXT), "commits": or_null(TEXTS)}
+_ADVICE = "move the experiment aside, and train anew"
 _TRAIN, _SCORE, _PAGE = "train.py", "score.py", "make_results.py"
 
 
@@ -27,11 +30,17 @@ class Trust:
 
     def mistrust(self, commits: Sequence[str]) -> str:
         """Why a result of these commits does not count; empty: it does."""
+        if not all(commit.endswith((CLEAN, DIRTY)) for commit in commits):
+            return "of an unknown commit"
         dirty = [commit for commit in commits if commit.endswith(DIRTY)]
         if dirty and not self.allow_dirty:
             return f"of {dirty[0]}"
         old = [commit for commit in commits if self.since and not is_since(commit, self.since)]
         return f"of {old[0]}, before {self.since}" if old else ""
+
+    def mistrust_result(self, result: Json) -> str:
+        """Why a result does not count; empty: it does."""
+        return self.mistrust(commits_of(result)) or ("" if metrics_of([result]) else "without figures")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -115,7 +124,7 @@ class Row:
         if not (self.exp_dir / "config.json").is_file():
             return ""
         path = self.exp_dir / "env.json"
-        return trust.mistrust([str(read_object(path).get("git"))]) if path.is_file() else "of an unknown commit"
+        return trust.mistrust(commits_in(read_shaped(path, _MADE_BY, _ADVICE) if path.is_file() else {}))
 
     def what_is_to_do(self, trust: Trust, device: str) -> str:
         """In words; empty: it is done."""
@@ -123,7 +132,7 @@ class Row:
         if result is None:
             aside = self.mistrusted_experiment(trust)
             return f"to do, its experiment is {aside}" if aside else "to do"
-        why = trust.mistrust(commits_of(result))
+        why = trust.mistrust_result(result)
         return f"again, it is {why}" if why else ""
 
 

@@ -19,7 +19,7 @@ from icefall_discrete.base.device import resolve
 from icefall_discrete.base.provenance import set_aside
 from icefall_discrete.metrics.facts import leading_metrics
 from icefall_discrete.results.findings import findings_page, read_findings
-from icefall_discrete.results.ledger import Json, commits_of
+from icefall_discrete.results.ledger import Json
 from icefall_discrete.results.overview import overview_page, read_corpora
 from icefall_discrete.results.planned_rows import DECODING, RUN, SCORING, TRAINING, Row, Trust
 
@@ -135,7 +135,7 @@ class RowMaker:
             return Outcome(row, str(error), False)
         if result is None:
             return Outcome(row, f"it ran, but {row.results_dir} holds no such row; see {log}", False)
-        why = self._trust.mistrust(commits_of(result))
+        why = self._trust.mistrust_result(result)
         if why:
             return Outcome(row, f"it ran, but its result is {why}", False)
         return Outcome(row, f"{figures_of(result)}; {(time.monotonic() - began) / 60.0:.1f} minutes in all", True)

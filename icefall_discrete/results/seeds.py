@@ -51,8 +51,9 @@ def _model(row: Json) -> Hashable:
 
 
 def _all_but_seed(row: Json) -> Hashable:
-    # Results of before the digest was noted are told apart by their commands.
-    return _name(row), row.get("search") or "", _digest(row) or repr(what_was_run(row))
+    # Results of before the digest was noted are told apart by their commands; early digests pass over the processes.
+    processes = (row.get("training") or {}).get("world_size") or 1
+    return _name(row), row.get("search") or "", processes, _digest(row) or repr(what_was_run(row))
 
 
 def _merged(values: Sequence[Any]) -> Any:

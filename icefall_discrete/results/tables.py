@@ -5,7 +5,7 @@ from typing import Any, Dict, List, Optional, Sequence
 from icefall_discrete.base.environment import DIRTY
 from icefall_discrete.base.text_tables import markdown_table
 from icefall_discrete.metrics.facts import Metric, leading_metrics, metrics_of
-from icefall_discrete.results.ledger import commits_of, is_dirty, seed_of
+from icefall_discrete.results.ledger import commits_of, is_dirty, seed_of, trained_by
 from icefall_discrete.results.seeds import runs_of
 
 Json = Dict[str, Any]
@@ -162,10 +162,12 @@ def _search_of(row: Json) -> str:
 
 def _made_by(run: Json) -> str:
     """The commits of a run, each once, and the versions of packages."""
-    trained, *decoded = commits_of(run)
+    trained = trained_by(run)
+    decoded = [commit for commit in commits_of(run) if commit not in trained]
     versions = _look_up(run, "environment", "versions") or {}
     named = ", ".join(f"{package} {version}" for package, version in sorted(versions.items()))
-    return f"commit {trained}{''.join(f', decoded by {one}' for one in decoded)}; {named}"
+    made = f"commit{'s' if len(trained) > 1 else ''} {', '.join(trained)}"
+    return f"{made}{''.join(f', decoded by {one}' for one in decoded)}; {named}"
 
 
 def provenance_list(lines: Sequence[Json]) -> str:

@@ -9,12 +9,12 @@
 An entry holds options of run.sh, and flags of its stages. A list stands for a row with each of its values, those of
 the last list next to each other: the first entry is fbank and dmel with seed 42, then both with seed 43. `each` is a
 list of entries that have the options beside it too, or others in their place; null takes one away. A row wanted twice
-is made once.
+is made once, in whatever order its options stand; `feature-type` is `feature_type`.
 """
 
 import itertools
 from pathlib import Path
-from typing import Any, Dict, List, Mapping, Tuple
+from typing import Any, Dict, FrozenSet, List, Mapping, Tuple
 
 from icefall_discrete.base.json_files import as_json, read_object
 
@@ -35,10 +35,11 @@ def read_wanted(path: Path) -> List[Options]:
     if unknown or not isinstance(found.get("rows"), list):
         what = f"has '{unknown[0]}'" if unknown else f"has as its 'rows' {as_json(found.get('rows'))}"
         raise ValueError(f"{path} {what}, expected a 'description' and a list 'rows' of objects; correct it.")
-    rows: Dict[Options, None] = {}
+    rows: Dict[FrozenSet[Tuple[str, str]], Options] = {}
     for place, entry in enumerate(found["rows"]):
-        rows.update(dict.fromkeys(_expanded(entry, {}, f"{path}: entry {place} of 'rows'")))
-    return list(rows)
+        for options in _expanded(entry, {}, f"{path}: entry {place} of 'rows'"):
+            rows.setdefault(frozenset(options), options)
+    return list(rows.values())
 
 
 def _expanded(entry: Any, above: Mapping[str, str], where: str) -> List[Options]:
@@ -47,7 +48,13 @@ def _expanded(entry: Any, above: Mapping[str, str], where: str) -> List[Options]
     inner = entry.get(_EACH, [{}])
     if not isinstance(inner, list) or not inner:
         raise ValueError(f"{where}: '{_EACH}' is {as_json(inner)}, expected a list of such objects; correct it.")
-    values = {name: _values(name, said, where) for name, said in entry.items() if name != _EACH}
+    values: Dict[str, List[Any]] = {}
+    for written, said in entry.items():
+        name = _name(written, where)
+        if name in values:
+            raise ValueError(f"{where}: '{written}' stands twice, with '-' and with '_'; take one of the two away.")
+        if name != _EACH:
+            values[name] = _values(name, said, where)
     found: List[Options] = []
     for chosen in itertools.product(*values.values()):
         options = {**above, **dict(zip(values, chosen))}
@@ -60,8 +67,15 @@ def _expanded(entry: Any, above: Mapping[str, str], where: str) -> List[Options]
     return found
 
 
+def _name(written: str, where: str) -> str:
+    """The one spelling of an option."""
+    if written.startswith("-"):
+        raise ValueError(f"{where}: '{written}' begins with a dash, expected the name of an option alone; correct it.")
+    return written.replace("-", "_")
+
+
 def _values(name: str, said: Any, where: str) -> List[Any]:
-    if name.replace("-", "_") in _NOT_OF_ROWS:
+    if name in _NOT_OF_ROWS:
         raise ValueError(f"{where}: '{name}' is no choice of a row, it is given by what makes the rows; leave it out.")
     values = said if isinstance(said, list) else [said]
     if not values or any(isinstance(value, (list, dict)) for value in values):

@@ -4,6 +4,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
+from icefall_discrete.base import environment
 from icefall_discrete.base.flags import ScriptParser
 from icefall_discrete.data.targets.pieces import PieceTargets
 from icefall_discrete.experiment.folder import Experiment, read_codebooks
@@ -79,6 +80,32 @@ def test_only_the_seed_may_differ_between_runs_of_one_digest(corpus_dir, tmp_pat
     assert digests["a"] == digests["b"] == digests["c"] != digests["d"]
     (tmp_path / "b" / "data.json").write_text(json.dumps({"inputs": {"train": {"cuts": "others"}}}))
     assert Experiment(tmp_path / "b").digest_but_seed() != digests["a"]
+
+
+def test_what_changes_batches_or_the_end_makes_another_training(corpus_dir, tmp_path):
+    flags = {
+        "a": (),
+        "ws": ("--world-size", "2"),
+        "mm": ("--max-minutes", "5"),
+        "pa": ("--patience", "3"),
+        "di": ("--decode-interval", "1"),
+        "by": ("--best-by", "wer"),
+        "bd": ("--best-by", "wer", "--decode-interval", "1"),
+    }
+    digests = {name: start(corpus_dir, tmp_path / name, *of).digest_but_seed() for name, of in flags.items()}
+    assert digests["a"] == digests.pop("di") and len(set(digests.values())) == len(digests)
+
+
+def test_every_commit_that_trains_is_noted(corpus_dir, tmp_path, monkeypatch):
+    commits = iter(["a-clean", "a-clean", "b-dirty", "b-dirty"])
+    monkeypatch.setattr(environment, "git_revision", lambda: next(commits))
+    experiment, path = start(corpus_dir, tmp_path / "exp"), tmp_path / "exp" / "env.json"
+    experiment.note_commit()
+    assert "commits" not in json.loads(path.read_text())
+    for _ in range(2):
+        experiment.note_commit()
+        assert environment.commits_in(json.loads(path.read_text())) == ["a-clean", "b-dirty"]
+    assert json.loads(path.read_text())["git"] == "a-clean"
 
 
 def test_learned_embeddings_leave_no_codebook_in_the_folder(corpus_dir, tmp_path):

@@ -151,6 +151,29 @@ def test_foreign_and_double_files_are_refused(tmp_path):
         read_ledger([tmp_path / "other.json"])
 
 
+@pytest.mark.parametrize(
+    "damage, sentence",
+    [
+        ({"training": {"minutes": "x"}}, "'minutes' of 'training' of .*a.json is \"x\", expected a number, or null"),
+        (
+            {"command": 'egs/x "unclosed'},
+            "'command' of .*a.json is .*, expected a command line whose quotes are closed",
+        ),
+        ({"commands": {"train": "train.py '"}}, "'train' of 'commands' of .*a.json is "),
+        ({"environment": {"git": 5}}, "'git' of 'environment' of .*a.json is 5, expected text, or null"),
+        ({"sets": {"test": {"wer": {"rate": "1"}}}}, "'rate' of 'wer' of set 'test' of .*a.json is "),
+        (
+            {"sets": {"test": {"wer": {"interval": [1]}}}},
+            "'interval' of 'wer' of set 'test' of .*a.json is .1., expected",
+        ),
+    ],
+)
+def test_a_result_of_other_shapes_is_refused_with_its_file(tmp_path, damage, sentence):
+    (tmp_path / "a.json").write_text(json.dumps({**result(), **damage}))
+    with pytest.raises(ValueError, match=f"{sentence}.*score the experiment again"):
+        read_ledger([tmp_path / "a.json"])
+
+
 def test_commands_lose_the_folders_of_this_machine(tmp_path):
     command = f"decode.py --exp-dir {tmp_path}/egs/x/exp --other /elsewhere/deep/model.bin --rate 1/2 --flag=/a/b"
     assert portable_command(command, tmp_path) == (

@@ -4,6 +4,7 @@ import json
 import os
 import runpy
 import shutil
+import signal
 import sys
 from pathlib import Path
 
@@ -86,7 +87,9 @@ def test_entries_nest_and_a_row_wanted_twice_is_made_once(tmp_path):
         ([7], "entry 0 of 'rows' is 7, expected an object of options of run.sh; correct it"),
         ([{}, {"each": {}}], r"entry 1 of 'rows': 'each' is \{\}, expected a list of such objects"),
         ([{"lm": []}], r"entry 0 of 'rows': 'lm' is \[\], expected a text, a number, or a list of them"),
-        ([{"each": [{"exp-dir": "x"}]}], "entry 0 of 'each': 'exp-dir' is no choice of a row"),
+        ([{"each": [{"exp-dir": "x"}]}], "entry 0 of 'each': 'exp_dir' is no choice of a row"),
+        ([{"--stage": 1}], "entry 0 of 'rows': '--stage' begins with a dash, expected the name of an option alone"),
+        ([{"feature-type": "a", "feature_type": "b"}], "entry 0 of 'rows': 'feature_type' stands twice, with '-' and"),
         ("all", "has as its 'rows' 'all', expected a 'description' and a list 'rows' of objects"),
     ],
 )
@@ -140,6 +143,40 @@ def test_what_was_decoded_by_a_dirty_commit_is_decoded_again_and_not_trained(her
     assert [name for name, what in to_do(here).items() if what] == ["km default decoding_method 1best"]
     make(here)
     assert set(to_do(here).values()) == {""} and not [one for one in (here / "exp").iterdir() if ".before-" in one.name]
+
+
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        ({"environment": {}, "decoding": {}}, "again, it is of an unknown commit"),
+        ({"environment": {"git": "unknown"}}, "again, it is of an unknown commit"),
+        ({"environment": {"git": "a-clean", "commits": ["a-clean", "b-dirty"]}}, "again, it is of b-dirty"),
+        ({"sets": {}}, "again, it is without figures"),
+    ],
+)
+def test_what_is_not_of_clean_commits_or_has_no_figures_is_made_again(here, change, why):
+    make(here)
+    (path,) = (here / "results").glob("km_default_greedy_search.json")
+    write(path, {**json.loads(path.read_text()), **change})
+    assert to_do(here, only=["km default seed 42"]) == {"km default seed 42": why}
+
+
+def test_an_experiment_that_another_commit_went_on_with_counts_if_all_are_clean(here):
+    make(here)
+    (here / "results" / "km_default_greedy_search.json").unlink()
+    for made_by, aside in (
+        ({"git": "a-clean", "commits": ["a-clean", "b-clean"]}, ""),
+        ({"git": "a-clean", "commits": ["a-clean", "b-dirty"]}, ", its experiment is of b-dirty"),
+        ({}, ", its experiment is of an unknown commit"),
+    ):
+        write(here / "exp" / "km_default" / "env.json", made_by)
+        assert to_do(here, only=["km default seed 42"]) == {"km default seed 42": f"to do{aside}"}
+
+
+def test_rows_of_other_spelling_and_order_are_one(tmp_path):
+    rows = [{"feature_type": "km", "recipe": "a"}, {"recipe": "a", "feature-type": "km"}]
+    write(tmp_path / "rows.json", {"rows": rows})
+    assert read_wanted(tmp_path / "rows.json") == [(("feature_type", "km"), ("recipe", "a"))]
 
 
 def test_rows_of_before_a_commit_are_made_again(here, monkeypatch):
@@ -270,6 +307,25 @@ def test_the_command_says_how_long_makes_the_rows_and_the_pages(here, tool, caps
     assert ended.value.code == 1 and "3 rows made, 2 failed, 0 left for later." in told
     assert told.count("FAILED: fbank default seed 43: error: the loss is not finite.") == 2
     assert (here / "RESULTS.md").read_text() == "made\n" and "30.5" in (here.parents[2] / "RESULTS.md").read_text()
+
+
+def test_the_end_of_its_terminal_ends_it_as_ctrl_c_does_unless_that_is_ignored(tool):
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)}
+    try:
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
+        tool("--dry-run")
+        assert signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
+        for number in handlers:
+            signal.signal(number, signal.SIG_DFL)
+        tool("--dry-run")
+        for number in handlers:
+            assert signal.getsignal(number) != signal.SIG_DFL
+            with pytest.raises(KeyboardInterrupt):
+                signal.raise_signal(number)
+            signal.raise_signal(number)  # once more: it is at its end already
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
 
 
 @pytest.mark.parametrize(

@@ -60,6 +60,18 @@ def test_what_differs_in_more_than_the_seed_stands_apart(other):
     assert [seeds_of(line) for line in over_seeds([run(42, 30.0), run(43, 32.0, **other)])] == [[42], [43]]
 
 
+def test_runs_of_other_numbers_of_processes_stand_apart():
+    two = run(43, 32.0)
+    two["training"]["world_size"] = 2
+    assert [seeds_of(line) for line in over_seeds([run(42, 30.0), two])] == [[42], [43]]
+
+
+def test_all_commits_that_trained_are_shown_and_marked_if_one_is_dirty():
+    made = {"git": "a-clean", "commits": ["a-clean", "b-dirty"]}
+    page = results_page("T", [run(42, 30.0, environment=made)], ["test"], [], None, [])
+    assert "commits a-clean, b-dirty; " in page and "| km (dirty) |" in page and "decoded by" not in page
+
+
 def test_runs_of_before_are_told_apart_by_their_commands():
     before = [run(seed, 30.0, digest=None) for seed in (42, 43)]
     assert [seeds_of(line) for line in over_seeds(before)] == [[42, 43]]
