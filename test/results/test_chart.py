@@ -92,8 +92,19 @@ def test_many_points_make_the_panels_higher_and_no_lines_cross(drawn):
 
 
 def test_a_colour_a_recipe_a_shape_a_kind_and_legends_of_both(drawn):
-    rows = [json.loads(path.read_text()) for path in (ROOT / "egs/asterisk/ASR/results").glob("*.json")]
-    own = [row for row in rows if not row.get("search")]
+    bits = {"fbank": 256000, "dmel": 12800, "asterisk_codec": 1600, "mfcc_km500": 448, "whisper_tiny_km500": 448}
+    rates = {"rate": 30.0, "interval": [25.0, 35.0]}
+    own = [
+        {
+            "feature_type": name,
+            "recipe": recipe,
+            "device": "cpu",
+            "features": {"kind": "continuous" if name == "fbank" else "codes", "bits_per_second": of_it},
+            "sets": {"test": {"wer": {**rates, "rate": 30.0 + number}, "cer": {**rates, "interval": None}}},
+        }
+        for number, (name, of_it) in enumerate(bits.items())
+        for recipe in ("default", "full")
+    ]
     figure = drawn(points_of(own, "test", [ROOT / "egs/asterisk/ASR/conf/features"]), [WER, CER])
     recipes, kinds = figure.legends
     assert {text.get_text() for text in recipes.get_texts()} == {f"{row['recipe']} ({row['device']})" for row in own}
