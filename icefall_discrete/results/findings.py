@@ -222,6 +222,9 @@ def _setting(feature_type: str, conf_dirs: Sequence[Path], key: str) -> str:
     return "" if value is None else str(value)
 
 
+_OF_UNITS = ("layer", "layers", "num_groups", "num_codebooks", "num_clusters")
+
+
 def units_table(findings: Findings, asked: Json) -> str:
     """Feature types of one recipe by the layer and the clusters of their units, with what tells good units on dev."""
     lines, conf = findings.lines(asked["recipe_dir"]), [_conf(findings.egs, asked["recipe_dir"])]
@@ -234,7 +237,9 @@ def units_table(findings: Findings, asked: Json) -> str:
         scored = ((line or {}).get("sets") or {}).get("dev")
         figures = [metric.with_interval(scored) if scored else "" for metric in metrics]
         figures[0] = NOT_RUN if line is None else figures[0]
-        settings = [_setting(feature_type, conf, key) for key in ("layer", "num_clusters")]
+        said = {key: _setting(feature_type, conf, key) for key in _OF_UNITS}
+        books = [said[key] for key in ("num_groups", "num_codebooks") if said[key] not in ("", "1")]
+        settings = [said["layers"].strip("[]") or said["layer"], " x ".join([*books, said["num_clusters"]])]
         costs = [_number(line, "features", f"{kind}bits_per_second", ".2f", 1e-3) for kind in ("", "entropy_")]
         position = _number(line, "features", "position_fraction_of_entropy", ".1%")
         rows.append([feature_type, *settings, *figures, *costs, position])

@@ -1,7 +1,6 @@
 """The chart: a PNG, the same for the same rows, in which everything is whole and nothing lies upon anything."""
 
 import itertools
-import json
 from pathlib import Path
 
 import matplotlib.figure
