@@ -112,6 +112,8 @@ def _archives_in(deb: Path) -> Dict[str, bytes]:
             size = header[48:58].strip()
             if header[58:] != _HEADER_END or not size.isdigit():
                 raise ValueError("it is damaged or cut short")
+            if int(size) > deb.stat().st_size:
+                raise ValueError("it is cut short")
             name = header[:16].decode("ascii", errors="replace").strip().rstrip("/")
             members[name] = stream.read(int(size) + int(size) % 2)[: int(size)]
             if len(members[name]) != int(size):
@@ -144,9 +146,13 @@ def package_members(deb: Path) -> Iterator[Member]:
         control, data = (_tar_of(deb, part, archives) for part in _OPTIONS)
     except ValueError as error:
         raise CorpusError(f"{deb} is not a whole package ({error}); move it aside and run stage 0 again.") from None
-    expected = parse_checksums(dict(tar_members(control))[CHECKSUMS].decode("utf-8"))
+    listing = dict(tar_members(control)).get(CHECKSUMS)
+    if listing is None:
+        raise CorpusError(f"{deb} has no {CHECKSUMS}, which its files are held against; move it aside and rerun.")
+    expected = parse_checksums(listing.decode("utf-8"))
     for path, content in tar_members(data):
         actual = hashlib.md5(content).hexdigest()
-        if expected.get(path, actual) != actual:
-            raise CorpusError(f"{deb}: {path} has MD5 {actual}, not {expected[path]}; move it aside and rerun.")
+        if expected.get(path) != actual:
+            stated = f"not {expected[path]}" if path in expected else f"and is not in the package's {CHECKSUMS}"
+            raise CorpusError(f"{deb}: {path} has MD5 {actual}, {stated}; move it aside and rerun.")
         yield path, content

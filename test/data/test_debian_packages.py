@@ -1,5 +1,6 @@
 """Packages are read as dpkg-deb reads them, checked, and fetched only where they are not; nothing else is believed."""
 
+import hashlib
 import shutil
 import subprocess
 
@@ -30,7 +31,8 @@ def test_packages_of_dpkg_deb_are_read(tmp_path, kind):
     (tree / "DEBIAN" / "control").write_text(
         "Package: x\nVersion: 1\nArchitecture: all\nMaintainer: A <a@example.org>\nDescription: x\n"
     )
-    (tree / "DEBIAN" / "md5sums").write_text("")
+    sums = (f"{hashlib.md5(content).hexdigest()}  {name}\n" for name, content in FILES.items())
+    (tree / "DEBIAN" / "md5sums").write_text("".join(sums))
     deb = tmp_path / "x_1_all.deb"
     done = subprocess.run(["dpkg-deb", "-Z", kind, "--build", str(tree), str(deb)], capture_output=True, text=True)
     if done.returncode != 0:
@@ -52,6 +54,21 @@ def test_content_that_differs_from_the_packages_own_checksums_is_refused(tmp_pat
     name = next(iter(FILES))
     deb = write_deb(tmp_path / "x_1_all.deb", FILES, checksums=f"{'0' * 32}  {name}\n")
     with pytest.raises(CorpusError, match=rf"{name} has MD5 .*, not 0+; move it aside and rerun"):
+        list(package_members(deb))
+
+
+def test_every_file_must_be_in_the_packages_own_checksums(tmp_path, monkeypatch):
+    name, *others = FILES
+    listed = f"{hashlib.md5(FILES[name]).hexdigest()}  {name}\n"
+    for checksums, first in (("", name), (listed, others[0])):
+        deb = write_deb(tmp_path / "x_1_all.deb", FILES, checksums=checksums)
+        with pytest.raises(
+            CorpusError, match=rf"{first} has MD5 .*, and is not in the package's md5sums; move it aside"
+        ):
+            list(package_members(deb))
+    deb = write_deb(tmp_path / "x_1_all.deb", FILES)
+    monkeypatch.setattr(debian_packages, "CHECKSUMS", "sums")
+    with pytest.raises(CorpusError, match=r"x_1_all\.deb has no sums, which its files are held against; move it aside"):
         list(package_members(deb))
 
 

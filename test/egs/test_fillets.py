@@ -90,6 +90,9 @@ def test_dialogues_are_pairs_and_comments_are_none(dialogs):
     ]
     assert (found[1].english, without_text) == ("Two", 2)
     assert dialogs.parse_dialogs(b"", "x.lua") == ([], 0)
+    lines = b'-- head\ndialogId("a", "f", "e") -- x\ndialogStr("t")\n'
+    for end in (b"\r", b"\r\n"):
+        assert dialogs.parse_dialogs(lines.replace(b"\n", end), "x.lua") == dialogs.parse_dialogs(lines, "x.lua")
 
 
 @pytest.mark.parametrize(
@@ -117,7 +120,8 @@ def test_anything_else_is_refused_in_one_sentence(dialogs, content, complaint):
 
 def test_an_id_with_two_texts_is_refused(dialogs):
     twice = b'dialogId("a", "f", "e")\ndialogStr("x")\n' * 2
-    assert len(dialogs.parse_dialogs(twice, "x.lua")[0]) == 1
+    found, without_text = dialogs.parse_dialogs(twice, "x.lua")
+    assert (len(found), without_text) == (1, 0)
     with pytest.raises(CorpusError, match="line 4: the dialogue 'a' was there before with another text"):
         dialogs.parse_dialogs(twice[:-4] + b'y")\n', "x.lua")
 

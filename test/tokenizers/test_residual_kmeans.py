@@ -5,6 +5,7 @@ import tracemalloc
 import numpy as np
 import pytest
 import torch
+from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from toy_tokenizers import Toy, make_tokenizer
 
@@ -123,3 +124,34 @@ def test_groups_of_dimensions_have_codebooks_of_their_own(tmp_path, fit_audio, s
         assert torch.equal(codes[:, 2 * index], nearest)
     with pytest.raises(ValueError, match=r"num_groups is 2, but the frames of 'toy' have 39 dimensions"):
         fitted(tmp_path / "uneven", fit_audio, num_groups=2)
+
+
+@pytest.mark.parametrize(
+    "change, complaint",
+    [
+        ({"centroids.1": torch.tensor(1.0)}, r"centroids \(\) with a mean \(39,\)"),
+        ({"centroids.1": torch.zeros(12)}, r"centroids \(12,\) with a mean"),
+        ({"centroids.1": torch.zeros(12, 5)}, r"centroids \(12, 5\) with a mean"),
+        ({"mean": torch.tensor(0.0)}, r"a mean \(\) and a scale \(39,\), expected"),
+        ({"scale": torch.ones(1)}, r"a scale \(1,\), expected"),
+        ({"scale": torch.zeros(39)}, "whose scale is 0 in 39 of 39 dimensions"),
+        ({"centroids.0": torch.zeros(12, 39, dtype=torch.int32)}, "whose centroids is of int32, expected float32"),
+        ({"centroids.0": torch.zeros(12, 39).half()}, "whose centroids is of float16, expected float32"),
+    ],
+)
+def test_a_state_whose_parts_do_not_go_together_is_refused(tokenizer, tmp_path, speech, change, complaint):
+    with safe_open(tokenizer.state_dir / STATE, "pt") as file:
+        metadata = file.metadata()
+    path = tmp_path / STATE
+    save_file({**load_file(tokenizer.state_dir / STATE), **change}, path, metadata=metadata)
+    with pytest.raises(ValueError, match=complaint) as caught:
+        encode(make_tokenizer(NAME, SETTINGS, tmp_path), speech)
+    assert str(caught.value).startswith(str(path)) and str(caught.value).endswith("rerun stage 2.")
+
+
+def test_frames_that_are_not_finite_have_no_codes_and_are_not_clustered(tokenizer, tmp_path):
+    damaged = torch.full((3, 39), float("nan"))
+    with pytest.raises(RuntimeError, match="117 of 117 numbers of the frames are NaN or infinite"):
+        tokenizer.quantizer.quantize(damaged)
+    with pytest.raises(RuntimeError, match="of the frames are NaN or infinite"):
+        tokenizer.quantizer.fit([damaged] * 9, tmp_path, 1)

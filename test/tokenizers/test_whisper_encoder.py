@@ -69,7 +69,12 @@ def states_of_the_library(folder, mel):
 def for_the_library(folder, target):
     """Real weights with what the library wants beside them: names of ids (of tiny.en where they matter), settings."""
     (target / "model.bin").symlink_to(folder / "model.bin")
-    names = [f"<{number}>" for number in range(len(read_ctranslate2(folder / "model.bin").tensors[EMBEDDINGS]))]
+    names = [
+        f"<{number}>"
+        for number in range(
+            len(read_ctranslate2(folder / "model.bin", lambda name: name == EMBEDDINGS).tensors[EMBEDDINGS])
+        )
+    ]
     names[50256:50258] = ["<|endoftext|>", "<|startoftranscript|>"]
     names[50361:50363] = ["<|nospeech|>", "<|notimestamps|>"]
     (target / "vocabulary.json").write_text(json.dumps(names))
@@ -218,7 +223,8 @@ def read_edited(tmp_path, speech, edit):
     model = save_model(WhisperForConditionalGeneration, tmp_path / "published")
     save_ctranslate2(model, tmp_path / "converted", "float32")
     path = tmp_path / "converted" / "model.bin"
-    tensors, kind = read_ctranslate2(path).tensors, "WhisperSpec"
+    found = read_ctranslate2(path, lambda name: name.startswith("encoder/"), whole=["encoder/num_heads"])
+    tensors, kind = found.tensors, "WhisperSpec"
     kind = edit(tensors) or kind
     path.write_bytes(ctranslate2_file(tensors, kind=kind))
     return WhisperFrames(settings_of(path.parent)).frames(speech)
@@ -234,7 +240,7 @@ def read_edited(tmp_path, speech, edit):
             lambda tensors: tensors.update({"encoder/num_heads": torch.tensor(5).short()}),
             "32 dimensions cannot be parted",
         ),
-        (lambda tensors: tensors.update({"encoder/num_heads": torch.tensor(0).short()}), "cannot be parted among 0"),
+        (lambda tensors: tensors.update({"encoder/num_heads": torch.tensor(0).short()}), "num_heads is 0, expected"),
         (lambda tensors: tensors.update({"encoder/gate": torch.ones(2)}), "1 weights are not understood"),
         (
             lambda tensors: tensors.pop("encoder/layer_1/ffn/linear_0/bias")[:0].sum() and "",
@@ -360,3 +366,38 @@ def test_sharded_weights_are_read(tmp_path, speech):
     assert len(list((tmp_path / "sharded").glob("model-*.safetensors"))) > 1
     whole, sharded = (WhisperFrames(settings_of(tmp_path / name)) for name in ("whole", "sharded"))
     np.testing.assert_array_equal(whole.frames(speech), sharded.frames(speech))
+
+
+@pytest.mark.parametrize(
+    "change, complaint",
+    [
+        (
+            {"num_heads": torch.tensor([2, 2], dtype=torch.int8)},
+            r"num_heads has shape \(2,\), expected one whole number",
+        ),
+        ({"num_heads": torch.tensor(4.9)}, "num_heads is 4.9, expected a whole number above 0"),
+        ({"num_heads": torch.tensor(float("inf"))}, "num_heads is inf, expected a whole number"),
+        ({"num_heads": torch.tensor(float("nan"))}, "num_heads is nan, expected a whole number"),
+        ({"num_heads": torch.tensor(0, dtype=torch.int8)}, "num_heads is 0, expected a whole number"),
+        ({"position_encodings/encodings": torch.zeros(0, 8)}, r"positions has shape \(0, 8\), which holds nothing"),
+        ({"conv1/weight": torch.zeros(8, 0, 3)}, r"conv1\.weight has shape \(8, 0, 3\), which holds nothing"),
+        ({"conv1/weight": torch.ones(8, 80, 3, dtype=torch.int8)}, "conv1/weight holds whole numbers of torch.int8"),
+    ],
+)
+def test_an_encoder_that_cannot_be_is_refused_in_one_sentence(tmp_path, change, complaint):
+    encoder = {"num_heads": torch.tensor(2, dtype=torch.int8), "position_encodings/encodings": torch.zeros(10, 8)}
+    shapes = {"conv1": (8, 80, 3), "conv2": (8, 8, 3), "layer_0/ffn/linear_0": (16, 8), "layer_0/ffn/linear_1": (8, 16)}
+    attention = {f"layer_0/self_attention/linear_{n}": (size, 8) for n, size in ((0, 24), (1, 8))}
+    for name, shape in {**shapes, **attention}.items():
+        encoder.update({f"{name}/weight": torch.zeros(shape), f"{name}/bias": torch.zeros(shape[0])})
+    for name in ("layer_norm", "layer_0/self_attention/layer_norm", "layer_0/ffn/layer_norm"):
+        encoder.update({f"{name}/{kind}": torch.zeros(8) for kind in ("gamma", "beta")})
+    path = tmp_path / "model.bin"
+    for changed in ({}, change):
+        whole = {f"encoder/{name}": value for name, value in {**encoder, **changed}.items()}
+        path.write_bytes(ctranslate2_file(whole))
+        if not changed:
+            assert read_whisper_encoder(tmp_path, [0]).sizes.num_heads == 2
+    with pytest.raises(ValueError, match=complaint) as caught:
+        read_whisper_encoder(tmp_path, [0])
+    assert str(tmp_path) in str(caught.value) and "\n" not in str(caught.value)

@@ -58,5 +58,16 @@ def hostile():
         "another version": head(1, version=2**31) + one + tail(),
         "a scale of 0": model({"a": torch.ones(4, 2, dtype=torch.int8), "a_scale": ones - ones}),
         "a scale that is not finite": model({"a": torch.ones(4, 2, dtype=torch.int8), "a_scale": ones / 0}),
+        "whole numbers without a scale": model({"a": torch.ones(4, 2, dtype=torch.int8)}),
+        "words without a scale": model({"a": torch.ones(4, 2, dtype=torch.int32), "a_scale": ones}),
+        "two scales": model({"a": torch.ones(4, dtype=torch.int8), "a_scale": ones, "b_scale": ones}, [("b", "a")]),
+        "a scale that is quantized": model(
+            {name: torch.ones(4, dtype=torch.int8) for name in ("a", "a_scale", "a_scale_scale")}
+        ),
+        "2^96 values of which there are none": head(1)
+        + text("a")
+        + struct.pack("<B4I", 4, 0, *[2**32 - 1] * 3)
+        + struct.pack("<BI", 0, 0)
+        + tail(),
         "scales of another shape": model({"a": torch.ones(3, 2, dtype=torch.int8), "a_scale": ones}),
     }

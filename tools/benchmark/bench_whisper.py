@@ -41,7 +41,8 @@ def library_encoder(folder: Path, place: Path) -> Callable[[Tensor], Tensor]:
     """The encoder of CTranslate2; what else it wants to find in a folder is made in `place`."""
     import ctranslate2
 
-    vocabulary = read_ctranslate2(folder / WEIGHTS_FILE).tensors["decoder/embeddings/weight"].shape[0]
+    embeddings = "decoder/embeddings/weight"
+    vocabulary = len(read_ctranslate2(folder / WEIGHTS_FILE, lambda name: name == embeddings).tensors[embeddings])
     (place / WEIGHTS_FILE).symlink_to(folder / WEIGHTS_FILE)
     (place / "vocabulary.json").write_text(json.dumps([f"<{number}>" for number in range(vocabulary)]))
     (place / "config.json").write_text("{}")

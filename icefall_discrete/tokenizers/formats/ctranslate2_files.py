@@ -9,7 +9,7 @@ import math
 import re
 import struct
 from pathlib import Path
-from typing import BinaryIO, Callable, Dict, NamedTuple, Set, Tuple
+from typing import BinaryIO, Callable, Collection, Dict, NamedTuple, Set, Tuple
 
 import torch
 from torch import Tensor
@@ -28,6 +28,7 @@ SCALE_SUFFIX = "_scale"
 _NAME = re.compile(rb"[\w./-]+")
 # The largest Whisper has some two thousand variables; no weight has more than three dimensions.
 _MOST_VARIABLES, _MOST_RANK = 100_000, 8
+_MOST_NUMBERS = 2**40  # of a variable, the empty ones counted as if a dimension of 0 were 1
 
 
 class CTranslate2Model(NamedTuple):
@@ -91,6 +92,8 @@ class _Reader:
         if rank > _MOST_RANK:
             raise ValueError(f"{name} has {rank} dimensions, expected at most {_MOST_RANK}")
         shape = tuple(self.number("I", f"a dimension of {name}") for _ in range(rank))
+        if math.prod(max(size, 1) for size in shape) > _MOST_NUMBERS:
+            raise ValueError(f"{name} states shape {shape}, which no weight has")
         dtype = self.number("B", f"the type of {name}")
         if dtype >= len(_DTYPES):
             raise ValueError(f"{name} is of type {dtype}, expected 0 to {len(_DTYPES) - 1}")
@@ -104,8 +107,12 @@ class _Reader:
             raise ValueError(f"{self._left} bytes follow its end")
 
 
-def read_ctranslate2(path: Path, wanted: Callable[[str], bool] = lambda name: True) -> CTranslate2Model:
+def read_ctranslate2(
+    path: Path, wanted: Callable[[str], bool] = lambda name: True, whole: Collection[str] = ()
+) -> CTranslate2Model:
     """Read the `wanted` variables of a model.bin, aliases under their own names; the places of all are checked.
+
+    whole: names of those that are whole numbers themselves; any other whole numbers must have a scale.
 
     Raises:
       FileNotFoundError: if there is no such file. ValueError: if it is damaged, or no model of CTranslate2.
@@ -116,12 +123,12 @@ def read_ctranslate2(path: Path, wanted: Callable[[str], bool] = lambda name: Tr
         if not path.is_file():
             raise ValueError("it is not a file")
         with open(path, "rb") as stream:
-            return _read(stream, path.stat().st_size, wanted)
+            return _read(stream, path.stat().st_size, wanted, whole)
     except ValueError as error:
         raise ValueError(f"{path} is no model of CTranslate2 that can be read ({error}); {REFETCH}.") from None
 
 
-def _read(stream: BinaryIO, size: int, wanted: Callable[[str], bool]) -> CTranslate2Model:
+def _read(stream: BinaryIO, size: int, wanted: Callable[[str], bool], whole: Collection[str]) -> CTranslate2Model:
     reader = _Reader(stream, size)
     version = reader.number("I", "the version")
     if version not in VERSIONS:
@@ -141,17 +148,32 @@ def _read(stream: BinaryIO, size: int, wanted: Callable[[str], bool]) -> CTransl
         aliases[alias] = name
     reader.require_end()
     asked = {name: aliases.get(name, name) for name in (*variables, *aliases) if wanted(name)}
-    read = _tensors(stream, variables, set(asked.values()))
+    read = _tensors(stream, variables, aliases, set(asked.values()), {aliases.get(name, name) for name in whole})
     return CTranslate2Model(kind, revision, {name: read[of] for name, of in asked.items() if of in read})
 
 
-def _tensors(stream: BinaryIO, variables: Dict[str, _Variable], names: Set[str]) -> Dict[str, Tensor]:
+def _tensors(
+    stream: BinaryIO,
+    variables: Dict[str, _Variable],
+    aliases: Dict[str, str],
+    names: Set[str],
+    whole: Set[str],
+) -> Dict[str, Tensor]:
     """The variables called `names`, each read once; the scales of quantized ones are used up."""
-    names = names | {name + SCALE_SUFFIX for name in names if name + SCALE_SUFFIX in variables}
+    scales: Dict[str, Set[str]] = {}
+    for name in (*variables, *aliases):
+        scale = aliases.get(name + SCALE_SUFFIX, name + SCALE_SUFFIX)
+        if scale in variables:
+            scales.setdefault(aliases.get(name, name), set()).add(scale)
     found = {name: _tensor(stream, variables[name]) for name in sorted(names)}
-    for name in [name for name in found if found[name].dtype in _QUANTIZED and name + SCALE_SUFFIX in found]:
-        found[name] = _scaled(name, found[name], found.pop(name + SCALE_SUFFIX))
-    return found
+    used: Set[str] = set()
+    for name in [name for name in found if not found[name].is_floating_point() and name not in whole]:
+        if found[name].dtype not in _QUANTIZED or len(scales.get(name, ())) != 1:
+            raise ValueError(f"{name} holds whole numbers of {found[name].dtype} without a scale of its own")
+        (scale,) = scales[name]
+        found[name] = _scaled(name, found[name], _tensor(stream, variables[scale]))
+        used.add(scale)
+    return {name: value for name, value in found.items() if name not in used}
 
 
 def _tensor(stream: BinaryIO, place: _Variable) -> Tensor:
@@ -166,6 +188,8 @@ def _scaled(name: str, values: Tensor, scale: Tensor) -> Tensor:
     """The numbers that were multiplied by a scale for all, or by one for each row, and rounded."""
     if scale.numel() != 1 and (values.dim() == 0 or scale.shape != values.shape[:1]):
         raise ValueError(f"{name}{SCALE_SUFFIX} has shape {tuple(scale.shape)}, {name} {tuple(values.shape)}")
+    if not scale.is_floating_point():
+        raise ValueError(f"{name}{SCALE_SUFFIX} is of {scale.dtype}, expected fractions")
     scale = scale.float()
     if not bool((torch.isfinite(scale) & (scale != 0)).all()):
         raise ValueError(f"{name}{SCALE_SUFFIX} holds a scale that is 0 or not finite")

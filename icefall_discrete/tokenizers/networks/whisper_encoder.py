@@ -134,14 +134,14 @@ def read_whisper_encoder(folder: Path, layers: Sequence[int]) -> WhisperEncoder:
 
 def _of_ctranslate2(path: Path) -> Tuple[Dict[str, Tensor], int]:
     """The encoder's weights under our names, and the number of heads."""
-    model = read_ctranslate2(path, lambda name: name.startswith("encoder/"))
+    model = read_ctranslate2(path, lambda name: name.startswith("encoder/"), whole=["encoder/num_heads"])
     if (model.kind, model.revision) != (CTRANSLATE2_KIND, CTRANSLATE2_REVISION):
         raise ValueError(
             f"{path} is a model of kind {model.kind}, revision {model.revision}, expected {CTRANSLATE2_KIND}, revision "
             f"{CTRANSLATE2_REVISION}; correct `model`, or convert it with a newer CTranslate2."
         )
     weights = Weights(model.tensors, f"{path}, encoder/*").part("encoder/")
-    num_heads = int(weights.take("num_heads").sum())
+    num_heads = _whole_number(weights.take("num_heads"), f"{path}: encoder/num_heads")
     theirs = {module: module for module in _WHOLE}
     for layer in range(_num_layers(weights, r"layer_(\d+)/.*")):
         names = {"attention_in": "self_attention/linear_0", **{ours: names[0] for ours, names in _LAYER.items()}}
@@ -152,6 +152,16 @@ def _of_ctranslate2(path: Path) -> Tuple[Dict[str, Tensor], int]:
         found.update({f"{ours}.{kind}": weights.take(f"{name}/{of}") for kind, of in zip(_KINDS, kinds)})
     weights.require_empty()
     return found, num_heads
+
+
+def _whole_number(value: Tensor, what: str) -> int:
+    """The one number above 0 that a variable holds. Raises ValueError, beginning with `what`, if it does not."""
+    if value.numel() != 1:
+        raise ValueError(f"{what} has shape {tuple(value.shape)}, expected one whole number above 0; {REFETCH}.")
+    number = float(value.reshape(()))
+    if not number.is_integer() or number < 1:
+        raise ValueError(f"{what} is {number:g}, expected a whole number above 0; {REFETCH}.")
+    return int(number)
 
 
 def _of_transformers(folder: Path) -> Tuple[Dict[str, Tensor], int]:
@@ -193,6 +203,8 @@ def _sizes(weights: Mapping[str, Tensor], num_heads: int) -> EncoderSizes:
     for name, rank in (("conv1.weight", 3), ("positions", 2), ("layers.0.feed_forward_in.weight", 2)):
         if name not in weights or weights[name].dim() != rank:
             raise RuntimeError(f"{name} is missing or has not {rank} dimensions")
+        if 0 in weights[name].shape:
+            raise RuntimeError(f"{name} has shape {tuple(weights[name].shape)}, which holds nothing")
     dim, num_mel_bins, _ = weights["conv1.weight"].shape
     if num_heads < 1 or dim % num_heads:
         raise RuntimeError(f"{dim} dimensions cannot be parted among {num_heads} heads")

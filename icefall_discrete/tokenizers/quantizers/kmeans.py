@@ -86,11 +86,21 @@ class Clustered(NamedTuple):
     facts: Dict[str, Any]
 
 
+def require_finite(frames: Tensor, name: str) -> None:
+    """Raise RuntimeError if frames of feature type `name` hold NaN or infinite numbers, to which no code is near."""
+    if not bool(frames.isfinite().all()):
+        raise RuntimeError(
+            f"{name}: {int((~frames.isfinite()).sum())} of {frames.numel()} numbers of the frames are NaN or infinite "
+            "for finite audio; fetch the model anew, or compute in float32."
+        )
+
+
 def take_sample(name: str, config: ClusteringConfig, frames: Iterable[Tensor], seed: int) -> Sample:
     """A uniform sample of `frames`, (T, D) for each utterance, that fits into `fit_memory_mib`; see `cluster`."""
     sample: Optional[FrameSample] = None
     num_utterances = 0
     for offered in frames:
+        require_finite(offered, name)
         values = offered.cpu().numpy()
         if sample is None:
             capacity = config.fit_memory_mib * 2**20 // (4 * values.shape[1])
@@ -157,13 +167,14 @@ def cluster(name: str, config: ClusteringConfig, frames: Iterable[Tensor], seed:
 def standardized(state: Centroids, frames: Tensor, where: str, name: str) -> Tensor:
     """Frames (T, D) of feature type `name` in the space of the centroids.
 
-    Raises ValueError, calling the centroids `where`, if frames have another dimension.
+    Raises ValueError, calling the centroids `where`, if frames have another dimension. RuntimeError for NaN.
     """
     if frames.shape[1] != len(state.mean):
         raise ValueError(
             f"{where} have {len(state.mean)} dimensions, but the frames of "
             f"'{name}' {frames.shape[1]}; they were made for another model."
         )
+    require_finite(frames, name)
     return (frames - state.mean) / state.scale
 
 
@@ -179,13 +190,33 @@ def nearest(state: Centroids, frames: Tensor, where: str, name: str) -> Tensor:
 
 
 def checked_centroids(
-    arrays: Mapping[str, np.ndarray], holds: str, num_clusters: int, advice: str, sha256: str, device: torch.device
+    arrays: Mapping[str, np.ndarray],
+    holds: str,
+    num_clusters: int,
+    advice: str,
+    sha256: str,
+    device: torch.device,
+    num_groups: int = 1,
 ) -> Centroids:
-    """The centroids in the `arrays` of STATE, on `device`.
+    """The centroids in the `arrays` of STATE, on `device`; they are of one of `num_groups` equal parts of a frame.
 
-    holds, advice: how the sentence begins and ends which a ValueError says if they are not `num_clusters` finite ones.
+    holds, advice: how the sentence begins and ends which a ValueError says if they are not `num_clusters` finite ones,
+    or do not go with their mean and scale.
     """
-    centroids = arrays["centroids"]
+    centroids, mean, scale = (arrays[key] for key in STATE)
+    ranks = (centroids.ndim, mean.ndim, scale.ndim) == (2, 1, 1)
+    if not ranks or not centroids.shape[1] * num_groups == len(mean) == len(scale):
+        raise ValueError(
+            f"{holds} centroids {centroids.shape} with a mean {mean.shape} and a scale {scale.shape}, expected (V, D), "
+            f"(D,) and (D,), D in {num_groups} equal parts; {advice}"
+        )
+    for key, array in arrays.items():
+        if array.dtype != np.float32:
+            raise ValueError(f"{holds} centroids whose {key} is of {array.dtype}, expected float32; {advice}")
+    if not scale.all():
+        raise ValueError(
+            f"{holds} centroids whose scale is 0 in {(scale == 0).sum()} of {len(scale)} dimensions; {advice}"
+        )
     if len(centroids) != num_clusters or not all(np.isfinite(a).all() for a in arrays.values()):
         raise ValueError(
             f"{holds} centroids {centroids.shape} with {np.isnan(centroids).sum()} NaN, expected "

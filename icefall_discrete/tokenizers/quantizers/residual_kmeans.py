@@ -135,7 +135,7 @@ class ResidualKmeans(QuantizerOfFile[List[Centroids]]):
         return [
             checked_centroids(
                 {"centroids": found.tensors[name].numpy(), **space},
-                *(f"{path} holds as '{name}'", size, f"{REFIT}.", sha256, self.device),
+                *(f"{path} holds as '{name}'", size, f"{REFIT}.", sha256, self.device, self.config.num_groups),
             )
             for name in names
         ]

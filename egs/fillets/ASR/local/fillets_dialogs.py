@@ -13,7 +13,7 @@ from icefall_discrete.data.manifests import CorpusError
 LANGUAGES = ("cs", "nl")
 
 _TOKEN = re.compile(
-    rb"""(?P<skipped>\s+|--\[(?P<level>=*)\[.*?\](?P=level)\]|--(?!\[=*\[)[^\n]*(?:\n|$))
+    rb"""(?P<skipped>\s+|--\[(?P<level>=*)\[.*?\](?P=level)\]|--(?!\[=*\[)[^\r\n]*)
     |(?P<name>[A-Za-z_]\w*)
     |(?P<string>"(?:[^"\\\n]|\\.)*"|'(?:[^'\\\n]|\\.)*')
     |(?P<mark>[(),;])""",
@@ -102,11 +102,12 @@ def parse_dialogs(content: bytes, where: str) -> Tuple[List[Dialog], int]:
     """
     dialogs: Dict[str, Dialog] = {}
     waiting: List[str] = []
-    ids = 0
+    without_text = 0
     try:
         for line, name, values in _statements(content.removeprefix(b"\xef\xbb\xbf")):
             if name == "dialogId":
-                ids, waiting = ids + 1, values
+                without_text += bool(waiting)
+                waiting = values
                 continue
             if not waiting:
                 raise ValueError(f"line {line}: the text {values[0][:_SHOWN]!r} has no dialogId before it")
@@ -118,4 +119,4 @@ def parse_dialogs(content: bytes, where: str) -> Tuple[List[Dialog], int]:
         raise CorpusError(
             f"{where}, {error}; the file is damaged: move its language's folder aside and run stage 0 again."
         ) from None
-    return list(dialogs.values()), ids - len(dialogs)
+    return list(dialogs.values()), without_text + bool(waiting)
