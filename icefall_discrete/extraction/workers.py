@@ -3,6 +3,7 @@
 import collections
 import contextlib
 import dataclasses
+import functools
 import multiprocessing
 import os
 import threading
@@ -149,22 +150,13 @@ class Encoder:
 def one_thread() -> Iterator[None]:
     """One computing thread for this process and those it starts: sums then never depend on the number of threads."""
     threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        with one_thread_in_processes():
-            yield
-    finally:
-        torch.set_num_threads(threads)
-
-
-@contextlib.contextmanager
-def one_thread_in_processes() -> Iterator[None]:
-    """One computing thread for each of the processes that this one starts."""
     variables = {name: os.environ.get(name) for name in THREAD_VARIABLES}
     os.environ.update(dict.fromkeys(THREAD_VARIABLES, "1"))
+    torch.set_num_threads(1)
     try:
         yield
     finally:
+        torch.set_num_threads(threads)
         for name, value in variables.items():
             if value is None:
                 os.environ.pop(name, None)
@@ -172,7 +164,7 @@ def one_thread_in_processes() -> Iterator[None]:
                 os.environ[name] = value
 
 
-_ENCODER: Optional[Encoder] = None
+_WORK: Optional[Callable[..., Any]] = None  # what a worker does, with the network that it holds
 
 
 def _end_with_parent() -> None:
@@ -183,16 +175,20 @@ def _end_with_parent() -> None:
         os._exit(1)
 
 
-def _start_worker(make_tokenizer: Callable[[], Any], seed: int) -> None:
-    global _ENCODER
+def _start_worker(make_work: Callable[[], Callable[..., Any]]) -> None:
+    global _WORK
     threading.Thread(target=_end_with_parent, daemon=True).start()
     torch.set_num_threads(1)
-    _ENCODER = Encoder(make_tokenizer(), seed)
+    _WORK = make_work()
 
 
-def _encode_in_worker(index: int, cuts: List[MonoCut]) -> EncodedBatch:
-    assert _ENCODER is not None, "the worker was not started by _start_worker"
-    return _ENCODER(index, cuts)
+def _do_work(*arguments: Any) -> Any:
+    assert _WORK is not None, "the worker was not started by _start_worker"
+    return _WORK(*arguments)
+
+
+def _encoder(make_tokenizer: Callable[[], Any], seed: int) -> Encoder:
+    return Encoder(make_tokenizer(), seed)
 
 
 def encode_in_order(
@@ -213,24 +209,20 @@ def encode_in_order(
             for index, cuts in jobs:
                 yield encoder(index, cuts)
             return
-        yield from _in_processes(_encode_in_worker, jobs, num_jobs, _start_worker, (make_tokenizer, seed))
+        yield from _in_processes(functools.partial(_encoder, make_tokenizer, seed), jobs, num_jobs)
 
 
 def _in_processes(
-    work: Callable[..., Result],
-    calls: Iterable[Tuple[Any, ...]],
-    num_jobs: int,
-    start: Callable[..., None],
-    start_with: Tuple[Any, ...],
+    make_work: Callable[[], Callable[..., Result]], calls: Iterable[Tuple[Any, ...]], num_jobs: int
 ) -> Iterator[Result]:
-    """What `work` gives for the arguments in `calls`, in their order, by processes that begin with `start`."""
+    """What the work gives for the arguments in `calls`, in their order, by processes that each make it once."""
     # Spawned, not forked: forking a process whose libraries have started threads can hang.
     context = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(num_jobs, context, initializer=start, initargs=start_with)
+    pool = ProcessPoolExecutor(num_jobs, context, initializer=_start_worker, initargs=(make_work,))
     try:
         pending: Deque[Future[Result]] = collections.deque()
         for call in calls:
-            pending.append(pool.submit(work, *call))
+            pending.append(pool.submit(_do_work, *call))
             if len(pending) >= BATCHES_AHEAD * num_jobs:
                 yield pending.popleft().result()
         while pending:
@@ -243,19 +235,9 @@ def _in_processes(
         pool.shutdown(wait=True, cancel_futures=True)
 
 
-_FRAMES: Optional[Callable[[Tensor], Tensor]] = None
-
-
-def _start_frames_worker(make_tokenizer: Callable[[], QuantizedFrames]) -> None:
-    global _FRAMES
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-    torch.set_num_threads(1)
-    _FRAMES = make_tokenizer().frames
-
-
-def _frames_in_worker(samples: np.ndarray) -> np.ndarray:
-    assert _FRAMES is not None, "the worker was not started by _start_frames_worker"
-    return _FRAMES(torch.from_numpy(samples)).numpy()
+def _frames_of_arrays(make_tokenizer: Callable[[], QuantizedFrames]) -> Callable[[np.ndarray], np.ndarray]:
+    frames = make_tokenizer().frames
+    return lambda samples: frames(torch.from_numpy(samples)).numpy()
 
 
 def share_frames(tokenizer: SpeechTokenizer, make_tokenizer: Callable[[], Any], num_jobs: int) -> None:
@@ -268,9 +250,8 @@ def share_frames(tokenizer: SpeechTokenizer, make_tokenizer: Callable[[], Any], 
 
     def shared(samples: Iterable[Tensor]) -> Iterator[Tensor]:
         calls = ((one.numpy(),) for one in samples)
-        # Variables alone: the quantizer, in this process, may use more threads than each of those.
-        with one_thread_in_processes():
-            for frames in _in_processes(_frames_in_worker, calls, num_jobs, _start_frames_worker, (make_tokenizer,)):
+        with one_thread():
+            for frames in _in_processes(functools.partial(_frames_of_arrays, make_tokenizer), calls, num_jobs):
                 yield torch.from_numpy(frames)
 
     tokenizer.compute_frames = shared
