@@ -1,13 +1,16 @@
-"""What stage 1 shares between small corpora: splits drawn by digest, subsets, and the counts that define a corpus."""
+"""Stage 1 of small corpora of several languages: splits by digest, subsets, the counts that define a corpus."""
 
 import collections
+import dataclasses
 import functools
 import hashlib
+import logging
 import multiprocessing
 from pathlib import Path
 from typing import (
     Callable,
     Dict,
+    Generic,
     Iterable,
     Iterator,
     List,
@@ -23,7 +26,8 @@ from typing import (
 from lhotse import AudioSource, MonoCut, Recording, SupervisionSegment
 from tqdm import tqdm
 
-from icefall_discrete.data.manifests import CorpusError
+from icefall_discrete.base.settings import setting
+from icefall_discrete.data.manifests import CorpusError, write_split
 
 SPLITS = ("train", "dev", "test")
 
@@ -178,3 +182,62 @@ def check_counts(utterances: Sequence[Utterance], languages: Sequence[str], publ
             f"the test split has {words} words, the published corpus has {published.test_words}; "
             "--check-counts false goes on all the same."
         )
+
+
+@dataclasses.dataclass(frozen=True)
+class PrepareConfig:
+    """Which utterances are kept, and where manifests and audio go; a corpus adds its folder and its languages."""
+
+    data_dir: str = setting("data", "output folder; audio goes to its audio/, manifests to its manifests/")
+    min_duration: float = setting(0.3, "shortest utterance (s); part of the corpus's definition")
+    max_duration: float = setting(20.0, "longest utterance (s); part of the corpus's definition")
+    subset: int = setting(0, "keep only about this many utterances a split, balanced over languages; 0 keeps all")
+    subset_max_duration: float = setting(4.0, "longest utterance of a subset (s)")
+    nj: int = setting(2, "processes that convert audio")
+    check_counts: bool = setting(True, "refuse a full corpus whose counts differ from the published definition")
+
+    def why_not(self, duration: float) -> Optional[str]:
+        """Why an utterance of `duration` seconds is dropped; None if it is not."""
+        if duration < self.min_duration:
+            return f"shorter than {self.min_duration:g} s"
+        return f"longer than {self.max_duration:g} s" if duration > self.max_duration else None
+
+
+@dataclasses.dataclass(frozen=True)
+class SmallCorpus(Generic[U]):
+    """What a corpus gives to `prepare`.
+
+    name: of its manifests. published: what it is known by. read_language: the utterances of a language's folder; counts
+    the others by reason. write_audio: makes the audio of an utterance, picklable. make_cut: the cut of one with audio.
+    """
+
+    name: str
+    published: Published
+    read_language: Callable[[Path, collections.Counter], List[U]]
+    write_audio: Callable[[U], None]
+    make_cut: Callable[[U], MonoCut]
+
+
+def prepare(corpus: SmallCorpus[U], corpus_dir: Path, languages: Sequence[str], config: PrepareConfig) -> None:
+    """Make audio and manifests of some languages of a corpus, and say what was dropped and what there is.
+
+    Raises:
+      CorpusError: if the corpus folder is missing, damaged or another release.
+    """
+    if not corpus_dir.is_dir():
+        raise CorpusError(f"the corpus folder {corpus_dir} does not exist; run stage 0, or give it with --corpus-dir.")
+    drops: Dict[str, collections.Counter] = {language: collections.Counter() for language in languages}
+    utterances = [one for name in languages for one in corpus.read_language(corpus_dir / name, drops[name])]
+    if config.check_counts:
+        check_counts(utterances, languages, corpus.published)
+    if config.subset:
+        utterances = take_subset(utterances, config.subset, config.subset_max_duration)
+    do_each(corpus.write_audio, utterances, config.nj, "convert to 16 kHz")
+    for split in SPLITS:
+        cuts = (corpus.make_cut(one) for one in utterances if one.split == split)
+        write_split(Path(config.data_dir) / "manifests", corpus.name, split, cuts)
+    for language, reasons in drops.items():
+        for reason, number in reasons.most_common():
+            logging.info(f"{language}, {reason}: {number}")
+    for row in table(utterances, languages):
+        logging.info(row)

@@ -151,8 +151,8 @@ def test_subset_is_short_balanced_and_the_same_every_time(tmp_path):
     config = config_for(tmp_path, languages=("en", "es"))
     drops = collections.Counter()
     every = [p for i in ("en", "es") for p in prepare.read_language(tmp_path / "corpus" / i, config, drops)]
-    kept = prepare.take_subset(every, 4, max_duration=4.0)
-    assert kept == prepare.take_subset(reversed(every), 4, max_duration=4.0)
+    kept = prepare.small_corpora.take_subset(every, 4, max_duration=4.0)
+    assert kept == prepare.small_corpora.take_subset(reversed(every), 4, max_duration=4.0)
     assert all(p.duration <= 4.0 for p in kept)
     counts = collections.Counter((p.split, p.language) for p in kept)
     assert counts["train", "en"] == counts["train", "es"] == 2

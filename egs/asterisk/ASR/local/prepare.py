@@ -7,7 +7,6 @@ decodes only what is missing.
 
 import collections
 import dataclasses
-import logging
 from pathlib import Path
 from typing import List, Tuple
 
@@ -23,20 +22,11 @@ from icefall_discrete.base.inside import path_inside
 from icefall_discrete.base.script import run_script
 from icefall_discrete.base.settings import setting
 from icefall_discrete.base.text_files import read_text
+from icefall_discrete.data import small_corpora
 from icefall_discrete.data.checked_folders import CHECKSUMS, read_checksums
-from icefall_discrete.data.manifests import CorpusError, md5_of, write_split
-from icefall_discrete.data.small_corpora import (
-    SPLITS,
-    Published,
-    check_counts,
-    do_each,
-    file_cut,
-    split_of,
-    table,
-    take_subset,
-)
+from icefall_discrete.data.manifests import CorpusError, md5_of
 
-PUBLISHED = Published(
+PUBLISHED = small_corpora.Published(
     utterances={
         "en": (453, 49, 44),
         "es": (383, 46, 37),
@@ -49,18 +39,11 @@ PUBLISHED = Published(
 
 
 @dataclasses.dataclass(frozen=True)
-class PrepareConfig:
+class PrepareConfig(small_corpora.PrepareConfig):
     """Which prompts become utterances, and where everything lies."""
 
     corpus_dir: str = setting("download/asterisk", "corpus folder that stage 0 made")
-    data_dir: str = setting("data", "output folder; audio goes to its audio/, manifests to its manifests/")
     languages: Tuple[str, ...] = setting(LANGUAGES, "languages to prepare")
-    min_duration: float = setting(0.3, "shortest utterance (s); part of the corpus's definition")
-    max_duration: float = setting(20.0, "longest utterance (s); part of the corpus's definition")
-    subset: int = setting(0, "keep only about this many utterances a split, balanced over languages; 0 keeps all")
-    subset_max_duration: float = setting(4.0, "longest utterance of a subset (s)")
-    nj: int = setting(2, "processes that decode audio")
-    check_counts: bool = setting(True, "refuse a full corpus whose counts differ from the published definition")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -82,7 +65,7 @@ class Prompt:
     @property
     def split(self) -> str:
         """The same in every language, so that no test sentence is trained in translation."""
-        return split_of(self.prompt_id)
+        return small_corpora.split_of(self.prompt_id)
 
     @property
     def num_samples(self) -> int:
@@ -141,11 +124,7 @@ def _drop_reason(prompt: Prompt, has_audio: bool, config: PrepareConfig) -> str:
             f"{prompt.source} is missing, but {CHECKSUMS} lists it; move the language's folder aside and run stage 0 "
             "again."
         )
-    if prompt.duration < config.min_duration:
-        return f"shorter than {config.min_duration:g} s"
-    if prompt.duration > config.max_duration:
-        return f"longer than {config.max_duration:g} s"
-    return "kept"
+    return config.why_not(prompt.duration) or "kept"
 
 
 def read_g722(path: Path) -> np.ndarray:
@@ -178,37 +157,20 @@ def decode_prompt(prompt: Prompt) -> None:
 def make_cut(prompt: Prompt) -> MonoCut:
     """Return the cut of a prompt, with its recording and supervision."""
     custom = {"written": prompt.written, "prompt_id": prompt.prompt_id}
-    return file_cut(prompt, prompt.audio, prompt.num_samples, SAMPLE_RATE_HZ, f"asterisk-{prompt.language}", custom)
+    speaker = f"asterisk-{prompt.language}"
+    return small_corpora.file_cut(prompt, prompt.audio, prompt.num_samples, SAMPLE_RATE_HZ, speaker, custom)
 
 
 def prepare(config: PrepareConfig) -> None:
-    """Run the whole stage.
-
-    Raises:
-      CorpusError: if the corpus folder is missing, damaged or another release.
-    """
-    corpus_dir = Path(config.corpus_dir)
-    if not corpus_dir.is_dir():
-        raise CorpusError(f"the corpus folder {corpus_dir} does not exist; run stage 0, or give it with --corpus-dir.")
-    drops: collections.Counter = collections.Counter()
-    prompts = [p for language in config.languages for p in read_language(corpus_dir / language, config, drops)]
-    if config.check_counts:
-        check_counts(prompts, config.languages, PUBLISHED)
-    if config.subset:
-        prompts = take_subset(prompts, config.subset, config.subset_max_duration)
-    do_each(decode_prompt, prompts, config.nj, "decode G.722")
-    for split in SPLITS:
-        cuts = (make_cut(prompt) for prompt in prompts if prompt.split == split)
-        write_split(Path(config.data_dir) / "manifests", "asterisk", split, cuts)
-    for reason, number in drops.most_common():
-        logging.info(f"prompts {reason}: {number}")
-    for line in table(prompts, config.languages):
-        logging.info(line)
+    """Run the whole stage; see `small_corpora.prepare`."""
+    corpus = small_corpora.SmallCorpus(
+        "asterisk", PUBLISHED, lambda folder, drops: read_language(folder, config, drops), decode_prompt, make_cut
+    )
+    small_corpora.prepare(corpus, Path(config.corpus_dir), config.languages, config)
 
 
 def main() -> None:
-    config = config_from_flags(PrepareConfig, __doc__)
-    prepare(config)
+    prepare(config_from_flags(PrepareConfig, __doc__))
 
 
 if __name__ == "__main__":

@@ -7,7 +7,6 @@ rerun converts only what is missing.
 
 import collections
 import dataclasses
-import logging
 import re
 from pathlib import Path
 from typing import Dict, List, Mapping, Optional, Tuple
@@ -24,7 +23,7 @@ from icefall_discrete.base.settings import setting
 from icefall_discrete.data import small_corpora
 from icefall_discrete.data.checked_folders import CHECKSUMS, damaged_files, read_checksums
 from icefall_discrete.data.corpus_files import read_headers
-from icefall_discrete.data.manifests import CorpusError, listed, write_split
+from icefall_discrete.data.manifests import CorpusError, listed
 from icefall_discrete.text.plain_words import plain_words
 
 SAMPLE_RATE_HZ = 16000
@@ -33,18 +32,11 @@ _FILLED_BY_THE_GAME = re.compile(r"%[0-9]")  # a number that is known when it is
 
 
 @dataclasses.dataclass(frozen=True)
-class PrepareConfig:
+class PrepareConfig(small_corpora.PrepareConfig):
     """Which lines become utterances, and where everything lies."""
 
     corpus_dir: str = setting("download/fillets", "corpus folder that stage 0 made")
-    data_dir: str = setting("data", "output folder; audio goes to its audio/, manifests to its manifests/")
     languages: Tuple[str, ...] = setting(LANGUAGES, "languages to prepare")
-    min_duration: float = setting(0.3, "shortest utterance (s); part of the corpus's definition")
-    max_duration: float = setting(20.0, "longest utterance (s); part of the corpus's definition")
-    subset: int = setting(0, "keep only about this many utterances a split, balanced over languages; 0 keeps all")
-    subset_max_duration: float = setting(4.0, "longest utterance of a subset (s)")
-    nj: int = setting(2, "processes that convert audio")
-    check_counts: bool = setting(True, "refuse a full corpus whose counts differ from the published definition")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -142,11 +134,7 @@ def spoken_text(written: str, language: str) -> str:
 def _drop_reason(line: Line, config: PrepareConfig) -> str:
     if not line.text:
         return "text that the game fills" if line.dialog.text.strip() else "text that is empty"
-    if line.duration < config.min_duration:
-        return f"shorter than {config.min_duration:g} s"
-    if line.duration > config.max_duration:
-        return f"longer than {config.max_duration:g} s"
-    return "kept"
+    return config.why_not(line.duration) or "kept"
 
 
 def num_samples(line: Line) -> int:
@@ -181,38 +169,15 @@ def make_cut(line: Line) -> MonoCut:
 
 
 def prepare(config: PrepareConfig) -> None:
-    """Run the whole stage.
-
-    Raises:
-      CorpusError: if the corpus folder is missing, damaged or another release.
-    """
-    corpus_dir = Path(config.corpus_dir)
-    if not corpus_dir.is_dir():
-        raise CorpusError(f"the corpus folder {corpus_dir} does not exist; run stage 0, or give it with --corpus-dir.")
-    drops: Dict[str, collections.Counter] = {language: collections.Counter() for language in config.languages}
-    lines = [line for name in config.languages for line in read_language(corpus_dir / name, config, drops[name])]
-    if config.check_counts:
-        small_corpora.check_counts(lines, config.languages, PUBLISHED)
-    if config.subset:
-        lines = small_corpora.take_subset(lines, config.subset, config.subset_max_duration)
-    small_corpora.do_each(convert, lines, config.nj, "convert to 16 kHz")
-    for split in small_corpora.SPLITS:
-        write_split(
-            Path(config.data_dir) / "manifests",
-            "fillets",
-            split,
-            (make_cut(line) for line in lines if line.split == split),
-        )
-    for language, reasons in drops.items():
-        for reason, number in reasons.most_common():
-            logging.info(f"{language}, {reason}: {number}")
-    for row in small_corpora.table(lines, config.languages):
-        logging.info(row)
+    """Run the whole stage; see `small_corpora.prepare`."""
+    corpus = small_corpora.SmallCorpus(
+        "fillets", PUBLISHED, lambda folder, drops: read_language(folder, config, drops), convert, make_cut
+    )
+    small_corpora.prepare(corpus, Path(config.corpus_dir), config.languages, config)
 
 
 def main() -> None:
-    config = config_from_flags(PrepareConfig, __doc__)
-    prepare(config)
+    prepare(config_from_flags(PrepareConfig, __doc__))
 
 
 if __name__ == "__main__":
