@@ -35,7 +35,7 @@ from icefall_discrete.text.plain_words import plain_words
 from icefall_discrete.text.words import words_in
 from icefall_discrete.tokenizers import load_tokenizer
 from icefall_discrete.tokenizers.composed.continuous import ContinuousFrames
-from icefall_discrete.tokenizers.frames.whisper import WhisperFrames
+from icefall_discrete.tokenizers.frames.whisper import SAMPLE_RATE_HZ, WhisperFrames
 
 LOG = logging.getLogger("decode_whisper")
 ROOT = Path(__file__).resolve().parents[1]
@@ -58,7 +58,7 @@ def decode(cuts: CutSet, files: DecodingFiles, split: str, decoder: WhisperDecod
     """Write the transcripts of a split; returns seconds of audio and of computing."""
     start, audio_sec, transcripts = time.perf_counter(), 0.0, []
     for cut in tqdm(cuts, desc=f"decoding {split}", unit="cut"):
-        said = decoder.text(load_samples(cut, 16000), language_of(cut), f"cut {cut.id}")
+        said = decoder.text(load_samples(cut, SAMPLE_RATE_HZ), language_of(cut), f"cut {cut.id}")
         words = words_in(plain_words(said, language_of(cut)))
         transcripts.append(Transcript(cut.id, tuple(words_in(text_of(cut))), tuple(words)))
         audio_sec += cut.duration
@@ -72,6 +72,7 @@ def main() -> None:
     splits = args.splits.split(",")
     if len(splits) != len(args.manifests):
         raise ValueError(f"--splits has {len(splits)} names, but there are {len(args.manifests)} manifests.")
+    cuts_of = {split: load_cuts(manifest) for split, manifest in zip(splits, args.manifests)}
     tokenizer = load_tokenizer(args.feature_type)
     source = tokenizer.source if isinstance(tokenizer, ContinuousFrames) else None
     if not isinstance(source, WhisperFrames):
@@ -79,8 +80,7 @@ def main() -> None:
     decoder = WhisperDecoder(source.config.model, args.beam_size)
     files = decoding_files(args.exp_dir, METHOD, f"beam-size-{args.beam_size}")
     sets: Dict[str, Any] = {}
-    for split, manifest in zip(splits, args.manifests):
-        cuts = load_cuts(manifest)
+    for split, cuts in cuts_of.items():
         facts = decode(cuts, files, split, decoder)
         sets[split] = {**score_transcripts(read_recogs(files.recogs(split)), language_by_cut(cuts)), **facts}
         print(set_table(split, sets[split]))
