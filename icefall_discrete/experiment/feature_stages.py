@@ -13,6 +13,7 @@ from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
 
 from icefall_discrete.base.settings_digest import digests_of, json_digest
 from icefall_discrete.experiment.plan import Command, Stage
+from icefall_discrete.experiment.recipe_files import WHEN, read_layers
 from icefall_discrete.experiment.run_options import FEATURES, Asked, Choice, Corpus, RunOptions
 from icefall_discrete.experiment.stage_flags import FLAGS_FILE, StageFlags
 from icefall_discrete.experiment.stage_notes import cksum
@@ -183,7 +184,9 @@ def training_settings(facts: TaskFacts, old_words: Dict[str, str]) -> Tuple[str,
     lines += of(["precision"]) if options.precision else ()
     lines += of(["languages"]) if options.languages else ()
     lines += of(["label_fraction"]) if options.label_fraction else ()
-    return (*lines, recipe_digest(facts, old_words))
+    conditions = [layer[WHEN] for layer, _ in read_layers(Path(facts.choice.recipe_file)) if WHEN in layer]
+    when = (f"when_digest={json_digest({WHEN: conditions})}",) if conditions else ()
+    return (*lines, *when, recipe_digest(facts, old_words))
 
 
 def score_settings(facts: TaskFacts, old_words: Dict[str, str]) -> Tuple[str, ...]:

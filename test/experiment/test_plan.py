@@ -387,3 +387,15 @@ def test_what_no_stage_made_is_told_before_anything_runs(here):
             path.write_text("")
     assert absent_input(plan, StageRange(6, 8)) == ""  # data that was made by hand is taken
     assert absent_input(plan, StageRange(0, 8)) == ""
+
+
+def test_another_condition_of_a_recipe_is_another_training(here):
+    settings = {}
+    for processes in (0, 2, 3):
+        when = [{"device": "cpu", "train": {"world_size": processes}}] if processes else []
+        recipe = {**RECIPE, **({"when": when} if when else {})}
+        (here / "conf" / "recipes" / "fitted.json").write_text(json.dumps(recipe))
+        train = next(stage for stage in planned(ROOT, here, recipe="fitted").stages if stage.number == 6)
+        settings[processes] = train.settings
+    assert len({tuple(lines) for lines in settings.values()}) == 3
+    assert not [line for line in settings[0] if line.startswith("when_digest")]
