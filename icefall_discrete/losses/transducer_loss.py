@@ -1,4 +1,4 @@
-"""The training objective: simple and pruned transducer losses, CTC, inner CTC, CR-CTC, and their weights by step."""
+"""The training objective: transducer losses, CTC, inner CTC, CR-CTC, attention decoder, and their weights by step."""
 
 from dataclasses import dataclass
 from typing import Dict, List, Optional
@@ -9,6 +9,7 @@ from torch import Tensor
 
 from icefall_discrete.base.settings import check_settings, setting
 from icefall_discrete.losses.cr_ctc import NUM_VIEWS, consistency_loss, mean_of_views
+from icefall_discrete.losses.label_smoothing import smoothed_divergence
 from icefall_discrete.losses.prune import prune, prune_ranges
 from icefall_discrete.losses.pruned_rnnt import (
     RNNT_TYPES,
@@ -37,6 +38,15 @@ class LossConfig:
         "weight of the consistency between two views (CR-CTC; 0.2 for CTC, 0.02 beside a transducer); 0: one view",
         minimum=0,
     )
+    attention_decoder_loss_scale: float = setting(
+        0.0,
+        "weight of the attention decoder's loss (0.7 beside a CTC loss of 0.3, 0.9 beside a transducer with a CTC loss "
+        "of 0.1); 0: none",
+        minimum=0,
+    )
+    label_smoothing: float = setting(
+        0.1, "share that the attention decoder's targets give to other units than the label", minimum=0, maximum=0.999
+    )
     simple_loss_scale: float = setting(
         0.5, "weight of the simple loss within the transducer loss after the warm-up", minimum=0
     )
@@ -53,11 +63,12 @@ class LossConfig:
     def __post_init__(self) -> None:
         scales = (self.transducer_loss_scale, self.ctc_loss_scale, self.inner_ctc_loss_scale)
         check_settings(self)
-        if max(scales) == 0.0:
+        if max(*scales, self.attention_decoder_loss_scale) == 0.0:
             raise ValueError(
                 "one of the scales transducer_loss_scale "
-                f"({self.transducer_loss_scale}), ctc_loss_scale ({self.ctc_loss_scale}) and inner_ctc_loss_scale "
-                f"({self.inner_ctc_loss_scale}) must be above 0."
+                f"({self.transducer_loss_scale}), ctc_loss_scale ({self.ctc_loss_scale}), inner_ctc_loss_scale "
+                f"({self.inner_ctc_loss_scale}) and attention_decoder_loss_scale "
+                f"({self.attention_decoder_loss_scale}) must be above 0."
             )
         if self.cr_loss_scale > 0.0 and self.ctc_loss_scale == 0.0:
             raise ValueError(
@@ -81,6 +92,7 @@ class Losses:
     pruned: Optional[Tensor]
     ctc: Optional[Tensor]
     inner_ctc: Optional[Tensor]
+    attention_decoder: Optional[Tensor]
     cr: Optional[Tensor]
     config: LossConfig
     per_utterance: Dict[str, Tensor]
@@ -102,11 +114,13 @@ class Losses:
 def loss_weights(config: LossConfig, step: int) -> Dict[str, float]:
     """Weights at `step`: over `rnnt_warm_step` steps simple goes from 1 to its own, pruned from 0.1 to 1, cr from 0."""
     progress = min(1.0, step / config.rnnt_warm_step) if config.rnnt_warm_step > 0 else 1.0
+    attention = config.attention_decoder_loss_scale
     return {
         "simple": config.transducer_loss_scale * (1.0 - progress * (1.0 - config.simple_loss_scale)),
         "pruned": config.transducer_loss_scale * (0.1 + 0.9 * progress),
         "ctc": config.ctc_loss_scale,
         "inner_ctc": config.inner_ctc_loss_scale,
+        **({"attention_decoder": attention} if attention > 0.0 else {}),
         **({"cr": config.cr_loss_scale * progress} if config.cr_loss_scale > 0.0 else {}),
     }
 
@@ -149,15 +163,17 @@ def transducer_losses(
         losses["ctc"] = _ctc_loss(log_probs, targets.frame_lens, targets)
     if config.inner_ctc_loss_scale > 0.0:
         losses["inner_ctc"] = _inner_ctc_loss(model, encoder_output.inner, targets)
+    if config.attention_decoder_loss_scale > 0.0:
+        losses["attention_decoder"] = _attention_loss(model, encoder_output.encoder_out, targets, config)
     losses = {name: mean_of_views(loss, num_views) for name, loss in losses.items()}
     if num_views == NUM_VIEWS:
         with torch.autocast(log_probs.device.type, enabled=False):
             losses["cr"] = consistency_loss(log_probs, targets.frame_lens)
     sums = {name: loss.sum() for name, loss in losses.items()}
     details = {name: loss.detach() for name, loss in losses.items()}
-    names = ("simple", "pruned", "ctc", "inner_ctc", "cr")
-    simple, pruned, ctc, inner_ctc, cr = (sums.get(name) for name in names)
-    return Losses(simple, pruned, ctc, inner_ctc, cr, config, details)
+    names = ("simple", "pruned", "ctc", "inner_ctc", "attention_decoder", "cr")
+    simple, pruned, ctc, inner_ctc, attention, cr = (sums.get(name) for name in names)
+    return Losses(simple, pruned, ctc, inner_ctc, attention, cr, config, details)
 
 
 def _rnnt_losses(
@@ -223,3 +239,12 @@ def _inner_ctc_loss(model: TrainedHeads, inner: List, targets: Targets) -> Tenso
         _ctc_loss(_log_probs(head(out)), lens.to(torch.int64), targets) for head, (out, lens) in zip(heads, inner)
     ]
     return torch.stack(losses).mean(dim=0)
+
+
+def _attention_loss(model: TrainedHeads, encoder_out: Tensor, targets: Targets, config: LossConfig) -> Tensor:
+    """Divergence (N,) of the attention decoder from its smoothed targets: the labels, then the end."""
+    decoder = model.attention_decoder
+    inputs, said = decoder.inputs_and_targets(targets.labels, targets.label_lens)
+    logits = decoder(encoder_out, targets.frame_lens, inputs)
+    with torch.autocast(encoder_out.device.type, enabled=False):
+        return smoothed_divergence(logits.float(), said, targets.label_lens + 1, config.label_smoothing)

@@ -4,6 +4,7 @@ from typing import Optional, Protocol, Sequence, cast
 
 from torch import nn
 
+from icefall_discrete.nn.heads.attention_decoder import AttentionDecoder
 from icefall_discrete.nn.heads.joiner import Joiner
 from icefall_discrete.nn.heads.predictor import StatelessPredictor
 
@@ -27,7 +28,13 @@ class CtcModel(LabelModel, Protocol):
     ctc_output: nn.Linear
 
 
-class TrainedHeads(TransducerModel, CtcModel, Protocol):
+class AttentionModel(LabelModel, Protocol):
+    """Has an attention decoder."""
+
+    attention_decoder: AttentionDecoder
+
+
+class TrainedHeads(TransducerModel, CtcModel, AttentionModel, Protocol):
     """All heads, with what their losses need besides: the projections of the simple loss, and inner CTC heads."""
 
     simple_am_proj: nn.Linear
@@ -43,6 +50,11 @@ def has_transducer(model: LabelModel) -> bool:
 def has_ctc(model: LabelModel) -> bool:
     """Whether a CTC loss trained the network."""
     return _head(model, "ctc_output") is not None
+
+
+def has_attention_decoder(model: LabelModel) -> bool:
+    """Whether the loss of an attention decoder trained the network."""
+    return _head(model, "attention_decoder") is not None
 
 
 def unknown_id(model: LabelModel) -> Optional[int]:
@@ -68,6 +80,16 @@ def require_ctc(model: LabelModel, what: str) -> CtcModel:
             "transducer search, such as modified_beam_search, or train with --ctc-loss-scale above 0."
         )
     return cast(CtcModel, model)
+
+
+def require_attention_decoder(model: LabelModel, what: str) -> AttentionModel:
+    """The network, if it has an attention decoder; else ValueError, naming `what` asked for it."""
+    if not has_attention_decoder(model):
+        raise ValueError(
+            f"{what} needs a model that was trained with an attention decoder; this one was not. Use another search, "
+            "such as ctc_prefix_beam_search, or train with --attention-decoder-loss-scale above 0."
+        )
+    return cast(AttentionModel, model)
 
 
 def trained_heads(model: LabelModel) -> TrainedHeads:

@@ -1,4 +1,4 @@
-"""The recogniser's network: predictor, joiner and CTC heads on an acoustic encoder.
+"""The recogniser's network: predictor, joiner, CTC heads and attention decoder on an acoustic encoder.
 
 Letters: N utterances, T input frames, T' encoder frames, K codebooks, D dimension, U labels, V output units.
 """
@@ -15,16 +15,25 @@ from icefall_discrete.losses.transducer_loss import LossConfig
 from icefall_discrete.nn.acoustic_encoder import AcousticEncoder, AcousticEncoderConfig, build_input_embedding
 from icefall_discrete.nn.code_embedding import EmbeddingAugment, InputEmbedding
 from icefall_discrete.nn.encoders.contract import EncoderOutput
+from icefall_discrete.nn.heads.attention_decoder import AttentionDecoder, AttentionDecoderConfig
 from icefall_discrete.nn.heads.ctc import CtcHead
 from icefall_discrete.nn.heads.joiner import Joiner
 from icefall_discrete.nn.heads.predictor import StatelessPredictor
 from icefall_discrete.nn.scaling import scaled_linear
-from icefall_discrete.text.pieces import BLANK_ID, UNK_ID
+from icefall_discrete.text.pieces import BLANK_ID, SOS_EOS_ID, UNK_ID
 
 # Initial scale of the projections of the simple loss, as in icefall: their first outputs are small.
 _SIMPLE_SCALE = 0.25
 # Beginnings of the names of weights that a loss of their own trains.
-HEADS = ("predictor.", "joiner.", "simple_am_proj.", "simple_lm_proj.", "ctc_output.", "inner_ctc_outputs.")
+HEADS = (
+    "predictor.",
+    "joiner.",
+    "simple_am_proj.",
+    "simple_lm_proj.",
+    "ctc_output.",
+    "inner_ctc_outputs.",
+    "attention_decoder.",
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,6 +60,7 @@ class HeadsConfig:
 
     transducer: TransducerHeadConfig = section(TransducerHeadConfig, "predictor and joiner")
     inner_ctc: InnerCtcConfig = section(InnerCtcConfig, "CTC heads within the encoder")
+    attention_decoder: AttentionDecoderConfig = section(AttentionDecoderConfig, "the attention decoder")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -72,18 +82,20 @@ class Heads(NamedTuple):
     transducer: bool = True
     ctc: bool = True
     inner_ctc: bool = True
+    attention_decoder: bool = False
 
     @classmethod
     def trained_by(cls, losses: LossConfig) -> "Heads":
         """The heads whose losses have a scale above 0."""
-        return cls(losses.transducer_loss_scale > 0, losses.ctc_loss_scale > 0, losses.inner_ctc_loss_scale > 0)
+        scales = (losses.transducer_loss_scale, losses.ctc_loss_scale, losses.inner_ctc_loss_scale)
+        return cls(*(scale > 0 for scale in (*scales, losses.attention_decoder_loss_scale)))
 
 
-ALL_HEADS = Heads()
+USUAL_HEADS = Heads()
 
 
 class Transducer(AcousticEncoder):
-    """A pruned RNN-T with CTC heads, https://arxiv.org/abs/2206.13236.
+    """A pruned RNN-T with CTC heads, https://arxiv.org/abs/2206.13236, and an attention decoder.
 
     Only `encode` leads from input to encoder output; the other parts are called by losses and searches.
 
@@ -118,6 +130,11 @@ class Transducer(AcousticEncoder):
             self.ctc_output = CtcHead(encoder_dim, vocab_size)
         self.inner_stacks = config.heads.inner_ctc.stacks if heads.inner_ctc else ()
         self.inner_ctc_outputs = nn.ModuleList(CtcHead(inner_dims[index], vocab_size) for index in self.inner_stacks)
+        # The last, so that the first weights of all others are the same without it.
+        self.attention_decoder = None
+        if heads.attention_decoder:
+            shape_of_it = config.heads.attention_decoder
+            self.attention_decoder = AttentionDecoder(shape_of_it, encoder_dim, vocab_size, SOS_EOS_ID)
 
     def load_trained(self, state: Mapping[str, Tensor], where: str) -> None:
         """As AcousticEncoder's, but heads that the checkpoint holds though nothing trained them are left out.
@@ -139,11 +156,12 @@ def build_transducer(
     vocab_size: int,
     augment_config: AugmentConfig,
     codebooks: Optional[Sequence[Tensor]] = None,
-    heads: Heads = ALL_HEADS,
+    heads: Heads = USUAL_HEADS,
 ) -> Transducer:
     """Build the model for input of `spec` and `vocab_size` output units.
 
-    `codebooks` are as for build_input_embedding; `heads` those that are trained, by default all.
+    `codebooks` are as for build_input_embedding; `heads` those that are trained, by default all but the attention
+    decoder.
     """
     embedding = build_input_embedding(config.input, spec, codebooks)
     return Transducer(config, embedding, EmbeddingAugment(augment_config), spec.frame_rate_hz, vocab_size, heads)
