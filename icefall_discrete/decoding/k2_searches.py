@@ -6,14 +6,15 @@ lexicon also name the words. See `k2_searches.md`.
 """
 
 import itertools
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Callable, Dict, List, Optional, Sequence, Tuple, Union
+from typing import Callable, Dict, List, NamedTuple, Optional, Sequence, Tuple, TypeVar, Union
 
 import torch
 from torch import Tensor
 
 from icefall_discrete.base import backend
+from icefall_discrete.decoding.attention_rescoring import attention_scores
 from icefall_discrete.decoding.hypothesis import Hypothesis, check_encoder_output
 from icefall_discrete.decoding.k2_graphs import (
     GRAPH_STAGE,
@@ -40,7 +41,12 @@ from icefall_discrete.decoding.scorer import Scorer
 from icefall_discrete.decoding.settings import DecodeConfig
 from icefall_discrete.decoding.unit_scores import unit_log_probs
 from icefall_discrete.metrics.wer import count_errors
-from icefall_discrete.nn.heads.contract import LabelModel, require_ctc, require_transducer
+from icefall_discrete.nn.heads.contract import (
+    LabelModel,
+    require_attention_decoder,
+    require_ctc,
+    require_transducer,
+)
 from icefall_discrete.text.words import words_in
 
 
@@ -62,6 +68,8 @@ class References:
 # What the searches may be given besides; only the oracle takes it.
 Outside = Union[Scorer, References, None]
 Lists = List[List[Hypothesis]]
+Scales = Tuple[float, float]  # weights of G and of the attention decoder
+Key = TypeVar("Key")
 
 
 def n_best(
@@ -86,7 +94,7 @@ def n_best(
 
 def rescore(
     model: LabelModel, encoder_out: Tensor, encoder_lens: Tensor, config: K2SearchConfig, lm_scales: Sequence[float]
-) -> Dict[float, List[WordHypothesis]]:
+) -> Dict[float, List[Hypothesis]]:
     """nbest-rescoring for several weights of G at the cost of one: hypotheses of each utterance by weight.
 
     Sentences are sampled from the lattice of HLG. Each gets its log-probability from the CTC head, over all alignments,
@@ -97,6 +105,83 @@ def rescore(
       config: DecodeConfig or K2SearchConfig; `graph_dir` holds HLG.pt, G.pt, lexicon.txt and tokens.txt.
       lm_scales: weights of the log-probabilities of G.
     """
+    candidates = _word_candidates(model, encoder_out, encoder_lens, config)
+    ranked = {scale: candidates.ranked([scale, 0.0], 1) for scale in lm_scales}
+    return {scale: [several[0] for several in lists] for scale, lists in candidates.hypotheses(ranked).items()}
+
+
+def rescore_with_attention(
+    model: LabelModel,
+    encoder_out: Tensor,
+    encoder_lens: Tensor,
+    config: K2SearchConfig,
+    with_ngram: bool,
+    scales: Sequence[Scales],
+) -> Dict[Scales, Lists]:
+    """attention-decoder-rescoring for several weights at the cost of one: hypotheses of each utterance, best first.
+
+    As `rescore`, with a weight times the log-probability of the sentence, its end included, by the attention decoder.
+
+    Args:
+      model: has `ctc_output` and `attention_decoder`. encoder_out: (N, T', D). encoder_lens: (N,).
+      config: as for `rescore`. with_ngram: as `rescore`; else sentences of pieces, sampled from the lattice of H, and G
+        adds nothing.
+      scales: weights of the log-probabilities of G and of the attention decoder.
+    """
+    decoder = require_attention_decoder(model, "this search").attention_decoder
+    make = _word_candidates if with_ngram else _piece_candidates
+    candidates = make(model, encoder_out, encoder_lens, config)
+    said = candidates.sentences, candidates.paths.utterances
+    candidates = candidates._replace(attention=attention_scores(decoder, encoder_out, encoder_lens, *said))
+    return candidates.hypotheses({each: candidates.ranked(each, _kept(config)) for each in scales})
+
+
+class _Candidates(NamedTuple):
+    """Sentences from lattices, with the nats of each.
+
+    sentences: labels. acoustic: by the CTC head, over all alignments. lm: by G. attention: by the attention decoder.
+    lexicon: None where they are pieces only. vocab_size: V.
+    """
+
+    lattice: Fsa
+    paths: PathList
+    sentences: List[List[int]]
+    acoustic: List[float]
+    lm: List[float]
+    attention: List[float]
+    lexicon: Optional[Lexicon]
+    vocab_size: int
+
+    def total(self, index: int, scales: Sequence[float]) -> float:
+        """Nats of a sentence for weights of G and of the attention decoder."""
+        lm_scale, attention_scale = scales
+        return self.acoustic[index] + lm_scale * self.lm[index] + attention_scale * self.attention[index]
+
+    def ranked(self, scales: Sequence[float], num: int) -> List[List[Tuple[int, float]]]:
+        """The best sentences of each utterance, at most `num`, with their nats."""
+        of_utterance = itertools.groupby(range(len(self.sentences)), key=lambda i: self.paths.utterances[i])
+        scored = [[(i, self.total(i, scales)) for i in members] for _, members in of_utterance]
+        return [sorted(several, key=lambda pair: -pair[1])[:num] for several in scored]
+
+    def hypotheses(self, ranked: Dict[Key, List[List[Tuple[int, float]]]]) -> Dict[Key, List[List[Hypothesis]]]:
+        """Hypotheses, with times of the best alignment, of what was ranked."""
+        chosen = sorted({i for lists in ranked.values() for several in lists for i, _ in several})
+        aligned = dict(zip(chosen, _aligned(self.lattice, self.paths.at(chosen), self.vocab_size)))
+        return {
+            key: [[self._hypothesis(aligned[i], score) for i, score in several] for several in lists]
+            for key, lists in ranked.items()
+        }
+
+    def _hypothesis(self, aligned: Hypothesis, score: float) -> Hypothesis:
+        if self.lexicon is None:
+            return replace(aligned, score=score)
+        return _in_words(aligned, self.lexicon, score)
+
+
+def _word_candidates(
+    model: LabelModel, encoder_out: Tensor, encoder_lens: Tensor, config: K2SearchConfig
+) -> _Candidates:
+    """Sentences of words, from the lattice of HLG."""
     vocab_size = _ctc_vocab_size(model)
     graph = _file_graph(config, "HLG.pt", model, encoder_out)
     lexicon = _lexicon(config, vocab_size)
@@ -109,18 +194,23 @@ def rescore(
     acoustic = _ctc_scores(log_probs, lens, spellings, paths.utterances)
     grammar = _grammar(Path(config.graph_dir) / "G.pt", lexicon)
     lm = _grammar_scores(grammar, [[group.word for group in several] for several in groups], lexicon)
-    of_utterance = [[i for i, n in enumerate(paths.utterances) if n == utterance] for utterance in range(len(lens))]
+    return _Candidates(lattice, paths, spellings, acoustic, lm, [0.0] * len(lm), lexicon, vocab_size)
 
-    def best_of(candidates: Sequence[int], scale: float) -> int:
-        return max(candidates, key=lambda i: acoustic[i] + scale * lm[i])
 
-    best = {scale: [best_of(candidates, scale) for candidates in of_utterance] for scale in lm_scales}
-    chosen = sorted({i for several in best.values() for i in several})
-    aligned = dict(zip(chosen, _aligned(lattice, paths.at(chosen), vocab_size)))
-    return {
-        scale: [_in_words(aligned[i], lexicon, acoustic[i] + scale * lm[i]) for i in several]
-        for scale, several in best.items()
-    }
+def _piece_candidates(
+    model: LabelModel, encoder_out: Tensor, encoder_lens: Tensor, config: K2SearchConfig
+) -> _Candidates:
+    """Sentences of pieces, from the lattice of H."""
+    vocab_size = _ctc_vocab_size(model)
+    graph = search_graph(ctc_graph(vocab_size), vocab_size, 1.0, False, lattice_device(encoder_out.device))
+    lens = _checked_lens(encoder_out, encoder_lens)
+    log_probs = _ctc_log_probs(model, encoder_out, config)
+    lattice = ctc_lattice(log_probs, lens, graph, config)
+    paths = sampled_paths(lattice, config)
+    sentences = [[label for label in labels if label < vocab_size] for labels in paths.labels]
+    acoustic = _ctc_scores(log_probs, lens, sentences, paths.utterances)
+    nothing = [0.0] * len(sentences)
+    return _Candidates(lattice, paths, sentences, acoustic, nothing, nothing, None, vocab_size)
 
 
 def _aligned(lattice: Fsa, paths: PathList, vocab_size: int) -> List[Hypothesis]:
@@ -336,6 +426,22 @@ def _nbest_rescoring(
     return _one_each(rescore(model, encoder_out, encoder_lens, config, [scale])[scale])
 
 
+def _attention_no_ngram(
+    model: LabelModel, encoder_out: Tensor, encoder_lens: Tensor, config: K2SearchConfig, scorer: Outside
+) -> Lists:
+    _refuse_scorer(scorer)
+    scales = (0.0, config.attention_scale)
+    return rescore_with_attention(model, encoder_out, encoder_lens, config, False, [scales])[scales]
+
+
+def _attention_with_ngram(
+    model: LabelModel, encoder_out: Tensor, encoder_lens: Tensor, config: K2SearchConfig, scorer: Outside
+) -> Lists:
+    _refuse_scorer(scorer)
+    scales = (config.rescoring_lm_scale, config.attention_scale)
+    return rescore_with_attention(model, encoder_out, encoder_lens, config, True, [scales])[scales]
+
+
 def _kept(config: K2SearchConfig) -> int:
     """How many hypotheses of an utterance are asked for."""
     return config.nbest if isinstance(config, DecodeConfig) else 1
@@ -354,4 +460,6 @@ K2_METHODS: Dict[str, Callable[[LabelModel, Tensor, Tensor, K2SearchConfig, Outs
     "ctc_decoding": _ctc_decoding,
     "1best": _one_best,
     "nbest-rescoring": _nbest_rescoring,
+    "attention-decoder-rescoring-no-ngram": _attention_no_ngram,
+    "attention-decoder-rescoring-with-ngram": _attention_with_ngram,
 }

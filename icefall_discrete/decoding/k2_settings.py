@@ -18,6 +18,11 @@ _STATED: Dict[str, Tuple[Tuple[str, ...], Tuple[str, ...]]] = {
     "ctc_decoding": ((), _CTC),
     "1best": (("hlg_scale",), _CTC),
     "nbest-rescoring": (("hlg_scale", *_NBEST, "rescoring_lm_scale"), _CTC),
+    "attention-decoder-rescoring-no-ngram": ((*_NBEST, "attention_scale"), _CTC),
+    "attention-decoder-rescoring-with-ngram": (
+        ("hlg_scale", *_NBEST, "rescoring_lm_scale", "attention_scale"),
+        _CTC,
+    ),
 }
 
 
@@ -34,10 +39,13 @@ class K2SearchConfig:
     )
     graph_dir: str = setting("", "methods with LG, HLG or G: folder written by local/compile_graphs.py")
     ngram_lm_scale: float = setting(0.01, "fast_beam_search_nbest_LG: weight of the grammar's scores", minimum=0)
-    hlg_scale: float = setting(
-        0.6, "1best and nbest-rescoring: weight of the grammar's scores while searching HLG", minimum=0
+    hlg_scale: float = setting(0.6, "methods with HLG: weight of the grammar's scores while searching HLG", minimum=0)
+    rescoring_lm_scale: float = setting(
+        0.6, "nbest-rescoring, attention-decoder-rescoring-with-ngram: weight of the scores of G", minimum=0
     )
-    rescoring_lm_scale: float = setting(0.6, "nbest-rescoring: weight of the scores of G", minimum=0)
+    attention_scale: float = setting(
+        1.0, "attention decoder rescoring, by k2 or without: weight of the decoder's log-probabilities", minimum=0
+    )
     search_beam: float = setting(20.0, "H and HLG: nats below the best at which a state is dropped", above=0)
     output_beam: float = setting(8.0, "H and HLG: nats below the best path at which a path leaves the lattice", above=0)
     min_active_states: int = setting(30, "H and HLG: states kept on a frame whatever the beam says", minimum=0)

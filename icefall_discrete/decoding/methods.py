@@ -6,6 +6,8 @@ from icefall_discrete.base.names import did_you_mean
 
 # What a recipe is decoded with that says nothing of it.
 DEFAULT_SEARCH = "modified_beam_search"
+# The n-best list of ctc_prefix_beam_search, rescored with the attention decoder; icefall's name.
+PREFIXES_RESCORED = "ctc-prefix-beam-search-attention-decoder-rescoring"
 
 
 class Method(NamedTuple):
@@ -43,6 +45,13 @@ METHODS: Dict[str, Method] = {
     "ctc_decoding": Method(_CTC, without_k2="ctc_prefix_beam_search"),
     "1best": Method(_WORDS, needs_graph=True, without_k2=_PREFIXES),
     "nbest-rescoring": Method((*_WORDS, *_PATHS, "rescoring_lm_scale"), needs_graph=True, without_k2=_PREFIXES),
+    PREFIXES_RESCORED: Method((*_BEAM, "attention_scale"), takes_scorer=True),
+    "attention-decoder-rescoring-no-ngram": Method((*_CTC, *_PATHS, "attention_scale"), without_k2=PREFIXES_RESCORED),
+    "attention-decoder-rescoring-with-ngram": Method(
+        (*_WORDS, *_PATHS, "rescoring_lm_scale", "attention_scale"),
+        needs_graph=True,
+        without_k2=f"{PREFIXES_RESCORED} with --lm",
+    ),
 }
 _OF_SCORERS = ("lm", "lm_scale", "lodr", "lodr_scale", "context_file", "context_score")
 

@@ -1,20 +1,27 @@
 """`search` and `search_nbest` find a method by its name: encoder output in, hypotheses out."""
 
+import dataclasses
 import importlib
 from typing import Callable, Dict, List, Optional
 
 from torch import Tensor
 
 from icefall_discrete.base.backend import resolve
+from icefall_discrete.decoding.attention_rescoring import rescored
 from icefall_discrete.decoding.ctc_greedy import ctc_greedy_search
 from icefall_discrete.decoding.ctc_prefix_beam import ctc_prefix_beam_search
 from icefall_discrete.decoding.greedy import greedy_search
 from icefall_discrete.decoding.hypothesis import Hypothesis
-from icefall_discrete.decoding.methods import find_method
+from icefall_discrete.decoding.methods import PREFIXES_RESCORED, find_method
 from icefall_discrete.decoding.modified_beam import BeamConfig, modified_beam_search
 from icefall_discrete.decoding.scorer import Scorer
 from icefall_discrete.decoding.settings import DecodeConfig
-from icefall_discrete.nn.heads.contract import LabelModel, require_ctc, require_transducer
+from icefall_discrete.nn.heads.contract import (
+    LabelModel,
+    require_attention_decoder,
+    require_ctc,
+    require_transducer,
+)
 
 Search = Callable[[LabelModel, Tensor, Tensor, DecodeConfig, Optional[Scorer]], List[List[Hypothesis]]]
 
@@ -55,6 +62,17 @@ def _ctc_prefix_beam(
     return ctc_prefix_beam_search(heads, encoder_out, encoder_lens, _beam(config), scorer)
 
 
+def _prefixes_rescored(
+    model: LabelModel, encoder_out: Tensor, encoder_lens: Tensor, config: DecodeConfig, scorer: Optional[Scorer]
+) -> List[List[Hypothesis]]:
+    heads = require_ctc(model, PREFIXES_RESCORED)
+    decoder = require_attention_decoder(model, PREFIXES_RESCORED).attention_decoder
+    whole_beam = dataclasses.replace(_beam(config), nbest=config.beam_size)
+    lists = ctc_prefix_beam_search(heads, encoder_out, encoder_lens, whole_beam, scorer)
+    (ranked,) = rescored(decoder, encoder_out, encoder_lens, lists, [config.attention_scale])
+    return [several[: config.nbest] for several in ranked]
+
+
 def _beam(config: DecodeConfig) -> BeamConfig:
     return BeamConfig(config.beam_size, config.blank_penalty, config.temperature, config.nbest, config.emit_unk)
 
@@ -69,6 +87,7 @@ _METHODS: Dict[str, Search] = {
     "modified_beam_search": _modified_beam,
     "ctc_greedy_search": _ctc_greedy,
     "ctc_prefix_beam_search": _ctc_prefix_beam,
+    PREFIXES_RESCORED: _prefixes_rescored,
 }
 # Its K2_METHODS maps each method that needs k2 to a Search; it is imported only when one of them is asked for.
 _K2_ROOM = "icefall_discrete.decoding.k2_searches"

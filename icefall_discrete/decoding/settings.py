@@ -5,6 +5,7 @@ from typing import List
 
 from icefall_discrete.base.settings import check_settings, setting
 from icefall_discrete.decoding.k2_settings import K2SearchConfig
+from icefall_discrete.decoding.methods import METHODS
 
 
 @dataclass(frozen=True)
@@ -57,6 +58,8 @@ def setting_parts(config: DecodeConfig) -> List[str]:
             parts.append(f"{kind}-{_stem(path)}-scale-{scale}")
     if config.context_file:
         parts.append(f"context-{_stem(config.context_file)}-score-{config.context_score}")
+    if "attention_scale" in METHODS[config.decoding_method].settings:
+        parts.append(f"attention-scale-{config.attention_scale}")
     if config.nbest > 1:
         parts.append(f"nbest-{config.nbest}")
     return parts

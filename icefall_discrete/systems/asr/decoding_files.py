@@ -5,7 +5,7 @@ from pathlib import Path
 
 from icefall_discrete.base.atomic_files import PathLike
 from icefall_discrete.decoding.k2_settings import k2_setting_parts
-from icefall_discrete.decoding.methods import k2_methods
+from icefall_discrete.decoding.methods import METHODS, k2_methods
 from icefall_discrete.decoding.settings import DecodeConfig, setting_parts
 from icefall_discrete.systems.prediction import OutputFiles
 
@@ -16,7 +16,7 @@ def decoding_suffix(checkpoints: str, averaged: bool, config: DecodeConfig, cont
     if config.decoding_method in k2_methods():
         parts += k2_setting_parts(config.decoding_method, config)
         parts += [f"nbest-{config.nbest}"] if config.nbest > 1 else []
-    elif "beam_search" in config.decoding_method:
+    elif "beam_size" in METHODS[config.decoding_method].settings:
         parts.append(f"_{config.decoding_method}__beam-size-{config.beam_size}")
         parts += setting_parts(config)
     elif config.decoding_method == "greedy_search":
