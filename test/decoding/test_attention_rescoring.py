@@ -4,8 +4,7 @@ import dataclasses
 
 import pytest
 import torch
-from test_attention_scorer import ENCODER_DIM, VOCAB_SIZE, toy_decoder
-from torch import nn
+from toy_transducer import PlantedDecoder, random_model, random_output
 
 from icefall_discrete.decoding.attention_rescoring import attention_scores, rescored
 from icefall_discrete.decoding.hypothesis import Hypothesis
@@ -17,35 +16,8 @@ from icefall_discrete.systems.asr.decoding_files import decoding_suffix
 CONFIG = DecodeConfig(decoding_method=PREFIXES_RESCORED, beam_size=5, nbest=5, emit_unk=True)
 
 
-class PlantedDecoder(nn.Module):
-    """Is sure of one text."""
-
-    def __init__(self, text):
-        super().__init__()
-        self.text = text
-
-    def score(self, encoder_out, lens, labels, label_lens, utterances):
-        """0 for the text, -10 for others."""
-        sentences = [row[:length].tolist() for row, length in zip(labels, label_lens)]
-        return torch.tensor([[0.0 if sentence == self.text else -10.0] for sentence in sentences])
-
-
-def toy_model():
-    torch.manual_seed(4)
-    model = nn.Module()
-    model.blank_id = 0
-    model.ctc_output = nn.Linear(ENCODER_DIM, VOCAB_SIZE)
-    model.attention_decoder = toy_decoder()
-    return model.eval()
-
-
-def encoded():
-    torch.manual_seed(2)
-    return torch.randn(3, 7, ENCODER_DIM), torch.tensor([7, 4, 1])
-
-
 def test_the_planted_text_is_picked():
-    model, (out, lens) = toy_model(), encoded()
+    model, (out, lens) = random_model(), random_output(3, 7)
     lists = search_nbest("ctc_prefix_beam_search", model, out, lens, CONFIG)
     planted = lists[0][3].labels
     model.attention_decoder = PlantedDecoder(planted)
@@ -56,7 +28,7 @@ def test_the_planted_text_is_picked():
 
 
 def test_scores_are_sums_and_batching_changes_nothing():
-    model, (out, lens) = toy_model(), encoded()
+    model, (out, lens) = random_model(), random_output(3, 7)
     lists = search_nbest("ctc_prefix_beam_search", model, out, lens, CONFIG)
     acoustic = [{tuple(one.labels): one.score for one in several} for several in lists]
     config = dataclasses.replace(CONFIG, attention_scale=0.5, nbest=3)
@@ -80,7 +52,7 @@ def test_several_scales_at_the_cost_of_one():
 
 
 def test_a_model_without_the_heads_is_refused():
-    model, (out, lens) = toy_model(), encoded()
+    model, (out, lens) = random_model(), random_output(3, 7)
     model.attention_decoder = None
     with pytest.raises(ValueError, match=rf"^{PREFIXES_RESCORED} needs a model that was trained with an attention"):
         search(PREFIXES_RESCORED, model, out, lens, CONFIG)

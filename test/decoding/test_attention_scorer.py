@@ -1,23 +1,16 @@
 """The attention decoder within a search: its scores are those of whole texts, however the beam is reordered."""
 
 import torch
+from toy_transducer import toy_decoder
 
 from icefall_discrete.decoding.attention_scorer import AttentionScorer
-from icefall_discrete.nn.heads.attention_decoder import AttentionDecoder, AttentionDecoderConfig
 
 VOCAB_SIZE, ENCODER_DIM = 9, 12
 
 
-def toy_decoder(seed=0):
-    torch.manual_seed(seed)
-    decoder = AttentionDecoder(AttentionDecoderConfig(16, 2, 4, 24), ENCODER_DIM, VOCAB_SIZE, 1).eval()
-    with torch.no_grad():
-        decoder.output.weight.mul_(4.0)
-    return decoder
-
-
 def test_scores_of_a_reordered_beam_add_up_to_those_of_whole_texts():
-    decoder, out, lens = toy_decoder(), torch.randn(3, 8, ENCODER_DIM), torch.tensor([8, 5, 6])
+    torch.manual_seed(0)
+    decoder, out, lens = toy_decoder(VOCAB_SIZE), torch.randn(3, 8, ENCODER_DIM), torch.tensor([8, 5, 6])
     scorer = AttentionScorer(decoder, out, lens)
     utterances = torch.tensor([0, 0, 1, 1, 2, 2])
     state, scores = scorer.start(utterances)
@@ -34,7 +27,7 @@ def test_scores_of_a_reordered_beam_add_up_to_those_of_whole_texts():
 
 
 def test_a_beam_without_prefixes_goes_on():
-    scorer = AttentionScorer(toy_decoder(), torch.randn(2, 8, ENCODER_DIM), torch.tensor([8, 5]))
+    scorer = AttentionScorer(toy_decoder(VOCAB_SIZE), torch.randn(2, 8, ENCODER_DIM), torch.tensor([8, 5]))
     state, scores = scorer.start(torch.tensor([0, 1]))
     none = torch.zeros(0, dtype=torch.int64)
     state, scores = scorer.advance(tuple(tensor[none] for tensor in state), none)

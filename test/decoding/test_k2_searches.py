@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 from toy_lexicon import PIECES, SPELLINGS, toy_lexicon, toy_model
-from toy_transducer import random_model
+from toy_transducer import PlantedDecoder, random_model
 
 from icefall_discrete.base import backend
 from icefall_discrete.decoding.k2_graphs import write_graphs
@@ -25,7 +25,12 @@ from icefall_discrete.nn.heads.predictor import StatelessPredictor
 if backend.resolve("auto") != "k2":
     pytest.skip("k2 cannot be imported here", allow_module_level=True)
 
-GRAPH_METHODS = ("fast_beam_search_nbest_LG", "1best", "nbest-rescoring")
+GRAPH_METHODS = (
+    "fast_beam_search_nbest_LG",
+    "1best",
+    "nbest-rescoring",
+    "attention-decoder-rescoring-with-ngram",
+)
 EVERYTHING = DecodeConfig(
     beam=1000.0, max_contexts=100000, max_states=100000, num_paths=3000, nbest_scale=0.1, nbest=1000
 )
@@ -252,6 +257,27 @@ def test_rescoring_weighs_the_head_against_the_grammar(graph_dir):
     assert again == by_scale[1.0]
 
 
+@pytest.mark.parametrize("ngram", ["no", "with"])
+def test_the_sentence_that_the_attention_decoder_likes_is_picked(ngram, graph_dir):
+    method, model, out_lens = (
+        f"attention-decoder-rescoring-{ngram}-ngram",
+        transducer(seed=5),
+        encoded((30, 22), seed=2),
+    )
+    config = DecodeConfig(graph_dir=graph_dir, num_paths=100, nbest_scale=0.2, nbest=4, attention_scale=0.0)
+    lists = search_nbest(method, model, *out_lens, config)
+    if ngram == "with":
+        assert [several[0] for several in lists] == search("nbest-rescoring", model, *out_lens, config)
+    fourth = lists[0][3]
+    assert fourth.score < lists[0][0].score
+    model.attention_decoder = PlantedDecoder(fourth.labels)
+    best = search(method, model, *out_lens, dataclasses.replace(config, attention_scale=100.0))
+    assert (best[0].labels, best[0].timestamps) == (fourth.labels, fourth.timestamps)
+    assert best[0].score == pytest.approx(fourth.score, abs=1e-4)
+    assert best[1].labels == lists[1][0].labels
+    assert best[1].score == pytest.approx(lists[1][0].score - 1000.0, abs=1e-3)
+
+
 def test_contexts_begin_as_in_training():
     contexts = torch.tensor([[0, 0, 0], [0, 0, 4], [0, 4, 5], [6, 4, 5]], dtype=torch.int32)
     assert initial_states(contexts).tolist() == [[-1, -1, 0], [-1, 0, 4], [0, 4, 5], [6, 4, 5]]
@@ -260,7 +286,7 @@ def test_contexts_begin_as_in_training():
 
 def test_mistakes_are_explained(graph_dir, tmp_path):
     model, (out, lens) = transducer(), encoded()
-    for method, name in zip(GRAPH_METHODS, ("LG.pt", "HLG.pt", "HLG.pt")):
+    for method, name in zip(GRAPH_METHODS, ("LG.pt", "HLG.pt", "HLG.pt", "HLG.pt")):
         with pytest.raises(ValueError, match=rf"needs {name}; make it with local/compile_graphs\.py, then say --graph"):
             search(method, model, out, lens, DecodeConfig())
         with pytest.raises(FileNotFoundError, match=rf"{name} does not exist; make it with local/compile_graphs\.py"):
@@ -275,7 +301,9 @@ def test_mistakes_are_explained(graph_dir, tmp_path):
         search("fast_beam_search", model, out, lens, DecodeConfig(), object())
     with pytest.raises(ValueError, match="encoder output of utterance 0 of the batch is not finite"):
         search("fast_beam_search", model, out * float("nan"), lens, DecodeConfig())
-    model.ctc_output = None
+    model.ctc_output = model.attention_decoder = None
+    with pytest.raises(ValueError, match="trained with an attention decoder"):
+        search("attention-decoder-rescoring-no-ngram", model, out, lens, DecodeConfig())
     with pytest.raises(ValueError, match="CTC head"):
         search("ctc_decoding", model, out, lens, DecodeConfig())
     with pytest.raises(ValueError, match="max_states is 0, expected a whole number of at least 1"):

@@ -1,3 +1,4 @@
+import dataclasses
 import math
 from pathlib import Path
 from types import SimpleNamespace
@@ -9,6 +10,7 @@ from torch import nn
 
 from icefall_discrete.base.backend import resolve
 from icefall_discrete.losses.transducer_loss import LossConfig, loss_weights, transducer_losses
+from icefall_discrete.nn.heads.attention_decoder import AttentionDecoder, AttentionDecoderConfig
 from icefall_discrete.nn.heads.joiner import Joiner
 from icefall_discrete.nn.heads.predictor import StatelessPredictor
 
@@ -148,3 +150,23 @@ def test_inner_scale_without_inner_heads_is_explained():
     model.inner_ctc_outputs = nn.ModuleList()
     with pytest.raises(ValueError, match="the model has 0 inner CTC heads and the encoder gave 1"):
         transducer_losses(model, encoded, labels, label_lens, ALL_LOSSES, "torch")
+
+
+@pytest.mark.parametrize("views", [1, 2])
+def test_the_attention_decoder_is_added_and_a_bad_utterance_named(views):
+    model, encoded, labels, label_lens = random_batch()
+    torch.manual_seed(6)
+    model.attention_decoder = AttentionDecoder(AttentionDecoderConfig(16, 1, 2, 24), 64, 37, 1).eval()
+    out, lens = encoded.encoder_out.repeat(views, 1, 1), encoded.lens.repeat(views)
+    config = LossConfig(transducer_loss_scale=0.0, ctc_loss_scale=0.3, cr_loss_scale=0.1 * (views - 1))
+    config = dataclasses.replace(config, attention_decoder_loss_scale=0.7, label_smoothing=0.0)
+    both = SimpleNamespace(encoder_out=out, lens=lens, inner=[])
+    losses = transducer_losses(model, both, labels, label_lens, config, "torch")
+    scores = model.attention_decoder.score(encoded.encoder_out, encoded.lens, labels, label_lens)
+    torch.testing.assert_close(losses.per_utterance["attention_decoder"], -scores.sum(dim=1).detach())
+    total = 0.3 * losses.ctc + 0.7 * losses.attention_decoder
+    assert losses.total(0).item() == pytest.approx(total.item(), rel=1e-6)
+    out[2, 3] = float("nan")
+    found = transducer_losses(model, both, labels, label_lens, config, "torch")
+    assert found.finite_utterances().tolist() == [True, True, False]
+    assert found.per_utterance["attention_decoder"][2].isnan()

@@ -29,6 +29,10 @@ def model_of(losses):
         (CTC_ONLY, {"ctc_output"}),
         (TRANSDUCER_ONLY, {"predictor", "joiner", "simple_am_proj", "simple_lm_proj"}),
         (LossConfig(transducer_loss_scale=0.0, ctc_loss_scale=0.0, inner_ctc_loss_scale=1.0), {"inner_ctc_outputs"}),
+        (
+            LossConfig(transducer_loss_scale=0.0, ctc_loss_scale=0.3, attention_decoder_loss_scale=0.7),
+            {"ctc_output", "attention_decoder"},
+        ),
     ],
 )
 def test_a_head_without_a_loss_does_not_exist(losses, expected):

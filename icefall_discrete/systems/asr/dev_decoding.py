@@ -9,12 +9,23 @@ from torch import Tensor
 
 from icefall_discrete.base.spec import FeatureSpec
 from icefall_discrete.data.dataset import batch_key
+from icefall_discrete.decoding.attention_scorer import AttentionScorer
 from icefall_discrete.decoding.ctc_greedy import ctc_greedy_search
 from icefall_discrete.decoding.greedy import greedy_search
 from icefall_discrete.decoding.hypothesis import Hypothesis
+from icefall_discrete.decoding.joint_beam import label_beam_search
+from icefall_discrete.decoding.joint_settings import LabelSearchConfig
+from icefall_discrete.decoding.modified_beam import BeamConfig
 from icefall_discrete.metrics.language_id import identification
 from icefall_discrete.metrics.wer import characters_of, count_errors, normal_form, total_errors
-from icefall_discrete.nn.heads.contract import has_transducer, require_ctc, require_transducer
+from icefall_discrete.nn.heads.contract import (
+    has_attention_decoder,
+    has_ctc,
+    has_transducer,
+    require_attention_decoder,
+    require_ctc,
+    require_transducer,
+)
 from icefall_discrete.systems.asr.transducer import Transducer
 from icefall_discrete.text.pieces import TextEncoder
 from icefall_discrete.text.words import words_in
@@ -26,6 +37,12 @@ _NUM_EXAMPLES = 3
 def _search(model: Transducer, encoder_out: Tensor, encoder_lens: Tensor) -> List[Hypothesis]:
     if has_transducer(model):
         return greedy_search(require_transducer(model, "greedy search"), encoder_out, encoder_lens)
+    if has_attention_decoder(model) and not has_ctc(model):
+        decoder = require_attention_decoder(model, "greedy search").attention_decoder
+        scorer = AttentionScorer(decoder, encoder_out, encoder_lens)
+        alone = LabelSearchConfig(ctc_weight=0.0)
+        lists = label_beam_search(model, encoder_out, encoder_lens, scorer, BeamConfig(beam_size=1), alone)
+        return [several[0] for several in lists]
     return ctc_greedy_search(require_ctc(model, "greedy search"), encoder_out, encoder_lens)
 
 
@@ -38,7 +55,7 @@ def decode_dev(
     num_utterances: int,
 ) -> Dict[str, float]:
     """{"dev_wer", "dev_cer"} of `model` (in evaluation mode) in percent, by greedy search
-    of the head that is trained: the transducer, or else CTC.
+    of the head that is trained: the transducer, or else CTC, or else the attention decoder.
 
     Where labels tell languages apart, "dev_language_accuracy", in percent, is there too.
     It decodes the first `num_utterances` utterances of `batches` and logs a few of them.
