@@ -18,7 +18,7 @@ def attention_scores(
     sentences: Sequence[Sequence[int]],
     utterances: Sequence[int],
 ) -> List[float]:
-    """Log-probability of each sentence, its end included, in nats.
+    """Log-probability of each sentence, its end included, in nats; 0 where there are no frames to tell anything.
 
     Args:
       decoder: in evaluation mode. encoder_out: (N, T', D). encoder_lens: (N,).
@@ -31,7 +31,8 @@ def attention_scores(
     rows = [torch.tensor(list(labels), dtype=torch.int64) for labels in sentences]
     padded = torch.nn.utils.rnn.pad_sequence(rows, batch_first=True).to(device)
     of = torch.tensor(list(utterances), device=device)
-    return decoder.score(encoder_out, encoder_lens, padded, lens, of).sum(dim=1).tolist()
+    scores = decoder.score(encoder_out, encoder_lens, padded, lens, of).sum(dim=1)
+    return scores.masked_fill(encoder_lens[of] == 0, 0.0).tolist()
 
 
 def rescored(

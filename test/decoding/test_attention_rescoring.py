@@ -17,7 +17,7 @@ CONFIG = DecodeConfig(decoding_method=PREFIXES_RESCORED, beam_size=5, nbest=5, e
 
 
 def test_the_planted_text_is_picked():
-    model, (out, lens) = random_model(), random_output(3, 7)
+    model, (out, lens) = random_model(), random_output(3, 9)
     lists = search_nbest("ctc_prefix_beam_search", model, out, lens, CONFIG)
     planted = lists[0][3].labels
     model.attention_decoder = PlantedDecoder(planted)
@@ -28,7 +28,7 @@ def test_the_planted_text_is_picked():
 
 
 def test_scores_are_sums_and_batching_changes_nothing():
-    model, (out, lens) = random_model(), random_output(3, 7)
+    model, (out, lens) = random_model(), random_output(3, 9)
     lists = search_nbest("ctc_prefix_beam_search", model, out, lens, CONFIG)
     acoustic = [{tuple(one.labels): one.score for one in several} for several in lists]
     config = dataclasses.replace(CONFIG, attention_scale=0.5, nbest=3)
@@ -52,7 +52,7 @@ def test_several_scales_at_the_cost_of_one():
 
 
 def test_a_model_without_the_heads_is_refused():
-    model, (out, lens) = random_model(), random_output(3, 7)
+    model, (out, lens) = random_model(), random_output(3, 9)
     model.attention_decoder = None
     with pytest.raises(ValueError, match=rf"^{PREFIXES_RESCORED} needs a model that was trained with an attention"):
         search(PREFIXES_RESCORED, model, out, lens, CONFIG)

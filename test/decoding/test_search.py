@@ -230,7 +230,7 @@ def test_without_k2_its_methods_say_how_to_get_it(monkeypatch):
     monkeypatch.setattr(backend, "_import_k2", lambda: (None, "ImportError: no k2"))
     for method in k2_methods():
         with pytest.raises(
-            RuntimeError, match=rf"{method} needs k2.*tools/setup_env\.sh --env k2, or use .*beam_search"
+            RuntimeError, match=rf"{method} needs k2.*tools/setup_env\.sh --env k2, or use .*beam.search"
         ):
             check_method(method)
 

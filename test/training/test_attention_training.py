@@ -2,7 +2,6 @@
 
 import dataclasses
 
-import pytest
 import torch
 from synthetic_codes import make_trainer
 
@@ -45,7 +44,7 @@ def test_ctc_and_attention_decoder_learn_three_utterances_by_heart(corpus_dir, t
     with torch.no_grad():
         encoded = model.encode(batch.frames, batch.frame_lens)
         scores = model.attention_decoder.score(encoded.encoder_out, encoded.lens, batch.labels, batch.label_lens)
-    assert scores.exp().sum(dim=1).tolist() == pytest.approx((scores < 0).sum(dim=1).tolist(), rel=0.3)
+    assert float(scores[scores < 0].exp().mean()) > 0.8
     found = search(
         "ctc-prefix-beam-search-attention-decoder-rescoring", model, encoded.encoder_out, encoded.lens, DecodeConfig()
     )
