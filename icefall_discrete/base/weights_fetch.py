@@ -12,6 +12,9 @@ import logging
 import shutil
 import subprocess
 import sys
+import urllib.error
+import urllib.parse
+import urllib.request
 import zipfile
 import zlib
 from pathlib import Path
@@ -33,6 +36,8 @@ PATIENCE_SEC = 3600.0
 _STANDARD_ERROR = 2
 _BLOCK_BYTES = 1 << 20
 _HASH_DIGITS = 64
+# The hub's client tries for half a minute where there is no network at all; a machine without one goes on after this.
+_KNOCK_SEC = 5.0
 
 Opener = Callable[[], ContextManager[IO[bytes]]]
 
@@ -197,6 +202,7 @@ def _from_hub(entry: WeightsEntry, hub: Hub, names: Sequence[str]) -> None:
         import huggingface_hub as client
     except ImportError:
         raise Unavailable("huggingface_hub is not installed") from None
+    _require_reachable(client.hf_hub_url(hub.id, names[0], revision=hub.revision))
     for name in names:
         pins = entry.files[name]
         try:
@@ -212,3 +218,17 @@ def _from_hub(entry: WeightsEntry, hub: Hub, names: Sequence[str]) -> None:
         except Exception as error:  # the hub's client raises errors of several HTTP libraries
             raise Unavailable(f"{type(error).__name__}: {one_sentence(error)}") from None
         _write_checked([functools.partial(_open_file, path)], pins, entry.folder / name)
+
+
+def _require_reachable(url: str) -> None:
+    """Raise Unavailable if the machine of `url` cannot be reached, through the proxy if one is set."""
+    parts = urllib.parse.urlsplit(url)
+    if not parts.netloc:
+        return
+    root = urllib.request.Request(f"{parts.scheme}://{parts.netloc}/", method="HEAD")
+    try:
+        urllib.request.urlopen(root, timeout=_KNOCK_SEC).close()
+    except urllib.error.HTTPError:
+        return  # it answers
+    except OSError as error:
+        raise Unavailable(f"{parts.netloc} cannot be reached ({one_sentence(error)})") from None

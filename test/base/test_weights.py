@@ -2,11 +2,14 @@
 
 import functools
 import hashlib
+import http.server
 import json
 import os
 import re
+import socket
 import subprocess
 import sys
+import threading
 import zipfile
 from pathlib import Path
 from types import SimpleNamespace
@@ -312,3 +315,30 @@ def runpy_main(monkeypatch, *words):
     import fetch_weights
 
     fetch_weights.main()
+
+
+def test_a_hub_that_cannot_be_reached_is_not_asked_again_and_again(world, monkeypatch):
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{listener.getsockname()[1]}"  # where nobody listens
+    hub = sys.modules["huggingface_hub"]
+    monkeypatch.setattr(hub, "hf_hub_url", lambda hub_id, name, revision: f"http://{address}/{name}")
+    monkeypatch.setattr(hub, "get_hf_file_metadata", None)
+    world.absent = ["toy-0"]
+    with pytest.raises(FileNotFoundError, match=f"hub, org/toy: {address} cannot be reached "):
+        weights_folder("toy")
+
+
+def test_a_hub_that_answers_with_an_error_is_asked_for_the_file(world, monkeypatch):
+    server = http.server.HTTPServer(("127.0.0.1", 0), http.server.BaseHTTPRequestHandler)  # every method is an error
+    monkeypatch.setattr(http.server.BaseHTTPRequestHandler, "log_message", lambda *arguments: None)
+    thread = threading.Thread(target=server.handle_request)
+    thread.start()
+    url = f"http://127.0.0.1:{server.server_port}/org/toy/abc/model.bin"
+    hub = sys.modules["huggingface_hub"]
+    monkeypatch.setattr(hub, "hf_hub_url", lambda hub_id, name, revision: url)
+    monkeypatch.setattr(hub, "get_hf_file_metadata", lambda asked: SimpleNamespace(etag=sha256(WHOLE)))
+    world.on_hub = WHOLE
+    assert (weights_folder("toy") / "model.bin").read_bytes() == WHOLE and world.asked == ["org/toy"]
+    thread.join()
+    server.server_close()
