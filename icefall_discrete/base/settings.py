@@ -9,6 +9,7 @@ the order of their layers, flags on the command line.
 import dataclasses
 import functools
 import json
+import logging
 from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Tuple, Type, TypeVar, Union
 
 from icefall_discrete.base.json_files import as_json, json_name
@@ -27,6 +28,7 @@ from icefall_discrete.base.places import (
 )
 from icefall_discrete.base.registry import Kinds
 
+LOG = logging.getLogger(__name__)
 C = TypeVar("C")
 KIND = "kind"
 FLAG = "--"
@@ -192,7 +194,8 @@ class Overlay:
             key = min(pending, key=lambda one: _rank(known.get(one, ())))
             value = pending.pop(key)
             if key not in known:
-                unknown += [] if self._is_of_old(above, key) else [key]
+                left_out = self._is_of_old(above, key) or self._is_of_another_layers_kind(above, key, where)
+                unknown += [] if left_out else [key]
             elif len(known[key]) > 1:
                 names = " or ".join(place.name for place in known[key])
                 raise ValueError(f"{where}: setting '{key}' may be {names}; write which one.")
@@ -212,6 +215,21 @@ class Overlay:
         """Whether files of earlier versions may have it: a former name, of a kind that is not chosen."""
         others = walk(self._cls, self._base, every_kind)
         return any(key in place.declared.formerly for place in others if place.path[: len(above)] == above)
+
+    def _is_of_another_layers_kind(self, above: Names, key: str, where: str) -> bool:
+        """Whether it is a setting of a kind in whose place a layer before this one chose another; the log then says so.
+
+        So a model size may name another encoder than the one that a recipe has settings for.
+        """
+        for place in walk(self._cls, self._base, every_kind):
+            if place.path[-1] == key and place.path[: len(above)] == above:
+                for path, kind in place.of:
+                    chosen = self._kinds.get(path, "")
+                    if chosen not in ("", kind) and path not in self._layer:
+                        choice_name = ".".join(path)
+                        LOG.warning(f"{where}: '{key}' is left out: it is of {choice_name} {kind}, not of {chosen}.")
+                        return True
+        return False
 
     def _unknown(self, above: Names, keys: List[str], where: str) -> str:
         places = self._places(above)

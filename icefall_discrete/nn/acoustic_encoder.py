@@ -12,6 +12,8 @@ from torch import Tensor, nn
 from icefall_discrete.base.rate_matching import match_rate, matched_lens, rate_ratio
 from icefall_discrete.base.settings import choice, section, setting
 from icefall_discrete.base.spec import FeatureSpec
+from icefall_discrete.nn.attention.padding import frame_padding, without_padding
+from icefall_discrete.nn.attention.positions import AbsolutePositions
 from icefall_discrete.nn.code_embedding import (
     COMBINATIONS,
     CodeEmbedding,
@@ -50,6 +52,13 @@ class InputConfig:
         0.0, "resample frames to this rate, nearest neighbour (100 in the paper's code); 0: leave their rate", minimum=0
     )
 
+    input_positions: bool = setting(
+        False, "scale the vectors by the root of their size and add sinusoids of their place, as ESPnet does for units"
+    )
+    input_positions_dropout: float = setting(
+        0.1, "dropout rate behind them, with input_positions", minimum=0, maximum=0.99
+    )
+
     def __post_init__(self) -> None:
         if self.embedding_frozen and self.embedding_init == "learned":
             raise ValueError("embedding_frozen with embedding_init learned would keep random vectors; use codebook.")
@@ -64,7 +73,9 @@ class AcousticEncoderConfig:
     """Input, front end and encoder."""
 
     input: InputConfig = section(InputConfig, "from codes or features to vectors")
-    front_end: FrontEndConfig = choice("conv2d", "conv2d: the paper's, for spectrograms; conv1d: for codes", FRONT_ENDS)
+    front_end: FrontEndConfig = choice(
+        "conv2d", "conv2d: the paper's, for spectrograms; conv1d: for codes; espnet_conv1d: ESPnet's", FRONT_ENDS
+    )
     encoder: EncoderConfig = choice("zipformer", "network from the front end's vectors to frames", ENCODERS)
 
     def num_encoder_frames(self, num_frames: Lens, spec: Optional[FeatureSpec] = None) -> Lens:
@@ -109,6 +120,9 @@ class AcousticEncoder(nn.Module):
         self.rate_ratio = rate_ratio(config.input.input_frame_rate_hz, frame_rate_hz)
         self.input_embedding = input_embedding
         self.augment = augment
+        self.positions: Optional[AbsolutePositions] = None
+        if config.input.input_positions:
+            self.positions = AbsolutePositions(input_embedding.out_dim, config.input.input_positions_dropout)
         encoder = config.encoder
         self.front_end = config.front_end.build(input_embedding.out_dim, encoder.in_dim, encoder.input_dropout)
         self.encoder = build_encoder(encoder)
@@ -128,6 +142,8 @@ class AcousticEncoder(nn.Module):
         """
         x = self.input_embedding(frames)
         x, lens = match_rate(x, frame_lens, self.rate_ratio)
+        if self.positions is not None:
+            x = without_padding(self.positions(x), frame_padding(x, lens))
         x = self.augment(x)
         x, lens = self.front_end(x, lens)
         return self.encoder(x, lens, inner)

@@ -35,8 +35,6 @@ from icefall_discrete.systems.contract import system_stages
 from icefall_discrete.systems.training_settings import TrainSettings
 from icefall_discrete.text.coverage import Coverage
 from icefall_discrete.training.distributed import Group
-from icefall_discrete.training.eden import Eden
-from icefall_discrete.training.scaled_adam import ScaledAdam
 from icefall_discrete.training.trainer import Trainer
 from icefall_discrete.training.training_data import TrainingData
 
@@ -186,8 +184,7 @@ def build_trainer(
     if group.rank > 0:
         random_state.seed_everything(config.seed + group.rank)
     trainable = [(name, value) for name, value in network.named_parameters() if value.requires_grad]
-    optimizer = ScaledAdam(trainable, lr=config.base_lr, clipping_scale=config.clipping_scale)
-    scheduler = Eden(optimizer, config.lr_batches, config.lr_epochs, config.lr_warmup_batches)
+    optimizer, scheduler = config.optimizer.build(trainable, config)
     facts = {"backend": backend, "train_cuts": len(corpus.train), "label_hours": round(corpus.label_hours, 4)}
     system = system_stages(settings.system).system(network, settings, corpus.spec, corpus.targets, backend)
     return Trainer(system, optimizer, scheduler, config, exp_dir, group, facts)

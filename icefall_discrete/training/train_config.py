@@ -3,7 +3,8 @@
 import dataclasses
 
 from icefall_discrete.base.device import device_setting
-from icefall_discrete.base.settings import LARGEST_SEED, check_settings, setting
+from icefall_discrete.base.settings import LARGEST_SEED, check_settings, choice, setting
+from icefall_discrete.training.optimizers.contract import OPTIMIZERS, OptimizerConfig
 
 PRECISIONS = ("fp32", "bf16", "fp16")
 
@@ -18,12 +19,19 @@ class TrainConfig:
         "stop when training and validation have taken this many minutes, within an epoch if need be; 0: no limit",
         minimum=0,
     )
+    optimizer: OptimizerConfig = choice(
+        "scaled_adam",
+        "scaled_adam: icefall's, with Eden, by the settings of train; adam: with a warm-up, by settings of its own",
+        OPTIMIZERS,
+    )
     base_lr: float = setting(0.045, "learning rate that Eden starts from", above=0)
     lr_batches: float = setting(7500.0, "Eden: steps after which the learning rate begins to fall", above=0)
     lr_epochs: float = setting(3.5, "Eden: epochs after which the learning rate begins to fall", above=0)
     lr_warmup_batches: float = setting(500.0, "Eden: steps over which the learning rate rises from half", minimum=0)
     fractional_epochs: bool = setting(False, "Eden counts parts of an epoch (by audio) at every step, not whole epochs")
-    clipping_scale: float = setting(2.0, "gradients are clipped at this multiple of their median size", above=0)
+    clipping_scale: float = setting(
+        2.0, "gradients are clipped at this multiple of their median size", above=0
+    )
     max_grad_norm: float = setting(0.0, "gradients longer than this are shortened to it; 0: none are", minimum=0)
     ref_duration: float = setting(
         600.0, "seconds of audio that count as one batch in the schedules inside the model", above=0

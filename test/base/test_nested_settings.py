@@ -181,6 +181,15 @@ def test_layers_name_their_own_file_and_another_kind_drops_what_was_said_of_the_
         from_layers(Settings, [*layers[:2], ({"model": {"decoder_dim": "x"}}, "more.json")])
 
 
+def test_what_a_recipe_says_of_a_kind_that_the_size_replaced_is_left_out_and_told(caplog):
+    layers = [({"encoder": "conformer"}, "size.json"), ({"encoder_dim": [64], "decoder_dim": 14}, "recipe.json")]
+    found = from_layers(Model, layers)
+    assert (found.encoder, found.decoder_dim) == (Conformer(), 14)
+    assert "recipe.json: 'encoder_dim' is left out: it is of encoder zipformer, not of conformer." in caplog.text
+    with pytest.raises(ValueError, match="unknown setting encoder_dim"):
+        from_dict(Model, {"encoder": "conformer", "encoder_dim": [64]}, "c.json")
+
+
 def test_what_is_wrong_in_one_layer_may_be_right_in_the_end():
     layers = [({"decoder_dim": 13}, "size.json"), ({"decoder_dim": 14}, "recipe.json")]
     assert from_layers(Model, layers).decoder_dim == 14

@@ -1,4 +1,5 @@
 import json
+from importlib.resources import files
 from types import SimpleNamespace
 
 import pytest
@@ -9,8 +10,10 @@ from icefall_discrete.base.flags import ScriptParser
 from icefall_discrete.data.targets.pieces import PieceTargets
 from icefall_discrete.experiment.folder import Experiment, read_codebooks
 from icefall_discrete.experiment.recipe import add_setting_flags, model_size_file, read_settings
+from icefall_discrete.nn.encoders.contract import ENCODERS
 from icefall_discrete.systems.asr.settings import TrainSettings
 from icefall_discrete.text.pieces import TextEncoder
+from icefall_discrete.training.optimizers.scaled_adam import ScaledAdamConfig
 
 
 def settings_of(folder, *flags):
@@ -38,6 +41,16 @@ def test_flags_override_the_recipe_and_the_recipe_overrides_the_model_size(tmp_p
     head = settings.model.heads.transducer
     assert (head.decoder_dim, head.joiner_dim, head.context_size) == (64, 48, 1)
     assert (settings.train.base_lr, settings.loader.max_duration, settings.train.num_epochs) == (0.02, 33.0, 30)
+
+
+@pytest.mark.parametrize("kind", ["e_branchformer", "conformer", "transformer"])
+def test_the_recipe_of_small_corpora_trains_any_encoder_of_its_size(kind):
+    recipe = files("icefall_discrete") / "conf" / "recipes" / "small_corpus.json"
+    settings = read_settings(recipe, f"tiny_{kind}", [], SimpleNamespace())
+    encoder = settings.model.encoder
+    assert (ENCODERS.name_of(type(encoder)), encoder.dropout) == (kind, (0.1,))
+    assert settings.model.heads.inner_ctc.stacks == (2,)
+    assert settings.train.optimizer == ScaledAdamConfig()
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ from icefall_discrete.base.spec import FeatureSpec
 from icefall_discrete.nn.depthwise import DepthwiseConv1d
 from icefall_discrete.nn.front_ends.conv1d import Conv1dConfig, Conv1dSubsampling
 from icefall_discrete.nn.front_ends.conv2d import Conv2dConfig, Conv2dSubsampling
+from icefall_discrete.nn.front_ends.espnet_conv1d import EspnetConv1dConfig
 
 
 @pytest.mark.parametrize("stride", [1, 2, 4])
@@ -23,7 +24,31 @@ def test_conv1d_of_a_padded_batch_equals_each_utterance_alone(stride):
         torch.testing.assert_close(together[index : index + 1, : alone.shape[1]], alone, rtol=1e-5, atol=1e-6)
 
 
-@pytest.mark.parametrize("config", [Conv1dConfig(1), Conv1dConfig(4), Conv2dConfig()])
+@pytest.mark.parametrize("stride", [1, 2, 3])
+def test_espnet_conv1d_sees_no_padding_and_streams(stride):
+    torch.manual_seed(0)
+    config = EspnetConv1dConfig(stride)
+    front_end = config.build(12, 16, 0.1).eval()
+    lens = torch.tensor([29, 3, 14, 27])
+    x = torch.randn(4, 29, 12)
+    together, out_lens = front_end(x, lens)
+    formulas = {1: [n - 4 for n in (29, 14, 27)], 2: [(n - 3) // 2 for n in (29, 14, 27)], 3: [8, 3, 7]}
+    assert out_lens.tolist() == [formulas[stride][0], 0, *formulas[stride][1:]]
+    for index, num_outputs in enumerate(out_lens.tolist()):
+        if num_outputs:
+            alone, _ = front_end(x[index : index + 1, : lens[index]], lens[index : index + 1])
+            torch.testing.assert_close(together[index : index + 1, :num_outputs], alone, rtol=1e-5, atol=1e-6)
+    window = front_end.window
+    chunk = front_end.stream(x[:, 2 * stride :][:, : window.num_frames(2)], out_lens, front_end.initial_past(4))
+    torch.testing.assert_close(chunk, together[:, 2:4], rtol=1e-5, atol=1e-6)
+    with pytest.raises(ValueError, match=f"4 frames, but front end espnet_conv1d with stride {stride} needs"):
+        front_end(x[:, :4], lens.clamp(max=4))
+
+
+EVERY_KIND = [Conv1dConfig(1), Conv1dConfig(4), Conv2dConfig(), EspnetConv1dConfig(2), EspnetConv1dConfig(3)]
+
+
+@pytest.mark.parametrize("config", EVERY_KIND)
 def test_lengths_are_those_of_the_output(config):
     front_end = config.build(12, 8, 0.1)
     for num_frames in range(9, 24):

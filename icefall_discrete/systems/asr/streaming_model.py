@@ -43,6 +43,8 @@ class StreamingEncoder:
     """
 
     def __init__(self, model: Transducer, config: StreamingConfig) -> None:
+        if model.positions is not None:
+            raise ValueError("a model with input_positions cannot stream; train one without it.")
         self.model = model.eval()
         self.chunk_size = config.chunk_size
         self.encoder = streaming_encoder(model.encoder, config.chunk_size, config.left_context_frames)

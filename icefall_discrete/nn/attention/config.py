@@ -1,0 +1,66 @@
+"""Settings that encoders of attention layers have in common."""
+
+import dataclasses
+from typing import Tuple
+
+from icefall_discrete.base.settings import check_settings, setting
+from icefall_discrete.nn.encoders.contract import EncoderConfig
+from icefall_discrete.nn.scaling import Schedule
+
+
+@dataclasses.dataclass(frozen=True)
+class AttentionConfig(EncoderConfig):
+    """Shape and dropout of a row of equal layers; its frames come out at the rate at which they came."""
+
+    dim: int = setting(256, "dimension of the frames", minimum=2)
+    num_layers: int = setting(12, "number of layers", minimum=1)
+    num_heads: int = setting(4, "number of attention heads, which share the dimension", minimum=1)
+    feedforward_dim: int = setting(1024, "hidden dimension of the feed-forward modules", minimum=1)
+    dropout: Tuple[float, ...] = setting(
+        (0.1,), "dropout rate: one number, or a schedule 'batch, rate, batch, rate, ...'", minimum=0
+    )
+    attention_dropout: float = setting(0.1, "dropout rate of the attention weights", minimum=0, maximum=0.99)
+    positional_dropout: float = setting(0.1, "dropout rate behind the positions", minimum=0, maximum=0.99)
+
+    def __post_init__(self) -> None:
+        check_settings(self)
+        if self.dim % (2 * self.num_heads):
+            raise ValueError(
+                f"dim is {self.dim} with {self.num_heads} heads; give a dim that twice the number of heads divides."
+            )
+
+    def require_odd(self, *names: str) -> None:
+        """Raise ValueError if the kernel that one of these settings holds is even: it would have no middle frame."""
+        for name in names:
+            if getattr(self, name) % 2 == 0:
+                raise ValueError(f"{name} is {getattr(self, name)}, expected an odd number of frames.")
+
+    @property
+    def scheduled_dropout(self) -> Schedule:
+        """The setting `dropout`, as a module takes it."""
+        return Schedule.from_flat(self.dropout)
+
+    @property
+    def in_dim(self) -> int:
+        """Dimension of the frames."""
+        return self.dim
+
+    @property
+    def out_dim(self) -> int:
+        """Dimension of the frames."""
+        return self.dim
+
+    @property
+    def stride(self) -> int:
+        """1."""
+        return 1
+
+    @property
+    def inner_dims(self) -> Tuple[int, ...]:
+        """Dimension of each layer."""
+        return (self.dim,) * self.num_layers
+
+    @property
+    def input_dropout(self) -> float:
+        """0: dropout follows the positions, within the encoder."""
+        return 0.0

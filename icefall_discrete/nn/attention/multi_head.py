@@ -1,0 +1,102 @@
+"""Multi-head attention over frames, with or without relative positions."""
+
+import math
+from typing import Optional
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from icefall_discrete.nn.attention.dropout import Dropout
+from icefall_discrete.nn.scaling import Scheduled
+
+
+def by_offset_to_by_source(scores: Tensor) -> Tensor:
+    """Scores by offset (..., T, 2 T - 1), the largest first, as scores by source frame (..., T, T).
+
+    Source s of target t has offset t - s, place T - 1 - t + s of its row. With a zero before each row, rows read as
+    if they were one shorter begin one place earlier each.
+    """
+    num_targets, num_offsets = scores.shape[-2:]
+    padded = F.pad(scores, (1, 0)).flatten(-2)
+    return padded[..., num_targets:].unflatten(-1, (num_targets, num_offsets))[..., :num_targets]
+
+
+class _Heads(nn.Module):
+    """The projections of H heads of d = D / H dimensions, and what targets see once there are scores."""
+
+    def __init__(self, dim: int, num_heads: int, dropout: Scheduled) -> None:
+        super().__init__()
+        if dim % num_heads:
+            raise ValueError(f"{num_heads} heads cannot share {dim} dimensions; give a number that divides them.")
+        self.num_heads = num_heads
+        self.linear_q = nn.Linear(dim, dim)
+        self.linear_k = nn.Linear(dim, dim)
+        self.linear_v = nn.Linear(dim, dim)
+        self.linear_out = nn.Linear(dim, dim)
+        self.dropout = Dropout(dropout)
+
+    def _by_head(self, x: Tensor) -> Tensor:
+        """(N, T, D) -> (N, H, T, d)."""
+        return x.unflatten(2, (self.num_heads, -1)).transpose(1, 2)
+
+    def _attended(self, scores: Tensor, source: Tensor, hidden: Optional[Tensor]) -> Tensor:
+        """What targets see by their scores (N, H, T, S)."""
+        if hidden is not None:
+            hidden = hidden.unsqueeze(1)
+            scores = scores.masked_fill(hidden, torch.finfo(scores.dtype).min)
+        weights = torch.softmax(scores, dim=3)
+        if hidden is not None:
+            weights = weights.masked_fill(hidden, 0.0)
+        values = self._by_head(self.linear_v(source))
+        seen = torch.matmul(self.dropout(weights).to(values.dtype), values)
+        return self.linear_out(seen.transpose(1, 2).flatten(2))
+
+
+class MultiHeadAttention(_Heads):
+    """softmax(q k / sqrt(d)) v over H heads of d = D / H, https://arxiv.org/abs/1706.03762.
+
+    Args:
+      dim: D. num_heads: H, which divides it. dropout: of the weights.
+    """
+
+    def forward(self, x: Tensor, source: Tensor, hidden: Optional[Tensor] = None) -> Tensor:
+        """Map targets x (N, T, D) to what they see of source (N, S, D), (N, T, D); x itself in self-attention.
+
+        hidden: bool, broadcast over (N, T, S), True where a target does not see a source; a target that sees none
+        gets the output layer's bias.
+        """
+        query, key = self._by_head(self.linear_q(x)), self._by_head(self.linear_k(source))
+        scores = torch.matmul(query, key.transpose(2, 3)) / math.sqrt(query.shape[3])
+        return self._attended(scores, source, hidden)
+
+
+class RelativeAttention(_Heads):
+    """Self-attention whose scores depend on the offset too: ((q + u) k + (q + v) p) / sqrt(d).
+
+    Transformer-XL, https://arxiv.org/abs/1901.02860, section 3.3, with offsets to both sides as in ESPnet.
+
+    Args:
+      dim, num_heads, dropout: as of MultiHeadAttention.
+    """
+
+    def __init__(self, dim: int, num_heads: int, dropout: Scheduled) -> None:
+        super().__init__(dim, num_heads, dropout)
+        self.linear_pos = nn.Linear(dim, dim, bias=False)
+        self.pos_bias_u = nn.Parameter(torch.empty(num_heads, dim // num_heads))
+        self.pos_bias_v = nn.Parameter(torch.empty(num_heads, dim // num_heads))
+        nn.init.xavier_uniform_(self.pos_bias_u)
+        nn.init.xavier_uniform_(self.pos_bias_v)
+
+    def forward(self, x: Tensor, offsets: Tensor, hidden: Optional[Tensor] = None) -> Tensor:
+        """Map x (N, T, D) to (N, T, D).
+
+        Args:
+          offsets: (2 T - 1, D), see RelativePositions. hidden: as of MultiHeadAttention.
+        """
+        query, key = self._by_head(self.linear_q(x)), self._by_head(self.linear_k(x))
+        encodings = self._by_head(self.linear_pos(offsets).unsqueeze(0))
+        content = torch.matmul(query + self.pos_bias_u.unsqueeze(1), key.transpose(2, 3))
+        place = torch.matmul(query + self.pos_bias_v.unsqueeze(1), encodings.transpose(2, 3))
+        scores = (content + by_offset_to_by_source(place)) / math.sqrt(query.shape[3])
+        return self._attended(scores, x, hidden)

@@ -1,0 +1,32 @@
+"""The convolution module."""
+
+from typing import Optional
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from icefall_discrete.nn.attention.norms import FrameBatchNorm, layer_norm
+from icefall_discrete.nn.attention.padding import without_padding
+from icefall_discrete.nn.depthwise import DepthwiseConv1d
+
+
+class ConvolutionModule(nn.Module):
+    """Gated linear unit, depthwise convolution, normalisation, swish, linear.
+
+    Args:
+      dim: D. kernel: odd, in frames. norm: "batch" or "layer".
+    """
+
+    def __init__(self, dim: int, kernel: int, norm: str) -> None:
+        super().__init__()
+        self.pointwise_conv1 = nn.Linear(dim, 2 * dim)
+        self.depthwise_conv = DepthwiseConv1d(dim, kernel, kernel // 2)
+        self.norm = FrameBatchNorm(dim) if norm == "batch" else layer_norm(dim)
+        self.pointwise_conv2 = nn.Linear(dim, dim)
+
+    def forward(self, x: Tensor, padding: Optional[Tensor]) -> Tensor:
+        """Map x (N, T, D) to (N, T, D); padding (N, T, 1) or None."""
+        x = F.glu(self.pointwise_conv1(x), dim=2)
+        x = self.depthwise_conv(without_padding(x, padding))
+        x = self.norm(x, padding) if isinstance(self.norm, FrameBatchNorm) else self.norm(x)
+        return self.pointwise_conv2(F.silu(x))

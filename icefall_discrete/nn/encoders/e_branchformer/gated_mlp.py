@@ -1,0 +1,48 @@
+"""The MLP with a convolutional gate, https://arxiv.org/abs/2207.02971."""
+
+from typing import Optional
+
+from torch import Tensor, nn
+
+from icefall_discrete.nn.attention.dropout import Dropout
+from icefall_discrete.nn.attention.norms import layer_norm
+from icefall_discrete.nn.attention.padding import without_padding
+from icefall_discrete.nn.depthwise import DepthwiseConv1d
+from icefall_discrete.nn.scaling import Scheduled
+
+
+class SpatialGate(nn.Module):
+    """Halves the channels: the first half times a convolution over time of the second, normalised.
+
+    Args:
+      dim: of the input, even. kernel: odd, in frames. dropout: of the output.
+    """
+
+    def __init__(self, dim: int, kernel: int, dropout: Scheduled) -> None:
+        super().__init__()
+        self.norm = layer_norm(dim // 2)
+        self.conv = DepthwiseConv1d(dim // 2, kernel, kernel // 2)
+        self.dropout = Dropout(dropout)
+
+    def forward(self, x: Tensor, padding: Optional[Tensor]) -> Tensor:
+        """Map x (N, T, dim) to (N, T, dim / 2); padding (N, T, 1) or None."""
+        value, gate = x.chunk(2, dim=2)
+        return self.dropout(value * self.conv(without_padding(self.norm(gate), padding)))
+
+
+class GatedMlp(nn.Module):
+    """Linear, GELU, SpatialGate, linear.
+
+    Args:
+      dim: D. hidden_dim: between the two. kernel, dropout: of the gate.
+    """
+
+    def __init__(self, dim: int, hidden_dim: int, kernel: int, dropout: Scheduled) -> None:
+        super().__init__()
+        self.channel_proj1 = nn.Linear(dim, hidden_dim)
+        self.csgu = SpatialGate(hidden_dim, kernel, dropout)
+        self.channel_proj2 = nn.Linear(hidden_dim // 2, dim)
+
+    def forward(self, x: Tensor, padding: Optional[Tensor]) -> Tensor:
+        """Map x (N, T, D) to (N, T, D); padding (N, T, 1) or None."""
+        return self.channel_proj2(self.csgu(nn.functional.gelu(self.channel_proj1(x)), padding))

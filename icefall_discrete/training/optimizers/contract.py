@@ -1,0 +1,42 @@
+"""What every optimiser of `train.optimizer` offers: its settings, in a file whose name is its kind."""
+
+import abc
+from typing import Protocol, Sequence, Tuple
+
+from torch import nn
+from torch.optim import Optimizer
+
+from icefall_discrete.base import registry
+from icefall_discrete.training.optimization import Schedule
+
+NamedParameters = Sequence[Tuple[str, nn.Parameter]]
+
+
+class EdenSettings(Protocol):
+    """The settings of `train` that are older than the choice of an optimiser, see TrainConfig."""
+
+    @property
+    def base_lr(self) -> float: ...
+
+    @property
+    def lr_batches(self) -> float: ...
+
+    @property
+    def lr_epochs(self) -> float: ...
+
+    @property
+    def lr_warmup_batches(self) -> float: ...
+
+    @property
+    def clipping_scale(self) -> float: ...
+
+
+class OptimizerConfig(abc.ABC):
+    """Settings of an optimiser and of its learning rate, a frozen dataclass."""
+
+    @abc.abstractmethod
+    def build(self, parameters: NamedParameters, train: EdenSettings) -> Tuple[Optimizer, Schedule]:
+        """The optimiser of these parameters, with their names, and its schedule."""
+
+
+OPTIMIZERS = registry.FileKinds("icefall_discrete.training.optimizers", OptimizerConfig)

@@ -1,0 +1,72 @@
+"""Optimisers and schedules that a recipe can choose."""
+
+import pytest
+import torch
+from synthetic_codes import make_trainer
+
+from icefall_discrete.base.settings import from_dict
+from icefall_discrete.training.eden import Eden
+from icefall_discrete.training.optimizers.adam import AdamConfig, warmup_rate
+from icefall_discrete.training.scaled_adam import ScaledAdam
+from icefall_discrete.training.train_config import TrainConfig
+
+ENCODER = {"kind": "transformer", "dim": 16, "num_layers": 1, "num_heads": 2, "feedforward_dim": 24}
+
+
+def built(train):
+    weight = torch.nn.Parameter(torch.ones(3, 2))
+    return train.optimizer.build([("weight", weight)], train)
+
+
+def test_the_rate_rises_to_its_peak_and_falls_with_the_root_of_the_step():
+    # lr w^0.5 min(n^-0.5, n w^-1.5), ESPnet's warmuplr, at w = 15000 and lr = 0.006.
+    for step, expected in ((1, 4.0e-7), (7500, 0.003), (15000, 0.006), (60000, 0.003)):
+        assert warmup_rate(step, 0.006, 15000) == pytest.approx(expected)
+        assert expected == pytest.approx(0.006 * 15000**0.5 * min(step**-0.5, step * 15000**-1.5))
+
+
+def test_by_default_it_is_scaled_adam_with_eden_by_the_settings_of_before():
+    optimizer, schedule = built(TrainConfig(base_lr=0.03, lr_batches=70.0, lr_epochs=2.0, clipping_scale=1.5))
+    assert isinstance(optimizer, ScaledAdam) and isinstance(schedule, Eden)
+    group = optimizer.param_groups[0]
+    assert (group["lr"], group["clipping_scale"]) == (0.03, 1.5)
+    assert (schedule.lr_batches, schedule.lr_epochs, schedule.warmup_batches) == (70.0, 2.0, 500.0)
+
+
+@pytest.mark.parametrize("decoupled, kind", [(False, torch.optim.Adam), (True, torch.optim.AdamW)])
+def test_adam_is_chosen_by_name_with_settings_of_its_own(decoupled, kind):
+    said = {"kind": "adam", "peak_lr": 0.002, "warmup_steps": 4, "weight_decay": 0.01, "decoupled": decoupled}
+    optimizer, schedule = built(from_dict(TrainConfig, {"optimizer": said}, "recipe.json"))
+    assert type(optimizer) is kind and optimizer.param_groups[0]["weight_decay"] == 0.01
+    schedule.step_batch(2)
+    assert schedule.get_last_lr() == [0.001]
+
+
+def test_impossible_settings_are_refused():
+    with pytest.raises(ValueError, match=r"betas is \[0.9\], expected two numbers"):
+        AdamConfig(betas=(0.9,))
+    with pytest.raises(ValueError, match=r"optimizer.*unknown kind 'adma'; did you mean adam"):
+        from_dict(TrainConfig, {"optimizer": "adma"}, "recipe.json")
+
+
+def test_a_recogniser_trains_with_adam_and_goes_on_where_it_stopped(corpus_dir, tmp_path):
+    adam = {"kind": "adam", "peak_lr": 0.01, "warmup_steps": 6}
+
+    def trained(folder, num_epochs):
+        trainer, data = make_trainer(
+            corpus_dir,
+            tmp_path / folder,
+            model__encoder=ENCODER,
+            model__inner_ctc_stacks=[],
+            loss__inner_ctc_loss_scale=0.0,
+            train__optimizer=adam,
+            train__num_epochs=num_epochs,
+            train__max_grad_norm=5.0,
+        )
+        return trainer.fit(data)["epochs"], trainer.model.state_dict()
+
+    epochs, weights = trained("whole", 2)
+    assert epochs[-1]["train"]["ctc"] < epochs[0]["train"]["ctc"]
+    trained("stopped", 1)
+    resumed = trained("stopped", 2)[1]
+    assert all(torch.equal(value, resumed[name]) for name, value in weights.items())
