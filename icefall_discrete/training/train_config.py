@@ -29,9 +29,7 @@ class TrainConfig:
     lr_epochs: float = setting(3.5, "Eden: epochs after which the learning rate begins to fall", above=0)
     lr_warmup_batches: float = setting(500.0, "Eden: steps over which the learning rate rises from half", minimum=0)
     fractional_epochs: bool = setting(False, "Eden counts parts of an epoch (by audio) at every step, not whole epochs")
-    clipping_scale: float = setting(
-        2.0, "gradients are clipped at this multiple of their median size", above=0
-    )
+    clipping_scale: float = setting(2.0, "gradients are clipped at this multiple of their median size", above=0)
     max_grad_norm: float = setting(0.0, "gradients longer than this are shortened to it; 0: none are", minimum=0)
     ref_duration: float = setting(
         600.0, "seconds of audio that count as one batch in the schedules inside the model", above=0

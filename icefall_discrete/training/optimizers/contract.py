@@ -16,19 +16,24 @@ class EdenSettings(Protocol):
     """The settings of `train` that are older than the choice of an optimiser, see TrainConfig."""
 
     @property
-    def base_lr(self) -> float: ...
+    def base_lr(self) -> float:
+        """Learning rate that Eden starts from."""
 
     @property
-    def lr_batches(self) -> float: ...
+    def lr_batches(self) -> float:
+        """Steps after which it begins to fall."""
 
     @property
-    def lr_epochs(self) -> float: ...
+    def lr_epochs(self) -> float:
+        """Epochs after which it does."""
 
     @property
-    def lr_warmup_batches(self) -> float: ...
+    def lr_warmup_batches(self) -> float:
+        """Steps over which it rises from half."""
 
     @property
-    def clipping_scale(self) -> float: ...
+    def clipping_scale(self) -> float:
+        """Multiple of the median size of gradients at which they are clipped."""
 
 
 class OptimizerConfig(abc.ABC):
