@@ -45,7 +45,8 @@ class InputConfig:
     embedding_frozen: bool = setting(False, "keep the vectors of codes as they start (with embedding_init codebook)")
     codebook_combination: str = setting(
         "concat",
-        "how the vectors of K codebooks become one: side by side, their sum, or their sum with learned weights",
+        "how the vectors of K codebooks become one: side by side, their sum, or their sum with weights: learned ones, "
+        "or those that a network gives the codes of each frame (attention: DASB's)",
         choices=COMBINATIONS,
     )
     input_frame_rate_hz: float = setting(

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from icefall_discrete.data.augment import AugmentConfig
 
-COMBINATIONS = ("concat", "sum", "weighted_sum")
+COMBINATIONS = ("concat", "sum", "weighted_sum", "attention")
 
 
 def standardized(codebook: Tensor) -> Tensor:
@@ -51,13 +51,34 @@ class InputEmbedding(nn.Module):
     out_dim: int
 
 
+class CodebookAttention(nn.Module):
+    """A sum of the vectors of a frame's codes with weights that a small network gives each of them, softmaxed.
+
+    DASB's, https://arxiv.org/abs/2406.14294: linear D -> D, rectifier, linear D -> 1 without bias. Padding gets no
+    weight, as long as any code of the frame is none.
+    """
+
+    def __init__(self, dim: int) -> None:
+        super().__init__()
+        self.hidden = nn.Linear(dim, dim)
+        self.score = nn.Linear(dim, 1, bias=False)
+
+    def forward(self, vectors: Tensor, padded: Tensor) -> Tensor:
+        """Map vectors (N, T, K, D) of codes, of which `padded` (N, T, K) are padding, to (N, T, D)."""
+        scores = self.score(self.hidden(vectors).relu()).squeeze(3)
+        absent = padded & ~padded.all(dim=2, keepdim=True)
+        weights = scores.masked_fill(absent, float("-inf")).softmax(dim=2)
+        return torch.einsum("ntkd,ntk->ntd", vectors, weights)
+
+
 class CodeEmbedding(InputEmbedding):
     """Vectors of codes: one table for all codebooks, then their combination, then a projection where sizes differ.
 
     arXiv 2309.07377, Figure 1: one embedding a group, fused into one feature. Padding ids give zero vectors and their
     row is never trained. The table holds sum V_k + 1 rows: codebook k starts at row V_0 + ... + V_{k-1}, and the last
     row is the padding row of all. Combinations: "concat", the K vectors side by side; "sum", sum_k x_k; "weighted_sum",
-    sum_k w_k x_k with learned weights w (K,), the parameter `codebook_weights`, that start as the plain sum, w_k = 1.
+    sum_k w_k x_k with learned weights w (K,), the parameter `codebook_weights`, that start as the plain sum, w_k = 1;
+    "attention", a sum whose weights depend on the codes (CodebookAttention).
 
     Args:
       codebook_sizes: V_k of each codebook.
@@ -100,6 +121,8 @@ class CodeEmbedding(InputEmbedding):
         self.projection = _projection(combined_dim, self.out_dim)
         if combination == "weighted_sum":
             self.codebook_weights = nn.Parameter(torch.ones(len(sizes)))
+        if combination == "attention":
+            self.attention = CodebookAttention(table.shape[1])
         self.register_buffer("sizes", torch.tensor(sizes), persistent=False)
         self.register_buffer("offsets", torch.tensor([0, *itertools.accumulate(sizes)][:-1]), persistent=False)
 
@@ -118,16 +141,19 @@ class CodeEmbedding(InputEmbedding):
                 f"code {int(codes[row, frame, book])} in utterance {row}, frame {frame}, codebook {book} is outside "
                 f"0..{int(self.sizes[book])} ({int(self.sizes[book])} is padding); were the cuts made with this spec?"
             )
-        rows = torch.where(codes == self.sizes, self.pad_row, codes + self.offsets)
+        padded = codes == self.sizes
+        rows = torch.where(padded, self.pad_row, codes + self.offsets)
         vectors = F.embedding(rows, self.table, padding_idx=self.pad_row)
-        return self.projection(self._combine(vectors))
+        return self.projection(self._combine(vectors, padded))
 
-    def _combine(self, vectors: Tensor) -> Tensor:
-        """One vector a frame (N, T, D') from those of its K codes (N, T, K, D)."""
+    def _combine(self, vectors: Tensor, padded: Tensor) -> Tensor:
+        """One vector a frame (N, T, D') from those of its K codes (N, T, K, D), some of which may be padding."""
         if self.combination == "concat":
             return vectors.flatten(2)
         if self.combination == "sum":
             return vectors.sum(dim=2)
+        if self.combination == "attention":
+            return self.attention(vectors, padded)
         return torch.einsum("ntkd,k->ntd", vectors, self.codebook_weights)
 
 

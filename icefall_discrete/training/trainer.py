@@ -159,6 +159,7 @@ class Trainer:
     def _try_largest_batches(self, data: TrainingData) -> None:
         """Forward and backward pass of the largest batches; nothing that training depends on changes."""
         began, noise = time.perf_counter(), self.noise.state_dict()
+        buffers = [(buffer, buffer.clone()) for buffer in self.model.buffers()]  # such as running statistics
         self.system.train()
         self.system.set_batch_count(self.progress.amount / self.config.ref_duration)
 
@@ -167,6 +168,8 @@ class Trainer:
             self.optimizer.zero_grad(set_to_none=True)
 
         try_batches(run, data.largest_batches(), self.device, self.system.if_too_large)
+        for buffer, before in buffers:
+            buffer.copy_(before)
         self.noise.load_state_dict(noise)
         self.progress.pass_time(time.perf_counter() - began, 0.0)
 

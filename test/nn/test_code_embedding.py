@@ -88,6 +88,29 @@ def test_learned_weights_start_as_the_plain_sum_and_learn():
     assert (weighted.codebook_weights.grad != 0).all()
 
 
+def test_attention_weighs_the_codes_of_a_frame_and_leaves_padding_out():
+    torch.manual_seed(0)
+    embedding = CodeEmbedding([5, 3, 4], embedding_dim=6, combination="attention")
+    assert sum(value.numel() for value in embedding.attention.parameters()) == 6 * 6 + 6 + 6
+    codes = some_codes([5, 3, 4])
+    found, before = embedding(codes), codes.clone()
+    assert torch.equal(embedding(codes), found) and torch.equal(codes, before)  # offsets are added once, to a copy
+    books = embedding.table[:-1].split([5, 3, 4])
+    hidden, score = embedding.attention.hidden, embedding.attention.score
+    for row in range(3):
+        for frame in range(7):
+            ids = zip(books, codes[row, frame].tolist())
+            present = [book[code] for book, code in ids if code < len(book)]
+            expected = torch.zeros(6)
+            if present:
+                x = torch.stack(present)
+                expected = (score(hidden(x).relu()).softmax(dim=0) * x).sum(dim=0)
+            torch.testing.assert_close(found[row, frame], expected)
+    assert torch.equal(embedding(torch.tensor([[[5, 3, 4]]])), torch.zeros(1, 1, 6))  # not the vectors of any unit
+    found.square().sum().backward()
+    assert not embedding.table.grad[-1].any()
+
+
 def test_errors_name_the_value_and_what_was_expected():
     embedding = CodeEmbedding([5, 3], embedding_dim=4)
     codes = torch.zeros(1, 2, 2, dtype=torch.int64)
@@ -96,7 +119,7 @@ def test_errors_name_the_value_and_what_was_expected():
         embedding(codes)
     with pytest.raises(ValueError, match="expected 2 codebooks"):
         embedding(torch.zeros(1, 2, 3, dtype=torch.int64))
-    with pytest.raises(ValueError, match="known: concat, sum, weighted_sum"):
+    with pytest.raises(ValueError, match="known: concat, sum, weighted_sum, attention"):
         CodeEmbedding([5], 4, combination="mean")
     with pytest.raises(ValueError, match="belong together"):
         CodeEmbedding([5], 4, codebooks=[torch.zeros(6, 2)])

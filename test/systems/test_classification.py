@@ -12,10 +12,12 @@ import torch
 from synthetic_codes import SPEC, TINY_RECIPE, Killed, killed_after, make_trainer, write_corpus
 
 from icefall_discrete.base.checkpoint import load_checkpoint
+from icefall_discrete.data.cuts import load_feature_cuts
 from icefall_discrete.losses.class_loss import ClassLossConfig, class_losses
 from icefall_discrete.metrics.scoring_rules import ScoringRules
 from icefall_discrete.nn.heads.classifier import statistics_pooling
 from icefall_discrete.results.page import results_page
+from icefall_discrete.systems.classification.embeddings import cosine_scores, utterance_embeddings
 from icefall_discrete.systems.classification.prediction import (
     ClassificationFiles,
     ClassificationPrediction,
@@ -24,6 +26,7 @@ from icefall_discrete.systems.classification.prediction import (
     write_predictions,
 )
 from icefall_discrete.systems.contract import known_systems, stages_of, system_stages
+from icefall_discrete.systems.prediction import RunConfig
 
 LOCAL = Path(__file__).resolve().parents[2] / "local"
 OF_A_RECOGNISER = ("decoder_dim", "joiner_dim", "inner_ctc_stacks")
@@ -101,20 +104,56 @@ def test_some_utterances_are_learnt_by_heart(folder, tmp_path):
     assert trainer.system.eval().figures([batch]) == {"dev_accuracy": 100.0, "dev_balanced_accuracy": 100.0}
 
 
-def test_a_killed_run_goes_on_as_if_it_had_not_been(folder, tmp_path):
-    trainer, data = make_trainer(folder, tmp_path / "whole")
+def assert_resumes_exactly(folder, tmp_path, **changes):
+    """A run that is killed after three batches and goes on leaves the weights of one that was not; its epochs."""
+    trainer, data = make_trainer(folder, tmp_path / "whole", **changes)
     whole = trainer.fit(data)
-    assert {"dev_accuracy", "dev_balanced_accuracy"} <= set(whole["epochs"][0])
-    trainer, data = make_trainer(folder, tmp_path / "killed", train__save_every_n=2)
+    trainer, data = make_trainer(folder, tmp_path / "killed", train__save_every_n=2, **changes)
     with pytest.raises(Killed):
         trainer.fit(killed_after(data, 3))
-    trainer, data = make_trainer(folder, tmp_path / "killed", train__save_every_n=2)
+    trainer, data = make_trainer(folder, tmp_path / "killed", train__save_every_n=2, **changes)
     resumed = trainer.fit(data)
     assert [one["train"] for one in resumed["epochs"]] == [one["train"] for one in whole["epochs"]]
     weights, expected = (load_checkpoint(tmp_path / name / "epoch-2.pt")["model"] for name in ("killed", "whole"))
     assert (
         all(torch.equal(weights[key], value) for key, value in expected.items()) and weights.keys() == expected.keys()
     )
+    return whole["epochs"]
+
+
+def test_a_killed_run_goes_on_as_if_it_had_not_been(folder, tmp_path):
+    epochs = assert_resumes_exactly(folder, tmp_path)
+    assert {"dev_accuracy", "dev_balanced_accuracy"} <= set(epochs[0])
+
+
+def test_so_does_one_with_running_statistics_and_an_angular_margin(folder, tmp_path):
+    """The largest batches, which are tried at each beginning, leave no trace in running statistics."""
+    small = {"ecapa_channels": [8, 8, 8, 12], "ecapa_kernels": [3, 3, 3, 1], "ecapa_dilations": [1, 2, 3, 1]}
+    classifier = {"kind": "ecapa", **small, "res2net_scale": 2, "se_channels": 4, "attention_channels": 4}
+    changes = {"model__encoder": "identity", "model__front_end": "identity", "model__in_dim": 16}
+    changes.update(model__classifier=classifier, loss__class_loss="angular_margin")
+    assert_resumes_exactly(folder, tmp_path, **changes)
+
+
+def test_embeddings_of_utterances_do_not_depend_on_the_batch_and_are_compared(folder, tmp_path):
+    encoder = {"kind": "bilstm", "in_dim": 16, "hidden_dim": 8}
+    trainer, _ = make_trainer(folder, tmp_path, model__encoder=encoder)
+    cuts, spec = load_feature_cuts(folder / "features" / "dev.jsonl.gz")
+    network = trainer.model.eval()
+    together, alone = (utterance_embeddings(network, cuts, spec, RunConfig(max_duration=sec)) for sec in (100.0, 0.1))
+    assert together.keys() == {cut.id for cut in cuts}
+    for cut_id, embedding in together.items():
+        torch.testing.assert_close(embedding, alone[cut_id], rtol=1e-3, atol=1e-4)
+    scores = cosine_scores(together, [("dev-0", "dev-0"), ("dev-0", "dev-1")])
+    assert scores[0] == pytest.approx(1.0) and -1 <= scores[1] < 1
+    with pytest.raises(ValueError, match="pair dev-0 other: cut other has no embedding"):
+        cosine_scores(together, [("dev-0", "other")])
+
+
+def test_what_was_said_of_the_classifier_before_it_had_kinds_still_holds(folder, tmp_path):
+    trainer, _ = make_trainer(folder, tmp_path, model__classifier={"pooled_dropout": 0.25})
+    assert trainer.model.config.classifier.pooled_dropout == 0.25
+    assert [name for name, _ in trainer.model.head.named_parameters()] == ["output.weight", "output.bias"]
 
 
 @pytest.fixture(scope="module")

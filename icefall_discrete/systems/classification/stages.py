@@ -43,7 +43,8 @@ class ClassificationStages(SystemStages[TrainSettings, Classifier, ClassTargets]
         self, settings: TrainSettings, spec: FeatureSpec, targets: ClassTargets, codebooks: Optional[Sequence[Tensor]]
     ) -> Classifier:
         """The classifier."""
-        return build_classifier(settings.model, spec, targets.size, settings.augment, codebooks)
+        scale = settings.loss.scale_of_cosines
+        return build_classifier(settings.model, spec, targets.size, settings.augment, codebooks, scale)
 
     def system(
         self, network: Classifier, settings: TrainSettings, spec: FeatureSpec, targets: ClassTargets, backend: str

@@ -1,0 +1,1 @@
+"""No encoder: heads that have layers of their own (x-vector, ECAPA-TDNN) read the front end's vectors."""
