@@ -21,7 +21,7 @@ from icefall_discrete.base.script import run_script
 from icefall_discrete.data.cuts import cuts_digest, is_speed_perturbed, load_cuts, load_feature_cuts
 from icefall_discrete.data.shar import SUMMARY_FILE, SharSource, require_current
 from icefall_discrete.experiment.fitted_recipe import Facts, has_conditions, known_facts, what_was_chosen
-from icefall_discrete.experiment.folder import Experiment, read_codebooks
+from icefall_discrete.experiment.folder import TOKENIZER_DIR, Experiment, read_codebooks
 from icefall_discrete.experiment.initial_weights import begin_with, try_beginning
 from icefall_discrete.experiment.recipe import add_setting_flags, read_settings
 from icefall_discrete.experiment.recipe_files import read_recipe
@@ -36,6 +36,7 @@ from icefall_discrete.systems.assembly import (
 )
 from icefall_discrete.systems.contract import stages_of, system_stages
 from icefall_discrete.systems.training_settings import TrainSettings
+from icefall_discrete.systems.unit_dropout import piece_sampler
 from icefall_discrete.training.averages import lost_epochs, read_summary, restore_epochs, training_checkpoints
 from icefall_discrete.training.distributed import Group, joined_group
 from icefall_discrete.training.launch import launch
@@ -101,6 +102,7 @@ def train(args: Any, settings: TrainSettings, device_type: str, group: Group) ->
     else:
         train_cuts, _ = load_feature_cuts(args.feature_dir / f"{args.train_split}.jsonl.gz", spec)
     codebooks = read_codebooks(args.feature_dir / "codebooks.safetensors")
+    resegment = piece_sampler(args.feature_dir / TOKENIZER_DIR, spec, settings.augment)
     targets = system_stages(settings.system).targets(settings, train_cuts, args.lang_dir)
     experiment = Experiment(args.exp_dir)
     begins = bool(settings.init.init_from) and not training_checkpoints(args.exp_dir)
@@ -138,7 +140,7 @@ def train(args: Any, settings: TrainSettings, device_type: str, group: Group) ->
         LOG.info(begin_with(network, settings.init, spec, targets).said)
     network = network.to(device)
     trainer = build_trainer(settings, corpus, network, args.exp_dir, group, backend.resolve(args.backend))
-    summary = trainer.fit(training_data(settings, corpus))
+    summary = trainer.fit(training_data(settings, corpus, resegment))
     LOG.info(
         f"Trained {summary['num_epochs']} epochs in {clock(summary['train_sec'])}, stopped by {summary['stopped_by']}; "
         f"best validation loss after epoch {summary['best_valid_epoch']}. Results are in {args.exp_dir}."

@@ -30,6 +30,20 @@ class AugmentConfig:
     max_frames_mask_fraction: float = setting(
         0.15, "largest part of an utterance that time masks may cover", minimum=0, maximum=1
     )
+    frames_mask_fraction: float = setting(
+        0.0,
+        "as in ESPnet: all num_frame_masks masks, each narrower than this part of the utterance (0.05), instead of the "
+        "two settings above; 0: by those",
+        minimum=0,
+        maximum=1,
+    )
+    unit_bpe_alpha: float = setting(
+        0.0,
+        "for feature types of pieces of units (..._bpe5000): other pieces for the same units are drawn in each epoch; "
+        "unigram: the smaller, the more evenly (ESPnet: 0.4), bpe: the probability that a merge is left out; 0: none",
+        minimum=0,
+        maximum=1,
+    )
     time_mask_ratio: float = setting(
         2.5, "times as many time masks, over as much more of an utterance, where there are two views (CR-CTC)", above=0
     )
@@ -92,17 +106,26 @@ def warp(frames: Tensor, positions: Tensor) -> Tensor:
 
 
 def time_mask(num_frames: int, frame_rate_hz: float, config: AugmentConfig, generator: torch.Generator) -> Tensor:
-    """Frames to mask, bool (T,): up to num_frame_masks spans, together at most max_frames_mask_fraction of T."""
+    """Frames to mask, bool (T,): up to num_frame_masks spans, together at most max_frames_mask_fraction of T.
+
+    With frames_mask_fraction: num_frame_masks spans, each of 0 to floor(frames_mask_fraction T) - 1 frames, wherever.
+    """
     mask = torch.zeros(num_frames, dtype=torch.bool)
+    if config.frames_mask_fraction > 0:
+        return _masked(mask, config.num_frame_masks, int(config.frames_mask_fraction * num_frames) - 1, generator)
     largest = round(config.frames_mask_sec * frame_rate_hz)
     budget = config.max_frames_mask_fraction * num_frames
     if config.num_frame_masks <= 0 or largest <= 0 or budget < 1:
         return mask
     count = min(config.num_frame_masks, math.ceil(budget / largest))
-    widest = min(largest, int(budget // count))
-    for _ in range(count):
+    return _masked(mask, count, min(largest, int(budget // count)), generator)
+
+
+def _masked(mask: Tensor, count: int, widest: int, generator: torch.Generator) -> Tensor:
+    """The mask (T,) with `count` spans of 0 to `widest` frames in it; none if `widest` is below 1."""
+    for _ in range(count if widest >= 0 else 0):
         width = _rand_int(0, widest + 1, generator)
-        start = _rand_int(0, num_frames - width + 1, generator)
+        start = _rand_int(0, len(mask) - width + 1, generator)
         mask[start : start + width] = True
     return mask
 

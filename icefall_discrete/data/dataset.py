@@ -1,7 +1,7 @@
 """Cuts -> batches: a dict of padded codes or features, their lengths, ids, and what is known of them."""
 
 import hashlib
-from typing import Any, Dict, List, Mapping, Optional, Tuple
+from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Tuple
 
 import torch
 from lhotse import CutSet
@@ -13,6 +13,8 @@ from icefall_discrete.data.cuts import load_frames
 from icefall_discrete.data.facts import Facts, facts_of
 
 Batch = Dict[str, Any]
+# Other codes for those of an utterance, drawn with a seed.
+Resegment = Callable[[Sequence[int], int], List[int]]
 # The batch entry with a second view of the frames, augmented in another way, for CR-CTC.
 OTHER_VIEW = "other_view"
 
@@ -27,9 +29,15 @@ def padding_values(spec: FeatureSpec) -> Tuple[float, ...]:
     return spec.pad_ids if spec.kind == "codes" else (0.0,) * spec.feature_dim
 
 
-def collate(cuts: CutSet, spec: FeatureSpec) -> Batch:
+def _as_it_is(cut_id: str, frames: Tensor) -> Tensor:
+    return frames
+
+
+def collate(cuts: CutSet, spec: FeatureSpec, changed: Callable[[str, Tensor], Tensor] = _as_it_is) -> Batch:
     """Read the cuts' frames and pad them into one batch.
 
+    Args:
+      cuts: with frames of `spec`. changed: other frames (T', K) or (T', D) for those (T, K) or (T, D) of a cut's id.
     Returns:
       `codes` (N, T, K) int64 padded with the padding ids, or `features` (N, T, D) float32 padded with 0;
       `frame_lens` (N,) int64; `cut_ids`: list of N strings; `text`, `languages`: the same, or None for a cut that has
@@ -46,7 +54,7 @@ def collate(cuts: CutSet, spec: FeatureSpec) -> Batch:
             raise ValueError(
                 f"cut {cut.id}: {frames.shape[1]} columns, but {spec.name} promises {len(values)}; extract it again."
             )
-        rows.append(frames)
+        rows.append(changed(cut.id, frames))
     frame_lens = torch.tensor([len(row) for row in rows], dtype=torch.int64)
     padded = torch.tensor(values, dtype=dtype).repeat(len(rows), int(frame_lens.max()), 1)
     for target, row in zip(padded, rows):
@@ -86,7 +94,8 @@ class BatchDataset(torch.utils.data.Dataset):
 
     So a batch is the same whichever worker makes it, and whether or not the epoch was interrupted before it.
     Give `augment` None for data that is not augmented. With `num_views` 2, augmented batches hold the frames twice,
-    as data/augment.py's two views; the second under OTHER_VIEW.
+    as data/augment.py's two views; the second under OTHER_VIEW. `resegment` draws other codes (T', 1) for those of an
+    utterance, which it takes and gives as lists, by a seed made from (seed, epoch, cut id).
     """
 
     def __init__(
@@ -97,6 +106,7 @@ class BatchDataset(torch.utils.data.Dataset):
         epoch: int,
         rank: int = 0,
         num_views: int = 1,
+        resegment: Optional[Resegment] = None,
     ) -> None:
         self.spec = spec
         self.augment = augment
@@ -104,12 +114,13 @@ class BatchDataset(torch.utils.data.Dataset):
         self.epoch = epoch
         self.rank = rank
         self.num_views = num_views
+        self.resegment = resegment
 
     def __getitem__(self, item: Tuple[int, CutSet]) -> Batch:
         index, cuts = item
-        batch = collate(cuts, self.spec)
         if self.augment is None or not self.augment.is_on(self.epoch):
-            return batch
+            return collate(cuts, self.spec)
+        batch = collate(cuts, self.spec, self._resegmented)
         key = batch_key(self.spec)
         generator = torch.Generator().manual_seed(derived_seed(self.seed, self.epoch, index, self.rank))
         values, rate = padding_values(self.spec), self.spec.frame_rate_hz
@@ -120,3 +131,9 @@ class BatchDataset(torch.utils.data.Dataset):
             }
         views = augment_views(batch[key], batch["frame_lens"], values, rate, self.augment, generator)
         return {**batch, key: views[0], OTHER_VIEW: views[1]}
+
+    def _resegmented(self, cut_id: str, frames: Tensor) -> Tensor:
+        if self.resegment is None:
+            return frames
+        seed = derived_seed(self.seed, self.epoch, *cut_id.encode())
+        return torch.tensor(self.resegment(frames[:, 0].tolist(), seed), dtype=frames.dtype).unsqueeze(1)

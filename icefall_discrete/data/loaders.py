@@ -5,7 +5,7 @@ import itertools
 import logging
 import random
 import warnings
-from typing import Callable, Dict, Iterable, Iterator, List, Optional, Tuple, TypeVar, Union
+from typing import Callable, Dict, Iterable, Iterator, List, Tuple, TypeVar, Union
 
 from lhotse import CutSet
 from lhotse.dataset.sampling import DynamicBucketingSampler, SimpleCutSampler
@@ -14,7 +14,6 @@ from torch.utils.data import DataLoader, Sampler
 
 from icefall_discrete.base.settings import check_settings, setting
 from icefall_discrete.base.spec import FeatureSpec
-from icefall_discrete.data.augment import AugmentConfig
 from icefall_discrete.data.dataset import Batch, BatchDataset, collate
 from icefall_discrete.data.facts import facts_of, text_fact
 from icefall_discrete.data.language_sampling import drawn_cuts
@@ -205,33 +204,24 @@ def _as_it_is(batch: Item) -> Item:
 
 
 def make_epoch_batches(
-    cuts: Cuts,
-    config: LoaderConfig,
-    spec: FeatureSpec,
-    augment: Optional[AugmentConfig],
-    epoch: int,
-    seed: int,
-    start_batch: int = 0,
-    num_views: int = 1,
+    cuts: Cuts, config: LoaderConfig, dataset: BatchDataset, start_batch: int = 0
 ) -> Iterator[Batch]:
     """Yield the training batches of one epoch.
 
-    Deterministic: (seed, epoch) give the same batches, with any number of workers; with `start_batch` b they are those
-    of the whole epoch without its first b (which are drawn, but neither read nor augmented).
+    Deterministic: seed and epoch of the dataset give the same batches, with any number of workers; with `start_batch` b
+    they are those of the whole epoch without its first b (which are drawn, but neither read nor augmented).
 
     Args:
-      cuts: training cuts with codes or features. config: how to group them. spec: what they hold.
-      augment: augmentation settings, or None. epoch: number from 1. seed: of order and augmentation.
+      cuts: training cuts with codes or features. config: how to group them.
+      dataset: what makes a batch of some of them; its epoch and seed are those of the order too.
       start_batch: number of batches to leave out at the start, when an epoch is resumed.
-      num_views: 2 for two views of each utterance, see BatchDataset.
     Yields:
       Batches as data/dataset.py describes them.
     """
-    sampler = epoch_sampler(cuts, config, epoch, seed)
+    sampler = epoch_sampler(cuts, config, dataset.epoch, dataset.seed)
     # Numbered over all processes: a batch is augmented in the same way however many there are.
     numbered = ((index * sampler.world_size + sampler.rank, batch) for index, batch in enumerate(sampler))
     plan = itertools.islice(numbered, start_batch, None)
-    dataset = BatchDataset(spec, augment, seed, epoch, num_views=num_views)
     if config.num_workers == 0:
         for item in plan:
             yield dataset[item]

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from icefall_discrete.base import random_state
 from icefall_discrete.base.spec import FeatureSpec
-from icefall_discrete.data.dataset import with_views
+from icefall_discrete.data.dataset import BatchDataset, Resegment, with_views
 from icefall_discrete.data.filters import FilterConfig, chosen_languages, filter_cuts, filter_shar
 from icefall_discrete.data.label_share import label_hours, with_labels
 from icefall_discrete.data.language_sampling import hours_by_language
@@ -146,13 +146,16 @@ def _some_of(cuts: CutSet, number: int) -> CutSet:
     return CutSet.from_cuts(list(cuts)[:: max(1, len(cuts) // max(1, number))])
 
 
-def training_data(settings: TrainSettings, corpus: Corpus) -> TrainingData:
-    """Batches of the corpus for the trainer."""
+def training_data(settings: TrainSettings, corpus: Corpus, resegment: Optional[Resegment] = None) -> TrainingData:
+    """Batches of the corpus for the trainer; `resegment` as for BatchDataset (unit_dropout.py)."""
     loader, spec, seed = settings.loader, corpus.spec, settings.train.seed
     num_views = system_stages(settings.system).num_views(settings)
     return TrainingData(
         train_batches=lambda epoch, start: make_epoch_batches(
-            corpus.train, loader, spec, settings.augment, epoch, seed, start, num_views
+            corpus.train,
+            loader,
+            BatchDataset(spec, settings.augment, seed, epoch, num_views=num_views, resegment=resegment),
+            start,
         ),
         valid_batches=lambda: make_test_batches(corpus.valid, loader, spec),
         figure_batches=lambda: make_test_batches(

@@ -271,10 +271,11 @@ class UnitBpeTokenizer(CompositeTokenizer):
         rate = round(made["num_codes"] / made["audio_sec"], 6)
         if not self.config.bpe_vocab_size:
             return _State(rate, None, "")
-        return _State(rate, *_read_pieces(state_dir / MODEL_FILE, made["model_sha256"]))
+        return _State(rate, *read_pieces(state_dir / MODEL_FILE, made["model_sha256"]))
 
 
-def _read_pieces(path: PathLike, sha256: str) -> Tuple[UnitPieces, str]:
+def read_pieces(path: PathLike, sha256: str) -> Tuple[UnitPieces, str]:
+    """The pieces of a file and its hash. Raises ValueError if the hash is another than `sha256`."""
     model = Path(path).read_bytes()
     if hashlib.sha256(model).hexdigest() != sha256:
         raise ValueError(

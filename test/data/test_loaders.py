@@ -55,7 +55,7 @@ def same(left, right):
 
 
 def epoch(cuts, config=CONFIG, number=1, seed=7, start_batch=0):
-    return list(make_epoch_batches(cuts, config, SPEC, AugmentConfig(), number, seed, start_batch))
+    return list(make_epoch_batches(cuts, config, BatchDataset(SPEC, AugmentConfig(), seed, number), start_batch))
 
 
 def test_a_batch_holds_the_codes_padded_with_the_padding_ids(cuts):
@@ -209,3 +209,25 @@ def test_cuts_longer_than_a_batch_are_reported_and_trained_on_alone(cuts, caplog
     alone = [batch["cut_ids"] for batch in epoch(cuts, config) if set(batch["cut_ids"]) & set(long)]
     assert all(len(ids) == 1 for ids in alone) and len(alone) == len(long)
     assert report_long_cuts(cuts, LoaderConfig(max_duration=100.0)) == []
+
+
+def test_codes_are_divided_anew_in_each_epoch_and_alike_in_each_batch(cuts, monkeypatch):
+    one = dataclasses.replace(SPEC, num_codebooks=1, codebook_sizes=(500,))
+    monkeypatch.setattr("icefall_discrete.data.dataset.load_frames", lambda cut, spec: cut.load_codes()[:, :1])
+    first, second = list(cuts)[:2]
+
+    def longer(codes, seed):
+        return [*codes, seed % 7]
+
+    def batch(chosen, epoch, augment):
+        dataset = BatchDataset(one, augment, seed=1, epoch=epoch, resegment=longer)
+        return dataset[0, CutSet.from_cuts(chosen)]
+
+    plain = AugmentConfig(augment_prob=0.0)
+    together, alone = batch([first, second], 1, plain), batch([second], 1, plain)
+    num = int(alone["frame_lens"][0])
+    assert num == len(second.load_codes()) + 1 and int(together["frame_lens"][1]) == num
+    assert torch.equal(together["codes"][1, :num], alone["codes"][0])
+    last = [int(batch([second], epoch, plain)["codes"][0, -1, 0]) for epoch in range(1, 9)]
+    assert len(set(last)) > 2
+    assert int(batch([second], 1, None)["frame_lens"][0]) == num - 1

@@ -14,6 +14,7 @@ from lhotse.utils import fastcopy
 from icefall_discrete.base.spec import FeatureSpec
 from icefall_discrete.data.augment import AugmentConfig
 from icefall_discrete.data.cuts import load_cuts, load_frames, text_of, without_frames, write_cuts
+from icefall_discrete.data.dataset import BatchDataset
 from icefall_discrete.data.filters import FilterConfig, filter_cuts, filter_shar
 from icefall_discrete.data.language_sampling import hours_by_language
 from icefall_discrete.data.loaders import LoaderConfig, epoch_sampler, make_epoch_batches
@@ -183,7 +184,7 @@ def kept(work, tmp_path_factory):
 
 def batches(kept, spec, epoch=1, seed=7, start_batch=0):
     config = LoaderConfig(max_duration=5.0, num_buckets=2)
-    return list(make_epoch_batches(kept, config, spec, AugmentConfig(), epoch, seed, start_batch))
+    return list(make_epoch_batches(kept, config, BatchDataset(spec, AugmentConfig(), seed, epoch), start_batch))
 
 
 def ids_of(found):

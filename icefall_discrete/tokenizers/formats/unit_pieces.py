@@ -91,6 +91,16 @@ class UnitPieces:
     def __len__(self) -> int:
         return len(self._units)
 
+    @property
+    def scores(self) -> List[float]:
+        """Of each piece: its log-prob in nats (unigram), or minus the number of merges before its own (bpe)."""
+        return [self._processor.get_score(piece) for piece in range(1, self._processor.get_piece_size())]
+
+    @property
+    def is_merged(self) -> bool:
+        """Whether it is a bpe model, whose scores are whole numbers that fall from 0; a unigram model's are none."""
+        return all(score == round(score) for score in self.scores)
+
     def encode(self, units: Sequence[int]) -> List[int]:
         """The most probable pieces of some units."""
         return [piece - 1 for piece in self._processor.encode(as_characters(units))]

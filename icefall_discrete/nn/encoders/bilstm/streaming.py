@@ -37,8 +37,8 @@ class StreamingLstm(StreamingEncoder[LstmState]):
 
     def initial_state(self, num: int) -> LstmState:
         """Zeros."""
-        weight = self.encoder.layers[0].weight_hh_l0
-        zeros = tuple(weight.new_zeros((num, weight.shape[1])) for _ in self.encoder.layers)
+        weight, dim = next(self.encoder.parameters()), self.encoder.config.hidden_dim
+        zeros = tuple(weight.new_zeros((num, dim)) for _ in self.encoder.layers)
         return LstmState(zeros, zeros)
 
     @torch.no_grad()
