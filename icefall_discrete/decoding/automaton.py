@@ -76,12 +76,27 @@ class BackoffAutomaton:
 
     def next_states(self, states: Tensor, units: Tensor) -> Tensor:
         """The states (M,) that labels units (M,) lead to from states (M,)."""
+        arc, _, is_root = self._arcs(states, units)
+        return torch.where(is_root, self._root_next[units], self._next[arc])
+
+    def weights_of(self, states: Tensor, units: Tensor) -> Tensor:
+        """Weight (M,) of each of units (M,) from its state of states (M,), back-off included."""
+        arc, depth, is_root = self._arcs(states, units)
+        paid = self._paid[states].gather(1, depth.unsqueeze(1)).squeeze(1)
+        from_root = self._root_weight[units] + self._to_root[states]
+        return torch.where(is_root, from_root, self._weight[arc] + paid)
+
+    def _arcs(self, states: Tensor, units: Tensor) -> Tuple[Tensor, Tensor, Tensor]:
+        """The arc of each label from the longest context that has one, its place in the chain; whether there is none.
+
+        Where there is none, the root's counts, and the others mean nothing.
+        """
         keys = self._chain[states] * self.vocab_size + units.unsqueeze(1)
         place = torch.searchsorted(self._key, keys)
         depths = torch.arange(keys.size(1), device=keys.device)
         longest = torch.where(self._key[place] == keys, depths, keys.size(1)).min(dim=1).values
-        arc = place.gather(1, longest.clamp(max=keys.size(1) - 1).unsqueeze(1)).squeeze(1)
-        return torch.where(longest < keys.size(1), self._next[arc], self._root_next[units])
+        depth = longest.clamp(max=keys.size(1) - 1)
+        return place.gather(1, depth.unsqueeze(1)).squeeze(1), depth, longest == keys.size(1)
 
 
 def _chains(backoffs: Sequence[Backoff]) -> Tuple[Tensor, Tensor, Tensor]:
@@ -113,6 +128,7 @@ class AutomatonScorer:
       starts: (N,) the state in which each utterance of the batch begins, or one state (1,) for all.
       ends: (S,) nats added in each state at the end of an utterance; None adds nothing.
       homes: (N,) or (1,), the state to stand in for the root, for automata with several roots; None: the root.
+      end_unit: the label whose weight is added at the end of an utterance instead; None: that of no label.
     """
 
     def __init__(
@@ -121,8 +137,9 @@ class AutomatonScorer:
         starts: Tensor,
         ends: Optional[Tensor] = None,
         homes: Optional[Tensor] = None,
+        end_unit: Optional[int] = None,
     ) -> None:
-        self._automaton, self._starts, self._ends = automaton, starts, ends
+        self._automaton, self._starts, self._ends, self._end_unit = automaton, starts, ends, end_unit
         self._homes = torch.zeros_like(starts) if homes is None else homes
 
     def start(self, utterances: Tensor) -> Tuple[State, Tensor]:
@@ -142,4 +159,6 @@ class AutomatonScorer:
 
     def final(self, state: State) -> Tensor:
         """What the states add at the end."""
+        if self._end_unit is not None:
+            return self._automaton.weights_of(state[0], torch.full_like(state[0], self._end_unit))
         return torch.zeros_like(state[0], dtype=torch.float32) if self._ends is None else self._ends[state[0]]

@@ -19,12 +19,13 @@ class Fusion:
 
     Args:
       config: what to use. bpe_model: the experiment's pieces. device: of the search.
+      scores_end: whether language models score the end of a sentence, as searches from label to label want it.
 
     Raises:
       FileNotFoundError, ValueError: if something does not exist or does not fit the pieces.
     """
 
-    def __init__(self, config: FusionConfig, bpe_model: Path, device: torch.device) -> None:
+    def __init__(self, config: FusionConfig, bpe_model: Path, device: torch.device, scores_end: bool = False) -> None:
         self._config, self._device = config, device
         encoder = TextEncoder(bpe_model)
         self._vocab_size = encoder.vocab_size
@@ -32,7 +33,7 @@ class Fusion:
         self._scales: List[float] = []
         for path, scale in ((config.lm, config.lm_scale), (config.lodr, -config.lodr_scale)):
             if path:
-                self._scorers.append(_lm_scorer(Path(path), bpe_model, encoder.pieces(), device))
+                self._scorers.append(_lm_scorer(Path(path), bpe_model, encoder.pieces(), device, scores_end))
                 self._scales.append(scale)
         self._phrases = None
         if config.context_file:
@@ -55,8 +56,8 @@ def fusion_files(config: FusionConfig) -> List[Path]:
     return models + ([Path(config.context_file)] if config.context_file else [])
 
 
-def _lm_scorer(path: Path, bpe_model: Path, pieces: List[str], device: torch.device) -> Scorer:
+def _lm_scorer(path: Path, bpe_model: Path, pieces: List[str], device: torch.device, scores_end: bool) -> Scorer:
     found = load_language_model(path, bpe_model)
     if isinstance(found.model, NgramModel):
-        return ngram_scorer(found.model, pieces, found.where, device)
-    return NeuralScorer(found.model.to(device))
+        return ngram_scorer(found.model, pieces, found.where, device, scores_end)
+    return NeuralScorer(found.model.to(device), scores_end)

@@ -17,12 +17,14 @@ _Context = Tuple[int, ...]
 _UNKNOWN_LOG_PROB = math.log(1e-7)
 
 
-def ngram_scorer(model: NgramModel, pieces: Sequence[str], where: str, device: torch.device) -> AutomatonScorer:
+def ngram_scorer(
+    model: NgramModel, pieces: Sequence[str], where: str, device: torch.device, scores_end: bool = False
+) -> AutomatonScorer:
     """A scorer that gives each next piece its n-gram log-probability.
 
     Args:
       model: over pieces. pieces: those of the recogniser, in the order of their ids. where: the model's file.
-      device: of the search.
+      device: of the search. scores_end: whether the end of a sentence is given its log-probability too, or nothing.
 
     Raises:
       ValueError: if the model has a token that is no piece: it was trained with other pieces, or on words.
@@ -37,10 +39,13 @@ def ngram_scorer(model: NgramModel, pieces: Sequence[str], where: str, device: t
         )
     ids[START] = len(pieces)  # only ever in a context
     ids.setdefault(UNKNOWN, len(pieces) + 1)
-    return _automaton_scorer(model, ids, len(pieces), device)
+    automaton, start = _automaton(model, ids, len(pieces))
+    end_unit = SOS_EOS_ID if scores_end else None
+    return AutomatonScorer(automaton.to(device), torch.tensor([start], device=device), end_unit=end_unit)
 
 
-def _automaton_scorer(model: NgramModel, ids: Dict[str, int], vocab_size: int, device: torch.device) -> AutomatonScorer:
+def _automaton(model: NgramModel, ids: Dict[str, int], vocab_size: int) -> Tuple[BackoffAutomaton, int]:
+    """The model as an automaton over V labels, and the state in which a sentence begins."""
     grams = [{tuple(ids[token] for token in ngram): gram for ngram, gram in table.items()} for table in model.grams]
     # A context counts if something follows it or if it has a weight of its own.
     followed = {ngram[:-1] for table in grams[1:] for ngram in table}
@@ -69,18 +74,18 @@ def _automaton_scorer(model: NgramModel, ids: Dict[str, int], vocab_size: int, d
     for context in contexts:
         own = grams[len(context) - 1].get(context)
         backoffs.append(Backoff(longest_suffix(context[1:]), 0.0 if own is None else own.backoff))
-    start = torch.tensor([longest_suffix((ids[START],))], device=device)
-    return AutomatonScorer(BackoffAutomaton(root, arcs, backoffs).to(device), start)
+    return BackoffAutomaton(root, arcs, backoffs), longest_suffix((ids[START],))
 
 
 class NeuralScorer:
     """Gives each next piece its log-probability by a neural language model (`icefall_discrete.lm.neural`).
 
-    It serves one search at a time: a transformer's keys and values are kept from `start` to the next `start`.
+    It serves one search at a time: a transformer's keys and values are kept from `start` to the next `start`. With
+    `scores_end` the end of a sentence is given its log-probability too, which is then the last tensor of a state.
     """
 
-    def __init__(self, model: NeuralLm) -> None:
-        self._model = model.eval()
+    def __init__(self, model: NeuralLm, scores_end: bool = False) -> None:
+        self._model, self._scores_end = model.eval(), scores_end
         self._steps = self._model.steps()
 
     def start(self, utterances: Tensor) -> Tuple[State, Tensor]:
@@ -90,12 +95,15 @@ class NeuralScorer:
             self._steps.start(1), torch.tensor([SOS_EOS_ID], device=utterances.device)
         )
         rows: List[Tensor] = [tensor.expand(len(utterances), *tensor.shape[1:]) for tensor in (*state, log_probs)]
-        return tuple(rows[:-1]), rows[-1]
+        return self._with_end(tuple(rows[:-1]), rows[-1])
 
     def advance(self, state: State, units: Tensor) -> Tuple[State, Tensor]:
         """Append labels."""
-        return self._steps.advance(state, units)
+        return self._with_end(*self._steps.advance(state[:-1] if self._scores_end else state, units))
 
     def final(self, state: State) -> Tensor:
-        """Nothing: where the audio ends, the transcript ends."""
-        return torch.zeros(len(state[0]), device=state[0].device)
+        """Nothing where the transcript ends because the audio does; else the end of a sentence."""
+        return state[-1] if self._scores_end else torch.zeros(len(state[0]), device=state[0].device)
+
+    def _with_end(self, state: State, log_probs: Tensor) -> Tuple[State, Tensor]:
+        return ((*state, log_probs[:, SOS_EOS_ID]) if self._scores_end else state), log_probs

@@ -15,17 +15,20 @@ class Method(NamedTuple):
 
     settings: those of DecodeConfig that it reads, beside the method's name. takes_scorer: language models and phrases
     can be added. needs_graph: of LG, HLG or G. without_k2: what to use instead where there is no k2; None for a search
-    that does not need it.
+    that does not need it. from_label_to_label: rather than from frame to frame, so that the end of a sentence is
+    something that is said.
     """
 
     settings: Tuple[str, ...]
     takes_scorer: bool = False
     needs_graph: bool = False
     without_k2: Optional[str] = None
+    from_label_to_label: bool = False
 
 
 _PREFIXES = "ctc_prefix_beam_search with --lm"
 _BEAM = ("beam_size", "blank_penalty", "temperature", "nbest")
+_LENGTHS = ("beam_size", "nbest", "length_bonus", "maxlenratio", "minlenratio")
 _FAST = ("beam", "max_contexts", "max_states", "blank_penalty", "temperature")
 _PATHS = ("num_paths", "nbest_scale", "nbest")
 _CTC = ("search_beam", "output_beam", "min_active_states", "max_active_states", "blank_penalty")
@@ -36,6 +39,10 @@ METHODS: Dict[str, Method] = {
     "modified_beam_search": Method(_BEAM, takes_scorer=True),
     "ctc_greedy_search": Method(("blank_penalty",)),
     "ctc_prefix_beam_search": Method(_BEAM, takes_scorer=True),
+    "attention_beam_search": Method(_LENGTHS, takes_scorer=True, from_label_to_label=True),
+    "joint_beam_search": Method(
+        (*_LENGTHS, "ctc_weight", "blank_penalty"), takes_scorer=True, from_label_to_label=True
+    ),
     "fast_beam_search": Method(_FAST, without_k2="modified_beam_search"),
     "fast_beam_search_nbest": Method((*_FAST, *_PATHS), without_k2="modified_beam_search with --nbest"),
     "fast_beam_search_nbest_oracle": Method((*_FAST, *_PATHS), without_k2="modified_beam_search with --nbest"),

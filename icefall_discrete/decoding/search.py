@@ -8,16 +8,19 @@ from torch import Tensor
 
 from icefall_discrete.base.backend import resolve
 from icefall_discrete.decoding.attention_rescoring import rescored
+from icefall_discrete.decoding.attention_scorer import AttentionScorer
 from icefall_discrete.decoding.ctc_greedy import ctc_greedy_search
 from icefall_discrete.decoding.ctc_prefix_beam import ctc_prefix_beam_search
 from icefall_discrete.decoding.greedy import greedy_search
 from icefall_discrete.decoding.hypothesis import Hypothesis
 from icefall_discrete.decoding.methods import PREFIXES_RESCORED, find_method
+from icefall_discrete.decoding.joint_beam import label_beam_search
 from icefall_discrete.decoding.modified_beam import BeamConfig, modified_beam_search
 from icefall_discrete.decoding.scorer import Scorer
 from icefall_discrete.decoding.settings import DecodeConfig
 from icefall_discrete.nn.heads.contract import (
     LabelModel,
+    has_ctc,
     require_attention_decoder,
     require_ctc,
     require_transducer,
@@ -73,6 +76,35 @@ def _prefixes_rescored(
     return [several[: config.nbest] for several in ranked]
 
 
+def _attention_beam(
+    model: LabelModel, encoder_out: Tensor, encoder_lens: Tensor, config: DecodeConfig, scorer: Optional[Scorer]
+) -> List[List[Hypothesis]]:
+    attention = _attention(model, "attention_beam_search", encoder_out, encoder_lens)
+    beam = BeamConfig(config.beam_size, nbest=config.nbest, emit_unk=config.emit_unk)
+    alone = dataclasses.replace(config, ctc_weight=0.0)
+    return label_beam_search(model, encoder_out, encoder_lens, attention, beam, alone, scorer)
+
+
+def _joint_beam(
+    model: LabelModel, encoder_out: Tensor, encoder_lens: Tensor, config: DecodeConfig, scorer: Optional[Scorer]
+) -> List[List[Hypothesis]]:
+    weight = config.ctc_weight
+    if weight > 0 and not has_ctc(model):
+        raise ValueError(
+            f"joint_beam_search with ctc_weight {weight:g} needs a model that was trained with a CTC loss; this one was "
+            "not. Use attention_beam_search, or train with --ctc-loss-scale above 0."
+        )
+    # A decoder without a weight is not asked, and need not be there.
+    attention = _attention(model, "joint_beam_search", encoder_out, encoder_lens) if weight < 1 else None
+    beam = BeamConfig(config.beam_size, config.blank_penalty, nbest=config.nbest, emit_unk=config.emit_unk)
+    return label_beam_search(model, encoder_out, encoder_lens, attention, beam, config, scorer)
+
+
+def _attention(model: LabelModel, method: str, encoder_out: Tensor, encoder_lens: Tensor) -> AttentionScorer:
+    decoder = require_attention_decoder(model, method).attention_decoder
+    return AttentionScorer(decoder, encoder_out, encoder_lens)
+
+
 def _beam(config: DecodeConfig) -> BeamConfig:
     return BeamConfig(config.beam_size, config.blank_penalty, config.temperature, config.nbest, config.emit_unk)
 
@@ -88,6 +120,8 @@ _METHODS: Dict[str, Search] = {
     "ctc_greedy_search": _ctc_greedy,
     "ctc_prefix_beam_search": _ctc_prefix_beam,
     PREFIXES_RESCORED: _prefixes_rescored,
+    "attention_beam_search": _attention_beam,
+    "joint_beam_search": _joint_beam,
 }
 # Its K2_METHODS maps each method that needs k2 to a Search; it is imported only when one of them is asked for.
 _K2_ROOM = "icefall_discrete.decoding.k2_searches"
@@ -130,7 +164,7 @@ def search_nbest(
       encoder_out: (N, T', D).
       encoder_lens: (N,).
       config: settings; those of other methods are ignored.
-      scorer: adds scores to labels; for modified_beam_search and ctc_prefix_beam_search.
+      scorer: adds scores to labels; for methods that take one (methods.py).
     """
     return _search_of(method)(model, encoder_out, encoder_lens, config, scorer)
 

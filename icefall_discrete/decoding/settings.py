@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import List
 
 from icefall_discrete.base.settings import check_settings, setting
+from icefall_discrete.decoding.joint_settings import LabelSearchConfig, label_search_parts
 from icefall_discrete.decoding.k2_settings import K2SearchConfig
 from icefall_discrete.decoding.methods import METHODS
 
@@ -28,13 +29,11 @@ class FusionConfig:
 
 
 @dataclass(frozen=True)
-class DecodeConfig(FusionConfig, K2SearchConfig):
+class DecodeConfig(FusionConfig, LabelSearchConfig, K2SearchConfig):
     """How hypotheses are searched; a method ignores the settings of others."""
 
     decoding_method: str = setting("greedy_search", "search to use, such as greedy_search or modified_beam_search")
-    beam_size: int = setting(
-        4, "prefixes kept for each utterance by modified_beam_search, ctc_prefix_beam_search", minimum=1
-    )
+    beam_size: int = setting(4, "prefixes kept for each utterance by the beam searches that need no k2", minimum=1)
     max_sym_per_frame: int = setting(1, "most labels that greedy_search emits on one encoder frame", minimum=1)
     blank_penalty: float = setting(0.0, "taken off the logit of blank; above 0 gives fewer deletions, more insertions")
     temperature: float = setting(1.0, "divides the logits in beam searches", above=0)
@@ -44,14 +43,15 @@ class DecodeConfig(FusionConfig, K2SearchConfig):
     )
 
     def __post_init__(self) -> None:
-        super().__post_init__()
+        LabelSearchConfig.__post_init__(self)
+        K2SearchConfig.__post_init__(self)
         check_settings(self)
 
 
 def setting_parts(config: DecodeConfig) -> List[str]:
     """What a beam search's settings add to the names of its files, such as `lm-3gram-scale-0.3`."""
-    parts = []
-    if config.temperature != DecodeConfig.temperature:
+    parts = label_search_parts(config.decoding_method, config)
+    if config.temperature != DecodeConfig.temperature and "temperature" in METHODS[config.decoding_method].settings:
         parts.append(f"temperature-{config.temperature}")
     for kind, path, scale in (("lm", config.lm, config.lm_scale), ("LODR", config.lodr, config.lodr_scale)):
         if path:

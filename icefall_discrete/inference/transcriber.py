@@ -14,6 +14,7 @@ from tqdm import tqdm
 from icefall_discrete.data.loaders import padded_groups
 from icefall_discrete.decoding.fusion import Fusion
 from icefall_discrete.decoding.hypothesis import Hypothesis
+from icefall_discrete.decoding.methods import find_method
 from icefall_discrete.decoding.search import check_method, search_nbest
 from icefall_discrete.decoding.settings import DecodeConfig
 from icefall_discrete.experiment.checkpoint_choice import CheckpointChoice, load_into, resolve_choice
@@ -98,7 +99,8 @@ class Transcriber:
         self._model = model
         load_into(model, resolve_choice(choice, exp_dir), exp_dir)
         self._model.to(self._device).eval()
-        self._fusion = Fusion(self._decode, experiment.exp_dir / "bpe.model", self._device)
+        scores_end = find_method(self._decode.decoding_method).from_label_to_label
+        self._fusion = Fusion(self._decode, experiment.exp_dir / "bpe.model", self._device, scores_end)
 
     def _longest_segment(self, trained_sec: float) -> float:
         longest = self._audio.max_segment_sec or max(trained_sec, 2 * MIN_SEGMENT_SEC)

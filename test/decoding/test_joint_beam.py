@@ -13,8 +13,12 @@ from icefall_discrete.decoding.ctc_alignment import ctc_frames
 from icefall_discrete.decoding.ctc_prefix_beam import ctc_prefix_beam_search
 from icefall_discrete.decoding.hotwords import Phrase, hotword_scorer
 from icefall_discrete.decoding.joint_beam import label_beam_search
-from icefall_discrete.decoding.joint_settings import LabelSearchConfig
+from icefall_discrete.decoding.joint_settings import LabelSearchConfig, label_search_settings
 from icefall_discrete.decoding.modified_beam import BeamConfig
+from icefall_discrete.decoding.settings import DecodeConfig
+from icefall_discrete.systems.asr.decoding_files import decoding_suffix
+from icefall_discrete.systems.asr.prediction import AsrPrediction, Search
+from icefall_discrete.systems.asr.recognition import WHOLE
 
 CPU = torch.device("cpu")
 
@@ -210,3 +214,27 @@ def test_impossible_lengths_are_refused():
         LabelSearchConfig(minlenratio=0.9, maxlenratio=0.5)
     with pytest.raises(ValueError, match=r"ctc_weight is 1\.5, expected"):
         LabelSearchConfig(ctc_weight=1.5)
+
+
+def test_files_are_named_after_what_changes_the_result():
+    names = [
+        decoding_suffix("epoch-9_avg-2", False, DecodeConfig(temperature=2.0, blank_penalty=1.0, **settings), 2)
+        for settings in (
+            {"decoding_method": "joint_beam_search"},
+            {"decoding_method": "joint_beam_search", "ctc_weight": 0.5, "length_bonus": 0.2, "minlenratio": 0.1},
+            {"decoding_method": "attention_beam_search", "ctc_weight": 0.5, "maxlenratio": 1.0, "beam_size": 10},
+        )
+    ]
+    assert names == [
+        "epoch-9_avg-2__joint_beam_search__beam-size-4_ctc-weight-0.3_blank-penalty-1.0",
+        "epoch-9_avg-2__joint_beam_search__beam-size-4_ctc-weight-0.5_length-bonus-0.2_minlenratio-0.1_blank-penalty-1.0",
+        "epoch-9_avg-2__attention_beam_search__beam-size-10_maxlenratio-1.0",
+    ]
+
+
+def test_records_hold_the_settings_only_where_they_count():
+    prediction = AsrPrediction()
+    before = prediction.noted(Search(DecodeConfig(), WHOLE))
+    assert not set(label_search_settings()) & set(before) and "beam_size" in before
+    joint = prediction.noted(Search(DecodeConfig(decoding_method="joint_beam_search"), WHOLE))
+    assert joint["ctc_weight"] == 0.3

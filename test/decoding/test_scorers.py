@@ -134,6 +134,22 @@ def test_ngram_scores_are_those_of_the_model(order):
                 state, scores = scorer.advance(state, torch.tensor([label]))
 
 
+def test_language_models_score_the_end_where_it_is_something_that_is_said():
+    model, rows = ngram_model(3), [[3], [4, 4, 10], [3, 4, 3, 3, 8], []]
+    torch.manual_seed(4)
+    neural = MODELS["transformer"](NeuralLmConfig(lm_dim=16, lm_layers=1, lm_heads=2, lm_context=4), V).eval()
+    scored = ngram_scorer(model, PIECES, "lm.arpa", CPU, scores_end=True), NeuralScorer(neural, scores_end=True)
+    plain = ngram_scorer(model, PIECES, "lm.arpa", CPU), NeuralScorer(neural)
+    for labels in rows:
+        text = ["<s>", *(PIECES[label] for label in labels)]
+        log_probs = neural(torch.tensor([[1, *labels]]))[0, -1].log_softmax(dim=0)
+        expected = model.log_prob(text, "</s>"), log_probs[1].item()
+        for scorer, other, end in zip(scored, plain, expected):
+            assert totals(scorer, [labels])[1].item() == pytest.approx(end, abs=1e-4)
+            assert totals(other, [labels])[1].item() == 0.0
+            torch.testing.assert_close(totals(scorer, [labels])[0], totals(other, [labels])[0])
+
+
 def test_ngrams_with_weights_on_contexts_that_nothing_follows():
     """Pruned models have such: the weight is paid on the way down, whichever contexts are states."""
     unigrams = {(token,): Gram(-1.0 - i, -0.5) for i, token in enumerate(("<s>", "</s>", "a", "b", "c"))}
@@ -180,7 +196,7 @@ def test_a_sum_is_the_weighted_sum():
         SumScorer([neural], [1.0, 2.0])
 
 
-@pytest.mark.parametrize("method", ["modified_beam_search", "ctc_prefix_beam_search"])
+@pytest.mark.parametrize("method", ["modified_beam_search", "ctc_prefix_beam_search", "joint_beam_search"])
 def test_with_scorers_too_a_batch_gives_what_an_utterance_gets_alone(method):
     model = random_model()
     out, lens = random_output()
@@ -193,13 +209,13 @@ def test_with_scorers_too_a_batch_gives_what_an_utterance_gets_alone(method):
         assert alone.score == pytest.approx(hypothesis.score, abs=1e-3)
 
 
-@pytest.mark.parametrize("method", ["modified_beam_search", "ctc_prefix_beam_search"])
+@pytest.mark.parametrize("method", ["modified_beam_search", "ctc_prefix_beam_search", "joint_beam_search"])
 def test_a_model_that_knows_one_sentence_makes_the_search_find_it(method):
     sentence = [4, 9, 3, 3, 8]
-    whole = ("<s>", *(PIECES[label] for label in sentence))
+    whole = ("<s>", *(PIECES[label] for label in sentence), "</s>")
     grams = [{(piece,): Gram(-5000.0) for piece in ("<s>", "</s>", "<unk>", *"abcdefgh")}]
     grams += [{whole[: size + 1]: Gram(0.0)} for size in range(1, len(whole))]
-    scorer = ngram_scorer(NgramModel(grams), PIECES, "lm.arpa", CPU)
+    scorer = ngram_scorer(NgramModel(grams), PIECES, "lm.arpa", CPU, scores_end=method == "joint_beam_search")
     out, _ = random_output(num=1, num_frames=30)
     config = DecodeConfig(beam_size=8, blank_penalty=5.0)
     assert search(method, random_model(), out, torch.tensor([30]), config)[0].labels != sentence

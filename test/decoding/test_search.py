@@ -11,7 +11,7 @@ from toy_transducer import random_model, random_output
 
 from icefall_discrete.base import backend
 from icefall_discrete.decoding import modified_beam
-from icefall_discrete.decoding.methods import k2_methods, known_methods
+from icefall_discrete.decoding.methods import METHODS, k2_methods, known_methods
 from icefall_discrete.decoding.search import check_method, search, search_nbest
 from icefall_discrete.decoding.settings import DecodeConfig
 from icefall_discrete.nn.heads.joiner import Joiner
@@ -142,7 +142,7 @@ class OnlyRising:
         return torch.where(state[0] == 10, 0.5, 0.0)
 
 
-@pytest.mark.parametrize("method", ["modified_beam_search", "ctc_prefix_beam_search"])
+@pytest.mark.parametrize("method", ["modified_beam_search", "ctc_prefix_beam_search", "joint_beam_search"])
 def test_scorer_changes_the_outcome_and_is_asked_only_where_a_label_was_added(method):
     model, scorer = random_model(), OnlyRising()
     out, lens = random_output()
@@ -244,7 +244,7 @@ def test_ctc_joins_repeats_and_drops_blanks():
     assert (second.labels, second.timestamps) == ([2], [0])
 
 
-@pytest.mark.parametrize("method", known_methods())
+@pytest.mark.parametrize("method", [name for name in known_methods() if "blank_penalty" in METHODS[name].settings])
 def test_a_penalty_on_blank_gives_more_labels(method):
     model = random_model()
     out, lens = random_output()
@@ -253,6 +253,30 @@ def test_a_penalty_on_blank_gives_more_labels(method):
         for penalty in (-100.0, -2.0, 100.0)
     ]
     assert counts[0] == 0 < counts[1] < counts[2]
+
+
+def test_heads_that_nothing_trained_are_missed_only_where_they_count():
+    model = random_model()
+    out, lens = random_output()
+    model.attention_decoder = None
+    assert search("joint_beam_search", model, out, lens, DecodeConfig(ctc_weight=1.0))[0].labels
+    for method in ("joint_beam_search", "attention_beam_search"):
+        with pytest.raises(ValueError, match=f"{method} needs a model that was trained with an attention decoder"):
+            search(method, model, out, lens, DecodeConfig())
+    model = random_model()
+    both = search("joint_beam_search", model, out, lens, DecodeConfig(ctc_weight=0.0))
+    timed = search("attention_beam_search", model, out, lens, DecodeConfig())
+    assert both == timed
+    model.ctc_output = None
+    alone = search("attention_beam_search", model, out, lens, DecodeConfig())
+    assert [h.labels for h in alone] == [h.labels for h in timed]
+    assert [h.labels for h in search("joint_beam_search", model, out, lens, DecodeConfig(ctc_weight=0.0))] == [
+        h.labels for h in timed
+    ]
+    with pytest.raises(
+        ValueError, match=r"joint_beam_search with ctc_weight 0\.3 needs .* Use attention_beam"
+    ):
+        search("joint_beam_search", model, out, lens, DecodeConfig())
 
 
 def test_mistakes_are_explained():

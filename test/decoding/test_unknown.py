@@ -33,6 +33,7 @@ def likes_unknown(bonus=6.0):
     with torch.no_grad():
         model.joiner.output_linear.bias[UNK] += bonus
         model.ctc_output.bias[UNK] += bonus
+        model.attention_decoder.output.bias[UNK] += bonus
     return model
 
 

@@ -21,7 +21,7 @@ def decoding_suffix(checkpoints: str, averaged: bool, config: DecodeConfig, cont
         parts += setting_parts(config)
     elif config.decoding_method == "greedy_search":
         parts += [f"context-{context_size}", f"max-sym-per-frame-{config.max_sym_per_frame}"]
-    if config.blank_penalty:
+    if config.blank_penalty and "blank_penalty" in METHODS[config.decoding_method].settings:
         parts.append(f"blank-penalty-{config.blank_penalty}")
     if config.emit_unk:
         parts.append("emit-unk")

@@ -13,9 +13,10 @@ from icefall_discrete.base.settings import from_dict, to_dict
 from icefall_discrete.data.cuts import language_of, text_of
 from icefall_discrete.data.targets.pieces import FILE_NAME, PieceTargets
 from icefall_discrete.decoding.fusion import Fusion, fusion_files
+from icefall_discrete.decoding.joint_settings import label_search_settings
 from icefall_discrete.decoding.k2_graph_files import GRAPH_STAGE, RECORD
 from icefall_discrete.decoding.k2_searches import References
-from icefall_discrete.decoding.methods import require_used
+from icefall_discrete.decoding.methods import find_method, require_used
 from icefall_discrete.decoding.search import check_method
 from icefall_discrete.decoding.settings import DecodeConfig
 from icefall_discrete.metrics.scoring_rules import ScoringRules
@@ -51,7 +52,8 @@ def scorers(trained: TrainedAsr, config: DecodeConfig, device: torch.device) -> 
         return lambda batch: References([words_in(text) for text in batch["text"]], decode)
     if not config.is_used:
         return None
-    fusion = Fusion(config, trained.exp_dir / FILE_NAME, device)
+    scores_end = find_method(config.decoding_method).from_label_to_label
+    fusion = Fusion(config, trained.exp_dir / FILE_NAME, device, scores_end)
     return lambda batch: fusion.scorer(batch["cut_ids"])
 
 
@@ -84,9 +86,11 @@ class AsrPrediction(Prediction[Search, DecodingFiles, TrainSettings, Transducer,
         return Search(config, override(WHOLE, args, "streaming"))
 
     def noted(self, config: Search) -> Json:
-        """The search's settings, and those of streaming where it is on."""
+        """The search's settings, without those that records of before do not know where they are not used."""
         streams = {"streaming": to_dict(config.streams)} if config.streams.streaming else {}
-        return {**to_dict(config.decode), **streams}
+        unused = () if find_method(config.decode.decoding_method).from_label_to_label else label_search_settings()
+        decode = {name: value for name, value in to_dict(config.decode).items() if name not in unused}
+        return {**decode, **streams}
 
     def output(
         self, exp_dir: Path, settings: TrainSettings, config: Search, checkpoints: str, averaged: bool
