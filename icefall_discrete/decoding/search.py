@@ -13,8 +13,8 @@ from icefall_discrete.decoding.ctc_greedy import ctc_greedy_search
 from icefall_discrete.decoding.ctc_prefix_beam import ctc_prefix_beam_search
 from icefall_discrete.decoding.greedy import greedy_search
 from icefall_discrete.decoding.hypothesis import Hypothesis
-from icefall_discrete.decoding.methods import PREFIXES_RESCORED, find_method
 from icefall_discrete.decoding.joint_beam import label_beam_search
+from icefall_discrete.decoding.methods import PREFIXES_RESCORED, find_method
 from icefall_discrete.decoding.modified_beam import BeamConfig, modified_beam_search
 from icefall_discrete.decoding.scorer import Scorer
 from icefall_discrete.decoding.settings import DecodeConfig
@@ -91,8 +91,8 @@ def _joint_beam(
     weight = config.ctc_weight
     if weight > 0 and not has_ctc(model):
         raise ValueError(
-            f"joint_beam_search with ctc_weight {weight:g} needs a model that was trained with a CTC loss; this one was "
-            "not. Use attention_beam_search, or train with --ctc-loss-scale above 0."
+            f"joint_beam_search with ctc_weight {weight:g} needs a model that was trained with a CTC loss; this one "
+            "was not. Use attention_beam_search, or train with --ctc-loss-scale above 0."
         )
     # A decoder without a weight is not asked, and need not be there.
     attention = _attention(model, "joint_beam_search", encoder_out, encoder_lens) if weight < 1 else None

@@ -273,9 +273,7 @@ def test_heads_that_nothing_trained_are_missed_only_where_they_count():
     assert [h.labels for h in search("joint_beam_search", model, out, lens, DecodeConfig(ctc_weight=0.0))] == [
         h.labels for h in timed
     ]
-    with pytest.raises(
-        ValueError, match=r"joint_beam_search with ctc_weight 0\.3 needs .* Use attention_beam"
-    ):
+    with pytest.raises(ValueError, match=r"joint_beam_search with ctc_weight 0\.3 needs .* Use attention_beam"):
         search("joint_beam_search", model, out, lens, DecodeConfig())
 
 

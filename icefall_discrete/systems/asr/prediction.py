@@ -88,7 +88,8 @@ class AsrPrediction(Prediction[Search, DecodingFiles, TrainSettings, Transducer,
     def noted(self, config: Search) -> Json:
         """The search's settings, without those that records of before do not know where they are not used."""
         streams = {"streaming": to_dict(config.streams)} if config.streams.streaming else {}
-        unused = () if find_method(config.decode.decoding_method).from_label_to_label else label_search_settings()
+        read = find_method(config.decode.decoding_method).settings
+        unused = {name for name in (*label_search_settings(), "attention_scale") if name not in read}
         decode = {name: value for name, value in to_dict(config.decode).items() if name not in unused}
         return {**decode, **streams}
 
