@@ -1,5 +1,6 @@
 """Decoding a small trained experiment: what it writes, what it refuses, and that a second run does nothing."""
 
+import itertools
 import json
 import logging
 import runpy
@@ -7,7 +8,8 @@ import shutil
 import sys
 from io import BytesIO
 from pathlib import Path
-from types import SimpleNamespace
+from types import MappingProxyType, SimpleNamespace
+from typing import Any, Mapping
 
 import pytest
 import synthetic_codes
@@ -45,18 +47,24 @@ ROOT = Path(__file__).resolve().parents[2]
 SUFFIX = "epoch-2_avg-1_context-2_max-sym-per-frame-1_use-averaged-model"
 
 
-def _train(folder: Path) -> None:
-    recipe = synthetic_codes.TINY_RECIPE
+ATTENTION = {
+    "model": {"attention_decoder_dim": 16, "attention_decoder_num_layers": 1, "attention_decoder_num_heads": 2},
+    "loss": {"transducer_loss_scale": 0.0, "ctc_loss_scale": 0.3, "attention_decoder_loss_scale": 0.7},
+}
+
+
+def _train(folder: Path, name: str = "exp", changes: Mapping[str, Mapping[str, Any]] = MappingProxyType({})) -> None:
+    recipe = {key: {**own, **changes.get(key, {})} for key, own in synthetic_codes.TINY_RECIPE.items()}
     train = {**recipe["train"], "average_period": 1, "save_every_n": 2, "keep_last_k": 9, "device": "cpu"}
     settings = TrainSettings.from_dict({**recipe, "train": train}, "the test's recipe")
     cuts, spec = load_feature_cuts(folder / "features" / "train.jsonl.gz")
     codebooks = read_codebooks(folder / "features" / "codebooks.safetensors")
-    experiment = Experiment(folder / "exp")
+    experiment = Experiment(folder / name)
     experiment.start(settings, spec, PieceTargets(TextEncoder(folder / "lang" / "bpe.model")), codebooks)
     torch.manual_seed(0)
     corpus = filtered_corpus(settings, spec, cuts, cuts, experiment.targets())
     model = build_network(settings, corpus, codebooks)
-    trainer = build_trainer(settings, corpus, model, folder / "exp", Group(), "torch")
+    trainer = build_trainer(settings, corpus, model, folder / name, Group(), "torch")
     trainer.fit(training_data(settings, corpus))
 
 
@@ -276,6 +284,26 @@ def test_too_short_cuts_give_an_empty_hypothesis_and_are_counted(trained):
     assert (facts["num_too_short"], facts["too_short"], facts["num_utterances"]) == (1, ["short"], 6)
     only, facts = transcribe(_EchoModel(), cuts[:1], spec, encoder, config, run)
     assert (only[0].hyp, facts["num_too_short"]) == ((), 1)
+
+
+def test_ctc_head_and_attention_decoder_search_together(folder, decode):
+    _train(folder, "exp_attention", ATTENTION)
+    flags = ["--exp-dir", folder / "exp_attention", "--splits", "test", "--decoding-method", "joint_beam_search"]
+    decode(*flags, "--nbest", "3", "--ctc-weight", "0.4")
+    out = folder / "exp_attention" / "joint_beam_search"
+    suffix = "epoch-2_avg-1__joint_beam_search__beam-size-4_ctc-weight-0.4_nbest-3_use-averaged-model"
+    assert len(read_recogs(out / f"recogs-test-{suffix}.txt")) == 5
+    lines = [json.loads(line) for line in (out / f"nbest-test-{suffix}.jsonl").read_text().splitlines()]
+    several = [entry["nbest"] for entry in lines]
+    assert all(1 <= len(found) <= 3 for found in several)
+    assert all(a["score"] >= b["score"] for found in several for a, b in itertools.pairwise(found))
+    ends = [word["end"] for found in several for one in found for word in one["words"]]
+    assert all(end > 0 for end in ends)
+    assert "nothing to do" in decode(*flags, "--nbest", "3", "--ctc-weight", "0.4")
+    with pytest.raises(ValueError, match="--ctc-weight cannot be used with greedy_search; it can with joint"):
+        decode("--splits", "test", "--ctc-weight", "0.4")
+    with pytest.raises(ValueError, match="joint_beam_search needs a model that was trained with an attention decoder"):
+        decode("--splits", "test", "--decoding-method", "joint_beam_search")
 
 
 def test_a_record_of_before_counts_and_other_codes_do_not(folder, decode):
