@@ -1,6 +1,7 @@
 """Encoders of attention layers: what a batch gives, what is trained, how large they are."""
 
 import copy
+from importlib.resources import files
 
 import pytest
 import torch
@@ -8,12 +9,15 @@ from synthetic_codes import make_trainer
 from toy_models import CODES, CONFIG
 from toy_settings import changed
 
+from icefall_discrete.base.json_files import read_json
+from icefall_discrete.base.settings import from_dict
+from icefall_discrete.base.spec import FeatureSpec
 from icefall_discrete.data.augment import AugmentConfig
 from icefall_discrete.nn.attention.multi_head import by_offset_to_by_source
 from icefall_discrete.nn.encoders.contract import ENCODERS, build_encoder, streaming_encoder
 from icefall_discrete.nn.front_ends.espnet_conv1d import EspnetConv1dConfig
 from icefall_discrete.systems.asr.streaming_model import StreamingConfig, StreamingEncoder
-from icefall_discrete.systems.asr.transducer import build_transducer
+from icefall_discrete.systems.asr.transducer import Heads, ModelConfig, build_transducer
 
 SMALL = {"dim": 16, "num_layers": 2, "num_heads": 2, "feedforward_dim": 24}
 NO_DROPOUT = {"dropout": (0.0,), "attention_dropout": 0.0, "positional_dropout": 0.0}
@@ -109,6 +113,19 @@ def test_e_branchformer_has_espnets_size():
     assert count(encoder.layers[0]) == 1_942_528
     assert count(encoder) == 12 * 1_942_528 + count(encoder.after_norm)
     assert count(EspnetConv1dConfig(2).build(512, 256, 0.0)) == 656_128
+
+
+def test_the_whole_of_espnets_recogniser_of_units_has_its_size():
+    pytest.importorskip("torch", minversion="2.1", reason="it is built on the meta device, torch >= 2.1")
+    size = files("icefall_discrete") / "conf" / "models" / "e_branchformer.json"
+    units = FeatureSpec("units", "codes", 16000, 50.0, 1, (6000,), 0)
+    heads = Heads(transducer=False, ctc=True, inner_ctc=False, attention_decoder=True)
+    with torch.device("meta"):
+        model = build_transducer(
+            from_dict(ModelConfig, read_json(size), "size"), units, 5000, AugmentConfig(), None, heads
+        )
+    padding_row = model.input_embedding.table.shape[1]
+    assert count(model) - padding_row == 40_362_000
 
 
 def test_input_positions_do_not_depend_on_padding_and_cannot_stream():
