@@ -156,8 +156,10 @@ def read_headers(files: Mapping[str, Path], num_jobs: int) -> Headers:
     return Headers({name: recording for name, recording, _ in found if recording is not None}, unusable)
 
 
-def whole_supervision(recording: Recording, text: str, language: str, speaker: Optional[str]) -> SupervisionSegment:
-    """The supervision of all of a recording's first channel, with the recording's id."""
+def whole_supervision(
+    recording: Recording, text: Optional[str], language: Optional[str], speaker: Optional[str]
+) -> SupervisionSegment:
+    """The supervision of all of a recording's first channel, with the recording's id; None for what is not known."""
     return SupervisionSegment(
         id=recording.id,
         recording_id=recording.id,

@@ -21,25 +21,22 @@ from icefall_discrete.experiment.recipe_files import read_recipe
 
 pipeline_only = pytest.mark.skipif(not IS_PIPELINE, reason="set ICEFALL_DISCRETE_PIPELINE=1 to run it (minutes)")
 TIMEOUT_SEC = 1800
-STAGES = range(9)
+STAGES = {"asr": range(9), "classification": (0, 1, 2, 3, 4, 6, 7, 8)}
+SHORT_ENCODER: Dict[str, Any] = {
+    "downsampling_factor": [1, 2],
+    "num_encoder_layers": [1, 1],
+    "encoder_dim": [64, 96],
+    "encoder_unmasked_dim": [64, 96],
+    "feedforward_dim": [96, 128],
+    "num_heads": [2],
+    "query_head_dim": [16],
+    "cnn_module_kernel": [7, 7],
+}
 # A model and a training of seconds, laid over a recipe's own.
 SHORT: Dict[str, Dict[str, Any]] = {
-    "model": {
-        "downsampling_factor": [1, 2],
-        "num_encoder_layers": [1, 1],
-        "encoder_dim": [64, 96],
-        "encoder_unmasked_dim": [64, 96],
-        "feedforward_dim": [96, 128],
-        "num_heads": [2],
-        "query_head_dim": [16],
-        "cnn_module_kernel": [7, 7],
-        "decoder_dim": 64,
-        "joiner_dim": 64,
-        "inner_ctc_stacks": [],
-    },
+    "model": SHORT_ENCODER,
     "loader": {"max_duration": 15.0, "num_buckets": 2, "num_workers": 0},
     "filter": {"min_utterance_sec": 0.3},
-    "loss": {"inner_ctc_loss_scale": 0.0},
     "train": {
         "num_epochs": 2,
         "average_period": 1,
@@ -51,12 +48,17 @@ SHORT: Dict[str, Dict[str, Any]] = {
     },
     "average": {"avg": 1, "use_averaged_model": True},
 }
+# What a recogniser has besides, and nothing else.
+SHORT_RECOGNISER: Dict[str, Dict[str, Any]] = {
+    "model": {"decoder_dim": 64, "joiner_dim": 64, "inner_ctc_stacks": []},
+    "loss": {"inner_ctc_loss_scale": 0.0},
+}
 VOCAB_SIZE = 40
 
 
 def recipe_folder(recipe: str) -> Path:
-    """The folder of a recipe, egs/<recipe>/ASR."""
-    return ROOT / "egs" / recipe / "ASR"
+    """The folder of a recipe, egs/<recipe>/ASR, or of another task, "<corpus>/<TASK>"."""
+    return ROOT / "egs" / (recipe if "/" in recipe else f"{recipe}/ASR")
 
 
 def load_local(recipe: str, name: str) -> ModuleType:
@@ -64,7 +66,9 @@ def load_local(recipe: str, name: str) -> ModuleType:
     folder = recipe_folder(recipe) / "local"
     siblings = {path.stem for path in folder.glob("*.py")}
     hidden = {key: sys.modules.pop(key) for key in siblings if key in sys.modules}
-    spec = importlib.util.spec_from_file_location(f"{recipe}_{name}_{uuid.uuid4().hex[:6]}", folder / f"{name}.py")
+    spec = importlib.util.spec_from_file_location(
+        f"{recipe.replace('/', '_')}_{name}_{uuid.uuid4().hex[:6]}", folder / f"{name}.py"
+    )
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module  # dataclasses and pickle look a module up by its name
     sys.path.insert(0, str(folder))
@@ -88,9 +92,10 @@ def short_recipe(recipe: str, folder: Path, name: str = "default") -> Path:
     """A recipe file of two epochs of a few steps, with the other settings of the recipe's `name`; returns its path."""
     settings = read_recipe(recipe_file(recipe, name))
     settings["model_size"] = "tiny"
-    for section, values in SHORT.items():
-        settings[section] = {**settings.get(section, {}), **values}
-    if settings["bpe"].get("piece_type") != "char":
+    for short in (SHORT, *([] if "system" in settings else [SHORT_RECOGNISER])):
+        for section, values in short.items():
+            settings[section] = {**settings.get(section, {}), **values}
+    if settings.get("bpe", {"piece_type": "char"}).get("piece_type") != "char":
         settings["bpe"]["vocab_size"] = VOCAB_SIZE
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / "short.json"
@@ -126,6 +131,24 @@ def folder_flags(folder: Path) -> Sequence[object]:
             "--results-dir", folder / "results")  # fmt: skip
 
 
+def check_errors(exp_dir: Path, split: str, scored: Dict[str, Any]) -> None:
+    """Error rates that a recogniser may have after some steps of training, and transcripts."""
+    assert scored["cer"]["num_ref"] > scored["num_utterances"], split
+    for rate in (scored["wer"], scored["cer"]):  # may be far above 100
+        assert rate["errors"] > 0 and abs(rate["rate"] - 100.0 * rate["errors"] / rate["num_ref"]) < 0.01, split
+    assert list(exp_dir.glob(f"*/recogs-{split}-*.txt")), split
+
+
+def check_accuracy(exp_dir: Path, split: str, scored: Dict[str, Any]) -> None:
+    """An accuracy over all utterances, and what each was taken for."""
+    assert scored["accuracy"]["num"] == scored["num_utterances"], split
+    assert sum(sum(row.values()) for row in scored["confusions"].values()) == scored["num_utterances"], split
+    assert list(exp_dir.glob(f"*/predictions-{split}-*.tsv")), split
+
+
+CHECKS = {"asr": check_errors, "classification": check_accuracy}
+
+
 def run_recipe(recipe: str, feature_type: str, folder: Path, flags: Sequence[object] = ()) -> Dict[str, Any]:
     """Run all stages of a recipe on the stand-in below `folder`/download, twice; check what they leave.
 
@@ -136,9 +159,10 @@ def run_recipe(recipe: str, feature_type: str, folder: Path, flags: Sequence[obj
     """
     every = [*folder_flags(folder), "--feature-type", feature_type, "--recipe", short_recipe(recipe, folder)]
     every += ["--nj", 1, "--speed-factors", "1.0", *flags]
+    system = read_recipe(recipe_file(recipe, "default")).get("system", "asr")
     done = run_sh(recipe, *every)
     assert done.returncode == 0, done.stdout[-6000:]
-    for number in STAGES:
+    for number in STAGES[system]:
         assert f"Stage {number}: done in" in done.stdout, f"stage {number} was not run:\n{done.stdout[-3000:]}"
 
     assert not (folder / "exp" / "bad-batches.jsonl").exists(), (folder / "exp" / "bad-batches.jsonl").read_text()
@@ -148,10 +172,7 @@ def run_recipe(recipe: str, feature_type: str, folder: Path, flags: Sequence[obj
     assert (result["feature_type"], result["recipe"].partition("_")[0]) == (name, "short")  # then the variant, if any
     for split, scored in result["sets"].items():
         assert scored["num_utterances"] > 0, split
-        assert scored["cer"]["num_ref"] > scored["num_utterances"], split
-        for rate in (scored["wer"], scored["cer"]):  # may be far above 100 after some steps of training
-            assert rate["errors"] > 0 and abs(rate["rate"] - 100.0 * rate["errors"] / rate["num_ref"]) < 0.01, split
-        assert list((folder / "exp").glob(f"*/recogs-{split}-*.txt")), split
+        CHECKS[system](folder / "exp", split, scored)
     page = (folder / "RESULTS.md").read_text(encoding="utf-8")
     assert re.search(rf"^\| {name} \|", page, flags=re.MULTILINE)
 
