@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Stage 1: prompts of a digit or a letter -> validated lhotse cuts, `asterisk_keywords_cuts_{train,dev,test}.jsonl.gz`.
 
-They are taken out of the manifests of all prompts. A class, the fact `keyword`, is a digit, 1 to 9, or a letter, a to z,
-in whatever language. Each prompt exists once, so that what is held out is a form of the word: see README.md.
+They are taken out of the manifests of all prompts. A class, the fact `keyword`, is a digit, 1 to 9, or a letter, a to
+z, in whatever language. Each prompt exists once, so that what is held out is a form of the word: see README.md.
 """
 
 import collections
