@@ -8,7 +8,6 @@ V units, D the decoder's dimension, L layers.
 """
 
 import dataclasses
-import math
 from typing import Callable, Dict, List, NamedTuple, Optional, Tuple
 
 import torch
@@ -16,13 +15,13 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from icefall_discrete.base.settings import check_settings, setting
+from icefall_discrete.nn.attention.positions import sinusoids
 from icefall_discrete.nn.lengths import padding_mask
 from icefall_discrete.nn.module_row import ModuleRow
 
 _ACTIVATIONS: Dict[str, Callable[[Tensor], Tensor]] = {"swish": F.silu, "relu": F.relu}
 # ESPnet's; torch's own of 1e-5 would show in weights that come from there.
 _NORM_EPS = 1e-12
-_LONGEST_WAVE = 10000.0  # of the sinusoids, over 2 pi
 _LABELS_AT_ONCE = 4096  # scored in one pass of the network; bounds the memory
 
 
@@ -268,15 +267,7 @@ class AttentionDecoder(nn.Module):
     def _embedded(self, units: Tensor, first: int) -> Tensor:
         """Vectors (M, Q, D) of units (M, Q), of which the first stands at place `first`."""
         dim = self.config.attention_decoder_dim
-        places = sinusoids(first, units.size(1), dim, units.device)
+        places = sinusoids(torch.arange(first, first + units.size(1)), dim).to(units.device)
         return F.dropout(
             self.embedding(units) * dim**0.5 + places, self.config.attention_decoder_dropout, self.training
         )
-
-
-def sinusoids(first: int, num: int, dim: int, device: torch.device) -> Tensor:
-    """Vectors (num, dim) of the places from `first`: sine and cosine by turns, of waves that grow longer."""
-    places = torch.arange(first, first + num, dtype=torch.float32, device=device).unsqueeze(1)
-    steps = torch.arange(0, dim, 2, dtype=torch.float32, device=device)
-    angles = places * torch.exp(steps * (-math.log(_LONGEST_WAVE) / dim))
-    return torch.stack((angles.sin(), angles.cos()), dim=2).flatten(1)
