@@ -14,7 +14,7 @@ METRICS = (
     Metric("eer", "EER", "error rate", _LEGEND),
     Metric("min_dcf", "minDCF", "cost", _LEGEND, unit="", decimals=3),
 )
-TARGET_PRIOR = 0.01  # of minDCF, as in VoxCeleb's tables
+TARGET_PRIOR = 0.01  # of minDCF, as papers on speaker verification have it
 
 
 class DecisionErrors(NamedTuple):
