@@ -22,7 +22,14 @@ def main() -> None:
     names = [name.removeprefix(WEIGHTS_PREFIX) for name in args.names]
     if args.list:
         for entry in map(find_weights, names or known_weights()):
-            state = "not here" if missing_files(entry) else f"in {entry.folder}"
+            missing = missing_files(entry)
+            damaged = [name for name in missing if (entry.folder / name).exists()]
+            state = (
+                f"not here, {', '.join(damaged)} in {entry.folder} is damaged or another file"
+                if damaged
+                else "not here"
+            )
+            state = state if missing else f"in {entry.folder}"
             print(f"{entry.name}: {entry.description}; {entry.licence}, {entry.source}; {state}")
         return
     if not names:

@@ -1,5 +1,12 @@
 #!/usr/bin/env python3
-"""Stage 1 of a recipe of several corpora: their manifests, which lie in one folder, joined to those of one."""
+"""Stage 1 of a recipe of several corpora: their manifests, which lie in one folder, joined to those of one.
+
+Reads <corpus>_cuts_<split>.jsonl.gz of each of --corpora and writes that of --corpus, a split after the other, with the
+cuts of all, in the order in which the corpora are named. Each corpus keeps its own split. Every cut must have a text, a
+language, and an id that occurs once in all splits; all must be at one sampling rate, and no corpus may lack a split.
+
+Example: local/join_manifests.py --manifests-dir data/manifests --corpora asterisk,fillets --corpus seven
+"""
 
 from pathlib import Path
 

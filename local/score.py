@@ -47,6 +47,7 @@ def get_parser() -> ScriptParser:
     parser.add_argument("--scoring-rules", type=Path, help="JSON file of words that are not scored (default: none)")
     parser.add_argument("--search-name", help="what sets this search apart from the recipe's own (default: nothing)")
     parser.add_argument("--run-command", help="what made all of this, for RESULTS.md (default: training)")
+    parser.add_argument("--settings-digest", help="digest of what run.sh was asked for and its files (default: none)")
     parser.add_argument("--results-dir", type=Path, help="folder of results to add this one to (default: none)")
     return parser
 
@@ -76,6 +77,7 @@ def gather(args: Any, files: OutputFiles, records: Dict[str, Dict], sets: Dict[s
         "search": args.search_name,
         "device_name": decoding.get("device_name") if device == decoding["device"] else None,
         "command": portable_command(args.run_command or commands["train"] or "", ROOT),
+        "settings_digests": [args.settings_digest] if args.settings_digest else None,
         "commands": {name: portable_command(text or "", ROOT) for name, text in commands.items()},
         "sets": sets,
         "features": describe_features(args.feature_dir, spec),

@@ -140,6 +140,8 @@ def train(args: Any, settings: TrainSettings, device_type: str, group: Group) ->
         LOG.info(begin_with(network, settings.init, spec, targets).said)
     network = network.to(device)
     trainer = build_trainer(settings, corpus, network, args.exp_dir, group, backend.resolve(args.backend))
+    if group.is_main:
+        experiment.note_settings(settings)
     summary = trainer.fit(training_data(settings, corpus, resegment))
     LOG.info(
         f"Trained {summary['num_epochs']} epochs in {clock(summary['train_sec'])}, stopped by {summary['stopped_by']}; "

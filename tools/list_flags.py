@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
-"""Write local/flags.json: the flags of the stages that run.sh runs, with kind, default and choices.
+"""Write local/flags.json: the flags of the stages that run.sh runs, and the settings that each tokenizer has.
 
 The planner checks options against it before any environment is made, and finds the stage that takes a flag. Run this
-where a stage got another flag; a test holds the file against the stages.
+where a stage got another flag, or a tokenizer another setting; a test holds the file against the stages.
 """
 
 import importlib
@@ -18,7 +18,8 @@ from icefall_discrete.base.flags import Number, ScriptParser
 from icefall_discrete.base.places import Declaration, Place
 from icefall_discrete.base.registry import modules_in
 from icefall_discrete.base.script import run_script
-from icefall_discrete.experiment.stage_flags import FLAGS_FILE
+from icefall_discrete.experiment.stage_flags import FLAGS_FILE, TOKENIZERS
+from icefall_discrete.tokenizers import setting_names, tokenizer_names
 
 LOCAL = Path(__file__).resolve().parents[1] / "local"
 _KINDS = {None: "text", str: "text", int: "int", float: "float", bool: "bool", Path: "path"}
@@ -72,7 +73,7 @@ def flags_of(parser: ScriptParser) -> Dict[str, Dict[str, Any]]:
 
 
 def listing() -> str:
-    """The text of the file: by task, and script, a line for each flag."""
+    """The text of the file: by task, and script, a line for each flag; then a line for each tokenizer."""
     tasks = []
     for name, path in sorted(modules_in("icefall_discrete.experiment.stages").items()):
         task, scripts = importlib.import_module(path), []
@@ -81,6 +82,8 @@ def listing() -> str:
             lines = [f"      {json.dumps(flag)}: {json.dumps(facts)}" for flag, facts in flags]
             scripts.append(f"    {json.dumps(script)}: {{\n" + ",\n".join(lines) + "\n    }")
         tasks += [f"  {json.dumps(name)}: {{\n" + ",\n".join(scripts) + "\n  }"] if scripts else []
+    tokenizers = [f"    {json.dumps(name)}: {json.dumps(setting_names(name))}" for name in tokenizer_names()]
+    tasks.append(f"  {json.dumps(TOKENIZERS)}: {{\n" + ",\n".join(tokenizers) + "\n  }")
     return "{\n" + ",\n".join(tasks) + "\n}\n"
 
 

@@ -19,9 +19,10 @@ from icefall_discrete.base.environment import DIRTY, UNKNOWN, git_revision
 from icefall_discrete.base.flags import Number, ScriptParser
 from icefall_discrete.base.script import run_script
 from icefall_discrete.base.text_tables import text_table
+from icefall_discrete.experiment.environment_choice import ENVIRONMENTS
 from icefall_discrete.results.planned_rows import Row, Trust, planned, wanted_rows
-from icefall_discrete.results.row_costs import Costs
-from icefall_discrete.results.row_runs import Job, Outcome, RowMaker, device_of, make_pages
+from icefall_discrete.results.row_costs import GUESS, Costs
+from icefall_discrete.results.row_runs import Job, Outcome, RowMaker, device_of, make_pages, score_together
 from icefall_discrete.results.wanted_rows import ROWS_FILE
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -49,7 +50,12 @@ def get_parser() -> ScriptParser:
     )
     parser.add_argument("--since", default="", help="make rows of commits before this one again (default: of none)")
     parser.add_argument("--allow-dirty", action="store_true", help="with changes that no commit holds, for trying")
-    parser.add_argument("--env", default="auto", help="environment of run.sh: k2, portable or auto (default: auto)")
+    parser.add_argument(
+        "--env",
+        default="auto",
+        choices=ENVIRONMENTS,
+        help="environment of run.sh: k2, portable or auto (default: auto)",
+    )
     return parser
 
 
@@ -88,11 +94,20 @@ def jobs_of(rows: List[Row], here: Path, trust: Trust) -> Tuple[List[Job], str]:
             continue
         to_do = row.what_is_to_do(trust, device_of(row))
         cost = costs.of(row, begins_anew=bool(row.mistrusted_experiment(trust))) if to_do else None
-        jobs += [Job(row, cost.minutes)] if cost else []
+        jobs += [Job(row, cost.minutes, GUESS in cost.known_from)] if cost else []
         lines.append(
             [str(row), to_do or "done", f"{cost.minutes:.0f}" if cost else "", cost.known_from if cost else ""]
         )
     return jobs, text_table([str(here), "state", "minutes", "known"], lines)
+
+
+def require_some(recipes: List[Path], only: List[str]) -> None:
+    """Raise ValueError, naming what there is, if no row has the words of `only` in its name."""
+    if any(wanted_rows(here, only) for here in recipes):
+        return
+    names = list(dict.fromkeys(str(Row(here, options)) for here in recipes for options in wanted_rows(here, [])))
+    asked = ", ".join(f"'{text}'" for text in only) or "anything"
+    raise ValueError(f"--only: no row has {asked} in its name; there are: {'; '.join(names) or 'none'}.")
 
 
 def hours_and_minutes(minutes: float) -> str:
@@ -107,6 +122,7 @@ def main() -> None:
     require_clean(args.allow_dirty)
     recipes = args.recipe or sorted(path.parents[1] for path in (ROOT / "egs").glob(f"*/*/{ROWS_FILE}"))
     trust, further = Trust(args.since, args.allow_dirty), ["--env", args.env]
+    require_some(recipes, args.only)
     rows: List[Row] = []
     jobs: List[Job] = []
     for here in recipes:
@@ -116,15 +132,20 @@ def main() -> None:
         print(table)
     minutes = sum(job.minutes for job in jobs)
     beside = f", {hours_and_minutes(minutes / args.jobs)} with {args.jobs} side by side" if args.jobs > 1 else ""
-    print(f"{len(jobs)} of {len(rows)} rows to do: about {hours_and_minutes(minutes)}{beside}.", flush=True)
+    guesses = sum(job.is_guess for job in jobs)
+    told = f"; of {guesses} it is a guess, as nothing like them was run here" if guesses else ""
+    print(f"{len(jobs)} of {len(rows)} rows to do: about {hours_and_minutes(minutes)}{beside}{told}.", flush=True)
     if args.dry_run:
         return
     say, check = functools.partial(print, flush=True), functools.partial(require_clean, args.allow_dirty)
     maker = RowMaker(trust, further, args.jobs, args.hours, say, check)
     outcomes = maker.make(jobs)
-    if jobs:
+    joined = score_together(rows, trust)
+    for outcome in joined:
+        say(f"{'done' if outcome.is_done else 'FAILED'}: {outcome.row}: {outcome.told}")
+    if jobs or joined:
         make_pages([row for row in rows if not row.refusal])
-    failed = [outcome for outcome in outcomes if not outcome.is_done]
+    failed = [outcome for outcome in (*outcomes, *joined) if not outcome.is_done]
     failed += [Outcome(row, row.refusal, False) for row in rows if row.refusal]
     left = [job.row for job in jobs if not any(outcome.row is job.row for outcome in outcomes)]
     for row in left:

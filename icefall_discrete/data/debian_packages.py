@@ -7,11 +7,12 @@ compressed with xz, gzip or not at all is read by Python; zstd, which Ubuntu use
 import hashlib
 import io
 import logging
+import re
 import shutil
 import subprocess
 import tarfile
 from pathlib import Path
-from typing import Dict, Iterator, List, Sequence
+from typing import Dict, Iterator, List, Sequence, Tuple
 
 from icefall_discrete.data.checked_folders import CHECKSUMS, Member, parse_checksums
 from icefall_discrete.data.manifests import CorpusError
@@ -19,7 +20,9 @@ from icefall_discrete.data.manifests import CorpusError
 LOG = logging.getLogger(__name__)
 TIMEOUT_SEC = 30
 MOST_BYTES = 2**24  # of a file; a prompt of a minute has half a million
+_MOST_OF_A_NAME = 2**16  # bytes of a record that holds a long name, or what else is said of a file
 _MAGIC, _HEADER_BYTES, _HEADER_END = b"!<arch>\n", 60, b"`\n"
+_RECORDS = (tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK, *(b"x", b"g", b"X"))  # GNU's, and those of POSIX
 _OPTIONS = {"control": "--ctrl-tarfile", "data": "--fsys-tarfile"}
 
 
@@ -59,15 +62,27 @@ def _apt_download(packages: Sequence[str], folder: Path) -> None:
         shutil.rmtree(incoming, ignore_errors=True)
 
 
+def _version(deb: Path) -> List[Tuple[List[int], int]]:
+    """The version in a file's name, ordered as Debian's policy says (5.6.12): 10 after 9, ~ before the end."""
+    _, _, version = deb.stem.partition("_")
+    parts = re.findall(r"(\D*)(\d*)", version.rpartition("_")[0] or version)
+    return [([*map(_rank, text), 0], int(digits or 0)) for text, digits in parts]
+
+
+def _rank(letter: str) -> int:
+    """Of a letter that is no digit; 0 is that of the end."""
+    return -1 if letter == "~" else ord(letter) + (0 if letter.isalpha() else 1 << 21)
+
+
 def find_packages(packages: Sequence[str], folder: Path) -> List[Path]:
-    """The .deb file of each package in `folder`; those that are not there are fetched into it by apt-get.
+    """The newest .deb file of each package in `folder`; those that are not there are fetched into it by apt-get.
 
     Raises:
       CorpusError: if one is not there and apt-get cannot deliver it, with the reason.
     """
 
     def lying() -> Dict[str, Path]:
-        found = {package: sorted(folder.glob(f"{package}_*.deb")) for package in packages}
+        found = {package: sorted(folder.glob(f"{package}_*.deb"), key=_version) for package in packages}
         return {package: paths[-1] for package, paths in found.items() if paths}
 
     missing = [package for package in packages if package not in lying()]
@@ -82,13 +97,23 @@ def find_packages(packages: Sequence[str], folder: Path) -> List[Path]:
     return [debs[package] for package in packages]
 
 
+class _Header(tarfile.TarInfo):
+    """A header whose records of names are bounded before they are read: they are held in memory, whole."""
+
+    def _proc_member(self, archive: tarfile.TarFile) -> tarfile.TarInfo:  # what tarfile documents to be overridden
+        if self.type in _RECORDS and self.size > _MOST_OF_A_NAME:
+            raise CorpusError(f"the archive has a record of {self.size} bytes for the name of a file")
+        return super()._proc_member(archive)  # type: ignore[misc]
+
+
 def tar_members(stream: io.BufferedIOBase) -> Iterator[Member]:
     """Yield path and content of every file of a tar archive, compressed or not, without what begins as `./`.
 
     Raises:
-      CorpusError: for a file of more than `MOST_BYTES`. TarError, and others of the libraries, if it is damaged.
+      CorpusError: for a file of more than `MOST_BYTES`, or a name that is far too long.
+      TarError, and others of the libraries: if it is damaged.
     """
-    with tarfile.open(fileobj=stream, mode="r|*") as archive:
+    with tarfile.open(fileobj=stream, mode="r|*", tarinfo=_Header) as archive:
         for member in archive:
             if not member.isfile():
                 continue

@@ -2,9 +2,10 @@
 
 import collections
 import logging
+from pathlib import Path
 from typing import Dict, Iterator, Sequence
 
-from lhotse import MonoCut, combine
+from lhotse import MonoCut
 
 from icefall_discrete.data.cuts import language_of, load_cuts
 from icefall_discrete.data.manifests import CorpusError, PathLike, SplitFigures, manifest_path, write_split
@@ -18,21 +19,26 @@ def joined_cuts(folder: PathLike, corpora: Sequence[str], split: str) -> Iterato
     Args:
       folder: where the manifests lie, <corpus>_cuts_<split>.jsonl.gz.
     Raises:
-      CorpusError: if a manifest is missing, or for a cut at another sampling rate than the first one.
+      CorpusError: if a manifest is missing or holds no cut, or for a cut at another sampling rate than the first one.
     """
     paths = [manifest_path(folder, corpus, split) for corpus in corpora]
     for path in paths:
         if not path.is_file():
             raise CorpusError(f"{path}, which is to be joined with others, does not exist; prepare its corpus first.")
     rate = None
-    for cut in combine([load_cuts(path, lazy=True) for path in paths]):
-        rate = rate or cut.sampling_rate
-        if cut.sampling_rate != rate:
-            raise CorpusError(
-                f"cut {cut.id} of split {split} is at {cut.sampling_rate} Hz, those before it at {rate} Hz; prepare "
-                "the corpora at one sampling rate."
-            )
-        yield cut
+    for path in paths:
+        is_empty = True
+        for cut in load_cuts(path, lazy=True):
+            is_empty = False
+            rate = rate or cut.sampling_rate
+            if cut.sampling_rate != rate:
+                raise CorpusError(
+                    f"cut {cut.id} of split {split} is at {cut.sampling_rate} Hz, those before it at {rate} Hz; "
+                    "prepare the corpora at one sampling rate."
+                )
+            yield cut
+        if is_empty:
+            raise CorpusError(f"{path}, which is to be joined with others, holds no cut; prepare its corpus again.")
 
 
 def join_manifests(
@@ -50,6 +56,11 @@ def join_manifests(
     """
     if len(set(corpora)) < max(2, len(corpora)) or corpus in corpora:
         raise CorpusError(f"'{', '.join(corpora)}' cannot be joined to '{corpus}'; name two or more other corpora.")
+    for name in (*corpora, corpus, *splits):
+        if Path(name).name != name:
+            raise CorpusError(
+                f"'{name}' is no name of a corpus or a split: manifests lie in {folder}; give a name alone."
+            )
     split_of: Dict[str, str] = {}
     return {split: _join_split(folder, corpora, corpus, split, split_of) for split in splits}
 

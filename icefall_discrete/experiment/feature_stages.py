@@ -268,6 +268,7 @@ def scoring_stage(facts: TaskFacts, title: str, method: str, search_name: str, s
     flags: Dict[str, Optional[str]] = {"exp-dir": exp_dir, "decoding-method": method}
     flags.update(recipe=facts.row_recipe)
     flags.update({"search-name": search_name or None, "results-dir": facts.results_dir, "scoring-rules": rules})
+    flags["settings-digest"] = json_digest(list(settings))
     score = facts.command("score", {**flags, "run-command": shlex.join(facts.asked.command)}, output=scores)
     page = ["--results-dir", facts.results_dir, "--output", str(Path(facts.results_dir).parent / "RESULTS.md")]
     page += ["--title", corpus.title, "--test-split", ",".join(corpus.test_splits.split())]

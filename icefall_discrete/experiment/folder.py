@@ -106,6 +106,8 @@ class Experiment:
     ) -> None:
         """Write the folder's files, or check that those of an earlier run agree and that it may go on.
 
+        The settings of an earlier run stay as they are until `note_settings`.
+
         Args:
           data: what is trained on (`cuts_provenance`); None: not known, and not held against the earlier run.
         Raises:
@@ -139,7 +141,12 @@ class Experiment:
             )
         if not (self.exp_dir / "env.json").is_file():
             write_json(self.exp_dir / "env.json", environment.describe())
-        write_json(config_file, {"system": settings.system, **settings.to_dict()})
+        if not config_file.is_file():
+            self.note_settings(settings)
+
+    def note_settings(self, settings: TrainSettings) -> None:
+        """Write down the settings that the run goes on with: they may differ where that decides about nothing made."""
+        write_json(self.exp_dir / "config.json", {"system": settings.system, **settings.to_dict()})
 
     def _settle_data(self, data: Optional[Provenance]) -> None:
         if data is None:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Dict, List, Mapping, NamedTuple, Sequence, Tuple
 
 from icefall_discrete.experiment.folder_options import existing_part, why_unwritable
-from icefall_discrete.experiment.stage_notes import DONE, StageNotes
+from icefall_discrete.experiment.stage_notes import CHANGED, DONE, StageNotes
 
 _DIGEST = "digest of "
 _LIST_STAGES = "--help lists them"
@@ -213,6 +213,11 @@ class ToldStage(NamedTuple):
     def is_done(self) -> bool:
         """Whether it would be left out."""
         return self.state == DONE
+
+    @property
+    def settings_changed(self) -> bool:
+        """Whether it was done with other settings, and would be done again."""
+        return self.state == CHANGED
 
 
 def told_stages(text: str) -> List[ToldStage]:

@@ -16,7 +16,7 @@ from icefall_discrete.experiment.machine import free_gigabytes, num_cores, num_g
 from icefall_discrete.experiment.recipe_check import check_recipe
 from icefall_discrete.experiment.recipe_files import model_size_file
 from icefall_discrete.experiment.run_options import FEATURES, Choice, RunOptions
-from icefall_discrete.experiment.stage_flags import StageFlags, dashed
+from icefall_discrete.experiment.stage_flags import FLAGS_FILE, TOKENIZERS, StageFlags, check_feature_type, dashed
 from icefall_discrete.systems import DEFAULT_SYSTEM
 
 TRAINING = 6  # the stage
@@ -41,8 +41,11 @@ def check_request(facts: TaskFacts) -> Tuple[str, ...]:
     Returns sentences about what will go on, but perhaps not as it was meant.
     """
     facts.asked.range.check(facts.asked.last_stage)
+    tokenizers = read_json(Path(facts.asked.root) / "local" / FLAGS_FILE)[TOKENIZERS]
     for file, _ in digests_of(facts.choice.feature_files, [FEATURES]):
-        require_known_weights(read_json(file), str(file))
+        values = read_json(file)
+        check_feature_type(tokenizers, values, str(file))
+        require_known_weights(values, str(file))
     _check_languages(facts)
     _check_checkpoints(facts)
     _check_beginning(facts)

@@ -10,11 +10,11 @@ from typing import Any, Dict, List, Mapping, Sequence, Tuple
 from icefall_discrete.base.device import check_name
 from icefall_discrete.base.flags import parsed
 from icefall_discrete.base.json_files import as_json, json_name, read_json
-from icefall_discrete.base.names import did_you_mean
+from icefall_discrete.base.names import did_you_mean, known_names
 from icefall_discrete.base.places import MISSING, Declaration, Place
 from icefall_discrete.base.settings import FLAG, KIND, refusal
 
-FLAGS_FILE = "flags.json"
+FLAGS_FILE, TOKENIZERS = "flags.json", "tokenizers"
 _ITEMS: Dict[str, Any] = {"int": int, "float": float, "bool": bool, "text": str, "path": str}
 _LISTS: Dict[str, Any] = {"int": Tuple[int, ...], "float": Tuple[float, ...], "text": Tuple[str, ...]}
 _ALLOWED = ("choices", "minimum", "above", "maximum")
@@ -34,6 +34,24 @@ def _place(facts: Mapping[str, Any], names: Sequence[str]) -> Place:
     allowed = {name: facts[name] for name in _ALLOWED if name in facts}
     declared = Declaration(**allowed, distinct=facts.get("distinct", False))
     return Place(tuple(names), Declaration, annotation, facts.get("optional", False), declared, MISSING, ())
+
+
+def check_feature_type(listed: Mapping[str, Sequence[str]], values: Any, where: str) -> None:
+    """Raise ValueError unless a tokenizer takes the settings of a feature type, the JSON value of the file `where`.
+
+    Args:
+      listed: what local/flags.json says of tokenizers: the names of the settings of each.
+    """
+    if not isinstance(values, dict):
+        raise ValueError(f"{where} holds {json_name(values)}, expected an object with a 'tokenizer'; correct the file.")
+    tokenizer = values.get("tokenizer")
+    if not isinstance(tokenizer, str) or tokenizer not in listed:
+        said = f"unknown tokenizer {as_json(tokenizer)}" if "tokenizer" in values else "it names no 'tokenizer'"
+        raise ValueError(f"{where}: {said}; {known_names(sorted(listed), str(tokenizer or ''))}")
+    for key in values:
+        if key != "tokenizer" and key not in listed[tokenizer]:
+            known = known_names(listed[tokenizer], key) if listed[tokenizer] else "it has none."
+            raise ValueError(f"{where}: unknown setting '{key}' of tokenizer {tokenizer}; {known}")
 
 
 class StageFlags:

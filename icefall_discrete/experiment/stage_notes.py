@@ -6,6 +6,7 @@ from typing import Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 _HEADER = "lines of settings follow"
 DONE = "done"  # a stage that is not to be run
+CHANGED = "to be run again, the settings changed"
 
 
 def cksum(content: bytes) -> str:
@@ -74,7 +75,7 @@ class StageNotes:
         """What becomes of a stage when it is its turn, in words, and what differs from the last time."""
         changed = self.changes(marker, settings)
         if changed:
-            return "to be run again, the settings changed", changed
+            return CHANGED, changed
         if read_note(marker) is None:
             begun = read_note(f"{marker}.begun") is not None
             return "to be run, from where it stopped" if begun else "to be run", []

@@ -5,8 +5,10 @@ from typing import Any, Dict, List, NamedTuple, Sequence, Tuple
 
 from icefall_discrete.base.atomic_files import PathLike
 from icefall_discrete.metrics.facts import Metric, leading_metrics
-from icefall_discrete.results.drawing import Caption, colours_of, draw_point, dress, finish, shapes_of, stacked_panels
+from icefall_discrete.results.drawing import Caption, colours_of, dress, finish, shapes_of, stacked_panels
 from icefall_discrete.results.feature_kinds import feature_kind
+
+_BIT_RATE = "bit rate of the features, kbit/s (logarithmic); points that would lie upon each other stand side by side"
 
 
 class Point(NamedTuple):
@@ -35,22 +37,20 @@ def draw_chart(path: PathLike, points: Sequence[Point], panels: Sequence[Metric]
     colours = colours_of(sorted({point.series for point in points}))
     shapes = shapes_of([point.kind for point in points])
     drawn = [[point for point in points if panel.name in point.figures] for panel in panels]
-    captions = [[_caption(point, panel, colours) for point in mine] for panel, mine in zip(panels, drawn)]
+    captions = [[_caption(point, panel, colours, shapes) for point in mine] for panel, mine in zip(panels, drawn)]
     texts = [[caption.text for caption in part] for part in captions]
     figure, axes = stacked_panels(title, texts)
-    for axis, panel, mine, part in zip(axes, panels, drawn, captions):
-        for point, caption in zip(mine, part):
-            draw_point(axis, caption, shapes[point.kind])
+    for axis, panel, part in zip(axes, panels, captions):
         dress(axis, panel, part)
-    axes[-1].set_xlabel("bit rate of the features, kbit/s (logarithmic)", fontsize=11)
-    finish(path, figure, captions, [point.bits_per_second / 1000 for point in points], colours, shapes)
+    axes[-1].set_xlabel(_BIT_RATE, fontsize=11)
+    finish(path, figure, captions, colours, shapes, side_by_side=True)
 
 
-def _caption(point: Point, panel: Metric, colours: Dict[str, str]) -> Caption:
+def _caption(point: Point, panel: Metric, colours: Dict[str, str], shapes: Dict[str, str]) -> Caption:
     value = point.figures[panel.name]
     bar = point.intervals.get(panel.name, (value, value))
     text = f"{point.label} {panel.shown(value)}"
-    return Caption(point.bits_per_second / 1000, value, bar, text, colours[point.series])
+    return Caption(point.bits_per_second / 1000, value, bar, text, colours[point.series], shapes[point.kind])
 
 
 def points_of(rows: Sequence[Dict[str, Any]], split: str, conf_dirs: Sequence[Path] = ()) -> List[Point]:

@@ -1,6 +1,7 @@
 """What all charts share: colours and shapes, an empty figure, how axes look, labels beside points, the file."""
 
 import colorsys
+import math
 from pathlib import Path
 from typing import Dict, List, Literal, NamedTuple, Sequence, Tuple
 
@@ -11,12 +12,21 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.patheffects import Normal, Stroke
-from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullFormatter, NullLocator
 
 from icefall_discrete.base.atomic_files import PathLike, replacing
 from icefall_discrete.metrics.facts import Metric
 from icefall_discrete.results.feature_kinds import FEATURE_KINDS
-from icefall_discrete.results.label_layout import Box, Mark, place_labels, room_beside, room_needed
+from icefall_discrete.results.label_layout import (
+    Box,
+    Label,
+    Mark,
+    NoRoomError,
+    place_labels,
+    room_beside,
+    room_needed,
+    spread,
+)
 
 COLOURS = ("#1f5fa8", "#c4511a", "#2e7d4f", "#7b3f98", "#8a6d1b", "#555555", "#b0336e", "#1b8a8a")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
@@ -36,13 +46,14 @@ _ON_GRID = (Stroke(linewidth=2.5, foreground="white"), Normal())  # letters on t
 
 
 class Caption(NamedTuple):
-    """The label of a point: where the point is (in data), the ends of its bar in y, text and colour."""
+    """A point and its label: where it is (in data), the ends of its bar in y, text (empty: none), colour and shape."""
 
     x: float
     y: float
     bar: Tuple[float, float]
     text: str
     colour: str
+    marker: str
 
 
 def colours_of(names: Sequence[str]) -> Dict[str, str]:
@@ -72,20 +83,21 @@ def stacked_panels(title: str, texts: Sequence[Sequence[str]]) -> Tuple[Figure, 
     return figure, axes
 
 
-def draw_point(axis: Axes, caption: Caption, marker: str) -> None:
-    """A point and its bar; both are whole at the edges too."""
-    axis.plot([caption.x] * 2, caption.bar, color=caption.colour, linewidth=1, alpha=0.6, clip_on=False)
-    axis.plot(
+def _draw_point(axis: Axes, caption: Caption) -> Tuple[Line2D, Line2D]:
+    """A bar and its point; both are whole at the edges too."""
+    (bar,) = axis.plot([caption.x] * 2, caption.bar, color=caption.colour, linewidth=1, alpha=0.6, clip_on=False)
+    (point,) = axis.plot(
         [caption.x],
         [caption.y],
         linestyle="none",
-        marker=marker,
+        marker=caption.marker,
         markersize=MARKER_SIZE,
         color=caption.colour,
         markeredgecolor="white",
         clip_on=False,
         zorder=3,
     )
+    return bar, point
 
 
 def dress(axis: Axes, panel: Metric, captions: Sequence[Caption]) -> None:
@@ -145,29 +157,92 @@ def _inches_for(axis: Axes, texts: Sequence[str]) -> float:
     return room_needed(marks, _SPACING * _PIXELS_PER_POINT) / DOTS_PER_INCH
 
 
-def _room_for(axis: Axes, texts: Sequence[str]) -> float:
-    """Which part of the width of a panel has to be free right of the last point, and left of the first, for labels."""
-    marks = [Mark(0, 0, 0, 0, *_text_size(axis, text)) for text in texts]
-    return (room_beside(marks, _RADIUS * _PIXELS_PER_POINT) + 2) / axis.get_window_extent().width
+def _room_for(axis: Axes, captions: Sequence[Caption]) -> float:
+    """How many pixels labels of these need beside their points."""
+    marks = [Mark(0, 0, 0, 0, *_text_size(axis, caption.text)) for caption in captions]
+    return room_beside(marks, _RADIUS * _PIXELS_PER_POINT) + 2
 
 
-def _leave_room(axis: Axes, places: Sequence[float], texts: Sequence[str]) -> None:
-    """Set the ends of the logarithmic axis, so that every label has room left of all points and right of them."""
-    part = _room_for(axis, texts)
-    ratio = max(places) / min(places)
+def _leave_room(axis: Axes, places: Sequence[float], left: float, right: float) -> None:
+    """Set the ends of the logarithmic axis, so that so many pixels are free beside the first and the last of `places`.
+
+    It has no ticks where there is nothing but labels.
+    """
+    least, most = min(places), max(places)
+    ratio, width = most / least, axis.get_window_extent().width
     if ratio == 1:
-        axis.set_xlim(places[0] / 10, places[0] * 10)
+        axis.set_xlim(least / 10, most * 10)
         return
-    beside = ratio ** (part / (1 - 2 * part))
-    axis.set_xlim(min(places) / beside, max(places) * beside)
+    each = math.log(ratio) / (width - left - right)
+    ticks = axis.xaxis.get_major_locator().tick_values(least, most)
+    axis.xaxis.set_major_locator(FixedLocator([tick for tick in ticks if least / 3 <= tick <= 3 * most]))
+    axis.xaxis.set_minor_locator(NullLocator())
+    axis.set_xlim(least / math.exp(each * left), most * math.exp(each * right))
 
 
-def _draw_labels(axis: Axes, captions: Sequence[Caption]) -> None:
-    """Write the labels of all points; see `label_layout` for where they go and what it needs."""
+class _Placed(NamedTuple):
+    """The points of a panel where they are drawn, and of those that have a label, where it stands."""
+
+    captions: List[Caption]
+    labels: List[Label]
+
+
+def _placed(axes: Sequence[Axes], captions: Sequence[Sequence[Caption]], side_by_side: bool) -> List[_Placed]:
+    """Leave room for labels and points that move aside, and find their places."""
+    every = [caption for part in captions for caption in part]
+    places = [caption.x for caption in every]
+    at_edge = [caption for caption in every if caption.x == max(places)]
+    for beside_last in (at_edge, every):  # all labels find places if each of them has room behind the last point
+        left, right = _room_for(axes[0], every), _room_for(axes[0], beside_last)
+        _leave_room(axes[0], places, left, right)
+        moved = [list(part) for part in captions]
+        if side_by_side:
+            before, behind = _overflow(axes, captions)
+            _leave_room(axes[0], places, left + before, right + behind)
+            moved = [_moved(axis, part, before, behind) for axis, part in zip(axes, captions)]
+        try:
+            return [_Placed(part, _labels(axis, part)) for axis, part in zip(axes, moved)]
+        except NoRoomError:
+            if beside_last is every:
+                raise
+    raise AssertionError("the last way either returns or raises")
+
+
+def _spread(axis: Axes, captions: Sequence[Caption]) -> Tuple[List[Mark], List[float]]:
+    marks = _marks(axis, captions)
+    return marks, spread(marks, _RADIUS * _PIXELS_PER_POINT)
+
+
+def _overflow(axes: Sequence[Axes], captions: Sequence[Sequence[Caption]]) -> Tuple[float, float]:
+    """How many pixels before the first point, and behind the last one, are taken by points that move aside."""
+    before = behind = 0.0
+    for axis, part in zip(axes, captions):
+        marks, places = _spread(axis, part)
+        before = max(before, min(mark.x for mark in marks) - min(places))
+        behind = max(behind, max(places) - max(mark.x for mark in marks))
+    return before, behind
+
+
+def _moved(axis: Axes, captions: Sequence[Caption], before: float, behind: float) -> List[Caption]:
+    """The captions, with a little more or less in x where points or bars would lie upon each other."""
+    marks, places = _spread(axis, captions)
+    least, most = min(mark.x for mark in marks) - before, max(mark.x for mark in marks) + behind
+    in_pixels = [(min(max(place, least), most), mark.y) for place, mark in zip(places, marks)]
+    in_data = axis.transData.inverted().transform(in_pixels)[:, 0]
+    return [one._replace(x=float(x)) for one, x in zip(captions, in_data)]
+
+
+def _labels(axis: Axes, captions: Sequence[Caption]) -> List[Label]:
+    """Where the labels stand; see `label_layout`."""
     extent = axis.get_window_extent()
     frame = Box(extent.x0, extent.y0, extent.x1, extent.y1)
-    radius, spacing = _RADIUS * _PIXELS_PER_POINT, _SPACING * _PIXELS_PER_POINT
-    for caption, label in zip(captions, place_labels(_marks(axis, captions), frame, radius, spacing)):
+    marks = _marks(axis, [caption for caption in captions if caption.text])
+    return place_labels(marks, frame, _RADIUS * _PIXELS_PER_POINT, _SPACING * _PIXELS_PER_POINT)
+
+
+def _draw_labels(axis: Axes, placed: _Placed) -> None:
+    """Write the labels of points, with lines to those that do not stand beside them."""
+    for caption, label in zip([caption for caption in placed.captions if caption.text], placed.labels):
         axis.text(
             label.box.x0,
             (label.box.y0 + label.box.y1) / 2,
@@ -189,20 +264,24 @@ def finish(
     path: PathLike,
     figure: Figure,
     captions: Sequence[Sequence[Caption]],
-    places: Sequence[float],
     colours: Dict[str, str],
     shapes: Dict[str, str],
+    side_by_side: bool = False,
 ) -> None:
-    """Add legends and labels, and write the PNG: the same bytes for the same figure.
+    """Add points, legends and labels, and write the PNG: the same bytes for the same figure.
 
     Args:
-      captions: the labels of each panel. places: in x, of all points. colours, shapes: for the legends.
+      captions: the points of each panel, with their labels. colours, shapes: for the legends.
+      side_by_side: move points a little in x where they would lie upon each other.
     """
+    axes = figure.axes
+    drawn = [[_draw_point(axis, caption) for caption in part] for axis, part in zip(axes, captions)]
     _add_legends(figure, colours, shapes)
     figure.draw_without_rendering()
-    axes = figure.axes
-    _leave_room(axes[0], places, [caption.text for part in captions for caption in part])
-    for axis, part in zip(axes, captions):
-        _draw_labels(axis, part)
+    for axis, placed, artists in zip(axes, _placed(axes, captions, side_by_side), drawn):
+        for caption, (bar, point) in zip(placed.captions, artists):
+            bar.set_xdata([caption.x] * 2)
+            point.set_xdata([caption.x])
+        _draw_labels(axis, placed)
     with replacing(Path(path)) as temporary:
         figure.savefig(temporary, metadata={"Software": None})

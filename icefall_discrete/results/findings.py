@@ -15,7 +15,7 @@ from icefall_discrete.base.feature_types import find_feature_confs, named_conf
 from icefall_discrete.base.json_files import read_object
 from icefall_discrete.base.names import known_names
 from icefall_discrete.base.shapes import BOOLEAN, NAME, OBJECTS, TEXT, TEXTS, Shape, or_null, read_shaped, require
-from icefall_discrete.base.text_tables import markdown_table
+from icefall_discrete.base.text_tables import markdown_table, without_empty_columns
 from icefall_discrete.metrics.facts import Metric, leading_metrics, metric_named
 from icefall_discrete.results.ledger import read_ledger, traceable
 from icefall_discrete.results.noise import condition_of
@@ -28,7 +28,7 @@ _QUESTION = {"question": NAME, "answer": TEXT, "comparisons": OBJECTS}
 _COMPARISON = {"what": NAME, "recipe_dir": NAME, "sets": TEXTS, "rows": OBJECTS, "results": or_null(TEXT)}
 _ROW = {
     **dict.fromkeys(("feature_type", "recipe"), NAME),
-    **dict.fromkeys(("search", "options", "script"), or_null(TEXT)),
+    **dict.fromkeys(("search", "options", "script", "command"), or_null(TEXT)),
     "begins": or_null(BOOLEAN),
 }
 _UNITS = {"recipe_dir": NAME, "recipe": NAME, "feature_types": TEXTS}
@@ -142,7 +142,9 @@ def found_line(lines: Sequence[Json], wanted: Mapping[str, Any]) -> Optional[Jso
 
 
 def command_of(recipe_dir: str, wanted: Mapping[str, Any]) -> str:
-    """The command that makes a row."""
+    """The command that makes a row: its own `command`, or that of its feature type, recipe and `options`."""
+    if wanted.get("command"):
+        return str(wanted["command"])
     script, options = wanted.get("script") or "run.sh", wanted.get("options")
     command = f"egs/{recipe_dir}/{script} --feature-type {wanted['feature_type']} --recipe {wanted['recipe']}"
     return f"{command} {options}" if options else command
@@ -198,7 +200,7 @@ def comparison_table(lines: Sequence[Json], comparison: Json) -> str:
         table.append(
             [*cells, _number(line, "training", "audio_hours", ".1f"), _number(line, "training", "minutes", ".0f")]
         )
-    return markdown_table(header, table)
+    return markdown_table(*without_empty_columns(header, table, also=header[:3]))
 
 
 def commands_of(lines: Sequence[Json], comparison: Json) -> List[str]:
@@ -243,7 +245,7 @@ def units_table(findings: Findings, asked: Json) -> str:
         costs = [_number(line, "features", f"{kind}bits_per_second", ".2f", 1e-3) for kind in ("", "entropy_")]
         position = _number(line, "features", "position_fraction_of_entropy", ".1%")
         rows.append([feature_type, *settings, *figures, *costs, position])
-    return markdown_table(header, rows)
+    return markdown_table(*without_empty_columns(header, rows, also=header[:4]))
 
 
 def _letters(number: int) -> str:

@@ -14,6 +14,7 @@ class OfCut(Protocol):
 
 Json = Dict[str, Any]
 Said = TypeVar("Said", bound=OfCut)
+BETWEEN_COMMANDS = "; "
 _SUMMED = ("minutes", "core_minutes", "audio_hours", "label_hours", "seconds_per_epoch", "num_parameters")
 _SHARED = ("seed", "epochs", "stopped_by", "backend", "device", "num_threads", "world_size")
 
@@ -65,7 +66,8 @@ def joined_result(results: Sequence[Json], sets: Json, recipe: str) -> Json:
         "environment": {**(first.get("environment") or {}), "commits": commits},
         "recipe": recipe,
         "sets": sets,
-        "command": "; ".join(result.get("command") or "" for result in results),
+        "command": BETWEEN_COMMANDS.join(result.get("command") or "" for result in results),
+        "settings_digests": [one for result in results for one in result.get("settings_digests") or ()] or None,
         "commands": {"each": [result.get("commands") for result in results]},
         "training": training,
         "decoding": {"method": first["decoding"]["method"], "suffix": first["decoding"]["suffix"]},

@@ -7,7 +7,7 @@ from typing import Any, Dict, List, NamedTuple, Sequence, Tuple
 from icefall_discrete.base.atomic_files import PathLike
 from icefall_discrete.base.text_tables import markdown_table
 from icefall_discrete.metrics.facts import Metric
-from icefall_discrete.results.drawing import Caption, colours_of, draw_point, dress, finish, shapes_of, stacked_panels
+from icefall_discrete.results.drawing import Caption, colours_of, dress, finish, shapes_of, stacked_panels
 from icefall_discrete.results.feature_kinds import feature_kind
 
 Json = Dict[str, Any]
@@ -52,14 +52,17 @@ def label_curves(rows: Sequence[Json], split: str, conf_dirs: Sequence[Path] = (
     return curves
 
 
-def _captions(curve: LabelCurve, panel: Metric, split: str, colour: str) -> List[Caption]:
-    captions = []
+def _captions(curve: LabelCurve, panel: Metric, split: str, colour: str, marker: str) -> List[Caption]:
+    """The points of a curve; the last one has a label."""
+    captions: List[Caption] = []
     for hours, row in curve.rows:
         scored = row["sets"][split]
         value = panel.of(scored)
         if value is not None:
             bar = tuple(scored[panel.name].get("interval") or (value, value))
-            captions.append(Caption(hours, value, (bar[0], bar[1]), f"{curve.label} {panel.shown(value)}", colour))
+            text = f"{curve.label} {panel.shown(value)}"
+            captions = [one._replace(text="") for one in captions]
+            captions.append(Caption(hours, value, (bar[0], bar[1]), text, colour, marker))
     return captions
 
 
@@ -72,22 +75,23 @@ def draw_label_chart(
     """
     colours = colours_of(sorted({curve.label for curve in curves}))
     shapes = shapes_of([curve.kind for curve in curves])
-    lines = [[_captions(curve, panel, split, colours[curve.label]) for curve in curves] for panel in panels]
+    lines = [
+        [_captions(curve, panel, split, colours[curve.label], shapes[curve.kind]) for curve in curves]
+        for panel in panels
+    ]
     for panel, part in zip(panels, lines):
         if not any(part):
             raise ValueError(f"{path}: no result with hours of labels has a {panel.title}; score a run first.")
-    last = [[captions[-1] for captions in part if captions] for part in lines]
-    texts = [[caption.text for caption in part] for part in last]
+    points = [[caption for captions in part for caption in captions] for part in lines]
+    texts = [[caption.text for caption in part if caption.text] for part in points]
     figure, axes = stacked_panels(title, texts)
-    for axis, panel, part in zip(axes, panels, lines):
+    for axis, panel, part, all_points in zip(axes, panels, lines, points):
         for curve, captions in zip(curves, part):
             places = [caption.x for caption in captions], [caption.y for caption in captions]
             axis.plot(*places, color=colours[curve.label], linewidth=1.4, clip_on=False)
-            for caption in captions:
-                draw_point(axis, caption, shapes[curve.kind])
-        dress(axis, panel, [caption for captions in part for caption in captions])
+        dress(axis, panel, all_points)
     axes[-1].set_xlabel("hours of labelled speech (logarithmic)", fontsize=11)
-    finish(path, figure, last, [hours for curve in curves for hours, _ in curve.rows], {}, shapes)
+    finish(path, figure, points, {}, shapes)
 
 
 def label_section(curves: Sequence[LabelCurve], panels: Sequence[Metric], split: str, chart: str) -> str:

@@ -11,10 +11,11 @@ from icefall_discrete.base.environment import CLEAN, DIRTY, commits_in, is_since
 from icefall_discrete.base.shapes import TEXT, TEXTS, or_null, read_shaped
 from icefall_discrete.experiment.plan import ToldStage, told_stages
 from icefall_discrete.metrics.facts import metrics_of
+from icefall_discrete.results.joined import BETWEEN_COMMANDS
 from icefall_discrete.results.ledger import Json, asked_by, commits_of, portable_command, read_result
-from icefall_discrete.results.wanted_rows import ROWS_FILE, Options, read_wanted
+from icefall_discrete.results.wanted_rows import ROWS_FILE, TOGETHER, Options, read_wanted
 
-RUN = "run.sh"
+RUN, RESULTS = "run.sh", "results"
 TRAINING, DECODING, SCORING = 6, 7, 8  # numbers of stages
 _MADE_BY = {"git": or_null(TEXT), "commits": or_null(TEXTS)}
 _ADVICE = "move the experiment aside, and train anew"
@@ -65,7 +66,14 @@ class Row:
     @property
     def arguments(self) -> List[str]:
         """The options as run.sh takes them."""
-        return [word for name, value in self.options for word in (f"--{name.replace('_', '-')}", value)]
+        said = [(name, value) for name, value in self.options if name != TOGETHER]
+        said += [("results_dir", f"exp/{self.together}/{RESULTS}")] if self.together else []
+        return [word for name, value in said for word in (f"--{name.replace('_', '-')}", value)]
+
+    @property
+    def together(self) -> str:
+        """The name of the row that is made of this one and others; empty: it is a row by itself."""
+        return dict(self.options).get(TOGETHER, "")
 
     def flags(self, script: str) -> Dict[str, str]:
         """Flags that a script is given, without dashes in front."""
@@ -107,32 +115,62 @@ class Row:
         """The folder of result files."""
         return self.here / self.scoring["results-dir"]
 
+    @property
+    def settings_changed(self) -> bool:
+        """Whether it was trained with other settings than now."""
+        return any(stage.settings_changed for stage in self.stages if stage.number == TRAINING)
+
     def has_done(self, number: int) -> bool:
         """Whether the stages of a number were done."""
         return all(stage.is_done for stage in self.stages if stage.number == number)
 
     def result(self, device: str) -> Optional[Json]:
         """Its result file, made on a kind of device; None if there is none."""
-        asked = asked_by(portable_command(self.scoring["run-command"], self.here.resolve().parents[2]))
-        for row in _results_in(self.results_dir):
-            if row["device"] == device and asked_by(row.get("command") or "") == asked:
+        found = (row for row in _results_in(self.results_dir) if row["device"] == device)
+        return next((row for row in found if self._asked == asked_by(row.get("command") or "")), None)
+
+    def joined_result(self, device: str) -> Optional[Json]:
+        """The result of the models that it is one of, made on a kind of device; None if there is none."""
+        wanted = {"device": device, "recipe": self.together, "feature_type": Path(self.training["feature-dir"]).name}
+        wanted["search"] = self.scoring.get("search-name")
+        for row in _results_in(self.here / RESULTS) if self.together else ():
+            commands = (row.get("command") or "").split(BETWEEN_COMMANDS)
+            if all(row.get(key) == value for key, value in wanted.items()) and self._asked in map(asked_by, commands):
                 return row
         return None
+
+    @property
+    def _asked(self) -> List[Tuple[str, str]]:
+        return asked_by(portable_command(self.scoring["run-command"], self.here.resolve().parents[2]))
+
+    def mistrust_result(self, trust: Trust, result: Json) -> str:
+        """Why a result that has its command does not count; empty: it does.
+
+        One that says nothing of its settings, of before, is taken to have those of now.
+        """
+        made_with, now = result.get("settings_digests"), self.scoring.get("settings-digest")
+        others = "made with other settings: of the recipe, the feature type, or what these are based on"
+        return trust.mistrust_result(result) or (others if made_with and now and now not in made_with else "")
 
     def mistrusted_experiment(self, trust: Trust) -> str:
         """Why the experiment folder that is there does not count; empty: it does, or there is none."""
         if not (self.exp_dir / "config.json").is_file():
             return ""
+        if self.settings_changed:
+            return "of other settings"
         path = self.exp_dir / "env.json"
         return trust.mistrust(commits_in(read_shaped(path, _MADE_BY, _ADVICE) if path.is_file() else {}))
 
     def what_is_to_do(self, trust: Trust, device: str) -> str:
         """In words; empty: it is done."""
+        joined = self.joined_result(device)
+        if joined is not None and not self.mistrust_result(trust, joined):
+            return ""
         result = self.result(device)
         if result is None:
             aside = self.mistrusted_experiment(trust)
             return f"to do, its experiment is {aside}" if aside else "to do"
-        why = trust.mistrust_result(result)
+        why = self.mistrust_result(trust, result)
         return f"again, it is {why}" if why else ""
 
 
@@ -161,7 +199,7 @@ def planned(here: Path, options: Options, env: Mapping[str, str], further: Seque
 
 
 def wanted_rows(here: Path, only: Sequence[str]) -> List[Options]:
-    """The rows of a recipe whose words contain each of `only`. Raises as `read_wanted`."""
+    """The rows of a recipe whose words contain each of `only`, perhaps none. Raises as `read_wanted`."""
     path = here / ROWS_FILE
     if not (here / RUN).is_file():
         raise FileNotFoundError(f"{here} has no {RUN}; give the folder of a recipe, egs/<corpus>/<TASK>.")

@@ -37,6 +37,7 @@ _WHOLE_FILE = {
     **dict.fromkeys(("feature_type", "recipe", "device"), NAME),
     "sets": OBJECT,
     "command": or_null(_COMMAND),
+    "settings_digests": or_null(TEXTS),
     **dict.fromkeys(("search", "device_name"), or_null(TEXT)),
     **dict.fromkeys(("features", "training", "decoding", "environment", "commands"), or_null(OBJECT)),
 }

@@ -3,6 +3,7 @@
 Minutes are those of one training at a time on the machine that earlier results were made on, if it is this one.
 """
 
+import collections
 import functools
 from pathlib import Path
 from typing import Any, Dict, List, NamedTuple, Sequence, Set, Tuple
@@ -10,7 +11,7 @@ from typing import Any, Dict, List, NamedTuple, Sequence, Set, Tuple
 from icefall_discrete.base.device import resolve
 from icefall_discrete.base.environment import cpu_name
 from icefall_discrete.base.json_files import read_object
-from icefall_discrete.data.cuts import load_cuts
+from icefall_discrete.data.cuts import language_of, load_cuts
 from icefall_discrete.experiment.fitted_recipe import Facts, fitted_recipe
 from icefall_discrete.results.ledger import Json, read_ledger
 from icefall_discrete.results.planned_rows import TRAINING, Row
@@ -22,6 +23,7 @@ _FRAMES_A_SECOND = 3750.0
 _USUAL_FRAME_RATE_HZ = 50.0
 # Loading, decoding and scoring a row; fitting and extracting features, which depends most on what they are.
 _DECODING_MINUTES, _FEATURE_MINUTES = 1.5, 6.0
+GUESS = "a guess"
 _SIMILAR = 0.25  # frame rates that differ by less are alike
 
 
@@ -80,14 +82,22 @@ class Costs:
         frames_a_second = _mean(speeds) if speeds else _FRAMES_A_SECOND
         share = _section(row, "filter").get("label_fraction", 1.0)
         seconds = epochs * share * self._epoch_seconds(row) * rate / frames_a_second
-        return Cost(seconds / 60.0, f"by frames a second{machine}" if speeds else "by a usual speed")
+        known = f"by frames a second{machine}" if speeds else "by a usual speed"
+        unknown = [] if speeds else ["speed"]
+        unknown += [] if self._seen_seconds() or _manifest(row).is_file() else ["hours"]
+        unknown += [] if name in self._rates or (features / "spec.json").is_file() else ["frame rate"]
+        return Cost(seconds / 60.0, known + (f" ({GUESS}: {', '.join(unknown)} not known)" if unknown else ""))
 
     def _epoch_seconds(self, row: Row) -> float:
         """Audio of an epoch, with the copies at other speeds."""
+        return (self._seen_seconds() or _manifest_seconds(row) * len(_speeds(row))) * _share_of_languages(row)
+
+    def _seen_seconds(self) -> float:
+        """Seconds of audio that an epoch of an earlier row had; 0: there is none."""
         for one in self._known:
             if _has_speed(one) and one["training"].get("seconds_per_epoch"):
                 return one["training"]["audio_sec_per_sec"] * one["training"]["seconds_per_epoch"]
-        return _manifest_seconds(row) * len(_speeds(row))
+        return 0.0
 
 
 def _mean(values: Sequence[float]) -> float:
@@ -112,14 +122,29 @@ def _frame_rate(features: Path, otherwise: float) -> float:
     return read_object(path).get("frame_rate_hz") or otherwise if path.is_file() else otherwise
 
 
+def _manifest(row: Row) -> Path:
+    return row.here / row.flags("fit_tokenizer.py")["cuts"]
+
+
 def _manifest_seconds(row: Row) -> float:
-    return _seconds_in(row.here / row.flags("fit_tokenizer.py")["cuts"])
+    """Audio of its corpus; an hour, if there is no manifest yet."""
+    return sum(_seconds_in(_manifest(row)).values()) or 3600.0
+
+
+def _share_of_languages(row: Row) -> float:
+    """Which part of the audio is of the languages that it is trained on; all of it where that is not known."""
+    seconds, languages = _seconds_in(_manifest(row)), row.training.get("languages", "")
+    part = sum(seconds.get(language, 0.0) for language in languages.split(","))
+    return part / sum(seconds.values()) if part else 1.0
 
 
 @functools.lru_cache
-def _seconds_in(manifest: Path) -> float:
-    """Audio of a manifest; an hour, if it is not there yet."""
-    return sum(cut.duration for cut in load_cuts(manifest, lazy=True)) if manifest.is_file() else 3600.0
+def _seconds_in(manifest: Path) -> Dict[str, float]:
+    """Audio of a manifest by language; none, if it is not there yet."""
+    seconds: Dict[str, float] = collections.defaultdict(float)
+    for cut in load_cuts(manifest, lazy=True) if manifest.is_file() else ():
+        seconds[language_of(cut) or ""] += cut.duration
+    return dict(seconds)
 
 
 def _speeds(row: Row) -> List[str]:

@@ -12,26 +12,28 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Callable, Dict, List, NamedTuple, Optional, Sequence, Set
+from typing import Callable, Dict, FrozenSet, List, NamedTuple, Optional, Sequence, Set, Tuple
 
 from icefall_discrete.base.atomic_files import write_text
 from icefall_discrete.base.device import resolve
 from icefall_discrete.base.provenance import set_aside
 from icefall_discrete.metrics.facts import leading_metrics
 from icefall_discrete.results.findings import findings_page, read_findings
-from icefall_discrete.results.ledger import Json
+from icefall_discrete.results.ledger import Json, commits_of
 from icefall_discrete.results.overview import overview_page, read_corpora
-from icefall_discrete.results.planned_rows import DECODING, RUN, SCORING, TRAINING, Row, Trust
+from icefall_discrete.results.planned_rows import DECODING, RESULTS, RUN, SCORING, TRAINING, Row, Trust, planned
+from icefall_discrete.results.wanted_rows import LANGUAGES
 
 LOGS = Path("exp/rows")  # of the output of each row, in the recipe's folder
 _PARTS = (("0", str(TRAINING - 1)), (str(TRAINING), str(TRAINING)), (str(DECODING), str(SCORING)))
 
 
 class Job(NamedTuple):
-    """A row that is to do, and the minutes that it is thought to take."""
+    """A row that is to do, and the minutes that it is thought to take, which may be a guess."""
 
     row: Row
     minutes: float
+    is_guess: bool = False
 
 
 class Outcome(NamedTuple):
@@ -135,14 +137,16 @@ class RowMaker:
             return Outcome(row, str(error), False)
         if result is None:
             return Outcome(row, f"it ran, but {row.results_dir} holds no such row; see {log}", False)
-        why = self._trust.mistrust_result(result)
+        why = row.mistrust_result(self._trust, result)
         if why:
             return Outcome(row, f"it ran, but its result is {why}", False)
         return Outcome(row, f"{figures_of(result)}; {(time.monotonic() - began) / 60.0:.1f} minutes in all", True)
 
     def _make_way(self, row: Row) -> None:
         """Move an experiment aside that does not count, which is never removed; see to it that it is decoded anew."""
-        if row.mistrusted_experiment(self._trust):
+        # A row before it may have made their experiment anew meanwhile.
+        now = planned(row.here, row.options, self.env, self._further) if row.settings_changed else row
+        if now.mistrusted_experiment(self._trust):
             for place in set_aside(row.exp_dir):
                 self._say(f"{time.strftime('%H:%M')} moved aside: {place}")
         for number in (DECODING, SCORING):
@@ -180,6 +184,43 @@ class RowMaker:
 
 
 _POLL_SEC = 0.2
+
+
+def score_together(rows: Sequence[Row], trust: Trust) -> List[Outcome]:
+    """Score as one what is to be, of the rows that are all there, and is not yet."""
+    groups: Dict[Tuple[Path, FrozenSet[Tuple[str, str]]], List[Row]] = {}
+    for row in rows:
+        if row.together and not row.refusal:
+            same = frozenset(option for option in row.options if option[0] != LANGUAGES)
+            groups.setdefault((row.here, same), []).append(row)
+    return [outcome for group in groups.values() if (outcome := _together(group, trust)) is not None]
+
+
+def _together(group: Sequence[Row], trust: Trust) -> Optional[Outcome]:
+    """The outcome of scoring rows as one; None if it was done before, or some of them are not there yet."""
+    first, device = group[0], device_of(group[0])
+    results = [row.result(device) for row in group]
+    if any(result is None or row.mistrust_result(trust, result) for row, result in zip(group, results)):
+        return None
+    before = [row.joined_result(device) for row in group]
+    made_by = {commit for result in results if result for commit in commits_of(result)}
+    if all(
+        one and not row.mistrust_result(trust, one) and made_by <= {*commits_of(one)} for row, one in zip(group, before)
+    ):
+        return None
+    method, features = first.scoring["decoding-method"], first.training["feature-dir"]
+    output = f"exp/{first.together}/{Path(features).name}_{method}.json"
+    words = [word for row in group for word in ("--exp-dir", row.scoring["exp-dir"])]
+    words += ["--decoding-method", method, "--feature-dir", features, "--recipe", first.together, "--output", output]
+    script = Path(first.words("score.py")[1]).with_name("score_together.py")
+    done = subprocess.run(
+        [sys.executable, str(script), *words, "--results-dir", RESULTS], cwd=first.here, capture_output=True, text=True
+    )
+    if done.returncode:
+        said = (done.stderr.strip() or f"it ended with {done.returncode}").splitlines()[-1]
+        return Outcome(first, f"it and others could not be scored as {first.together}: {said}", False)
+    found = first.joined_result(device)
+    return Outcome(first, f"scored with others as {first.together}: {figures_of(found) if found else output}", True)
 
 
 def device_of(row: Row) -> str:

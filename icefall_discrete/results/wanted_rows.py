@@ -10,6 +10,10 @@ An entry holds options of run.sh, and flags of its stages. A list stands for a r
 the last list next to each other: the first entry is fbank and dmel with seed 42, then both with seed 43. `each` is a
 list of entries that have the options beside it too, or others in their place; null takes one away. A row wanted twice
 is made once, in whatever order its options stand; `feature-type` is `feature_type`.
+
+    {"languages": ["en", "it"], "vocab_size": 70, "together": "default_one_each"}
+
+stands for models of one language each that are scored as if they were one, whose row has that recipe's name.
 """
 
 import itertools
@@ -21,6 +25,7 @@ from icefall_discrete.base.json_files import as_json, read_object
 ROWS_FILE = Path("conf/rows.json")
 Options = Tuple[Tuple[str, str], ...]
 _EACH = "each"
+TOGETHER, LANGUAGES = "together", "languages"
 _NOT_OF_ROWS = ("stage", "stop_stage", "dry_run", "exp_dir", "results_dir")
 
 

@@ -12,6 +12,7 @@ from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional, Seq
 from icefall_discrete.base import registry
 from icefall_discrete.base.feature_types import VIEW_SEPARATOR, feature_type_name, find_feature_confs
 from icefall_discrete.base.json_files import read_json
+from icefall_discrete.base.places import every_kind, walk
 from icefall_discrete.base.settings import from_dict
 from icefall_discrete.tokenizers.composed.continuous import ContinuousConfig, ContinuousFrames
 from icefall_discrete.tokenizers.composed.quantized import QuantizedConfig, QuantizedFrames
@@ -26,6 +27,7 @@ __all__ = [
     "load_tokenizer",
     "origin_of",
     "read_feature_conf",
+    "setting_names",
     "tokenizer_names",
 ]
 
@@ -81,6 +83,18 @@ def find_tokenizer(name: str) -> KnownTokenizer:
         return KnownTokenizer(ContinuousFrames, functools.partial(ContinuousConfig.read, source, source_class))
     parts = (source, source_class), (quantizer, find_quantizer(quantizer))
     return KnownTokenizer(QuantizedFrames, functools.partial(QuantizedConfig.read, *parts))
+
+
+def setting_names(name: str) -> List[str]:
+    """The keys that a feature type of the tokenizer called `name` may have beside its name, sorted."""
+    modules, compositions = _tokenizer_modules(), _compositions()
+    if name in modules:
+        configs = [registry.find_class(modules, name, SpeechTokenizer).Config]
+    else:
+        source, quantizer = compositions[name]
+        configs = [find_frame_source(source).Config, *([find_quantizer(quantizer).Config] if quantizer else [])]
+    places = [place for config in configs for place in walk(config, None, every_kind)]
+    return sorted({key for place in places for key in (place.path[0], place.path[-1], *place.declared.formerly)})
 
 
 def origin_of(name: str) -> str:

@@ -250,6 +250,12 @@ def test_unknown_names_are_answered_with_the_known_ones(world):
     weights.require_known_weights({"model": "weights:toy", "layer": 3}, "mine.json")
 
 
+def package(**change):
+    """An entry's packages, with a change."""
+    whole = {"name": "toy", "version": "1.0", "sha256": "0" * 64, "members": {"model.bin": "toy/model.bin"}}
+    return {"packages": [{**whole, **change}]}
+
+
 @pytest.mark.parametrize(
     "change, message",
     [
@@ -258,6 +264,17 @@ def test_unknown_names_are_answered_with_the_known_ones(world):
         ({"files": {"model.bin": [{"bytes": 3}]}}, "has no 'sha256'"),
         ({"hub": {"id": "org/toy"}}, "has no 'revision'"),
         ({"packages": [{"name": "toy"}]}, "has no 'version'"),
+        ({"files": {}}, "'files' names none; give each file with its bytes and sha256"),
+        ({"files": {"model.bin": [{"bytes": 3, "sha256": "ABC"}]}}, 'is "ABC", expected 64 digits of a sha256'),
+        ({"hub": {"id": "../toy", "revision": "abc"}}, r'is "\.\./toy", expected the id of a repository'),
+        ({"hub": {"id": "org/toy", "revision": "a b"}}, 'is "a b", expected a commit, a tag or a branch'),
+        (package(name="../toy"), r"'name' of package \"\.\./toy\" of .*, expected the name of a package"),
+        (package(name="toy\nrequests"), "expected the name of a package, of letters, digits"),
+        (package(version="1.0 --index-url x"), "expected a version, such as 1.0.0"),
+        (package(sha256="0"), "expected 64 digits of a sha256"),
+        (package(members={"model.bin": 5}), '"model.bin" is 5, expected a path in the wheel: it is no text'),
+        (package(members={"model.bin": "../x"}), "expected a path in the wheel: it leaves its folder"),
+        (package(members={"modle.bin": "x"}), "toy.json has no file of that name"),
         ({"licence": ""}, "'licence' of .*toy.json is \"\", expected text that is not empty"),
     ],
 )
@@ -266,7 +283,7 @@ def test_a_mistake_in_an_entry_is_named(world, change, message):
     world.write()
     with pytest.raises(ValueError, match=message) as caught:
         weights.find_weights("toy")
-    assert "toy.json" in str(caught.value)
+    assert "toy.json" in str(caught.value) and "\n" not in str(caught.value)
 
 
 def test_records_go_on_with_the_name_that_they_have(world, tmp_path):
@@ -305,6 +322,9 @@ def test_the_command_lists_and_fetches(world, capsys, monkeypatch):
     assert capsys.readouterr().out == f"{world.folder}\n"
     script("--list", "toy")
     assert capsys.readouterr().out == f"toy: a toy; MIT, here; in {world.folder}\n"
+    (world.folder / "model.bin").write_bytes(b"?")
+    script("--list", "toy")
+    assert f"not here, model.bin in {world.folder} is damaged or another file\n" in capsys.readouterr().out
     with pytest.raises(ValueError, match="no name of weights is given; known: toy"):
         script()
 

@@ -1,15 +1,17 @@
 """Packages are read as dpkg-deb reads them, checked, and fetched only where they are not; nothing else is believed."""
 
 import hashlib
+import io
 import shutil
 import subprocess
+import tarfile
 
 import pytest
-from fake_packages import put_program, write_deb
+from fake_packages import put_program, tar_of, write_deb
 
 from icefall_discrete.data import debian_packages
 from icefall_discrete.data.checked_folders import damaged_files, read_checksums, write_checked
-from icefall_discrete.data.debian_packages import find_packages, package_members
+from icefall_discrete.data.debian_packages import find_packages, package_members, tar_members
 from icefall_discrete.data.manifests import CorpusError
 
 FILES = {"usr/share/game/a.ogg": b"\x01\x02" * 500, "usr/share/game/text é.lua": b"odd", "usr/share/doc/x": b""}
@@ -97,6 +99,29 @@ def test_packages_that_lie_there_are_not_fetched(tmp_path, monkeypatch):
     assert find_packages(["game-cs", "game"], tmp_path) == debs
     with pytest.raises(CorpusError, match="there is no apt-get on this machine"):
         find_packages(["game-nl", "game"], tmp_path)
+
+
+def test_of_several_versions_the_newest_is_taken(tmp_path, monkeypatch):
+    monkeypatch.setattr(debian_packages.shutil, "which", lambda name: None)
+    rising = ["1.0~rc1-1", "1.0-1", "1.0-9", "1.0-10", "1.0a-1", "1.0.1-1", "1.9-1", "1.10-1", "10.0-1"]
+    for version in rising:
+        newest = write_deb(tmp_path / f"game_{version}_all.deb", {"a": b""})
+        assert find_packages(["game"], tmp_path) == [newest]
+
+
+@pytest.mark.parametrize("kind", [tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK, tarfile.XHDTYPE, tarfile.XGLTYPE])
+def test_a_record_of_a_name_that_is_far_too_long_is_refused_unread(kind):
+    class Stream(io.BytesIO):
+        def read(self, size=-1):
+            assert -1 < size < 2**20
+            return super().read(size)
+
+    info = tarfile.TarInfo("x")
+    info.type, info.size = kind, 2**30
+    with pytest.raises(CorpusError, match="the archive has a record of 1073741824 bytes for the name of a file"):
+        list(tar_members(Stream(info.tobuf(tarfile.USTAR_FORMAT) + bytes(2**16))))
+    long_name = "x" * 300
+    assert [name for name, _ in tar_members(io.BytesIO(tar_of({long_name: b"1"})))] == [long_name]
 
 
 def test_missing_packages_are_fetched_with_own_lists_where_the_systems_have_none(tmp_path, monkeypatch):

@@ -79,6 +79,19 @@ def test_what_does_not_fit_together_is_refused(folder, corpus, split, edit, mess
     assert not manifest_path(folder, "both", split).exists()
 
 
+def test_a_corpus_without_cuts_is_no_part_of_a_joined_one(folder):
+    write_cuts(manifest_path(folder, "games", "test"), [])
+    with pytest.raises(CorpusError, match=r"games_cuts_test\.jsonl\.gz, .* holds no cut; prepare its corpus again"):
+        join_manifests(folder, ["prompts", "games"], "both", SPLITS)
+
+
+def test_names_that_leave_the_folder_are_refused(folder):
+    for corpora, corpus in ((["prompts", "games"], "../x"), (["prompts", "../games"], "both"), (["prompts", ""], "x")):
+        with pytest.raises(CorpusError, match=r"' is no name of a corpus or a split: manifests lie in .*; give a name"):
+            join_manifests(folder, corpora, corpus, SPLITS)
+    assert not (folder.parent / "x_cuts_train.jsonl.gz").exists()
+
+
 def test_a_corpus_that_is_not_there_is_named(folder):
     with pytest.raises(CorpusError, match=r"pages_cuts_train\.jsonl\.gz, which is to be joined .* prepare its corpus"):
         join_manifests(folder, ["prompts", "pages"], "both", SPLITS)

@@ -42,6 +42,13 @@ def test_corpora_are_fetched_where_their_own_recipes_look_for_them_and_joined():
     assert "--corpora asterisk,fillets --corpus seven" in made[-1]
 
 
+def test_a_folder_of_packages_that_is_not_there_is_refused():
+    for recipe in (RECIPE, ROOT / "egs" / "fillets" / "ASR"):
+        command = ["./run.sh", "--dry-run", "true", "--packages-dir", "/nonexistent"]
+        done = subprocess.run(command, cwd=recipe, capture_output=True, text=True)
+        assert done.returncode == 2 and "run.sh: --packages-dir /nonexistent is no folder" in done.stderr
+
+
 def test_another_folder_and_a_subset_are_those_of_both(tmp_path):
     plan = first_stages("--dl-dir", tmp_path, "--subset", 50)
     assert plan.count(f"--dl-dir {tmp_path} ") + plan.count(f"--dl-dir {tmp_path}\n") == 2

@@ -109,6 +109,15 @@ def test_what_changes_batches_or_the_end_makes_another_training(corpus_dir, tmp_
     assert digests["a"] == digests.pop("di") and len(set(digests.values())) == len(digests)
 
 
+def test_a_resume_that_is_refused_later_leaves_the_settings_as_they_were(corpus_dir, tmp_path):
+    experiment = start(corpus_dir, tmp_path / "exp")
+    before = (tmp_path / "exp" / "config.json").read_bytes()
+    start(corpus_dir, tmp_path / "exp", "--num-threads", "3")
+    assert (tmp_path / "exp" / "config.json").read_bytes() == before
+    experiment.note_settings(settings_of(corpus_dir, "--num-threads", "3"))
+    assert experiment.settings().train.num_threads == 3
+
+
 def test_every_commit_that_trains_is_noted(corpus_dir, tmp_path, monkeypatch):
     commits = iter(["a-clean", "a-clean", "b-dirty", "b-dirty"])
     monkeypatch.setattr(environment, "git_revision", lambda: next(commits))

@@ -8,7 +8,7 @@ from planned_runs import planned
 
 from icefall_discrete.experiment import machine, request_check
 from icefall_discrete.experiment.plan import StageRange, check_folders
-from icefall_discrete.experiment.stage_flags import FLAGS_FILE, StageFlags
+from icefall_discrete.experiment.stage_flags import FLAGS_FILE, TOKENIZERS, StageFlags, check_feature_type
 from icefall_discrete.experiment.stages import asr
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -188,6 +188,33 @@ def test_a_range_is_its_owners(tmp_path):
     flags = StageFlags(ROOT / "local" / FLAGS_FILE, "asr", asr.SCRIPTS)
     with pytest.raises(ValueError, match=r"--x is '1\.5', expected a number of at least 0 and at most 1"):
         flags.check("train", "augment-prob", "1.5", "x")
+
+
+@pytest.mark.parametrize(
+    "said, sentence",
+    [
+        ({"tokenizer": "mfcc_kmeans", "num_cluster": 50}, r"setting 'num_cluster' of .*; did you mean num_clusters\?"),
+        ({"tokenizer": "mfc_kmeans"}, r"unknown tokenizer 'mfc_kmeans'; did you mean mfcc_kmeans\? known: concat"),
+        ({"num_clusters": 50}, "it names no 'tokenizer'; known: concat"),
+        ([], "mine.json holds a list, expected an object with a 'tokenizer'"),
+        ({"tokenizer": "unit_bpe", "base": "part", "deduplicate": True}, r"part\.json: unknown setting 'layr'"),
+    ],
+)
+def test_settings_that_no_tokenizer_has(here, said, sentence):
+    features = here / "conf" / "features"
+    features.mkdir()
+    (features / "part.json").write_text(json.dumps({"tokenizer": "whisper_kmeans", "layr": 3}))
+    (features / "mine.json").write_text(json.dumps(said))
+    with pytest.raises(ValueError, match=sentence):
+        planned(ROOT, here, feature_type="mine")
+
+
+def test_the_settings_of_all_feature_types_are_known():
+    listed = json.loads((ROOT / "local" / FLAGS_FILE).read_text())[TOKENIZERS]
+    paths = [*(ROOT / "icefall_discrete" / "conf" / "features").glob("*.json")]
+    paths += (ROOT / "egs").glob("*/*/conf/features/*.json")
+    for path in paths:
+        check_feature_type(listed, json.loads(path.read_text()), str(path))
 
 
 def test_weights_that_nobody_knows(here):

@@ -75,6 +75,21 @@ def test_points_at_the_edges_are_whole(drawn):
         assert figure.bbox.x0 <= box.x0 and box.x1 <= figure.bbox.x1 and box.y1 <= axis.bbox.y1
 
 
+def test_points_of_one_bit_rate_stand_side_by_side(drawn):
+    points = [
+        Point(f"feature_type_{number}", "default", FEATURE_KINDS[3], bits, {"wer": rate}, {"wer": (rate - 3, rate + 3)})
+        for number, (bits, rate) in enumerate([(448, 30.0), (448, 30.1), (448, 31.0), (449, 33.0), (16000, 30.0)])
+    ]
+    axis = drawn(points, [WER]).axes[0]
+    boxes = [line.get_window_extent() for line in axis.get_lines() if line.get_marker() not in (None, "None")]
+    assert len(boxes) == 5 and not any(one.overlaps(other) for one, other in itertools.combinations(boxes, 2))
+    places = [line.get_xdata()[0] for line in axis.get_lines() if line.get_marker() not in (None, "None")]
+    assert places[0] == pytest.approx(0.448) and places[4] == pytest.approx(16)
+    assert all(one == pytest.approx(0.448, rel=0.5) for one in places[:4])
+    ticks = axis.xaxis.get_major_locator().tick_values(*axis.get_xlim())
+    assert min(ticks) >= 0.448 / 3 and max(ticks) <= 48
+
+
 def test_many_points_make_the_panels_higher_and_no_lines_cross(drawn):
     points = [
         Point(f"feature_type_{number}", f"recipe_{number % 3}", FEATURE_KINDS[3], bits, {"wer": 40 - 0.3 * number}, {})

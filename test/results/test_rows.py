@@ -15,7 +15,7 @@ from icefall_discrete.base.environment import cpu_name
 from icefall_discrete.results import planned_rows
 from icefall_discrete.results.planned_rows import Row, Trust, planned, wanted_rows
 from icefall_discrete.results.row_costs import Costs
-from icefall_discrete.results.row_runs import Job, RowMaker, device_of
+from icefall_discrete.results.row_runs import Job, RowMaker, device_of, score_together
 from icefall_discrete.results.wanted_rows import read_wanted
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -256,7 +256,7 @@ def result(minutes, feature_type="km", recipe="default", rate=50.0, cpu=None, **
             "by frames a second",
         ),
         # An hour where there is no manifest, two speeds: 4 x 7200 s at 75 a second are 6.4 minutes.
-        ([], 13.9, "by a usual speed"),
+        ([], 13.9, "by a usual speed (a guess: speed, hours, frame rate not known)"),
     ],
 )
 def test_minutes_are_known_from_what_rows_took_before(here, before, minutes, known):
@@ -281,7 +281,7 @@ def test_what_rows_share_and_what_is_trained_already_is_not_counted_again(here):
     write(exp / "train.json", {"num_epochs": 3, "epochs": []})
     assert Costs(here).of(rows[0]).minutes == pytest.approx(22.5)
     assert Costs(here).of(rows[0], begins_anew=True).minutes == pytest.approx(67.5)
-    write(exp / ".done-6", {})
+    (exp / ".done-6").touch()
     assert Costs(here).of(rows_of(here, "km")[0]).minutes == pytest.approx(7.5)
 
 
@@ -299,7 +299,11 @@ def tool(here, monkeypatch):
 def test_the_command_says_how_long_makes_the_rows_and_the_pages(here, tool, capsys):
     tool("--dry-run")
     told = capsys.readouterr().out
-    assert "fbank default seed 42" in told and "5 of 5 rows to do: about 0:45 h." in told and calls(here) == []
+    assert (
+        "fbank default seed 42" in told
+        and "5 of 5 rows to do: about 0:45 h; of 4 it is a guess, as" in told
+        and calls(here) == []
+    )
     (here / "fail-fbank").touch()
     with pytest.raises(SystemExit) as ended:
         tool()
@@ -344,3 +348,49 @@ def test_a_row_that_is_refused_is_named_and_the_others_are_made(here, tool, caps
         tool("--only", "seed 42")
     told = capsys.readouterr().out
     assert "refused: no km" in told and "1 rows made, 1 failed, 0 left for later." in told
+
+
+def test_words_that_no_row_has_are_refused_and_so_is_an_unknown_environment(here, tool, capsys):
+    with pytest.raises(ValueError, match="no row has 'fbnk' in its name; there are: fbank default seed 42; km default"):
+        tool("--only", "fbnk")
+    with pytest.raises(SystemExit):
+        tool("--env", "foo")
+    assert "invalid choice: 'foo'" in capsys.readouterr().err and calls(here) == []
+
+
+def test_rows_of_other_settings_are_made_again_and_their_experiments_moved_aside(here):
+    make(here)
+    write(here / "conf" / "recipes" / "default.json", {"train": {"num_epochs": 7}})
+    assert all(what.startswith("again, it is made with other settings") for what in to_do(here).values())
+    _, said = make(here)
+    assert set(to_do(here).values()) == {""} and sum("moved aside: " in line for line in said) == 4
+
+
+JOINING = """
+import json, sys
+from pathlib import Path
+from icefall_discrete.results.joined import joined_result
+flags = dict(zip(sys.argv[1::2], sys.argv[2::2]))
+parts = [json.loads(path.read_text()) for path in sorted(Path("exp/default_each/results").glob("*.json"))]
+joined = joined_result(parts, {"test": parts[0]["sets"]["test"]}, flags["--recipe"])
+Path(flags["--results-dir"]).mkdir()
+Path(flags["--results-dir"], "joined.json").write_text(json.dumps(joined))
+"""
+
+
+def test_models_of_one_language_each_become_a_row_once_all_are_there(here):
+    each = {"languages": ["en", "it"], "feature_type": "km", "recipe": "default", "together": "default_each"}
+    write(here / "conf" / "rows.json", {"rows": [each]})
+    (here / "x").mkdir()
+    (here / "x" / "score_together.py").write_text(JOINING)
+    assert score_together(rows_of(here), CLEAN) == []
+    outcomes, _ = make(here)
+    assert [outcome.is_done for outcome in outcomes] == [True, True] and not (here / "results").exists()
+    (joined,) = score_together(rows_of(here), CLEAN)
+    told = "scored with others as default_each: test WER 30.5 ± 1.0; 4.0 minutes of training"
+    assert joined.is_done and joined.told == told
+    assert score_together(rows_of(here), CLEAN) == [] and set(to_do(here).values()) == {""}
+    shutil.rmtree(here / "exp")
+    assert set(to_do(here).values()) == {""}  # as in a clone: the row of all is there, its parts are not
+    write(here / "conf" / "recipes" / "default.json", {"train": {"num_epochs": 7}})
+    assert set(to_do(here).values()) == {"to do"}

@@ -20,6 +20,15 @@ def test_help_lists_stages_and_options(script):
     assert any(line.startswith("--feature-type") and "(default: " in line for line in lines)
 
 
+@pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.parts[-3])
+def test_its_feature_type_is_that_of_run_sh(script):
+    said = [
+        re.search(r"^feature_type=(\S+)", path.read_text(), re.MULTILINE)
+        for path in (script, script.with_name("run.sh"))
+    ]
+    assert said[0][1] == said[1][1]
+
+
 def test_every_option_is_used():
     names = ("noise_options.sh", "noise.sh", "recipe.sh", "stages.sh")
     texts = {name: (ROOT / "tools" / name).read_text() for name in names}

@@ -7,18 +7,22 @@ declare -A said=([stage]=0 [stop-stage]=8 [recipe]=default [train.seed]=42 [deco
 command=egs/toy/ASR/run.sh
 while [ $# -gt 0 ]; do
   said[${1#--}]=$2
-  case "$1" in --stage | --stop-stage | --dry-run | --env) ;; *) command+=" $1 $2" ;; esac
+  case "$1" in --stage | --stop-stage | --dry-run | --env | --results-dir) ;; *) command+=" $1 $2" ;; esac
   shift 2
 done
 features=${said[feature-type]} seed=${said[train.seed]} method=${said[decoding-method]} commit=$(<commit)
 [ ! -f "refuse-$features" ] || { echo "no $features" >&2; exit 2; }
 exp=exp/${features}_${said[recipe]}
 [ "$seed" = 42 ] || exp+=_seed-$seed
+[ -z "${said[languages]-}" ] || exp+=_${said[languages]}
+results=${said[results-dir]-results} recipe=${said[recipe]}${said[languages]+_${said[languages]}}
+digest=$(cksum conf/recipes/default.json)
 
 asked() { [ "${said[stage]}" -le "$1" ] && [ "$1" -le "${said[stop-stage]}" ]; }
 
 tell() { # tell <stage> <marker> <command>...
-  if [ -f "$2" ]; then echo "Stage $1: stage: $1: done"; else echo "Stage $1: stage: $1: to be run"; fi
+  if [ -s "$2" ] && [ "$1" = 6 ] && [ "$(<"$2")" != "$digest" ]; then echo "Stage 6: stage: to be run again, the settings changed"
+  elif [ -f "$2" ]; then echo "Stage $1: stage: $1: done"; else echo "Stage $1: stage: $1: to be run"; fi
   printf '    %s\n' "${@:3}"
 }
 
@@ -28,7 +32,7 @@ if [ "${said[dry-run]-false}" = true ]; then
   tell 6 "$exp/.done-6" "python x/train.py --recipe-config conf/recipes/default.json --feature-dir data/$features --num-epochs 4"
   tell 7 "$exp/.done-7-$method" "python x/decode.py"
   tell 8 "$exp/.done-8-$method" \
-    "python x/score.py --exp-dir $exp --decoding-method $method --recipe ${said[recipe]} --results-dir results --run-command '$command' >x" \
+    "python x/score.py --exp-dir $exp --decoding-method $method --recipe $recipe --results-dir $results --run-command '$command' --settings-digest '$digest' >x" \
     "python make_results.py"
   exit
 fi
@@ -42,16 +46,16 @@ if asked 6 && [ ! -f "$exp/.done-6" ]; then
   mkdir -p "$exp"
   echo "{\"git\": \"$commit\"}" >"$exp/env.json"
   echo "{}" >"$exp/config.json"
-  touch "$exp/.done-6"
+  echo "$digest" >"$exp/.done-6"
 fi
 if asked 8 && [ ! -f "$exp/.done-8-$method" ]; then
   touch "$exp/.done-8-$method"
   search=null
   [ "$method" = greedy_search ] || search="\"$method\""
-  mkdir -p results
-  cat >"results/${exp#exp/}_$method.json" <<END
-{"feature_type": "$features", "recipe": "${said[recipe]}", "device": "cpu", "search": $search, "command": "$command",
+  mkdir -p "$results"
+  cat >"$results/${exp#exp/}_$method.json" <<END
+{"feature_type": "$features", "recipe": "$recipe", "settings_digests": ["$digest"], "device": "cpu", "search": $search, "command": "$command",
  "sets": {"test": {"wer": {"rate": 30.5, "interval": [29.5, 31.5]}}}, "training": {"seed": $seed, "minutes": 2.0},
- "features": {"kind": "codes", "bits_per_second": 450.0}, "environment": $(<"$exp/env.json"), "decoding": {"git": "$commit"}}
+ "features": {"kind": "codes", "bits_per_second": 450.0}, "environment": $(<"$exp/env.json"), "decoding": {"git": "$commit", "method": "$method", "suffix": "x"}}
 END
 fi

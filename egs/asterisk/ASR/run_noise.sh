@@ -16,7 +16,7 @@ rerun continues where it stopped):
 Relative paths are relative to the recipe's folder."
 
 . "$ROOT/tools/noise_options.sh"
-feature_type=whisper_tiny_km500        # of the experiment, as for run.sh
+feature_type=whisper_base_l5l0_2km1000 # of the experiment, as for run.sh
 . "$ROOT/tools/parse_options.sh"
 
 corpus=asterisk

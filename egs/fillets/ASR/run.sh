@@ -27,6 +27,7 @@ train_split=train dev_splits=dev test_splits=test
 corpus_options="subset check_counts"
 known_languages="cs nl"
 . "$ROOT/tools/recipe.sh"
+[[ -z $packages_dir || $stage -gt 0 || -d $packages_dir ]] || _option_error "--packages-dir $packages_dir is no folder"
 [ -z "$subset" ] || results_dir= # within the experiment: the figures of a subset are no results
 
 corpus_stage "corpus download to $dl_dir" "$dl_dir/fillets/.done-0" "" "$dl_dir"/fillets/{cs,nl}/md5sums -- \

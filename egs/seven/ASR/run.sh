@@ -28,6 +28,7 @@ train_split=train dev_splits=dev test_splits=test
 corpus_options=subset
 known_languages="cs en es fr it nl ru"
 . "$ROOT/tools/recipe.sh"
+[[ -z $packages_dir || $stage -gt 0 || -d $packages_dir ]] || _option_error "--packages-dir $packages_dir is no folder"
 [ -z "$subset" ] || results_dir= # within the experiment: the figures of a subset are no results
 prompts_dir=${dl_dir:-$PROMPTS/download} game_dir=${dl_dir:-$GAME/download}
 of_prompts=$(((${subset:-0} * 5 + 6) / 7)) of_game=$(((${subset:-0} * 2 + 6) / 7)) # five and two languages, as many of each

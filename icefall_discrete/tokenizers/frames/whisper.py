@@ -35,7 +35,9 @@ class WhisperSettings:
         "Whisper model: weights:NAME, a folder, a hub id, or package:NAME/FOLDER for a folder of an installed package.",
     )
     layer: int = setting(0, "Encoder layer whose output is taken, from 1; 0: the final, normalised states.")
-    layers: Tuple[int, ...] = setting((), "Layers whose outputs stand side by side in a frame; none: `layer` alone.")
+    layers: Tuple[int, ...] = setting(
+        (), "Layers whose outputs stand side by side in a frame; none: `layer` alone.", distinct=True
+    )
     pad_sec: float = setting(1.0, "Silence added after each utterance before the encoder, in seconds.")
     num_threads: int = setting(1, "Has no effect any more; the encoder uses as many threads as torch.")
 
