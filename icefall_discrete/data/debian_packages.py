@@ -22,6 +22,7 @@ TIMEOUT_SEC = 30
 MOST_BYTES = 2**24  # of a file; a prompt of a minute has half a million
 _MOST_OF_A_NAME = 2**16  # bytes of a record that holds a long name, or what else is said of a file
 _MAGIC, _HEADER_BYTES, _HEADER_END = b"!<arch>\n", 60, b"`\n"
+_Order = List[Tuple[List[int], int]]  # of a part of a version: letters and number, in turn
 _RECORDS = (tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK, *(b"x", b"g", b"X"))  # GNU's, and those of POSIX
 _OPTIONS = {"control": "--ctrl-tarfile", "data": "--fsys-tarfile"}
 
@@ -62,11 +63,16 @@ def _apt_download(packages: Sequence[str], folder: Path) -> None:
         shutil.rmtree(incoming, ignore_errors=True)
 
 
-def _version(deb: Path) -> List[Tuple[List[int], int]]:
+def _version(deb: Path) -> Tuple[_Order, _Order]:
     """The version in a file's name, ordered as Debian's policy says (5.6.12): 10 after 9, ~ before the end."""
-    _, _, version = deb.stem.partition("_")
-    parts = re.findall(r"(\D*)(\d*)", version.rpartition("_")[0] or version)
-    return [([*map(_rank, text), 0], int(digits or 0)) for text, digits in parts]
+    _, _, said = deb.stem.partition("_")
+    upstream, dash, revision = (said.rpartition("_")[0] or said).rpartition("-")
+    return (_order(upstream), _order(revision)) if dash else (_order(revision), _order(""))
+
+
+def _order(text: str) -> _Order:
+    parts = re.findall(r"(\D*)(\d*)", text)
+    return [([*map(_rank, letters), 0], int(digits or 0)) for letters, digits in parts]
 
 
 def _rank(letter: str) -> int:

@@ -57,7 +57,7 @@ def join_manifests(
     if len(set(corpora)) < max(2, len(corpora)) or corpus in corpora:
         raise CorpusError(f"'{', '.join(corpora)}' cannot be joined to '{corpus}'; name two or more other corpora.")
     for name in (*corpora, corpus, *splits):
-        if Path(name).name != name:
+        if not name or Path(name).name != name:
             raise CorpusError(
                 f"'{name}' is no name of a corpus or a split: manifests lie in {folder}; give a name alone."
             )

@@ -131,7 +131,8 @@ class Row:
 
     def joined_result(self, device: str) -> Optional[Json]:
         """The result of the models that it is one of, made on a kind of device; None if there is none."""
-        wanted = {"device": device, "recipe": self.together, "feature_type": Path(self.training["feature-dir"]).name}
+        wanted: Dict[str, Optional[str]] = {"device": device, "recipe": self.together}
+        wanted["feature_type"] = Path(self.training["feature-dir"]).name
         wanted["search"] = self.scoring.get("search-name")
         for row in _results_in(self.here / RESULTS) if self.together else ():
             commands = (row.get("command") or "").split(BETWEEN_COMMANDS)

@@ -139,7 +139,7 @@ def test_layers_stand_side_by_side_and_leave_the_description_of_one_alone(tmp_pa
     assert several.dim == 3 * each[0].dim
     assert torch.equal(several.frames(speech), torch.cat([one.frames(speech) for one in each], dim=1))
     assert several.description()["layers"] == [2, 0, 1] and "layers" not in each[0].description()
-    with pytest.raises(ValueError, match=r"mine\.json: setting 'layers' is \[1, 1\], expected .*none of them twice"):
+    with pytest.raises(ValueError, match=r"mine\.json: setting 'layers' is \[1, 1\], but .*none of them twice"):
         from_dict(WhisperSettings, {"layers": [1, 1]}, "mine.json")
     with pytest.raises(ValueError, match=r"layer is 2 and layers \[1\]; give one of them"):
         WhisperFrames(WhisperSettings(model=str(tmp_path), layer=2, layers=(1,)))
