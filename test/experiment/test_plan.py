@@ -25,6 +25,7 @@ from icefall_discrete.experiment.plan import (
 )
 from icefall_discrete.experiment.recipe import read_settings
 from icefall_discrete.experiment.recipe_check import NOT_SECTIONS
+from icefall_discrete.experiment.recipe_files import read_recipe
 from icefall_discrete.experiment.run_options import Asked
 from icefall_discrete.experiment.stage_notes import StageNotes, cksum, read_note
 from icefall_discrete.experiment.stages import asr
@@ -163,7 +164,7 @@ def test_a_recipe_that_names_no_search_is_decoded_as_before(here):
 def test_every_recipe_file_can_be_planned(recipe, monkeypatch):
     monkeypatch.chdir(recipe.parent)
     files = [*recipe.parent.glob("conf/recipes/*.json"), *ROOT.glob("icefall_discrete/conf/recipes/*.json")]
-    for path in files:
+    for path in (path for path in files if read_recipe(path).get("system", "asr") == "asr"):
         plan = planned(ROOT, recipe.parent, recipe=path.stem)
         assert [stage.number for stage in plan.stages] == [1, 2, 3, 4, 5, 6, 7, 8]
 

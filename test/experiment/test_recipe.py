@@ -142,7 +142,10 @@ def test_other_settings_in_the_same_folder_are_refused_by_name(corpus_dir, tmp_p
     assert "train.base_lr: 0.045 there, 0.02 now" in str(error.value)
     assert "train.num_epochs: 3 there, 2 now" in str(error.value)
     assert "log_interval" not in str(error.value)
-    experiment = start(corpus_dir, tmp_path / "exp", "--num-epochs", "5", "--log-interval", "7")
+    longer = ("--num-epochs", "5", "--log-interval", "7")
+    experiment = start(corpus_dir, tmp_path / "exp", *longer)
+    assert experiment.settings().train.num_epochs == 3
+    experiment.note_settings(settings_of(corpus_dir, *longer))
     assert experiment.settings().train.num_epochs == 5
 
 
