@@ -12,7 +12,6 @@ from torch import Tensor, nn
 from icefall_discrete.base.rate_matching import match_rate, matched_lens, rate_ratio
 from icefall_discrete.base.settings import choice, section, setting
 from icefall_discrete.base.spec import FeatureSpec
-from icefall_discrete.nn.attention.padding import frame_padding, without_padding
 from icefall_discrete.nn.attention.positions import AbsolutePositions
 from icefall_discrete.nn.code_embedding import (
     COMBINATIONS,
@@ -25,6 +24,7 @@ from icefall_discrete.nn.encoders.contract import ENCODERS, EncoderConfig, Encod
 from icefall_discrete.nn.front_ends.contract import FRONT_ENDS, FrontEndConfig
 from icefall_discrete.nn.lengths import Lens
 from icefall_discrete.nn.loading import load_strictly
+from icefall_discrete.nn.utterance_frames import UtteranceFrames
 
 EMBEDDING_INITS = ("learned", "codebook", "auto")
 
@@ -144,7 +144,7 @@ class AcousticEncoder(nn.Module):
         x = self.input_embedding(frames)
         x, lens = match_rate(x, frame_lens, self.rate_ratio)
         if self.positions is not None:
-            x = without_padding(self.positions(x), frame_padding(x, lens))
+            x = UtteranceFrames(lens, x.shape[1]).without_padding(self.positions(x))
         x = self.augment(x)
         x, lens = self.front_end(x, lens)
         return self.encoder(x, lens, inner)

@@ -53,17 +53,22 @@ class FrameBatchNorm(nn.Module):
 
     Running statistics are those of torch.nn.BatchNorm1d; a batch whose values are not finite leaves them as they are.
     A batch of a single frame has no variance and is normalised by them.
+
+    Args:
+      channels: C. counts_batches: whether there is a `num_batches_tracked` among the weights, as torch has it.
     """
 
     running_mean: Tensor
     running_var: Tensor
+    num_batches_tracked: Optional[Tensor]
 
-    def __init__(self, channels: int) -> None:
+    def __init__(self, channels: int, counts_batches: bool = False) -> None:
         super().__init__()
         self.weight = nn.Parameter(torch.ones(channels))
         self.bias = nn.Parameter(torch.zeros(channels))
         self.register_buffer("running_mean", torch.zeros(channels))
         self.register_buffer("running_var", torch.ones(channels))
+        self.register_buffer("num_batches_tracked", torch.tensor(0) if counts_batches else None)
 
     def forward(self, x: Tensor, frames: Optional[UtteranceFrames] = None) -> Tensor:
         """Normalise x (N, T, C), whose extents are `frames`, or x (N, C) without them."""
@@ -77,5 +82,7 @@ class FrameBatchNorm(nn.Module):
             is_finite = (mean + variance).isfinite().all()
             self.running_mean.copy_(torch.where(is_finite, mean, self.running_mean))
             self.running_var.copy_(torch.where(is_finite, variance, self.running_var))
+            if self.num_batches_tracked is not None:
+                self.num_batches_tracked.add_(is_finite)
         out = out.to(x.dtype)
         return out if frames is None else frames.spread(out)

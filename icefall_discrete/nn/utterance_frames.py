@@ -1,10 +1,11 @@
 """Where the frames of each utterance of a padded batch end, for modules that look at neighbours or at all of them.
 
-What is behind an end is read by none of these: a convolution sees an utterance mirrored at its own last frame, a mean
-and a variance are of its own frames. Letters: N utterances, T frames, D dimension.
+What is behind an end is read by none of these: a convolution sees zeros there, or the utterance mirrored at its own
+last frame; attention, a mean and a variance are of its own frames. Letters: N utterances, T frames, D dimension.
 """
 
-from typing import Dict
+import functools
+from typing import Dict, Optional
 
 import torch
 from torch import Tensor
@@ -24,8 +25,21 @@ class UtteranceFrames:
         self.num_frames = num_frames
         mask = padding_mask(self.lens, num_frames)
         self._padding = None if mask is None else mask.unsqueeze(2)
-        self._valid_rows = None if mask is None else (~mask).flatten().nonzero().squeeze(1)
         self._mirrored_rows: Dict[int, Tensor] = {}
+
+    @functools.cached_property
+    def _valid_rows(self) -> Optional[Tensor]:
+        # Found when they are asked for: a GPU has to be waited for.
+        return None if self._padding is None else (~self._padding).flatten().nonzero().squeeze(1)
+
+    @property
+    def hidden_sources(self) -> Optional[Tensor]:
+        """(N, 1, T) bool, True for sources that no target sees; None if there are none."""
+        return None if self._padding is None else self._padding.transpose(1, 2)
+
+    def without_padding(self, x: Tensor) -> Tensor:
+        """Return x (N, T, D) with zeros behind the end of each utterance."""
+        return x if self._padding is None else x.masked_fill(self._padding, 0.0)
 
     def downsampled(self, factor: int) -> "UtteranceFrames":
         """The extents after one of `factor` frames is kept, the first one first; itself where all are."""

@@ -169,6 +169,16 @@ def test_batch_statistics_are_those_of_torch_and_survive_what_is_not_finite():
     torch.testing.assert_close(own.eval()(valid), torchs.eval()(valid))
 
 
+def test_weights_of_torchs_normalisation_load_strictly_and_its_count_leaves_out_what_is_not_finite():
+    torchs, own = torch.nn.BatchNorm1d(3), FrameBatchNorm(3, counts_batches=True)
+    torchs(torch.randn(4, 3))
+    own.load_state_dict(torchs.state_dict())
+    own(torch.randn(4, 3))
+    own(torch.full((4, 3), float("nan")))
+    torch.testing.assert_close(own.state_dict()["num_batches_tracked"], torch.tensor(2))
+    assert "num_batches_tracked" not in FrameBatchNorm(3).state_dict()
+
+
 def test_a_stream_gives_what_the_whole_utterance_gives():
     config = BilstmConfig(in_dim=4, hidden_dim=3, bidirectional=False)
     encoder = build_encoder(config).eval()

@@ -1,7 +1,7 @@
 """A row of equal layers of attention, with positions before them and a normalisation behind: what encoders share."""
 
 import abc
-from typing import Callable, Generic, Iterable, Optional, Sequence, TypeVar
+from typing import Callable, Generic, Iterable, Sequence, TypeVar
 
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -10,10 +10,10 @@ from icefall_discrete.nn.attention.config import AttentionConfig
 from icefall_discrete.nn.attention.dropout import Dropout
 from icefall_discrete.nn.attention.feed_forward import FeedForward
 from icefall_discrete.nn.attention.norms import layer_norm
-from icefall_discrete.nn.attention.padding import frame_padding
 from icefall_discrete.nn.attention.positions import RelativePositions
 from icefall_discrete.nn.encoders.contract import Encoder, EncoderOutput
 from icefall_discrete.nn.module_row import ModuleRow
+from icefall_discrete.nn.utterance_frames import UtteranceFrames
 
 L = TypeVar("L", bound=nn.Module)
 
@@ -63,17 +63,17 @@ class MacaronLayer(nn.Module, abc.ABC):
         self.dropout = Dropout(dropout)
 
     @abc.abstractmethod
-    def _middle(self, x: Tensor, offsets: Tensor, padding: Optional[Tensor]) -> Tensor:
+    def _middle(self, x: Tensor, offsets: Tensor, frames: UtteranceFrames) -> Tensor:
         """Map x (N, T, D) to (N, T, D), what was x included; the arguments are those of `forward`."""
 
-    def forward(self, x: Tensor, offsets: Tensor, padding: Optional[Tensor]) -> Tensor:
+    def forward(self, x: Tensor, offsets: Tensor, frames: UtteranceFrames) -> Tensor:
         """Map x (N, T, D) to (N, T, D).
 
         Args:
-          offsets: (2 T - 1, D), see RelativePositions. padding: (N, T, 1), True where there is no frame, or None.
+          offsets: (2 T - 1, D), see RelativePositions. frames: the extents of x.
         """
         x = x + 0.5 * self.dropout(self.feed_forward_macaron(self.norm_ff_macaron(x)))
-        x = self._middle(x, offsets, padding)
+        x = self._middle(x, offsets, frames)
         x = x + 0.5 * self.dropout(self.feed_forward(self.norm_ff(x)))
         return self.norm_final(x)
 
@@ -87,6 +87,6 @@ class RelativeEncoder(LayeredEncoder[MacaronLayer]):
 
     def forward(self, x: Tensor, lens: Tensor, inner: Sequence[int] = ()) -> EncoderOutput:
         """Encode a padded batch x (N, T, dim) with lens (N,); `inner` are layers whose outputs are returned too."""
-        padding = frame_padding(x, lens)
+        frames = UtteranceFrames(lens, x.shape[1])
         x, offsets = self.positions(x)
-        return self._encoded(x, lens, inner, lambda layer, frames: layer(frames, offsets, padding))
+        return self._encoded(x, lens, inner, lambda layer, vectors: layer(vectors, offsets, frames))

@@ -1,7 +1,7 @@
 """Multi-head attention over frames, with or without relative positions."""
 
 import math
-from typing import Optional
+from typing import Optional, Tuple
 
 import torch
 import torch.nn.functional as F
@@ -25,14 +25,14 @@ def by_offset_to_by_source(scores: Tensor) -> Tensor:
 class _Heads(nn.Module):
     """The projections of H heads of d = D / H dimensions, and what targets see once there are scores."""
 
-    def __init__(self, dim: int, num_heads: int, dropout: Scheduled) -> None:
+    def __init__(self, dim: int, num_heads: int, dropout: Scheduled, source_dim: int) -> None:
         super().__init__()
         if dim % num_heads:
             raise ValueError(f"{num_heads} heads cannot share {dim} dimensions; give a number that divides them.")
         self.num_heads = num_heads
         self.linear_q = nn.Linear(dim, dim)
-        self.linear_k = nn.Linear(dim, dim)
-        self.linear_v = nn.Linear(dim, dim)
+        self.linear_k = nn.Linear(source_dim, dim)
+        self.linear_v = nn.Linear(source_dim, dim)
         self.linear_out = nn.Linear(dim, dim)
         self.dropout = Dropout(dropout)
 
@@ -40,16 +40,15 @@ class _Heads(nn.Module):
         """(N, T, D) -> (N, H, T, d)."""
         return x.unflatten(2, (self.num_heads, -1)).transpose(1, 2)
 
-    def _attended(self, scores: Tensor, source: Tensor, hidden: Optional[Tensor]) -> Tensor:
-        """What targets see by their scores (N, H, T, S)."""
+    def _attended(self, scores: Tensor, values: Tensor, hidden: Optional[Tensor]) -> Tensor:
+        """What targets see of values (N, S, D) by their scores (N, H, T, S)."""
         if hidden is not None:
             hidden = hidden.unsqueeze(1)
             scores = scores.masked_fill(hidden, torch.finfo(scores.dtype).min)
         weights = torch.softmax(scores, dim=3)
         if hidden is not None:
             weights = weights.masked_fill(hidden, 0.0)
-        values = self._by_head(self.linear_v(source))
-        seen = torch.matmul(self.dropout(weights).to(values.dtype), values)
+        seen = torch.matmul(self.dropout(weights).to(values.dtype), self._by_head(values))
         return self.linear_out(seen.transpose(1, 2).flatten(2))
 
 
@@ -57,18 +56,29 @@ class MultiHeadAttention(_Heads):
     """softmax(q k / sqrt(d)) v over H heads of d = D / H, https://arxiv.org/abs/1706.03762.
 
     Args:
-      dim: D. num_heads: H, which divides it. dropout: of the weights.
+      dim: D. num_heads: H, which divides it. dropout: of the weights. source_dim: D' of what is seen; None: D.
     """
 
+    def __init__(self, dim: int, num_heads: int, dropout: Scheduled, source_dim: Optional[int] = None) -> None:
+        super().__init__(dim, num_heads, dropout, source_dim or dim)
+
     def forward(self, x: Tensor, source: Tensor, hidden: Optional[Tensor] = None) -> Tensor:
-        """Map targets x (N, T, D) to what they see of source (N, S, D), (N, T, D); x itself in self-attention.
+        """Map targets x (N, T, D) to what they see of source (N, S, D'), (N, T, D); x itself in self-attention.
 
         hidden: bool, broadcast over (N, T, S), True where a target does not see a source; a target that sees none
         gets the output layer's bias.
         """
-        query, key = self._by_head(self.linear_q(x)), self._by_head(self.linear_k(source))
-        scores = torch.matmul(query, key.transpose(2, 3)) / math.sqrt(query.shape[3])
-        return self._attended(scores, source, hidden)
+        return self.look(x, *self.keys_and_values(source), hidden)
+
+    def keys_and_values(self, source: Tensor) -> Tuple[Tensor, Tensor]:
+        """What `look` needs of source (N, S, D'): two of (N, S, D), which may be kept and appended to."""
+        return self.linear_k(source), self.linear_v(source)
+
+    def look(self, x: Tensor, keys: Tensor, values: Tensor, hidden: Optional[Tensor]) -> Tensor:
+        """`forward` with keys and values (N, S, D) of the source."""
+        query = self._by_head(self.linear_q(x))
+        scores = torch.matmul(query, self._by_head(keys).transpose(2, 3)) / math.sqrt(query.shape[3])
+        return self._attended(scores, values, hidden)
 
 
 class RelativeAttention(_Heads):
@@ -81,7 +91,7 @@ class RelativeAttention(_Heads):
     """
 
     def __init__(self, dim: int, num_heads: int, dropout: Scheduled) -> None:
-        super().__init__(dim, num_heads, dropout)
+        super().__init__(dim, num_heads, dropout, dim)
         self.linear_pos = nn.Linear(dim, dim, bias=False)
         self.pos_bias_u = nn.Parameter(torch.empty(num_heads, dim // num_heads))
         self.pos_bias_v = nn.Parameter(torch.empty(num_heads, dim // num_heads))
@@ -99,4 +109,4 @@ class RelativeAttention(_Heads):
         content = torch.matmul(query + self.pos_bias_u.unsqueeze(1), key.transpose(2, 3))
         place = torch.matmul(query + self.pos_bias_v.unsqueeze(1), encodings.transpose(2, 3))
         scores = (content + by_offset_to_by_source(place)) / math.sqrt(query.shape[3])
-        return self._attended(scores, x, hidden)
+        return self._attended(scores, self.linear_v(x), hidden)

@@ -15,13 +15,13 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from icefall_discrete.base.settings import check_settings, setting
+from icefall_discrete.nn.attention.multi_head import MultiHeadAttention
+from icefall_discrete.nn.attention.norms import layer_norm
 from icefall_discrete.nn.attention.positions import sinusoids
 from icefall_discrete.nn.lengths import padding_mask
 from icefall_discrete.nn.module_row import ModuleRow
 
 _ACTIVATIONS: Dict[str, Callable[[Tensor], Tensor]] = {"swish": F.silu, "relu": F.relu}
-# ESPnet's; torch's own of 1e-5 would show in weights that come from there.
-_NORM_EPS = 1e-12
 _LABELS_AT_ONCE = 4096  # scored in one pass of the network; bounds the memory
 
 
@@ -87,38 +87,6 @@ class _Slots(NamedTuple):
         return x.view(self.num, self.size, -1, x.size(2))[self.utterances, self.slots]
 
 
-class Attention(nn.Module):
-    """Scaled dot-product attention of several heads.
-
-    Args:
-      dim: D of queries and output. memory_dim: of what is looked at. num_heads: divides D. dropout: of the weights.
-    """
-
-    def __init__(self, dim: int, memory_dim: int, num_heads: int, dropout: float) -> None:
-        super().__init__()
-        self.num_heads, self.dropout = num_heads, dropout
-        self.query, self.out = nn.Linear(dim, dim), nn.Linear(dim, dim)
-        self.key, self.value = nn.Linear(memory_dim, dim), nn.Linear(memory_dim, dim)
-
-    def forward(self, x: Tensor, keys: Tensor, values: Tensor, hidden: Optional[Tensor]) -> Tensor:
-        """Attention output (N, Q, D).
-
-        Args:
-          x: (N, Q, D). keys, values: (N, J, D) of what is looked at. hidden: bool, broadcast against (N, Q, J), what of
-            it is not seen; a query that sees nothing gets the bias of the output.
-        """
-        query, keys, values = (part.unflatten(2, (self.num_heads, -1)) for part in (self.query(x), keys, values))
-        scores = torch.einsum("nqhd,njhd->nhqj", query, keys) * query.size(3) ** -0.5
-        if hidden is None:
-            weights = scores.softmax(dim=3)
-        else:
-            hidden = hidden.unsqueeze(1)
-            lowest = torch.finfo(scores.dtype).min
-            weights = scores.masked_fill(hidden, lowest).softmax(dim=3).masked_fill(hidden, 0.0)
-        weights = F.dropout(weights, self.dropout, self.training)
-        return self.out(torch.einsum("nhqj,njhd->nqhd", weights.to(values.dtype), values).flatten(2))
-
-
 class DecoderLayer(nn.Module):
     """Attention to earlier labels, attention to encoder frames, and a feed-forward network.
 
@@ -130,9 +98,9 @@ class DecoderLayer(nn.Module):
         dim, self.dropout = config.attention_decoder_dim, config.attention_decoder_dropout
         heads, inner = config.attention_decoder_num_heads, config.attention_decoder_feedforward_dim
         self.activation = _ACTIVATIONS[config.attention_decoder_activation]
-        self.norm_self, self.norm_source, self.norm_feedforward = (nn.LayerNorm(dim, _NORM_EPS) for _ in range(3))
-        self.self_attention = Attention(dim, dim, heads, self.dropout)
-        self.source_attention = Attention(dim, encoder_dim, heads, self.dropout)
+        self.norm_self, self.norm_source, self.norm_feedforward = (layer_norm(dim) for _ in range(3))
+        self.self_attention = MultiHeadAttention(dim, heads, self.dropout)
+        self.source_attention = MultiHeadAttention(dim, heads, self.dropout, encoder_dim)
         self.expand, self.contract = nn.Linear(dim, inner), nn.Linear(inner, dim)
 
     def look_back(self, x: Tensor, earlier: Optional[Tensor]) -> Tensor:
@@ -143,20 +111,20 @@ class DecoderLayer(nn.Module):
             last place is free for those of x, Q = 1, and is filled here.
         """
         normal = self.norm_self(x)
-        keys, values = self.self_attention.key(normal), self.self_attention.value(normal)
+        keys, values = self.self_attention.keys_and_values(normal)
         later = None
         if earlier is None:
             later = torch.ones(x.size(1), x.size(1), dtype=torch.bool, device=x.device).triu(1).unsqueeze(0)
         else:
             earlier[:, 0, -1:], earlier[:, 1, -1:] = keys, values
             keys, values = earlier.unbind(1)
-        return x + self._dropped(self.self_attention(normal, keys, values, later))
+        return x + self._dropped(self.self_attention.look(normal, keys, values, later))
 
     def look_at_source(self, x: Tensor, memory: Memory, layer: int, slots: Optional[_Slots]) -> Tensor:
         """Add attention to the encoder frames in `memory` (as this layer's number `layer`); slots: None: M = N."""
         normal = self.norm_source(x)
         query = normal if slots is None else slots.spread(normal)
-        seen = self.source_attention(query, memory.keys[layer], memory.values[layer], memory.hidden)
+        seen = self.source_attention.look(query, memory.keys[layer], memory.values[layer], memory.hidden)
         return x + self._dropped(seen if slots is None else slots.collected(seen))
 
     def feed_forward(self, x: Tensor) -> Tensor:
@@ -185,7 +153,7 @@ class AttentionDecoder(nn.Module):
         nn.init.normal_(self.embedding.weight, std=dim**-0.5)
         layers = config.attention_decoder_num_layers
         self.layers = ModuleRow(DecoderLayer(config, encoder_dim) for _ in range(layers))
-        self.norm = nn.LayerNorm(dim, _NORM_EPS)
+        self.norm = layer_norm(dim)
         self.output = nn.Linear(dim, vocab_size)
 
     def forward(self, encoder_out: Tensor, lens: Tensor, labels: Tensor) -> Tensor:
@@ -228,8 +196,8 @@ class AttentionDecoder(nn.Module):
     def start(self, encoder_out: Tensor, lens: Tensor) -> Memory:
         """What all layers need of encoder frames (N, T', D') with lens (N,)."""
         mask = padding_mask(lens, encoder_out.size(1))
-        keys = [layer.source_attention.key(encoder_out) for layer in self.layers]
-        values = [layer.source_attention.value(encoder_out) for layer in self.layers]
+        seen = [layer.source_attention.keys_and_values(encoder_out) for layer in self.layers]
+        keys, values = ([pair[place] for pair in seen] for place in (0, 1))
         return Memory(keys, values, None if mask is None else mask.unsqueeze(1))
 
     def no_labels(self, num: int, device: torch.device) -> Tensor:

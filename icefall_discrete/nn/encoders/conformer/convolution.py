@@ -1,13 +1,12 @@
 """The convolution module."""
 
-from typing import Optional
-
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from icefall_discrete.nn.attention.norms import FrameBatchNorm, layer_norm
-from icefall_discrete.nn.attention.padding import without_padding
+from icefall_discrete.nn.attention.norms import layer_norm
 from icefall_discrete.nn.depthwise import DepthwiseConv1d
+from icefall_discrete.nn.frame_layers import FrameBatchNorm
+from icefall_discrete.nn.utterance_frames import UtteranceFrames
 
 
 class ConvolutionModule(nn.Module):
@@ -21,12 +20,12 @@ class ConvolutionModule(nn.Module):
         super().__init__()
         self.pointwise_conv1 = nn.Linear(dim, 2 * dim)
         self.depthwise_conv = DepthwiseConv1d(dim, kernel, kernel // 2)
-        self.norm = FrameBatchNorm(dim) if norm == "batch" else layer_norm(dim)
+        self.norm = FrameBatchNorm(dim, counts_batches=True) if norm == "batch" else layer_norm(dim)
         self.pointwise_conv2 = nn.Linear(dim, dim)
 
-    def forward(self, x: Tensor, padding: Optional[Tensor]) -> Tensor:
-        """Map x (N, T, D) to (N, T, D); padding (N, T, 1) or None."""
+    def forward(self, x: Tensor, frames: UtteranceFrames) -> Tensor:
+        """Map x (N, T, D) to (N, T, D); `frames` are its extents."""
         x = F.glu(self.pointwise_conv1(x), dim=2)
-        x = self.depthwise_conv(without_padding(x, padding))
-        x = self.norm(x, padding) if isinstance(self.norm, FrameBatchNorm) else self.norm(x)
+        x = self.depthwise_conv(frames.without_padding(x))
+        x = self.norm(x, frames) if isinstance(self.norm, FrameBatchNorm) else self.norm(x)
         return self.pointwise_conv2(F.silu(x))

@@ -1,15 +1,13 @@
 """One Conformer layer."""
 
-from typing import Optional
-
 from torch import Tensor
 
 from icefall_discrete.nn.attention.layered_encoder import MacaronLayer
 from icefall_discrete.nn.attention.multi_head import RelativeAttention
 from icefall_discrete.nn.attention.norms import layer_norm
-from icefall_discrete.nn.attention.padding import hidden_sources
 from icefall_discrete.nn.encoders.conformer.config import ConformerConfig
 from icefall_discrete.nn.encoders.conformer.convolution import ConvolutionModule
+from icefall_discrete.nn.utterance_frames import UtteranceFrames
 
 
 class ConformerLayer(MacaronLayer):
@@ -21,6 +19,6 @@ class ConformerLayer(MacaronLayer):
         self.norm_conv = layer_norm(config.dim)
         self.conv_module = ConvolutionModule(config.dim, config.cnn_module_kernel, config.cnn_module_norm)
 
-    def _middle(self, x: Tensor, offsets: Tensor, padding: Optional[Tensor]) -> Tensor:
-        x = x + self.dropout(self.self_attn(self.norm_mha(x), offsets, hidden_sources(padding)))
-        return x + self.dropout(self.conv_module(self.norm_conv(x), padding))
+    def _middle(self, x: Tensor, offsets: Tensor, frames: UtteranceFrames) -> Tensor:
+        x = x + self.dropout(self.self_attn(self.norm_mha(x), offsets, frames.hidden_sources))
+        return x + self.dropout(self.conv_module(self.norm_conv(x), frames))

@@ -1,14 +1,12 @@
 """The MLP with a convolutional gate, https://arxiv.org/abs/2207.02971."""
 
-from typing import Optional
-
 from torch import Tensor, nn
 
 from icefall_discrete.nn.attention.dropout import Dropout
 from icefall_discrete.nn.attention.norms import layer_norm
-from icefall_discrete.nn.attention.padding import without_padding
 from icefall_discrete.nn.depthwise import DepthwiseConv1d
 from icefall_discrete.nn.scaling import Scheduled
+from icefall_discrete.nn.utterance_frames import UtteranceFrames
 
 
 class SpatialGate(nn.Module):
@@ -24,10 +22,10 @@ class SpatialGate(nn.Module):
         self.conv = DepthwiseConv1d(dim // 2, kernel, kernel // 2)
         self.dropout = Dropout(dropout)
 
-    def forward(self, x: Tensor, padding: Optional[Tensor]) -> Tensor:
-        """Map x (N, T, dim) to (N, T, dim / 2); padding (N, T, 1) or None."""
+    def forward(self, x: Tensor, frames: UtteranceFrames) -> Tensor:
+        """Map x (N, T, dim) to (N, T, dim / 2); `frames` are its extents."""
         value, gate = x.chunk(2, dim=2)
-        return self.dropout(value * self.conv(without_padding(self.norm(gate), padding)))
+        return self.dropout(value * self.conv(frames.without_padding(self.norm(gate))))
 
 
 class GatedMlp(nn.Module):
@@ -43,6 +41,6 @@ class GatedMlp(nn.Module):
         self.csgu = SpatialGate(hidden_dim, kernel, dropout)
         self.channel_proj2 = nn.Linear(hidden_dim // 2, dim)
 
-    def forward(self, x: Tensor, padding: Optional[Tensor]) -> Tensor:
-        """Map x (N, T, D) to (N, T, D); padding (N, T, 1) or None."""
-        return self.channel_proj2(self.csgu(nn.functional.gelu(self.channel_proj1(x)), padding))
+    def forward(self, x: Tensor, frames: UtteranceFrames) -> Tensor:
+        """Map x (N, T, D) to (N, T, D); `frames` are its extents."""
+        return self.channel_proj2(self.csgu(nn.functional.gelu(self.channel_proj1(x)), frames))

@@ -1,17 +1,15 @@
 """One E-Branchformer layer."""
 
-from typing import Optional
-
 import torch
 from torch import Tensor, nn
 
 from icefall_discrete.nn.attention.layered_encoder import MacaronLayer
 from icefall_discrete.nn.attention.multi_head import RelativeAttention
 from icefall_discrete.nn.attention.norms import layer_norm
-from icefall_discrete.nn.attention.padding import hidden_sources, without_padding
 from icefall_discrete.nn.depthwise import DepthwiseConv1d
 from icefall_discrete.nn.encoders.e_branchformer.config import EBranchformerConfig
 from icefall_discrete.nn.encoders.e_branchformer.gated_mlp import GatedMlp
+from icefall_discrete.nn.utterance_frames import UtteranceFrames
 
 
 class EBranchformerLayer(MacaronLayer):
@@ -29,8 +27,8 @@ class EBranchformerLayer(MacaronLayer):
         self.depthwise_conv_fusion = DepthwiseConv1d(2 * dim, config.merge_kernel, config.merge_kernel // 2)
         self.merge_proj = nn.Linear(2 * dim, dim)
 
-    def _middle(self, x: Tensor, offsets: Tensor, padding: Optional[Tensor]) -> Tensor:
-        attended = self.dropout(self.attn(self.norm_mha(x), offsets, hidden_sources(padding)))
-        gated = self.dropout(self.cgmlp(self.norm_mlp(x), padding))
-        both = without_padding(torch.cat((attended, gated), dim=2), padding)
+    def _middle(self, x: Tensor, offsets: Tensor, frames: UtteranceFrames) -> Tensor:
+        attended = self.dropout(self.attn(self.norm_mha(x), offsets, frames.hidden_sources))
+        gated = self.dropout(self.cgmlp(self.norm_mlp(x), frames))
+        both = frames.without_padding(torch.cat((attended, gated), dim=2))
         return x + self.dropout(self.merge_proj(both + self.depthwise_conv_fusion(both)))

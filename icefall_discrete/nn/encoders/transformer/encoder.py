@@ -10,10 +10,10 @@ from icefall_discrete.nn.attention.feed_forward import FeedForward
 from icefall_discrete.nn.attention.layered_encoder import LayeredEncoder
 from icefall_discrete.nn.attention.multi_head import MultiHeadAttention
 from icefall_discrete.nn.attention.norms import layer_norm
-from icefall_discrete.nn.attention.padding import frame_padding, hidden_sources
 from icefall_discrete.nn.attention.positions import AbsolutePositions
 from icefall_discrete.nn.encoders.contract import EncoderOutput
 from icefall_discrete.nn.encoders.transformer.config import TransformerConfig
+from icefall_discrete.nn.utterance_frames import UtteranceFrames
 
 
 class TransformerLayer(nn.Module):
@@ -45,5 +45,5 @@ class Transformer(LayeredEncoder[TransformerLayer]):
 
     def forward(self, x: Tensor, lens: Tensor, inner: Sequence[int] = ()) -> EncoderOutput:
         """Encode a padded batch x (N, T, dim) with lens (N,); `inner` are layers whose outputs are returned too."""
-        hidden = hidden_sources(frame_padding(x, lens))
+        hidden = UtteranceFrames(lens, x.shape[1]).hidden_sources
         return self._encoded(self.positions(x), lens, inner, lambda layer, frames: layer(frames, hidden))
