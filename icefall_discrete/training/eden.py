@@ -65,6 +65,9 @@ class Eden:
         self.epoch = self.epoch + 1 if epoch is None else epoch
         self._set_lrs()
 
+    def step_validation(self, loss: Optional[float]) -> None:
+        """What an epoch gave changes nothing."""
+
     def get_last_lr(self) -> List[float]:
         """Current learning rate of each group."""
         return [group["lr"] for group in self.optimizer.param_groups]

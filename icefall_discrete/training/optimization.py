@@ -1,18 +1,21 @@
 """Learning rate schedules as the loop sees them, and one for a rate that is a function of the step."""
 
-from typing import Any, Callable, Dict, List, Mapping, Protocol
+from typing import Any, Callable, Dict, List, Mapping, Optional, Protocol
 
 from torch.optim import Optimizer
 
 
 class Schedule(Protocol):
-    """Sets the learning rates of an optimiser; told before each step, and at epochs or parts of them."""
+    """Sets the rates of an optimiser; told before each step, of epochs or parts of them, and of what an epoch gave."""
 
     def step_batch(self, batch: int) -> None:
         """The step numbered `batch`, from 1, comes next."""
 
     def step_epoch(self, epoch: float) -> None:
         """So many epochs are done; parts of one may count."""
+
+    def step_validation(self, loss: Optional[float]) -> None:
+        """A whole epoch is validated; `loss` is that of the dev set, None where there is none."""
 
     def get_last_lr(self) -> List[float]:
         """Current learning rate of each group."""
@@ -44,6 +47,9 @@ class RateSchedule:
 
     def step_epoch(self, epoch: float) -> None:
         """Epochs change nothing."""
+
+    def step_validation(self, loss: Optional[float]) -> None:
+        """Nor does what they gave."""
 
     def get_last_lr(self) -> List[float]:
         """Current learning rate of each group."""

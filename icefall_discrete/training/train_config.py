@@ -21,7 +21,7 @@ class TrainConfig:
     )
     optimizer: OptimizerConfig = choice(
         "scaled_adam",
-        "scaled_adam: icefall's, with Eden, by the settings of train; adam: with a warm-up, by settings of its own",
+        "scaled_adam: icefall's, with Eden, by the settings of train; adam: with a schedule, by settings of its own",
         OPTIMIZERS,
     )
     base_lr: float = setting(0.045, "learning rate that Eden starts from", above=0)

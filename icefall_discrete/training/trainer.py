@@ -371,6 +371,7 @@ class Trainer:
 
     def _begin_next_epoch(self) -> None:
         progress = self.progress
+        self.scheduler.step_validation(progress.epochs[-1]["valid"].get("loss"))
         progress.epoch, progress.batch = progress.epoch + 1, 0
         progress.epoch_sec = progress.epoch_amount = 0.0
         self.epoch_losses.clear()

@@ -42,6 +42,38 @@ def test_adam_is_chosen_by_name_with_settings_of_its_own(decoupled, kind):
     assert schedule.get_last_lr() == [0.001]
 
 
+@pytest.mark.parametrize("patience, expected", [(0, [1.0, 0.8, 0.8, 0.64, 0.64]), (1, [1.0, 1.0, 1.0, 0.8, 0.8])])
+def test_newbob_anneals_where_the_validation_loss_hardly_fell(patience, expected):
+    said = {"kind": "adam", "peak_lr": 1.0, "schedule": "newbob", "annealing_patience": patience}
+    schedule = built(from_dict(TrainConfig, {"optimizer": said}, "recipe.json"))[1]
+    rates = []
+    # The first has none before it, the second falls by 0.2 % of it, the third is better, the fourth is worse, the
+    # fifth is better than the fourth alone.
+    for step, loss in enumerate((10.0, 9.98, 5.0, 7.0, 6.0), start=1):
+        schedule.step_batch(step)
+        schedule.step_validation(loss)
+        rates += schedule.get_last_lr()
+        other = built(from_dict(TrainConfig, {"optimizer": said}, "recipe.json"))[1]
+        other.load_state_dict(schedule.state_dict())
+        assert other.get_last_lr() == schedule.get_last_lr()
+        schedule = other
+    assert rates == pytest.approx(expected)
+
+
+def test_newbob_without_a_validation_loss_is_refused():
+    schedule = built(from_dict(TrainConfig, {"optimizer": {"kind": "adam", "schedule": "newbob"}}, "recipe.json"))[1]
+    with pytest.raises(ValueError, match=r"schedule is newbob, .* but the dev set gave none; give a dev set"):
+        schedule.step_validation(None)
+
+
+def test_a_constant_rate_is_chosen_by_name():
+    said = {"kind": "adam", "peak_lr": 0.002, "schedule": "constant"}
+    schedule = built(from_dict(TrainConfig, {"optimizer": said}, "recipe.json"))[1]
+    for step in (1, 7, 100000):
+        schedule.step_batch(step)
+        assert schedule.get_last_lr() == [0.002]
+
+
 def test_impossible_settings_are_refused():
     with pytest.raises(ValueError, match=r"betas is \[0.9\], expected two numbers"):
         AdamConfig(betas=(0.9,))
@@ -49,8 +81,16 @@ def test_impossible_settings_are_refused():
         from_dict(TrainConfig, {"optimizer": "adma"}, "recipe.json")
 
 
-def test_a_recogniser_trains_with_adam_and_goes_on_where_it_stopped(corpus_dir, tmp_path):
-    adam = {"kind": "adam", "peak_lr": 0.01, "warmup_steps": 6}
+@pytest.mark.parametrize(
+    "schedule, rates",
+    [
+        ({"warmup_steps": 6}, None),
+        # No loss falls by all of it: from the second epoch on each halves the rate.
+        ({"schedule": "newbob", "improvement_threshold": 1.0, "annealing_factor": 0.5}, [0.01, 0.01, 0.005]),
+    ],
+)
+def test_a_recogniser_trains_with_adam_and_goes_on_where_it_stopped(corpus_dir, tmp_path, schedule, rates):
+    adam = {"kind": "adam", "peak_lr": 0.01, **schedule}
 
     def trained(folder, num_epochs):
         trainer, data = make_trainer(
@@ -65,8 +105,10 @@ def test_a_recogniser_trains_with_adam_and_goes_on_where_it_stopped(corpus_dir, 
         )
         return trainer.fit(data)["epochs"], trainer.model.state_dict()
 
-    epochs, weights = trained("whole", 2)
+    num_epochs = len(rates or ()) or 2
+    epochs, weights = trained("whole", num_epochs)
     assert epochs[-1]["train"]["ctc"] < epochs[0]["train"]["ctc"]
-    trained("stopped", 1)
-    resumed = trained("stopped", 2)[1]
+    assert rates is None or [record["lr"] for record in epochs] == rates
+    trained("stopped", num_epochs - 1)
+    resumed = trained("stopped", num_epochs)[1]
     assert all(torch.equal(value, resumed[name]) for name, value in weights.items())

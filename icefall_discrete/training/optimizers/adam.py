@@ -1,4 +1,4 @@
-"""Adam with a rate that rises and falls with the step alone, as in ESPnet's recipes (adam or adamw, warmuplr)."""
+"""Adam, with ESPnet's warm-up (adam or adamw, warmuplr), a constant rate, or SpeechBrain's NewBob."""
 
 import dataclasses
 import functools
@@ -8,8 +8,11 @@ import torch
 from torch.optim import Optimizer
 
 from icefall_discrete.base.settings import check_settings, setting
+from icefall_discrete.training.newbob import NewBob
 from icefall_discrete.training.optimization import RateSchedule, Schedule
 from icefall_discrete.training.optimizers.contract import EdenSettings, NamedParameters, OptimizerConfig
+
+SCHEDULES = ("warmup", "constant", "newbob")
 
 
 def warmup_rate(step: int, peak_lr: float, warmup_steps: int) -> float:
@@ -22,11 +25,24 @@ def warmup_rate(step: int, peak_lr: float, warmup_steps: int) -> float:
 
 @dataclasses.dataclass(frozen=True)
 class AdamConfig(OptimizerConfig):
-    """Adam; the defaults are those of ESPnet's E-Branchformer for units of a hundred hours."""
+    """Adam; the defaults are those of ESPnet's E-Branchformer for units of a hundred hours, and of DASB's NewBob."""
 
-    peak_lr: float = setting(0.006, "learning rate at the end of the warm-up", above=0)
+    peak_lr: float = setting(0.006, "largest learning rate: at the end of the warm-up, or at once without", above=0)
+    schedule: str = setting(
+        "warmup",
+        "learning rate: warmup: rises, then falls with the step; constant; newbob: falls after epochs that hardly "
+        "bettered the validation loss",
+        choices=SCHEDULES,
+    )
     warmup_steps: int = setting(
-        15000, "steps over which the learning rate rises from 0; then it falls as 1 / sqrt(step)", minimum=1
+        15000, "warmup: steps over which the learning rate rises from 0; then it falls as 1 / sqrt(step)", minimum=1
+    )
+    annealing_factor: float = setting(0.8, "newbob: what the learning rate is multiplied by", above=0, maximum=1)
+    improvement_threshold: float = setting(
+        0.0025, "newbob: share of the last epoch's validation loss by which it has to fall", minimum=0, maximum=1
+    )
+    annealing_patience: int = setting(
+        0, "newbob: epochs without improvement that are let pass before each annealing", minimum=0
     )
     betas: Tuple[float, ...] = setting(
         (0.9, 0.999), "two decays: of the gradients' mean, of their squares'", minimum=0, maximum=0.999999
@@ -45,5 +61,12 @@ class AdamConfig(OptimizerConfig):
         first, second = self.betas
         tensors = [value for _, value in parameters]
         optimizer = kind(tensors, lr=self.peak_lr, betas=(first, second), weight_decay=self.weight_decay)
+        return optimizer, self._schedule(optimizer)
+
+    def _schedule(self, optimizer: Optimizer) -> Schedule:
+        if self.schedule == "newbob":
+            return NewBob(optimizer, self.annealing_factor, self.improvement_threshold, self.annealing_patience)
+        if self.schedule == "constant":
+            return RateSchedule(optimizer, lambda step: self.peak_lr)
         rate = functools.partial(warmup_rate, peak_lr=self.peak_lr, warmup_steps=self.warmup_steps)
-        return optimizer, RateSchedule(optimizer, rate)
+        return RateSchedule(optimizer, rate)
