@@ -38,6 +38,12 @@ VOCAB_SIZE = 60
 LARGE = ("medium", "large")  # sizes that take long to fill with numbers
 
 
+@pytest.fixture(autouse=True)
+def no_orthogonal_numbers(monkeypatch):
+    """Large recurrent weights take seconds to fill with them."""
+    monkeypatch.setattr(torch.nn.init, "orthogonal_", lambda weight: weight)
+
+
 def _name(path: Path) -> str:
     return str(path.relative_to(ROOT))
 

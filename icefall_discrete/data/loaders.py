@@ -29,6 +29,7 @@ class LoaderConfig:
     """How cuts are grouped into batches."""
 
     max_duration: float = setting(200.0, "largest total duration of a batch, in seconds of audio", above=0)
+    max_cuts: int = setting(0, "most utterances in a training batch, whatever their duration; 0: no limit", minimum=0)
     num_buckets: int = setting(30, "number of duration buckets; a batch is drawn from one of them", minimum=1)
     shuffle: bool = setting(True, "draw the training batches in random order")
     drop_last: bool = setting(False, "drop batches that a bucket could not fill")
@@ -71,7 +72,14 @@ class _SimpleSampler(SimpleCutSampler, _SamplerBase):
     """lhotse's SimpleCutSampler for torch 1 and 2, with the penalty for long utterances."""
 
     def __init__(self, cuts: CutSet, config: LoaderConfig, max_duration: float, shuffle: bool, seed: int = 0) -> None:
-        super().__init__(cuts, max_duration=max_duration, shuffle=shuffle, drop_last=config.drop_last, seed=seed)
+        super().__init__(
+            cuts,
+            max_duration=max_duration,
+            max_cuts=config.max_cuts or None,
+            shuffle=shuffle,
+            drop_last=config.drop_last,
+            seed=seed,
+        )
         self.time_constraint.quadratic_duration = config.quadratic_duration or None
 
 
@@ -92,6 +100,7 @@ def _bucketing_sampler(cuts: CutSet, config: LoaderConfig, num_buckets: int, see
         return _BucketingSampler(
             cuts,
             max_duration=config.max_duration,
+            max_cuts=config.max_cuts or None,
             num_buckets=num_buckets,
             shuffle=config.shuffle,
             drop_last=config.drop_last,

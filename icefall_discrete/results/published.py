@@ -4,12 +4,13 @@ from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 from icefall_discrete.base.atomic_files import PathLike
 from icefall_discrete.base.json_files import read_json
-from icefall_discrete.base.shapes import OBJECT, OBJECTS, TEXT, or_null, require, shown
+from icefall_discrete.base.shapes import OBJECT, OBJECTS, TEXT, TEXTS, Shape, or_null, require, shown
 from icefall_discrete.base.text_tables import markdown_table
 from icefall_discrete.metrics.facts import Metric, metric_named
 
 Json = Dict[str, Any]
-_ROW = {"system": TEXT, "source": TEXT, "sets": OBJECT, **dict.fromkeys(("feature_type", "recipe"), or_null(TEXT))}
+_RECIPES = Shape("text or a list of texts", lambda value: TEXT.fits(value) or (TEXTS.fits(value) and bool(value)))
+_ROW = {"system": TEXT, "source": TEXT, "sets": OBJECT, "feature_type": or_null(TEXT), "recipe": or_null(_RECIPES)}
 
 
 def read_published(path: PathLike) -> List[Json]:
@@ -24,6 +25,11 @@ def read_published(path: PathLike) -> List[Json]:
         except ValueError as error:
             raise ValueError(f"{path}: {error}; correct it.") from None
     return rows
+
+
+def _one_a_recipe(row: Json) -> List[Json]:
+    recipes = row.get("recipe")
+    return [{**row, "recipe": recipe} for recipe in recipes] if isinstance(recipes, list) else [row]
 
 
 def our_figure(rows: Sequence[Json], published: Json, split: str, metric: Metric) -> Optional[float]:
@@ -58,7 +64,8 @@ def published_table(published: Sequence[Json], ours: Sequence[Json]) -> str:
 
     Args:
       published: {"system", "source", "sets": {split: {name of a metric: figure}}}, and "feature_type" and "recipe"
-        (with its variant, as in the other tables) where we have the same.
+        (with its variant, as in the other tables) where we have the same. "recipe" may be a list, where a figure is
+        the better of several systems: then it has a line for each of them, so that ours of all stand beside it.
       ours: results, as `read_ledger` gives them.
     Raises:
       ValueError: if a published row lacks its system, its source or its sets, or has a figure that is unknown.
@@ -67,6 +74,7 @@ def published_table(published: Sequence[Json], ours: Sequence[Json]) -> str:
         missing = [key for key in ("system", "source", "sets") if key not in row]
         if missing:
             raise ValueError(f"published figures: the row {row} has no {', '.join(missing)}; correct the file.")
+    published = [single for row in published for single in _one_a_recipe(row)]
     columns = _columns(published)
     header = ["system", "feature type", "recipe"]
     header += [name for split, metric in columns for name in (f"{split} {metric.head}", "ours")]

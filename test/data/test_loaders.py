@@ -121,6 +121,14 @@ def test_workers_do_not_change_a_batch(cuts):
     assert all(same(a, b) for a, b in zip(epoch(cuts)[3:], epoch(cuts, config, start_batch=3)))
 
 
+@pytest.mark.parametrize("changes", [{}, {"curriculum_epochs": 1}, {"num_buckets": 1}])
+def test_batches_may_be_of_so_many_utterances(cuts, changes):
+    config = LoaderConfig(max_duration=1000.0, max_cuts=4, **{"num_buckets": 2, **changes})
+    sizes = [len(batch["cut_ids"]) for batch in epoch(cuts, config)]
+    assert sum(sizes) == len(cuts) and max(sizes) == 4 and sizes.count(4) >= len(sizes) - 2
+    assert count_batches(cuts, config, 1, 7) == len(sizes)
+
+
 def test_the_curriculum_comes_short_utterances_first(cuts):
     config = dataclasses.replace(CONFIG, curriculum_epochs=1)
     durations = torch.cat([batch["duration_sec"] for batch in epoch(cuts, config)])

@@ -11,6 +11,7 @@ from icefall_discrete.losses.class_loss import ClassLossConfig, with_margin
 from icefall_discrete.nn.encoders.bilstm.config import BilstmConfig
 from icefall_discrete.nn.encoders.contextnet.config import ContextNetConfig
 from icefall_discrete.nn.encoders.contract import build_encoder, streaming_encoder
+from icefall_discrete.nn.encoders.mlp.config import MlpConfig
 from icefall_discrete.nn.frame_layers import FrameBatchNorm
 from icefall_discrete.nn.heads.classifier import ClassifierHead
 from icefall_discrete.nn.heads.classifiers.ecapa import EcapaConfig
@@ -86,6 +87,7 @@ def test_sizes_are_those_of_dasb(monkeypatch):
     bilstm, contextnet = BilstmConfig(), ContextNetConfig()
     assert (num_parameters(build_encoder(bilstm)), (bilstm.out_dim + 1) * 30) == (41975808, 61470)
     assert (num_parameters(build_encoder(contextnet)), (contextnet.out_dim + 1) * 30) == (32481148, 19230)
+    assert num_parameters(build_encoder(MlpConfig())) == 1025 * 2048
     paper = ContextNetConfig(strides=tuple(2 if block in (3, 7, 14) else 1 for block in range(1, 22)))
     assert (contextnet.stride, paper.stride, paper.frames_out(17)) == (1, 8, 3)
 
@@ -111,6 +113,18 @@ def test_an_utterance_in_a_batch_gives_what_it_gives_alone(name, config):
         for (one, one_lens), (other, other_lens), dim in zip(inner, alone.inner, config.inner_dims):
             assert one_lens[row] == other_lens[0] and one.shape[2] == dim
             torch.testing.assert_close(one[row, : one_lens[row]], other[0], **CLOSE)
+
+
+def test_the_mlp_sees_single_frames():
+    config = MlpConfig(in_dim=3, hidden_dim=4, num_layers=2)
+    encoder, x = build_encoder(config), padded_batch(3)
+    out, lens, inner = encoder(x, LENS, (1, 0))
+    assert (config.inner_dims, config.frames_out(17)) == ((4, 4), 17) and torch.equal(lens, LENS)
+    first, second = encoder.layers
+    expected = torch.sigmoid(first(x[1, 2]))
+    torch.testing.assert_close(inner[1][0][1, 2], expected)
+    torch.testing.assert_close(out[1, 2], torch.sigmoid(second(expected)))
+    assert torch.equal(inner[0][0], out)
 
 
 @pytest.mark.parametrize("name, config", [("xvector", XVECTOR), ("ecapa", ECAPA), ("", StatisticsConfig())])

@@ -145,6 +145,12 @@ def test_published_figures_stand_beside_ours_with_their_source(folder, make):
     assert "| system | feature type | recipe | test WER % | ours | dev CER % | ours | source |" in page
     assert "| reference |  |  | 97.00 |  |  |  | a page |" in page
     assert "| tokens | mfcc_km500 | default | 75.50 | 80.00 | 30.00 | 40.00 | Table 1 |" in page
+    published[1]["recipe"] = ["default", "another"]  # the better of two is published
+    (folder / "published.json").write_text(json.dumps(published))
+    make("--published", folder / "published.json")
+    page = (folder / "RESULTS.md").read_text()
+    assert "| tokens | mfcc_km500 | default | 75.50 | 80.00 | 30.00 | 40.00 | Table 1 |" in page
+    assert "| tokens | mfcc_km500 | another | 75.50 |  | 30.00 |  | Table 1 |" in page
 
 
 def test_a_published_figure_without_its_source_is_refused(folder, make):
