@@ -68,7 +68,8 @@ class MultiHeadAttention(_Heads):
         hidden: bool, broadcast over (N, T, S), True where a target does not see a source; a target that sees none
         gets the output layer's bias.
         """
-        return self.look(x, *self.keys_and_values(source), hidden)
+        scores = self._scores(self.linear_q(x), self.linear_k(source))
+        return self._attended(scores, self.linear_v(source), hidden)
 
     def keys_and_values(self, source: Tensor) -> Tuple[Tensor, Tensor]:
         """What `look` needs of source (N, S, D'): two of (N, S, D), which may be kept and appended to."""
@@ -76,9 +77,12 @@ class MultiHeadAttention(_Heads):
 
     def look(self, x: Tensor, keys: Tensor, values: Tensor, hidden: Optional[Tensor]) -> Tensor:
         """`forward` with keys and values (N, S, D) of the source."""
-        query = self._by_head(self.linear_q(x))
-        scores = torch.matmul(query, self._by_head(keys).transpose(2, 3)) / math.sqrt(query.shape[3])
-        return self._attended(scores, values, hidden)
+        return self._attended(self._scores(self.linear_q(x), keys), values, hidden)
+
+    def _scores(self, queries: Tensor, keys: Tensor) -> Tensor:
+        """(N, H, T, S) of queries (N, T, D) and keys (N, S, D)."""
+        query, key = self._by_head(queries), self._by_head(keys)
+        return torch.matmul(query, key.transpose(2, 3)) / math.sqrt(query.shape[3])
 
 
 class RelativeAttention(_Heads):
