@@ -4,7 +4,7 @@ import collections
 import string
 
 import pytest
-from recipe_checks import feature_type_of_environment, load_local, pipeline_only, recipe_folder, run_recipe, run_sh
+from recipe_checks import feature_type_of_environment, load_local, pipeline_in, recipe_folder, run_recipe, run_sh
 from stand_in import ASTERISK, clips, write_audio
 
 from icefall_discrete.data.class_corpora import Listed, cuts_of
@@ -99,7 +99,7 @@ def test_it_takes_the_corpus_of_the_other_recipe():
     assert "--facts keyword" in done.stdout and "--lm is about text" in run_sh(RECIPE, "--lm", "ngram").stdout
 
 
-@pipeline_only
+@pipeline_in("k2")
 def test_run_sh(tmp_path):
     clips(1)  # makes sure that the corpus is there
     own = tmp_path / "download" / "asterisk"  # unpacked anew, as stage 0 is one of those that have to run

@@ -1,6 +1,6 @@
 """egs/fillets/SID: choices only, on the corpus of the recogniser's recipe."""
 
-from recipe_checks import ROOT, feature_type_of_environment, pipeline_only, recipe_folder, run_recipe, run_sh
+from recipe_checks import ROOT, feature_type_of_environment, pipeline_in, recipe_folder, run_recipe, run_sh
 from stand_in import clips
 from test_fillets import RATES, write_packages
 
@@ -18,7 +18,7 @@ def test_it_takes_the_corpus_of_the_other_recipe_and_chooses_voices(tmp_path):
     assert "--languages has 'xx'" in run_sh(RECIPE, "--languages", "cs,xx").stdout
 
 
-@pipeline_only
+@pipeline_in("portable")
 def test_run_sh(tmp_path):
     said = {
         (language, "cave"): {

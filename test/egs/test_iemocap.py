@@ -3,7 +3,7 @@
 import shutil
 
 import pytest
-from recipe_checks import feature_type_of_environment, load_local, pipeline_only, run_recipe
+from recipe_checks import feature_type_of_environment, load_local, pipeline_in, run_recipe
 from stand_in import clips, write_audio, write_lines
 
 from icefall_discrete.data.cuts import load_cuts
@@ -99,7 +99,7 @@ def test_a_missing_session_is_named(prepare, copied, tmp_path):
         run(prepare, copied, tmp_path / "data")
 
 
-@pipeline_only
+@pipeline_in("portable")
 def test_run_sh(tmp_path):
     make_corpus(tmp_path / "download" / "IEMOCAP_full_release", times=2)
     result = run_recipe("iemocap/ER", feature_type_of_environment(tmp_path), tmp_path)

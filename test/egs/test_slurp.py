@@ -4,7 +4,7 @@ import json
 import shutil
 
 import pytest
-from recipe_checks import feature_type_of_environment, load_local, pipeline_only, run_recipe
+from recipe_checks import feature_type_of_environment, load_local, pipeline_in, run_recipe
 from stand_in import clips, write_audio, write_lines
 
 from icefall_discrete.data.cuts import load_cuts
@@ -102,7 +102,7 @@ def test_missing_parts_are_named(prepare, copied, tmp_path):
         run(prepare, copied, tmp_path / "data", synthetic=True)
 
 
-@pipeline_only
+@pipeline_in("k2")
 def test_run_sh(tmp_path):
     make_corpus(tmp_path / "download" / "slurp", times=4)
     result = run_recipe("slurp/IC", feature_type_of_environment(tmp_path), tmp_path)

@@ -3,7 +3,7 @@
 import shutil
 
 import pytest
-from recipe_checks import feature_type_of_environment, load_local, pipeline_only, run_recipe
+from recipe_checks import feature_type_of_environment, load_local, pipeline_in, run_recipe
 from stand_in import clips, write_audio, write_lines
 
 from icefall_discrete.data.cuts import load_cuts
@@ -106,7 +106,7 @@ def test_other_counts_and_a_missing_list_are_refused(prepare, copied, tmp_path):
         run(prepare, copied, tmp_path / "data")
 
 
-@pipeline_only
+@pipeline_in("k2")
 def test_run_sh(tmp_path):
     make_corpus(tmp_path / "download" / "voxceleb1", in_train=8)
     flags = ("--check-counts", "false")

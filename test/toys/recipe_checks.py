@@ -20,6 +20,14 @@ from stand_in import ENVIRONMENT, IS_PIPELINE, ROOT
 from icefall_discrete.experiment.recipe_files import read_recipe
 
 pipeline_only = pytest.mark.skipif(not IS_PIPELINE, reason="set ICEFALL_DISCRETE_PIPELINE=1 to run it (minutes)")
+
+
+def pipeline_in(environment: str) -> pytest.MarkDecorator:
+    """As pipeline_only, in one environment: recipes of classes differ in their stage 1 only, so they take turns."""
+    is_its_turn = IS_PIPELINE and environment == ENVIRONMENT
+    return pytest.mark.skipif(not is_its_turn, reason=f"runs with ICEFALL_DISCRETE_PIPELINE=1 in {environment}")
+
+
 TIMEOUT_SEC = 1800
 STAGES = {"asr": range(9), "classification": (0, 1, 2, 3, 4, 6, 7, 8)}
 SHORT_ENCODER: Dict[str, Any] = {
