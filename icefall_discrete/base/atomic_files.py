@@ -144,7 +144,7 @@ def new_folder(path: PathLike) -> Iterator[Path]:
             target.rmdir()
         unfinished.rename(target)
     except OSError as error:
-        if error.filename is not None:
+        if error.filename is not None or error.errno is None:  # of a file that is named, or a sentence of ours
             raise
         raise cannot_write(target, error) from error
     finally:

@@ -9,7 +9,7 @@ import hashlib
 import json
 import logging
 from pathlib import Path
-from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 import torch
 from torch import Tensor
@@ -26,6 +26,7 @@ from icefall_discrete.tokenizers.formats.unit_pieces import MODEL_TYPES, UnitPie
 
 FACTS_FILE = "unit_bpe.json"
 MODEL_FILE = "unit_bpe.model"
+_STATED_SEC = 3600.0  # audio that a rate is written down for that was told, not measured
 
 
 @dataclasses.dataclass(frozen=True)
@@ -143,12 +144,16 @@ class UnitBpeTokenizer(CompositeTokenizer):
         return {**super().settings_to_save(), "base": self.base.name}
 
     def codebooks(self) -> Optional[List[Tensor]]:
-        """That of the base; a piece has the mean of its units' vectors."""
+        """That of the base; a piece has the mean of its units' vectors, or zero if it stands for none."""
         found = self.base.codebooks()
         pieces = self._state().pieces
         if found is None or pieces is None:
             return found
-        return [torch.stack([found[0][pieces.units_of(piece)].mean(dim=0) for piece in range(len(pieces))])]
+        means = (
+            found[0][units].mean(dim=0) if units else found[0].new_zeros(found[0].shape[1])
+            for units in map(pieces.units_of, range(len(pieces)))
+        )
+        return [torch.stack(list(means))]
 
     def _encode_one(self, samples: Tensor) -> Tensor:
         return self._encode_with_durations(samples)[0]
@@ -197,20 +202,36 @@ class UnitBpeTokenizer(CompositeTokenizer):
         base = self.base.spec
         self._check_part(base)
         units, facts = self._read_units(audio)
-        pieces, sha256 = None, ""
+        pieces, model = None, b""
         if self.config.bpe_vocab_size:
             num_pieces, model_type = self.config.bpe_vocab_size, self.config.bpe_model_type
             model = train_pieces(map(as_characters, units), base.codebook_sizes[0], num_pieces, model_type)
-            pieces, sha256 = UnitPieces(model), hashlib.sha256(model).hexdigest()
-            write_bytes(self.state_dir / MODEL_FILE, model)
+            pieces = UnitPieces(model)
         facts["num_codes"] = sum(len(one if pieces is None else pieces.encode(one)) for one in units)
-        made = {**self._origin(base), **facts, "model_sha256": sha256}
         logging.info(
             "%s: %d frames of '%s' are %d units and %d codes in %.1f s, %d utterances",
             self.name, facts["num_frames"], base.name, facts["num_units"], facts["num_codes"], facts["audio_sec"],
             facts["num_utterances"],
         )  # fmt: skip
-        write_text(self.state_dir / FACTS_FILE, json.dumps(made, indent=2, ensure_ascii=False) + "\n")
+        self._write_state(self.state_dir, facts, model)
+
+    def adopt(self, model: bytes, codes_per_sec: float, state_dir: Path) -> None:
+        """Take pieces that were trained elsewhere, a serialised model, in place of a fit; the base has to be fitted.
+
+        `codes_per_sec` of audio is their average rate, of which nothing is known here.
+        """
+        self.state_dir, self._learnt = Path(state_dir), None
+        self._check_part(self.base.spec)
+        facts = {"audio_sec": _STATED_SEC, "num_codes": round(codes_per_sec * _STATED_SEC)}
+        self._write_state(self.state_dir, facts, model)
+
+    def _write_state(self, state_dir: Path, facts: Mapping[str, Any], model: bytes) -> None:
+        """Write the pieces (b"": none), then what they were made of."""
+        if model:
+            write_bytes(state_dir / MODEL_FILE, model)
+        sha256 = hashlib.sha256(model).hexdigest() if model else ""
+        made = {**self._origin(self.base.spec), **facts, "model_sha256": sha256}
+        write_text(state_dir / FACTS_FILE, json.dumps(made, indent=2, ensure_ascii=False) + "\n")
 
     def _origin(self, base: FeatureSpec) -> Dict[str, Any]:
         """What a state belongs to: settings, and the units that pieces are made of, in whatever numbers computed."""

@@ -93,13 +93,18 @@ def _read_any(path: Path) -> Dict[str, np.ndarray]:
         # Mapped, as the shape of the header is then compared with the file before memory is taken.
         return {"centroids": _array_in(np.load(path, mmap_mode="r", allow_pickle=False))}
     for prefix, decompressor in _DECOMPRESSORS:
-        if content.startswith(prefix):
+        if content.startswith(prefix) and not _is_safetensors(content):
             content = _unpacked(content, decompressor())
             break
-    if content[:1] == b"\x80":
+    if content[:1] == b"\x80" and not _is_safetensors(content):
         return {"centroids": _array_in(_ModelReader(content).load())}
     arrays = load_safetensors(content)
     return arrays if "centroids" in arrays else {"centroids": _array_in(arrays)}
+
+
+def _is_safetensors(content: bytes) -> bool:
+    """Its first byte alone, of the length of a header of JSON, may be that of any kind."""
+    return content[8:9] == b"{" and int.from_bytes(content[:8], "little") <= len(content) - 8
 
 
 def _unpacked(content: bytes, decompressor: Any) -> bytes:

@@ -29,12 +29,19 @@ class PieceSampler:
 
     Args:
       pieces: the model. alpha: above 0.
+    Raises:
+      ValueError: if several pieces stand for the same units, or one for none, as in models that ESPnet trained.
     """
 
     def __init__(self, pieces: UnitPieces, alpha: float) -> None:
         self._alpha = alpha
         self._ids: Dict[Key, int] = {tuple(pieces.units_of(piece)): piece for piece in range(len(pieces))}
         self._units = [tuple(pieces.units_of(piece)) for piece in range(len(pieces))]
+        if len(self._ids) < len(pieces) or () in self._ids:
+            raise ValueError(
+                "the pieces of units are not one for each row of units (ESPnet's also mark where utterances begin), so "
+                "that other divisions cannot be drawn; use --unit-bpe-alpha 0."
+            )
         self._scores = pieces.scores
         self._longest = min(MAX_PIECE_UNITS, max(map(len, self._units)))
         self._divide: Callable[[Key, random.Random], List[int]]

@@ -3,6 +3,9 @@
 Unit i is the character U+F0000 + i, the first of Unicode's private planes: no script, case, normal form or white space
 is attached to it, so that no rule for text can touch it. (ESPnet takes Chinese characters, from U+4E00 on.) Piece ids
 are sentencepiece's less one, whose piece 0, the unknown, cannot occur: every unit is a piece by itself too.
+
+Models that ESPnet trained (espnet_units.py) may also have pieces that stand for no unit, one that begins every
+utterance (`<s>`) and one that begins a word, and two pieces of the same units: where a word begins, and elsewhere.
 """
 
 import io
@@ -13,6 +16,7 @@ import torch
 from torch import Tensor
 
 from icefall_discrete.text.pieces import EXACT_UNIGRAM, possible_sizes
+from icefall_discrete.text.words import WORD_START
 
 FIRST_CHARACTER = 0xF0000
 MAX_UNITS = 0xFFFE  # U+FFFFE and U+FFFFF are no characters
@@ -84,6 +88,11 @@ class UnitPieces:
             pieces = [self._processor.id_to_piece(piece) for piece in range(1, self._processor.get_piece_size())]
         except (RuntimeError, UnicodeDecodeError):
             raise ValueError("is not a sentencepiece model") from None
+        start = self._processor.bos_id()
+        self._has_start = start > 0
+        if self._has_start:
+            pieces[start - 1] = ""
+        pieces = [piece.removeprefix(WORD_START) for piece in pieces]
         if any(ord(character) < FIRST_CHARACTER for piece in pieces for character in piece):
             raise ValueError("is a sentencepiece model, but not one of units")
         self._units = [[ord(character) - FIRST_CHARACTER for character in piece] for piece in pieces]
@@ -103,8 +112,8 @@ class UnitPieces:
 
     def encode(self, units: Sequence[int]) -> List[int]:
         """The most probable pieces of some units."""
-        return [piece - 1 for piece in self._processor.encode(as_characters(units))]
+        return [piece - 1 for piece in self._processor.encode(as_characters(units), add_bos=self._has_start)]
 
     def units_of(self, piece: int) -> List[int]:
-        """The units that a piece stands for."""
+        """The units that a piece stands for; none for one that only begins an utterance or a word."""
         return self._units[piece]
