@@ -14,7 +14,7 @@ from icefall_discrete.base.checkpoint import load_checkpoint
 from icefall_discrete.base.guarded_pickle import plain, read_checkpoint
 from icefall_discrete.base.inert_pickle import InertUnpickler, Record
 from icefall_discrete.decoding.k2_graph_files import load_graph
-from icefall_discrete.experiment import icefall_checkpoints
+from icefall_discrete.experiment import espnet_checkpoints, icefall_checkpoints
 from icefall_discrete.tokenizers.formats.kmeans_files import read_centroids
 from icefall_discrete.tokenizers.formats.pretrained import read_weights
 
@@ -26,6 +26,7 @@ READERS = {
     "load_checkpoint": load_checkpoint,
     "load_graph": load_graph,
     "convert_icefall": icefall_checkpoints.read_weights,
+    "convert_espnet": espnet_checkpoints.read_weights,
     "read_weights": read_weights,
     "read_centroids": read_centroids,
 }
@@ -90,7 +91,7 @@ def test_a_folder_and_a_missing_file(tmp_path):
         with pytest.raises(FileNotFoundError, match=r"epoch-3\.pt do(es)? not exist"):
             READERS[reader](tmp_path / "epoch-3.pt")
     (tmp_path / "epoch-2.pt").mkdir()
-    for reader in ("load_checkpoint", "load_graph", "convert_icefall", "read_weights"):
+    for reader in ("load_checkpoint", "load_graph", "convert_icefall", "convert_espnet", "read_weights"):
         assert "it is not a file" in assert_refused(reader, tmp_path / "epoch-2.pt")
 
 

@@ -6,9 +6,10 @@ from typing import Any, Dict, List, Mapping, Tuple
 
 import yaml
 
+from icefall_discrete.base.json_files import as_json, json_name
 from icefall_discrete.base.text_files import read_text
 
-_MAX_BYTES = 2**25
+_MAX_BYTES, _MAX_SHOWN = 2**25, 60
 # Kinds of the parts, and settings of each that change what comes out without a trace in the weights, with what ESPnet
 # takes where the file is silent: (default, what can be taken over).
 _KINDS = {
@@ -80,11 +81,11 @@ def read_config(path: Path) -> EspnetConfig:
             _require(parts[part], name, default, wanted, path, f"{part}.")
     layer = parts["encoder_conf"].get("input_layer", "conv2d")
     if not isinstance(layer, str) or layer not in STRIDES:
-        raise ValueError(f"{path}: encoder_conf.input_layer is {layer!r}, expected one of {', '.join(STRIDES)}.")
+        raise ValueError(f"{path}: encoder_conf.input_layer is {_shown(layer)}, expected one of {', '.join(STRIDES)}.")
     tokens, source_tokens = (_token_list(values, name, path) for name in _TOKEN_LISTS)
     heads = parts["decoder_conf"].get("attention_heads", 4)
     if type(heads) is not int or heads < 1:
-        raise ValueError(f"{path}: decoder_conf.attention_heads is {heads!r}, expected a number of heads.")
+        raise ValueError(f"{path}: decoder_conf.attention_heads is {_shown(heads)}, expected a number of heads.")
     return EspnetConfig(
         tokens,
         source_tokens,
@@ -118,15 +119,26 @@ def _read_yaml(path: Path) -> Mapping[str, Any]:
     advice = "give the config.yaml that ESPnet wrote beside the checkpoint"
     if path.stat().st_size > _MAX_BYTES:
         raise ValueError(f"{path} has more than {_MAX_BYTES} bytes; {advice}.")
+    text = read_text(path)
     try:
-        values = yaml.safe_load(read_text(path))
-    except yaml.YAMLError as error:
-        raise ValueError(f"{path} is not YAML of plain values ({' '.join(str(error).split())}); {advice}.") from None
-    except (RecursionError, OverflowError):
+        # All is to be written out: with references a small file could become as large as it likes.
+        reference = next((token for token in yaml.scan(text) if isinstance(token, yaml.AliasToken)), None)
+        if reference is not None:
+            raise yaml.YAMLError(f"it refers to another place with *{reference.value}")
+        values = yaml.safe_load(text)
+    except RecursionError:
         raise ValueError(f"{path} is too deep to be settings; {advice}.") from None
+    except (yaml.YAMLError, ArithmeticError, ValueError) as error:  # the latter of numbers and dates that are none
+        raise ValueError(f"{path} is not YAML of plain values ({' '.join(str(error).split())}); {advice}.") from None
     if not isinstance(values, dict):
         raise ValueError(f"{path} holds no settings; {advice}.")
     return values
+
+
+def _shown(value: Any) -> str:
+    """A value for a message, or what it is if that is long."""
+    text = as_json(value) if value is None or isinstance(value, (str, bool, int, float)) else json_name(value)
+    return text if len(text) <= _MAX_SHOWN else f"{text[:_MAX_SHOWN]} ..."
 
 
 def _part(values: Mapping[str, Any], name: str, path: Path) -> Mapping[str, Any]:
@@ -140,7 +152,7 @@ def _require(values: Mapping[str, Any], name: str, default: Any, wanted: Any, pa
     value = values.get(name, default)
     if value != wanted:
         raise ValueError(
-            f"{path}: {within}{name} is {str(value)[:60]!r}, but only {str(wanted)!r} can be taken over; convert an "
+            f"{path}: {within}{name} is {_shown(value)}, but only {_shown(wanted)} can be taken over; convert an "
             "E-Branchformer recogniser of units with pieces (recipes called asr2)."
         )
 
@@ -160,7 +172,7 @@ def _text(values: Mapping[str, Any], name: str) -> str:
 def _share(values: Mapping[str, Any], name: str, default: float, path: Path) -> float:
     value = values.get(name, default)
     if type(value) not in (int, float) or not 0 <= value <= 1:
-        raise ValueError(f"{path}: {name} is {str(value)[:60]!r}, expected a number from 0 to 1.")
+        raise ValueError(f"{path}: {name} is {_shown(value)}, expected a number from 0 to 1.")
     return float(value)
 
 

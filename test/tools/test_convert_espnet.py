@@ -201,10 +201,11 @@ def test_units_beyond_the_feature_types_are_named(tmp_path):
         ({"token_type": "char"}, "token_type is 'char', but only 'bpe'"),
         ({"encoder_conf": {"input_layer": "conv2d"}}, "encoder_conf.input_layer is 'conv2d', expected one of conv1d1"),
         ({"encoder_conf": {"rel_pos_type": "legacy"}}, "encoder_conf.rel_pos_type is 'legacy', but only 'latest'"),
-        ({"decoder_conf": {"normalize_before": False}}, "decoder_conf.normalize_before is 'False', but only 'True'"),
+        ({"decoder_conf": {"normalize_before": False}}, "decoder_conf.normalize_before is false, but only true"),
         ({"decoder_conf": {"attention_heads": "4"}}, "attention_heads is '4', expected a number of heads"),
-        ({"model_conf": {"ctc_weight": 3}}, "ctc_weight is '3', expected a number from 0 to 1"),
+        ({"model_conf": {"ctc_weight": 3}}, "ctc_weight is 3, expected a number from 0 to 1"),
         ({"token_list": "tokens.txt"}, "has no list of tokens called token_list"),
+        ({"preencoder": [1, 2]}, "preencoder is a list, but only null"),
         ({"decoder_conf": [1]}, "decoder_conf is no list of settings"),
     ],
 )
@@ -232,6 +233,8 @@ def test_nothing_of_a_file_is_run(tmp_path):
         (f"a: !!python/object/apply:os.system ['touch {marker}']", "is not YAML of plain values"),
         ("[" * 5000, "is too deep|is not YAML"),
         ("- 1", "holds no settings"),
+        ("a: &a [1]\nb: [*a, *a]", r"refers to another place with \*a"),
+        ("a: 2001-99-99", "is not YAML of plain values"),
     ):
         config.write_text(text)
         with pytest.raises(ValueError, match=said):
