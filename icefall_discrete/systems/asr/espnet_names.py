@@ -26,10 +26,6 @@ _DECODER = (
 _IN_LAYER = {
     ".self_attn.": ".self_attention.",
     ".src_attn.": ".source_attention.",
-    ".linear_q.": ".query.",
-    ".linear_k.": ".key.",
-    ".linear_v.": ".value.",
-    ".linear_out.": ".out.",
     ".feed_forward.w_1.": ".expand.",
     ".feed_forward.w_2.": ".contract.",
     ".norm1.": ".norm_self.",
