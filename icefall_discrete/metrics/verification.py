@@ -1,14 +1,16 @@
 """Verification: are two utterances of the same speaker? Equal error rate, and the least cost of a decision."""
 
-from typing import NamedTuple, Sequence, Tuple
+from typing import Dict, NamedTuple, Sequence, Tuple
 
 import numpy as np
 
+from icefall_discrete.metrics.bootstrap import bootstrap_interval
 from icefall_discrete.metrics.facts import Metric
 
 _LEGEND = (
     "`EER` is the percentage of errors at the threshold where as large a part of the pairs that belong together is "
-    "refused as of the others is accepted; `minDCF` the least cost of a decision, 1 being that of deciding unheard."
+    "refused as of the others is accepted; `minDCF` the least cost of a decision, 1 being that of deciding unheard. "
+    "Their intervals come from drawing pairs of speakers, each with all its trials."
 )
 METRICS = (
     Metric("eer", "EER", "error rate", _LEGEND),
@@ -54,7 +56,11 @@ def decision_errors(scores: Sequence[float], together: Sequence[bool]) -> Decisi
 
 def equal_error_rate(scores: Sequence[float], together: Sequence[bool]) -> float:
     """Equal error rate in percent; between two thresholds errors are taken to change evenly. See decision_errors."""
-    _, misses, false_alarms = decision_errors(scores, together)
+    return _equal_error_rate(decision_errors(scores, together))
+
+
+def _equal_error_rate(errors: DecisionErrors) -> float:
+    _, misses, false_alarms = errors
     after = int(np.argmax(misses >= false_alarms))  # at the highest threshold all are refused, so that there is one
     if after == 0:
         return float(100.0 * (misses[0] + false_alarms[0]) / 2)
@@ -75,8 +81,44 @@ def least_cost(
     Section 3.1 of the evaluation plan of NIST's SRE 2016. SpeechBrain's minDCF is not divided: ours times
     min(miss_cost * target_prior, false_alarm_cost * (1 - target_prior)). Other arguments: see decision_errors.
     """
-    errors = decision_errors(scores, together)
+    return _least_cost(decision_errors(scores, together), target_prior, miss_cost, false_alarm_cost)
+
+
+def _least_cost(
+    errors: DecisionErrors, target_prior: float = TARGET_PRIOR, miss_cost: float = 1.0, false_alarm_cost: float = 1.0
+) -> Tuple[float, float]:
     miss, false_alarm = miss_cost * target_prior, false_alarm_cost * (1.0 - target_prior)
     costs = miss * errors.misses + false_alarm * errors.false_alarms
     best = int(np.argmin(costs))
     return float(costs[best] / min(miss, false_alarm)), float(errors.thresholds[best])
+
+
+def verification_intervals(
+    scores: Sequence[float], together: Sequence[bool], groups: Sequence[str]
+) -> Dict[str, Tuple[float, float]]:
+    """95 % intervals, (low, high), of "eer" in percent and of "min_dcf", over groups of pairs (bootstrap.py).
+
+    Args:
+      groups: of each pair, such as whose two voices it compares: trials of the same two are no independent ones, so
+        that they are drawn together. scores, together: as for decision_errors.
+    """
+    thresholds = decision_errors(scores, together).thresholds
+    level = np.searchsorted(thresholds, np.asarray(scores, dtype=np.float64))
+    truth = np.asarray(together, dtype=bool)
+    names, group = np.unique(np.asarray(groups), return_inverse=True)
+
+    def errors_of(drawn: np.ndarray) -> DecisionErrors:
+        """Of groups that were drawn, each as often as that."""
+        times = np.bincount(drawn, minlength=len(names))[group].astype(np.float64)
+        below = [
+            np.cumsum(np.bincount(level[of] + 1, weights=times[of], minlength=len(thresholds) + 1))[:-1]
+            for of in (truth, ~truth)
+        ]
+        with np.errstate(invalid="ignore"):  # where one sort of pairs was not drawn, there is no figure
+            misses, refused = (part / times[of].sum() for part, of in zip(below, (truth, ~truth)))
+        return DecisionErrors(thresholds, misses, 1.0 - refused)
+
+    return {
+        "eer": bootstrap_interval(len(names), lambda drawn: _equal_error_rate(errors_of(drawn))),
+        "min_dcf": bootstrap_interval(len(names), lambda drawn: _least_cost(errors_of(drawn))[0]),
+    }

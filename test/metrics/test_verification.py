@@ -2,9 +2,16 @@ import itertools
 import math
 import random
 
+import numpy as np
 import pytest
 
-from icefall_discrete.metrics.verification import decision_errors, equal_error_rate, least_cost
+from icefall_discrete.metrics.bootstrap import bootstrap_interval
+from icefall_discrete.metrics.verification import (
+    decision_errors,
+    equal_error_rate,
+    least_cost,
+    verification_intervals,
+)
 
 
 def counted(scores, together):
@@ -60,3 +67,25 @@ def test_what_cannot_be_measured_is_said():
         equal_error_rate([0.1, 0.2], [True])
     with pytest.raises(ValueError, match="score nan is not finite"):
         equal_error_rate([float("nan"), 0.2], [True, False])
+
+
+def test_intervals_are_those_of_drawing_groups_of_trials_one_by_one():
+    generator = random.Random(1)
+    together = [number % 3 == 0 for number in range(40)]
+    scores = [round(generator.gauss(1.0 if same else 0.0, 1.0), 1) for same in together]
+    groups = [f"{'same' if same else 'other'}-{generator.randrange(4)}" for same in together]
+    names = sorted(set(groups))
+
+    def drawn_trials(drawn):
+        chosen = [place for number in drawn for place in range(40) if groups[place] == names[number]]
+        return [scores[place] for place in chosen], [together[place] for place in chosen]
+
+    def figure(drawn, of):
+        chosen = drawn_trials(drawn)
+        return of(*chosen) if len(set(chosen[1])) == 2 else np.nan
+
+    found = verification_intervals(scores, together, groups)
+    expected = bootstrap_interval(len(names), lambda drawn: figure(drawn, equal_error_rate))
+    assert found["eer"] == pytest.approx(expected)
+    expected = bootstrap_interval(len(names), lambda drawn: figure(drawn, lambda *one: least_cost(*one)[0]))
+    assert found["min_dcf"] == pytest.approx(expected)

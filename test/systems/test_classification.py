@@ -5,6 +5,7 @@ import dataclasses
 import json
 import runpy
 import sys
+from itertools import combinations
 from pathlib import Path
 
 import pytest
@@ -13,8 +14,11 @@ from synthetic_codes import SPEC, TINY_RECIPE, Killed, killed_after, make_traine
 
 from icefall_discrete.base.checkpoint import load_checkpoint
 from icefall_discrete.data.cuts import load_feature_cuts
+from icefall_discrete.data.manifests import CorpusError
+from icefall_discrete.data.trials import Trial, write_trials
 from icefall_discrete.losses.class_loss import ClassLossConfig, class_losses
 from icefall_discrete.metrics.scoring_rules import ScoringRules
+from icefall_discrete.metrics.verification import equal_error_rate
 from icefall_discrete.nn.heads.classifier import statistics_pooling
 from icefall_discrete.results.page import results_page
 from icefall_discrete.systems.classification.embeddings import cosine_scores, utterance_embeddings
@@ -25,6 +29,8 @@ from icefall_discrete.systems.classification.prediction import (
     read_predictions,
     write_predictions,
 )
+from icefall_discrete.systems.classification.verification import METHOD as VERIFICATION
+from icefall_discrete.systems.classification.verification import read_scores
 from icefall_discrete.systems.contract import known_systems, stages_of, system_stages
 from icefall_discrete.systems.prediction import RunConfig
 
@@ -201,6 +207,46 @@ def test_predictions_are_scored_and_stand_in_a_page(folder, stage, trained, caps
     page = results_page("T", [result], ["dev"], [], None, [])
     assert "| dev accuracy % | dev balanced accuracy % |" in page and "WER" not in page
     assert "### Per language, dev: accuracy %" in page
+
+
+def test_trials_are_scored_beside_classes_and_stand_in_a_page(folder, stage, trained, capsys):
+    cuts, _ = load_feature_cuts(folder / "features" / "dev.jsonl.gz")
+    language = {cut.id: cut.supervisions[0].language for cut in cuts}
+    trials = [Trial(language[left] == language[right], left, right) for left, right in combinations(language, 2)]
+    lists = folder / "trials"
+    write_trials(lists / "dev.txt", trials)
+    given = ["--exp-dir", trained, "--feature-dir", folder / "features", "--splits", "dev", "--device", "cpu"]
+    stage("decode", *given, "--trials", lists)
+    files, splits = ClassificationPrediction().last(trained, VERIFICATION)
+    lines = read_scores(files.said("dev"))
+    assert splits == ["dev"] and [line.trial for line in lines] == trials
+    before = files.said("dev").stat().st_mtime_ns
+    stage("decode", *given, "--trials", lists)
+    assert files.said("dev").stat().st_mtime_ns == before
+    write_trials(lists / "dev.txt", trials[::-1])
+    stage("decode", *given, "--trials", lists)
+    assert read_scores(files.said("dev"))[0] == lines[-1], "another list is compared again"
+    capsys.readouterr()
+    stage("score", "--exp-dir", trained, "--decoding-method", VERIFICATION, "--recipe", "tiny")
+    assert "dev: EER" in capsys.readouterr().out and "same, least alike" in files.page("dev").read_text()
+    result = json.loads((trained / "result.json").read_text())
+    scored = result["sets"]["dev"]
+    together = [line.trial.is_target for line in lines]
+    assert scored["eer"]["rate"] == pytest.approx(equal_error_rate([line.score for line in lines], together), abs=1e-3)
+    assert (scored["num_trials"], scored["num_target_trials"], scored["num_utterances"]) == (15, sum(together), 6)
+    assert "| dev EER % | dev minDCF |" in results_page("T", [result], ["dev"], [], None, [])
+    write_trials(lists / "dev.txt", [Trial(True, "dev-0", "other")])
+    with pytest.raises(CorpusError, match=r"dev\.txt: its trials name 1 utterance that is not there, .* \(other\)"):
+        stage("decode", *given, "--trials", lists)
+
+
+def test_scores_that_cannot_be_read_are_named(tmp_path):
+    (tmp_path / "scores.tsv").write_text("1\ta\tb\t0.5\n1\ta\tb\n")
+    with pytest.raises(ValueError, match=r"scores\.tsv:2: expected 1 or 0, two cut ids and a score between tabs"):
+        read_scores(tmp_path / "scores.tsv")
+    (tmp_path / "scores.tsv").write_text("")
+    with pytest.raises(ValueError, match="holds no score; decode the split again"):
+        read_scores(tmp_path / "scores.tsv")
 
 
 def test_a_folder_of_another_system_is_not_gone_on_with(folder, stage, trained, tmp_path):

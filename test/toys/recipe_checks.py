@@ -56,6 +56,21 @@ SHORT: Dict[str, Dict[str, Any]] = {
     },
     "average": {"avg": 1, "use_averaged_model": True},
 }
+# The same for a classifier that has no encoder before it.
+SHORT_ECAPA: Dict[str, Any] = {
+    "embedding_dim": 16,
+    "encoder": {"kind": "identity", "in_dim": 16},
+    "classifier": {
+        "kind": "ecapa",
+        "ecapa_channels": [8, 8, 8, 12],
+        "ecapa_kernels": [3, 3, 3, 1],
+        "ecapa_dilations": [1, 2, 3, 1],
+        "res2net_scale": 2,
+        "se_channels": 4,
+        "attention_channels": 4,
+        "ecapa_dim": 8,
+    },
+}
 # What a recogniser has besides, and nothing else.
 SHORT_RECOGNISER: Dict[str, Dict[str, Any]] = {
     "model": {"decoder_dim": 64, "joiner_dim": 64, "inner_ctc_stacks": []},
@@ -102,6 +117,8 @@ def short_recipe(recipe: str, folder: Path, name: str = "default") -> Path:
     settings["model_size"] = "tiny"
     for short in (SHORT, *([] if "system" in settings else [SHORT_RECOGNISER])):
         for section, values in short.items():
+            if section == "model" and "identity" in str(settings["model"].get("encoder")):
+                values = SHORT_ECAPA
             settings[section] = {**settings.get(section, {}), **values}
     if settings.get("bpe", {"piece_type": "char"}).get("piece_type") != "char":
         settings["bpe"]["vocab_size"] = VOCAB_SIZE
@@ -154,7 +171,14 @@ def check_accuracy(exp_dir: Path, split: str, scored: Dict[str, Any]) -> None:
     assert list(exp_dir.glob(f"*/predictions-{split}-*.tsv")), split
 
 
-CHECKS = {"asr": check_errors, "classification": check_accuracy}
+def check_trials(exp_dir: Path, split: str, scored: Dict[str, Any]) -> None:
+    """An equal error rate of all trials, and a score for each."""
+    assert 0 <= scored["eer"]["rate"] <= 100 and 0 < scored["num_target_trials"] < scored["num_trials"], split
+    (scores,) = exp_dir.glob(f"verification/scores-{split}-*.tsv")
+    assert scores.read_text(encoding="utf-8").count("\n") == scored["num_trials"], split
+
+
+CHECKS = {"asr": check_errors, "classification": check_accuracy, "SV": check_trials}
 
 
 def run_recipe(recipe: str, feature_type: str, folder: Path, flags: Sequence[object] = ()) -> Dict[str, Any]:
@@ -167,7 +191,7 @@ def run_recipe(recipe: str, feature_type: str, folder: Path, flags: Sequence[obj
     """
     every = [*folder_flags(folder), "--feature-type", feature_type, "--recipe", short_recipe(recipe, folder)]
     every += ["--nj", 1, "--speed-factors", "1.0", *flags]
-    system = read_recipe(recipe_file(recipe, "default")).get("system", "asr")
+    system, task = read_recipe(recipe_file(recipe, "default")).get("system", "asr"), recipe.rpartition("/")[2]
     done = run_sh(recipe, *every)
     assert done.returncode == 0, done.stdout[-6000:]
     for number in STAGES[system]:
@@ -180,7 +204,7 @@ def run_recipe(recipe: str, feature_type: str, folder: Path, flags: Sequence[obj
     assert (result["feature_type"], result["recipe"].partition("_")[0]) == (name, "short")  # then the variant, if any
     for split, scored in result["sets"].items():
         assert scored["num_utterances"] > 0, split
-        CHECKS[system](folder / "exp", split, scored)
+        CHECKS[task if task in CHECKS else system](folder / "exp", split, scored)
     page = (folder / "RESULTS.md").read_text(encoding="utf-8")
     assert re.search(rf"^\| {name} \|", page, flags=re.MULTILINE)
 

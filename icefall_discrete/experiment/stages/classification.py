@@ -1,6 +1,7 @@
 """The stages of telling classes apart, such as languages or speakers: tokenizer, codes, check, training, accuracies."""
 
-from typing import Dict
+import dataclasses
+from typing import Dict, Mapping
 
 from icefall_discrete.experiment import feature_stages
 from icefall_discrete.experiment.feature_stages import (
@@ -30,8 +31,26 @@ SECTIONS: Dict[str, str] = {
 _OF_TEXT = ("vocab_size", "decoding_method", "lm", "lm_scale")
 
 
+@dataclasses.dataclass(frozen=True)
+class Outcome:
+    """What a trained network is used for.
+
+    method: folder of what is said. said, figures: titles of the last two stages. flags: of the first of them.
+    """
+
+    method: str
+    said: str
+    figures: str
+    flags: Mapping[str, str] = dataclasses.field(default_factory=dict)
+
+
 def plan(asked: Asked) -> Plan:
     """What run.sh will do. Raises ValueError for whatever can be known to be wrong now."""
+    return plan_for(asked, Outcome(METHOD, "classes of dev and test", "accuracies"))
+
+
+def plan_for(asked: Asked, outcome: Outcome) -> Plan:
+    """The same, for an outcome. Raises ValueError for whatever can be known to be wrong now."""
     options, corpus = asked.read(RunOptions), asked.read(Corpus)
     facts = _facts(asked, options, corpus)
     warnings = check_request(facts)
@@ -42,13 +61,14 @@ def plan(asked: Asked) -> Plan:
     training, notices = training_stage(facts, train, None, (3,))
     decoding = {"exp-dir": facts.exp_dir, "feature-dir": facts.features_dir}
     decoding.update({"splits": ",".join(corpus.scored_splits), "recipe-config": facts.choice.recipe_file})
+    decoding.update(outcome.flags)
     commands = (facts.command("decode", decoding),)
     stages = [
         *first_stages(asked, corpus, data.data),
         *data_stages(facts, data, _fact(facts)),
         training,
-        Stage(7, "classes of dev and test", f"{facts.exp_dir}/.done-7-{METHOD}", decode, (), commands, (3, 6)),
-        scoring_stage(facts, "accuracies", METHOD, "", (*decode, *score_settings(facts, old_words))),
+        Stage(7, outcome.said, f"{facts.exp_dir}/.done-7-{outcome.method}", decode, (), commands, (3, 6)),
+        scoring_stage(facts, outcome.figures, outcome.method, "", (*decode, *score_settings(facts, old_words))),
     ]
     scores = stages[-1].outputs[0] if asked.range.last >= stages[-1].number else ""
     names = {**shell_names(facts), "decode_settings": "\n".join(decode)}

@@ -1,6 +1,6 @@
 """Embeddings of utterances by a trained classifier, and how alike two of them are: what verification needs."""
 
-from typing import Dict, Iterable, Iterator, List, Mapping, Tuple
+from typing import Dict, Iterable, Iterator, List, Mapping, Optional, Tuple
 
 import torch
 import torch.nn.functional as F
@@ -11,7 +11,7 @@ from torch import Tensor
 from icefall_discrete.base.spec import FeatureSpec
 from icefall_discrete.data.dataset import Batch, batch_key
 from icefall_discrete.systems.classification.network import Classifier
-from icefall_discrete.systems.prediction import RunConfig, in_batches, predict_cuts
+from icefall_discrete.systems.prediction import Json, RunConfig, in_batches, predict_cuts
 
 
 def utterance_embeddings(network: Classifier, cuts: CutSet, spec: FeatureSpec, run: RunConfig) -> Dict[str, Tensor]:
@@ -20,6 +20,13 @@ def utterance_embeddings(network: Classifier, cuts: CutSet, spec: FeatureSpec, r
     Args:
       network: in evaluation mode. cuts: with codes or features of `spec`. run: size of the batches.
     """
+    return embeddings_and_facts(network, cuts, spec, run)[0]
+
+
+def embeddings_and_facts(
+    network: Classifier, cuts: CutSet, spec: FeatureSpec, run: RunConfig, title: Optional[str] = None
+) -> Tuple[Dict[str, Tensor], Json]:
+    """As `utterance_embeddings`, and the facts of `predict_cuts`; title: of the progress bar, None shows none."""
     device = next(network.parameters()).device
 
     @torch.no_grad()
@@ -30,7 +37,7 @@ def utterance_embeddings(network: Classifier, cuts: CutSet, spec: FeatureSpec, r
     def say(kept: List[Cut]) -> Iterator[Tuple[str, Tensor]]:
         return in_batches(embed, kept, spec, run)
 
-    return predict_cuts(say, network.config, cuts, spec)[0]
+    return predict_cuts(say, network.config, cuts, spec, title)
 
 
 def cosine_scores(embeddings: Mapping[str, Tensor], pairs: Iterable[Tuple[str, str]]) -> List[float]:

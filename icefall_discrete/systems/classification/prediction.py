@@ -1,4 +1,4 @@
-"""What a trained classifier does with the cuts of a split: predictions, confusions, accuracies."""
+"""What a trained classifier does with the cuts of a split: predictions, confusions, accuracies; or trials."""
 
 import logging
 from pathlib import Path
@@ -20,6 +20,8 @@ from icefall_discrete.metrics.scoring_rules import ScoringRules
 from icefall_discrete.systems.classification.network import Classifier
 from icefall_discrete.systems.classification.settings import TrainSettings
 from icefall_discrete.systems.classification.system import predicted_classes
+from icefall_discrete.systems.classification.verification import METHOD as VERIFICATION
+from icefall_discrete.systems.classification.verification import Compared, VerificationFiles, compare, score_trials
 from icefall_discrete.systems.prediction import (
     Json,
     OutputFiles,
@@ -101,43 +103,66 @@ def _figures(pairs: Sequence[Tuple[str, Optional[str]]]) -> Json:
     }
 
 
-class ClassificationPrediction(Prediction[None, ClassificationFiles, TrainSettings, Classifier, ClassTargets]):
-    """The most probable class of each cut."""
+def _files_of(folder: Path, suffix: str) -> OutputFiles:
+    return (VerificationFiles if folder.name == VERIFICATION else ClassificationFiles)(folder, suffix)
 
-    files = ClassificationFiles
+
+class ClassificationPrediction(Prediction[Optional[Compared], OutputFiles, TrainSettings, Classifier, ClassTargets]):
+    """The most probable class of each cut; where there are trials, how alike the utterances of each are."""
+
+    files = OutputFiles
 
     def add_flags(self, parser: ScriptParser) -> None:
-        """There are none: the most probable class is said."""
+        """Trials; without them the most probable class is said."""
+        parser.add_argument(
+            "--trials", type=Path, help="folder of lists of trials, <split>.txt: these are compared (default: none)"
+        )
 
-    def read_settings(self, recipe: Mapping[str, Any], where: str, args: Any) -> None:
-        """There are none. Raises ValueError if the recipe has some."""
+    def read_settings(self, recipe: Mapping[str, Any], where: str, args: Any) -> Optional[Compared]:
+        """The trials if there are any. Raises ValueError if the recipe has settings of a search."""
         if recipe.get("decode"):
             raise ValueError(f"{where}: section decode chooses a search, and a classifier has none; leave it away.")
+        return None if args.trials is None else Compared(args.trials)
 
-    def noted(self, config: None) -> Json:
-        """Nothing."""
+    def noted(self, config: Optional[Compared]) -> Json:
+        """Nothing: the lists themselves are held against their record."""
         return {}
 
+    def inputs(self, config: Optional[Compared]) -> List[Path]:
+        """The lists of trials."""
+        return config.files() if config else []
+
     def method(self, asked: str) -> str:
-        """Always the same: there is one way."""
-        return METHOD
+        """Comparing trials where that is asked for, else telling classes."""
+        return VERIFICATION if asked == VERIFICATION else METHOD
 
     def output(
-        self, exp_dir: Path, settings: TrainSettings, config: None, checkpoints: str, averaged: bool
-    ) -> ClassificationFiles:
-        """`<exp>/classification`, with the checkpoints as suffix."""
-        return ClassificationFiles(exp_dir / METHOD, checkpoints + ("_use-averaged-model" if averaged else ""))
+        self, exp_dir: Path, settings: TrainSettings, config: Optional[Compared], checkpoints: str, averaged: bool
+    ) -> OutputFiles:
+        """`<exp>/classification` or `<exp>/verification`, with the checkpoints as suffix."""
+        folder = exp_dir / (VERIFICATION if config else METHOD)
+        return _files_of(folder, checkpoints + ("_use-averaged-model" if averaged else ""))
+
+    def last(self, exp_dir: PathLike, asked: str) -> Tuple[OutputFiles, List[str]]:
+        """As it is for every system."""
+        files, splits = super().last(exp_dir, asked)
+        return _files_of(files.folder, files.suffix), splits
 
     def predict(
         self,
         split: str,
         trained: Trained[TrainSettings, Classifier, ClassTargets],
         cuts: CutSet,
-        config: None,
+        config: Optional[Compared],
         run: RunConfig,
-        files: ClassificationFiles,
+        files: OutputFiles,
     ) -> Json:
-        """Write predictions; a class that the training data lacks stays what it is, and counts as an error."""
+        """Write predictions, or the scores of trials.
+
+        A class that the training data lacks stays what it is, and counts as an error.
+        """
+        if config is not None:
+            return compare(split, trained, cuts, config, run, files)
         network, names, fact = trained.network, trained.targets.names, trained.targets.fact
 
         def predict(batch: Batch) -> List[Tuple[str, float]]:
@@ -163,10 +188,12 @@ class ClassificationPrediction(Prediction[None, ClassificationFiles, TrainSettin
         write_predictions(files.said(split), lines)
         return facts
 
-    def score(self, split: str, files: ClassificationFiles, feature_dir: Path, rules: ScoringRules) -> Json:
-        """Accuracies with intervals, of each class and of each language, and a table of confusions."""
+    def score(self, split: str, files: OutputFiles, feature_dir: Path, rules: ScoringRules) -> Json:
+        """Accuracies with intervals, of each class and of each language, and a table of confusions; or of trials."""
         if rules != ScoringRules():
             raise ValueError("scoring rules are about words, and a classifier says none; leave --scoring-rules away.")
+        if files.folder.name == VERIFICATION:
+            return score_trials(split, files, feature_dir)
         lines = read_predictions(files.said(split))
         if not lines:
             raise ValueError(f"{files.said(split)} holds no prediction; decode the split again.")
