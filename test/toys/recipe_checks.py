@@ -59,6 +59,7 @@ SHORT: Dict[str, Dict[str, Any]] = {
 # The same for a classifier that has no encoder before it.
 SHORT_ECAPA: Dict[str, Any] = {
     "embedding_dim": 16,
+    "front_end": "identity",
     "encoder": {"kind": "identity", "in_dim": 16},
     "classifier": {
         "kind": "ecapa",
@@ -118,7 +119,8 @@ def short_recipe(recipe: str, folder: Path, name: str = "default") -> Path:
     for short in (SHORT, *([] if "system" in settings else [SHORT_RECOGNISER])):
         for section, values in short.items():
             if section == "model" and "identity" in str(settings["model"].get("encoder")):
-                values = SHORT_ECAPA
+                settings[section] = SHORT_ECAPA  # in its place: one file has no layers that a kind could leave out
+                continue
             settings[section] = {**settings.get(section, {}), **values}
     if settings.get("bpe", {"piece_type": "char"}).get("piece_type") != "char":
         settings["bpe"]["vocab_size"] = VOCAB_SIZE
