@@ -233,6 +233,7 @@ def test_trials_are_scored_beside_classes_and_stand_in_a_page(folder, stage, tra
     scored = result["sets"]["dev"]
     together = [line.trial.is_target for line in lines]
     assert scored["eer"]["rate"] == pytest.approx(equal_error_rate([line.score for line in lines], together), abs=1e-3)
+    assert scored["eer"]["rate"] < 25, "utterances of one language are more alike"
     assert (scored["num_trials"], scored["num_target_trials"], scored["num_utterances"]) == (15, sum(together), 6)
     assert "| dev EER % | dev minDCF |" in results_page("T", [result], ["dev"], [], None, [])
     write_trials(lists / "dev.txt", [Trial(True, "dev-0", "other")])
