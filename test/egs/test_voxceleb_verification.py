@@ -3,7 +3,7 @@
 import shutil
 
 import pytest
-from recipe_checks import feature_type_of_environment, load_local, pipeline_only, run_recipe, run_sh
+from recipe_checks import feature_type_of_environment, load_local, pipeline_in, run_recipe, run_sh
 from stand_in import clips, write_audio, write_lines
 
 from icefall_discrete.data.cuts import load_cuts
@@ -120,7 +120,7 @@ def test_the_plan_compares_trials(tmp_path):
     assert "--decoding-method verification" in done.stdout
 
 
-@pipeline_only
+@pipeline_in("portable")
 def test_run_sh(tmp_path):
     make_corpus(tmp_path / "download" / "voxceleb1", num_videos=4)
     flags = ("--check-counts", "false")
