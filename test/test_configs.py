@@ -29,7 +29,8 @@ ROOT = Path(__file__).resolve().parents[1]
 CONF_DIRS = [ROOT / "icefall_discrete" / "conf", *sorted(ROOT.glob("egs/*/ASR/conf"))]
 FEATURES = sorted(path for folder in CONF_DIRS for path in folder.glob("features/*.json"))
 MODELS = sorted(path for folder in CONF_DIRS for path in folder.glob("models/*.json"))
-OF_CLASSES = ("classes", "classes_large")  # bases of recipes that tell classes apart: test/egs/test_class_recipes.py
+# Bases of recipes that tell classes apart: test/egs/test_class_recipes.py
+OF_CLASSES = ("classes", "classes_large", "classes_xvector", "classes_ecapa")
 RECIPES = sorted(path for folder in CONF_DIRS for path in folder.glob("recipes/*.json") if path.stem not in OF_CLASSES)
 SCRIPTS = sorted(path for folder in ("egs", "tools", "test") for path in (ROOT / folder).rglob("*.sh"))
 CODES = FeatureSpec("some_codes", "codes", 16000, 50.0, 2, (500, 320), 0)
