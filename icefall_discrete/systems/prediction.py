@@ -33,6 +33,7 @@ from icefall_discrete.base.inside import path_inside
 from icefall_discrete.base.provenance import STRICT, Provenance, Rules, read_record, recorded_in
 from icefall_discrete.base.settings import setting
 from icefall_discrete.base.spec import FeatureSpec
+from icefall_discrete.base.text_files import read_text
 from icefall_discrete.data.cuts import num_frames
 from icefall_discrete.data.dataset import Batch
 from icefall_discrete.data.loaders import LoaderConfig, make_test_batches
@@ -214,3 +215,12 @@ def predict_cuts(
         "decode_rtf": wall_sec / audio_sec if audio_sec else None,
         "peak_memory_mib": peak_memory_mib(),
     }
+
+
+def rows_of_split(path: PathLike) -> Iterator[Tuple[int, List[str]]]:
+    """The columns of each line that was written for a split, with its number. Raises FileNotFoundError."""
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"{path} does not exist; decode the split first.")
+    for number, text in enumerate(read_text(path).splitlines(), start=1):
+        yield number, text.split("\t")

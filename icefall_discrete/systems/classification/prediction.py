@@ -9,7 +9,6 @@ from lhotse.cut import Cut
 
 from icefall_discrete.base.atomic_files import PathLike, write_text
 from icefall_discrete.base.flags import ScriptParser
-from icefall_discrete.base.text_files import read_text
 from icefall_discrete.base.text_tables import text_table
 from icefall_discrete.data.cuts import language_of, load_cuts
 from icefall_discrete.data.dataset import Batch
@@ -30,6 +29,7 @@ from icefall_discrete.systems.prediction import (
     Trained,
     in_batches,
     predict_cuts,
+    rows_of_split,
 )
 
 LOG = logging.getLogger(__name__)
@@ -75,12 +75,8 @@ def write_predictions(path: PathLike, lines: Sequence[Predicted]) -> None:
 
 def read_predictions(path: PathLike) -> List[Predicted]:
     """Read what `write_predictions` wrote. Raises FileNotFoundError, or ValueError naming the line."""
-    path = Path(path)
-    if not path.is_file():
-        raise FileNotFoundError(f"{path} does not exist; decode the split first.")
     lines = []
-    for number, text in enumerate(read_text(path).splitlines(), start=1):
-        parts = text.split("\t")
+    for number, parts in rows_of_split(path):
         if len(parts) != 4:
             raise ValueError(f"{path}:{number}: {len(parts)} columns, expected 4; decode the split again.")
         cut_id, true, said, probability = (None if part == _NONE else part for part in parts)

@@ -9,7 +9,6 @@ from lhotse import CutSet
 
 from icefall_discrete.base.atomic_files import PathLike, write_text
 from icefall_discrete.base.provenance import read_record
-from icefall_discrete.base.text_files import read_text
 from icefall_discrete.base.text_tables import text_table
 from icefall_discrete.data.cuts import load_cuts
 from icefall_discrete.data.facts import facts_of
@@ -19,7 +18,7 @@ from icefall_discrete.metrics.verification import equal_error_rate, least_cost, 
 from icefall_discrete.systems.classification.embeddings import cosine_scores, embeddings_and_facts
 from icefall_discrete.systems.classification.network import Classifier
 from icefall_discrete.systems.classification.settings import TrainSettings
-from icefall_discrete.systems.prediction import Json, OutputFiles, RunConfig, Trained
+from icefall_discrete.systems.prediction import Json, OutputFiles, RunConfig, Trained, rows_of_split
 
 LOG = logging.getLogger(__name__)
 METHOD = "verification"
@@ -66,19 +65,15 @@ def write_scores(path: PathLike, lines: Sequence[Scored]) -> None:
 
 def read_scores(path: PathLike) -> List[Scored]:
     """Read what `write_scores` wrote. Raises FileNotFoundError, or ValueError naming the line."""
-    path = Path(path)
-    if not path.is_file():
-        raise FileNotFoundError(f"{path} does not exist; decode the split first.")
     lines = []
-    for number, text in enumerate(read_text(path).splitlines(), start=1):
-        parts = text.split("\t")
+    for number, parts in rows_of_split(path):
         try:
             label, left, right, score = parts
             lines.append(Scored(Trial({"0": False, "1": True}[label], left, right), float(score)))
         except (ValueError, KeyError) as error:
             raise ValueError(
-                f"{path}:{number}: expected 1 or 0, two cut ids and a score between tabs, got {text[:60]!r}; decode "
-                "the split again."
+                f"{path}:{number}: expected 1 or 0, two cut ids and a score between tabs, got "
+                f"{' '.join(parts)[:60]!r}; decode the split again."
             ) from error
     if not lines:
         raise ValueError(f"{path} holds no score; decode the split again.")
