@@ -33,12 +33,12 @@ class Losses(NamedTuple):
     mean: Optional[Tensor] = None
 
     def objective(self, world_size: int = 1) -> Tensor:
-        """What to differentiate where gradients are added up over `world_size` processes."""
-        return self.total if self.mean is None else self.mean / world_size
+        """What to differentiate where gradients are averaged over `world_size` processes."""
+        return self.total * world_size if self.mean is None else self.mean
 
 
 class System(nn.Module, abc.ABC, Generic[Prepared]):
-    """A network and its losses as one module, so that one call covers both.
+    """A network and its losses as one module, so that one call (and one DistributedDataParallel) covers both.
 
     Args:
       network: holds all weights that are learnt; checkpoints keep its state dict.
@@ -61,7 +61,7 @@ class System(nn.Module, abc.ABC, Generic[Prepared]):
         """Compare the network's output with its targets; `step` counts the optimiser steps so far."""
 
     def forward(self, prepared: Prepared, step: int) -> Losses:
-        """The losses."""
+        """The losses: what DistributedDataParallel calls."""
         return self.losses(prepared, step)
 
     def figures(self, batches: Iterable[Batch]) -> Dict[str, float]:

@@ -17,7 +17,6 @@ from icefall_discrete.training.budget import TimeBudget
 from icefall_discrete.training.distributed import Group, is_lost_peer
 from icefall_discrete.training.epoch_weights import EpochWeights
 from icefall_discrete.training.evaluation import Evaluation, values_of
-from icefall_discrete.training.gradient_exchange import GradientExchange
 from icefall_discrete.training.largest import try_batches
 from icefall_discrete.training.meters import LossMeter, clock
 from icefall_discrete.training.optimization import Schedule
@@ -69,13 +68,13 @@ class Trainer:
     ) -> None:
         self.system = system
         self.model = system.network
+        self._parallel: nn.Module = system
         self.device = next(system.parameters()).device
         self.optimizer = optimizer
         self.scheduler = scheduler
         self.config = config
         self.exp_dir = exp_dir
         self.group = group
-        self.exchange = GradientExchange(system, group)
         self.facts = {**self._usual_facts(), **facts}
         LOG.info(", ".join(f"{name} {value}" for name, value in self.facts.items()))
         self.precision = Precision(config.precision, self.device.type)
@@ -88,7 +87,7 @@ class Trainer:
         self.reporter = Reporter(exp_dir, group.is_main, config.tensorboard)
         self.noise = Noise(system)
         self.weights = EpochWeights(exp_dir, self.model, self.average, self.progress)
-        self.evaluation = Evaluation(system, group, self._forward)
+        self.evaluation = Evaluation(system, group, functools.partial(self._forward, system))
         self._mark, self._cpu_mark = time.perf_counter(), time.process_time()
         parts: Dict[str, Stateful] = {
             "model": self.model,
@@ -122,7 +121,8 @@ class Trainer:
         self._warn_of_other_processes()
         if self.config.try_largest_batches:
             self._try_largest_batches(data)
-        self.exchange.share_state()
+        if self.group.world_size > 1:
+            self._parallel = self._in_parallel()
         stopped_by = None
         while stopped_by is None:
             stopped_by = self._why_stop()
@@ -156,6 +156,12 @@ class Trainer:
             return "patience"
         return "max_minutes" if self.group.any(not self.budget.allows_another_epoch(progress)) else None
 
+    def _in_parallel(self) -> nn.Module:
+        # Only now: its hooks would take part in the backward pass of the batches that were tried.
+        devices = [self.device] if self.device.type == "cuda" else None
+        # Losses that are off and random skips leave parameters out of steps.
+        return nn.parallel.DistributedDataParallel(self.system, device_ids=devices, find_unused_parameters=True)
+
     def _try_largest_batches(self, data: TrainingData) -> None:
         """Forward and backward pass of the largest batches; nothing that training depends on changes."""
         began, noise = time.perf_counter(), self.noise.state_dict()
@@ -164,7 +170,7 @@ class Trainer:
         self.system.set_batch_count(self.progress.amount / self.config.ref_duration)
 
         def run(batch: Batch) -> None:
-            self._forward(batch).objective().backward()
+            self._forward(self.system, batch).objective().backward()
             self.optimizer.zero_grad(set_to_none=True)
 
         try_batches(run, data.largest_batches(), self.device, self.system.if_too_large)
@@ -235,7 +241,8 @@ class Trainer:
         """Gradients of the sum of the losses over batches and processes; this process's losses, and what is bad."""
         meter, reason = LossMeter(), None
         for batch in batches:
-            output = self._forward(batch)
+            output = self._forward(self._parallel, batch)
+            # DistributedDataParallel gives the mean over the processes; totals are sums over utterances.
             self.precision.backward(output.objective(self.group.world_size))
             sums = values_of(output)
             if not math.isfinite(sums["loss"]):
@@ -244,7 +251,6 @@ class Trainer:
                 which = f"{', '.join(parts)}: " if parts else ""
                 reason = f"the loss is not finite ({which}cuts {', '.join(guilty) or 'unknown'})"
             meter.add(sums, float(output.frames), len(batch["cut_ids"]))
-        self.exchange.sum_gradients()
         if reason is None and not self.precision.overflows_are_expected and not self._gradients_are_finite():
             reason = _BAD_GRADIENT
         return meter, reason
@@ -290,10 +296,10 @@ class Trainer:
             "reason": reason or "it raised an error",
         }
 
-    def _forward(self, batch: Batch) -> Losses:
+    def _forward(self, module: nn.Module, batch: Batch) -> Losses:
         prepared = self.system.prepare(batch, self.device)
         with self.precision.autocast():
-            return self.system(prepared, self.progress.step)
+            return module(prepared, self.progress.step)
 
     def _gradients_are_finite(self) -> bool:
         # Norms are a few launches on a device, and one number to wait for; one that overflows is no good either.
@@ -324,7 +330,6 @@ class Trainer:
             self.average.update(self.model)
         if not self.epoch_losses.frames:
             raise ValueError(f"epoch {progress.epoch} had no usable batch; see the filter and {self.bad_batches.path}.")
-        self.exchange.share_buffers()
         valid = self._valid_losses(data)
         figures = self._figures(data)
         cpu_sec = self.group.sum({"cpu_sec": self._processor_time()}, self.device)["cpu_sec"]
