@@ -3,7 +3,7 @@
 import pytest
 from lhotse import load_manifest
 from local_mirror import UNREACHABLE
-from recipe_checks import feature_type_of_environment, load_local, pipeline_only, run_recipe
+from recipe_checks import feature_type_of_environment, load_local, pipeline_in, run_recipe
 from stand_in import clips, write_audio, write_lines
 
 from icefall_discrete.data.manifests import CorpusError
@@ -133,7 +133,7 @@ def test_a_transcript_in_another_encoding_is_named(prepare, corpus, codec, name)
         prepare.prepare(config_for(prepare, corpus))
 
 
-@pipeline_only
+@pipeline_in("k2")
 def test_all_stages(tmp_path):
     write_corpus(tmp_path / "download" / "aishell", {"train": 24, "dev": 4, "test": 4})
     flags = ("--check-counts", "false")

@@ -3,7 +3,7 @@
 import shutil
 
 import pytest
-from recipe_checks import feature_type_of_environment, load_local, pipeline_only, run_recipe
+from recipe_checks import feature_type_of_environment, load_local, pipeline_in, run_recipe
 from stand_in import clips, write_audio, write_lines
 
 from icefall_discrete.data.cuts import load_cuts
@@ -177,7 +177,7 @@ def test_sentences_with_digits_are_left_out_and_counted(prepare, broken, tmp_pat
     assert "1 left out: digits, whose words nobody wrote" in caplog.text
 
 
-@pipeline_only
+@pipeline_in("portable")
 def test_run_sh(tmp_path):
     make_corpus(tmp_path / "download" / RELEASE, {"train": 24, "dev": 6, "test": 6})
     result = run_recipe("commonvoice", feature_type_of_environment(tmp_path), tmp_path, ("--lang", LANG))

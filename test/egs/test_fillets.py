@@ -14,7 +14,7 @@ from recipe_checks import (
     feature_type_of_environment,
     folder_flags,
     load_local,
-    pipeline_only,
+    pipeline_in,
     recipe_folder,
     run_recipe,
     run_sh,
@@ -336,7 +336,7 @@ def test_it_plans_all_stages(tmp_path):
     assert "--subset must be a whole number above 0" in run_sh("fillets", "--subset", "x").stdout
 
 
-@pipeline_only
+@pipeline_in("k2")
 def test_run_sh(tmp_path):
     said = {
         (language, "cave"): {

@@ -6,7 +6,7 @@ import shutil
 import numpy as np
 import pytest
 from lhotse import load_manifest
-from recipe_checks import feature_type_of_environment, load_local, pipeline_only, recipe_folder, run_recipe
+from recipe_checks import feature_type_of_environment, load_local, pipeline_in, recipe_folder, run_recipe
 from stand_in import RATE, clips, joined, write_audio
 
 from icefall_discrete.base.json_files import read_json
@@ -133,7 +133,7 @@ def test_fillers_tags_and_hyphens_are_not_scored():
     )
 
 
-@pipeline_only
+@pipeline_in("portable")
 def test_all_stages(tmp_path):
     write_corpus(tmp_path / "download" / "GigaSpeech", {"M": 24, "DEV": 4, "TEST": 4})
     flags = ("--check-counts", "false")

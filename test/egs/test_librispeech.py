@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from lhotse import load_manifest
 from local_mirror import UNREACHABLE, served
-from recipe_checks import feature_type_of_environment, load_local, pipeline_only, run_recipe
+from recipe_checks import feature_type_of_environment, load_local, pipeline_in, run_recipe
 from stand_in import clips, write_audio, write_lines
 
 from icefall_discrete.data.manifests import CorpusError
@@ -160,7 +160,7 @@ def test_an_id_with_two_texts_is_named(prepare, corpus):
         prepare.prepare(config_for(prepare, corpus))
 
 
-@pipeline_only
+@pipeline_in("k2")
 def test_all_stages(tmp_path):
     write_corpus(tmp_path / "download" / "LibriSpeech", {"train-clean-100": 24, **dict.fromkeys(PARTS[1:], 4)})
     flags = ("--check-counts", "false")

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from lhotse import Recording
-from recipe_checks import feature_type_of_environment, load_local, pipeline_only, recipe_folder, run_recipe
+from recipe_checks import feature_type_of_environment, load_local, pipeline_in, recipe_folder, run_recipe
 from stand_in import RATE, clips, write_audio, write_lines
 
 from icefall_discrete.base.json_files import write_json
@@ -222,7 +222,7 @@ def test_bit_rates_are_those_of_all_codes(tmp_path):
     assert scores["bits_per_second_without_repeats"] == pytest.approx(3 * bits[0] + 2 * bits[1])
 
 
-@pipeline_only
+@pipeline_in("portable")
 def test_run_sh(tmp_path):
     make_corpus(tmp_path / "download" / "ml_superb", {"train": 9, "dev": 3, "test": 3})
     english = make_english(tmp_path / "english")

@@ -3,7 +3,7 @@
 import shutil
 
 import pytest
-from recipe_checks import feature_type_of_environment, load_local, pipeline_only, run_recipe
+from recipe_checks import feature_type_of_environment, load_local, pipeline_in, run_recipe
 from stand_in import clips, write_audio, write_lines
 
 from icefall_discrete.data.cuts import load_cuts
@@ -157,7 +157,7 @@ def test_counts_and_names_of_languages(prepare, whole, tmp_path):
         prepare.prepare(config(prepare, whole, tmp_path, languages=("polnisch",)))
 
 
-@pipeline_only
+@pipeline_in("k2")
 def test_run_sh(tmp_path):
     for language, suffix in (("italian", ".flac"), ("spanish", ".opus")):
         make_language(tmp_path / "download" / "mls", language, suffix, {"train": 14, "dev": 4, "test": 4})

@@ -4,7 +4,7 @@ import shutil
 
 import numpy as np
 import pytest
-from recipe_checks import feature_type_of_environment, load_local, pipeline_only, run_recipe
+from recipe_checks import feature_type_of_environment, load_local, pipeline_in, run_recipe
 from stand_in import RATE, clips, write_audio
 
 from icefall_discrete.data.cuts import load_cuts
@@ -183,7 +183,7 @@ def test_two_transcripts_of_one_utterance_are_named(prepare, copied, tmp_path):
         run(prepare, copied, tmp_path / "data")
 
 
-@pipeline_only
+@pipeline_in("portable")
 def test_run_sh(tmp_path):
     make_corpus(tmp_path / "download" / "myst_child_conv_speech", {"train": 24, "dev": 6, "test": 6})
     result = run_recipe("myst", feature_type_of_environment(tmp_path), tmp_path)

@@ -1,7 +1,7 @@
 """What the tests of all recipes share: a recipe's own Python as a module, and a run of all its stages in miniature.
 
-`run_recipe` takes half a minute, so its tests carry `pipeline_only`: they run where ICEFALL_DISCRETE_PIPELINE=1 is set,
-as in .ci/run, each recipe once in each environment, with features or codes by turns (`feature_type_of_environment`).
+`run_recipe` takes half a minute, so its tests carry `pipeline_in`: they run where ICEFALL_DISCRETE_PIPELINE=1 is set,
+as in .ci/run, each recipe in one of the two environments, with features or codes (`feature_type_of_environment`).
 """
 
 import importlib.util
@@ -19,11 +19,9 @@ from stand_in import ENVIRONMENT, IS_PIPELINE, ROOT
 
 from icefall_discrete.experiment.recipe_files import read_recipe
 
-pipeline_only = pytest.mark.skipif(not IS_PIPELINE, reason="set ICEFALL_DISCRETE_PIPELINE=1 to run it (minutes)")
-
 
 def pipeline_in(environment: str) -> pytest.MarkDecorator:
-    """As pipeline_only, in one environment: recipes of classes differ in their stage 1 only, so they take turns."""
+    """A test of minutes, asked for by a variable, in one environment: recipes differ in stage 1 and 2, so they take turns."""
     is_its_turn = IS_PIPELINE and environment == ENVIRONMENT
     return pytest.mark.skipif(not is_its_turn, reason=f"runs with ICEFALL_DISCRETE_PIPELINE=1 in {environment}")
 
