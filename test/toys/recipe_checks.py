@@ -21,7 +21,7 @@ from icefall_discrete.experiment.recipe_files import read_recipe
 
 
 def pipeline_in(environment: str) -> pytest.MarkDecorator:
-    """A test of minutes, asked for by a variable, in one environment: recipes differ in stage 1 and 2, so they take turns."""
+    """A test of minutes, asked for by a variable, in one environment: recipes differ in stage 1, so they take turns."""
     is_its_turn = IS_PIPELINE and environment == ENVIRONMENT
     return pytest.mark.skipif(not is_its_turn, reason=f"runs with ICEFALL_DISCRETE_PIPELINE=1 in {environment}")
 
