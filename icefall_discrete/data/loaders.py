@@ -1,8 +1,10 @@
 """Epochs of batches: bucketed by duration, deterministic, resumable at any batch, optionally short utterances first."""
 
 import dataclasses
+import functools
 import itertools
 import logging
+import math
 import random
 import warnings
 from typing import Callable, Dict, Iterable, Iterator, List, Tuple, TypeVar, Union
@@ -14,6 +16,7 @@ from torch.utils.data import DataLoader, Sampler
 
 from icefall_discrete.base.settings import check_settings, setting
 from icefall_discrete.base.spec import FeatureSpec
+from icefall_discrete.data.crops import cropped
 from icefall_discrete.data.dataset import Batch, BatchDataset, collate
 from icefall_discrete.data.facts import facts_of, text_fact
 from icefall_discrete.data.language_sampling import drawn_cuts
@@ -47,6 +50,11 @@ class LoaderConfig:
 
     def __post_init__(self) -> None:
         check_settings(self)
+
+    @property
+    def longest_sec(self) -> float:
+        """Seconds of each utterance that an epoch trains on at most: of a longer one, a part that `cropped` chooses."""
+        return math.inf
 
     def batch_sec(self, epoch: int) -> float:
         """Largest duration of a batch in epoch number `epoch` (from 1), in seconds."""
@@ -110,7 +118,10 @@ def _bucketing_sampler(cuts: CutSet, config: LoaderConfig, num_buckets: int, see
 
 
 def epoch_cuts(cuts: Cuts, config: LoaderConfig, epoch: int, seed: int) -> CutSet:
-    """The cuts of an epoch, not in order: all of them, or with a language temperature as many hours of them."""
+    """The cuts of an epoch, not in order: all of them, or with a language temperature as many hours of them.
+
+    Where the settings ask for crops, long ones are parts of themselves.
+    """
     if isinstance(cuts, KeptCuts):
         cuts = cuts.of_epoch(epoch, seed)
         if config.is_curriculum(epoch):
@@ -118,9 +129,12 @@ def epoch_cuts(cuts: Cuts, config: LoaderConfig, epoch: int, seed: int) -> CutSe
                 f"curriculum_epochs is {config.curriculum_epochs}, but cuts that are read from Shar in sequence cannot "
                 "be sorted by duration; set it to 0, or train from the manifest."
             )
-    if config.language_temperature == 1.0:
+    if config.language_temperature != 1.0:
+        cuts = drawn_cuts(cuts, config.language_temperature, epoch, seed)
+    if config.longest_sec == math.inf:
         return cuts
-    return drawn_cuts(cuts, config.language_temperature, epoch, seed)
+    crop = functools.partial(cropped, longest_sec=config.longest_sec, epoch=epoch, seed=seed)
+    return cuts.map(crop) if cuts.is_lazy else CutSet.from_cuts([crop(cut) for cut in cuts])
 
 
 def epoch_sampler(cuts: Cuts, config: LoaderConfig, epoch: int, seed: int) -> CutSampler:
@@ -157,7 +171,8 @@ def report_long_cuts(cuts: Cuts, config: LoaderConfig) -> List[str]:
     """
     limit = min(config.max_duration, config.batch_sec(1))
     penalty = 1.0 / config.quadratic_duration if config.quadratic_duration else 0.0
-    long = [cut for cut in cuts if cut.duration * (1.0 + penalty * cut.duration) > limit]
+    longest = config.longest_sec
+    long = [cut for cut in cuts if min(cut.duration, longest) * (1.0 + penalty * min(cut.duration, longest)) > limit]
     if long:
         longest = max(long, key=lambda cut: cut.duration)
         LOG.warning(

@@ -83,11 +83,18 @@ def _require_recipe(egs: Path, name: str, what: str) -> None:
         raise ValueError(f"{what} is of recipe folder '{name}', and {egs / name} is none; {known_names(known, name)}")
 
 
+def _named(feature_type: str) -> str:
+    """The name that results of a feature type have: of a path, that of its file."""
+    return Path(feature_type).stem if feature_type.endswith(".json") else feature_type
+
+
 def _require_feature_types(egs: Path, recipe_dir: str, names: Sequence[str], results: Sequence[Json]) -> None:
-    """That each has a file, or a result of when it had one."""
+    """That each has a file, or a result of when it had one; paths are relative to the recipe's folder."""
     known = {result["feature_type"] for result in results}
     for name in names:
-        if name not in known:
+        if name.endswith(".json"):
+            find_feature_confs(str(egs / recipe_dir / name))
+        elif name not in known:
             find_feature_confs(name, [_conf(egs, recipe_dir)])
 
 
@@ -137,8 +144,8 @@ def read_findings(path: PathLike, egs: Path) -> Findings:
 
 def found_line(lines: Sequence[Json], wanted: Mapping[str, Any]) -> Optional[Json]:
     """The line of a feature type, a recipe and a search (none: the recipe's own); None if it was not run."""
-    keys = ("feature_type", "recipe", "search")
-    return next((line for line in lines if all(line.get(key) == wanted.get(key) for key in keys)), None)
+    asked = {"feature_type": _named(wanted["feature_type"]), **{key: wanted.get(key) for key in ("recipe", "search")}}
+    return next((line for line in lines if all(line.get(key) == value for key, value in asked.items())), None)
 
 
 def command_of(recipe_dir: str, wanted: Mapping[str, Any]) -> str:
@@ -189,7 +196,7 @@ def comparison_table(lines: Sequence[Json], comparison: Json) -> str:
     for row, line in zip(wanted, found):
         is_first = not table or bool(row.get("begins"))
         first = line if is_first else first
-        cells = [row["feature_type"], row["recipe"] + (f", {row['search']}" if row.get("search") else "")]
+        cells = [_named(row["feature_type"]), row["recipe"] + (f", {row['search']}" if row.get("search") else "")]
         cells += [NOT_RUN if line is None else str(len(runs_of(line)))]
         cells += [_number(line, "training", "label_hours", ".2f")]
         cells += [_number(line, "features", "bits_per_second", ".2f", 1e-3)]

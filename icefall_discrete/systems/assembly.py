@@ -4,6 +4,7 @@ import contextlib
 import dataclasses
 import functools
 import logging
+import math
 from pathlib import Path
 from typing import Any, Callable, Dict, Iterator, List, Optional, Union
 
@@ -70,7 +71,15 @@ def filtered_corpus(
     valid: CutSet,
     targets: Targets,
 ) -> Corpus:
-    """Drop the cuts that cannot be trained on; reasons and counts go to the log."""
+    """Drop the cuts that cannot be trained on; reasons and counts go to the log.
+
+    Raises ValueError if nothing is left, and if the settings ask for parts of utterances where the rate varies.
+    """
+    if spec.has_variable_rate and settings.loader.longest_sec < math.inf:
+        raise ValueError(
+            f"crop_sec is {settings.loader.longest_sec:g}, but '{spec.name}' has a variable rate, so that its codes "
+            "belong to whole utterances only; set crop_sec to 0, or take a feature type of a constant rate."
+        )
 
     def frames(num_frames: int) -> int:
         return settings.model.num_encoder_frames(num_frames, spec)
@@ -146,6 +155,13 @@ def _some_of(cuts: CutSet, number: int) -> CutSet:
     return CutSet.from_cuts(list(cuts)[:: max(1, len(cuts) // max(1, number))])
 
 
+def _epoch_sec(corpus: Corpus, longest_sec: float) -> float:
+    """Seconds of audio of an epoch, of each utterance at most `longest_sec`."""
+    if longest_sec == math.inf:
+        return 3600.0 * sum(corpus.hours.values())
+    return sum(min(cut.duration, longest_sec) for cut in corpus.train)
+
+
 def training_data(settings: TrainSettings, corpus: Corpus, resegment: Optional[Resegment] = None) -> TrainingData:
     """Batches of the corpus for the trainer; `resegment` as for BatchDataset (unit_dropout.py)."""
     loader, spec, seed = settings.loader, corpus.spec, settings.train.seed
@@ -161,7 +177,7 @@ def training_data(settings: TrainSettings, corpus: Corpus, resegment: Optional[R
         figure_batches=lambda: make_test_batches(
             _some_of(corpus.valid, settings.train.decode_utterances), loader, spec
         ),
-        epoch_amount=3600.0 * sum(corpus.hours.values()),
+        epoch_amount=_epoch_sec(corpus, loader.longest_sec),
         epoch_facts=lambda epoch: drawn_hours(corpus.train, loader, epoch, seed),
         largest_batches=lambda: (
             (what, with_views(batch, spec, num_views))

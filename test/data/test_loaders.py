@@ -219,6 +219,42 @@ def test_cuts_longer_than_a_batch_are_reported_and_trained_on_alone(cuts, caplog
     assert report_long_cuts(cuts, LoaderConfig(max_duration=100.0)) == []
 
 
+@dataclasses.dataclass(frozen=True)
+class OfParts(LoaderConfig):
+    """Settings of a system that learns from parts of utterances."""
+
+    longest_sec = 2.0
+
+
+def test_long_utterances_are_trained_on_in_parts_that_differ_from_epoch_to_epoch(cuts):
+    config = OfParts(max_duration=20.0, num_buckets=4)
+
+    def parts(number, **more):
+        dataset = BatchDataset(SPEC, None, 7, number)
+        batches = list(make_epoch_batches(cuts, config, dataset, **more))
+        return {
+            name: (row[:length], seconds)
+            for batch in batches
+            for name, row, length, seconds in zip(
+                batch["cut_ids"], batch["codes"], batch["frame_lens"].tolist(), batch["duration_sec"].tolist()
+            )
+        }
+
+    first, again, second, rest = parts(1), parts(1), parts(2), parts(1, start_batch=2)
+    assert {*first} == {*second} == {cut.id for cut in cuts}
+    moved = 0
+    for cut in cuts:
+        whole, (part, seconds) = torch.from_numpy(cut.load_codes()).long(), first[cut.id]
+        assert len(part) == min(len(whole), 100) and seconds == pytest.approx(min(cut.duration, 2.0))
+        places = [begin for begin in range(len(whole) - len(part) + 1) if whole[begin : begin + len(part)].equal(part)]
+        assert places and part.equal(again[cut.id][0])
+        assert cut.id not in rest or rest[cut.id][0].equal(part)
+        moved += not part.equal(second[cut.id][0])
+    long = [cut for cut in cuts if cut.duration > 2.1]
+    assert moved > 0.8 * len(long) > 5
+    assert report_long_cuts(cuts, OfParts(max_duration=2.0)) == []
+
+
 def test_codes_are_divided_anew_in_each_epoch_and_alike_in_each_batch(cuts, monkeypatch):
     one = dataclasses.replace(SPEC, num_codebooks=1, codebook_sizes=(500,))
     monkeypatch.setattr("icefall_discrete.data.dataset.load_frames", lambda cut, spec: cut.load_codes()[:, :1])

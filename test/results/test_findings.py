@@ -85,6 +85,26 @@ def test_rows_side_by_side_with_their_commands(folder):
     assert summary(findings) == (3, 2)
 
 
+def test_a_feature_type_of_another_recipe_is_named_by_its_path(folder):
+    other = folder / "egs" / "other" / "ASR" / "conf" / "features" / "its_codec.json"
+    other.parent.mkdir(parents=True)
+    other.write_text("{}")
+    path = folder / "findings.json"
+    content = json.loads(path.read_text())
+    row = {"feature_type": "../../other/ASR/conf/features/its_codec.json", "recipe": "default"}
+    content["questions"][0]["comparisons"][0]["rows"] = [row]
+    path.write_text(json.dumps(content))
+    page = findings_page(read_findings(path, folder / "egs"))
+    assert "| its_codec | default | not run |" in page
+    assert f"run.sh --feature-type {row['feature_type']} --recipe default    # not run" in page
+    made = folder / "egs" / "toy" / "ASR" / "results" / "c.json"
+    made.write_text(json.dumps(result("its_codec", "default", 20.0, 2)))
+    assert "| its_codec | default | 1 |" in findings_page(read_findings(path, folder / "egs"))
+    other.unlink()
+    with pytest.raises(ValueError, match=r"its_codec\.json does not exist"):
+        read_findings(path, folder / "egs")
+
+
 def test_differences_are_bold_where_they_are_larger_than_chance():
     def scored(rate, half):
         return {"wer": {"rate": rate, "interval": [rate - half, rate + half]}}

@@ -21,6 +21,7 @@ from icefall_discrete.metrics.scoring_rules import ScoringRules
 from icefall_discrete.metrics.verification import equal_error_rate
 from icefall_discrete.nn.heads.classifier import statistics_pooling
 from icefall_discrete.results.page import results_page
+from icefall_discrete.systems.assembly import filtered_corpus
 from icefall_discrete.systems.classification.embeddings import cosine_scores, utterance_embeddings
 from icefall_discrete.systems.classification.prediction import (
     ClassificationFiles,
@@ -137,8 +138,21 @@ def test_so_does_one_with_running_statistics_and_an_angular_margin(folder, tmp_p
     small = {"ecapa_channels": [8, 8, 8, 12], "ecapa_kernels": [3, 3, 3, 1], "ecapa_dilations": [1, 2, 3, 1]}
     classifier = {"kind": "ecapa", **small, "res2net_scale": 2, "se_channels": 4, "attention_channels": 4}
     changes = {"model__encoder": "identity", "model__front_end": "identity", "model__in_dim": 16}
-    changes.update(model__classifier=classifier, loss__class_loss="angular_margin")
+    changes.update(model__classifier=classifier, loss__class_loss="angular_margin", loader__crop_sec=0.5)
     assert_resumes_exactly(folder, tmp_path, **changes)
+
+
+def test_parts_of_utterances_are_counted_as_such_and_refused_where_the_rate_varies(folder, tmp_path):
+    trainer, data = make_trainer(folder, tmp_path, loader__crop_sec=0.5)
+    heard = sum(float(batch["duration_sec"].sum()) for batch in data.train_batches(1, 0))
+    whole = sum(float(batch["duration_sec"].sum()) for batch in make_trainer(folder, tmp_path)[1].train_batches(1, 0))
+    assert data.epoch_amount == pytest.approx(heard, rel=1e-4) and heard < 0.9 * whole
+    assert max(float(batch["duration_sec"].max()) for _, batch in data.largest_batches()) <= 0.5001
+    settings = stages_of({"system": "classification"}).settings.from_dict({"loader": {"crop_sec": 0.5}}, "test")
+    varying = dataclasses.replace(SPEC, max_frame_rate_hz=SPEC.frame_rate_hz)
+    cuts, _ = load_feature_cuts(folder / "features" / "dev.jsonl.gz")
+    with pytest.raises(ValueError, match=r"crop_sec is 0\.5, but '.*' has a variable rate"):
+        filtered_corpus(settings, varying, cuts, cuts, trainer.system.targets)
 
 
 def test_embeddings_of_utterances_do_not_depend_on_the_batch_and_are_compared(folder, tmp_path):

@@ -17,6 +17,7 @@ Another feature type needs './run.sh --feature-type X --stage 2'.
 $SHARED_NOTES"
 feature_type=mfcc_km500                # conf/features/<name>.json here or in the package, a path to such a file, or several joined by +
 dl_dir=$ASR/download                   # downloaded files
+speed_factors=1.0                      # speeds of the copies of the training data
 packages_dir=                          # folder of the packages' .deb files, for those fetched by hand (default: apt-get fetches them)
 min_utterances=20                      # fewest training utterances of a voice; the lines of others are left out
 subset=                                # keep this many short utterances a split: a test of the pipeline, no result

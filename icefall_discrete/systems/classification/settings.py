@@ -1,6 +1,7 @@
 """The settings of a classifier's training run."""
 
 import dataclasses
+import math
 from typing import ClassVar
 
 from icefall_discrete.base.settings import section, setting
@@ -24,13 +25,29 @@ class TargetConfig:
 
 
 @dataclasses.dataclass(frozen=True)
+class CropLoaderConfig(LoaderConfig):
+    """How cuts are grouped into batches, whole or in part: a class is that of every part of an utterance."""
+
+    crop_sec: float = setting(
+        0.0,
+        "train on a random part of so many seconds of each longer utterance, another in each epoch; 0: on all of it",
+        minimum=0,
+    )
+
+    @property
+    def longest_sec(self) -> float:
+        """See LoaderConfig."""
+        return self.crop_sec or math.inf
+
+
+@dataclasses.dataclass(frozen=True)
 class TrainSettings(training_settings.TrainSettings):
     """The sections of a classifier's recipe."""
 
     system: ClassVar[str] = "classification"
     target: TargetConfig = section(TargetConfig)
     model: ModelConfig = section(ModelConfig)
-    loader: LoaderConfig = section(LoaderConfig)
+    loader: CropLoaderConfig = section(CropLoaderConfig)
     filter: FilterConfig = section(FilterConfig)
     augment: AugmentConfig = section(AugmentConfig)
     loss: ClassLossConfig = section(ClassLossConfig)
