@@ -12,6 +12,7 @@ EXTRAS = {
     "encodec": ["encodec"],
     "fairseq": ["fairseq"],
     "results": ["kaldialign", "matplotlib", "tensorboard"],
+    "metrics": ["pesq", "speechmos", "onnxruntime", "librosa", "requests"],
     "asterisk": ["av", "num2words"],
     "fillets": ["num2words"],
     "myst": ["num2words"],

@@ -23,7 +23,8 @@ def _num_taps(from_hz: int, to_hz: int) -> int:
     return (from_hz // common) * (to_hz // common)
 
 
-def _resampled(samples: np.ndarray, from_hz: int, to_hz: int) -> np.ndarray:
+def resampled(samples: np.ndarray, from_hz: int, to_hz: int) -> np.ndarray:
+    """Samples (..., S) at another rate, by one filter for all phases."""
     common = math.gcd(from_hz, to_hz)
     return resample_poly(samples, to_hz // common, from_hz // common, axis=-1)
 
@@ -33,7 +34,7 @@ class BoundedResample(Resample):
 
     def __call__(self, samples: np.ndarray, sampling_rate: int = 0) -> np.ndarray:
         """Samples (C, S) at the target rate, whatever `sampling_rate` says that the recording has in the end."""
-        return _resampled(samples, self.source_sampling_rate, self.target_sampling_rate)
+        return resampled(samples, self.source_sampling_rate, self.target_sampling_rate)
 
 
 class BoundedSpeed(Speed):
@@ -41,7 +42,7 @@ class BoundedSpeed(Speed):
 
     def __call__(self, samples: np.ndarray, sampling_rate: int) -> np.ndarray:
         """Samples (C, S) at the new speed."""
-        return _resampled(samples, round(sampling_rate * self.factor), sampling_rate)
+        return resampled(samples, round(sampling_rate * self.factor), sampling_rate)
 
 
 def _bounded(step: AudioTransform, sample_rate_hz: int) -> AudioTransform:

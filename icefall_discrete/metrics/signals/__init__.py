@@ -1,0 +1,1 @@
+"""What measures one signal against another: alignment in time, distances, intelligibility, pitch, judges of others."""
