@@ -11,7 +11,6 @@ from icefall_discrete.audio.pitch import pitch
 from icefall_discrete.audio.resampling import resampled
 from icefall_discrete.metrics.facts import metric_named
 from icefall_discrete.metrics.reconstruction import ReconstructionFigures, present_judges, reconstruction
-from icefall_discrete.metrics.signals.cepstra import mean_on_best_path
 from icefall_discrete.metrics.signals.judges import dnsmos, missing_packages, pesq
 from icefall_discrete.metrics.signals.pairs import aligned
 from icefall_discrete.metrics.signals.pitch_errors import pitch_errors
@@ -93,18 +92,6 @@ def test_pitch_errors_count_what_their_names_say():
     assert pitch_errors(np.zeros(3), estimate).gross is None
     with pytest.raises(ValueError, match="no frames in common"):
         pitch_errors(np.zeros(0), estimate)
-
-
-def test_the_best_path_is_that_of_a_plain_search():
-    distances = np.random.default_rng(1).random((6, 9))
-    sums = {(0, 0): (distances[0, 0], 1)}
-    for i, j in np.ndindex(*distances.shape):
-        before = [sums[way] for way in ((i - 1, j - 1), (i - 1, j), (i, j - 1)) if way in sums]
-        if before:
-            total, steps = min(before, key=lambda way: way[0])
-            sums[i, j] = (total + distances[i, j], steps + 1)
-    total, steps = sums[5, 8]
-    assert mean_on_best_path(distances) == pytest.approx(total / steps)
 
 
 def test_speech_of_another_pace_is_measured_by_what_needs_no_common_time():

@@ -14,6 +14,7 @@ from scipy.spatial.distance import cdist
 
 from icefall_discrete.audio.slaney_mel import mel_filters
 from icefall_discrete.metrics.signals.spectra import magnitudes
+from icefall_discrete.metrics.warping import mean_on_best_paths
 
 ORDER = 24
 _MEL_BINS = 80
@@ -39,32 +40,5 @@ def mel_cepstral_distortion(reference: np.ndarray, estimate: np.ndarray, sample_
       reference: (S,). estimate: (S',). sample_rate_hz: of both.
     """
     distances = cdist(mel_cepstrum(reference, sample_rate_hz), mel_cepstrum(estimate, sample_rate_hz))
-    return _DB * mean_on_best_path(distances)
-
-
-def mean_on_best_path(distances: np.ndarray) -> float:
-    """Mean of distances (T, T') along the path from the first to the last pair of frames whose sum is the least."""
-    rows, columns = distances.shape
-    # One antidiagonal after the other; places are rows. Sums and lengths of the two before are kept.
-    sums, steps = [np.full(rows, np.inf) for _ in range(2)], [np.zeros(rows) for _ in range(2)]
-    for diagonal in range(rows + columns - 1):
-        first, last = max(0, diagonal - columns + 1), min(rows, diagonal + 1)
-        places = np.arange(first, last)
-        total, length = np.full(rows, np.inf), np.zeros(rows)
-        if diagonal == 0:
-            total[0], length[0] = distances[0, 0], 1.0
-        else:
-            above = places - 1
-            ways = np.stack(
-                [
-                    np.where(above >= 0, sums[0][above], np.inf),  # both move on
-                    np.where(above >= 0, sums[1][above], np.inf),
-                    sums[1][places],
-                ]
-            )
-            lengths = np.stack([steps[0][above], steps[1][above], steps[1][places]])
-            chosen = ways.argmin(axis=0)[None]
-            total[places] = np.take_along_axis(ways, chosen, 0)[0] + distances[places, diagonal - places]
-            length[places] = np.take_along_axis(lengths, chosen, 0)[0] + 1.0
-        sums, steps = [sums[1], total], [steps[1], length]
-    return float(sums[1][-1] / steps[1][-1])
+    rows, columns = (np.array([size]) for size in distances.shape)
+    return _DB * float(mean_on_best_paths(distances[None], rows, columns)[0])
