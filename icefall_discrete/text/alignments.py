@@ -10,7 +10,7 @@ import itertools
 import math
 import re
 from pathlib import Path
-from typing import Dict, Iterable, Iterator, List, Mapping, NamedTuple, Optional, Sequence, Tuple, Union
+from typing import Dict, Iterable, Iterator, List, Mapping, NamedTuple, Optional, Sequence, Tuple, Type, TypeVar, Union
 
 from icefall_discrete.base.atomic_files import PathLike, write_text
 from icefall_discrete.base.text_files import numbered_lines, read_text
@@ -32,6 +32,7 @@ class Segment(NamedTuple):
 
 Alignments = Dict[str, List[Segment]]
 _Token = Tuple[Union[str, float], int]
+_Value = TypeVar("_Value", str, float)
 
 
 def read_alignments(path: PathLike, tier: str = "phones") -> Alignments:
@@ -181,7 +182,7 @@ class _TextGridReader:
     def __init__(self, path: Path) -> None:
         self._path, self._tokens, self._line = path, _tokens(path), 1
 
-    def _next(self, what: str, kind: type) -> Union[str, float]:
+    def _next(self, what: str, kind: Type[_Value]) -> _Value:
         found, self._line = next(self._tokens, (None, self._line))
         if not isinstance(found, kind):
             shown = "the end of the file" if found is None else f"'{found}'"
@@ -192,11 +193,11 @@ class _TextGridReader:
 
     def text(self, what: str) -> str:
         """The next value, a text."""
-        return str(self._next(what, str))
+        return self._next(what, str)
 
     def number(self, what: str) -> float:
         """The next value, a number."""
-        return float(self._next(what, float))
+        return self._next(what, float)
 
     def tiers(self) -> Iterator[Tuple[str, List[Segment]]]:
         """Names and segments of the tiers of intervals."""
