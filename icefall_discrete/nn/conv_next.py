@@ -38,12 +38,13 @@ class ConvNext(nn.Module):
             update = update * (torch.rand(shape, device=x.device) > rate).to(update.dtype)
         return self.out_whiten(self.out_balancer(x + update))
 
-    def stream(self, x: Tensor, num_frames: Tensor, past: Past) -> Tensor:
+    def stream(self, x: Tensor, num_frames: Optional[Tensor], past: Past) -> Tensor:
         """Map T + REACH frames x (N, T + 3, ..., C) behind the past (N, 3, ..., C) to the first T of them.
 
-        num_frames (N,), on the CPU, counts those before the end of a stream; in evaluation mode only.
+        num_frames (N,), on the CPU, counts those before the end of a stream, None where none ends; in evaluation mode
+        only.
         """
-        if int(num_frames.min()) < x.shape[1]:
+        if num_frames is not None and int(num_frames.min()) < x.shape[1]:
             padding = (torch.arange(x.shape[1]) >= num_frames.unsqueeze(1)).to(x.device)
             x = x.masked_fill(padding.view(*padding.shape, *(1 for _ in x.shape[2:])), 0.0)
         joined = torch.cat((past.frames, x), dim=1)

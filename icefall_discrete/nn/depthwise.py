@@ -11,6 +11,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from icefall_discrete.nn.tracing import applied
+
 
 def _channels_last(weight: Tensor) -> Tensor:
     return weight.unsqueeze(2).contiguous(memory_format=torch.channels_last)
@@ -73,4 +75,4 @@ class DepthwiseConv1d(nn.Module):
         if x.is_cuda:
             out = F.conv1d(x.transpose(1, 2), self.weight, self.bias, padding=self.padding, groups=x.shape[2])
             return out.transpose(1, 2)
-        return _DepthwiseCpu.apply(x, self.weight, self.bias, self.padding)
+        return applied(_DepthwiseCpu, x, self.weight, self.bias, self.padding)

@@ -5,13 +5,15 @@ from typing import Optional, TypeVar
 import torch
 from torch import Tensor
 
+from icefall_discrete.nn.tracing import is_traced
+
 # Numbers of frames: of one utterance, or of each of a batch.
 Lens = TypeVar("Lens", int, Tensor)
 
 
 def padding_mask(lens: Tensor, num_frames: int) -> Optional[Tensor]:
-    """(N, T) bool, True after the end of each utterance; None if all are full (a GPU is not asked)."""
-    if not lens.is_cuda and bool((lens >= num_frames).all()):
+    """(N, T) bool, True after the end of each utterance; None if all are full (a GPU is not asked, nor a trace)."""
+    if not lens.is_cuda and not is_traced() and bool((lens >= num_frames).all()):
         return None
     return torch.arange(num_frames, device=lens.device) >= lens.unsqueeze(1)
 

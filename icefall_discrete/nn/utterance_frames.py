@@ -58,7 +58,7 @@ class UtteranceFrames:
             place = torch.arange(-reach, self.num_frames + reach, device=self.lens.device)
             period = (2 * (self.lens - 1)).clamp(min=1).unsqueeze(1)
             place = place.unsqueeze(0).remainder(period)
-            first = torch.arange(len(self.lens), device=self.lens.device).unsqueeze(1) * self.num_frames
+            first = torch.arange(self.lens.shape[0], device=self.lens.device).unsqueeze(1) * self.num_frames
             self._mirrored_rows[reach] = (torch.minimum(place, period - place) + first).flatten()
         rows = x.reshape(-1, x.shape[2]).index_select(0, self._mirrored_rows[reach])
         return rows.view(x.shape[0], -1, x.shape[2])

@@ -19,7 +19,8 @@ def by_offset_to_by_source(scores: Tensor) -> Tensor:
     """
     num_targets, num_offsets = scores.shape[-2:]
     padded = F.pad(scores, (1, 0)).flatten(-2)
-    return padded[..., num_targets:].unflatten(-1, (num_targets, num_offsets))[..., :num_targets]
+    shorter = padded[..., num_targets:].reshape(*scores.shape[:-2], num_targets, num_offsets)
+    return shorter[..., :num_targets]
 
 
 class _Heads(nn.Module):

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from icefall_discrete.nn.attention.dropout import Dropout
 from icefall_discrete.nn.scaling import Scheduled
+from icefall_discrete.nn.tracing import is_traced
 
 _FIRST_SIZE = 1000
 _LONGEST_WAVE = 10000.0
@@ -37,6 +38,8 @@ class Positions(nn.Module):
 
     def _between(self, first: int, last: int, like: Tensor) -> Tensor:
         """Sinusoids of the offsets first, first + 1, ..., last, (last - first + 1, D)."""
+        if is_traced():  # a table would end somewhere
+            return sinusoids(torch.arange(first, last + 1), self.dim)
         needed = max(-first, last)
         table = self._table
         if table is None or len(table) < 2 * needed + 1:

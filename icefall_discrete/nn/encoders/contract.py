@@ -57,6 +57,14 @@ class StreamingEncoder(abc.ABC, Generic[S]):
     def __call__(self, x: Tensor, lens: Tensor, state: S) -> Tuple[Tensor, Tensor, S]:
         """Encode the next chunk x (N, chunk_size, in_dim) with lens (N,); its output, lens, and the state after it."""
 
+    def full_chunk(self, x: Tensor, state: S) -> Tuple[Tensor, S]:
+        """`__call__` for chunks that are full in every stream; it looks at no numbers, so that it can be traced.
+
+        Raises:
+          ValueError: if the encoder offers no such thing.
+        """
+        raise ValueError(f"encoder {_kind_of(self)} cannot be exported for streams; export it for whole utterances.")
+
 
 class EncoderConfig(abc.ABC):
     """Settings of an encoder, a frozen dataclass."""

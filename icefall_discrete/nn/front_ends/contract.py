@@ -2,7 +2,7 @@
 
 import abc
 import dataclasses
-from typing import Tuple
+from typing import Optional, Tuple
 
 from torch import Tensor, nn
 
@@ -57,10 +57,11 @@ class FrontEnd(nn.Module, abc.ABC):
         """The past of `num` streams before their first chunk."""
 
     @abc.abstractmethod
-    def stream(self, x: Tensor, num_frames: Tensor, past: Past) -> Tensor:
+    def stream(self, x: Tensor, num_frames: Optional[Tensor], past: Past) -> Tensor:
         """Map a window x (N, window.num_frames(T), in_dim) to its T output frames (N, T, out_dim).
 
-        num_frames (N,), on the CPU, counts those before the end of a stream; in evaluation mode only.
+        num_frames (N,), on the CPU, counts those before the end of a stream, None where none ends; in evaluation mode
+        only.
         """
 
     def _finished(self, x: Tensor) -> Tensor:

@@ -1,7 +1,7 @@
 """Front end for codes: works over time only, and costs a small part of conv2d."""
 
 import dataclasses
-from typing import Tuple
+from typing import Optional, Tuple
 
 import torch
 import torch.nn.functional as F
@@ -91,7 +91,7 @@ class Conv1dSubsampling(FrontEnd):
         """The past of `num` streams before their first chunk."""
         return Past(self.conv.weight.new_zeros((num, REACH, self.conv.out_features)))
 
-    def stream(self, x: Tensor, num_frames: Tensor, past: Past) -> Tensor:
+    def stream(self, x: Tensor, num_frames: Optional[Tensor], past: Past) -> Tensor:
         """Map a window x (N, window.num_frames(T), in_dim) to its T output frames (N, T, out_dim), see ConvNext."""
         count = (x.shape[1] - self.kernel) // self.stride + 1
         return self._finished(self.conv_next.stream(self._convolve(x, count), num_frames, past))

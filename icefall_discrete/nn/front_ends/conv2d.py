@@ -1,7 +1,7 @@
 """Front end of icefall's recipe and of arXiv 2309.07377, for spectrograms."""
 
 import dataclasses
-from typing import Any, Tuple
+from typing import Any, Optional, Tuple
 
 import torch
 from torch import Tensor, nn
@@ -121,7 +121,7 @@ class Conv2dSubsampling(FrontEnd):
         channels = CHANNELS[-1]
         return Past(self.out.weight.new_zeros((num, REACH, self.out.in_features // channels, channels)))
 
-    def stream(self, x: Tensor, num_frames: Tensor, past: Past) -> Tensor:
+    def stream(self, x: Tensor, num_frames: Optional[Tensor], past: Past) -> Tensor:
         """Map a window x (N, window.num_frames(T), in_dim) to its T output frames (N, T, out_dim), see ConvNext."""
         frames = self.conv_next.stream(self._convolve(x), num_frames, past)
         return self._finished(self.out(frames.flatten(2)))

@@ -1,7 +1,7 @@
 """Front end of ESPnet's recipes for discrete units: two convolutions over time that see whole frames only."""
 
 import dataclasses
-from typing import Tuple
+from typing import Optional, Tuple
 
 from torch import Tensor, nn
 
@@ -83,6 +83,6 @@ class EspnetConv1d(FrontEnd):
         """Nothing is remembered: windows hold all that is seen."""
         return Past(self.out.weight.new_zeros((num, 0, self.out.in_features)))
 
-    def stream(self, x: Tensor, num_frames: Tensor, past: Past) -> Tensor:
+    def stream(self, x: Tensor, num_frames: Optional[Tensor], past: Past) -> Tensor:
         """Map a window x (N, window.num_frames(T), in_dim) to its T output frames (N, T, out_dim)."""
         return self._convolved(x)

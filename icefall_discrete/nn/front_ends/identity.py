@@ -1,7 +1,7 @@
 """No front end: the encoder reads the vectors of codes themselves, as DASB's (https://arxiv.org/abs/2406.14294) do."""
 
 import dataclasses
-from typing import Tuple
+from typing import Optional, Tuple
 
 import torch
 import torch.nn.functional as F
@@ -49,6 +49,6 @@ class IdentityFrontEnd(FrontEnd):
         """Nothing is remembered."""
         return Past(torch.zeros(num, 0, 0))
 
-    def stream(self, x: Tensor, num_frames: Tensor, past: Past) -> Tensor:
+    def stream(self, x: Tensor, num_frames: Optional[Tensor], past: Past) -> Tensor:
         """Return x (N, T, D)."""
         return x

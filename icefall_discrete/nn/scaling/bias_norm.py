@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from icefall_discrete.nn.scaling.limits import draw_limit, limited_gradient
+from icefall_discrete.nn.tracing import applied
 
 LOG_SCALE_MIN, LOG_SCALE_MAX = -1.5, 1.5
 
@@ -52,4 +53,4 @@ class BiasNorm(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map x (..., dim) to the same shape."""
-        return _BiasNorm.apply(x, self.bias, self.log_scale, draw_limit(self.training))
+        return applied(_BiasNorm, x, self.bias, self.log_scale, draw_limit(self.training))

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from icefall_discrete.nn.scaling.limits import draw_limit, limited_gradient
 from icefall_discrete.nn.scaling.schedule import Schedule, Scheduled
+from icefall_discrete.nn.tracing import applied
 
 
 class _Mix(torch.autograd.Function):
@@ -59,4 +60,4 @@ class Bypass(nn.Module):
             skip_rate = float(self.skip_rate)
             if skip_rate > 0.0:
                 keep = (torch.rand((x.shape[0], 1, 1), device=x.device) > skip_rate).to(self.scale.dtype)
-        return _Mix.apply(origin, x, self.scale, keep, low)
+        return applied(_Mix, origin, x, self.scale, keep, low)

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from icefall_discrete.nn.scaling.linear import scaled_linear
 from icefall_discrete.nn.scaling.schedule import Scheduled
+from icefall_discrete.nn.tracing import applied
 
 SLOPE = 0.08
 SHIFT = {"l": 4.0, "r": 1.0}
@@ -46,12 +47,12 @@ class _Swoosh(torch.autograd.Function):
 
 def swoosh_l(x: Tensor) -> Tensor:
     """SwooshL of x, any shape."""
-    return _Swoosh.apply(x, "l")
+    return applied(_Swoosh, x, "l")
 
 
 def swoosh_r(x: Tensor) -> Tensor:
     """SwooshR of x, any shape."""
-    return _Swoosh.apply(x, "r")
+    return applied(_Swoosh, x, "r")
 
 
 class _SwooshLinear(torch.autograd.Function):
@@ -108,7 +109,7 @@ class SwooshLinear(nn.Module):
         rate = float(self.dropout) if self.training else 0.0
         if rate > 0.0:
             mask = dropout_mask(x, rate)
-        return _SwooshLinear.apply(x, self.weight, self.bias, mask, self.kind)
+        return applied(_SwooshLinear, x, self.weight, self.bias, mask, self.kind)
 
 
 def dropout_mask(x: Tensor, rate: float) -> Tensor:

@@ -69,6 +69,13 @@ class StreamingEncoder:
         out, lens, encoder_state = self.encoder(x, num_frames.clamp(max=self.chunk_size), state.encoder)
         return out, lens, StreamState(state.front_end, encoder_state)
 
+    def full_chunk(self, windows: Tensor, state: StreamState) -> Tuple[Tensor, StreamState]:
+        """`__call__` for windows within every stream, without a look at numbers: for exports."""
+        state = copy_state(state)
+        x = self.model.front_end.stream(self.model.input_embedding(windows), None, state.front_end)
+        out, encoder_state = self.encoder.full_chunk(x, state.encoder)
+        return out, StreamState(state.front_end, encoder_state)
+
 
 class FrameBuffer:
     """The frames of one stream that wait for their chunk, after rate matching.

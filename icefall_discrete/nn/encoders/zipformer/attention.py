@@ -7,11 +7,13 @@ import random
 from typing import Any, Optional, Tuple
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from icefall_discrete.nn.scaling import Balancer, Schedule, Whiten, scaled_linear
 from icefall_discrete.nn.scaling.whiten import whitening_limit
 from icefall_discrete.nn.stream_state import Past
+from icefall_discrete.nn.tracing import applied, is_traced
 
 HIDDEN_SCORE = -1000.0
 PENALTY_PROB, PENALTY_LIMIT, PENALTY = 0.1, 25.0, 1.0e-04
@@ -20,6 +22,10 @@ PENALTY_PROB, PENALTY_LIMIT, PENALTY = 0.1, 25.0, 1.0e-04
 def _shifted_rows(scores: Tensor, num_sources: int) -> Tensor:
     """View scores by offset (..., T, T + S - 1) as scores by source frame (..., T, S): row t starts T - 1 - t later."""
     num_targets = scores.shape[-2]
+    if is_traced():  # without strides, which formats of networks do not know: rows one longer, read as rows one shorter
+        width = num_targets + num_sources - 1
+        rows = F.pad(scores, (0, 1)).flatten(-2)[:, num_targets - 1 : num_targets - 1 + num_targets * width]
+        return rows.view(-1, num_targets, width)[:, :, :num_sources]
     stride = scores.stride()
     return scores.as_strided(
         (*scores.shape[:-1], num_sources), (*stride[:-2], stride[-2] - 1, 1), scores.storage_offset() + num_targets - 1
@@ -137,7 +143,7 @@ class AttentionWeights(nn.Module):
             pos_query = None
         penalty = PENALTY if self.training and random.random() < PENALTY_PROB else 0.0
         query, key = _by_head(query, self.num_heads), _by_head(key, self.num_heads)
-        return _AttentionWeights.apply(query, key, pos_query, encodings, hidden, penalty)
+        return applied(_AttentionWeights, query, key, pos_query, encodings, hidden, penalty)
 
 
 def uniform_weights(weights: Tensor) -> Tensor:

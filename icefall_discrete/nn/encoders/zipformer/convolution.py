@@ -11,6 +11,7 @@ from icefall_discrete.nn.encoders.zipformer.masks import StackMasks
 from icefall_discrete.nn.scaling import Balancer, Schedule, SwooshLinear, Whiten
 from icefall_discrete.nn.scaling.whiten import whitening_limit
 from icefall_discrete.nn.stream_state import Past
+from icefall_discrete.nn.tracing import at_least_zero, is_traced
 
 
 class ChunkCausalConv1d(nn.Module):
@@ -34,6 +35,10 @@ class ChunkCausalConv1d(nn.Module):
         """(chunk_size, C): 1 plus the corrections near both edges."""
         left, right = self.edge_scale[0], self.edge_scale[1]
         missing = chunk_size - self.kernel
+        if is_traced():
+            fill = at_least_zero(missing)
+            left, right = F.pad(left, (0, fill))[:, :chunk_size], F.pad(right, (fill, 0))[:, -chunk_size:]
+            return (1.0 + left + right).t()
         if missing < 0:
             left, right = left[:, :chunk_size], right[:, -missing:]
         else:
@@ -51,7 +56,7 @@ class ChunkCausalConv1d(nn.Module):
           only_chunks: in streaming, what is a chunk to each stream, where one is shorter than a chunk altogether.
         """
         batch, frames, channels = x.shape
-        if chunk_size < 0 or chunk_size > frames:
+        if chunk_size < 0 or (chunk_size > frames and not is_traced()):
             chunk_size = frames
         causal = self.causal(F.pad(x, (0, 0, self.kernel // 2, 0)) if past is None else past.extend(x))
         missing = -frames % chunk_size

@@ -7,6 +7,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from icefall_discrete.nn.tracing import is_traced
+
 DROPOUT = 0.15
 FIRST_SIZE = 1000
 
@@ -17,14 +19,18 @@ def position_table(max_offset: int, dim: int) -> Tensor:
     An offset x is compressed to sign(x) c log(1 + |x| / c), c = sqrt(dim), then by an arc tangent to the unit circle,
     of which the first dim / 2 harmonics are taken: cosines at even places, sines at odd ones. The last value is 1.
     """
-    offset = torch.arange(-max_offset, max_offset + 1, dtype=torch.float32).unsqueeze(1)
+    table = _encodings(torch.arange(-max_offset, max_offset + 1, dtype=torch.float32).unsqueeze(1), dim)
+    table[:, -1] = 1.0
+    return table
+
+
+def _encodings(offset: Tensor, dim: int) -> Tensor:
+    """Those of offsets (L, 1), (L, dim), whose last value is still a sine."""
     near = math.sqrt(dim)
     compressed = near * offset.sign() * ((offset.abs() + near).log() - math.log(near))
     angle = torch.atan(compressed * (2.0 * math.pi / dim))
     phase = angle * torch.arange(1, dim // 2 + 1)
-    table = torch.stack((phase.cos(), phase.sin()), dim=2).flatten(1)
-    table[:, -1] = 1.0
-    return table
+    return torch.stack((phase.cos(), phase.sin()), dim=2).flatten(1)
 
 
 class RelativePositions(nn.Module):
@@ -41,6 +47,9 @@ class RelativePositions(nn.Module):
         """Return (left_context + 2 T - 1, dim) for x (N, T, D): offsets -(left_context + T - 1) .. T - 1."""
         num_frames = x.shape[1]
         needed = num_frames + left_context - 1
+        if is_traced():  # a table would end somewhere
+            offsets = torch.arange(-needed, num_frames, dtype=torch.float32).unsqueeze(1)
+            return F.pad(_encodings(offsets, self.dim)[:, :-1], (0, 1), value=1.0)
         table = self._table
         if table is None or table.shape[0] < 2 * needed + 1:
             table = position_table(max(FIRST_SIZE, needed), self.dim)

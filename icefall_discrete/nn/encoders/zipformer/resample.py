@@ -3,6 +3,8 @@
 import torch
 from torch import Tensor, nn
 
+from icefall_discrete.nn.tracing import is_traced
+
 
 class Downsample(nn.Module):
     """Mean of every `factor` frames with learned weights; the last frame is repeated to fill the last group."""
@@ -16,7 +18,7 @@ class Downsample(nn.Module):
         """Map x (N, T, D) to (N, ceil(T / factor), D)."""
         batch, frames, dim = x.shape
         missing = -frames % self.factor
-        if missing:
+        if is_traced() or missing:
             x = torch.cat((x, x[:, -1:].expand(-1, missing, -1)), dim=1)
         groups = x.reshape(batch, -1, self.factor, dim)
         return (groups * self.bias.softmax(dim=0).unsqueeze(1)).sum(dim=2)

@@ -4,7 +4,7 @@ What comes out equals the whole utterance's forward with the same chunk size and
 and convolution inputs of the left context are remembered instead of computed again.
 """
 
-from typing import Optional, Tuple
+from typing import Dict, Optional, Sequence, Tuple
 
 import torch
 from torch import Tensor
@@ -47,6 +47,12 @@ def _chunk_masks(lens: Tensor, processed: Tensor, chunk_size: int, left: int, de
         chunk_size=chunk_size,
         only_chunks=tuple(torch.where(lone, lens, chunk_size).tolist()) if bool(lone.any()) else None,
     )
+
+
+def _full_chunk_masks(processed: Tensor, chunk_size: int, left: int) -> StackMasks:
+    """Those of `_chunk_masks` where no stream ends, without a look at the numbers."""
+    absent = torch.arange(left + chunk_size) < left - processed.unsqueeze(1)
+    return StackMasks(absent.unsqueeze(1), None, chunk_size)
 
 
 class StreamingZipformer(StreamingEncoder[EncoderState]):
@@ -104,8 +110,7 @@ class StreamingZipformer(StreamingEncoder[EncoderState]):
                 f"a chunk of {x.shape[1]} frames with lens {lens.tolist()}; expected {self.chunk_size} frames and lens "
                 f"from 1 to {self.chunk_size}."
             )
-        encoder, state = self.encoder, copy_state(state)
-        config = encoder.config
+        state = copy_state(state)
         hold = self._hold(lens, x.device)
         masks = {
             factor: _chunk_masks(
@@ -115,17 +120,38 @@ class StreamingZipformer(StreamingEncoder[EncoderState]):
                 self.left_frames // factor,
                 x.device,
             )
-            for factor in set(config.downsampling_factor)
+            for factor in set(self.encoder.config.downsampling_factor)
         }
+        x = self._encoded(x, masks, hold, state.stacks)
+        state.processed = state.processed + lens
+        return x, downsampled_lens(lens, self.encoder.config.output_downsampling_factor), state
+
+    def full_chunk(self, x: Tensor, state: EncoderState) -> Tuple[Tensor, EncoderState]:
+        """See StreamingEncoder."""
+        state = copy_state(state)
+        masks = {
+            factor: _full_chunk_masks(
+                torch.div(state.processed, factor, rounding_mode="floor"),
+                self.chunk_size // factor,
+                self.left_frames // factor,
+            )
+            for factor in set(self.encoder.config.downsampling_factor)
+        }
+        x = self._encoded(x, masks, None, state.stacks)
+        state.processed = state.processed + self.chunk_size
+        return x, state
+
+    def _encoded(
+        self, x: Tensor, masks: Dict[int, StackMasks], hold: Optional[Tensor], states: Sequence[Sequence[LayerState]]
+    ) -> Tensor:
+        """The output for a chunk, with the masks of each downsampling factor; `states` are brought up to date."""
+        encoder = self.encoder
         outputs = []
-        for stack, dim, layers in zip(encoder.stacks, config.stack_values("encoder_dim"), state.stacks):
+        for stack, dim, layers in zip(encoder.stacks, encoder.config.stack_values("encoder_dim"), states):
             x = stack(_held(with_dim(x, dim), hold), masks[stack.factor], None, layers)
             outputs.append(x)
         x = _held(encoder.widest(outputs), hold)
-        if encoder.output_downsample is not None:
-            x = encoder.output_downsample(x)
-        state.processed = state.processed + lens
-        return x, downsampled_lens(lens, config.output_downsampling_factor), state
+        return x if encoder.output_downsample is None else encoder.output_downsample(x)
 
     def _hold(self, lens: Tensor, device: torch.device) -> Optional[Tensor]:
         """(N, T, 1) where each frame is taken from: its own place, or the last one behind the end of a stream."""

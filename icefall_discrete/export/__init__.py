@@ -1,0 +1,1 @@
+"""Trained recognisers as files for other runtimes: ONNX, TorchScript, sherpa-onnx."""

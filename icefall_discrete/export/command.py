@@ -1,0 +1,125 @@
+"""`icefall-discrete export`: writes a trained recogniser for other runtimes, in parts, with icefall's names.
+
+--to onnx: for onnxruntime. --to sherpa: the same for sherpa-onnx, which computes filter banks itself, so that only
+models of those are exported. --to torchscript: for torch.jit.load. Each file is compared with PyTorch before the folder
+is there.
+"""
+
+import dataclasses
+import logging
+import shutil
+from pathlib import Path
+from typing import List, Sequence
+
+from icefall_discrete.base.atomic_files import new_folder, require_new_folder
+from icefall_discrete.base.flags import ScriptParser, add_flags, override
+from icefall_discrete.base.settings import check_settings, setting
+from icefall_discrete.decoding.settings import DecodeConfig
+from icefall_discrete.experiment.checkpoint_choice import CheckpointChoice, load_into, resolve_choice
+from icefall_discrete.experiment.folder import Experiment
+from icefall_discrete.experiment.transcription_files import kept_settings
+from icefall_discrete.export.for_sherpa import require_known_to_sherpa
+from icefall_discrete.export.onnx_files import export_onnx, require_packages
+from icefall_discrete.export.parts import Part, whole_parts
+from icefall_discrete.export.streaming import streaming_parts
+from icefall_discrete.export.torchscript import export_torchscript
+from icefall_discrete.onnx.folder import PIECES_FILE, SPEC_FILE, TOKENS_FILE, ExportedModel, write_model
+from icefall_discrete.systems.asr.streaming_model import StreamingConfig
+from icefall_discrete.systems.asr.transducer import Transducer
+
+LOG = logging.getLogger(__name__)
+ONNX, TORCHSCRIPT, SHERPA = "onnx", "torchscript", "sherpa"
+
+
+@dataclasses.dataclass(frozen=True)
+class ExportConfig(StreamingConfig):
+    """What is written."""
+
+    to: str = setting(ONNX, "the runtime that it is for", choices=(ONNX, TORCHSCRIPT, SHERPA))
+    int8: bool = setting(True, "write each ONNX file with matrices of 8 bits too, <name>.int8.onnx")
+    streaming: bool = setting(False, "an encoder of chunks with states, for a model that was trained with causal")
+
+    def __post_init__(self) -> None:
+        check_settings(self)
+
+
+def get_parser(prog: str) -> ScriptParser:
+    """The flags of `export`; `prog` is what --help calls the command."""
+    parser = ScriptParser(__doc__, prog)
+    parser.add_argument("--exp-dir", type=Path, required=True, help="folder of the trained experiment")
+    parser.add_argument("--out-dir", type=Path, help="folder to make (default: <exp-dir>/<runtime>)")
+    add_flags(parser, ExportConfig)
+    add_flags(parser, CheckpointChoice, "average")
+    return parser
+
+
+def load_recogniser(exp_dir: Path, choice: CheckpointChoice) -> Transducer:
+    """The recogniser of an experiment with the weights of a resolved choice, in evaluation mode.
+
+    Raises:
+      ValueError: if the experiment is of another system.
+    """
+    model = Experiment(exp_dir).build_model()
+    if not isinstance(model, Transducer):
+        raise ValueError(f"{exp_dir} holds a {type(model).__name__}, which is no recogniser and emits no text.")
+    load_into(model, choice, exp_dir)
+    return model.eval()
+
+
+def export_parts(parts: Sequence[Part], folder: Path, config: ExportConfig) -> List[str]:
+    """Write the parts to a folder; returns the names of the files."""
+    files: List[str] = []
+    for part in parts:
+        if config.to == TORCHSCRIPT:
+            files.append(export_torchscript(part, folder))
+        else:
+            files += export_onnx(part, folder, config.int8)
+    return files
+
+
+def export(exp_dir: Path, out_dir: Path, config: ExportConfig, choice: CheckpointChoice, decode: DecodeConfig) -> None:
+    """Write the folder `out_dir`, whole or not at all.
+
+    Raises:
+      ValueError: if it is there and not empty, or the model cannot be exported so; the sentence says why.
+    """
+    require_new_folder(out_dir)
+    experiment = Experiment(exp_dir)
+    experiment.settings()  # of a folder that holds no experiment, that is to be said, not what it lacks
+    spec, pieces = experiment.spec(), experiment.text_encoder()
+    if config.to != TORCHSCRIPT:
+        require_packages()
+    choice = resolve_choice(choice, exp_dir)
+    model = load_recogniser(exp_dir, choice)
+    if config.to == SHERPA:
+        require_known_to_sherpa(model, spec, config.streaming)
+    parts = streaming_parts(model, spec, config) if config.streaming else whole_parts(model, spec)
+    with new_folder(out_dir) as folder:
+        files = export_parts(parts, folder, config)
+        pieces.write_tokens(folder / TOKENS_FILE)
+        shutil.copyfile(pieces.path, folder / PIECES_FILE)
+        spec.write(folder / SPEC_FILE)
+        write_model(folder, _described(parts, config, choice, decode), [*files, TOKENS_FILE, PIECES_FILE, SPEC_FILE])
+    LOG.info(f"{out_dir}: {', '.join(files)}, {TOKENS_FILE}, {PIECES_FILE}")
+
+
+def _described(
+    parts: Sequence[Part], config: ExportConfig, choice: CheckpointChoice, decode: DecodeConfig
+) -> ExportedModel:
+    return ExportedModel(
+        parts=tuple(part.name for part in parts),
+        has_int8=config.int8 and config.to != TORCHSCRIPT,
+        streaming=config.streaming,
+        checkpoint=choice.suffix,
+        decoding_method=decode.decoding_method,
+        beam_size=decode.beam_size,
+        blank_penalty=decode.blank_penalty,
+    )
+
+
+def main(prog: str, arguments: Sequence[str]) -> None:
+    """Export what the flags ask for."""
+    args = get_parser(prog).parse_args(arguments)
+    config = override(ExportConfig(), args)
+    choice, decode = kept_settings(args.exp_dir)
+    export(args.exp_dir, args.out_dir or args.exp_dir / config.to, config, override(choice, args, "average"), decode)

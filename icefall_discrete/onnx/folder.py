@@ -1,0 +1,69 @@
+"""The folder of an exported recogniser: its parts as ONNX files, and model.json, which says how they are used."""
+
+import dataclasses
+from pathlib import Path
+from typing import Dict, Iterable, Tuple
+
+from icefall_discrete.base.json_files import read_object, write_json
+from icefall_discrete.base.provenance import digest_of_file
+from icefall_discrete.base.settings import from_dict, setting, to_dict
+
+MODEL_FILE, SPEC_FILE, PIECES_FILE, TOKENS_FILE = "model.json", "spec.json", "bpe.model", "tokens.txt"
+# Raised by whoever changes what a file means.
+FORMAT = 1
+ENCODER, DECODER, JOINER, CTC, TOKENIZER = "encoder", "decoder", "joiner", "ctc", "tokenizer"
+
+
+@dataclasses.dataclass(frozen=True)
+class ExportedModel:
+    """What model.json says."""
+
+    format: int = setting(FORMAT, "version of these files")
+    parts: Tuple[str, ...] = setting((), "names of the networks that there are")
+    has_int8: bool = setting(False, "whether each is there with weights of 8 bits too, as <name>.int8.onnx")
+    streaming: bool = setting(False, "whether the encoder takes chunks and states")
+    checkpoint: str = setting("", "which checkpoints of the experiment were taken")
+    decoding_method: str = setting("greedy_search", "search that the experiment's recipe asks for")
+    beam_size: int = setting(4, "prefixes kept by modified_beam_search", minimum=1)
+    blank_penalty: float = setting(0.0, "taken off the logit of blank")
+    min_samples: int = setting(0, "the shortest audio, in samples", minimum=0)
+    max_samples: int = setting(0, "the longest audio that is recognised in one piece, in samples; 0: any", minimum=0)
+    sha256: Tuple[str, ...] = setting((), "of each file: its name, a colon, its hash")
+
+    def digests(self) -> Dict[str, str]:
+        """The hash of each file, by its name."""
+        return dict(entry.rsplit(":", 1) for entry in self.sha256)
+
+
+def write_model(folder: Path, model: ExportedModel, files: Iterable[str]) -> None:
+    """Write model.json with the hashes of `files` of the folder."""
+    hashes = tuple(f"{name}:{digest_of_file(folder / name, as_bytes=True)}" for name in sorted(files))
+    write_json(folder / MODEL_FILE, to_dict(dataclasses.replace(model, sha256=hashes)))
+
+
+def read_model(folder: Path) -> ExportedModel:
+    """Read model.json.
+
+    Raises:
+      FileNotFoundError: for a folder that holds no exported model. ValueError: for one of a later version.
+    """
+    path = folder / MODEL_FILE
+    if not path.is_file():
+        raise FileNotFoundError(f"{folder} holds no {MODEL_FILE}; give a folder that `icefall-discrete export` wrote.")
+    values = read_object(path, "how an exported model is used")
+    if values.get("format", FORMAT) != FORMAT:
+        raise ValueError(
+            f"{path} is of format {values['format']}, but this version reads {FORMAT}; install the version that wrote "
+            "it, or export the model again."
+        )
+    return from_dict(ExportedModel, values, str(path))
+
+
+def checked_file(folder: Path, model: ExportedModel, name: str) -> Path:
+    """The path of a file of the folder. Raises ValueError or FileNotFoundError if it is not what was written."""
+    path = folder / name
+    if not path.is_file():
+        raise FileNotFoundError(f"{path} does not exist; copy the whole folder anew, or export the model again.")
+    if digest_of_file(path, as_bytes=True) != model.digests().get(name):
+        raise ValueError(f"{path} is not the file that was exported; copy it anew, or export the model again.")
+    return path

@@ -1,0 +1,161 @@
+"""What is exported gives what PyTorch gives, for utterances of other lengths, in batches and in streams."""
+
+import pytest
+import torch
+from conftest import filter_banks
+from torch import nn
+from toy_models import CODES, CONFIG
+
+from icefall_discrete.data.augment import AugmentConfig
+from icefall_discrete.experiment.folder import Experiment
+from icefall_discrete.export import command, onnx_files
+from icefall_discrete.export.onnx_files import export_onnx, onnx_runner
+from icefall_discrete.export.parts import Part, whole_parts
+from icefall_discrete.export.streaming import streaming_parts
+from icefall_discrete.export.torchscript import export_torchscript
+from icefall_discrete.onnx.folder import checked_file, read_model
+from icefall_discrete.systems.asr.streaming_model import FrameBuffer, StreamingConfig, StreamingEncoder
+from icefall_discrete.systems.asr.transducer import build_transducer
+
+STREAMS = StreamingConfig(16, 32)
+
+
+def largest(found, wanted):
+    return float((found - wanted).abs().max())
+
+
+@torch.no_grad()
+def test_a_padded_batch_gives_what_pytorch_gives_alone(whole, model, voice):
+    features = filter_banks(voice)[0]
+    lens = torch.tensor([len(features), 90])
+    batch = torch.stack([features, features + 5.0])  # what stands behind an end may be anything
+    out, out_lens = onnx_runner(whole / "encoder.onnx")({"x": batch, "x_lens": lens})
+    for row, length in enumerate(lens.tolist()):
+        alone = model.encode(batch[row : row + 1, :length], lens[row : row + 1])
+        assert int(out_lens[row]) == int(alone.lens[0])
+        wanted = model.joiner.encoder_proj(alone.encoder_out[0])
+        # Padding reaches the last frames through the front end, as in icefall's recipe and in PyTorch.
+        kept = len(wanted) - 2 * row
+        assert largest(out[row, :kept], wanted[:kept]) < 1e-3
+
+
+@torch.no_grad()
+def test_chunks_give_what_pytorch_gives(streaming, model, voice):
+    encoder = StreamingEncoder(model, STREAMS)
+    buffer = FrameBuffer(encoder, (0.0,) * 80, torch.float32)
+    buffer.push(filter_banks(voice)[0])
+    run = onnx_runner(streaming / "encoder.onnx")
+    (part, *_) = streaming_parts(model, Experiment(streaming).spec(), STREAMS)
+    named = {name: torch.zeros_like(value) for name, value in part.example(1, 0).items()}
+    state, num_chunks = encoder.initial_state(1), 0
+    while buffer.is_ready:
+        named["x"] = buffer.next_window()[0].unsqueeze(0)
+        wanted, _, state = encoder(named["x"], torch.tensor([19]), state)
+        out, *states = run(named)
+        named.update(zip(list(named)[1:], states))
+        assert largest(out, model.joiner.encoder_proj(wanted)) < 1e-3
+        num_chunks += 1
+    assert num_chunks > 4
+
+
+def test_files_say_what_runtimes_ask_for(whole, streaming, exp_dir):
+    onnx = pytest.importorskip("onnx")
+
+    def said(path):
+        return {one.key: one.value for one in onnx.load(str(path)).metadata_props}
+
+    assert said(whole / "encoder.onnx")["model_type"] == "zipformer2"
+    assert said(whole / "ctc.onnx")["model_type"] == "zipformer2_ctc"
+    assert said(whole / "decoder.onnx") == {"context_size": "2", "vocab_size": "36"}
+    assert said(whole / "joiner.onnx") == {"joiner_dim": "20"}
+    facts = said(streaming / "encoder.onnx")
+    assert (facts["T"], facts["decode_chunk_len"], facts["left_context_len"]) == ("45", "32", "16")
+    assert facts["encoder_dims"] == "24" and facts["num_encoder_layers"] == "1"
+    names = [one.name for one in onnx.load(str(streaming / "encoder.onnx")).graph.input]
+    assert names[:4] == ["x", "cached_key_0", "cached_nonlin_attn_0", "cached_val1_0"]
+    assert names[-2:] == ["embed_states", "processed_lens"]
+    assert (whole / "tokens.txt").read_text().startswith("<blk> 0\n<sos/eos> 1\n<unk> 2\n")
+    assert (whole / "bpe.model").read_bytes() == (exp_dir / "bpe.model").read_bytes()
+
+
+def test_a_changed_file_of_the_folder_is_refused(whole, tmp_path):
+    model = read_model(whole)
+    assert model.parts == ("encoder", "decoder", "joiner", "ctc") and model.checkpoint == "epoch-1_avg-1"
+    assert checked_file(whole, model, "joiner.onnx").is_file()
+    (tmp_path / "joiner.onnx").write_bytes(b"no network")
+    with pytest.raises(ValueError, match=r"joiner\.onnx is not the file that was exported"):
+        checked_file(tmp_path, model, "joiner.onnx")
+    with pytest.raises(FileNotFoundError, match=r"holds no model\.json; give a folder that"):
+        read_model(tmp_path)
+
+
+def test_torchscript_of_codes_gives_what_pytorch_gives(tmp_path):
+    torch.manual_seed(0)
+    model = build_transducer(CONFIG, CODES, 20, AugmentConfig()).eval()
+    for part in whole_parts(model, CODES)[:3]:
+        loaded = torch.jit.load(str(tmp_path / export_torchscript(part, tmp_path)))
+        inputs = part.example(2, 41)
+        wanted = part.module(*inputs.values())
+        found = loaded(*inputs.values())
+        for one, other in zip(
+            [wanted] if len(part.outputs) == 1 else wanted, [found] if len(part.outputs) == 1 else found
+        ):
+            assert torch.allclose(one.float(), other.float(), atol=1e-4)
+
+
+def test_weights_of_8_bits(model, whole, tmp_path):
+    pytest.importorskip("onnxruntime")
+    joiner = whole_parts(model, Experiment(whole).spec())[2]
+    assert export_onnx(joiner, tmp_path, True) == ["joiner.onnx", "joiner.int8.onnx"]
+    inputs = joiner.example(5, 0)
+    exact, small = (onnx_runner(tmp_path / name)(inputs)[0] for name in ("joiner.onnx", "joiner.int8.onnx"))
+    assert 0.0 < largest(small, exact) < 0.1 * float(exact[:, 3:].abs().max())
+
+
+def run(exp_dir, *flags):
+    command.main("export", ["--exp-dir", str(exp_dir), *map(str, flags)])
+
+
+def test_refusals_are_one_sentence_and_leave_nothing(exp_dir, tmp_path, monkeypatch):
+    full = tmp_path / "full"
+    full.mkdir()
+    (full / "mine").write_text("")
+    with pytest.raises(ValueError, match=r"full exists and is not empty; give a folder that is new"):
+        run(exp_dir, "--out-dir", full)
+    with pytest.raises(FileNotFoundError, match=r"config\.json"):
+        run(tmp_path / "nothing", "--out-dir", tmp_path / "out")
+    with pytest.raises(SystemExit):
+        run(exp_dir, "--to", "elsewhere")
+    monkeypatch.setattr(onnx_files, "imported", _missing)
+    with pytest.raises(ImportError, match=r"onnx is not installed; pip install 'icefall-discrete\[export\]'"):
+        run(exp_dir, "--out-dir", tmp_path / "out")
+    assert [path.name for path in tmp_path.iterdir()] == ["full"]
+
+
+def _missing(package):
+    raise ImportError(f"{package} is not installed; pip install 'icefall-discrete[export]' (onnx, onnxruntime).")
+
+
+class Sorting(nn.Module):
+    """Looks at its numbers, which a trace does once."""
+
+    def forward(self, x):
+        return x * 2 if float(x.sum()) > 10 else x
+
+
+def test_a_network_whose_trace_differs_is_refused(tmp_path):
+    def example(num, frames):
+        return {"x": torch.ones(num, frames) if num == 2 else torch.zeros(num, frames) + 0.001}
+
+    part = Part("encoder", Sorting(), example, ("y",), {"x": {0: "N", 1: "T"}, "y": {0: "N", 1: "T"}}, {})
+    with pytest.raises(
+        ValueError, match="encoder of this model cannot be exported to TorchScript: what the file gives"
+    ):
+        export_torchscript(part, tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+def test_models_of_codes_are_not_for_sherpa():
+    model = build_transducer(CONFIG, CODES, 20, AugmentConfig())
+    with pytest.raises(ValueError, match="filter banks of its own, every 10 ms at 16 kHz, but this model reads 'toy'"):
+        command.require_known_to_sherpa(model, CODES, False)
