@@ -113,7 +113,7 @@ COMMANDS = [document for document in DOCUMENTS if written(document)]
 @pytest.mark.parametrize("document", COMMANDS, ids=lambda path: str(path.relative_to(ROOT)))
 def test_commands_work(document, tree, monkeypatch):
     monkeypatch.setenv(ONLY_FLAGS, "1")
-    for folder, *words in recorded(document, tree):
+    for folder, *words in map(list, dict.fromkeys(map(tuple, recorded(document, tree)))):  # each once
         if words[0] == "torchrun":
             words = words[next(i for i, word in enumerate(words) if word.endswith(".py")) :]
         if words[0] == "python":

@@ -3,8 +3,6 @@
 import dataclasses
 import json
 import shutil
-import subprocess
-import sys
 from os import system
 from pathlib import Path
 
@@ -12,6 +10,7 @@ import pytest
 import sentencepiece
 import torch
 import yaml
+from forked import run_forked
 from safetensors import safe_open
 from safetensors.torch import load_file
 
@@ -123,8 +122,8 @@ def test_the_command_finds_the_models_that_the_configuration_names(tmp_path):
         (tmp_path / "data" / "token_list" / side).mkdir(parents=True)
         shutil.copy(THEIRS / name, tmp_path / "data" / "token_list" / side / "bpe.model")
     flags = ["--units", UNITS / "golden_mfcc.json", "--kmeans", UNITS / "kmeans.safetensors"]
-    command = [sys.executable, ROOT / "tools" / "convert_espnet.py", "--checkpoint", asr / "valid.acc.ave.pth"]
-    done = subprocess.run([*command, *flags, "--exp-dir", tmp_path / "E"], capture_output=True, text=True)
+    checkpoint = ["--checkpoint", asr / "valid.acc.ave.pth"]
+    done = run_forked("tools/convert_espnet.py", *checkpoint, *flags, "--exp-dir", tmp_path / "E")
     assert done.returncode == 0 and "2 of 16 units are in no piece alone (2, 4)" in done.stderr, done.stderr
     assert json.loads(done.stdout)["encoder"]["num_heads"] == 2
     # It is decoded as its recipe says: with both heads, in ESPnet's search.

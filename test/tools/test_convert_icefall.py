@@ -5,7 +5,6 @@ import datetime
 import json
 import pathlib
 import random
-import subprocess
 import sys
 from os import system
 from pathlib import Path
@@ -13,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from forked import run_forked
 from lhotse import MonoCut
 from lhotse.dataset.sampling.base import TimeConstraint
 
@@ -87,8 +87,11 @@ def checkpoint():
 
 
 def run(*flags):
-    command = [sys.executable, ROOT / "tools" / "convert_icefall.py", *map(str, flags)]
-    return subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
+    """The tool, where there is no icefall."""
+    with pytest.MonkeyPatch.context() as without:
+        for name in ("icefall", "icefall.utils"):
+            without.delitem(sys.modules, name)
+        return run_forked("tools/convert_icefall.py", *flags)
 
 
 @pytest.mark.parametrize("archive", [True, False])
