@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Print a recipe with everything that it is based on, as JSON, if a run would take it."""
+"""Print a recipe with everything that it is based on, as JSON, if a run would take it; what is printed is a recipe."""
 
 import importlib
 import json
@@ -9,6 +9,7 @@ from icefall_discrete.base.flags import ScriptParser
 from icefall_discrete.base.names import known_names
 from icefall_discrete.base.registry import modules_in
 from icefall_discrete.base.script import run_script
+from icefall_discrete.experiment.recipe import whole_recipe
 from icefall_discrete.experiment.recipe_check import check_recipe
 from icefall_discrete.experiment.recipe_files import read_recipe
 from icefall_discrete.experiment.stage_flags import FLAGS_FILE, StageFlags
@@ -26,7 +27,9 @@ def main() -> None:
         raise ValueError(f"{file}: there are no stages of {system}; {known_names(sorted(known), str(system))}")
     task = importlib.import_module(known[system])
     check_recipe(file, StageFlags(Path(__file__).with_name(FLAGS_FILE), system, task.SCRIPTS), task.SECTIONS)
-    print(json.dumps(recipe, indent=2, ensure_ascii=False))
+    print(
+        json.dumps(whole_recipe(file, [file.parents[1]] if len(file.parents) > 1 else []), indent=2, ensure_ascii=False)
+    )
 
 
 if __name__ == "__main__":

@@ -18,6 +18,7 @@ from icefall_discrete.base.flags import Number, ScriptParser
 from icefall_discrete.base.places import Declaration, Place
 from icefall_discrete.base.registry import modules_in
 from icefall_discrete.base.script import run_script
+from icefall_discrete.base.settings import flag_name
 from icefall_discrete.experiment.stage_flags import FLAGS_FILE, TOKENIZERS
 from icefall_discrete.tokenizers import setting_names, tokenizer_names
 
@@ -48,13 +49,27 @@ def _of_setting(place: Place) -> Dict[str, Any]:
     return {**found, **{name: True for name, holds in marks.items() if holds}}
 
 
+def _of_settings(places: List[Place]) -> Dict[str, Any]:
+    """What is allowed; where kinds of a choice differ in that, `each` of it, with the kinds `of` the `choice`."""
+    each: List[Dict[str, Any]] = []
+    for place in places:
+        found = _of_setting(place)
+        same = next((one for one in each if {**one, "of": None} == {**found, "of": None}), None)
+        if same is None:
+            same = {**found, "of": []}
+            each.append(same)
+        same["of"] += [kind for _, kind in place.of[-1:]]
+    if len(each) == 1:
+        return {name: value for name, value in each[0].items() if name != "of"}
+    return {"kind": "any", "choice": flag_name(".".join(places[0].of[-1][0])), "each": each}
+
+
 def _described(action: Any, places: List[Place]) -> Dict[str, Any]:
-    """Kind, default and what is allowed of a flag; where kinds of a choice differ in that, of any of them."""
+    """Kind, default and what is allowed of a flag."""
     default = re.search(r"\(default: ([^()]*)\)$", action.help or "")
     found: Dict[str, Any] = {"default": default[1]} if default else {}
     if places:
-        each = [_of_setting(place) for place in places]
-        return {**(each[0] if each.count(each[0]) == len(each) else {"kind": "any"}), **found}
+        return {**_of_settings(places), **found}
     if isinstance(action.type, Number):
         return {"kind": _KINDS[action.type.kind], **_allowed(action.type.declared), **found}
     choices = {"choices": list(action.choices)} if action.choices else {}

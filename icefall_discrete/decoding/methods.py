@@ -10,13 +10,21 @@ DEFAULT_SEARCH = "modified_beam_search"
 PREFIXES_RESCORED = "ctc-prefix-beam-search-attention-decoder-rescoring"
 
 
+# Heads of a recogniser, each with the setting of the losses that is above 0 where it is trained.
+HEAD_SCALES = {
+    "transducer": "transducer_loss_scale",
+    "ctc": "ctc_loss_scale",
+    "attention_decoder": "attention_decoder_loss_scale",
+}
+
+
 class Method(NamedTuple):
     """What a search takes.
 
     settings: those of DecodeConfig that it reads, beside the method's name. takes_scorer: language models and phrases
     can be added. needs_graph: of LG, HLG or G. without_k2: what to use instead where there is no k2; None for a search
     that does not need it. from_label_to_label: rather than from frame to frame, so that the end of a sentence is
-    something that is said.
+    something that is said. heads: those of the model that it asks, of HEAD_SCALES.
     """
 
     settings: Tuple[str, ...]
@@ -24,6 +32,12 @@ class Method(NamedTuple):
     needs_graph: bool = False
     without_k2: Optional[str] = None
     from_label_to_label: bool = False
+    heads: Tuple[str, ...] = ("ctc",)
+
+    def heads_asked(self, ctc_weight: float) -> Tuple[str, ...]:
+        """The heads that it asks, where CTC has this weight beside the attention decoder; one without weight is not."""
+        unasked = {0.0: "ctc", 1.0: "attention_decoder"}.get(ctc_weight) if "ctc_weight" in self.settings else None
+        return tuple(head for head in self.heads if head != unasked)
 
 
 _PREFIXES = "ctc_prefix_beam_search with --lm"
@@ -34,30 +48,41 @@ _PATHS = ("num_paths", "nbest_scale", "nbest")
 _CTC = ("search_beam", "output_beam", "min_active_states", "max_active_states", "blank_penalty")
 _GRAPH = ("graph_dir",)
 _WORDS = (*_CTC, *_GRAPH, "hlg_scale")
+_TRANSDUCER, _BOTH = ("transducer",), ("ctc", "attention_decoder")
 METHODS: Dict[str, Method] = {
-    "greedy_search": Method(("max_sym_per_frame", "blank_penalty")),
-    "modified_beam_search": Method(_BEAM, takes_scorer=True),
+    "greedy_search": Method(("max_sym_per_frame", "blank_penalty"), heads=_TRANSDUCER),
+    "modified_beam_search": Method(_BEAM, takes_scorer=True, heads=_TRANSDUCER),
     "ctc_greedy_search": Method(("blank_penalty",)),
     "ctc_prefix_beam_search": Method(_BEAM, takes_scorer=True),
-    "attention_beam_search": Method(_LENGTHS, takes_scorer=True, from_label_to_label=True),
+    "attention_beam_search": Method(_LENGTHS, takes_scorer=True, from_label_to_label=True, heads=_BOTH[1:]),
     "joint_beam_search": Method(
-        (*_LENGTHS, "ctc_weight", "blank_penalty"), takes_scorer=True, from_label_to_label=True
+        (*_LENGTHS, "ctc_weight", "blank_penalty"), takes_scorer=True, from_label_to_label=True, heads=_BOTH
     ),
-    "fast_beam_search": Method(_FAST, without_k2="modified_beam_search"),
-    "fast_beam_search_nbest": Method((*_FAST, *_PATHS), without_k2="modified_beam_search with --nbest"),
-    "fast_beam_search_nbest_oracle": Method((*_FAST, *_PATHS), without_k2="modified_beam_search with --nbest"),
+    "fast_beam_search": Method(_FAST, without_k2="modified_beam_search", heads=_TRANSDUCER),
+    "fast_beam_search_nbest": Method(
+        (*_FAST, *_PATHS), without_k2="modified_beam_search with --nbest", heads=_TRANSDUCER
+    ),
+    "fast_beam_search_nbest_oracle": Method(
+        (*_FAST, *_PATHS), without_k2="modified_beam_search with --nbest", heads=_TRANSDUCER
+    ),
     "fast_beam_search_nbest_LG": Method(
-        (*_FAST, *_PATHS, *_GRAPH, "ngram_lm_scale"), needs_graph=True, without_k2="modified_beam_search with --lm"
+        (*_FAST, *_PATHS, *_GRAPH, "ngram_lm_scale"),
+        needs_graph=True,
+        without_k2="modified_beam_search with --lm",
+        heads=_TRANSDUCER,
     ),
     "ctc_decoding": Method(_CTC, without_k2="ctc_prefix_beam_search"),
     "1best": Method(_WORDS, needs_graph=True, without_k2=_PREFIXES),
     "nbest-rescoring": Method((*_WORDS, *_PATHS, "rescoring_lm_scale"), needs_graph=True, without_k2=_PREFIXES),
-    PREFIXES_RESCORED: Method((*_BEAM, "attention_scale"), takes_scorer=True),
-    "attention-decoder-rescoring-no-ngram": Method((*_CTC, *_PATHS, "attention_scale"), without_k2=PREFIXES_RESCORED),
+    PREFIXES_RESCORED: Method((*_BEAM, "attention_scale"), takes_scorer=True, heads=_BOTH),
+    "attention-decoder-rescoring-no-ngram": Method(
+        (*_CTC, *_PATHS, "attention_scale"), without_k2=PREFIXES_RESCORED, heads=_BOTH
+    ),
     "attention-decoder-rescoring-with-ngram": Method(
         (*_WORDS, *_PATHS, "rescoring_lm_scale", "attention_scale"),
         needs_graph=True,
         without_k2=f"{PREFIXES_RESCORED} with --lm",
+        heads=_BOTH,
     ),
 }
 _OF_SCORERS = ("lm", "lm_scale", "lodr", "lodr_scale", "context_file", "context_score")

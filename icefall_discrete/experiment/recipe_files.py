@@ -18,6 +18,7 @@ BASED_ON = "based_on"
 WHEN = "when"  # of fitted_recipe.py
 FITTED_TO = "fitted_to"
 SHARED_DIR = CONF_DIR / "recipes"
+DEFAULT_SIZE = "tiny"  # of a model, where neither recipe nor flag names one
 
 
 Layer = Tuple[Dict[str, Any], Path]

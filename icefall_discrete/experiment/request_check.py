@@ -1,20 +1,22 @@
 """What was asked for, held against what there is, before anything is made: options, recipe, machine, folders."""
 
+import functools
 from pathlib import Path
-from typing import Mapping, Optional, Tuple
+from typing import Any, Mapping, Optional, Sequence, Tuple
 
 from icefall_discrete.base.device import check_name
-from icefall_discrete.base.json_files import read_json
+from icefall_discrete.base.json_files import read_json, read_object
 from icefall_discrete.base.names import known_names
+from icefall_discrete.base.settings import KIND
 from icefall_discrete.base.settings_digest import digests_of
 from icefall_discrete.base.weights import require_known_weights
 from icefall_discrete.experiment.environment_choice import ENVIRONMENTS, needed_gigabytes
 from icefall_discrete.experiment.feature_stages import TaskFacts
-from icefall_discrete.experiment.fitted_recipe import Facts, fitted_recipe
+from icefall_discrete.experiment.fitted_recipe import Facts, fitted_recipe, has_conditions
 from icefall_discrete.experiment.folder_options import require_folder
 from icefall_discrete.experiment.machine import free_gigabytes, num_cores, num_gpus
 from icefall_discrete.experiment.recipe_check import check_recipe
-from icefall_discrete.experiment.recipe_files import model_size_file
+from icefall_discrete.experiment.recipe_files import DEFAULT_SIZE, model_size_file
 from icefall_discrete.experiment.run_options import FEATURES, Choice, RunOptions
 from icefall_discrete.experiment.stage_flags import FLAGS_FILE, TOKENIZERS, StageFlags, check_feature_type, dashed
 from icefall_discrete.systems import DEFAULT_SYSTEM
@@ -82,6 +84,22 @@ def check_choice(choice: Choice, flags: StageFlags, system: str, sections: Mappi
             model_size_file(size, conf_dirs)
         except ValueError as error:
             raise ValueError(f"--model-size: {error}") from None
+    if not has_conditions(Path(choice.recipe_file)):  # which may choose another size
+        named = size or str(choice.recipe.get("model_size", DEFAULT_SIZE))
+        below = {"model": read_object(model_size_file(named, conf_dirs))}
+        flags.check_of_kinds("train", train, functools.partial(_chosen_kind, [below, choice.recipe], train))
+
+
+def _chosen_kind(layers: Sequence[Mapping[str, Any]], train: Flags, name: str) -> Optional[str]:
+    """The kind of a choice, such as `model.encoder`, that a flag, or else the last of the layers, names."""
+    found = next((train[flag] for flag in (name, name.rpartition(".")[2]) if flag in train), None)
+    for layer in layers if found is None else ():
+        value: Any = layer
+        for key in name.replace("-", "_").split("."):
+            value = value.get(key) if isinstance(value, Mapping) else None
+        kind = value.get(KIND) if isinstance(value, Mapping) else value
+        found = kind if isinstance(kind, str) else found
+    return found
 
 
 def _check_languages(facts: TaskFacts) -> None:

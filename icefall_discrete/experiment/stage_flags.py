@@ -4,8 +4,9 @@ The file is made from what the owners of the settings declare, so that kinds and
 can be checked without the packages that their owners need.
 """
 
+import contextlib
 from pathlib import Path
-from typing import Any, Dict, List, Mapping, Sequence, Tuple
+from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Tuple
 
 from icefall_discrete.base.device import check_name
 from icefall_discrete.base.flags import parsed
@@ -34,6 +35,14 @@ def _place(facts: Mapping[str, Any], names: Sequence[str]) -> Place:
     allowed = {name: facts[name] for name in _ALLOWED if name in facts}
     declared = Declaration(**allowed, distinct=facts.get("distinct", False))
     return Place(tuple(names), Declaration, annotation, facts.get("optional", False), declared, MISSING, ())
+
+
+def _takes(place: Place, value: Any) -> bool:
+    try:
+        place.fitted(value)
+    except ValueError:
+        return False
+    return True
 
 
 def check_feature_type(listed: Mapping[str, Sequence[str]], values: Any, where: str) -> None:
@@ -88,8 +97,8 @@ class StageFlags:
         Raises ValueError unless the stage's flag takes it.
         """
         facts = self._flags[stage][flag]
-        if facts["kind"] == "any":
-            return value
+        if "each" in facts:
+            return self._check_each(facts, value, shown)
         place = _place(facts, [shown])
         read = parsed(place, value)
         try:
@@ -101,6 +110,31 @@ class StageFlags:
             message = f"{FLAG}{shown} is '{value}', expected {expected}." if expected else refusal(place, value, FLAG)
             raise ValueError(message) from None
         return fitted
+
+    @staticmethod
+    def _check_each(facts: Mapping[str, Any], value: str, shown: str) -> Any:
+        """The value of a flag that kinds of a choice read differently, as the first one reads it that takes it."""
+        places = [_place(one, [shown]) for one in facts["each"]]
+        for place in places:
+            with contextlib.suppress(ValueError):
+                return place.fitted(parsed(place, value))
+        kinds = [", ".join(one["of"]) for one in facts["each"]]
+        expected = [place.expected("{}, separated by commas") for place in places]
+        ways = "; or ".join(f"{said} (for {named})" for said, named in zip(expected, kinds))
+        raise ValueError(f"{FLAG}{shown} is '{value}', expected {ways}.")
+
+    def check_of_kinds(self, stage: str, given: Mapping[str, str], kinds: Callable[[str], Optional[str]]) -> None:
+        """Raise ValueError for a flag of a stage whose value the chosen kind does not take, though another one would.
+
+        Args:
+          given: values by flag. kinds: the chosen kind of a choice, such as `model.encoder`; None: not known.
+        """
+        for flag, value in given.items():
+            facts = self._flags[stage][flag]
+            for one in facts.get("each", ()):
+                place, chosen = _place(one, [flag]), kinds(facts["choice"])
+                if chosen in one["of"] and not _takes(place, parsed(place, value)):
+                    raise ValueError(f"{refusal(place, value, FLAG).rstrip('.')}, as {facts['choice']} is {chosen}.")
 
     def check_section(self, stage: str, section: str, values: Mapping[str, Any], where: str) -> None:
         """Raise ValueError for a setting that the reader of a recipe's section does not know, or a value it refuses.
@@ -159,17 +193,17 @@ class StageFlags:
 
     @staticmethod
     def _check_value(facts: Mapping[str, Any], path: Tuple[str, ...], value: Any, where: str) -> None:
-        if facts["kind"] == "any" or (value is None and facts.get("kinds")):
+        if value is None and facts.get("kinds"):
             return
-        place = _place(facts, path)
-        try:
-            place.fitted(value)
-        except ValueError:
-            hint = did_you_mean(value, map(str, place.declared.choices or ())) if isinstance(value, str) else ""
-            raise ValueError(
-                f"{where}: setting '{'.'.join(path)}' is {as_json(value)}, expected {place.expected()}; "
-                f"{hint or 'correct the file.'}"
-            ) from None
+        places = [_place(one, path) for one in facts.get("each", [facts])]
+        if any(_takes(place, value) for place in places):
+            return
+        choices, expected = places[0].declared.choices or (), "; or ".join(place.expected() for place in places)
+        hint = did_you_mean(value, map(str, choices)) if isinstance(value, str) else ""
+        raise ValueError(
+            f"{where}: setting '{'.'.join(path)}' is {as_json(value)}, expected {expected}; "
+            f"{hint or 'correct the file.'}"
+        )
 
     def assign(self, passed: Sequence[Tuple[str, str]], stages: Sequence[str], options: Sequence[str]) -> PassedFlags:
         """Give each flag that run.sh does not know to the stage that takes it.

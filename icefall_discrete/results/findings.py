@@ -25,7 +25,14 @@ Json = Dict[str, Any]
 NOT_RUN = "not run"
 _FILE = {"questions": OBJECTS, "units": OBJECTS}
 _QUESTION = {"question": NAME, "answer": TEXT, "comparisons": OBJECTS}
-_COMPARISON = {"what": NAME, "recipe_dir": NAME, "sets": TEXTS, "rows": OBJECTS, "results": or_null(TEXT)}
+_COMPARISON = {
+    "what": NAME,
+    "recipe_dir": NAME,
+    "sets": TEXTS,
+    "rows": OBJECTS,
+    "results": or_null(TEXT),
+    "costs": or_null(BOOLEAN),
+}
 _ROW = {
     **dict.fromkeys(("feature_type", "recipe"), NAME),
     **dict.fromkeys(("search", "options", "script", "command"), or_null(TEXT)),
@@ -177,6 +184,10 @@ def _number(line: Optional[Json], section: str, key: str, form: str, factor: flo
     return "" if value is None else format(value * factor, form)
 
 
+# Of training: what each column shows, in which form, and in which unit.
+_COSTS = {"parameters (M)": ("num_parameters", ".2f", 1e-6), "audio s/s": ("audio_sec_per_sec", ".1f")}
+
+
 def comparison_table(lines: Sequence[Json], comparison: Json) -> str:
     """The rows of a comparison as Markdown: figures on its sets, differences, what each cost."""
     sets, wanted = comparison["sets"], comparison["rows"]
@@ -186,7 +197,8 @@ def comparison_table(lines: Sequence[Json], comparison: Json) -> str:
     columns = [(name, metric) for name in sets for metric in metrics]
     header = ["feature type", "recipe", "runs", "hours of labels", "kbit/s"]
     header += [title for name, metric in columns for title in (f"{name} {metric.head}", "difference")]
-    header += ["hours seen", "minutes"]
+    costs = _COSTS if comparison.get("costs") else {}
+    header += ["hours seen", "minutes", *costs, *(["decoding RTF"] if costs else [])]
 
     def scored(line: Optional[Json], name: str) -> Optional[Json]:
         return ((line or {}).get("sets") or {}).get(name)
@@ -204,8 +216,10 @@ def comparison_table(lines: Sequence[Json], comparison: Json) -> str:
             mine = scored(line, name)
             cells += [metric.with_interval(mine) if mine else ""]
             cells += ["" if is_first else difference(metric, scored(first, name), mine)]
+        cells += [_number(line, "training", "audio_hours", ".1f"), _number(line, "training", "minutes", ".0f")]
+        cells += [_number(line, "training", *of) for of in costs.values()]
         table.append(
-            [*cells, _number(line, "training", "audio_hours", ".1f"), _number(line, "training", "minutes", ".0f")]
+            [*cells, *([_number({"set": scored(line, sets[0])}, "set", "decode_rtf", ".4f")] if costs else [])]
         )
     return markdown_table(*without_empty_columns(header, table, also=header[:3]))
 

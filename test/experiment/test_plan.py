@@ -93,6 +93,29 @@ def decode_settings(plan):
     return choice, search.decode
 
 
+def test_a_search_asks_for_heads_that_are_trained(here):
+    ctc = [("transducer-loss-scale", "0"), ("ctc-loss-scale", "1")]
+    with pytest.raises(
+        ValueError, match=r"modified_beam_search needs a model with the transducer head, .* by a flag; .*: ctc_greedy"
+    ):
+        planned(ROOT, here, ctc, decoding_method="modified_beam_search")
+    with pytest.raises(
+        ValueError, match=r"joint_beam_search needs .* attention decoder head, .*attention-decoder-loss"
+    ):
+        planned(ROOT, here, ctc, decoding_method="joint_beam_search")
+    weighed = [*ctc, ("ctc-weight", "1")]  # the decoder is not asked
+    assert planned(ROOT, here, weighed, decoding_method="joint_beam_search")
+    assert planned(ROOT, here, ctc, decoding_method="ctc_greedy_search")
+    assert planned(ROOT, here, ctc, decoding_method="modified_beam_search", stop_stage="6")
+    trained = here / "exp" / "of_ctc" / "config.json"
+    trained.parent.mkdir(parents=True)
+    trained.write_text(json.dumps({"loss": {"transducer_loss_scale": 0.0, "ctc_loss_scale": 1.0}}))
+    of_old = {"exp_dir": "exp/of_ctc", "stage": "7"}
+    assert planned(ROOT, here, decoding_method="ctc_greedy_search", **of_old)
+    with pytest.raises(ValueError, match=r"transducer_loss_scale is 0 in exp/of_ctc/config\.json"):
+        planned(ROOT, here, decoding_method="modified_beam_search", **of_old)
+
+
 @pytest.mark.parametrize("section", TrainSettings.sections())
 def test_a_section_reaches_training(here, section):
     found, wanted = train_settings(planned(ROOT, here)), said(section, RECIPE[section])

@@ -1,5 +1,6 @@
 import json
 from importlib.resources import files
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -7,13 +8,19 @@ import torch
 
 from icefall_discrete.base import environment
 from icefall_discrete.base.flags import ScriptParser
+from icefall_discrete.base.spec import FeatureSpec
 from icefall_discrete.data.targets.pieces import PieceTargets
+from icefall_discrete.decoding.methods import find_method
 from icefall_discrete.experiment.folder import Experiment, read_codebooks
-from icefall_discrete.experiment.recipe import add_setting_flags, model_size_file, read_settings
+from icefall_discrete.experiment.recipe import add_setting_flags, model_size_file, read_settings, whole_recipe
+from icefall_discrete.experiment.recipe_files import read_recipe
 from icefall_discrete.nn.encoders.contract import ENCODERS
 from icefall_discrete.systems.asr.settings import TrainSettings
+from icefall_discrete.systems.asr.transducer import Heads, build_transducer
 from icefall_discrete.text.pieces import TextEncoder
 from icefall_discrete.training.optimizers.scaled_adam import ScaledAdamConfig
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def settings_of(folder, *flags):
@@ -51,6 +58,34 @@ def test_the_recipe_of_small_corpora_trains_any_encoder_of_its_size(kind):
     assert (ENCODERS.name_of(type(encoder)), encoder.dropout) == (kind, (0.1,))
     assert settings.model.heads.inner_ctc.stacks == (2,)
     assert settings.train.optimizer == ScaledAdamConfig()
+
+
+@pytest.mark.parametrize("head", ["transducer", "ctc", "ctc_attention"])
+def test_recipes_that_compare_encoders_differ_in_nothing_else_and_are_of_one_size(head):
+    recipe = files("icefall_discrete") / "conf" / "recipes" / f"compare_{head}.json"
+    spec, found = FeatureSpec("units", "codes", 16000, 50.0, 2, (1000, 1000), 0), {}
+    for size in ("tiny", "tiny_e_branchformer", "tiny_conformer", "tiny_bilstm", "tiny_contextnet"):
+        settings = read_settings(recipe, size, [], SimpleNamespace())
+        heads = Heads.trained_by(settings.loss)
+        assert (heads.transducer, heads.attention_decoder) == (head == "transducer", head == "ctc_attention")
+        network = build_transducer(settings.model, spec, 80, settings.augment, None, heads)
+        found[size] = sum(value.numel() for value in network.encoder.parameters())
+        others = {name: value for name, value in settings.to_dict().items() if name != "model"}
+        assert others == found.setdefault("others", others)
+        assert settings.model.heads == found.setdefault("heads", settings.model.heads)
+        assert settings.model.encoder_frame_sec(spec) == 0.04
+    sizes = [number for name, number in found.items() if name.startswith("tiny")]
+    assert len(sizes) == 5 and max(sizes) < 1.1 * min(sizes)
+    asked = find_method(read_recipe(recipe)["decode"]["decoding_method"]).heads_asked(0.3)
+    assert all(getattr(heads, one) for one in asked)
+
+
+@pytest.mark.parametrize("place", ["voxceleb/SID/conf/recipes/xvector", "asterisk/ASR/conf/recipes/units"])
+def test_a_recipe_that_was_printed_whole_gives_the_same_settings(place, tmp_path):
+    path, printed = ROOT / "egs" / f"{place}.json", tmp_path / "printed.json"
+    printed.write_text(json.dumps(whole_recipe(path)))
+    found, whole = (read_settings(one, None, [], SimpleNamespace()) for one in (path, printed))
+    assert whole == found and read_recipe(printed)["description"] == read_recipe(path)["description"]
 
 
 @pytest.mark.parametrize(

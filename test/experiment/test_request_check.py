@@ -55,6 +55,26 @@ def here(tmp_path, monkeypatch):
         ((), {"vocab_size": "3"}, "--vocab-size: vocab_size is 3, expected at least 4"),
         ((("query-head-dim", "x"),), {}, "--query-head-dim is 'x', expected whole numbers, separated by commas"),
         ((("query-head-dim", "4,0"),), {}, "--query-head-dim is '4,0', expected whole numbers"),
+        (
+            (("num-heads", "four"),),
+            {},
+            "--num-heads is 'four', expected a whole number of at least 1 (for conformer, .*); or whole numbers",
+        ),
+        (
+            (("num-heads", "4"), ("encoder", "conformer"), ("stride", "7")),
+            {},
+            "--stride is '7', expected one of 1, 2, 4",
+        ),
+        (
+            (("num-heads", "4,4"), ("model-size", "tiny_conformer")),
+            {},
+            "--num-heads is '4,4', expected a whole number of at least 1, as model.encoder is conformer.",
+        ),
+        (
+            (("stride", "4"), ("front-end", "espnet_conv1d")),
+            {},
+            "--stride is '4', expected one of 1, 2, 3, as model.front",
+        ),
         ((("time-mask-ratio", "0"),), {}, "--time-mask-ratio is '0', expected a number above 0"),
         ((), {"lm_scale": "0.3"}, "--lm-scale is the weight of a language model, and none is asked for"),
         ((("beam", "4"),), {}, "--beam cannot be used with modified_beam_search; it can with fast_beam_search"),

@@ -44,6 +44,12 @@ def test_the_page_is_that_of_the_committed_results():
     assert findings_page(findings) == page, "run tools/make_findings.py"
 
 
+def recipe_of(options):
+    """The name of its recipe in tables: what is said of the model is a part of it."""
+    size = f"_model-size-{options['model_size']}" if "model_size" in options else ""
+    return options["recipe"] + size
+
+
 def test_every_row_that_a_question_or_a_table_wants_is_planned():
     """In some rows.json of its recipe; with noise, the model that run_noise.sh measures."""
     findings = read_findings(ROOT / "docs" / "findings.json", ROOT / "egs")
@@ -63,7 +69,7 @@ def test_every_row_that_a_question_or_a_table_wants_is_planned():
         found = [
             one
             for one in made
-            if one["feature_type"] == row["feature_type"] and one.get("together", one["recipe"]) == row["recipe"]
+            if one["feature_type"] == row["feature_type"] and one.get("together", recipe_of(one)) == row["recipe"]
         ]
         searches = [{key: one.get(key) for key in ("decoding_method", "lm")} for one in found]
         plain = {"decoding_method": None, "lm": None}
@@ -127,6 +133,15 @@ def test_differences_are_to_the_last_row_that_begins():
         ["", ""],
         ["**-20.0 ± 1.4**"] * 2,
     ]
+
+
+def test_parameters_and_speeds_stand_beside_where_they_are_asked_for():
+    line = result("fbank", "default", 40.0, 3, training={"num_parameters": 2_820_000, "audio_sec_per_sec": 95.53})
+    line["sets"]["test"]["decode_rtf"] = 0.01234
+    asked = {"sets": ["test"], "rows": [{"feature_type": "fbank", "recipe": "default"}]}
+    head, _, row = comparison_table([line], {**asked, "costs": True}).splitlines()
+    assert head.endswith("| parameters (M) | audio s/s | decoding RTF |") and row.endswith("| 2.82 | 95.5 | 0.0123 |")
+    assert "audio s/s" not in comparison_table([line], asked)
 
 
 def test_there_may_be_more_questions_than_letters(folder):

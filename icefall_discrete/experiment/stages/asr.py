@@ -4,9 +4,17 @@ import dataclasses
 from pathlib import Path
 from typing import Dict, Optional, Tuple
 
+from icefall_discrete.base.json_files import read_object
 from icefall_discrete.base.settings import from_dict
 from icefall_discrete.base.settings_digest import canonical_json
-from icefall_discrete.decoding.methods import DEFAULT_SEARCH, METHODS, find_method, known_methods, require_used
+from icefall_discrete.decoding.methods import (
+    DEFAULT_SEARCH,
+    HEAD_SCALES,
+    METHODS,
+    find_method,
+    known_methods,
+    require_used,
+)
 from icefall_discrete.decoding.settings import DecodeConfig
 from icefall_discrete.experiment import feature_stages
 from icefall_discrete.experiment.environment_choice import has_k2
@@ -24,7 +32,7 @@ from icefall_discrete.experiment.feature_stages import (
     typed_flags,
 )
 from icefall_discrete.experiment.plan import Plan, Stage
-from icefall_discrete.experiment.request_check import check_choice, check_options, check_request
+from icefall_discrete.experiment.request_check import TRAINING, check_choice, check_options, check_request
 from icefall_discrete.experiment.run_options import Asked, Choice, Corpus, RunOptions, choose, first_stages
 from icefall_discrete.experiment.stage_flags import dashed
 from icefall_discrete.text.piece_sizes import check_size
@@ -115,6 +123,7 @@ def plan(asked: Asked) -> Plan:
     warnings = check_request(facts)
     _check_pieces(facts)
     _check_search(facts)
+    _check_heads(facts)
     old_words: Dict[str, str] = {}
     settings = _settings(facts, old_words)
     stages = [*first_stages(asked, corpus, settings.data.data), *data_stages(facts, settings.data)]
@@ -176,6 +185,29 @@ def _check_search(facts: _Facts) -> None:
         )
     if facts.options.backend == "k2" and with_k2 is False and facts.asked.range.last >= 6:
         raise ValueError("--backend k2, but this environment does not have k2; use --env k2, or --backend torch")
+
+
+def _check_heads(facts: _Facts) -> None:
+    """Raise ValueError if the search asks a head that the losses of the recipe do not train."""
+    weight, given = facts.decode.ctc_weight, facts.passed.get("train", {})
+    losses, where = facts.choice.section("loss"), facts.choice.recipe_file
+    trained_before = Path(facts.exp_dir) / "config.json"
+    if TRAINING not in facts.asked.range and trained_before.is_file():
+        losses, where, given = read_object(trained_before).get("loss", {}), str(trained_before), {}
+    scales = {
+        head: float(given.get(dashed(name), losses.get(name, facts.flags.default("train", dashed(name)))))
+        for head, name in HEAD_SCALES.items()
+    }
+    absent = [head for head in METHODS[facts.method].heads_asked(weight) if scales[head] == 0.0]
+    if not absent or facts.asked.range.last < 7:
+        return
+    others = [name for name in known_methods() if all(scales[head] for head in METHODS[name].heads_asked(weight))]
+    scale = dashed(HEAD_SCALES[absent[0]])
+    raise ValueError(
+        f"{facts.method} needs a model with the {absent[0].replace('_', ' ')} head, and {HEAD_SCALES[absent[0]]} is 0 "
+        f"{'by a flag' if scale in given else f'in {where}'}; train with --{scale} above 0, or give another "
+        f"--decoding-method: {', '.join(others) or 'there is none for these losses'}"
+    )
 
 
 def _settings(facts: _Facts, old_words: Dict[str, str]) -> _Settings:
