@@ -25,7 +25,8 @@ from icefall_discrete.base.flags import ONLY_FLAGS
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 INLINE = re.compile(r"`((?:[\w./]*/)?(?:run|run_noise|setup_env|\w+)\.(?:sh|py) [^`]*|icefall-discrete [^`]*)`")
 OURS = re.compile(
-    r"(?:(?:torchrun|python) )?(?<![\w./-])(?:[\w./]*/)?(?:run\.sh|run_noise\.sh|setup_env\.sh|\w+\.py)(?= |$|\")"
+    r"(?:(?:torchrun|python) )?(?<![\w./-])(?:[\w./]*/)?"
+    r"(?:(?:run|run_noise|setup_env|new_corpus)\.sh|\w+\.py)(?= |$|\")"
 )
 FOLDERS = ("local", "tools", "tools/benchmark", "test", "icefall_discrete/results")
 RECORDER = """record() { printf '%s\\0' "$PWD" "$@" END; }

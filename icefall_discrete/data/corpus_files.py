@@ -61,14 +61,15 @@ def find_corpus(folder: Path, archive: Optional[Path], advice: str) -> bool:
     """Make sure that a corpus is in `folder`: it lies there, or is unpacked from its archive.
 
     Args:
-      folder: of the corpus; the archive holds it under the path that it has below the archive's own folder.
+      folder: of the corpus, or a file that lists it; the archive holds it under the path that it has below the
+        archive's own folder.
       archive: a .tar or .tar.gz, or None. advice: where the corpus comes from and what to put where, for the error.
     Returns:
       Whether something was unpacked. What a killed unpacking left is not taken for the corpus.
     Raises:
       CorpusError: if there is neither, or the archive is damaged or another one.
     """
-    if folder.is_dir():
+    if folder.exists():
         return False
     if archive is None or not archive.is_file():
         raise CorpusError(f"the corpus is not in {folder}: {advice}.")

@@ -8,7 +8,7 @@ import gzip
 import re
 import zlib
 from pathlib import Path
-from typing import Any, Dict, Iterator
+from typing import Any, Callable, Dict, Iterator, TypeVar
 
 from lhotse.cut import Cut
 from lhotse.serialization import deserialize_item
@@ -43,6 +43,7 @@ STORED = (
     *("numpy_hdf5", "memory_lilcom", "memory_npy", "shar"),
 )
 Line = Dict[str, Any]
+T = TypeVar("T")
 _ADVICE = "mend or fetch the file, or, if a stage wrote it, run that stage again"
 
 
@@ -149,12 +150,18 @@ def cut_of(line: Line) -> Cut:
 
 
 def read_lines(path: Path, advice: str = _ADVICE) -> Iterator[Cut]:
-    """The cuts of a manifest (.jsonl or .jsonl.gz); blank lines count for nothing.
+    """The cuts of a manifest (.jsonl or .jsonl.gz); see `read_values`."""
+    return read_values(path, cut_of, advice)
+
+
+def read_values(path: Path, make: Callable[[Any], T], advice: str = _ADVICE) -> Iterator[T]:
+    """What `make` makes of each line of a file of JSON lines (.jsonl or .jsonl.gz); blank lines count for nothing.
 
     Args:
+      make: of a line's value; raises ValueError, a part of a sentence, for one that is wrong.
       advice: the end of the sentence for a line that is wrong: what to do.
     Raises:
-      FileNotFoundError: if it is missing. ValueError: if it is truncated or damaged, or a line holds no cut; the line
+      FileNotFoundError: if it is missing. ValueError: if it is truncated or damaged, or a line is wrong; the line
         and the cut are named.
     """
     opener = gzip.open if path.suffix == ".gz" else open
@@ -166,7 +173,7 @@ def read_lines(path: Path, advice: str = _ADVICE) -> Iterator[Cut]:
                 if len(line) == MAX_LINE:
                     raise ValueError(f"it is longer than {MAX_LINE} characters")
                 if line.strip():
-                    yield cut_of(parse_json(line.rstrip()))
+                    yield make(parse_json(line.rstrip()))
     except FileNotFoundError:
         raise FileNotFoundError(
             f"{path} does not exist; run the stage that makes it first: 1 makes manifests of cuts, 3 those of codes."

@@ -62,6 +62,7 @@ class Utterance(Protocol):
 
 U = TypeVar("U", bound=Utterance)
 T = TypeVar("T")
+R = TypeVar("R")
 
 
 def split_of(key: str) -> str:
@@ -97,6 +98,15 @@ def do_each(work: Callable[[T], None], items: Sequence[T], num_jobs: int, title:
     with multiprocessing.Pool(num_jobs) as pool:
         for _ in bar(pool.imap_unordered(work, items, chunksize=16)):
             pass
+
+
+def map_each(work: Callable[[T], R], items: Sequence[T], num_jobs: int, title: str) -> List[R]:
+    """What `work` makes of every item, in their order, in `num_jobs` processes, with a progress bar."""
+    bar = functools.partial(tqdm, total=len(items), desc=title, unit="file", mininterval=1.0)
+    if num_jobs <= 1:
+        return list(bar(map(work, items)))
+    with multiprocessing.Pool(num_jobs) as pool:
+        return list(bar(pool.imap(work, items, chunksize=16)))
 
 
 def file_cut(

@@ -1,0 +1,1 @@
+"""How own corpora lie on disk: one file a format, found by its name; see contract.py."""
