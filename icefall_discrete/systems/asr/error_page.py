@@ -26,7 +26,7 @@ from icefall_discrete.metrics.wer import (
 )
 from icefall_discrete.systems.asr.error_report import shown_rate
 
-_STYLE = """\
+STYLE = """\
 body { font: 15px/1.5 sans-serif; max-width: 70em; margin: 2em auto; padding: 0 1em; color: #222; }
 article { border-top: 1px solid #ccc; padding: 0.6em 0; }
 h2 { font-size: 1em; margin: 0; } h2 span { font-weight: normal; color: #666; }
@@ -106,7 +106,7 @@ def error_page(
     return "\n".join(
         [
             f'<!doctype html>\n<html><head><meta charset="utf-8"><title>{html.escape(title)}</title>',
-            f"<style>\n{_STYLE}\n</style><script>\n{_FILTER}\n</script></head><body>",
+            f"<style>\n{STYLE}\n</style><script>\n{_FILTER}\n</script></head><body>",
             f"<h1>{html.escape(title)}</h1>",
             f"<p>WER {wer} %, CER {cer} %, {right} of {len(transcripts)} utterances without an "
             "error. Above: what was said; below: what was recognised.</p>",
@@ -114,7 +114,7 @@ def error_page(
             f'<label>Language <select id="group" onchange="show()"><option value="">all</option>{options}</select>'
             "</label></p>",
             *(
-                _article(t, counts[t.cut_id].errors, links.get(t.cut_id), language_of.get(t.cut_id, ""))
+                article(t, counts[t.cut_id].errors, links.get(t.cut_id), language_of.get(t.cut_id, ""))
                 for t in worst_first
             ),
             "</body></html>\n",
@@ -122,7 +122,8 @@ def error_page(
     )
 
 
-def _article(transcript: Transcript, errors: int, link: Optional[str], language: str) -> str:
+def article(transcript: Transcript, errors: int, link: Optional[str], language: str) -> str:
+    """An utterance with its errors and its player; `link`: its audio, None for no player."""
     player = f'<audio controls preload="none" src="{html.escape(link)}"></audio>' if link else ""
     pairs = "".join(_cell(pair) for pair in align(transcript.ref, transcript.hyp))
     head = f"{html.escape(transcript.cut_id)} <span>{errors} errors, {len(transcript.ref)} words</span>"
