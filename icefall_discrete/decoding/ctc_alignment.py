@@ -23,6 +23,37 @@ def ctc_frames(
     """
     if not labels:
         return []
+    firsts, possible = _best_ways(log_probs, lens, utterances, labels, blank_id)
+    return [
+        [row[2 * i + 1] for i in range(len(sequence))] if fits else None
+        for row, sequence, fits in zip(firsts, labels, possible)
+    ]
+
+
+def ctc_spans(log_probs: Tensor, labels: Sequence[int], blank_id: int) -> Optional[List[Tuple[int, int]]]:
+    """The frames of each label in the most probable alignment of one utterance: the first one, and the one behind.
+
+    Args:
+      log_probs: (T', V). labels: at least one, without blanks.
+    Returns:
+      None where there is no alignment.
+    """
+    size = len(log_probs)
+    (row,), (fits,) = _best_ways(log_probs.unsqueeze(0), torch.tensor([size]), [0], [labels], blank_id)
+    if not fits:
+        return None
+    spans = []
+    for place in range(1, 2 * len(labels), 2):
+        # Behind a label comes a blank, or if the way left it out the next label; a place that it never came to has 0.
+        behind = [frame for frame in row[place + 1 : place + 3] if frame]
+        spans.append((row[place], behind[0] if behind else size))
+    return spans
+
+
+def _best_ways(
+    log_probs: Tensor, lens: Tensor, utterances: Sequence[int], labels: Sequence[Sequence[int]], blank_id: int
+) -> Tuple[List[List[int]], List[bool]]:
+    """For each sequence the frame on which its way comes to each place (blanks between labels), and whether it can."""
     units = _units_with_blanks(labels, blank_id)
     rows = torch.tensor(utterances, dtype=torch.int64)
     where = rows.to(log_probs.device).unsqueeze(1), units.to(log_probs.device)
@@ -35,11 +66,7 @@ def ctc_frames(
     final_scores = score.gather(1, finals)
     place = finals.gather(1, final_scores.argmax(dim=1, keepdim=True)).squeeze(1)
     firsts = _follow(steps, place, ends, torch.zeros_like(units))
-    possible = (final_scores.max(dim=1).values > _NEVER).tolist()
-    return [
-        [row[2 * i + 1] for i in range(len(sequence))] if fits else None
-        for row, sequence, fits in zip(firsts.tolist(), labels, possible)
-    ]
+    return firsts.tolist(), (final_scores.max(dim=1).values > _NEVER).tolist()
 
 
 def _units_with_blanks(labels: Sequence[Sequence[int]], blank_id: int) -> Tensor:

@@ -9,11 +9,13 @@ from icefall_discrete.base.checkpoint import holding_what_we_write, load_checkpo
 from icefall_discrete.base.guarded_pickle import tensors_of
 from icefall_discrete.base.provenance import require_as_made
 from icefall_discrete.base.settings import setting
+from icefall_discrete.base.tensor_files import read_tensors
 from icefall_discrete.nn.acoustic_encoder import AcousticEncoder
 from icefall_discrete.nn.loading import require_finite
 from icefall_discrete.training.averages import (
     AVERAGE_RECORD,
     AVERAGED,
+    PUBLISHED,
     AverageConfig,
     StateDict,
     average_epochs,
@@ -47,20 +49,23 @@ class CheckpointChoice(AverageConfig):
         return (f"iter-{self.iter}" if self.iter else f"epoch-{self.epoch}") + f"_avg-{self.avg}"
 
 
-def _holds_average_alone(exp_dir: PathLike) -> bool:
-    return (Path(exp_dir) / AVERAGED).is_file() and not saved_epochs(exp_dir)
+def _handed_on(exp_dir: PathLike) -> str:
+    """The file of weights in a folder that was handed on, without epochs; empty: it was not."""
+    files = [name for name in (AVERAGED, PUBLISHED) if (Path(exp_dir) / name).is_file()]
+    return files[0] if files and not saved_epochs(exp_dir) else ""
 
 
 def resolve_choice(choice: CheckpointChoice, exp_dir: PathLike) -> CheckpointChoice:
     """Make `epoch` and `avg` definite for the checkpoints there are (`avg` is lowered where there are fewer).
 
-    A folder that was handed on, with averaged.pt and no epochs, is decoded with that file where nothing else is asked.
+    A folder that was handed on, with averaged.pt or model.safetensors and no epochs, is decoded with that file where
+    nothing else is asked.
 
     Raises:
       ValueError: if the experiment has no such checkpoint, or lost it; the message says which it has.
     """
-    if not choice.checkpoint and not choice.epoch and not choice.iter and _holds_average_alone(exp_dir):
-        choice = dataclasses.replace(choice, checkpoint=AVERAGED)
+    if not choice.checkpoint and not choice.epoch and not choice.iter and _handed_on(exp_dir):
+        choice = dataclasses.replace(choice, checkpoint=_handed_on(exp_dir))
     if choice.checkpoint:
         path = Path(exp_dir) / choice.checkpoint
         if not path.is_file():
@@ -128,4 +133,6 @@ def load_into(network: AcousticEncoder, choice: CheckpointChoice, exp_dir: PathL
 def _weights_in(path: Path) -> StateDict:
     if path.name == AVERAGED:
         require_as_made(path.with_name(AVERAGE_RECORD), "make it again with average.py")
+    if path.suffix == Path(PUBLISHED).suffix:
+        return read_tensors(path, "fetch the model again").tensors
     return tensors_of(load_checkpoint(path).get("model"), f"{path}, 'model',")

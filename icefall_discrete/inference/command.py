@@ -24,6 +24,7 @@ from icefall_discrete.decoding.settings import DecodeConfig
 from icefall_discrete.experiment.checkpoint_choice import CheckpointChoice
 from icefall_discrete.experiment.transcription_files import load_recipe, settings_in
 from icefall_discrete.inference.audio_files import AudioConfig, json_in, shown
+from icefall_discrete.inference.chosen_model import add_model_flags, chosen_exp_dir
 from icefall_discrete.inference.transcriber import Transcriber
 from icefall_discrete.systems.asr.transcription import Failure, Outcome
 from icefall_discrete.systems.prediction import RunConfig
@@ -36,7 +37,7 @@ def get_parser(prog: str) -> ScriptParser:
     """The flags of `transcribe`; `prog` is what --help calls the command."""
     parser = ScriptParser(__doc__, prog)
     parser.add_argument("audio", nargs="*", metavar="FILE", help="audio files; -: read their names from standard input")
-    parser.add_argument("--exp-dir", type=Path, required=True, help="folder of the trained experiment")
+    add_model_flags(parser)
     parser.add_argument("--file-list", type=Path, help="text file with more names of audio files, one a line")
     parser.add_argument("--json", action="store_true", help="print JSON lines with scores and times, not only text")
     parser.add_argument(
@@ -102,6 +103,7 @@ def main(prog: str, arguments: Sequence[str]) -> None:
     """Transcribe, print, and end with status 1 if a file failed."""
     args = get_parser(prog).parse_args(arguments)
     paths = paths_of(args)
+    args.exp_dir = chosen_exp_dir(args)
     run = override(RunConfig(), args)
     if run.num_threads:
         torch.set_num_threads(run.num_threads)

@@ -3,7 +3,7 @@
 import dataclasses
 import math
 from pathlib import Path
-from typing import Callable, Dict, Iterator, List, Optional, Sequence, Tuple, TypeVar, Union
+from typing import Callable, Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple, TypeVar, Union
 
 import numpy as np
 import torch
@@ -27,6 +27,7 @@ from icefall_discrete.inference.samples import Samples, as_samples
 from icefall_discrete.systems.asr.transcription import Failure, Outcome, Transcription, make_segment
 from icefall_discrete.systems.asr.transducer import Transducer
 from icefall_discrete.systems.prediction import RunConfig
+from icefall_discrete.text.pieces import TextEncoder
 from icefall_discrete.tokenizers.contract import AudioRejected, SpeechTokenizer, pad_outputs
 
 # Segments of this many full batches are held before they are sorted by length and recognised.
@@ -57,6 +58,15 @@ class _Encoded:
     name: str
     duration_sec: float
     pieces: List[_Piece]
+
+
+class EncodedAudio(NamedTuple):
+    """A file at the encoder's output: its name and duration, frames (T', D), and of each its start and end (s)."""
+
+    name: str
+    duration_sec: float
+    encoder_out: Tensor
+    spans_sec: Sequence[Tuple[float, float]]
 
 
 class Transcriber:
@@ -137,6 +147,36 @@ class Transcriber:
         """
         encoded = self._encode_file(Samples(name, as_samples(samples, name), self.spec.sample_rate_hz))
         return self._transcription(encoded, iter(self._search(encoded.pieces)))
+
+    @property
+    def model(self) -> Transducer:
+        """The network, in evaluation mode."""
+        return self._model
+
+    @property
+    def text_encoder(self) -> TextEncoder:
+        """The pieces of text."""
+        return self._text_encoder
+
+    @torch.no_grad()
+    def encoded(self, audio: Union[str, Path, Samples]) -> EncodedAudio:
+        """The encoder's output for a file, or for samples that have a name; its segments are encoded by themselves.
+
+        Raises:
+          BadAudio, AudioRejected: as `transcribe_samples`, naming it.
+        """
+        encoded = self._encode_file(audio if isinstance(audio, Samples) else open_audio(str(audio)))
+        frame_sec = self._model.config.encoder_frame_sec(self.spec)
+        outputs: List[Tensor] = []
+        spans: List[Tuple[float, float]] = []
+        for piece in encoded.pieces:
+            frames, lens = pad_outputs([piece.frames], self.spec)
+            out, out_lens, _ = self._model.encode(frames.to(self._device), lens.to(self._device))
+            outputs.append(out[0, : int(out_lens[0])])
+            begin, end = piece.span_sec
+            starts = [min(end, begin + number * frame_sec) for number in range(len(outputs[-1]))]
+            spans += [(start, min(end, start + frame_sec)) for start in starts]
+        return EncodedAudio(encoded.name, encoded.duration_sec, torch.cat(outputs), spans)
 
     def _opened(self, audio: Audio, name: str) -> Union[Recording, Samples, Failure]:
         if isinstance(audio, (str, Path)):

@@ -31,6 +31,7 @@ _SUMMARY = {
 }
 _EPOCH = {"epoch": or_null(COUNT), **_SECONDS}
 AVERAGED = "averaged.pt"  # weights alone: what is handed on
+PUBLISHED = "model.safetensors"  # the same in a model folder, which holds no pickles
 AVERAGE_RECORD = "average.json"  # what they are made from, and their digest
 
 

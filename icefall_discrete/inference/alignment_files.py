@@ -1,0 +1,117 @@
+"""Alignments on disk: CTM and supervisions of lhotse for all utterances, a TextGrid of Praat for each."""
+
+from pathlib import Path
+from typing import Dict, Iterable, List, NamedTuple, Sequence
+
+from lhotse import SupervisionSegment, SupervisionSet
+from lhotse.supervision import AlignmentItem
+
+from icefall_discrete.base.atomic_files import replacing, write_text
+from icefall_discrete.base.inside import path_inside
+from icefall_discrete.systems.asr.alignment import Aligned, Alignment
+
+WORD, PIECE = "word", "piece"
+_TIERS = {WORD: "words", PIECE: "pieces"}
+
+
+class AlignedUtterance(NamedTuple):
+    """An utterance and its alignment, whose times count from the utterance's beginning.
+
+    start_sec, duration_sec: where in the recording it lies.
+    """
+
+    id: str
+    recording_id: str
+    channel: int
+    start_sec: float
+    duration_sec: float
+    text: str
+    alignment: Alignment
+
+    @property
+    def tiers(self) -> Dict[str, Sequence[Aligned]]:
+        """Words and pieces, by what they are."""
+        return {WORD: self.alignment.words, PIECE: self.alignment.pieces}
+
+
+def supervision_of(utterance: AlignedUtterance) -> SupervisionSegment:
+    """The utterance as lhotse has it; times of the alignment count from the recording's beginning, as in CTM."""
+    return SupervisionSegment(
+        id=utterance.id,
+        recording_id=utterance.recording_id,
+        start=utterance.start_sec,
+        duration=utterance.duration_sec,
+        channel=utterance.channel,
+        text=utterance.text,
+        alignment={
+            kind: [
+                AlignmentItem(
+                    one.text,
+                    round(utterance.start_sec + one.start_sec, 4),
+                    round(one.end_sec - one.start_sec, 4),
+                    round(one.probability, 4),
+                )
+                for one in items
+            ]
+            for kind, items in utterance.tiers.items()
+        },
+    )
+
+
+def ctm_lines(utterance: AlignedUtterance, kind: str = WORD) -> List[str]:
+    """Lines of a CTM file: recording, channel from 1, start and duration (s), word, confidence."""
+    name = "_".join(utterance.recording_id.split())
+    return [
+        f"{name} {utterance.channel + 1} {utterance.start_sec + one.start_sec:.3f} {one.end_sec - one.start_sec:.3f} "
+        f"{one.text} {one.probability:.3f}"
+        for one in utterance.tiers[kind]
+    ]
+
+
+def _quoted(text: str) -> str:
+    return '"' + text.replace('"', '""') + '"'
+
+
+def _intervals(items: Sequence[Aligned], duration_sec: float) -> List[str]:
+    """The intervals of a tier, from 0 to its end, without gaps: what nobody said is empty."""
+    parts, at = [], 0.0
+    for one in items:
+        start, end = max(at, one.start_sec), min(duration_sec, one.end_sec)
+        if end <= start:
+            # A frame that emits several labels: all but the first have no time of their own.
+            continue
+        parts += [(at, start, "")] if start > at else []
+        parts.append((start, end, one.text))
+        at = end
+    parts += [(at, duration_sec, "")] if at < duration_sec else []
+    lines = [f"        intervals: size = {len(parts)}"]
+    for number, (start, end, text) in enumerate(parts, start=1):
+        lines += [f"        intervals [{number}]:", f"            xmin = {start:.4f}", f"            xmax = {end:.4f}"]
+        lines.append(f"            text = {_quoted(text)}")
+    return lines
+
+
+def text_grid(utterance: AlignedUtterance) -> str:
+    """The text of a TextGrid file of Praat, tiers words and pieces; times count from the utterance's beginning."""
+    end = utterance.duration_sec
+    lines = ['File type = "ooTextFile"', 'Object class = "TextGrid"', "", "xmin = 0", f"xmax = {end:.4f}"]
+    lines += ["tiers? <exists>", f"size = {len(utterance.tiers)}", "item []:"]
+    for number, (kind, items) in enumerate(utterance.tiers.items(), start=1):
+        lines += [f"    item [{number}]:", '        class = "IntervalTier"', f'        name = "{_TIERS[kind]}"']
+        lines += ["        xmin = 0", f"        xmax = {end:.4f}", *_intervals(items, end)]
+    return "\n".join(lines) + "\n"
+
+
+def write_text_grid(folder: Path, utterance: AlignedUtterance) -> None:
+    """Write <id>.TextGrid below `folder`. Raises ValueError for an id that is no name of a file."""
+    name = utterance.id.replace("/", "-")
+    write_text(path_inside(folder, name, "the id of an utterance", ".TextGrid"), text_grid(utterance))
+
+
+def write_alignments(folder: Path, utterances: Iterable[AlignedUtterance]) -> None:
+    """Write words.ctm, pieces.ctm and supervisions.jsonl.gz of all utterances into `folder`, each whole."""
+    every = list(utterances)
+    for kind, tier in _TIERS.items():
+        write_text(folder / f"{tier}.ctm", "".join(f"{line}\n" for one in every for line in ctm_lines(one, kind)))
+    with replacing(folder / "supervisions.jsonl.gz") as temporary:
+        SupervisionSet.from_segments(map(supervision_of, every)).to_file(temporary)

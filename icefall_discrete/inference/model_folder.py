@@ -1,0 +1,163 @@
+"""Model folders: what is handed on of a trained recogniser, by a hub or by hand; data alone, and each file checked.
+
+A folder holds model.json (its version, and the digest of each file), model.safetensors, config.json, spec.json, the
+text pieces, codebooks, tokenizer/, recipe.json, and README.md, the card. It is an experiment folder: whatever takes one
+takes it. Files that are no data, such as pickles, are neither written nor taken.
+"""
+
+import shutil
+from pathlib import Path, PurePosixPath
+from typing import Any, Dict, Iterator, List, Mapping, Optional
+
+import torch
+
+from icefall_discrete.base.atomic_files import new_folder, require_new_folder, write_text
+from icefall_discrete.base.inside import path_inside
+from icefall_discrete.base.json_files import read_object, write_json
+from icefall_discrete.base.provenance import digest_of_file
+from icefall_discrete.base.shapes import COUNT, OBJECT, read_shaped
+from icefall_discrete.base.tensor_files import write_tensors
+from icefall_discrete.experiment.checkpoint_choice import load_weights, resolve_choice
+from icefall_discrete.experiment.folder import TOKENIZER_DIR, Experiment
+from icefall_discrete.experiment.transcription_files import kept_settings
+from icefall_discrete.results.ledger import read_optional
+from icefall_discrete.results.model_card import CardFacts, model_card
+from icefall_discrete.systems.asr.transducer import Transducer
+from icefall_discrete.training.averages import PUBLISHED
+
+CONTENTS = "model.json"
+CARD = "README.md"
+VERSION = 1
+# What holds data alone: numbers, texts, and the pieces of sentencepiece.
+DATA_SUFFIXES = (".json", ".safetensors", ".model", ".md", ".txt")
+_FILES = ("config.json", "spec.json", "recipe.json", "bpe.model", "bpe.json", "codebooks.safetensors")
+_SHAPES = {"version": COUNT, "files": OBJECT}
+_FETCH = "fetch the model again"
+# Of env.json: nothing that tells of the machine.
+_MADE_BY = ("git", "commits", "versions")
+
+
+def _listed_files(folder: Path) -> Iterator[Path]:
+    """The files of a folder but its list, hidden ones left out."""
+    for path in sorted(folder.rglob("*")):
+        parts = path.relative_to(folder).parts
+        if path.is_file() and not any(part.startswith(".") for part in parts) and parts != (CONTENTS,):
+            yield path
+
+
+def _paths_of_this_machine(value: Any) -> Iterator[str]:
+    if isinstance(value, dict):
+        for one in value.values():
+            yield from _paths_of_this_machine(one)
+    elif isinstance(value, list):
+        for one in value:
+            yield from _paths_of_this_machine(one)
+    elif isinstance(value, str) and PurePosixPath(value).is_absolute():
+        yield value
+
+
+def _copy_tokenizer(source: Path, target: Path) -> None:
+    for path in _listed_files(source):
+        if path.suffix not in DATA_SUFFIXES:
+            raise ValueError(
+                f"{path} is no file of data alone ({', '.join(DATA_SUFFIXES)}); such a tokenizer cannot be handed on "
+                "in a model folder."
+            )
+        paths = sorted(set(_paths_of_this_machine(read_object(path)))) if path.suffix == ".json" else []
+        if paths:
+            raise ValueError(
+                f"{path} names {paths[0]}, a place of this machine that nobody else has; make the tokenizer of a "
+                "network that has a name on a hub, and extract again."
+            )
+        (target / path.relative_to(source)).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(path, target / path.relative_to(source))
+
+
+def _languages(result: Mapping[str, Any]) -> List[str]:
+    found = {language for scored in (result.get("sets") or {}).values() for language in scored.get("languages", {})}
+    return sorted(found - {"unknown"})
+
+
+def make_model_folder(exp_dir: Path, to: Path, name: str, license_name: str) -> None:
+    """Write the model folder of an experiment's recogniser, the average that its recipe decodes with.
+
+    Args:
+      to: a folder that is new. name: what the card calls the model. license_name: as hubs know it.
+    Raises:
+      ValueError, FileNotFoundError: if the experiment is no recogniser, has no weights, or its tokenizer is no data.
+    """
+    require_new_folder(to)
+    experiment = Experiment(exp_dir)
+    model = experiment.build_model()
+    if not isinstance(model, Transducer):
+        raise ValueError(
+            f"{exp_dir} holds a {type(model).__name__}, which is no recogniser; only those have folders yet."
+        )
+    choice, _ = kept_settings(exp_dir)
+    weights = load_weights(resolve_choice(choice, exp_dir), exp_dir)
+    model.load_trained(weights, str(exp_dir))
+    result, made_by = read_optional(exp_dir / "result.json"), read_optional(exp_dir / "env.json")
+    made_by = {key: made_by[key] for key in _MADE_BY if key in made_by}
+    num_parameters = sum(value.numel() for value in model.parameters())
+    facts = CardFacts(name, license_name, _languages(result), experiment.spec(), result, made_by, num_parameters)
+    with new_folder(to) as unfinished:
+        for file in _FILES:
+            if (exp_dir / file).is_file():
+                shutil.copyfile(exp_dir / file, unfinished / file)
+        if (exp_dir / TOKENIZER_DIR).is_dir():
+            _copy_tokenizer(exp_dir / TOKENIZER_DIR, unfinished / TOKENIZER_DIR)
+        write_tensors(unfinished / PUBLISHED, {key: value for key, value in weights.items() if torch.is_tensor(value)})
+        write_json(unfinished / "env.json", made_by)
+        write_text(unfinished / CARD, model_card(facts))
+        digests = {path.relative_to(unfinished).as_posix(): digest_of_file(path) for path in _listed_files(unfinished)}
+        write_json(unfinished / CONTENTS, {"version": VERSION, "files": digests})
+
+
+def read_contents(folder: Path) -> Dict[str, str]:
+    """The digest of each file that a model folder lists, by its path in the folder.
+
+    Raises:
+      FileNotFoundError, ValueError: if there is no list, or it is of a newer version, or names what is no data.
+    """
+    path = folder / CONTENTS
+    if not path.is_file():
+        raise FileNotFoundError(f"{folder} is no model folder: it has no {CONTENTS}; correct the name.")
+    contents = read_shaped(path, _SHAPES, _FETCH)
+    if contents["version"] > VERSION:
+        raise ValueError(
+            f"{folder} is a model of version {contents['version']}, known is {VERSION}; use a newer program."
+        )
+    for name, digest in contents["files"].items():
+        inside = path_inside(folder, name, f"{path}: a file")
+        if inside.suffix not in DATA_SUFFIXES or not isinstance(digest, str):
+            raise ValueError(f"{path} lists {name!r}, expected files of data alone: {', '.join(DATA_SUFFIXES)}.")
+    return contents["files"]
+
+
+def check_model_folder(folder: Path) -> Path:
+    """The folder, once each of its files is there and whole.
+
+    Raises:
+      FileNotFoundError, ValueError: as `read_contents`; ValueError for a file that is missing or another one.
+    """
+    for name, digest in read_contents(folder).items():
+        path = folder / name
+        if not path.is_file():
+            raise ValueError(f"{path} is missing, though {CONTENTS} lists it; {_FETCH}.")
+        if digest_of_file(path) != digest:
+            raise ValueError(f"{path} is another file than {CONTENTS} lists; {_FETCH}.")
+    return folder
+
+
+def copy_model_folder(source: Path, to: Path) -> None:
+    """Copy the files of a model folder that its list names, checked, to a folder that is new, whole or not at all."""
+    names = read_contents(check_model_folder(source))
+    with new_folder(to) as unfinished:
+        for name in (CONTENTS, *names):
+            (unfinished / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(source / name, unfinished / name)
+
+
+def is_published(folder: Optional[Path]) -> bool:
+    """Whether a folder has the list of a model folder."""
+    return folder is not None and (folder / CONTENTS).is_file()

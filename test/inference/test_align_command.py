@@ -1,0 +1,83 @@
+"""`icefall-discrete align`: words and pieces of known texts in time, as CTM, TextGrid and supervisions of lhotse."""
+
+import re
+
+import pytest
+from lhotse import SupervisionSet
+
+from icefall_discrete.data.cuts import load_cuts, write_cuts
+from icefall_discrete.inference.align_command import main
+from icefall_discrete.inference.alignment_files import AlignedUtterance, text_grid
+from icefall_discrete.systems.asr.alignment import Aligned, Alignment
+
+TEXT = "one two three"
+
+
+def ctm(text):
+    return [line.split() for line in text.splitlines()]
+
+
+@pytest.mark.parametrize("head", ["ctc", "transducer"])
+def test_a_file_with_its_text(work, files, capsys, head):
+    main("align", [str(files[0]), "--text", TEXT, "--exp-dir", str(work / "exp"), "--head", head])
+    lines = ctm(capsys.readouterr().out)
+    assert [line[4] for line in lines] == TEXT.split()
+    assert {tuple(line[:2]) for line in lines} == {(files[0].stem, "1")}
+    starts = [float(line[2]) for line in lines]
+    assert starts == sorted(starts) and starts[0] >= 0 and starts[-1] + float(lines[-1][3]) <= 2.0 + 1e-3
+    assert all(float(line[3]) > 0 and 0 <= float(line[5]) <= 1 for line in lines)
+
+
+def test_cuts_to_a_folder(work, tmp_path, caplog):
+    cuts = list(load_cuts(work / "manifests" / "toy_cuts_test.jsonl.gz"))[:3]
+    texts = ["one two", "forty", "a word without a piece: ß"]
+    for cut, text in zip(cuts, texts):
+        cut.supervisions[0].text = text
+    cuts[0] = cuts[0].truncate(offset=0.5, preserve_id=True)  # its times in the recording begin there
+    cuts[0].supervisions[0].text = texts[0]
+    write_cuts(tmp_path / "cuts.jsonl.gz", cuts)
+    flags = ["--cuts", str(tmp_path / "cuts.jsonl.gz"), "--exp-dir", str(work / "exp"), "--to", str(tmp_path / "to")]
+    with pytest.raises(SystemExit) as ended:
+        main("align", flags)
+    assert ended.value.code == 1
+    said = [record.getMessage() for record in caplog.records]
+    assert any(f"{cuts[2].id} cannot be aligned: its text has" in one and "which no piece" in one for one in said)
+    assert "1 of 3 utterances could not be aligned." in said
+    lines = ctm((tmp_path / "to" / "words.ctm").read_text())
+    assert [(line[0], line[4]) for line in lines] == [
+        *((cuts[0].recording.id, word) for word in ("one", "two")),
+        (cuts[1].recording.id, "forty"),
+    ]
+    assert float(lines[0][2]) >= 0.5
+    found = {one.id: one for one in SupervisionSet.from_file(tmp_path / "to" / "supervisions.jsonl.gz")}
+    first = found[cuts[0].id]
+    assert [item.symbol for item in first.alignment["word"]] == ["one", "two"]
+    assert "".join(item.symbol for item in first.alignment["piece"]).replace("▁", " ").split() == ["one", "two"]
+    grid = (tmp_path / "to" / f"{cuts[0].id}.TextGrid").read_text(encoding="utf-8")
+    ends = re.findall(r"xmax = ([\d.]+)", grid)
+    assert float(ends[0]) == pytest.approx(cuts[0].duration, abs=1e-3) and grid.count('text = "two"') >= 1
+
+
+def test_a_text_grid_has_no_gaps():
+    words = (Aligned('say "a"', 0.5, 1.0, 0.9), Aligned("b", 1.0, 1.2, 0.9))
+    utterance = AlignedUtterance("x", "x", 0, 0.0, 2.0, 'say "a" b', Alignment(words, ()))
+    grid = text_grid(utterance)
+    first = grid[: grid.index('name = "pieces"')]
+    spans = re.findall(r"intervals \[\d\]:\s+xmin = (\S+)\s+xmax = (\S+)\s+text = (.*)", first)
+    assert spans == [
+        ("0.0000", "0.5000", '""'),
+        ("0.5000", "1.0000", '"say ""a"""'),
+        ("1.0000", "1.2000", '"b"'),
+        ("1.2000", "2.0000", '""'),
+    ]
+    assert "intervals: size = 1\n" in grid[len(first) :]
+
+
+def test_what_is_missing_is_said(work, files, tmp_path):
+    flags = ["--exp-dir", str(work / "exp")]
+    with pytest.raises(ValueError, match="give either audio files or --cuts"):
+        main("align", flags)
+    with pytest.raises(ValueError, match="--text is the text of one audio file, but there are 2"):
+        main("align", [*map(str, files[:2]), "--text", TEXT, *flags])
+    with pytest.raises(FileNotFoundError, match=r"utt0\.wav has no text: neither utt0\.txt nor utt0\.lab"):
+        main("align", [str(files[0]), *flags])

@@ -1,0 +1,152 @@
+"""Model folders: they transcribe as the experiment does, hold no pickle, and are refused where they are not whole."""
+
+import json
+import shutil
+
+import pytest
+import torch
+
+from icefall_discrete.base.checkpoint import load_checkpoint
+from icefall_discrete.base.tensor_files import read_tensors
+from icefall_discrete.inference.command import main as transcribe
+from icefall_discrete.inference.hub import fetched, model_dir, upload
+from icefall_discrete.inference.model_folder import CARD, CONTENTS, DATA_SUFFIXES, VERSION
+from icefall_discrete.inference.pull_command import main as pull
+from icefall_discrete.inference.push_command import main as push
+from icefall_discrete.inference.transcriber import Transcriber
+
+NAME = "someone/toy-asr"
+
+
+@pytest.fixture(scope="module")
+def exp_dir(work, tmp_path_factory):
+    """A copy of the toy experiment, with results."""
+    folder = tmp_path_factory.mktemp("handed on") / "exp"
+    shutil.copytree(work / "exp", folder)
+    scored = {"num_utterances": 6, "wer": {"rate": 12.345}, "cer": {"rate": 3.2}, "languages": {"en": {}}}
+    result = {"command": "egs/toy/ASR/run.sh --recipe default", "sets": {"test": scored}}
+    (folder / "result.json").write_text(json.dumps({**result, "decoding": {"method": "greedy_search"}}))
+    (folder / "env.json").write_text(json.dumps({"git": "abc123", "command": f"{folder}/train.py", "cpu": "mine"}))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def published(exp_dir, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("published") / "toy-asr"
+    push("push", ["--exp-dir", str(exp_dir), "--license", "cc0-1.0", "--folder", str(folder), "--name", NAME])
+    return folder
+
+
+@pytest.fixture
+def cache(published, tmp_path):
+    """A cache of huggingface_hub that holds the model, as its library lays it out."""
+    place = tmp_path / "cache" / "models--someone--toy-asr"
+    commit = "0123456789" * 4
+    shutil.copytree(published, place / "snapshots" / commit)
+    (place / "refs").mkdir()
+    (place / "refs" / "main").write_text(commit)
+    return tmp_path / "cache"
+
+
+def texts(folder, files):
+    return [found.text for found in Transcriber(folder).transcribe([str(file) for file in files])]
+
+
+def test_a_model_folder_says_what_the_experiment_says(exp_dir, published, files, tmp_path, capsys):
+    said = texts(exp_dir, files[:3])
+    assert any(said) and texts(published, files[:3]) == said
+    pull("pull", [str(published), "--to", str(tmp_path / "again")])
+    transcribe("transcribe", [str(files[0]), "--model", str(tmp_path / "again")])
+    assert capsys.readouterr().out.strip() == said[0]
+    weights = read_tensors(published / "model.safetensors", "").tensors
+    trained = load_checkpoint(exp_dir / "epoch-1.pt")["model"]
+    assert all(torch.equal(weights[name], value) for name, value in trained.items() if name in weights)
+
+
+def test_it_holds_data_alone_and_nothing_of_this_machine(exp_dir, published):
+    files = [path for path in published.rglob("*") if path.is_file()]
+    assert {path.suffix for path in files} <= set(DATA_SUFFIXES)
+    for path in files:
+        assert str(exp_dir.parent).encode() not in path.read_bytes(), path
+    assert json.loads((published / "env.json").read_text()) == {"git": "abc123"}
+    card = (published / CARD).read_text()
+    assert card.startswith("---\nlicense: cc0-1.0\nlanguage:\n- en\n") and "trained on the corpus toy" in card
+    assert "| test | 6 | 12.35 | 3.20 |" in card and "Commit abc123" in card and f"--model {NAME}" in card
+
+
+def test_the_cache_of_a_hub(cache, published):
+    folder = fetched(NAME, cache_dir=cache, offline=True)
+    assert (folder / CONTENTS).read_bytes() == (published / CONTENTS).read_bytes()
+    assert model_dir(NAME, None, cache, True) == folder
+    with pytest.raises(ValueError, match=r"cannot get the model someone/other on this machine: .*Check its name"):
+        fetched("someone/other", cache_dir=cache, offline=True)
+    with pytest.raises(ValueError, match=r"'\.\./toy' is no model on a hub, expected ORG/NAME"):
+        fetched("../toy", cache_dir=cache, offline=True)
+
+
+def test_what_is_sent(published, monkeypatch):
+    import huggingface_hub
+
+    sent = []
+
+    class Api:
+        def create_repo(self, name, private, exist_ok):
+            sent.append((name, private))
+
+        def upload_folder(self, folder_path, repo_id, allow_patterns):
+            sent.append((folder_path, repo_id))
+            return "an address"
+
+    monkeypatch.setattr(huggingface_hub, "HfApi", Api)
+    assert upload(published, NAME, True) == "an address"
+    assert sent == [(NAME, True), (str(published), NAME)]
+    monkeypatch.setattr(Api, "create_repo", lambda *_, **__: (_ for _ in ()).throw(OSError("no token")))
+    with pytest.raises(ValueError, match=r"cannot send .* to someone/toy-asr: no token. Log in with"):
+        upload(published, NAME, True)
+
+
+def damage(folder, change):
+    contents = json.loads((folder / CONTENTS).read_text())
+    change(folder, contents)
+    (folder / CONTENTS).write_text(json.dumps(contents))
+
+
+@pytest.mark.parametrize(
+    "change, sentence",
+    [
+        (lambda folder, contents: contents.update(version=VERSION + 1), "is a model of version 2, known is 1"),
+        (lambda folder, contents: contents["files"].update({"../x.json": "0"}), "it leaves its folder"),
+        (
+            lambda folder, contents: contents["files"].update({"x.pt": "0"}),
+            "lists 'x.pt', expected files of data alone",
+        ),
+        (lambda folder, contents: (folder / "config.json").unlink(), "config.json is missing, though"),
+        (lambda folder, contents: (folder / "spec.json").write_text("{}"), "spec.json is another file than"),
+        (lambda folder, contents: contents.pop("files"), "has no 'files'"),
+    ],
+)
+def test_what_is_not_whole_is_refused(published, tmp_path, change, sentence):
+    broken = tmp_path / "broken"
+    shutil.copytree(published, broken)
+    damage(broken, change)
+    with pytest.raises(ValueError, match=sentence):
+        pull("pull", [str(broken), "--to", str(tmp_path / "to")])
+    assert not (tmp_path / "to").exists()
+
+
+def test_a_tokenizer_that_only_this_machine_has_is_not_pushed(exp_dir, tmp_path):
+    copy = tmp_path / "exp"
+    shutil.copytree(exp_dir, copy)
+    config = next((copy / "tokenizer").glob("*.json"))
+    config.write_text(json.dumps({**json.loads(config.read_text()), "model": f"{tmp_path}/network"}))
+    flags = ["--exp-dir", str(copy), "--license", "other", "--folder", str(tmp_path / "to")]
+    with pytest.raises(ValueError, match=r"names .*/network, a place of this machine"):
+        push("push", flags)
+    assert not (tmp_path / "to").exists()
+
+
+def test_one_of_two_is_asked_for(exp_dir, published, files):
+    with pytest.raises(ValueError, match="give either --exp-dir, a trained experiment, or --model"):
+        transcribe("transcribe", [str(files[0])])
+    with pytest.raises(ValueError, match="give either --repo ORG/NAME, or --folder"):
+        push("push", ["--exp-dir", str(exp_dir), "--license", "mit"])
