@@ -16,7 +16,7 @@ class Confusion(NamedTuple):
 
     ref: str
     hyp: str
-    count: int
+    times: int
 
 
 def groups_of(

@@ -2,7 +2,7 @@
 
 import io
 import re
-from typing import List, NamedTuple, Sequence, Tuple
+from typing import ContextManager, List, NamedTuple, Sequence, Tuple
 
 from matplotlib import rc_context
 from matplotlib.axes import Axes
@@ -13,7 +13,6 @@ from icefall_discrete.results.drawing import COLOURS
 
 _INCHES = (5.1, 2.7)  # two beside each other on a page
 _MOST_POINTS = 1500  # more are not seen
-_SVG_SETTINGS = {"svg.fonttype": "none", "svg.hashsalt": "chart", "font.size": 9.0}  # the same bytes every time
 _SCRIPTLESS = re.compile(r"<\?xml.*?(?=<svg)", re.DOTALL)
 
 
@@ -30,6 +29,11 @@ class Bar(NamedTuple):
     name: str
     height: float
     note: str
+
+
+def _same_every_time() -> ContextManager[None]:
+    """Settings with which the same chart has the same bytes, and letters stay letters."""
+    return rc_context({"svg.fonttype": "none", "svg.hashsalt": "chart", "font.size": 9.0})
 
 
 def _figure(y_title: str, x_title: str) -> Tuple[Figure, Axes]:
@@ -62,7 +66,7 @@ def line_chart(lines: Sequence[Line], y_title: str, x_title: str, from_zero: boo
     Args:
       from_zero: whether the y axis begins at 0.
     """
-    with rc_context(_SVG_SETTINGS):
+    with _same_every_time():
         figure, axis = _figure(y_title, x_title)
         for number, line in enumerate(lines):
             xs, ys = zip(*_thinned(line.points))
@@ -78,7 +82,7 @@ def line_chart(lines: Sequence[Line], y_title: str, x_title: str, from_zero: boo
 
 def bar_chart(bars: Sequence[Bar], y_title: str, x_title: str) -> str:
     """Bars beside each other, with their notes above them."""
-    with rc_context(_SVG_SETTINGS):
+    with _same_every_time():
         figure, axis = _figure(y_title, x_title)
         places: List[int] = list(range(len(bars)))
         drawn = axis.bar(places, [bar.height for bar in bars], color=COLOURS[0], width=0.7)

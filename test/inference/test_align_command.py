@@ -9,6 +9,7 @@ from icefall_discrete.data.cuts import load_cuts, write_cuts
 from icefall_discrete.inference.align_command import main
 from icefall_discrete.inference.alignment_files import AlignedUtterance, text_grid
 from icefall_discrete.systems.asr.alignment import Aligned, Alignment
+from icefall_discrete.text.alignments import read_alignments
 
 TEXT = "one two three"
 
@@ -55,6 +56,9 @@ def test_cuts_to_a_folder(work, tmp_path, caplog):
     assert "".join(item.symbol for item in first.alignment["piece"]).replace("▁", " ").split() == ["one", "two"]
     grid = (tmp_path / "to" / f"{cuts[0].id}.TextGrid").read_text(encoding="utf-8")
     ends = re.findall(r"xmax = ([\d.]+)", grid)
+    for files, tier in ((tmp_path / "to", "words"), (tmp_path / "to" / "words.ctm", "")):
+        read = read_alignments(files, tier)
+        assert [one.label for one in read[cuts[1].id]] == ["forty"]
     assert float(ends[0]) == pytest.approx(cuts[0].duration, abs=1e-3) and grid.count('text = "two"') >= 1
 
 
