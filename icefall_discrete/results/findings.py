@@ -184,8 +184,14 @@ def _number(line: Optional[Json], section: str, key: str, form: str, factor: flo
     return "" if value is None else format(value * factor, form)
 
 
-# Of training: what each column shows, in which form, and in which unit.
-_COSTS = {"parameters (M)": ("num_parameters", ".2f", 1e-6), "audio s/s": ("audio_sec_per_sec", ".1f")}
+_COSTS = ["parameters (M)", "audio s/s", "decoding RTF"]
+
+
+def _costs(line: Optional[Json], scored: Optional[Json]) -> List[str]:
+    """Of a row, what _COSTS are the titles of; `scored` is its first set."""
+    parameters = _number(line, "training", "num_parameters", ".2f", 1e-6)
+    speed = _number(line, "training", "audio_sec_per_sec", ".1f")
+    return [parameters, speed, _number({"set": scored}, "set", "decode_rtf", ".4f")]
 
 
 def comparison_table(lines: Sequence[Json], comparison: Json) -> str:
@@ -197,8 +203,8 @@ def comparison_table(lines: Sequence[Json], comparison: Json) -> str:
     columns = [(name, metric) for name in sets for metric in metrics]
     header = ["feature type", "recipe", "runs", "hours of labels", "kbit/s"]
     header += [title for name, metric in columns for title in (f"{name} {metric.head}", "difference")]
-    costs = _COSTS if comparison.get("costs") else {}
-    header += ["hours seen", "minutes", *costs, *(["decoding RTF"] if costs else [])]
+    with_costs = bool(comparison.get("costs"))
+    header += ["hours seen", "minutes", *(_COSTS if with_costs else [])]
 
     def scored(line: Optional[Json], name: str) -> Optional[Json]:
         return ((line or {}).get("sets") or {}).get(name)
@@ -217,10 +223,7 @@ def comparison_table(lines: Sequence[Json], comparison: Json) -> str:
             cells += [metric.with_interval(mine) if mine else ""]
             cells += ["" if is_first else difference(metric, scored(first, name), mine)]
         cells += [_number(line, "training", "audio_hours", ".1f"), _number(line, "training", "minutes", ".0f")]
-        cells += [_number(line, "training", *of) for of in costs.values()]
-        table.append(
-            [*cells, *([_number({"set": scored(line, sets[0])}, "set", "decode_rtf", ".4f")] if costs else [])]
-        )
+        table.append([*cells, *(_costs(line, scored(line, sets[0])) if with_costs else [])])
     return markdown_table(*without_empty_columns(header, table, also=header[:3]))
 
 
