@@ -15,6 +15,7 @@ def get_parser() -> ScriptParser:
     parser.add_argument("--corpus", required=True, help="name of the manifests")
     parser.add_argument("--trials-dir", type=Path, required=True, help="output folder, for <split>.txt")
     parser.add_argument("--fact", default="speaker", help="what is verified (default: speaker)")
+    parser.add_argument("--within", default="", help="a fact that both of a pair have in common (default: none)")
     parser.add_argument("--splits", default="dev,test", help="splits, by commas (default: dev,test)")
     parser.add_argument(
         "--num-trials",
@@ -31,7 +32,7 @@ def main() -> None:
     args = get_parser().parse_args()
     splits = [name for name in args.splits.split(",") if name]
     corpus = (args.manifests_dir, args.corpus, args.fact, splits)
-    draw_trials_of_splits(*corpus, args.trials_dir, args.num_trials, args.seed)
+    draw_trials_of_splits(*corpus, args.trials_dir, args.num_trials, args.seed, args.within)
 
 
 if __name__ == "__main__":

@@ -98,6 +98,15 @@ def check_settings(config: Any) -> None:
             raise ValueError(f"{place.name} is {as_json(place.default)}, expected {place.expected()}.")
 
 
+def require_odd(config: Any, *names: str) -> None:
+    """Raise ValueError unless the settings `names`, kernels in frames, are odd: an even one would have no middle."""
+    for name in names:
+        value = getattr(config, name)
+        even = [one for one in (value if isinstance(value, tuple) else (value,)) if one % 2 == 0]
+        if even:
+            raise ValueError(f"{name} is {as_json(value)}, expected odd numbers of frames; {even[0]} has no middle.")
+
+
 def to_dict(config: Any) -> Dict[str, Any]:
     """Return a dataclass as a JSON-ready dictionary: tuples become lists, choices objects with their `kind`."""
     return json.loads(json.dumps(_plain(config)))

@@ -72,8 +72,8 @@ def check_trials(where: str, trials: Sequence[Trial], classes: Mapping[str, Opti
     Args:
       where: the list's name. classes: speaker (or whatever is verified) of the utterances that there are, by id.
     Raises:
-      CorpusError: for an utterance that is not there, a trial of another sort than its speakers say, and a list with
-        trials of one sort only.
+      CorpusError: for an utterance that is not there or whose speaker is not known, a trial of an utterance with
+        itself, or of another sort than its speakers say, and a list with trials of one sort only.
     """
     absent = {name for trial in trials for name in trial[1:]} - set(classes)
     if absent:
@@ -84,6 +84,13 @@ def check_trials(where: str, trials: Sequence[Trial], classes: Mapping[str, Opti
         )
     for number, trial in enumerate(trials, start=1):
         left, right = classes[trial.left], classes[trial.right]
+        unknown = [name for name in trial[1:] if classes[name] is None]
+        if unknown:
+            raise CorpusError(
+                f"{where}: trial {number} names {unknown[0]}, whose speaker is not known; correct the list."
+            )
+        if trial.left == trial.right:
+            raise CorpusError(f"{where}: trial {number} compares {trial.left} with itself; correct the list.")
         if (left == right) != trial.is_target:
             raise CorpusError(
                 f"{where}: trial {number} of {trial.left} and {trial.right} is marked {int(trial.is_target)}, but they "
@@ -145,22 +152,41 @@ def draw_trials(where: str, classes: Mapping[str, str], most: int, seed: int) ->
 
 
 def draw_trials_of_splits(
-    manifests: PathLike, corpus: str, fact: str, splits: Sequence[str], folder: PathLike, most: int, seed: int
+    manifests: PathLike,
+    corpus: str,
+    fact: str,
+    splits: Sequence[str],
+    folder: PathLike,
+    most: int,
+    seed: int,
+    within: str = "",
 ) -> None:
     """Draw the trials of splits from their manifests and write them; arguments as of `draw_trials`.
 
     Args:
       manifests: folder of the manifests. corpus: their name. fact: what is verified. folder: of the lists.
+      within: a fact that both utterances of a trial have in common, such as the language, which would tell different
+        speakers apart without their voices; `most` is of each value of it. Empty: none.
     Raises:
-      CorpusError: as `draw_trials`, or if a manifest is missing or the fact of a cut is not known.
+      CorpusError: as `draw_trials`, or if a manifest is missing or a fact of a cut is not known.
     """
     for split in splits:
         path = manifest_path(manifests, corpus, split)
         if not path.is_file():
             raise CorpusError(f"{path}, of whose cuts pairs are to be drawn, does not exist; prepare its corpus first.")
-        classes = {cut.id: facts_of(cut).get(fact) for cut in load_cuts(path)}
-        unknown = [name for name, value in classes.items() if value is None]
-        if unknown:
-            raise CorpusError(f"{path}: the {fact} of cut {min(unknown)} is not known; give it one, or drop it.")
-        known = {name: str(value) for name, value in classes.items()}
-        write_trials(trials_path(folder, split), draw_trials(split, known, most, seed))
+        classes = _known_facts(path, fact)
+        groups = _known_facts(path, within) if within else dict.fromkeys(classes, "")
+        trials: List[Trial] = []
+        for group in sorted(set(groups.values())):
+            of_group = {name: value for name, value in classes.items() if groups[name] == group}
+            trials += draw_trials(f"{split}, {within} {group}" if within else split, of_group, most, seed)
+        write_trials(trials_path(folder, split), trials)
+
+
+def _known_facts(path: Path, fact: str) -> Dict[str, str]:
+    """A fact of each cut of a manifest by its id. Raises CorpusError if it is not known of one."""
+    found = {cut.id: facts_of(cut).get(fact) for cut in load_cuts(path)}
+    unknown = [name for name, value in found.items() if value is None]
+    if unknown:
+        raise CorpusError(f"{path}: the {fact} of cut {min(unknown)} is not known; give it one, or drop it.")
+    return {name: str(value) for name, value in found.items()}

@@ -1,6 +1,7 @@
 """Searches that go on where they stopped: encoder frames come in pieces, from streams that began at different times.
 
-A stream's hypothesis after all of its frames is the one that greedy_search or modified_beam_search finds at once.
+A stream's hypothesis after all of its frames is the one that greedy_search, modified_beam_search or ctc_greedy_search
+finds at once.
 """
 
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ from icefall_discrete.decoding.hypothesis import Hypothesis, initial_context
 from icefall_discrete.decoding.modified_beam import BeamConfig, Beams, advance_beams, next_log_probs, start_beams
 from icefall_discrete.decoding.prediction import Predictions
 from icefall_discrete.decoding.unit_scores import unit_log_probs
-from icefall_discrete.nn.heads.contract import TransducerModel
+from icefall_discrete.nn.heads.contract import CtcModel, TransducerModel
 
 
 class StreamSearch(Protocol):
@@ -88,6 +89,50 @@ class StreamingGreedy:
             stream.context = context[row : row + 1]
 
     def best(self, stream: GreedyStream) -> Hypothesis:
+        """What was found so far."""
+        return Hypothesis(list(stream.labels), list(stream.timestamps), stream.score)
+
+
+@dataclass
+class CtcStream:
+    """One stream's labels so far, and the unit of its last frame."""
+
+    last: int
+    labels: List[int]
+    timestamps: List[int]
+    score: float = 0.0
+    num_frames: int = 0
+
+
+class StreamingCtcGreedy:
+    """Greedy search of the CTC head.
+
+    Args:
+      model: has `ctc_output`. The others are those of StreamingGreedy.
+    """
+
+    def __init__(self, model: CtcModel, blank_penalty: float = 0.0, emit_unk: bool = False) -> None:
+        self._model, self._blank_penalty, self._emit_unk = model, blank_penalty, emit_unk
+
+    def open(self) -> CtcStream:
+        """The state of a stream before its first frame."""
+        return CtcStream(self._model.blank_id, [], [])
+
+    @torch.no_grad()
+    def advance(self, encoder_out: Tensor, lens: Sequence[int], streams: Sequence[CtcStream]) -> None:
+        """Take the best unit at each of the next frames of each stream."""
+        logits = self._model.ctc_output(encoder_out)
+        best, units = unit_log_probs(logits, self._model, self._blank_penalty, emit_unk=self._emit_unk).max(dim=2)
+        for stream, length, scores, row in zip(streams, lens, best.tolist(), units.tolist()):
+            for unit in row[:length]:
+                if unit not in (self._model.blank_id, stream.last):
+                    stream.labels.append(unit)
+                    stream.timestamps.append(stream.num_frames)
+                stream.last = unit
+                stream.num_frames += 1
+            stream.score += sum(scores[:length])
+
+    def best(self, stream: CtcStream) -> Hypothesis:
         """What was found so far."""
         return Hypothesis(list(stream.labels), list(stream.timestamps), stream.score)
 

@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from icefall_discrete.nn.stream_state import Past
 from icefall_discrete.nn.tracing import applied
 
 
@@ -76,3 +77,23 @@ class DepthwiseConv1d(nn.Module):
             out = F.conv1d(x.transpose(1, 2), self.weight, self.bias, padding=self.padding, groups=x.shape[2])
             return out.transpose(1, 2)
         return applied(_DepthwiseCpu, x, self.weight, self.bias, self.padding)
+
+
+class FrameDepthwise(DepthwiseConv1d):
+    """Depthwise convolution that keeps T: each frame sees as many before it as behind it, or if causal those before it.
+
+    Args:
+      channels: C. kernel: odd, in frames. causal: whether it sees no later frame.
+    """
+
+    def __init__(self, channels: int, kernel: int, causal: bool) -> None:
+        super().__init__(channels, kernel, 0 if causal else kernel // 2)
+        self.channels, self.causal, self.reach = channels, causal, kernel - 1
+
+    def forward(self, x: Tensor, past: Optional[Past] = None) -> Tensor:
+        """Map x (N, T, C) to (N, T, C); past: the kernel's frames before x, (N, kernel - 1, C), in a stream."""
+        if past is not None:
+            x = past.extend(x)
+        elif self.causal:
+            x = F.pad(x, (0, 0, self.reach, 0))
+        return super().forward(x)

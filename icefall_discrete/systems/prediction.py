@@ -197,12 +197,13 @@ def predict_cuts(
     """
     every = list(cuts)
     short = [cut.id for cut in every if model.num_encoder_frames(num_frames(cut, spec), spec) < 1]
+    unheard = set(short)
     seconds = {cut.id: cut.duration for cut in every}
     audio_sec = sum(seconds.values())
     found: Dict[str, Said] = {}
     began = time.monotonic()
     with tqdm(total=round(audio_sec), desc=title, unit="s audio", disable=title is None) as bar:
-        for cut_id, said in say([cut for cut in every if cut.id not in set(short)]):
+        for cut_id, said in say([cut for cut in every if cut.id not in unheard]):
             found[cut_id] = said
             bar.update(round(seconds[cut_id]))
     wall_sec = time.monotonic() - began

@@ -41,13 +41,15 @@ def test_an_absent_and_an_empty_list_are_refused(tmp_path):
             [Trial(True, "a1", "a2"), Trial(True, "a1", "b1")],
             "trial 2 of a1 and b1 is marked 1, but they are of a and b",
         ),
+        ([Trial(True, "a1", "a2"), Trial(False, "b1", "u")], "trial 2 names u, whose speaker is not known"),
+        ([Trial(True, "a1", "a1")], "trial 1 compares a1 with itself"),
         ([Trial(True, "a1", "a2")], "all 1 trials are of the same speakers"),
         ([Trial(False, "a1", "b2"), Trial(False, "a2", "b1")], "all 2 trials are of different speakers"),
     ],
 )
 def test_trials_that_cannot_be_scored_are_refused(trials, complaint):
     with pytest.raises(CorpusError, match=f"^list: {complaint}"):
-        check_trials("list", trials, CLASSES)
+        check_trials("list", trials, {**CLASSES, "u": None})
 
 
 def test_half_of_the_trials_that_are_drawn_are_of_one_speaker_and_none_is_there_twice():

@@ -147,7 +147,9 @@ def test_input_positions_do_not_depend_on_padding_and_cannot_stream():
 def test_what_cannot_be_is_refused():
     with pytest.raises(ValueError, match="dim is 18 with 4 heads; give a dim that twice"):
         ENCODERS.find("e_branchformer")(dim=18)
-    with pytest.raises(ValueError, match="merge_kernel is 4, expected an odd number"):
+    with pytest.raises(ValueError, match="merge_kernel is 4, expected odd numbers"):
         ENCODERS.find("e_branchformer")(merge_kernel=4)
-    with pytest.raises(ValueError, match="encoder e_branchformer cannot stream"):
+    with pytest.raises(ValueError, match="chunk_size is \\[0\\], expected numbers of frames, or -1"):
+        ENCODERS.find("conformer")(chunk_size=(0,))
+    with pytest.raises(ValueError, match="streaming needs an encoder that was trained with causal"):
         streaming_encoder(small("e_branchformer"), 4, 4)

@@ -215,7 +215,7 @@ def test_a_stream_gives_what_the_whole_utterance_gives():
 def test_settings_that_cannot_be_are_refused():
     with pytest.raises(ValueError, match="strides has 2 values"):
         ContextNetConfig(strides=(1, 2))
-    with pytest.raises(ValueError, match="kernel_size is 4; it must be odd"):
+    with pytest.raises(ValueError, match="kernel_size is 4, expected odd numbers"):
         ContextNetConfig(kernel_size=4)
     with pytest.raises(ValueError, match="different numbers of layers"):
         XvectorConfig(tdnn_kernels=(5, 3))

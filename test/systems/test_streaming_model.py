@@ -46,6 +46,14 @@ ONE_RATE = {
 }
 
 
+LAYERS = {"dim": 24, "num_layers": 2, "num_heads": 2, "feedforward_dim": 32, "causal": True}
+CONFORMER = {"encoder": {"kind": "conformer", **LAYERS, "cnn_module_kernel": 7}}
+E_BRANCHFORMER = {
+    "encoder": {"kind": "e_branchformer", **LAYERS, "cgmlp_dim": 32, "cgmlp_kernel": 7, "merge_kernel": 5}
+}
+TRANSFORMER = {"encoder": {"kind": "transformer", **LAYERS}}
+
+
 def model_of(spec=CODES, **changes):
     torch.manual_seed(0)
     model = build_transducer(changed(BASE, **changes), spec, 15, AugmentConfig()).eval()
@@ -134,6 +142,9 @@ def assert_same(mine, expected):
         (CODES, {"input_frame_rate_hz": 20.0, "front_end_stride": 1}, 4, 8),
         (FBANK, {}, 8, 16),
         (FBANK, {"front_end": "conv2d"}, 16, 32),
+        (CODES, CONFORMER, 8, 16),
+        (CODES, {**E_BRANCHFORMER, "front_end": {"kind": "espnet_conv1d", "stride": 3}}, 3, 7),
+        (FBANK, {**TRANSFORMER, "front_end": "conv2d"}, 4, 8),
     ],
 )
 def test_chunk_by_chunk_equals_the_masked_whole_utterance(spec, changes, chunk_size, left):

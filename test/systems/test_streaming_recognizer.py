@@ -17,10 +17,11 @@ from icefall_discrete.base.spec import FeatureSpec
 from icefall_discrete.data.augment import AugmentConfig
 from icefall_discrete.data.cuts import load_feature_cuts
 from icefall_discrete.data.targets.pieces import PieceTargets
+from icefall_discrete.decoding.ctc_greedy import ctc_greedy_search
 from icefall_discrete.decoding.greedy import greedy_search
 from icefall_discrete.decoding.modified_beam import BeamConfig, modified_beam_search
 from icefall_discrete.decoding.settings import DecodeConfig
-from icefall_discrete.decoding.streaming_search import StreamingGreedy, StreamingModifiedBeam
+from icefall_discrete.decoding.streaming_search import StreamingCtcGreedy, StreamingGreedy, StreamingModifiedBeam
 from icefall_discrete.experiment.folder import Experiment, read_codebooks
 from icefall_discrete.nn.heads.joiner import Joiner
 from icefall_discrete.nn.heads.predictor import StatelessPredictor
@@ -28,7 +29,7 @@ from icefall_discrete.systems.asr.recognition import StreamsConfig, recognise
 from icefall_discrete.systems.asr.settings import TrainSettings
 from icefall_discrete.systems.asr.streaming_model import StreamingConfig
 from icefall_discrete.systems.asr.streaming_recognizer import StreamingRecognizer
-from icefall_discrete.systems.asr.transducer import build_transducer
+from icefall_discrete.systems.asr.transducer import Heads, build_transducer
 from icefall_discrete.systems.prediction import RunConfig
 from icefall_discrete.text.pieces import TextEncoder
 
@@ -71,6 +72,7 @@ def toy_model():
     model.blank_id = 0
     model.predictor = StatelessPredictor(11, 8, 0, 2)
     model.joiner = Joiner(12, 8, 10, 11)
+    model.ctc_output = nn.Linear(12, 11)
     return sharpened(model)
 
 
@@ -78,6 +80,8 @@ def found_at_once(method, model, out):
     lens = torch.tensor([out.shape[1]])
     if method == "greedy":
         return greedy_search(model, out, lens, blank_penalty=0.3)[0]
+    if method == "ctc":
+        return ctc_greedy_search(model, out, lens, blank_penalty=0.3)[0]
     return modified_beam_search(model, out, lens, BEAM)[0][0]
 
 
@@ -88,12 +92,20 @@ def assert_found_as_at_once(method, model, search, streams):
         assert mine.score == pytest.approx(whole.score, abs=1e-4)
 
 
-@pytest.mark.parametrize("method", ["greedy", "beam"])
+SEARCHES = {
+    "greedy": lambda model: StreamingGreedy(model, 0.3),
+    "ctc": lambda model: StreamingCtcGreedy(model, 0.3),
+    "beam": lambda model: StreamingModifiedBeam(model, BEAM),
+}
+
+
+@pytest.mark.parametrize("method", SEARCHES)
 def test_pieces_of_streams_in_step_and_out_of_step_find_what_the_whole_does(method):
     model = toy_model()
-    search = StreamingGreedy(model, 0.3) if method == "greedy" else StreamingModifiedBeam(model, BEAM)
+    search = SEARCHES[method](model)
     torch.manual_seed(1)
-    outs = [torch.randn(1, length, 12) for length in (25, 7, 16)]
+    # Each frame twice, so that units are repeated, across the ends of pieces too.
+    outs = [torch.randn(1, length, 12).repeat_interleave(2, dim=1)[:, :length] for length in (25, 7, 16)]
     streams, done = [search.open() for _ in outs], [0, 0, 0]
     for turn, sizes in enumerate([(4, 1, 3), (2, 4, 4), (5, 2, 1)] * 10):
         rows = [n for n in range(3) if done[n] < outs[n].shape[1] and turn >= n]
@@ -147,7 +159,8 @@ def test_recognition_of_streams_equals_that_of_whole_utterances(decode):
 @pytest.mark.parametrize(
     "changes,message",
     [
-        ({"decoding_method": "ctc_greedy_search"}, "known for streams: greedy_search, modified_beam_search"),
+        ({"decoding_method": "joint_beam_search"}, "known for streams: greedy_search, .*, ctc_greedy_search"),
+        ({"decoding_method": "modified_beam_search", "nbest": 2}, "nbest is 2; a stream has one hypothesis"),
         ({"max_sym_per_frame": 2}, "at most 1 label a frame"),
         ({"lm": "some"}, "no language model"),
     ],
@@ -156,6 +169,12 @@ def test_what_streams_cannot_do_is_refused(changes, message):
     model = build_transducer(CONFIG, CODES, 15, AugmentConfig())
     with pytest.raises(ValueError, match=message):
         StreamingRecognizer(model, CODES, StreamingConfig(), dataclasses.replace(DecodeConfig(), **changes))
+
+
+def test_streams_of_a_model_without_the_head_are_told_what_it_can_do():
+    model = build_transducer(CONFIG, CODES, 15, AugmentConfig(), heads=Heads(transducer=False))
+    with pytest.raises(ValueError, match=r"^greedy_search needs .* Use ctc_prefix_beam_search, which it can do, or"):
+        StreamingRecognizer(model, CODES, StreamingConfig(8, 16), DecodeConfig())
 
 
 def test_cuts_are_recognised_as_streams_a_few_at_a_time(corpus_dir):

@@ -18,12 +18,21 @@ min_words=3                            # utterances of fewer words are left out
 max_sec=30                             # longer utterances of train and dev are left out (s)
 max_wer=50                             # utterances whose hypothesis has a higher word error rate (%) are left out
 hypotheses=                            # a recogniser's texts of the utterances, lines 'id<tab>text'
+cmu_kids=                              # folder of CMU Kids (LDC97S63): a further test set
+test_sets=                             # folder with a folder for each other test set: audio, and its transcripts in text
 . "$ROOT/tools/parse_options.sh"
+sets_of_folder=
+if [ -n "$test_sets" ]; then
+  for folder in "$test_sets"/*/; do
+    [ -d "$folder" ] || _option_error "--test-sets must be a folder with a folder for each test set, not '$test_sets'"
+    sets_of_folder+=" $(basename "$folder")"
+  done
+fi
 
 corpus=myst
 title="MyST, children's speech"
-train_split=train dev_splits=dev test_splits=test
-corpus_options="min_words max_sec max_wer hypotheses"
+train_split=train dev_splits=dev test_splits="test${cmu_kids:+ cmu_kids}$sets_of_folder"
+corpus_options="min_words max_sec max_wer hypotheses cmu_kids test_sets"
 . "$ROOT/tools/recipe.sh"
 
 corpus_dir=$dl_dir/myst_child_conv_speech
@@ -33,5 +42,7 @@ corpus_stage "MyST in $corpus_dir" "$data_dir/.done-0" "" "$corpus_dir/data" -- 
 myst_child_conv_speech (with data/train, data/development and data/test) into $dl_dir"
 manifests_stage "manifests" \
   python local/prepare.py --corpus-dir "$corpus_dir" --data-dir "$data_dir" --nj "$nj" --min-words "$min_words" \
-  --max-duration "$max_sec" --max-wer "$max_wer" ${hypotheses:+--hypotheses "$hypotheses"}
+  --max-duration "$max_sec" --max-wer "$max_wer" ${hypotheses:+--hypotheses "$hypotheses"} -- \
+  python local/prepare_sets.py --data-dir "$data_dir" --nj "$nj" ${cmu_kids:+--cmu-kids "$cmu_kids"} \
+  ${test_sets:+--test-sets "$test_sets"}
 run_stages

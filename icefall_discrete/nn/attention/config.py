@@ -21,19 +21,24 @@ class AttentionConfig(EncoderConfig):
     )
     attention_dropout: float = setting(0.1, "dropout rate of the attention weights", minimum=0, maximum=0.99)
     positional_dropout: float = setting(0.1, "dropout rate behind the positions", minimum=0, maximum=0.99)
+    causal: bool = setting(
+        False, "whether convolutions see no later frame and attention no later chunk, as streaming needs"
+    )
+    chunk_size: Tuple[int, ...] = setting(
+        (16, 32, 64, -1), "chunk sizes in frames, one drawn each batch if causal; -1 is no chunks", minimum=-1
+    )
+    left_context_frames: Tuple[int, ...] = setting(
+        (64, 128, 256, -1), "left contexts of a chunk in frames, one drawn each batch; -1 is all", minimum=-1
+    )
 
     def __post_init__(self) -> None:
         check_settings(self)
+        if 0 in self.chunk_size:
+            raise ValueError(f"chunk_size is {list(self.chunk_size)}, expected numbers of frames, or -1 for no chunks.")
         if self.dim % (2 * self.num_heads):
             raise ValueError(
                 f"dim is {self.dim} with {self.num_heads} heads; give a dim that twice the number of heads divides."
             )
-
-    def require_odd(self, *names: str) -> None:
-        """Raise ValueError if the kernel that one of these settings holds is even: it would have no middle frame."""
-        for name in names:
-            if getattr(self, name) % 2 == 0:
-                raise ValueError(f"{name} is {getattr(self, name)}, expected an odd number of frames.")
 
     @property
     def scheduled_dropout(self) -> Schedule:

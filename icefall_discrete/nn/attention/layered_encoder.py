@@ -1,51 +1,87 @@
 """A row of equal layers of attention, with positions before them and a normalisation behind: what encoders share."""
 
 import abc
-from typing import Callable, Generic, Iterable, Sequence, TypeVar
+from typing import Generic, Iterable, Sequence, TypeVar
 
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from icefall_discrete.nn.attention.config import AttentionConfig
+from icefall_discrete.nn.attention.context import Context
 from icefall_discrete.nn.attention.dropout import Dropout
 from icefall_discrete.nn.attention.feed_forward import FeedForward
 from icefall_discrete.nn.attention.norms import layer_norm
-from icefall_discrete.nn.attention.positions import RelativePositions
+from icefall_discrete.nn.attention.positions import Positions
+from icefall_discrete.nn.chunks import chunk_mask, draw_chunk
+from icefall_discrete.nn.depthwise import FrameDepthwise
 from icefall_discrete.nn.encoders.contract import Encoder, EncoderOutput
 from icefall_discrete.nn.module_row import ModuleRow
 from icefall_discrete.nn.utterance_frames import UtteranceFrames
 
-L = TypeVar("L", bound=nn.Module)
+
+class EncoderLayer(nn.Module, abc.ABC):
+    """One of the equal layers."""
+
+    @property
+    @abc.abstractmethod
+    def convolutions(self) -> Sequence[FrameDepthwise]:
+        """Its convolutions over time, by their numbers in a Context."""
+
+    @abc.abstractmethod
+    def forward(self, x: Tensor, context: Context) -> Tensor:
+        """Map x (N, T, D) to (N, T, D)."""
+
+
+L = TypeVar("L", bound=EncoderLayer)
 
 
 class LayeredEncoder(Encoder, Generic[L]):
     """Layers in turn and a normalisation behind the last.
 
+    With `causal`, each batch draws a chunk size and a left context, so that one model serves offline and streaming.
+
     Args:
-      config: the settings. layers: `config.num_layers` of them. normalised_inner: whether outputs of inner layers pass
-        the last normalisation too.
+      config: the settings. layers: `config.num_layers` of them. positions: what goes before them.
+      normalised_inner: whether outputs of inner layers pass the last normalisation too.
     """
 
-    def __init__(self, config: AttentionConfig, layers: Iterable[L], normalised_inner: bool) -> None:
+    def __init__(
+        self,
+        config: AttentionConfig,
+        layers: Iterable[L],
+        positions: Positions,
+        normalised_inner: bool,
+    ) -> None:
         super().__init__()
         self.config = config
         self.layers = ModuleRow(layers)
         self.after_norm = layer_norm(config.dim)
         self.normalised_inner = normalised_inner
+        self.positions = positions
 
-    def _encoded(
-        self, x: Tensor, lens: Tensor, inner: Sequence[int], through: Callable[[L, Tensor], Tensor]
-    ) -> EncoderOutput:
-        """Lead x (N, T, dim) through the layers; `through` leads it through one."""
+    def _context(self, x: Tensor, lens: Tensor, offsets: Tensor) -> Context:
+        """What all layers know of a padded batch x (N, T, dim) with lens (N,)."""
+        frames = UtteranceFrames(lens, x.shape[1])
+        hidden = frames.hidden_sources
+        chunk_size, left_chunks = draw_chunk(self.config, self.training)
+        if chunk_size > 0:
+            chunks = chunk_mask(x.shape[1], chunk_size, left_chunks, x.device).unsqueeze(0)
+            hidden = chunks if hidden is None else hidden | chunks
+        return Context(frames, hidden, offsets)
+
+    def forward(self, x: Tensor, lens: Tensor, inner: Sequence[int] = ()) -> EncoderOutput:
+        """Encode a padded batch x (N, T, dim) with lens (N,); `inner` are layers whose outputs are returned too."""
+        x, offsets = self.positions.placed(x)
+        context = self._context(x, lens, offsets)
         outputs = {}
         for index, layer in enumerate(self.layers):
-            x = through(layer, x)
+            x = layer(x, context)
             if index in inner:
                 outputs[index] = self.after_norm(x) if self.normalised_inner else x
         return EncoderOutput(self.after_norm(x), lens, [(outputs[index], lens) for index in inner])
 
 
-class MacaronLayer(nn.Module, abc.ABC):
+class MacaronLayer(EncoderLayer):
     """Half a feed-forward, what a subclass puts in the middle, half a feed-forward, a normalisation.
 
     Conformer, https://arxiv.org/abs/2005.08100, section 2.4; each module works on normalised input.
@@ -63,30 +99,12 @@ class MacaronLayer(nn.Module, abc.ABC):
         self.dropout = Dropout(dropout)
 
     @abc.abstractmethod
-    def _middle(self, x: Tensor, offsets: Tensor, frames: UtteranceFrames) -> Tensor:
-        """Map x (N, T, D) to (N, T, D), what was x included; the arguments are those of `forward`."""
+    def _middle(self, x: Tensor, context: Context) -> Tensor:
+        """Map x (N, T, D) to (N, T, D), what was x included."""
 
-    def forward(self, x: Tensor, offsets: Tensor, frames: UtteranceFrames) -> Tensor:
-        """Map x (N, T, D) to (N, T, D).
-
-        Args:
-          offsets: (2 T - 1, D), see RelativePositions. frames: the extents of x.
-        """
+    def forward(self, x: Tensor, context: Context) -> Tensor:
+        """Map x (N, T, D) to (N, T, D)."""
         x = x + 0.5 * self.dropout(self.feed_forward_macaron(self.norm_ff_macaron(x)))
-        x = self._middle(x, offsets, frames)
+        x = self._middle(x, context)
         x = x + 0.5 * self.dropout(self.feed_forward(self.norm_ff(x)))
         return self.norm_final(x)
-
-
-class RelativeEncoder(LayeredEncoder[MacaronLayer]):
-    """Layers whose attention sees relative positions; the arguments are those of LayeredEncoder."""
-
-    def __init__(self, config: AttentionConfig, layers: Iterable[MacaronLayer], normalised_inner: bool) -> None:
-        super().__init__(config, layers, normalised_inner)
-        self.positions = RelativePositions(config.dim, config.positional_dropout)
-
-    def forward(self, x: Tensor, lens: Tensor, inner: Sequence[int] = ()) -> EncoderOutput:
-        """Encode a padded batch x (N, T, dim) with lens (N,); `inner` are layers whose outputs are returned too."""
-        frames = UtteranceFrames(lens, x.shape[1])
-        x, offsets = self.positions(x)
-        return self._encoded(x, lens, inner, lambda layer, vectors: layer(vectors, offsets, frames))

@@ -7,20 +7,21 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from icefall_discrete.nn.attention.context import Context
 from icefall_discrete.nn.attention.dropout import Dropout
 from icefall_discrete.nn.scaling import Scheduled
 
 
 def by_offset_to_by_source(scores: Tensor) -> Tensor:
-    """Scores by offset (..., T, 2 T - 1), the largest first, as scores by source frame (..., T, T).
+    """Scores by offset (..., T, S + T - 1), the largest first, as scores by source frame (..., T, S).
 
-    Source s of target t has offset t - s, place T - 1 - t + s of its row. With a zero before each row, rows read as
-    if they were one shorter begin one place earlier each.
+    The targets are the last T of the sources: target t is at S - T + t, and source s is at place T - 1 - t + s of its
+    row. With a zero before each row, rows read as if they were one shorter begin one place earlier each.
     """
     num_targets, num_offsets = scores.shape[-2:]
     padded = F.pad(scores, (1, 0)).flatten(-2)
-    shorter = padded[..., num_targets:].reshape(*scores.shape[:-2], num_targets, num_offsets)
-    return shorter[..., :num_targets]
+    by_row = padded[..., num_targets:].reshape(*scores.shape[:-2], num_targets, num_offsets)
+    return by_row[..., : num_offsets - num_targets + 1]
 
 
 class _Heads(nn.Module):
@@ -103,15 +104,16 @@ class RelativeAttention(_Heads):
         nn.init.xavier_uniform_(self.pos_bias_u)
         nn.init.xavier_uniform_(self.pos_bias_v)
 
-    def forward(self, x: Tensor, offsets: Tensor, hidden: Optional[Tensor] = None) -> Tensor:
-        """Map x (N, T, D) to (N, T, D).
-
-        Args:
-          offsets: (2 T - 1, D), see RelativePositions. hidden: as of MultiHeadAttention.
-        """
-        query, key = self._by_head(self.linear_q(x)), self._by_head(self.linear_k(x))
-        encodings = self._by_head(self.linear_pos(offsets).unsqueeze(0))
+    def forward(self, x: Tensor, context: Context) -> Tensor:
+        """Map x (N, T, D) to (N, T, D), by the offsets of the context, what it hides, and in a stream its past."""
+        past, hidden = context.past, context.hidden
+        queries, keys = self.linear_q(x), self.linear_k(x)
+        if past is not None:
+            keys = past.keys.extend(keys)
+        query, key = self._by_head(queries), self._by_head(keys)
+        encodings = self._by_head(self.linear_pos(context.offsets).unsqueeze(0))
         content = torch.matmul(query + self.pos_bias_u.unsqueeze(1), key.transpose(2, 3))
         place = torch.matmul(query + self.pos_bias_v.unsqueeze(1), encodings.transpose(2, 3))
         scores = (content + by_offset_to_by_source(place)) / math.sqrt(query.shape[3])
-        return self._attended(scores, self.linear_v(x), hidden)
+        values = self.linear_v(x)
+        return self._attended(scores, values if past is None else past.values.extend(values), hidden)

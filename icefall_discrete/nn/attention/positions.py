@@ -1,5 +1,6 @@
 """Sinusoids of positions, https://arxiv.org/abs/1706.03762, added to frames or given to relative attention."""
 
+import abc
 import math
 from typing import Optional, Tuple
 
@@ -21,7 +22,7 @@ def sinusoids(positions: Tensor, dim: int) -> Tensor:
     return torch.stack((angles.sin(), angles.cos()), dim=2).flatten(1)
 
 
-class Positions(nn.Module):
+class Positions(nn.Module, abc.ABC):
     """Scales frames by sqrt(D) and knows the sinusoids of offsets; no parameters, and a table that grows when needed.
 
     Args:
@@ -35,6 +36,17 @@ class Positions(nn.Module):
         self.dim = dim
         self.dropout = Dropout(dropout)
         self._table: Optional[Tensor] = None
+
+    @abc.abstractmethod
+    def placed(self, x: Tensor) -> Tuple[Tensor, Tensor]:
+        """Frames (N, T, D) for layers, from x (N, T, D), and sinusoids of their offsets, none if these are absolute."""
+
+    @abc.abstractmethod
+    def stream(self, x: Tensor, processed: Tensor, left: int) -> Tuple[Tensor, Tensor]:
+        """As `placed` in evaluation mode, for chunks of streams: `left` frames before them are seen too.
+
+        processed: (N,), on the CPU, frames of each stream before its chunk.
+        """
 
     def _between(self, first: int, last: int, like: Tensor) -> Tensor:
         """Sinusoids of the offsets first, first + 1, ..., last, (last - first + 1, D)."""
@@ -56,6 +68,16 @@ class Positions(nn.Module):
 class AbsolutePositions(Positions):
     """Adds to each frame, scaled by sqrt(D), the sinusoids of its place."""
 
+    def placed(self, x: Tensor) -> Tuple[Tensor, Tensor]:
+        """`forward`, and no offsets."""
+        return self(x), x.new_zeros(0, self.dim)
+
+    def stream(self, x: Tensor, processed: Tensor, left: int) -> Tuple[Tensor, Tensor]:
+        """`forward` from the place of each stream on, and no offsets."""
+        places = processed.unsqueeze(1) + torch.arange(x.shape[1])
+        added = sinusoids(places.flatten(), self.dim).unflatten(0, places.shape).to(x)
+        return self._scaled(x) + added, x.new_zeros(0, self.dim)
+
     def forward(self, x: Tensor, start: int = 0) -> Tensor:
         """Map x (N, T, D) to (N, T, D); its first frame is at place `start`."""
         return self.dropout(self._scaled(x) + self._between(start, start + x.shape[1] - 1, x))
@@ -69,3 +91,12 @@ class RelativePositions(Positions):
         reach = x.shape[1] - 1
         offsets = self._between(-reach, reach, x).flip(0)
         return self.dropout(self._scaled(x)), self.dropout(offsets)
+
+    def placed(self, x: Tensor) -> Tuple[Tensor, Tensor]:
+        """`forward`."""
+        return self(x)
+
+    def stream(self, x: Tensor, processed: Tensor, left: int) -> Tuple[Tensor, Tensor]:
+        """Frames, and the sinusoids of the offsets left + T - 1, left + T - 2, ..., -(T - 1)."""
+        reach = x.shape[1] - 1
+        return self._scaled(x), self._between(-reach, left + reach, x).flip(0)

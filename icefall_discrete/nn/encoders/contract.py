@@ -123,5 +123,5 @@ def streaming_encoder(encoder: Encoder, chunk_size: int, left_context_frames: in
     """
     kind = _kind_of(encoder)
     if "streaming" not in registry.modules_in(f"{PACKAGE}.{kind}"):
-        raise ValueError(f"encoder {kind} cannot stream; use one that can, such as zipformer with causal.")
+        raise ValueError(f"encoder {kind} cannot stream; use one that can, such as zipformer or conformer with causal.")
     return registry.find_class(_modules("streaming"), kind, StreamingEncoder)(encoder, chunk_size, left_context_frames)

@@ -57,6 +57,14 @@ def has_attention_decoder(model: LabelModel) -> bool:
     return _head(model, "attention_decoder") is not None
 
 
+# What a network with each of the heads can be searched with.
+_SEARCHES = (
+    (has_transducer, "modified_beam_search"),
+    (has_ctc, "ctc_prefix_beam_search"),
+    (has_attention_decoder, "attention_beam_search"),
+)
+
+
 def unknown_id(model: LabelModel) -> Optional[int]:
     """The unit that stands for what has no pieces, `<unk>`; None if the network has none."""
     return getattr(model, "unk_id", None)
@@ -65,31 +73,29 @@ def unknown_id(model: LabelModel) -> Optional[int]:
 def require_transducer(model: LabelModel, what: str) -> TransducerModel:
     """The network, if it has the heads of a transducer; else ValueError, naming `what` asked for them."""
     if not has_transducer(model):
-        raise ValueError(
-            f"{what} needs a model that was trained with a transducer loss; this one was not. Use a CTC search, such "
-            "as ctc_greedy_search, or train with --transducer-loss-scale above 0."
-        )
+        raise ValueError(_lacking(model, what, "a transducer loss", "--transducer-loss-scale"))
     return cast(TransducerModel, model)
 
 
 def require_ctc(model: LabelModel, what: str) -> CtcModel:
     """The network, if it has a CTC head; else ValueError, naming `what` asked for it."""
     if not has_ctc(model):
-        raise ValueError(
-            f"{what} needs a model that was trained with a CTC loss; this one was not, so it has no CTC head. Use a "
-            "transducer search, such as modified_beam_search, or train with --ctc-loss-scale above 0."
-        )
+        raise ValueError(_lacking(model, what, "a CTC loss", "--ctc-loss-scale"))
     return cast(CtcModel, model)
 
 
 def require_attention_decoder(model: LabelModel, what: str) -> AttentionModel:
     """The network, if it has an attention decoder; else ValueError, naming `what` asked for it."""
     if not has_attention_decoder(model):
-        raise ValueError(
-            f"{what} needs a model that was trained with an attention decoder; this one was not. Use another search, "
-            "such as ctc_prefix_beam_search, or train with --attention-decoder-loss-scale above 0."
-        )
+        raise ValueError(_lacking(model, what, "an attention decoder", "--attention-decoder-loss-scale"))
     return cast(AttentionModel, model)
+
+
+def _lacking(model: LabelModel, what: str, head: str, flag: str) -> str:
+    """The sentence for a model without a head that `what` needs: what it can do instead, and what would train it."""
+    able = [search for has, search in _SEARCHES if has(model)]
+    instead = f"Use {' or '.join(able)}, which it can do, or train" if able else "Train"
+    return f"{what} needs a model that was trained with {head}; this one was not. {instead} with {flag} above 0."
 
 
 def trained_heads(model: LabelModel) -> TrainedHeads:

@@ -19,8 +19,13 @@ from icefall_discrete.data.dataset import padding_values
 from icefall_discrete.decoding.hypothesis import Hypothesis
 from icefall_discrete.decoding.modified_beam import BeamConfig
 from icefall_discrete.decoding.settings import DecodeConfig
-from icefall_discrete.decoding.streaming_search import StreamingGreedy, StreamingModifiedBeam, StreamSearch
-from icefall_discrete.nn.heads.contract import TransducerModel, require_transducer
+from icefall_discrete.decoding.streaming_search import (
+    StreamingCtcGreedy,
+    StreamingGreedy,
+    StreamingModifiedBeam,
+    StreamSearch,
+)
+from icefall_discrete.nn.heads.contract import require_ctc, require_transducer
 from icefall_discrete.nn.stream_state import split_state, stack_states
 from icefall_discrete.systems.asr.streaming_model import FrameBuffer, StreamingConfig, StreamingEncoder
 from icefall_discrete.systems.asr.transducer import Transducer
@@ -54,21 +59,20 @@ class RecognitionStream:
 
 
 class StreamingRecognizer:
-    """A causal transducer with greedy or modified beam search over streams.
+    """A causal recogniser with greedy or modified beam search of the transducer, or greedy search of CTC, over streams.
 
     What is found equals the search over the encoder output of the whole utterance with the same chunks.
 
     Args:
       model: trained with causal; it is put into evaluation mode. spec: of the codes or features.
       streaming: chunk size and left context.
-      decode: greedy_search or modified_beam_search, and its settings.
+      decode: greedy_search, modified_beam_search or ctc_greedy_search, and its settings.
     """
 
     def __init__(self, model: Transducer, spec: FeatureSpec, streaming: StreamingConfig, decode: DecodeConfig) -> None:
-        heads = require_transducer(model, "streaming")
+        self._search = _search_of(model, decode)
         self._encoder = StreamingEncoder(model, streaming)
-        self._device = heads.joiner.output_linear.weight.device
-        self._search = _search_of(heads, decode)
+        self._device = next(model.parameters()).device
         self._padding = padding_values(spec)
         self._dtype = torch.int64 if spec.kind == "codes" else torch.float32
 
@@ -97,18 +101,23 @@ class StreamingRecognizer:
         return self._search.best(stream.search_state)
 
 
-def _search_of(model: TransducerModel, decode: DecodeConfig) -> StreamSearch:
+def _search_of(model: Transducer, decode: DecodeConfig) -> StreamSearch:
+    method = decode.decoding_method
     if decode.is_used:
         raise ValueError("streaming takes no language model and no phrases; leave lm, lodr and context_file empty.")
-    if decode.decoding_method == "greedy_search":
+    if decode.nbest > 1:
+        raise ValueError(f"nbest is {decode.nbest}; a stream has one hypothesis: leave nbest 1.")
+    if method == "greedy_search":
         if decode.max_sym_per_frame != 1:
             raise ValueError(
                 f"max_sym_per_frame is {decode.max_sym_per_frame}; streaming emits at most 1 label a frame."
             )
-        return StreamingGreedy(model, decode.blank_penalty, decode.emit_unk)
-    if decode.decoding_method == "modified_beam_search":
+        return StreamingGreedy(require_transducer(model, method), decode.blank_penalty, decode.emit_unk)
+    if method == "modified_beam_search":
         beam = BeamConfig(decode.beam_size, decode.blank_penalty, decode.temperature, emit_unk=decode.emit_unk)
-        return StreamingModifiedBeam(model, beam)
+        return StreamingModifiedBeam(require_transducer(model, method), beam)
+    if method == "ctc_greedy_search":
+        return StreamingCtcGreedy(require_ctc(model, method), decode.blank_penalty, decode.emit_unk)
     raise ValueError(
-        f"decoding_method is '{decode.decoding_method}'; known for streams: greedy_search, modified_beam_search."
+        f"decoding_method is '{method}'; known for streams: greedy_search, modified_beam_search, ctc_greedy_search."
     )

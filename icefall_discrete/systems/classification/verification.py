@@ -95,7 +95,8 @@ def compare(
     """
     path, fact = trials_path(compared.trials, split), trained.targets.fact
     trials = read_trials(path)
-    classes = {cut.id: _class(facts_of(cut).get(fact)) for cut in cuts}
+    known = {cut.id: facts_of(cut).get(fact) for cut in cuts}
+    classes = {cut_id: None if value is None else str(value) for cut_id, value in known.items()}
     if trained.settings.filter.languages:
         every, trials = len(trials), [one for one in trials if one.left in classes and one.right in classes]
         LOG.info(f"{split}: {len(trials)} of {every} trials are of the languages that are chosen")

@@ -2,7 +2,7 @@
 
 import dataclasses
 
-from icefall_discrete.base.settings import setting
+from icefall_discrete.base.settings import require_odd, setting
 from icefall_discrete.nn.attention.config import AttentionConfig
 
 NORMS = ("batch", "layer")
@@ -21,4 +21,4 @@ class ConformerConfig(AttentionConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self.require_odd("cnn_module_kernel")
+        require_odd(self, "cnn_module_kernel")

@@ -1,13 +1,16 @@
 """One Conformer layer."""
 
+from typing import Sequence
+
 from torch import Tensor
 
+from icefall_discrete.nn.attention.context import Context
 from icefall_discrete.nn.attention.layered_encoder import MacaronLayer
 from icefall_discrete.nn.attention.multi_head import RelativeAttention
 from icefall_discrete.nn.attention.norms import layer_norm
+from icefall_discrete.nn.depthwise import FrameDepthwise
 from icefall_discrete.nn.encoders.conformer.config import ConformerConfig
 from icefall_discrete.nn.encoders.conformer.convolution import ConvolutionModule
-from icefall_discrete.nn.utterance_frames import UtteranceFrames
 
 
 class ConformerLayer(MacaronLayer):
@@ -17,8 +20,15 @@ class ConformerLayer(MacaronLayer):
         super().__init__(config)
         self.self_attn = RelativeAttention(config.dim, config.num_heads, config.attention_dropout)
         self.norm_conv = layer_norm(config.dim)
-        self.conv_module = ConvolutionModule(config.dim, config.cnn_module_kernel, config.cnn_module_norm)
+        self.conv_module = ConvolutionModule(
+            config.dim, config.cnn_module_kernel, config.cnn_module_norm, config.causal
+        )
 
-    def _middle(self, x: Tensor, offsets: Tensor, frames: UtteranceFrames) -> Tensor:
-        x = x + self.dropout(self.self_attn(self.norm_mha(x), offsets, frames.hidden_sources))
-        return x + self.dropout(self.conv_module(self.norm_conv(x), frames))
+    @property
+    def convolutions(self) -> Sequence[FrameDepthwise]:
+        """That of the convolution module."""
+        return (self.conv_module.depthwise_conv,)
+
+    def _middle(self, x: Tensor, context: Context) -> Tensor:
+        x = x + self.dropout(self.self_attn(self.norm_mha(x), context))
+        return x + self.dropout(self.conv_module(self.norm_conv(x), context.frames, context.before(0)))

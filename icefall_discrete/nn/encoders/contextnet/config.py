@@ -4,7 +4,7 @@ import dataclasses
 import math
 from typing import Sequence, Tuple
 
-from icefall_discrete.base.settings import check_settings, setting
+from icefall_discrete.base.settings import check_settings, require_odd, setting
 from icefall_discrete.nn.encoders.contract import EncoderConfig
 
 
@@ -32,8 +32,7 @@ class ContextNetConfig(EncoderConfig):
                 f"strides has {len(self.strides)} values {self.strides}, but block_channels has "
                 f"{len(self.block_channels)}; give one for each block, or a single one."
             )
-        if self.kernel_size % 2 == 0:
-            raise ValueError(f"kernel_size is {self.kernel_size}; it must be odd.")
+        require_odd(self, "kernel_size")
 
     @property
     def block_strides(self) -> Tuple[int, ...]:

@@ -2,7 +2,7 @@
 
 import dataclasses
 
-from icefall_discrete.base.settings import setting
+from icefall_discrete.base.settings import require_odd, setting
 from icefall_discrete.nn.attention.config import AttentionConfig
 
 
@@ -16,6 +16,6 @@ class EBranchformerConfig(AttentionConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self.require_odd("cgmlp_kernel", "merge_kernel")
+        require_odd(self, "cgmlp_kernel", "merge_kernel")
         if self.cgmlp_dim % 2:
             raise ValueError(f"cgmlp_dim is {self.cgmlp_dim}, expected an even number.")

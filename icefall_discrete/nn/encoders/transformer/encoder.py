@@ -1,22 +1,22 @@
 """The Transformer encoder."""
 
-from typing import Optional, Sequence
+from typing import Sequence
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
+from icefall_discrete.nn.attention.context import Context
 from icefall_discrete.nn.attention.dropout import Dropout
 from icefall_discrete.nn.attention.feed_forward import FeedForward
-from icefall_discrete.nn.attention.layered_encoder import LayeredEncoder
+from icefall_discrete.nn.attention.layered_encoder import EncoderLayer, LayeredEncoder
 from icefall_discrete.nn.attention.multi_head import MultiHeadAttention
 from icefall_discrete.nn.attention.norms import layer_norm
 from icefall_discrete.nn.attention.positions import AbsolutePositions
-from icefall_discrete.nn.encoders.contract import EncoderOutput
+from icefall_discrete.nn.depthwise import FrameDepthwise
 from icefall_discrete.nn.encoders.transformer.config import TransformerConfig
-from icefall_discrete.nn.utterance_frames import UtteranceFrames
 
 
-class TransformerLayer(nn.Module):
+class TransformerLayer(EncoderLayer):
     """Attention, then feed-forward with ReLU; each on normalised input."""
 
     def __init__(self, config: TransformerConfig) -> None:
@@ -28,11 +28,22 @@ class TransformerLayer(nn.Module):
         self.feed_forward = FeedForward(dim, config.feedforward_dim, dropout, torch.relu)
         self.dropout = Dropout(dropout)
 
-    def forward(self, x: Tensor, hidden: Optional[Tensor]) -> Tensor:
-        """Map x (N, T, D) to (N, T, D); hidden (N, 1, T), True for sources that no target sees, or None."""
-        normal = self.norm1(x)
-        x = x + self.dropout(self.self_attn(normal, normal, hidden))
+    @property
+    def convolutions(self) -> Sequence[FrameDepthwise]:
+        """None."""
+        return ()
+
+    def forward(self, x: Tensor, context: Context) -> Tensor:
+        """Map x (N, T, D) to (N, T, D)."""
+        x = x + self.dropout(self._attended(self.norm1(x), context))
         return x + self.dropout(self.feed_forward(self.norm2(x)))
+
+    def _attended(self, x: Tensor, context: Context) -> Tensor:
+        past = context.past
+        if past is None:
+            return self.self_attn(x, x, context.hidden)
+        keys, values = self.self_attn.keys_and_values(x)
+        return self.self_attn.look(x, past.keys.extend(keys), past.values.extend(values), context.hidden)
 
 
 class Transformer(LayeredEncoder[TransformerLayer]):
@@ -40,10 +51,5 @@ class Transformer(LayeredEncoder[TransformerLayer]):
 
     def __init__(self, config: TransformerConfig) -> None:
         layers = (TransformerLayer(config) for _ in range(config.num_layers))
-        super().__init__(config, layers, normalised_inner=True)
-        self.positions = AbsolutePositions(config.dim, config.positional_dropout)
-
-    def forward(self, x: Tensor, lens: Tensor, inner: Sequence[int] = ()) -> EncoderOutput:
-        """Encode a padded batch x (N, T, dim) with lens (N,); `inner` are layers whose outputs are returned too."""
-        hidden = UtteranceFrames(lens, x.shape[1]).hidden_sources
-        return self._encoded(self.positions(x), lens, inner, lambda layer, frames: layer(frames, hidden))
+        positions = AbsolutePositions(config.dim, config.positional_dropout)
+        super().__init__(config, layers, positions, normalised_inner=True)

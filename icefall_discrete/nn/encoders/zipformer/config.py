@@ -3,7 +3,7 @@
 import dataclasses
 from typing import Tuple
 
-from icefall_discrete.base.settings import check_settings, setting
+from icefall_discrete.base.settings import check_settings, require_odd, setting
 from icefall_discrete.nn.encoders.contract import EncoderConfig
 from icefall_discrete.nn.scaling import Schedule
 
@@ -96,8 +96,7 @@ class ZipformerConfig(EncoderConfig):
         for unmasked, dim in zip(self.stack_values("encoder_unmasked_dim"), self.stack_values("encoder_dim")):
             if unmasked > dim:
                 raise ValueError(f"encoder_unmasked_dim {unmasked} exceeds encoder_dim {dim}; it must not.")
-        if any(kernel % 2 == 0 for kernel in self.cnn_module_kernel):
-            raise ValueError(f"cnn_module_kernel is {self.cnn_module_kernel}; every kernel must be odd.")
+        require_odd(self, "cnn_module_kernel")
 
     def stack_values(self, name: str) -> Tuple[int, ...]:
         """Return setting `name` with one value for each stack."""

@@ -1,12 +1,12 @@
 """Who may see whom: padding, chunks with left context, and feature masks of training."""
 
 import dataclasses
-import random
-from typing import List, Optional, Sequence, Tuple
+from typing import List, Optional, Tuple
 
 import torch
 from torch import Tensor
 
+from icefall_discrete.nn.chunks import chunk_mask, draw_chunk
 from icefall_discrete.nn.encoders.zipformer.config import ZipformerConfig
 
 FEATURE_MASK_PROB = 0.125
@@ -26,29 +26,6 @@ class StackMasks:
     only_chunks: Optional[Tuple[int, ...]] = None
 
 
-def draw_chunk(config: ZipformerConfig, training: bool) -> Tuple[int, int]:
-    """Chunk size and number of chunks of left context of this batch; -1 stands for no limit.
-
-    Drawn in training; otherwise the widest there are, so that what is recognised does not depend on chance.
-    """
-    if not config.causal:
-        return -1, -1
-    choose = random.choice if training else _widest
-    chunk_size = choose(config.chunk_size)
-    if chunk_size == -1:
-        return -1, -1
-    return chunk_size, left_chunks_of(choose(config.left_context_frames), chunk_size)
-
-
-def _widest(sizes: Sequence[int]) -> int:
-    return -1 if min(sizes) < 0 else max(sizes)
-
-
-def left_chunks_of(left_context_frames: int, chunk_size: int) -> int:
-    """Chunks of left context, at least 1 where it is limited (0 or more frames), or -1."""
-    return -1 if left_context_frames < 0 else max(left_context_frames // chunk_size, 1)
-
-
 def check_chunk(config: ZipformerConfig, chunk_size: int, left_chunks: int) -> None:
     """Raise ValueError if a chunk cannot be divided among the stacks or its left context is under a kernel's reach."""
     for factor, kernel in zip(config.downsampling_factor, config.stack_values("cnn_module_kernel")):
@@ -59,14 +36,6 @@ def check_chunk(config: ZipformerConfig, chunk_size: int, left_chunks: int) -> N
                 f"left context of {chunk_size * left_chunks} frames is shorter than the {kernel // 2 * factor} frames "
                 f"that a kernel of {kernel} reaches back at downsampling {factor}; raise left_context_frames."
             )
-
-
-def chunk_mask(num_frames: int, chunk_size: int, left_chunks: int, device: torch.device) -> Tensor:
-    """(T, T) bool: True where the source frame's chunk is later than the target's, or beyond its left context."""
-    chunk = torch.arange(num_frames, device=device) // chunk_size
-    behind = chunk.unsqueeze(1) - chunk
-    hidden = behind < 0
-    return hidden if left_chunks < 0 else hidden | (behind > left_chunks)
 
 
 def stack_masks(

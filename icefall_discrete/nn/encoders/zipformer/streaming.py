@@ -9,10 +9,11 @@ from typing import Dict, Optional, Sequence, Tuple
 import torch
 from torch import Tensor
 
+from icefall_discrete.nn.chunks import left_chunks_of, require_chunk, require_stream, unseen_in_chunk
 from icefall_discrete.nn.encoders.contract import StreamingEncoder
 from icefall_discrete.nn.encoders.zipformer.encoder import Zipformer, with_dim
 from icefall_discrete.nn.encoders.zipformer.layer import ZipformerLayer
-from icefall_discrete.nn.encoders.zipformer.masks import StackMasks, check_chunk, left_chunks_of
+from icefall_discrete.nn.encoders.zipformer.masks import StackMasks, check_chunk
 from icefall_discrete.nn.encoders.zipformer.state import EncoderState, LayerState
 from icefall_discrete.nn.lengths import downsampled_lens
 from icefall_discrete.nn.stream_state import Past, copy_state
@@ -37,13 +38,11 @@ def _initial_layer_state(layer: ZipformerLayer, num: int, left: int) -> LayerSta
 
 def _chunk_masks(lens: Tensor, processed: Tensor, chunk_size: int, left: int, device: torch.device) -> StackMasks:
     """Masks of one stack; lens and processed (N,) on the CPU, and sizes, count frames at the stack's own rate."""
-    absent = torch.arange(left) < left - processed.unsqueeze(1)
-    padded = torch.arange(chunk_size) >= lens.unsqueeze(1)
-    is_short, is_young = bool(padded.any()), bool(absent.any())
+    hidden, padded = unseen_in_chunk(lens, processed, chunk_size, left)
     lone = (processed == 0) & (lens < chunk_size)
     return StackMasks(
-        attention=torch.cat((absent, padded), dim=1).unsqueeze(1).to(device) if is_short or is_young else None,
-        padding=padded.unsqueeze(2).to(device) if is_short else None,
+        attention=None if hidden is None else hidden.to(device),
+        padding=padded.unsqueeze(2).to(device) if bool(padded.any()) else None,
         chunk_size=chunk_size,
         only_chunks=tuple(torch.where(lone, lens, chunk_size).tolist()) if bool(lone.any()) else None,
     )
@@ -67,13 +66,7 @@ class StreamingZipformer(StreamingEncoder[EncoderState]):
 
     def __init__(self, encoder: Zipformer, chunk_size: int, left_context_frames: int) -> None:
         config = encoder.config
-        if not config.causal:
-            raise ValueError("streaming needs an encoder that was trained with causal; this one saw whole utterances.")
-        if chunk_size < 1 or left_context_frames < 0:
-            raise ValueError(
-                f"chunk_size is {chunk_size} and left_context_frames {left_context_frames}; a stream needs a chunk of "
-                "1 frame or more and a limited left context."
-            )
+        require_stream(config.causal, chunk_size, left_context_frames)
         left_chunks = left_chunks_of(left_context_frames, chunk_size)
         check_chunk(config, chunk_size, left_chunks)
         if chunk_size % config.output_downsampling_factor:
@@ -105,11 +98,7 @@ class StreamingZipformer(StreamingEncoder[EncoderState]):
           The output (N, chunk_size / output_downsampling_factor, output_dim), its lengths (N,) on the CPU, and the
           state after this chunk.
         """
-        if x.shape[1] != self.chunk_size or not 1 <= int(lens.min()) <= int(lens.max()) <= self.chunk_size:
-            raise ValueError(
-                f"a chunk of {x.shape[1]} frames with lens {lens.tolist()}; expected {self.chunk_size} frames and lens "
-                f"from 1 to {self.chunk_size}."
-            )
+        require_chunk(x, lens, self.chunk_size)
         state = copy_state(state)
         hold = self._hold(lens, x.device)
         masks = {

@@ -6,7 +6,7 @@ from typing import List, Tuple
 import torch
 from torch import Tensor, nn
 
-from icefall_discrete.base.settings import check_settings, setting
+from icefall_discrete.base.settings import check_settings, require_odd, setting
 from icefall_discrete.nn.frame_layers import FrameBatchNorm, FrameConv
 from icefall_discrete.nn.heads.classifiers.contract import ClassifierConfig, Embedder
 from icefall_discrete.nn.module_row import ModuleRow
@@ -36,10 +36,12 @@ class EcapaConfig(ClassifierConfig):
                 f"ecapa_channels {self.ecapa_channels}, ecapa_kernels {self.ecapa_kernels} and ecapa_dilations "
                 f"{self.ecapa_dilations} are to have as many values, at least 3: first layer, blocks, join."
             )
-        odd = [one for one in self.ecapa_channels[1:-1] if one % self.res2net_scale]
-        if odd:
+        require_odd(self, "ecapa_kernels")
+        undivided = [one for one in self.ecapa_channels[1:-1] if one % self.res2net_scale]
+        if undivided:
             raise ValueError(
-                f"ecapa_channels has {odd[0]}, expected multiples of res2net_scale {self.res2net_scale} for blocks."
+                f"ecapa_channels has {undivided[0]}, expected multiples of res2net_scale "
+                f"{self.res2net_scale} for blocks."
             )
 
     def build(self, in_dim: int) -> "Ecapa":

@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from icefall_discrete.base.settings import check_settings, setting
+from icefall_discrete.base.settings import check_settings, require_odd, setting
 from icefall_discrete.nn.frame_layers import FrameBatchNorm, FrameConv
 from icefall_discrete.nn.heads.classifiers.contract import ClassifierConfig, Embedder
 from icefall_discrete.nn.module_row import ModuleRow
@@ -36,6 +36,7 @@ class XvectorConfig(ClassifierConfig):
                 f"tdnn_channels {self.tdnn_channels}, tdnn_kernels {self.tdnn_kernels} and tdnn_dilations "
                 f"{self.tdnn_dilations} have different numbers of layers; give one value for each layer."
             )
+        require_odd(self, "tdnn_kernels")
 
     def build(self, in_dim: int) -> "Xvector":
         """The module."""
