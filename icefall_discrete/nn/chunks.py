@@ -11,16 +11,19 @@ from torch import Tensor
 
 
 class ChunkSettings(Protocol):
-    """causal: whether there are chunks. chunk_size, left_context_frames: those of which one is drawn; -1: no limit."""
+    """What a causal encoder's settings say of chunks; of several numbers one is drawn, and -1 stands for no limit."""
 
     @property
-    def causal(self) -> bool: ...
+    def causal(self) -> bool:
+        """Whether there are chunks."""
 
     @property
-    def chunk_size(self) -> Tuple[int, ...]: ...
+    def chunk_size(self) -> Tuple[int, ...]:
+        """Frames of a chunk."""
 
     @property
-    def left_context_frames(self) -> Tuple[int, ...]: ...
+    def left_context_frames(self) -> Tuple[int, ...]:
+        """Frames before a chunk that it sees."""
 
 
 def draw_chunk(config: ChunkSettings, training: bool) -> Tuple[int, int]:
