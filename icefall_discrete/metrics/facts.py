@@ -40,6 +40,11 @@ class Metric:
         return f"{self.title} {self.unit}".rstrip()
 
     @property
+    def axis_title(self) -> str:
+        """Title, unit and direction, as in "WER, % (lower is better)"."""
+        return f"{', '.join(part for part in (self.title, self.unit) if part)} ({self.direction})"
+
+    @property
     def kinds(self) -> str:
         """The kind in the plural, with a capital: "Error rates", "Accuracies"."""
         plural = f"{self.kind[:-1]}ies" if self.kind.endswith("y") else f"{self.kind}s"

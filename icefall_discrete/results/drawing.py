@@ -108,7 +108,7 @@ def dress(axis: Axes, panel: Metric, captions: Sequence[Caption]) -> None:
     axis.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     axis.xaxis.set_minor_formatter(NullFormatter())
     axis.tick_params(labelbottom=True)
-    axis.set_ylabel(f"{panel.title}, {panel.unit} ({panel.direction})", fontsize=11)
+    axis.set_ylabel(panel.axis_title, fontsize=11)
     axis.grid(True, which="major", color="#dddddd", linewidth=0.8)
     axis.set_axisbelow(True)
     axis.spines[["top", "right"]].set_visible(False)

@@ -88,7 +88,7 @@ def draw_noise_chart(path: PathLike, results: NoiseResults, split: str, title: s
     for axes, (shown, curves) in zip(grid, rows.items()):
         for axis, kind in zip(axes, kinds):
             _draw_panel(axis, [curve for curve in curves if curve.kind == kind], labels, ratios)
-        axes[0].set_ylabel(f"{shown.title}, {shown.unit} ({shown.direction})", fontsize=11)
+        axes[0].set_ylabel(shown.axis_title, fontsize=11)
         top = max(max(curve.clean, *curve.percent.values()) for curve in curves)
         axes[0].set_ylim(0, 1.06 * top)
     for axis, kind in zip(grid[0], kinds):

@@ -19,6 +19,7 @@ def test_figures_are_found_in_their_modules_and_by_name():
     assert {"wer", "cer", "language_id"} <= set(known_metrics())
     assert metric_named("wer").head == "WER %" and metric_named("wer").direction == "lower is better"
     assert metric_named("language_id").direction == "higher is better"
+    assert metric_named("wer").axis_title == "WER, % (lower is better)" and UP.axis_title == "Up (higher is better)"
     assert metric_named("wer").kinds == "Error rates" and metric_named("accuracy").kinds == "Accuracies"
     with pytest.raises(ValueError, match="unknown metric 'words'; known: "):
         metric_named("words")
