@@ -15,8 +15,8 @@ from icefall_discrete.results.seeds import over_seeds
 Json = Dict[str, Any]
 UNITS_FOLDER = "units"
 _HEARD = (
-    "WER of resynthesis is that of a recogniser of recordings, on what a vocoder makes of the tokens; WER of recordings "
-    "is that of the same one on what was spoken."
+    "WER of resynthesis is that of a recogniser of recordings, on what a vocoder makes of tokens; WER of recordings is "
+    "that of the same one on them."
 )
 # In results of vocoders these stand under the names of any error rate.
 _OF_AUDIO = {
