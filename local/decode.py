@@ -23,8 +23,9 @@ from icefall_discrete.base.settings import from_dict, to_dict
 from icefall_discrete.data.checksums import known_checksums
 from icefall_discrete.data.cuts import load_feature_cuts
 from icefall_discrete.data.filters import chosen_languages
-from icefall_discrete.experiment.checkpoint_choice import CheckpointChoice, files_of, load_into, resolve_choice
+from icefall_discrete.experiment.checkpoint_choice import CheckpointChoice, files_of, resolve_choice
 from icefall_discrete.experiment.folder import Experiment
+from icefall_discrete.experiment.trained import trained_system
 from icefall_discrete.experiment.transcription_files import RECIPE_FILE, load_recipe
 from icefall_discrete.systems import DEFAULT_SYSTEM
 from icefall_discrete.systems.contract import system_stages
@@ -55,14 +56,6 @@ def decode_settings(args: Any, prediction: Prediction) -> Tuple[CheckpointChoice
     choice = from_dict(CheckpointChoice, recipe.get("average", {}), where)
     config = prediction.read_settings(recipe, where, args)
     return override(choice, args, "average"), config
-
-
-def trained_system(experiment: Experiment, choice: CheckpointChoice, device: torch.device) -> Trained:
-    """The experiment's network with averaged weights, ready to predict, and what belongs to it."""
-    network = experiment.build_model()
-    load_into(network, choice, experiment.exp_dir)
-    parts = (experiment.settings(), experiment.spec(), experiment.targets())
-    return Trained(experiment.exp_dir, *parts, network.to(device).eval())
 
 
 def decode_split(split: str, cuts: CutSet, trained: Trained, config: Any, run: RunConfig, files: OutputFiles) -> Json:

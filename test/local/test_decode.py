@@ -1,8 +1,11 @@
 """Decoding a small trained experiment: what it writes, what it refuses, and that a second run does nothing."""
 
+import contextlib
+import io
 import itertools
 import json
 import logging
+import re
 import runpy
 import shutil
 import sys
@@ -15,12 +18,14 @@ import pytest
 import synthetic_codes
 import torch
 from lhotse.utils import fastcopy
+from toy_corpus import run_stage_script
 from toy_settings import model_config
 
 from icefall_discrete.base.checkpoint import load_checkpoint, save_checkpoint
 from icefall_discrete.data.checksums import checksum_of
 from icefall_discrete.data.cuts import load_feature_cuts, load_frames, num_frames, write_cuts
 from icefall_discrete.data.targets.pieces import PieceTargets
+from icefall_discrete.decoding.methods import PREFIXES_RESCORED
 from icefall_discrete.decoding.settings import DecodeConfig
 from icefall_discrete.experiment.checkpoint_choice import (
     CheckpointChoice,
@@ -30,7 +35,7 @@ from icefall_discrete.experiment.checkpoint_choice import (
     resolve_choice,
 )
 from icefall_discrete.experiment.folder import Experiment, read_codebooks
-from icefall_discrete.metrics.wer import Transcript
+from icefall_discrete.metrics.wer import Transcript, count_errors, normal_form, total_errors
 from icefall_discrete.systems.asr.decoding_files import decoding_suffix
 from icefall_discrete.systems.asr.recognition import transcribe
 from icefall_discrete.systems.asr.recogs import read_recogs, read_texts
@@ -286,6 +291,33 @@ def test_too_short_cuts_give_an_empty_hypothesis_and_are_counted(trained):
     assert (only[0].hyp, facts["num_too_short"]) == ((), 1)
 
 
+def swept_as_decoded(folder, decode):
+    """A sweep on dev finds for each scale the errors that decoding with it makes; what it cannot do is refused."""
+    files = ("--exp-dir", folder / "exp_attention", "--feature-dir", folder / "features")
+    sweep = (*files, "--recipe-config", folder / "plain.json", "--scales", "0,0.5,40", "--device", "cpu")
+    output = io.StringIO()
+    with contextlib.redirect_stdout(output):
+        assert run_stage_script("sweep_attention_scale.py", *sweep).returncode == 0
+    rows = [
+        line.split() for line in output.getvalue().splitlines() if re.fullmatch(r"[\d.]+ +[\d.]+ +\d+", line.strip())
+    ]
+    assert [scale for scale, _, _ in rows] == ["0", "0.5", "40"]
+    least = min(rows, key=lambda row: int(row[2]))
+    assert f"Best on dev: --decoding-method {PREFIXES_RESCORED} --attention-scale {least[0]}" in output.getvalue()
+    out = folder / "exp_attention" / PREFIXES_RESCORED
+    for scale, _, errors in rows:
+        flags = ("--splits", "dev", "--decoding-method", PREFIXES_RESCORED, "--attention-scale", scale)
+        decode("--exp-dir", folder / "exp_attention", *flags)
+        (path,) = out.glob(f"recogs-dev-*attention-scale-{float(scale)}*.txt")
+        said = read_recogs(path)
+        found = total_errors(count_errors(normal_form(one.ref), normal_form(one.hyp)) for one in said)
+        assert found.errors == int(errors), scale
+    refused = run_stage_script("sweep_attention_scale.py", *sweep, "--ctc-weight", "0.4", check=False)
+    assert "--ctc-weight cannot be used with ctc-prefix-beam-search-attention" in refused.stderr
+    refused = run_stage_script("sweep_attention_scale.py", *sweep, "--exp-dir", folder / "exp", check=False)
+    assert "needs a model that was trained with an attention decoder; this one was not" in refused.stderr
+
+
 def test_ctc_head_and_attention_decoder_search_together(folder, decode):
     _train(folder, "exp_attention", ATTENTION)
     flags = ["--exp-dir", folder / "exp_attention", "--splits", "test", "--decoding-method", "joint_beam_search"]
@@ -300,6 +332,7 @@ def test_ctc_head_and_attention_decoder_search_together(folder, decode):
     ends = [word["end"] for found in several for one in found for word in one["words"]]
     assert all(end > 0 for end in ends)
     assert "nothing to do" in decode(*flags, "--nbest", "3", "--ctc-weight", "0.4")
+    swept_as_decoded(folder, decode)
     with pytest.raises(ValueError, match="--ctc-weight cannot be used with greedy_search; it can with joint"):
         decode("--splits", "test", "--ctc-weight", "0.4")
     with pytest.raises(ValueError, match="joint_beam_search needs a model that was trained with an attention decoder"):
