@@ -14,6 +14,8 @@ COMMANDS: Dict[str, Tuple[str, str]] = {
     "push": ("icefall_discrete.inference.push_command", "make a model folder, for a hub or by hand"),
     "pull": ("icefall_discrete.inference.pull_command", "get a model folder, from a hub or another folder"),
     "align": ("icefall_discrete.inference.align_command", "print when the words of known texts were said"),
+    "resynthesise": ("icefall_discrete.inference.resynthesis_command", "audio files to tokens and back to audio"),
+    "synthesise": ("icefall_discrete.inference.synthesis_command", "codes to audio"),
 }
 
 

@@ -28,10 +28,13 @@ from icefall_discrete.tokenizers import find_tokenizer
 ROOT = Path(__file__).resolve().parents[1]
 CONF_DIRS = [ROOT / "icefall_discrete" / "conf", *sorted(ROOT.glob("egs/*/ASR/conf"))]
 FEATURES = sorted(path for folder in CONF_DIRS for path in folder.glob("features/*.json"))
-MODELS = sorted(path for folder in CONF_DIRS for path in folder.glob("models/*.json"))
-# Bases of recipes that tell classes apart: test/egs/test_class_recipes.py
-OF_CLASSES = ("classes", "classes_large", "classes_xvector", "classes_ecapa")
-RECIPES = sorted(path for folder in CONF_DIRS for path in folder.glob("recipes/*.json") if path.stem not in OF_CLASSES)
+# Bases of recipes that tell classes apart: test/egs/test_class_recipes.py; of vocoders, and their sizes:
+# test/systems/test_vocoder.py
+OF_OTHERS = ("classes", "classes_large", "classes_xvector", "classes_ecapa", "vocoder", "vocos", "unit_hifigan")
+MODELS, RECIPES = (
+    sorted(path for folder in CONF_DIRS for path in folder.glob(f"{kind}/*.json") if path.stem not in OF_OTHERS)
+    for kind in ("models", "recipes")
+)
 SCRIPTS = sorted(path for folder in ("egs", "tools", "test") for path in (ROOT / folder).rglob("*.sh"))
 CODES = FeatureSpec("some_codes", "codes", 16000, 50.0, 2, (500, 320), 0)
 FRAMES = FeatureSpec("some_features", "continuous", 16000, 100.0, 0, (), 80)

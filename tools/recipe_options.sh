@@ -23,6 +23,12 @@ SHARED_VERIFICATION_STAGES="  2  fit of the tokenizer, where it needs one, on tr
   6  training: who speaks, of the training speakers
   7  trials of dev and test sets with averaged checkpoints: embeddings and their cosines
   8  EER and minDCF, RESULTS.md"
+SHARED_VOCODER_STAGES="  2  fit of the tokenizer, where it needs one, on training data only
+  3  extraction of codes or features, with speed-perturbed copies of the training data
+  4  check of what was extracted, one-page report
+  6  training of the vocoder, on audio and codes
+  7  resynthesis of dev and test sets with averaged checkpoints: a FLAC file an utterance
+  8  measures of it, RESULTS.md"
 SHARED_NOTES="Relative paths are relative to the recipe's folder. An empty option means the value of the recipe file,
 conf/recipes/<recipe>.json here or in the package. Any flag of any stage can be given too: '--base-lr 0.03', or where
 stages share a name, '--decode.device cpu' (stages: fit, extract, check, bpe, shar, train, graphs, lm, decode, score)."

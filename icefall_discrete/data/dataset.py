@@ -15,6 +15,8 @@ from icefall_discrete.data.facts import Facts, facts_of
 Batch = Dict[str, Any]
 # Other codes for those of an utterance, drawn with a seed.
 Resegment = Callable[[Sequence[int], int], List[int]]
+# What a system's batches hold besides: made from the cuts and what `collate` made of them; picklable.
+Completion = Callable[[CutSet, Batch], Batch]
 # The batch entry with a second view of the frames, augmented in another way, for CR-CTC.
 OTHER_VIEW = "other_view"
 
@@ -31,6 +33,11 @@ def padding_values(spec: FeatureSpec) -> Tuple[float, ...]:
 
 def _as_it_is(cut_id: str, frames: Tensor) -> Tensor:
     return frames
+
+
+def complete(cuts: CutSet, batch: Batch) -> Batch:
+    """The batch as it is: the Completion of systems that need no more than `collate` gives."""
+    return batch
 
 
 def collate(cuts: CutSet, spec: FeatureSpec, changed: Callable[[str, Tensor], Tensor] = _as_it_is) -> Batch:
@@ -95,7 +102,8 @@ class BatchDataset(torch.utils.data.Dataset):
     So a batch is the same whichever worker makes it, and whether or not the epoch was interrupted before it.
     Give `augment` None for data that is not augmented. With `num_views` 2, augmented batches hold the frames twice,
     as data/augment.py's two views; the second under OTHER_VIEW. `resegment` draws other codes (T', 1) for those of an
-    utterance, which it takes and gives as lists, by a seed made from (seed, epoch, cut id).
+    utterance, which it takes and gives as lists, by a seed made from (seed, epoch, cut id). `completion` adds to a
+    batch before it is augmented.
     """
 
     def __init__(
@@ -107,6 +115,7 @@ class BatchDataset(torch.utils.data.Dataset):
         rank: int = 0,
         num_views: int = 1,
         resegment: Optional[Resegment] = None,
+        completion: Completion = complete,
     ) -> None:
         self.spec = spec
         self.augment = augment
@@ -115,12 +124,13 @@ class BatchDataset(torch.utils.data.Dataset):
         self.rank = rank
         self.num_views = num_views
         self.resegment = resegment
+        self.completion = completion
 
     def __getitem__(self, item: Tuple[int, CutSet]) -> Batch:
         index, cuts = item
         if self.augment is None or not self.augment.is_on(self.epoch):
-            return collate(cuts, self.spec)
-        batch = collate(cuts, self.spec, self._resegmented)
+            return self.completion(cuts, collate(cuts, self.spec))
+        batch = self.completion(cuts, collate(cuts, self.spec, self._resegmented))
         key = batch_key(self.spec)
         generator = torch.Generator().manual_seed(derived_seed(self.seed, self.epoch, index, self.rank))
         values, rate = padding_values(self.spec), self.spec.frame_rate_hz

@@ -17,7 +17,7 @@ from torch.utils.data import DataLoader, Sampler
 from icefall_discrete.base.settings import check_settings, setting
 from icefall_discrete.base.spec import FeatureSpec
 from icefall_discrete.data.crops import cropped
-from icefall_discrete.data.dataset import Batch, BatchDataset, collate
+from icefall_discrete.data.dataset import Batch, BatchDataset, Completion, collate, complete
 from icefall_discrete.data.facts import facts_of, text_fact
 from icefall_discrete.data.language_sampling import drawn_cuts
 from icefall_discrete.data.shar import KeptCuts
@@ -191,7 +191,9 @@ _SIZES: Dict[str, Callable[[int, float, int], float]] = {
 }
 
 
-def largest_batches(cuts: Cuts, config: LoaderConfig, spec: FeatureSpec, seed: int) -> Iterator[Tuple[str, Batch]]:
+def largest_batches(
+    cuts: Cuts, config: LoaderConfig, spec: FeatureSpec, seed: int, completion: Completion = complete
+) -> Iterator[Tuple[str, Batch]]:
     """Yield the training batches that need most memory, each once, with what is largest about it; not augmented.
 
     They are looked for in the first epoch and in the first one after the curriculum, without reading codes.
@@ -210,7 +212,7 @@ def largest_batches(cuts: Cuts, config: LoaderConfig, spec: FeatureSpec, seed: i
     for name, (_, batch) in largest.items():
         names.setdefault(tuple(cut.id for cut in batch), []).append(name)
     for ids, batch in batches.items():
-        yield " and ".join(names[ids]), collate(batch, spec)
+        yield " and ".join(names[ids]), completion(batch, collate(batch, spec))
 
 
 class _Plan:
@@ -271,8 +273,11 @@ def padded_groups(items: Iterable[Item], sec_of: Callable[[Item], float], max_du
         yield group
 
 
-def make_test_batches(cuts: CutSet, config: LoaderConfig, spec: FeatureSpec) -> Iterator[Batch]:
+def make_test_batches(
+    cuts: CutSet, config: LoaderConfig, spec: FeatureSpec, completion: Completion = complete
+) -> Iterator[Batch]:
     """Yield each cut once, not augmented, longest first: the batch that needs most memory comes at once."""
     ordered = _sorted_by_duration(cuts, longest_first=True)
     for group in padded_groups(ordered, lambda cut: cut.duration, config.max_duration):
-        yield collate(CutSet.from_cuts(group), spec)
+        batch = CutSet.from_cuts(group)
+        yield completion(batch, collate(batch, spec))

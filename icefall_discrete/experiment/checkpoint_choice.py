@@ -10,7 +10,7 @@ from icefall_discrete.base.guarded_pickle import tensors_of
 from icefall_discrete.base.provenance import require_as_made
 from icefall_discrete.base.settings import setting
 from icefall_discrete.base.tensor_files import read_tensors
-from icefall_discrete.nn.acoustic_encoder import AcousticEncoder
+from icefall_discrete.nn.frame_network import FrameNetwork
 from icefall_discrete.nn.loading import require_finite
 from icefall_discrete.training.averages import (
     AVERAGE_RECORD,
@@ -122,7 +122,7 @@ def load_weights(choice: CheckpointChoice, exp_dir: PathLike) -> StateDict:
         return mean_of([state["model"] for state in states])
 
 
-def load_into(network: AcousticEncoder, choice: CheckpointChoice, exp_dir: PathLike) -> None:
+def load_into(network: FrameNetwork, choice: CheckpointChoice, exp_dir: PathLike) -> None:
     """Give `network` the weights of a resolved choice. Raises FileNotFoundError or ValueError, naming the file."""
     where = ", ".join(map(str, files_of(choice, exp_dir)))
     weights = load_weights(choice, exp_dir)

@@ -15,7 +15,7 @@ from icefall_discrete.base.spec import FeatureSpec
 from icefall_discrete.base.tensor_files import read_tensors, write_tensors
 from icefall_discrete.data.targets.contract import Targets
 from icefall_discrete.data.targets.pieces import PieceTargets
-from icefall_discrete.nn.acoustic_encoder import AcousticEncoder
+from icefall_discrete.nn.frame_network import FrameNetwork
 from icefall_discrete.systems.contract import SystemStages, stages_of
 from icefall_discrete.systems.training_settings import TrainSettings
 from icefall_discrete.text.pieces import TextEncoder
@@ -207,7 +207,7 @@ class Experiment:
             raise ValueError(f"{self.exp_dir} was trained as system '{self.settings().system}', which emits no text.")
         return targets.text_encoder
 
-    def build_model(self) -> AcousticEncoder:
+    def build_model(self) -> FrameNetwork:
         """The model of the run with initial weights; load a state dict into it."""
         codebooks = read_codebooks(self.exp_dir / "codebooks.safetensors")
         return self.stages().network(self.settings(), self.spec(), self.targets(), codebooks)

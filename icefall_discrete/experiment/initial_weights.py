@@ -11,8 +11,8 @@ from icefall_discrete.data.targets.contract import Targets
 from icefall_discrete.experiment.checkpoint_choice import CheckpointChoice, files_of, load_weights, resolve_choice
 from icefall_discrete.experiment.folder import Experiment
 from icefall_discrete.experiment.icefall_checkpoints import read_weights
-from icefall_discrete.nn.acoustic_encoder import AcousticEncoder
 from icefall_discrete.nn.code_embedding import FeatureNormalizer
+from icefall_discrete.nn.frame_network import FrameNetwork
 from icefall_discrete.nn.loading import require_finite
 from icefall_discrete.systems.asr.icefall_names import from_icefall, is_icefalls
 from icefall_discrete.systems.contract import system_stages
@@ -53,7 +53,7 @@ def _read(place: Path) -> _Source:
     return _Source(weights, [place])
 
 
-def begin_with(network: AcousticEncoder, config: InitialConfig, spec: FeatureSpec, targets: Targets) -> Beginning:
+def begin_with(network: FrameNetwork, config: InitialConfig, spec: FeatureSpec, targets: Targets) -> Beginning:
     """Give `network` the weights that `config` names, if it names any.
 
     Args:

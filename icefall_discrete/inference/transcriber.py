@@ -22,13 +22,14 @@ from icefall_discrete.experiment.folder import Experiment
 from icefall_discrete.experiment.transcription_files import kept_settings, load_experiment_tokenizer
 from icefall_discrete.extraction.workers import one_thread
 from icefall_discrete.inference.audio_files import AudioConfig, BadAudio, open_audio, read_samples, shown
+from icefall_discrete.inference.languages import in_language
 from icefall_discrete.inference.pauses import MIN_SEGMENT_SEC, split_at_pauses
 from icefall_discrete.inference.samples import Samples, as_samples
 from icefall_discrete.systems.asr.transcription import Failure, Outcome, Transcription, make_segment
 from icefall_discrete.systems.asr.transducer import Transducer
 from icefall_discrete.systems.prediction import RunConfig
 from icefall_discrete.text.pieces import TextEncoder
-from icefall_discrete.tokenizers.contract import AudioRejected, SpeechTokenizer, pad_outputs
+from icefall_discrete.tokenizers.contract import AudioRejected, pad_outputs
 
 # Segments of this many full batches are held before they are sorted by length and recognised.
 BATCHES_AHEAD = 8
@@ -99,7 +100,7 @@ class Transcriber:
         experiment = Experiment(Path(exp_dir))
         self.spec = experiment.spec()
         tokenizer = load_experiment_tokenizer(experiment.exp_dir, self.spec, tokenizer_dir)
-        self.tokenizer = _in_language(tokenizer, self._audio.language, experiment.exp_dir)
+        self.tokenizer = in_language(tokenizer, self._audio.language, str(experiment.exp_dir))
         self.max_segment_sec = self._longest_segment(experiment.settings().filter.max_utterance_sec)
         self._text_encoder = experiment.text_encoder()
         self._device = self._run.torch_device()
@@ -256,17 +257,6 @@ class Transcriber:
         frame_sec = self._model.config.encoder_frame_sec(self.spec)
         segments = (make_segment(next(found), p.span_sec, frame_sec, self._text_encoder) for p in encoded.pieces)
         return Transcription(encoded.name, encoded.duration_sec, tuple(segments))
-
-
-def _in_language(tokenizer: SpeechTokenizer, language: str, exp_dir: Path) -> SpeechTokenizer:
-    if language and not tokenizer.needs_language:
-        raise ValueError(
-            f"language is '{language}', but the codes of {exp_dir} do not depend on the language; leave it out."
-        )
-    try:
-        return tokenizer.in_language(language or None)
-    except ValueError as error:
-        raise ValueError(f"{exp_dir}: {str(error).rstrip('.')} (--language).") from None
 
 
 def _outcome_of(step: Callable[[Source], Result], source: Source) -> Union[Result, Failure]:

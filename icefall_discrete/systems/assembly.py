@@ -14,7 +14,7 @@ from torch import Tensor
 
 from icefall_discrete.base import random_state
 from icefall_discrete.base.spec import FeatureSpec
-from icefall_discrete.data.dataset import BatchDataset, Resegment, with_views
+from icefall_discrete.data.dataset import Batch, BatchDataset, Resegment, with_views
 from icefall_discrete.data.filters import FilterConfig, chosen_languages, filter_cuts, filter_shar
 from icefall_discrete.data.label_share import label_hours, with_labels
 from icefall_discrete.data.language_sampling import hours_by_language
@@ -30,8 +30,8 @@ from icefall_discrete.data.loaders import (
 from icefall_discrete.data.shar import KeptCuts, SharSource
 from icefall_discrete.data.statistics import feature_statistics
 from icefall_discrete.data.targets.contract import Targets
-from icefall_discrete.nn.acoustic_encoder import AcousticEncoder
 from icefall_discrete.nn.code_embedding import FeatureNormalizer
+from icefall_discrete.nn.frame_network import FrameNetwork
 from icefall_discrete.systems.contract import system_stages
 from icefall_discrete.systems.training_settings import TrainSettings
 from icefall_discrete.text.coverage import Coverage
@@ -165,28 +165,33 @@ def _epoch_sec(corpus: Corpus, longest_sec: float) -> float:
 def training_data(settings: TrainSettings, corpus: Corpus, resegment: Optional[Resegment] = None) -> TrainingData:
     """Batches of the corpus for the trainer; `resegment` as for BatchDataset (unit_dropout.py)."""
     loader, spec, seed = settings.loader, corpus.spec, settings.train.seed
-    num_views = system_stages(settings.system).num_views(settings)
+    stages = system_stages(settings.system)
+    num_views, completion = stages.num_views(settings), stages.completion(settings, spec)
+
+    def batches(epoch: int, start: int) -> Iterator[Batch]:
+        dataset = BatchDataset(
+            spec, settings.augment, seed, epoch, num_views=num_views, resegment=resegment, completion=completion
+        )
+        return make_epoch_batches(stages.cuts_of_epoch(settings, corpus.train, spec, epoch), loader, dataset, start)
+
     return TrainingData(
-        train_batches=lambda epoch, start: make_epoch_batches(
-            corpus.train,
-            loader,
-            BatchDataset(spec, settings.augment, seed, epoch, num_views=num_views, resegment=resegment),
-            start,
-        ),
-        valid_batches=lambda: make_test_batches(corpus.valid, loader, spec),
+        train_batches=batches,
+        valid_batches=lambda: make_test_batches(corpus.valid, loader, spec, completion),
         figure_batches=lambda: make_test_batches(
-            _some_of(corpus.valid, settings.train.decode_utterances), loader, spec
+            _some_of(corpus.valid, settings.train.decode_utterances), loader, spec, completion
         ),
         epoch_amount=_epoch_sec(corpus, loader.longest_sec),
         epoch_facts=lambda epoch: drawn_hours(corpus.train, loader, epoch, seed),
         largest_batches=lambda: (
             (what, with_views(batch, spec, num_views))
-            for what, batch in largest_batches(corpus.train, loader, spec, seed)
+            for what, batch in largest_batches(
+                stages.cuts_of_epoch(settings, corpus.train, spec, 1), loader, spec, seed, completion
+            )
         ),
     )
 
 
-def build_network(settings: TrainSettings, corpus: Corpus, codebooks: Optional[List[Tensor]]) -> AcousticEncoder:
+def build_network(settings: TrainSettings, corpus: Corpus, codebooks: Optional[List[Tensor]]) -> FrameNetwork:
     """The network with its initial weights; continuous features get the statistics of the training data."""
     network = system_stages(settings.system).network(settings, corpus.spec, corpus.targets, codebooks)
     if isinstance(network.input_embedding, FeatureNormalizer):
@@ -196,7 +201,7 @@ def build_network(settings: TrainSettings, corpus: Corpus, codebooks: Optional[L
 
 
 def build_trainer(
-    settings: TrainSettings, corpus: Corpus, network: AcousticEncoder, exp_dir: Path, group: Group, backend: str
+    settings: TrainSettings, corpus: Corpus, network: FrameNetwork, exp_dir: Path, group: Group, backend: str
 ) -> Trainer:
     """A trainer of `network`, on the device where it is; from here on each process draws noise of its own."""
     config = settings.train

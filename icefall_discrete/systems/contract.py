@@ -16,6 +16,8 @@ from icefall_discrete.base.json_files import as_json
 from icefall_discrete.base.names import known_names
 from icefall_discrete.base.registry import find_class, packages_in
 from icefall_discrete.base.spec import FeatureSpec
+from icefall_discrete.data.dataset import Completion, complete
+from icefall_discrete.data.loaders import Cuts
 from icefall_discrete.data.shar import SharSource
 from icefall_discrete.systems import DEFAULT_SYSTEM
 from icefall_discrete.systems.prediction import N, Prediction, S, T
@@ -55,6 +57,14 @@ class SystemStages(abc.ABC, Generic[S, N, T]):
     def num_views(self, settings: S) -> int:
         """How often a training batch holds each utterance, each time augmented in another way."""
         return 1
+
+    def completion(self, settings: S, spec: FeatureSpec) -> Completion:
+        """What batches hold besides frames and facts, such as audio."""
+        return complete
+
+    def cuts_of_epoch(self, settings: S, cuts: Cuts, spec: FeatureSpec, epoch: int) -> Cuts:
+        """The training cuts, of `spec`, as epoch number `epoch` (from 1) has them, such as parts of them."""
+        return cuts
 
 
 def known_systems() -> Dict[str, str]:

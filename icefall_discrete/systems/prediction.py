@@ -39,13 +39,13 @@ from icefall_discrete.data.dataset import Batch
 from icefall_discrete.data.loaders import LoaderConfig, make_test_batches
 from icefall_discrete.data.targets.contract import Targets
 from icefall_discrete.metrics.scoring_rules import ScoringRules
-from icefall_discrete.nn.acoustic_encoder import AcousticEncoder, AcousticEncoderConfig
+from icefall_discrete.nn.frame_network import FrameNetwork, FrameNetworkConfig
 from icefall_discrete.systems.training_settings import TrainSettings
 
 Json = Dict[str, Any]
 C = TypeVar("C")
 S = TypeVar("S", bound=TrainSettings)
-N = TypeVar("N", bound=AcousticEncoder)
+N = TypeVar("N", bound=FrameNetwork)
 T = TypeVar("T", bound=Targets)
 Said = TypeVar("Said")
 
@@ -181,7 +181,7 @@ def in_batches(
 
 def predict_cuts(
     say: Callable[[List[Cut]], Iterable[Tuple[str, Said]]],
-    model: AcousticEncoderConfig,
+    model: FrameNetworkConfig,
     cuts: CutSet,
     spec: FeatureSpec,
     title: Optional[str] = None,

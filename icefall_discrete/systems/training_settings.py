@@ -10,11 +10,11 @@ from icefall_discrete.base.settings import from_layers, setting, to_dict
 from icefall_discrete.data.augment import AugmentConfig
 from icefall_discrete.data.filters import FilterConfig
 from icefall_discrete.data.loaders import LoaderConfig
-from icefall_discrete.nn.acoustic_encoder import AcousticEncoderConfig
+from icefall_discrete.nn.frame_network import FrameNetworkConfig
 from icefall_discrete.training.train_config import TrainConfig
 
 # Sections of a recipe file that other stages read.
-OTHER_SECTIONS = ("system", "model_size", "description", "bpe", "average", "decode", "when", "fitted_to")
+OTHER_SECTIONS = ("system", "model_size", "description", "bpe", "average", "decode", "synthesis", "when", "fitted_to")
 S = TypeVar("S", bound="TrainSettings")
 
 
@@ -42,7 +42,7 @@ class TrainSettings:
 
     system: ClassVar[str]
     __dataclass_fields__: ClassVar[Dict[str, dataclasses.Field]]
-    model: AcousticEncoderConfig
+    model: FrameNetworkConfig
     loader: LoaderConfig
     filter: FilterConfig
     augment: AugmentConfig

@@ -20,7 +20,12 @@ from icefall_discrete.systems.classification.settings import TrainSettings
 
 ROOT = Path(__file__).resolve().parents[2]
 FOLDERS = [path.parent for path in sorted((ROOT / "egs").glob("*/*/run.sh")) if path.parent.name != "ASR"]
-RECIPES = [path for folder in FOLDERS for path in sorted(folder.glob("conf/recipes/*.json"))]
+RECIPES = [
+    path
+    for folder in FOLDERS
+    for path in sorted(folder.glob("conf/recipes/*.json"))
+    if read_recipe(path).get("system") == "classification"
+]
 SPEC = FeatureSpec("some_codes", "codes", 16000, 50.0, 2, (500, 320), 0)
 
 

@@ -17,7 +17,11 @@ from icefall_discrete.systems.classification.network import build_classifier
 from icefall_discrete.systems.classification.settings import TrainSettings
 
 ROOT = Path(__file__).resolve().parents[2]
-RECIPES = [path for path in sorted(ROOT.glob("egs/*/*/conf/recipes/*.json")) if path.parts[-4] != "ASR"]
+RECIPES = [
+    path
+    for path in sorted(ROOT.glob("egs/*/*/conf/recipes/*.json"))
+    if read_recipe(path).get("system") == "classification"
+]
 CODES = FeatureSpec("some_codes", "codes", 16000, 50.0, 2, (500, 320), 0)
 RECIPE = {"system": "classification", "model_size": "tiny", "target": {"fact": "speaker"}, "train": {"num_epochs": 3}}
 

@@ -10,8 +10,8 @@ import pytest
 import soundfile
 import torch
 
+from icefall_discrete.losses.reconstruction import FLOOR, ReconstructionLoss
 from icefall_discrete.systems.codec.config import CodecConfig
-from icefall_discrete.systems.codec.losses import FLOOR, ReconstructionLoss
 from icefall_discrete.systems.codec.networks import fresh_decoder, fresh_encoder, published_names
 from icefall_discrete.systems.codec.quantizers import EmaCodebook, make_quantizer, perplexity
 from icefall_discrete.systems.codec.segments import AudioPool, read_pool

@@ -11,7 +11,7 @@ from toy_fits import SMALL_CODEC as SMALL
 from toy_tokenizers import Toy
 
 from icefall_discrete.extraction.fitting import fit_tokenizer
-from icefall_discrete.systems.codec.losses import ReconstructionLoss
+from icefall_discrete.losses.reconstruction import ReconstructionLoss
 from icefall_discrete.systems.codec.trained_codec import FILE_NAME, TrainedCodecTokenizer
 
 # Enough to learn one sentence; a few seconds of computing.

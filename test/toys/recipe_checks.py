@@ -27,7 +27,8 @@ def pipeline_in(environment: str) -> pytest.MarkDecorator:
 
 
 TIMEOUT_SEC = 1800
-STAGES = {"asr": range(9), "classification": (0, 1, 2, 3, 4, 6, 7, 8)}
+_WITHOUT_TEXT = (0, 1, 2, 3, 4, 6, 7, 8)
+STAGES = {"asr": range(9), "classification": _WITHOUT_TEXT, "vocoder": _WITHOUT_TEXT}
 SHORT_ENCODER: Dict[str, Any] = {
     "downsampling_factor": [1, 2],
     "num_encoder_layers": [1, 1],
@@ -69,6 +70,12 @@ SHORT_ECAPA: Dict[str, Any] = {
         "attention_channels": 4,
         "ecapa_dim": 8,
     },
+}
+# The same for a vocoder, which has no encoder either.
+SHORT_VOCODER: Dict[str, Any] = {
+    "embedding_dim": 16,
+    "generator": {"kind": "vocos", "vocos_dim": 16, "vocos_hidden_dim": 24, "vocos_num_layers": 1},
+    "voice_dim": 4,
 }
 # What a recogniser has besides, and nothing else.
 SHORT_RECOGNISER: Dict[str, Dict[str, Any]] = {
@@ -116,6 +123,9 @@ def short_recipe(recipe: str, folder: Path, name: str = "default") -> Path:
     settings["model_size"] = "tiny"
     for short in (SHORT, *([] if "system" in settings else [SHORT_RECOGNISER])):
         for section, values in short.items():
+            if section == "model" and settings.get("system") == "vocoder":
+                settings[section] = SHORT_VOCODER
+                continue
             if section == "model" and "identity" in str(settings["model"].get("encoder")):
                 settings[section] = SHORT_ECAPA  # in its place: one file has no layers that a kind could leave out
                 continue
@@ -178,7 +188,13 @@ def check_trials(exp_dir: Path, split: str, scored: Dict[str, Any]) -> None:
     assert scores.read_text(encoding="utf-8").count("\n") == scored["num_trials"], split
 
 
-CHECKS = {"asr": check_errors, "classification": check_accuracy, "SV": check_trials}
+def check_speech(exp_dir: Path, split: str, scored: Dict[str, Any]) -> None:
+    """Distances that a vocoder may have after some steps, and a file of audio for each utterance."""
+    assert scored["mel_distance"]["value"] > 0 and scored["num_not_measured"] == 0, split
+    assert len(list(exp_dir.glob(f"resynthesis/audio-{split}-*/*.flac"))) == scored["num_utterances"], split
+
+
+CHECKS = {"asr": check_errors, "classification": check_accuracy, "SV": check_trials, "vocoder": check_speech}
 
 
 def run_recipe(recipe: str, feature_type: str, folder: Path, flags: Sequence[object] = ()) -> Dict[str, Any]:

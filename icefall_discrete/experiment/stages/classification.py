@@ -1,7 +1,7 @@
 """The stages of telling classes apart, such as languages or speakers: tokenizer, codes, check, training, accuracies."""
 
 import dataclasses
-from typing import Dict, Mapping
+from typing import Callable, Dict, Mapping, Optional, Tuple
 
 from icefall_discrete.experiment import feature_stages
 from icefall_discrete.experiment.feature_stages import (
@@ -15,7 +15,7 @@ from icefall_discrete.experiment.feature_stages import (
     training_settings,
     training_stage,
 )
-from icefall_discrete.experiment.plan import Plan, Stage
+from icefall_discrete.experiment.plan import Command, Plan, Stage
 from icefall_discrete.experiment.request_check import check_choice, check_options, check_request
 from icefall_discrete.experiment.run_options import Asked, Corpus, RunOptions, choose, first_stages
 
@@ -44,28 +44,49 @@ class Outcome:
     flags: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
 
+@dataclasses.dataclass(frozen=True)
+class Task:
+    """What tasks of stages 0 to 4 and 6 to 8 differ in.
+
+    system, scripts, sections: as the module of each has them. lacks: what a network of its system has none of.
+    fact: what each cut must have; None: what the recipe's target names. more: commands behind those of stage 7, and
+    the names of stages whose flags they take.
+    """
+
+    system: str
+    scripts: Mapping[str, str]
+    sections: Mapping[str, str]
+    lacks: str
+    fact: Optional[str] = None
+    more: Callable[[TaskFacts], Tuple[Command, ...]] = lambda facts: ()
+    more_stages: Tuple[str, ...] = ()
+
+
+CLASSES = Task(SYSTEM, SCRIPTS, SECTIONS, "a classifier has none")
+
+
 def plan(asked: Asked) -> Plan:
     """What run.sh will do. Raises ValueError for whatever can be known to be wrong now."""
     return plan_for(asked, Outcome(METHOD, "classes of dev and test", "accuracies"))
 
 
-def plan_for(asked: Asked, outcome: Outcome) -> Plan:
-    """The same, for an outcome. Raises ValueError for whatever can be known to be wrong now."""
+def plan_for(asked: Asked, outcome: Outcome, task: Task = CLASSES) -> Plan:
+    """The same, for an outcome, and for another task. Raises ValueError for whatever can be known to be wrong now."""
     options, corpus = asked.read(RunOptions), asked.read(Corpus)
-    facts = _facts(asked, options, corpus)
+    facts = _facts(asked, options, corpus, task)
     warnings = check_request(facts)
     old_words: Dict[str, str] = {}
     data = data_settings(facts, old_words)
     train = (*data.features, *training_settings(facts, old_words), *facts.extra("shar", "train"))
-    decode = (*train, *facts.extra("decode"))
+    decode = (*train, *facts.extra("decode", *task.more_stages))
     training, notices = training_stage(facts, train, None, (3,))
     decoding = {"exp-dir": facts.exp_dir, "feature-dir": facts.features_dir}
     decoding.update({"splits": ",".join(corpus.scored_splits), "recipe-config": facts.choice.recipe_file})
     decoding.update(outcome.flags)
-    commands = (facts.command("decode", decoding),)
+    commands = (facts.command("decode", decoding), *task.more(facts))
     stages = [
         *first_stages(asked, corpus, data.data),
-        *data_stages(facts, data, _fact(facts)),
+        *data_stages(facts, data, _fact(facts) if task.fact is None else task.fact),
         training,
         Stage(7, outcome.said, f"{facts.exp_dir}/.done-7-{outcome.method}", decode, (), commands, (3, 6)),
         scoring_stage(facts, outcome.figures, outcome.method, "", (*decode, *score_settings(facts, old_words))),
@@ -75,17 +96,17 @@ def plan_for(asked: Asked, outcome: Outcome) -> Plan:
     return Plan(tuple(stages), names, (*warnings, *notices), old_words, "", scores)
 
 
-def _facts(asked: Asked, options: RunOptions, corpus: Corpus) -> TaskFacts:
+def _facts(asked: Asked, options: RunOptions, corpus: Corpus, task: Task) -> TaskFacts:
     given = [name for name in _OF_TEXT if getattr(options, name)]
     if given:
-        raise ValueError(f"--{given[0].replace('_', '-')} is about text, and a classifier has none; leave it away")
-    flags = stage_flags(asked.root, SYSTEM, SCRIPTS)
+        raise ValueError(f"--{given[0].replace('_', '-')} is about text, and {task.lacks}; leave it away")
+    flags = stage_flags(asked.root, task.system, task.scripts)
     check_options(flags, options, feature_stages.OPTIONS)
-    present = [stage for stage in SCRIPTS if stage != "shar" or options.shar == "true"]
+    present = [stage for stage in task.scripts if stage != "shar" or options.shar == "true"]
     passed = flags.assign(asked.flags, present, list(asked.values))
     choice = choose(options)
-    check_choice(choice, flags, SYSTEM, SECTIONS, passed.get("train", {}))
-    return TaskFacts(asked, options, corpus, choice, flags, passed, SYSTEM, SCRIPTS)
+    check_choice(choice, flags, task.system, task.sections, passed.get("train", {}))
+    return TaskFacts(asked, options, corpus, choice, flags, passed, task.system, task.scripts)
 
 
 def _fact(facts: TaskFacts) -> str:

@@ -12,9 +12,10 @@ from icefall_discrete.base.settings import section, setting
 from icefall_discrete.base.spec import FeatureSpec
 from icefall_discrete.data.augment import AugmentConfig
 from icefall_discrete.losses.transducer_loss import LossConfig
-from icefall_discrete.nn.acoustic_encoder import AcousticEncoder, AcousticEncoderConfig, build_input_embedding
+from icefall_discrete.nn.acoustic_encoder import AcousticEncoder, AcousticEncoderConfig
 from icefall_discrete.nn.code_embedding import EmbeddingAugment, InputEmbedding
 from icefall_discrete.nn.encoders.contract import EncoderOutput
+from icefall_discrete.nn.frame_network import build_input_embedding
 from icefall_discrete.nn.heads.attention_decoder import AttentionDecoder, AttentionDecoderConfig
 from icefall_discrete.nn.heads.ctc import CtcHead
 from icefall_discrete.nn.heads.joiner import Joiner

@@ -8,8 +8,9 @@ from torch import Tensor
 from icefall_discrete.base.settings import choice
 from icefall_discrete.base.spec import FeatureSpec
 from icefall_discrete.data.augment import AugmentConfig
-from icefall_discrete.nn.acoustic_encoder import AcousticEncoder, AcousticEncoderConfig, build_input_embedding
+from icefall_discrete.nn.acoustic_encoder import AcousticEncoder, AcousticEncoderConfig
 from icefall_discrete.nn.code_embedding import EmbeddingAugment, InputEmbedding
+from icefall_discrete.nn.frame_network import build_input_embedding
 from icefall_discrete.nn.heads.classifier import ClassifierHead
 from icefall_discrete.nn.heads.classifiers.contract import CLASSIFIERS, ClassifierConfig
 

@@ -13,8 +13,8 @@ import torch
 from torch import Tensor, nn
 
 from icefall_discrete.base.settings import from_dict
+from icefall_discrete.losses.reconstruction import ReconstructionLoss
 from icefall_discrete.systems.codec.config import CodecConfig
-from icefall_discrete.systems.codec.losses import ReconstructionLoss
 from icefall_discrete.systems.codec.networks import fresh_decoder, fresh_encoder, published_names
 from icefall_discrete.systems.codec.quantizers import make_quantizer, perplexity
 from icefall_discrete.systems.codec.segments import AudioPool

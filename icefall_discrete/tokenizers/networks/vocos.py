@@ -11,9 +11,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from icefall_discrete.nn.inverse_stft import inverse_stft
+from icefall_discrete.nn.vocos_block import NORM_EPS, VocosBlock
 from icefall_discrete.tokenizers.formats.pretrained import Weights
 
-NORM_EPS = 1e-6
 NUM_GROUPS = 32
 MAX_MAGNITUDE = 100.0
 
@@ -30,24 +31,6 @@ class ConditionedNorm(nn.Module):
     def forward(self, states: Tensor) -> Tensor:
         """See the class."""
         return F.layer_norm(states, states.shape[-1:], eps=NORM_EPS) * self.scale.weight[0] + self.shift.weight[0]
-
-
-class ConvNextBlock(nn.Module):
-    """Depthwise convolution, norm and a two-layer network with a gain per channel, added to the input (C, T)."""
-
-    def __init__(self, num_conditions: int, dim: int, hidden_dim: int) -> None:
-        """Width `dim`, inner width `hidden_dim`."""
-        super().__init__()
-        self.dwconv = nn.Conv1d(dim, dim, 7, padding=3, groups=dim)
-        self.norm = ConditionedNorm(num_conditions, dim)
-        self.pwconv1 = nn.Linear(dim, hidden_dim)
-        self.pwconv2 = nn.Linear(hidden_dim, dim)
-        self.gamma = nn.Parameter(torch.ones(dim))
-
-    def forward(self, states: Tensor) -> Tensor:
-        """See the class."""
-        inner = self.norm(self.dwconv(states).t())
-        return states + (self.gamma * self.pwconv2(F.gelu(self.pwconv1(inner)))).t()
 
 
 class ResnetBlock(nn.Module):
@@ -102,7 +85,9 @@ class Backbone(nn.Module):
             nn.GroupNorm(NUM_GROUPS, dim, eps=NORM_EPS),
         )
         self.norm = ConditionedNorm(num_conditions, dim)
-        self.convnext = nn.ModuleList(ConvNextBlock(num_conditions, dim, hidden_dim) for _ in range(num_layers))
+        self.convnext = nn.ModuleList(
+            VocosBlock(ConditionedNorm(num_conditions, dim), dim, hidden_dim) for _ in range(num_layers)
+        )
         self.final_layer_norm = nn.LayerNorm(dim, eps=NORM_EPS)
 
     def forward(self, frames: Tensor) -> Tensor:
@@ -111,18 +96,6 @@ class Backbone(nn.Module):
         for block in self.convnext:
             states = block(states)
         return self.final_layer_norm(states.t())
-
-
-def inverse_stft(spectrum: Tensor, window: Tensor, hop: int) -> Tensor:
-    """Audio (T hop,) of a complex spectrum (n_fft / 2 + 1, T); the edges are trimmed as a convolution's would be."""
-    num_frames, size = spectrum.shape[1], len(window)
-    total = (num_frames - 1) * hop + size
-    frames = torch.fft.irfft(spectrum, size, dim=0) * window[:, None]
-    energy = window.square()[:, None].expand(size, num_frames)
-    joined = F.fold(torch.stack([frames, energy]), (1, total), (1, size), stride=(1, hop))[:, 0, 0]
-    trim = (size - hop) // 2
-    audio, envelope = joined[:, trim : total - trim]
-    return audio / envelope
 
 
 class Vocos(nn.Module):
@@ -150,4 +123,4 @@ class Vocos(nn.Module):
         """See the class."""
         log_magnitude, phase = self.out(self.backbone(frames)).t().chunk(2)
         magnitude = log_magnitude.exp().clamp(max=MAX_MAGNITUDE)
-        return inverse_stft(torch.polar(magnitude, phase), self.window, self.hop)[None]
+        return inverse_stft(torch.polar(magnitude, phase)[None], self.window, self.hop)

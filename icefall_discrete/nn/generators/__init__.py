@@ -1,0 +1,1 @@
+"""Generators of vocoders, a file each: from vectors of frames to a waveform."""

@@ -1,0 +1,1 @@
+"""Codes, or features, to a waveform."""

@@ -1,0 +1,50 @@
+"""What is left of a split that a vocoder has said: audio files, and the list of them."""
+
+from pathlib import Path
+from typing import List, NamedTuple
+
+from icefall_discrete.base.atomic_files import PathLike
+from icefall_discrete.base.inside import path_inside
+from icefall_discrete.systems.prediction import OutputFiles, rows_of_split
+
+METHOD = "resynthesis"
+NOBODY = "-"
+
+
+class Said(NamedTuple):
+    """A line about a cut: its audio file, relative to the folder, and the voice that says it; -: nobody's."""
+
+    cut_id: str
+    audio: str
+    voice: str
+
+
+class VocoderFiles(OutputFiles):
+    """Paths of one resynthesis."""
+
+    def said(self, split: str) -> Path:
+        """`<cut id><tab><audio file><tab><voice>`, sorted by cut id."""
+        return self.folder / f"audio-{split}-{self.suffix}.tsv"
+
+    def audio(self, split: str) -> Path:
+        """Folder of audio files."""
+        return self.folder / f"audio-{split}-{self.suffix}"
+
+    def heard(self, split: str) -> Path:
+        """What a recogniser heard (scoring.py); there if one was asked."""
+        return self.folder / f"heard-{split}-{self.suffix}.tsv"
+
+    def page(self, split: str) -> Path:
+        """The same as `said`: there is no page of errors."""
+        return self.said(split)
+
+
+def read_said(path: PathLike) -> List[Said]:
+    """Read what was written for a split. Raises FileNotFoundError, or ValueError naming the line."""
+    lines = []
+    for number, parts in rows_of_split(path):
+        if len(parts) != len(Said._fields):
+            raise ValueError(f"{path}:{number}: {len(parts)} columns, expected {len(Said._fields)}; decode again.")
+        path_inside(Path(path).parent, parts[1], f"{path}:{number}: the audio file")
+        lines.append(Said(*parts))
+    return lines

@@ -1,0 +1,124 @@
+"""What a trained vocoder does with the cuts of a split: it says their codes, each cut in its own voice."""
+
+import logging
+from pathlib import Path
+from typing import Any, Iterator, List, Mapping, Tuple
+from urllib.parse import quote
+
+import torch
+from lhotse import CutSet
+from lhotse.cut import Cut
+from torch import Tensor
+
+from icefall_discrete.audio.writing import write_flac
+from icefall_discrete.base.atomic_files import write_text
+from icefall_discrete.base.flags import ScriptParser, add_flags, override
+from icefall_discrete.base.settings import from_dict
+from icefall_discrete.base.spec import FeatureSpec
+from icefall_discrete.data.cuts import load_durations, load_frames
+from icefall_discrete.data.targets.voices import VoiceTargets
+from icefall_discrete.metrics.scoring_rules import ScoringRules
+from icefall_discrete.systems.prediction import (
+    Json,
+    Prediction,
+    RunConfig,
+    Trained,
+    predict_cuts,
+)
+from icefall_discrete.systems.vocoder.files import METHOD, NOBODY, Said, VocoderFiles
+from icefall_discrete.systems.vocoder.network import Vocoder
+from icefall_discrete.systems.vocoder.scoring import score_speech
+from icefall_discrete.systems.vocoder.settings import TrainSettings
+from icefall_discrete.systems.vocoder.synthesis import SynthesisConfig, frames_to_speak, waveform
+
+LOG = logging.getLogger(__name__)
+_MAX_NAME = 150
+
+
+def frames_of_cut(network: Vocoder, cut: Cut, spec: FeatureSpec) -> Tensor:
+    """Codes (T, K) or features (T, D) of a cut at the rate of the generator."""
+    frames = torch.from_numpy(load_frames(cut, spec))
+    frames = frames.long() if spec.kind == "codes" else frames.float()
+    if not spec.has_variable_rate:
+        return frames
+    try:
+        return frames_to_speak(network, frames, torch.from_numpy(load_durations(cut, spec)))
+    except ValueError as error:
+        raise ValueError(f"cut {cut.id}: {error}") from None
+
+
+def fitted(audio: Tensor, num_samples: int) -> Tensor:
+    """The audio (S,) with exactly so many samples: cut, or with zeros behind its end."""
+    return torch.nn.functional.pad(audio, (0, max(0, num_samples - len(audio))))[:num_samples]
+
+
+class VocoderPrediction(Prediction[SynthesisConfig, VocoderFiles, TrainSettings, Vocoder, VoiceTargets]):
+    """Audio of each cut's codes."""
+
+    files = VocoderFiles
+
+    def add_flags(self, parser: ScriptParser) -> None:
+        """Those of the synthesis."""
+        add_flags(parser, SynthesisConfig, "synthesis")
+
+    def read_settings(self, recipe: Mapping[str, Any], where: str, args: Any) -> SynthesisConfig:
+        """Section `synthesis` of the recipe, over it the flags. Raises ValueError for settings of a search."""
+        if recipe.get("decode"):
+            raise ValueError(f"{where}: section decode chooses a search, and a vocoder has none; leave it away.")
+        return override(from_dict(SynthesisConfig, recipe.get("synthesis", {}), where), args, "synthesis")
+
+    def noted(self, config: SynthesisConfig) -> Json:
+        """Nothing that changes what is said."""
+        return {}
+
+    def method(self, asked: str) -> str:
+        """There is one."""
+        return METHOD
+
+    def output(
+        self, exp_dir: Path, settings: TrainSettings, config: SynthesisConfig, checkpoints: str, averaged: bool
+    ) -> VocoderFiles:
+        """`<exp>/resynthesis`, with the checkpoints as suffix."""
+        return VocoderFiles(exp_dir / METHOD, checkpoints + ("_use-averaged-model" if averaged else ""))
+
+    def predict(
+        self,
+        split: str,
+        trained: Trained[TrainSettings, Vocoder, VoiceTargets],
+        cuts: CutSet,
+        config: SynthesisConfig,
+        run: RunConfig,
+        files: VocoderFiles,
+    ) -> Json:
+        """Write a FLAC file for each cut, as long as the cut is; then the list of them."""
+        spec, network, targets = trained.spec, trained.network, trained.targets
+        folder = files.audio(split)
+        folder.mkdir(parents=True, exist_ok=True)
+
+        def say(kept: List[Cut]) -> Iterator[Tuple[str, Said]]:
+            for number, cut in enumerate(kept):
+                voice = targets.of(cut)
+                frames = frames_of_cut(network, cut, spec)
+                audio = waveform(network, frames, voice, config.window_frames(spec))
+                name = f"{quote(cut.id, safe='')[:_MAX_NAME]}-{number}.flac"
+                write_flac(folder / name, fitted(audio, samples_of(cut, spec)).numpy(), spec.sample_rate_hz)
+                yield cut.id, Said(cut.id, f"{folder.name}/{name}", targets.names[voice - 1] if voice else NOBODY)
+
+        found, facts = predict_cuts(say, network.config, cuts, spec, f"Speaking {split}")
+        unknown = sum(said.voice == NOBODY for said in found.values())
+        if unknown and targets.names:
+            LOG.warning(
+                f"{split}: the voices of {unknown} of {len(found)} cuts are none of the {len(targets.names)} of the "
+                "training data; they are said by the voice of nobody in particular."
+            )
+        write_text(files.said(split), "".join("\t".join(line) + "\n" for line in sorted(found.values())))
+        return facts
+
+    def score(self, split: str, files: VocoderFiles, feature_dir: Path, rules: ScoringRules) -> Json:
+        """How far what is said is from the cuts' own audio, by the measures of `metrics/`."""
+        return score_speech(split, files, feature_dir, rules)
+
+
+def samples_of(cut: Cut, spec: FeatureSpec) -> int:
+    """Samples that a cut has at the rate of the spec."""
+    return round(cut.duration * spec.sample_rate_hz)

@@ -1,0 +1,119 @@
+"""How far what a vocoder says is from the recordings, and what a recogniser hears in both."""
+
+import collections
+import logging
+from pathlib import Path
+from typing import Any, Dict, List, Mapping, NamedTuple, Sequence
+
+from lhotse.cut import Cut
+
+from icefall_discrete.audio.reading import load_finite, load_recording, open_recording
+from icefall_discrete.base.atomic_files import PathLike, write_text
+from icefall_discrete.base.spec import FeatureSpec
+from icefall_discrete.base.text_tables import text_table
+from icefall_discrete.data.cuts import language_of, load_cuts
+from icefall_discrete.data.facts import facts_of
+from icefall_discrete.metrics.facts import known_metrics
+from icefall_discrete.metrics.reconstruction import ReconstructionFigures, present_judges, reconstruction
+from icefall_discrete.metrics.scoring_rules import ScoringRules
+from icefall_discrete.metrics.wer import Transcript
+from icefall_discrete.systems.asr.scoring import score_transcripts
+from icefall_discrete.systems.prediction import rows_of_split
+from icefall_discrete.systems.vocoder.files import VocoderFiles, read_said
+from icefall_discrete.text.words import words_in
+
+LOG = logging.getLogger(__name__)
+Json = Dict[str, Any]
+_NOT_KNOWN = "not known"
+
+
+class Heard(NamedTuple):
+    """What a recogniser heard in the recording of a cut, and in what was said of it."""
+
+    cut_id: str
+    original: str
+    said: str
+
+
+def write_heard(path: PathLike, lines: Sequence[Heard]) -> None:
+    """Write `<cut id><tab><of the recording><tab><of what was said>`, sorted by cut id."""
+    write_text(path, "".join("\t".join(line) + "\n" for line in sorted(lines)))
+
+
+def read_heard(path: PathLike) -> List[Heard]:
+    """Read what `write_heard` wrote. Raises FileNotFoundError, or ValueError naming the line."""
+    lines = []
+    for number, parts in rows_of_split(path):
+        if len(parts) != len(Heard._fields):
+            raise ValueError(f"{path}:{number}: {len(parts)} columns, expected {len(Heard._fields)}; make it again.")
+        lines.append(Heard(*parts))
+    return lines
+
+
+def score_speech(split: str, files: VocoderFiles, feature_dir: Path, rules: ScoringRules) -> Json:
+    """Figures of a split, over all and by language, from its audio and, where a recogniser heard it, its texts.
+
+    Raises:
+      ValueError: if the folder's cuts are others than those that were said. UnreadableAudio: if a recording is gone.
+    """
+    spec = FeatureSpec.read(feature_dir / "spec.json")
+    cuts = {cut.id: cut for cut in load_cuts(feature_dir / f"{split}.jsonl.gz")}
+    groups: Dict[str, ReconstructionFigures] = collections.defaultdict(ReconstructionFigures)
+    everyone, judges, left_out = ReconstructionFigures(), present_judges(), 0
+    for line in read_said(files.said(split)):
+        if line.cut_id not in cuts:
+            raise ValueError(f"{files.said(split)}: cut {line.cut_id} is not in {feature_dir}; say the split again.")
+        cut = cuts[line.cut_id]
+        recorded = load_finite(cut, spec.sample_rate_hz)
+        said = load_recording(open_recording(files.folder / line.audio, cut.id), spec.sample_rate_hz)
+        try:
+            found = reconstruction(recorded.numpy(), said.numpy(), spec.sample_rate_hz, judges)
+        except ValueError as error:
+            left_out += 1
+            LOG.warning(f"{split}: cut {cut.id} cannot be measured: {error}")
+            continue
+        everyone.add(found)
+        groups[language_of(cut) or _NOT_KNOWN].add(found)
+    scored: Json = {"num_utterances": everyone.num_utterances, "num_not_measured": left_out, **everyone.scores()}
+    scored["languages"] = {
+        name: {"num_utterances": group.num_utterances, **group.scores()} for name, group in sorted(groups.items())
+    }
+    if files.heard(split).is_file():
+        _add_heard(scored, read_heard(files.heard(split)), cuts, rules)
+    print(f"{split}: {_table(scored)}")
+    return scored
+
+
+def _add_heard(scored: Json, heard: Sequence[Heard], cuts: Mapping[str, Cut], rules: ScoringRules) -> None:
+    """Put error rates of what was said against the text (`wer`, `cer`) and against what was heard before (`dwer`)."""
+    languages = {line.cut_id: language_of(cuts[line.cut_id]) or _NOT_KNOWN for line in heard}
+    texts = {line.cut_id: str(facts_of(cuts[line.cut_id]).get("text") or "") for line in heard}
+
+    def rates(pairs: Mapping[str, Sequence[str]]) -> Json:
+        transcripts = [
+            rules.scored(Transcript(cut_id, *(tuple(words_in(text)) for text in pair)))
+            for cut_id, pair in pairs.items()
+        ]
+        return score_transcripts(transcripts, languages)
+
+    said = rates({line.cut_id: (texts[line.cut_id], line.said) for line in heard})
+    original = rates({line.cut_id: (texts[line.cut_id], line.original) for line in heard})
+    between = rates({line.cut_id: (line.original, line.said) for line in heard})
+    for part, of_said, of_original, of_both in (
+        (scored, said, original, between),
+        *(
+            (scored["languages"].setdefault(name, {}), one, original["languages"][name], between["languages"][name])
+            for name, one in said["languages"].items()
+        ),
+    ):
+        part.update({"wer": of_said["wer"], "cer": of_said["cer"], "dwer": of_both["wer"]})
+        part.update({"wer_original": of_original["wer"], "cer_original": of_original["cer"]})
+
+
+def _table(scored: Json) -> str:
+    known = [metric for name, metric in known_metrics().items() if name in scored]
+    parts = [*scored["languages"].items(), ("all", scored)] if len(scored["languages"]) > 1 else [("all", scored)]
+    rows = [
+        [name, str(part.get("num_utterances", "")), *(one.shown(one.of(part)) for one in known)] for name, part in parts
+    ]
+    return "\n" + text_table(["", "utterances", *(metric.head for metric in known)], rows)

@@ -1,0 +1,103 @@
+"""A waveform of one utterance's codes, in windows: memory does not grow with its length, but for the samples.
+
+A window is computed with as many frames on each side as its samples depend on, so that it gives what the whole would,
+but for the last bits of floats. Each utterance is computed alone, whatever it comes with.
+"""
+
+import dataclasses
+from typing import Iterator, Optional
+
+import torch
+from torch import Tensor
+
+from icefall_discrete.base.settings import check_settings, setting
+from icefall_discrete.base.spec import FeatureSpec
+from icefall_discrete.data.speech import expanded
+from icefall_discrete.nn.durations import durations_of
+from icefall_discrete.systems.vocoder.network import Vocoder
+
+
+@dataclasses.dataclass(frozen=True)
+class SynthesisConfig:
+    """How waveforms are made; but for the last bits it does not change them."""
+
+    window_sec: float = setting(10.0, "audio that is made at once, in seconds: more needs more memory", above=0)
+
+    def __post_init__(self) -> None:
+        check_settings(self)
+
+    def window_frames(self, spec: FeatureSpec) -> int:
+        """Frames of a window, at the rate of the generator."""
+        return max(1, round(self.window_sec * (spec.max_frame_rate_hz or spec.frame_rate_hz)))
+
+
+def require_codes(codes: Tensor, spec: FeatureSpec, name: str) -> None:
+    """Raise ValueError, naming `name`, unless they are codes (T, K) of `spec`, or its features (T, D).
+
+    Codes of another spec that have the same shape and range are not known by that: compare their spec.
+    """
+    width = spec.num_codebooks if spec.kind == "codes" else spec.feature_dim
+    what = "codes" if spec.kind == "codes" else "features"
+    if codes.dim() != 2 or codes.shape[1] != width:
+        raise ValueError(
+            f"{name}: {what} of shape {tuple(codes.shape)}, expected (frames, {width}), as '{spec.name}' has them; "
+            "give those of the feature type that the vocoder was trained on."
+        )
+    if len(codes) == 0:
+        raise ValueError(f"{name}: there are no {what}, expected at least one frame; leave it out.")
+    if spec.kind == "continuous":
+        if not codes.is_floating_point() or not bool(codes.isfinite().all()):
+            raise ValueError(f"{name}: expected finite numbers as features; extract them again.")
+        return
+    if codes.is_floating_point() or codes.is_complex():
+        raise ValueError(f"{name}: codes are {codes.dtype}, expected whole numbers; give ids, not vectors.")
+    wrong = ((codes < 0) | (codes >= torch.tensor(spec.codebook_sizes))).nonzero()
+    if len(wrong):
+        frame, book = wrong[0].tolist()
+        raise ValueError(
+            f"{name}: code {int(codes[frame, book])} in frame {frame} of codebook {book}, expected 0 to "
+            f"{spec.codebook_sizes[book] - 1}, as '{spec.name}' has them; give codes of that feature type."
+        )
+
+
+@torch.no_grad()
+def frames_to_speak(
+    network: Vocoder, codes: Tensor, durations: Optional[Tensor] = None, without_repetitions: bool = False
+) -> Tensor:
+    """Codes (T, K) at the rate of the generator: as they are, or each for its duration.
+
+    Args:
+      durations: (T,) of each, in frames. without_repetitions: each lasts as long as the network says it does.
+    Raises:
+      ValueError: if the network does not predict durations, or they do not fit.
+    """
+    if durations is not None:
+        if bool((durations < 1).any()):
+            raise ValueError(f"a duration is {int(durations.min())} frames, expected at least 1.")
+        return expanded(codes, durations.long())
+    if not without_repetitions:
+        return codes
+    device = next(network.parameters()).device
+    predicted = network.log_durations(codes[None].to(device), torch.tensor([len(codes)], device=device))
+    return expanded(codes, durations_of(predicted[0].float().cpu()))
+
+
+@torch.no_grad()
+def in_windows(network: Vocoder, frames: Tensor, voice: int, window_frames: int) -> Iterator[Tensor]:
+    """Yield the audio (S,) float32 of frames (T, K or D), on the CPU, window by window: T F samples in all.
+
+    Args:
+      network: in evaluation mode. voice: row of its table. window_frames: frames that are made at once.
+    """
+    device, reach = next(network.parameters()).device, network.generator.reach
+    row = torch.tensor([voice], device=device)
+    for start in range(0, len(frames), window_frames):
+        end = min(start + window_frames, len(frames))
+        left = max(0, start - reach)
+        audio = network(frames[left : end + reach][None].to(device), row)[0].float().cpu()
+        yield audio[(start - left) * network.frame_samples : (end - left) * network.frame_samples]
+
+
+def waveform(network: Vocoder, frames: Tensor, voice: int, window_frames: int) -> Tensor:
+    """The whole of `in_windows`, (T F,)."""
+    return torch.cat(list(in_windows(network, frames, voice, window_frames)))

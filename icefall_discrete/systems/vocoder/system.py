@@ -1,0 +1,118 @@
+"""The vocoder as the training loop sees it: its waveform against that of the utterance, by their spectra.
+
+There is no adversarial loss: what it says can be understood, but phases and pitch that codes do not tell are a mean.
+"""
+
+from typing import List, NamedTuple, Optional, Tuple
+
+import torch
+from torch import Tensor
+
+from icefall_discrete.base.spec import FeatureSpec
+from icefall_discrete.data.dataset import batch_key
+from icefall_discrete.data.speech import AUDIO, DURATIONS, expanded
+from icefall_discrete.data.targets.voices import ANY_VOICE, VoiceTargets
+from icefall_discrete.losses.reconstruction import ReconstructionLoss
+from icefall_discrete.nn.durations import duration_loss
+from icefall_discrete.systems.vocoder.network import Vocoder
+from icefall_discrete.systems.vocoder.settings import TrainSettings
+from icefall_discrete.training.system import Batch, Losses, System
+
+
+class Units(NamedTuple):
+    """Codes without repetitions (N, U, K), with lens (N,), and the frames that each lasts (N, U)."""
+
+    codes: Tensor
+    lens: Tensor
+    durations: Tensor
+
+
+class Spoken(NamedTuple):
+    """Frames (N, T, K or D) with lens (N,), audio (N, T F), voices (N,); units where durations are learnt."""
+
+    frames: Tensor
+    lens: Tensor
+    audio: Tensor
+    voices: Tensor
+    units: Optional[Units]
+
+
+def run_lengths(codes: Tensor) -> Tuple[Tensor, Tensor]:
+    """Codes (T, K) without those that repeat the one before, (U, K), and how often each stood, (U,)."""
+    return torch.unique_consecutive(codes, dim=0, return_counts=True)
+
+
+def _padded(rows: List[Tensor], fill: Tensor) -> Tensor:
+    """Rows (T_n, K) as (N, T, K), with `fill` (K,) behind their ends."""
+    padded = fill.repeat(len(rows), max(map(len, rows)), 1)
+    for target, row in zip(padded, rows):
+        target[: len(row)] = row
+    return padded
+
+
+class VocoderSystem(System[Spoken]):
+    """A vocoder and its losses.
+
+    Args:
+      network: the vocoder. settings: of the run. spec: of the frames. targets: the voices.
+    """
+
+    network: Vocoder
+    if_not_finite = "look at those cuts, or lower the learning rate and train anew"
+    if_too_large = "lower --max-duration or --part-sec"
+
+    def __init__(self, network: Vocoder, settings: TrainSettings, spec: FeatureSpec, targets: VoiceTargets) -> None:
+        super().__init__(network)
+        self.loss, self.voice_dropout = settings.loss, settings.target.voice_dropout
+        self.spec, self.targets = spec, targets
+        self.reconstruction = ReconstructionLoss(spec.sample_rate_hz, self.loss.fft_sizes, self.loss.max_mel_bins)
+
+    def prepare(self, batch: Batch, device: torch.device) -> Spoken:
+        """Tensors on `device` of a batch with audio (data/speech.py); codes of a variable rate are repeated."""
+        frames, lens, units = batch[batch_key(self.spec)], batch["frame_lens"], None
+        if DURATIONS in batch:
+            units = Units(frames, lens, batch[DURATIONS])
+            rows = [self._named(one) for one in zip(batch["cut_ids"], frames, lens.tolist(), batch[DURATIONS])]
+            lens = torch.tensor([len(row) for row in rows])
+            frames = _padded(rows, torch.tensor(self.spec.pad_ids))
+        elif self.network.durations is not None:
+            units = self._units(frames, lens)
+        moved = [one.to(device, non_blocking=True) for one in (frames, lens, batch[AUDIO], self._voices(batch))]
+        return Spoken(*moved, None if units is None else Units(*(one.to(device) for one in units)))
+
+    def _named(self, one: Tuple[str, Tensor, int, Tensor]) -> Tensor:
+        cut_id, codes, length, durations = one
+        try:
+            return expanded(codes[:length], durations[durations > 0])
+        except ValueError as error:
+            raise ValueError(f"cut {cut_id}: {error}") from None
+
+    def _units(self, frames: Tensor, lens: Tensor) -> Units:
+        runs = [run_lengths(row[:length]) for row, length in zip(frames, lens.tolist())]
+        durations = _padded([counts[:, None] for _, counts in runs], torch.tensor([0]))[..., 0]
+        codes = _padded([codes for codes, _ in runs], torch.tensor(self.spec.pad_ids))
+        return Units(codes, torch.tensor([len(counts) for _, counts in runs]), durations)
+
+    def _voices(self, batch: Batch) -> Tensor:
+        return self.targets.collate(batch)
+
+    def losses(self, prepared: Spoken, step: int) -> Losses:
+        """Means over the batch; in training some utterances have no voice in particular. The log divides by frames."""
+        voices = prepared.voices
+        if self.training and self.voice_dropout > 0:
+            dropped = torch.rand(len(voices), device=voices.device) < self.voice_dropout
+            voices = voices.masked_fill(dropped, ANY_VOICE)
+        said = self.network(prepared.frames, voices)
+        ends = prepared.lens * self.network.frame_samples
+        behind = torch.arange(said.shape[1], device=said.device) >= ends.unsqueeze(1)
+        found = self.reconstruction(said.float().masked_fill(behind, 0.0), prepared.audio)
+        parts = {name: found[name] for name in ("mel", "stft")}
+        mean = self.loss.mel_weight * parts["mel"] + self.loss.stft_weight * parts["stft"]
+        if self.network.durations is not None and prepared.units is not None:
+            units = prepared.units
+            predicted = self.network.log_durations(units.codes, units.lens)
+            parts["duration"] = duration_loss(predicted, units.durations, units.lens)
+            mean = mean + self.loss.duration_weight * parts["duration"]
+        frames = prepared.lens.sum().to(mean.dtype)
+        summed = {name: value.detach() * frames for name, value in parts.items()}
+        return Losses(mean.detach() * frames, summed, frames, mean.isfinite().expand(len(voices)), mean)

@@ -1,0 +1,177 @@
+"""Codes to audio and audio to audio: classes and commands, long audio, voices, and what they refuse."""
+
+import dataclasses
+import json
+import logging
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+from toy_codecs import soundstream
+from toy_speech import FRAME, RATE, RECIPE, SIZE, SPEC, write_speech
+
+from icefall_discrete.base.provenance import Provenance
+from icefall_discrete.data.cuts import load_feature_cuts
+from icefall_discrete.experiment.folder import Experiment
+from icefall_discrete.experiment.transcription_files import save_tokenizer
+from icefall_discrete.inference import resynthesis_command, synthesis_command
+from icefall_discrete.inference.audio_files import AudioConfig, BadAudio
+from icefall_discrete.inference.speaker import Resynthesiser, Speaker
+from icefall_discrete.systems.contract import system_stages
+from icefall_discrete.systems.vocoder.synthesis import SynthesisConfig
+from icefall_discrete.tokenizers import load_tokenizer
+from icefall_discrete.training.averages import save_averaged
+
+
+def make_experiment(folder, spec, codebooks=None):
+    """An experiment folder of a vocoder with its first weights."""
+    stages = system_stages("vocoder")
+    recipe = {name: values for name, values in RECIPE.items() if name != "model_size"}
+    settings = stages.settings.from_dict(recipe, "test")
+    cuts = folder.parent / "features" / "train.jsonl.gz"
+    targets = stages.targets(settings, load_feature_cuts(cuts)[0], None)
+    Experiment(folder).start(settings, spec, targets, codebooks)
+    torch.manual_seed(0)
+    network = stages.network(settings, spec, targets, codebooks)
+    save_averaged(folder, network.state_dict(), Provenance({}))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory):
+    """Toy speech, a vocoder of its codes in V, one of dMel's in D with the tokenizer."""
+    folder = write_speech(tmp_path_factory.mktemp("speaker"), num_train=4)
+    make_experiment(folder / "V", SPEC)
+    (folder / "small_dmel.json").write_text(json.dumps({"tokenizer": "dmel", "num_mel_bins": 8}))
+    tokenizer = load_tokenizer(folder / "small_dmel.json")
+    make_experiment(folder / "D", tokenizer.spec)
+    save_tokenizer(tokenizer, folder / "D")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def speaker(corpus):
+    return Speaker(corpus / "V")
+
+
+def some_codes(num_frames=12):
+    return torch.arange(num_frames)[:, None] % SIZE
+
+
+def test_a_class_says_codes(speaker):
+    codes = some_codes()
+    said = speaker.say(codes, "otto")
+    assert said.shape == (12 * FRAME,) and said.isfinite().all()
+    assert not torch.equal(said, speaker.say(codes, "anna")) and not torch.equal(said, speaker.say(codes))
+    with pytest.raises(ValueError, match="unknown speaker 'nobody'; known: anna, otto"):
+        speaker.say(codes, "nobody")
+    with pytest.raises(ValueError, match="codes: this vocoder does not predict durations"):
+        speaker.say_units(codes)
+    assert torch.equal(speaker.say_units(codes, "otto", durations=torch.ones(12)), said)
+
+
+def test_windows_are_no_more_than_a_setting(corpus, speaker):
+    codes = some_codes(40)
+    short = Speaker(corpus / "V", synthesis=SynthesisConfig(window_sec=0.1)).say(codes, "otto")
+    torch.testing.assert_close(short, speaker.say(codes, "otto"), atol=1e-6, rtol=0)
+
+
+def test_the_command_says_arrays_and_manifests(corpus, tmp_path, capsys, speaker):
+    codes = some_codes()
+    np.save(tmp_path / "one.npy", codes.numpy().astype(np.int16))
+    np.save(tmp_path / "flat.npy", codes[:, 0].numpy())
+    manifest = corpus / "features" / "test.jsonl.gz"
+    arguments = [
+        "--exp-dir",
+        corpus / "V",
+        "--out",
+        tmp_path / "out",
+        tmp_path / "one.npy",
+        tmp_path / "flat.npy",
+        manifest,
+    ]
+    synthesis_command.main("synthesise", [*map(str, arguments)])
+    printed = capsys.readouterr().out.split()
+    assert printed == [str(tmp_path / "out" / f"{name}.flac") for name in ("one", "flat", "test-0", "test-1")]
+    heard, rate = soundfile.read(printed[0], dtype="float32")
+    assert rate == RATE and np.abs(heard - speaker.say(codes).numpy()).max() < 1e-4
+    assert np.array_equal(heard, soundfile.read(printed[1], dtype="float32")[0])
+    for cut, path in zip(load_feature_cuts(manifest)[0], printed[2:]):
+        assert soundfile.info(path).frames == cut.num_samples
+    synthesis_command.main("synthesise", [*map(str, arguments[:5]), "--speaker", "otto"])
+    assert not np.array_equal(heard, soundfile.read(printed[0], dtype="float32")[0])
+
+
+def test_codes_of_another_kind_are_told(corpus, tmp_path, speaker):
+    np.save(tmp_path / "wide.npy", np.zeros((3, 2), dtype=np.int64))
+    np.save(tmp_path / "none.npy", np.zeros((0, 1), dtype=np.int64))
+    np.save(tmp_path / "text.npy", np.array(["a"]))
+    (tmp_path / "bad.npy").write_bytes(b"no array")
+    for name, sentence in {
+        "wide.npy": "codes of shape (3, 2), expected (frames, 1)",
+        "none.npy": "there are no codes",
+        "text.npy": "expected numbers",
+        "bad.npy": "cannot be read as an array",
+        "codes.txt": "expected codes as an array, .npy, or a manifest",
+    }.items():
+        with pytest.raises(ValueError) as caught:
+            list(speaker.say_file(tmp_path / name))
+        assert sentence in str(caught.value) and name in str(caught.value)
+    with pytest.raises(FileNotFoundError, match="does not exist"):
+        list(speaker.say_file(tmp_path / "absent.npy"))
+    other = write_speech(tmp_path / "other", dataclasses.replace(SPEC, name="others"), 2)
+    with pytest.raises(ValueError, match="others"):
+        list(speaker.say_file(other / "features" / "test.jsonl.gz"))
+
+
+def test_audio_comes_back_as_long_as_it_was(corpus, tmp_path, capsys, caplog):
+    speech = np.random.default_rng(0).standard_normal(16000 * 2 + 77).astype(np.float32) * 0.1
+    speech[15800:16400] = 0.0
+    soundfile.write(tmp_path / "a.wav", speech, 16000)
+    soundfile.write(tmp_path / "nan.wav", np.full(9000, np.nan, dtype=np.float32), 16000, subtype="FLOAT")
+    maker = Resynthesiser.of_experiment(Speaker(corpus / "D"))
+    whole = maker.resynthesise(tmp_path / "a.wav", "otto").samples
+    assert len(whole) == len(speech) and maker.spec.num_codebooks == 8
+    parts = Resynthesiser.of_experiment(Speaker(corpus / "D"), AudioConfig(max_segment_sec=2.0))
+    divided = parts.resynthesise(tmp_path / "a.wav", "otto").samples
+    assert len(divided) == len(speech)
+    torch.testing.assert_close(divided[:8000], whole[:8000], atol=1e-5, rtol=0)
+    with pytest.raises(BadAudio, match=r"nan\.wav: 9000 of 9000 samples are NaN"):
+        maker.resynthesise(tmp_path / "nan.wav")
+    arguments = [
+        "--exp-dir",
+        corpus / "D",
+        "--speaker",
+        "otto",
+        "--out",
+        tmp_path,
+        tmp_path / "a.wav",
+        tmp_path / "nan.wav",
+    ]
+    with caplog.at_level(logging.ERROR), pytest.raises(SystemExit):
+        resynthesis_command.main("resynthesise", [*map(str, arguments)])
+    assert "1 of 2 files could not be resynthesised" in caplog.text
+    assert capsys.readouterr().out.split() == [str(tmp_path / "a.flac")]
+    written, rate = soundfile.read(tmp_path / "a.flac", dtype="float32")
+    assert rate == 16000 and np.abs(written - whole.numpy()).max() < 1e-4
+    with pytest.raises(ValueError, match="two inputs would be written as 'a'"):
+        resynthesis_command.main("resynthesise", ["--exp-dir", str(corpus / "D"), "a.wav", "b/a.wav"])
+
+
+def test_a_codec_says_its_own_codes(corpus, tmp_path, capsys):
+    (tmp_path / "toy_codec.json").write_text(json.dumps({"tokenizer": "soundstream", **soundstream(tmp_path)}))
+    codec = Resynthesiser.of_codec(str(tmp_path / "toy_codec.json"), None)
+    speech = 0.1 * torch.randn(12345, generator=torch.Generator().manual_seed(0))
+    said = codec.resynthesise_samples(speech)
+    assert said.shape == speech.shape and not torch.equal(said, speech)
+    tokenizer = load_tokenizer(tmp_path / "toy_codec.json")
+    codes, lens = tokenizer.encode(speech[None], torch.tensor([12345]))
+    assert torch.equal(tokenizer.decode(codes, lens)[0, :12345], said)
+    with pytest.raises(ValueError, match="decodes in the voice of the audio"):
+        codec.resynthesise_samples(speech, "otto")
+    with pytest.raises(ValueError, match="give either --exp-dir, a trained vocoder, or --feature-type"):
+        resynthesis_command.main("resynthesise", ["a.wav"])
+    features = Resynthesiser.of_codec(str(corpus / "small_dmel.json"), None)
+    with pytest.raises(ValueError, match="'small_dmel' is decoded to features, not to audio"):
+        features.resynthesise_samples(speech)

@@ -1,0 +1,83 @@
+"""Speech that a vocoder can learn in seconds: each code is a pitch, each speaker a colour of it."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import soundfile
+from lhotse import MonoCut, Recording, SupervisionSegment
+
+from icefall_discrete.base.spec import FeatureSpec
+from icefall_discrete.data.code_archive import FlatArchiveWriter
+from icefall_discrete.data.cuts import attach_stored, write_cuts
+
+RATE, FRAME, SIZE = 8000, 160, 6
+SPEC = FeatureSpec("pitches", "codes", RATE, 50.0, 1, (SIZE,), 0)
+UNITS = FeatureSpec("pitches_rm", "codes", RATE, 10.0, 1, (SIZE,), 0, max_frame_rate_hz=50.0)
+SPEAKERS = ("anna", "otto")
+RECIPE = {
+    "system": "vocoder",
+    "model_size": "tiny",
+    "model": {
+        "generator": {"kind": "vocos", "vocos_dim": 16, "vocos_hidden_dim": 24, "vocos_num_layers": 2},
+        "embedding_dim": 12,
+        "voice_dim": 4,
+    },
+    "target": {"part_sec": 0.4},
+    "loader": {"max_duration": 2.0, "num_buckets": 2},
+    "loss": {"fft_sizes": [128, 256], "max_mel_bins": 16},
+    "train": {
+        "num_epochs": 2,
+        "optimizer": {"kind": "adam", "peak_lr": 0.004, "schedule": "constant"},
+        "average_period": 1,
+        "tensorboard": False,
+        "device": "cpu",
+    },
+    "average": {"avg": 1},
+}
+
+
+def sung(codes, speaker):
+    """Samples (T F,) of codes: a tone for each, with overtones for the second speaker."""
+    pitch = np.repeat(200.0 * (1 + np.asarray(codes)), FRAME)
+    phase = 2 * np.pi * np.cumsum(pitch) / RATE
+    return (0.2 * np.sin(phase) + (0.15 * np.sin(2 * phase) if speaker else 0.0)).astype(np.float32)
+
+
+def write_split(folder: Path, split: str, num_cuts: int, seed: int, spec: FeatureSpec = SPEC):
+    """Cuts of 0.5 to 0.9 s of either speaker by turns, with codes of the spec, in folder/features."""
+    generator, cuts = np.random.default_rng(seed), []
+    features, audio = folder / "features", folder / "audio"
+    features.mkdir(parents=True, exist_ok=True)
+    audio.mkdir(exist_ok=True)
+    with FlatArchiveWriter(features / f"{split}.codes") as writer:
+        for index in range(num_cuts):
+            units = generator.integers(0, SIZE, 6)
+            units[1:] = np.where(units[1:] == units[:-1], (units[1:] + 1) % SIZE, units[1:])
+            durations = generator.integers(4, 8, 6)
+            codes, name = np.repeat(units, durations), f"{split}-{index}"
+            path = audio / f"{name}.wav"
+            soundfile.write(path, sung(codes, index % 2), RATE, subtype="PCM_16")
+            recording = Recording.from_file(path, recording_id=name)
+            said = SupervisionSegment(name, name, 0.0, recording.duration, text="la", speaker=SPEAKERS[index % 2])
+            cut = MonoCut(name, 0.0, recording.duration, 0, supervisions=[said], recording=recording)
+            held = [units, durations] if spec.has_variable_rate else [codes]
+            keys = [
+                writer.store_array(f"{name}-{place}", rows.astype(np.int16)[:, None]).storage_key
+                for place, rows in enumerate(held)
+            ]
+            cuts.append(attach_stored(cut, keys, spec, f"{split}.codes"))
+    write_cuts(features / f"{split}.jsonl.gz", cuts)
+    return cuts
+
+
+def write_speech(folder: Path, spec: FeatureSpec = SPEC, num_train: int = 12, **changes):
+    """Make folder/features and folder/recipe.json, with other sections of the recipe as `changes` say."""
+    for seed, (split, number) in enumerate({"train": num_train, "dev": 2, "test": 2}.items()):
+        write_split(folder, split, number, seed, spec)
+    spec.write(folder / "features" / "spec.json")
+    recipe = {**RECIPE, **{name: {**RECIPE.get(name, {}), **values} for name, values in changes.items()}}
+    (folder / "recipe.json").write_text(json.dumps(recipe))
+    (folder / "models").mkdir()
+    (folder / "models" / "tiny.json").write_text("{}")
+    return folder
