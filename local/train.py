@@ -102,7 +102,7 @@ def train(args: Any, settings: TrainSettings, device_type: str, group: Group) ->
     else:
         train_cuts, _ = load_feature_cuts(args.feature_dir / f"{args.train_split}.jsonl.gz", spec)
     codebooks = read_codebooks(args.feature_dir / "codebooks.safetensors")
-    resegment = piece_sampler(args.feature_dir / TOKENIZER_DIR, spec, settings.augment)
+    resegment = piece_sampler(args.feature_dir / TOKENIZER_DIR, spec, settings.augmentation)
     targets = system_stages(settings.system).targets(settings, train_cuts, args.lang_dir)
     experiment = Experiment(args.exp_dir)
     begins = bool(settings.init.init_from) and not training_checkpoints(args.exp_dir)

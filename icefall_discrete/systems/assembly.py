@@ -93,7 +93,7 @@ def filtered_corpus(
         else:
             labelled = with_labels(train, settings.filter.label_fraction)
             kept = filter_cuts(labelled, settings.filter, spec, frames, frames_needed).cuts
-            report_long_cuts(kept, settings.loader)
+            report_long_cuts(system_stages(settings.system).cuts_of_epoch(settings, kept, spec, 1), settings.loader)
     corpus = Corpus(spec, kept, kept_valid, targets)
     if len(corpus.hours) > 1:
         LOG.info(f"Training data by language: {_shown_hours(corpus.hours)}.")
@@ -170,7 +170,7 @@ def training_data(settings: TrainSettings, corpus: Corpus, resegment: Optional[R
 
     def batches(epoch: int, start: int) -> Iterator[Batch]:
         dataset = BatchDataset(
-            spec, settings.augment, seed, epoch, num_views=num_views, resegment=resegment, completion=completion
+            spec, settings.augmentation, seed, epoch, num_views=num_views, resegment=resegment, completion=completion
         )
         return make_epoch_batches(stages.cuts_of_epoch(settings, corpus.train, spec, epoch), loader, dataset, start)
 

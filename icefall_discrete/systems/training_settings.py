@@ -1,7 +1,7 @@
 """The settings of a training run, by section: a frozen dataclass a system, each of whose fields is a section."""
 
 import dataclasses
-from typing import Any, ClassVar, Dict, Mapping, Sequence, Tuple, Type, TypeVar
+from typing import Any, ClassVar, Dict, Mapping, Optional, Sequence, Tuple, Type, TypeVar
 
 from icefall_discrete.base.flags import override
 from icefall_discrete.base.json_files import json_name
@@ -45,9 +45,13 @@ class TrainSettings:
     model: FrameNetworkConfig
     loader: LoaderConfig
     filter: FilterConfig
-    augment: AugmentConfig
     train: TrainConfig
     init: InitialConfig
+
+    @property
+    def augmentation(self) -> Optional[AugmentConfig]:
+        """How training batches are augmented; None: they are not."""
+        return None
 
     @classmethod
     def sections(cls) -> Tuple[str, ...]:

@@ -9,7 +9,7 @@ from icefall_discrete.tokenizers.formats.piece_sampling import PieceSampler
 from icefall_discrete.tokenizers.unit_bpe import MODEL_FILE, read_pieces
 
 
-def piece_sampler(tokenizer_dir: Path, spec: FeatureSpec, config: AugmentConfig) -> Optional[PieceSampler]:
+def piece_sampler(tokenizer_dir: Path, spec: FeatureSpec, config: Optional[AugmentConfig]) -> Optional[PieceSampler]:
     """What draws other pieces for the units of an utterance; None if `config` does not want that.
 
     Args:
@@ -17,7 +17,7 @@ def piece_sampler(tokenizer_dir: Path, spec: FeatureSpec, config: AugmentConfig)
     Raises:
       ValueError: if the features are no pieces of units, or the folder's pieces are not theirs.
     """
-    if config.unit_bpe_alpha == 0:
+    if config is None or config.unit_bpe_alpha == 0:
         return None
     sha256 = spec.provenance.get("pieces_sha256")
     if not sha256:

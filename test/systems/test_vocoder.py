@@ -13,6 +13,8 @@ from synthetic_codes import Killed, killed_after, make_trainer
 from toy_speech import FRAME, SIZE, SPEAKERS, SPEC, UNITS, write_speech
 
 from icefall_discrete import CONF_DIR
+from icefall_discrete.audio.reading import load_samples
+from icefall_discrete.audio.writing import write_flac
 from icefall_discrete.base.checkpoint import load_checkpoint
 from icefall_discrete.base.spec import FeatureSpec
 from icefall_discrete.data.cuts import load_feature_cuts
@@ -20,6 +22,7 @@ from icefall_discrete.data.speech import frame_samples, parts_of
 from icefall_discrete.data.targets.voices import VoiceTargets
 from icefall_discrete.experiment.recipe import read_settings
 from icefall_discrete.experiment.stages import vocoder as vocoder_stages
+from icefall_discrete.metrics.scoring_rules import ScoringRules
 from icefall_discrete.nn.durations import DurationPredictor, duration_loss, durations_of
 from icefall_discrete.nn.generators.hifigan import HifiganConfig
 from icefall_discrete.nn.generators.vocos import VocosConfig
@@ -27,6 +30,7 @@ from icefall_discrete.systems.prediction import RunConfig, Trained
 from icefall_discrete.systems.vocoder.files import VocoderFiles, read_said
 from icefall_discrete.systems.vocoder.network import ModelConfig, build_vocoder
 from icefall_discrete.systems.vocoder.prediction import VocoderPrediction
+from icefall_discrete.systems.vocoder.scoring import Heard, score_speech, write_heard
 from icefall_discrete.systems.vocoder.settings import TrainSettings
 from icefall_discrete.systems.vocoder.synthesis import (
     SynthesisConfig,
@@ -259,3 +263,30 @@ def test_recipe_and_sizes_build(size, millions, spec):
     found = sum(value.numel() for value in network.generator.parameters()) / 1e6
     assert found == pytest.approx(millions, rel=0.1)
     assert set(vocoder_stages.SECTIONS) == {*TrainSettings.sections(), "average", "synthesis"}
+
+
+def test_what_is_said_is_measured_and_heard(folder, tmp_path):
+    """Recordings that come back as they were are at no distance; one word in six is heard otherwise."""
+    cuts, spec = load_feature_cuts(folder / "features" / "test.jsonl.gz")
+    files = VocoderFiles(tmp_path, "x")
+    files.audio("test").mkdir()
+    lines = []
+    for cut in cuts:
+        name = f"{files.audio('test').name}/{cut.id}.flac"
+        write_flac(tmp_path / name, load_samples(cut, spec.sample_rate_hz).numpy(), spec.sample_rate_hz)
+        lines.append(f"{cut.id}\t{name}\tanna\n")
+    files.said("test").write_text("".join(lines))
+    scored = score_speech("test", files, folder / "features", ScoringRules())
+    assert scored["num_utterances"] == 2 and scored["num_not_measured"] == 0 and "wer" not in scored
+    assert scored["mel_distance"]["value"] == pytest.approx(0.0, abs=1e-3) and scored["ffe"]["rate"] == 0.0
+    write_heard(files.heard("test"), [Heard("test-0", "la la", "la lo"), Heard("test-1", "la", "la")])
+    scored = score_speech("test", files, folder / "features", ScoringRules())
+    assert scored["dwer"]["rate"] == pytest.approx(100 / 3, abs=0.01)
+    assert (scored["wer"]["rate"], scored["wer_original"]["rate"]) == (50.0, 50.0)
+    assert scored["languages"]["not known"]["dwer"]["rate"] == scored["dwer"]["rate"]
+    files.said("test").write_text("elsewhere\ta.flac\tanna\n")
+    with pytest.raises(ValueError, match="cut elsewhere is not in"):
+        score_speech("test", files, folder / "features", ScoringRules())
+    files.said("test").write_text("test-0\t../a.flac\tanna\n")
+    with pytest.raises(ValueError, match="it leaves its folder"):
+        read_said(files.said("test"))

@@ -26,3 +26,8 @@ class TrainSettings(training_settings.TrainSettings):
     loss: LossConfig = section(LossConfig)
     train: TrainConfig = section(TrainConfig)
     init: InitialConfig = section(InitialConfig)
+
+    @property
+    def augmentation(self) -> AugmentConfig:
+        """See training_settings.TrainSettings."""
+        return self.augment

@@ -53,3 +53,8 @@ class TrainSettings(training_settings.TrainSettings):
     loss: ClassLossConfig = section(ClassLossConfig)
     train: TrainConfig = section(TrainConfig)
     init: InitialConfig = section(InitialConfig)
+
+    @property
+    def augmentation(self) -> AugmentConfig:
+        """See training_settings.TrainSettings."""
+        return self.augment

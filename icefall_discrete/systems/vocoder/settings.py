@@ -1,11 +1,9 @@
 """The settings of a vocoder's training run."""
 
 import dataclasses
-import sys
 from typing import ClassVar, Tuple
 
 from icefall_discrete.base.settings import check_settings, section, setting
-from icefall_discrete.data.augment import AugmentConfig
 from icefall_discrete.data.filters import FilterConfig
 from icefall_discrete.data.loaders import LoaderConfig
 from icefall_discrete.systems import training_settings
@@ -53,7 +51,6 @@ class TrainSettings(training_settings.TrainSettings):
     """The sections of a vocoder's recipe; codes are what they are, so that nothing is augmented."""
 
     system: ClassVar[str] = "vocoder"
-    augment: ClassVar[AugmentConfig] = AugmentConfig(augment_start_epoch=sys.maxsize)
     target: TargetConfig = section(TargetConfig)
     model: ModelConfig = section(ModelConfig)
     loader: LoaderConfig = section(LoaderConfig)

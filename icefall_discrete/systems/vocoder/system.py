@@ -77,8 +77,11 @@ class VocoderSystem(System[Spoken]):
             frames = _padded(rows, torch.tensor(self.spec.pad_ids))
         elif self.network.durations is not None:
             units = self._units(frames, lens)
-        moved = [one.to(device, non_blocking=True) for one in (frames, lens, batch[AUDIO], self._voices(batch))]
-        return Spoken(*moved, None if units is None else Units(*(one.to(device) for one in units)))
+        if units is not None:
+            units = Units(*(one.to(device, non_blocking=True) for one in units))
+        audio, voices = batch[AUDIO], self.targets.collate(batch)
+        frames, lens, audio, voices = (one.to(device, non_blocking=True) for one in (frames, lens, audio, voices))
+        return Spoken(frames, lens, audio, voices, units)
 
     def _named(self, one: Tuple[str, Tensor, int, Tensor]) -> Tensor:
         cut_id, codes, length, durations = one
@@ -92,9 +95,6 @@ class VocoderSystem(System[Spoken]):
         durations = _padded([counts[:, None] for _, counts in runs], torch.tensor([0]))[..., 0]
         codes = _padded([codes for codes, _ in runs], torch.tensor(self.spec.pad_ids))
         return Units(codes, torch.tensor([len(counts) for _, counts in runs]), durations)
-
-    def _voices(self, batch: Batch) -> Tensor:
-        return self.targets.collate(batch)
 
     def losses(self, prepared: Spoken, step: int) -> Losses:
         """Means over the batch; in training some utterances have no voice in particular. The log divides by frames."""
