@@ -21,7 +21,6 @@ def test_mistakes_are_told(tmp_path):
         ("--recogniser-exp-dir", tmp_path): "holds no experiment; paths are relative to the recipe's folder",
         ("--shar", "true"): "--shar true leaves audio out",
         ("--lm", "ngram"): "--lm is about text, and a vocoder has none",
-        ("--recipe", "classes"): "is a recipe of system classification",
     }
     for flags, sentence in sentences.items():
         done = run_sh(RECIPE, "--dry-run", "true", *flags)
