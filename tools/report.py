@@ -88,7 +88,7 @@ def decoded_sets(args: Any) -> List[DecodedSet]:
         transcripts = [rules.scored(one) for one in read_recogs(files.recogs(split))]
         snr_db = listen(cuts, args.num_listened) if cuts is not None else {}
         link = Path(os.path.relpath(files.page(split), args.output.parent)).as_posix()
-        sets.append(DecodedSet(split, transcripts, cuts, snr_db, link))
+        sets.append(DecodedSet(split, files.folder.name, transcripts, cuts, snr_db, link))
     return sets
 
 

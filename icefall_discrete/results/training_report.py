@@ -43,11 +43,13 @@ svg { max-width: 100%; height: auto; } .note { color: #666; }"""
 class DecodedSet(NamedTuple):
     """A decoded set of a recogniser.
 
-    name: of the set. transcripts: as they are scored. cuts: those of the set; None if they are gone. snr_db: by cut id,
-    of the utterances that were listened to. errors_page: the page of all errors, relative to the report.
+    name: of the set. method: the search. transcripts: as they are scored. cuts: of the set; None if they are gone.
+    snr_db: by cut id, of the utterances that were listened to. errors_page: the page of all errors, relative to the
+    report.
     """
 
     name: str
+    method: str
     transcripts: Sequence[Transcript]
     cuts: Optional[CutSet]
     snr_db: Mapping[str, float]
@@ -124,7 +126,8 @@ def _set_part(decoded: DecodedSet, page: Path, num_worst: int) -> Iterator[str]:
         for of in (words_themselves, characters_of)
     )
     right = sum(not one.errors for one in counts.values())
-    yield f"<h2 class=part>Set {html.escape(decoded.name)}: WER {wer} %, CER {cer} %</h2>"
+    heading = html.escape(f"Set {decoded.name}, {decoded.method}")
+    yield f"<h2 class=part>{heading}: WER {wer} %, CER {cer} %</h2>"
     yield (
         f"<p>{right} of {len(counts)} utterances have no error. "
         f'<a href="{html.escape(decoded.errors_page)}">All errors</a></p>'

@@ -172,7 +172,7 @@ def test_console_script(work, files, expected):
     [
         (["--help"], 0, "transcribe   print the text of audio files", ""),
         ([], 2, "", "usage: icefall-discrete COMMAND"),
-        (["sing"], 2, "", "unknown command 'sing'; known: transcribe."),
+        (["sing"], 2, "", "unknown command 'sing'; known: transcribe, "),
         (["transcribe", "--help"], 0, "usage: icefall-discrete transcribe [-h] [--exp-dir", ""),
     ],
 )

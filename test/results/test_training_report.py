@@ -53,7 +53,7 @@ def decoded(tmp_path):
         hyp = ("say", "<b>") if number % 2 else ("say", "a")
         transcripts.append(Transcript(f"u{number}", ("say", "a"), hyp))
     cuts = CutSet.from_cuts(cuts)
-    return DecodedSet("test", transcripts, cuts, listen(cuts, 100), "greedy_search/errors test.html")
+    return DecodedSet("test", "greedy_search", transcripts, cuts, listen(cuts, 100), "greedy_search/errors test.html")
 
 
 class Tags(html.parser.HTMLParser):
@@ -87,7 +87,7 @@ def test_a_whole_page(exp_dir, decoded):
     count = tags_of(page)
     assert count["svg"] == 4 + 2 and count["article"] == 3 and count["audio"] == 3  # words are as many in each
     assert len(list(target.with_suffix(".audio").iterdir())) == 3
-    assert "Set test: WER 25.00 %" in page and "6 of 12 utterances have no error" in page
+    assert "Set test, greedy_search: WER 25.00 %" in page and "6 of 12 utterances have no error" in page
     assert "toy&lt;km&gt; " in page and "<td>&lt;b&gt;</td>" in page and "<script" not in page
     assert page == report_page(exp_dir, [decoded], target, 3)
 
@@ -100,7 +100,7 @@ def test_a_training_that_has_just_begun(tmp_path):
 
 def test_a_set_whose_audio_is_gone(exp_dir, decoded):
     page = report_page(exp_dir, [decoded._replace(cuts=None, snr_db={})], exp_dir / "report.html", 3)
-    assert tags_of(page).get("audio", 0) == 0 and "Set test: WER 25.00 %" in page
+    assert tags_of(page).get("audio", 0) == 0 and "Set test, greedy_search: WER 25.00 %" in page
 
 
 def test_groups_keep_equal_values_together():

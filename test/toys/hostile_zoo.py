@@ -33,6 +33,10 @@ from icefall_discrete.data.checksums import read_figures
 from icefall_discrete.data.code_archive import FlatArchiveReader
 from icefall_discrete.data.corpus_files import find_corpus, read_headers
 from icefall_discrete.data.cuts import load_cuts
+from icefall_discrete.data.own_corpora.formats.contract import Reading
+from icefall_discrete.data.own_corpora.formats.kaldi import Kaldi
+from icefall_discrete.data.own_corpora.formats.lhotse_manifests import LhotseManifests
+from icefall_discrete.data.own_corpora.formats.table import Table
 from icefall_discrete.data.shar import SharSource
 from icefall_discrete.data.targets.classes import ClassTargets
 from icefall_discrete.decoding.hotwords import read_context_file
@@ -44,6 +48,7 @@ from icefall_discrete.experiment.icefall_checkpoints import read_weights as read
 from icefall_discrete.experiment.recipe_files import read_recipe
 from icefall_discrete.experiment.replay import replay
 from icefall_discrete.inference.audio_files import open_audio
+from icefall_discrete.inference.model_folder import read_contents
 from icefall_discrete.lm.folder import load_language_model
 from icefall_discrete.results.ledger import read_result
 from icefall_discrete.results.published import read_published
@@ -194,6 +199,16 @@ def _context(path):
     return read_context_file(path, lambda text: [5] if text.isascii() else [], 1.0, 2)
 
 
+def _reading(path):
+    return Reading("en", {}, 1, path.parent / "audio")
+
+
+def _recordings(path):
+    said = {"id": "a", "recording_id": "a", "start": 0.0, "duration": 1.0, "channel": 0, "text": "a"}
+    path.with_name("supervisions.jsonl").write_text(json.dumps(said))
+    LhotseManifests().read(path.parent, _reading(path))
+
+
 # A file's name, and what reads it.
 DOORS = {
     "a checkpoint": ("epoch-1.pt", load_checkpoint),
@@ -244,6 +259,15 @@ DOORS = {
     "headers of audio": ("a.wav", _unreadable),
     "audio": ("a.wav", lambda path: open_audio(str(path))),
     "transcripts": ("recogs-test.txt", read_recogs),
+    "a model folder": ("model.json", lambda path: read_contents(path.parent)),
+    "its weights": (
+        "model.safetensors",
+        lambda path: load_weights(CheckpointChoice(checkpoint="model.safetensors"), path.parent),
+    ),
+    "a table of an own corpus": ("list.csv", lambda path: Table().read(path, _reading(path))),
+    "its JSON lines": ("list.jsonl", lambda path: Table().read(path, _reading(path))),
+    "a list of Kaldi": ("wav.scp", lambda path: Kaldi().read(path.parent, _reading(path))),
+    "recordings of lhotse": ("recordings.jsonl", _recordings),
 }
 
 

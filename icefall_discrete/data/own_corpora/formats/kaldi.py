@@ -38,8 +38,8 @@ def _audio(folder: Path) -> Dict[str, Path]:
     for name, place in _mapping(folder / _WAV).items():
         if place.endswith("|") or place.startswith("|") or not place:
             raise CorpusError(
-                f"{folder / _WAV}: recording {name} is {place[:80]!r}, a command or nothing, expected a file; commands "
-                "of others are not run: write the audio to files (Kaldi's wav-copy does so) and list those."
+                f"{folder / _WAV}: recording {name[:80]} is {place[:80]!r}, a command or nothing, expected a file; "
+                "commands of others are not run: write the audio to files (Kaldi's wav-copy does so) and list those."
             )
         # Paths are those of whoever made the folder, mostly in its recipe, two folders above.
         places = [folder / place, folder.parent / place, folder.parent.parent / place]

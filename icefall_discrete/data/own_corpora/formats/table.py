@@ -65,6 +65,13 @@ def chosen_columns(present: Sequence[str], given: Mapping[str, str], where: str)
     return chosen
 
 
+def _read_csv(path: Path) -> List[Tuple[str, Row]]:
+    try:
+        return list(_csv_rows(path))
+    except csv.Error as error:
+        raise CorpusError(f"{path} cannot be read as a table ({error}); save it as CSV in UTF-8 again.") from None
+
+
 def _csv_rows(path: Path) -> Iterator[Tuple[str, Row]]:
     text = read_text(path)
     first = text.partition("\n")[0]
@@ -148,7 +155,7 @@ def read_table(path: Path, columns: Mapping[str, str]) -> List[Utterance]:
     Raises:
       CorpusError: for a row that cannot be read, or columns that are missing.
     """
-    rows = list(_csv_rows(path) if path.suffix in (".csv", ".tsv") else _json_rows(path))
+    rows = _read_csv(path) if path.suffix in (".csv", ".tsv") else list(_json_rows(path))
     if not rows:
         raise CorpusError(f"{path} lists no utterance; it is empty, or has a header alone.")
     chosen = chosen_columns(list(dict.fromkeys(name for _, row in rows for name in row)), columns, str(path))
