@@ -6,7 +6,7 @@ import logging
 import os
 import sys
 from pathlib import Path
-from typing import Any, Iterator, Optional, Union
+from typing import Any, Iterator, Optional, Set, Union
 
 import torch
 from lhotse import CutSet
@@ -92,6 +92,22 @@ def bring_back_epochs(exp_dir: Path) -> None:
         )
 
 
+@contextlib.contextmanager
+def taken_back(exp_dir: Path, there: Set[Path], is_main: bool) -> Iterator[None]:
+    """Take back the files of an experiment whose data turn out wrong before its first step.
+
+    They would hold its next try to what was wrong. `there`: the files of before; what was begun stays as it is.
+    """
+    try:
+        yield
+    except ValueError:
+        if is_main and exp_dir / "config.json" not in there:
+            for path in set(exp_dir.glob("[!.]*")) - there:
+                if path.is_file():
+                    path.unlink()
+        raise
+
+
 def train(args: Any, settings: TrainSettings, device_type: str, group: Group) -> None:
     """Prepare or check the experiment folder, then train what is left to train."""
     valid_cuts, spec = load_feature_cuts(args.feature_dir / f"{args.valid_split}.jsonl.gz")
@@ -104,7 +120,7 @@ def train(args: Any, settings: TrainSettings, device_type: str, group: Group) ->
     codebooks = read_codebooks(args.feature_dir / "codebooks.safetensors")
     resegment = piece_sampler(args.feature_dir / TOKENIZER_DIR, spec, settings.augmentation)
     targets = system_stages(settings.system).targets(settings, train_cuts, args.lang_dir)
-    experiment = Experiment(args.exp_dir)
+    experiment, there = Experiment(args.exp_dir), set(args.exp_dir.glob("[!.]*"))
     begins = bool(settings.init.init_from) and not training_checkpoints(args.exp_dir)
     # Tried before anything is written, and by all before one writes: what does not fit is to leave no folder behind.
     begun_with = try_beginning(settings, spec, targets, codebooks) if begins else {}
@@ -134,7 +150,8 @@ def train(args: Any, settings: TrainSettings, device_type: str, group: Group) ->
     device = torch.device(device_type, group.local_rank) if device_type == "cuda" else torch.device("cpu")
     random_state.seed_everything(config.seed)
 
-    corpus = filtered_corpus(settings, spec, train_cuts, valid_cuts, targets)
+    with taken_back(args.exp_dir, there, group.is_main):
+        corpus = filtered_corpus(settings, spec, train_cuts, valid_cuts, targets)
     network = build_network(settings, corpus, codebooks)
     if begins:
         LOG.info(begin_with(network, settings.init, spec, targets).said)

@@ -48,6 +48,15 @@ class DecodeConfig(FusionConfig, LabelSearchConfig, K2SearchConfig):
         check_settings(self)
 
 
+def require_enough(config: DecodeConfig) -> None:
+    """Raise ValueError if more hypotheses are asked for than the search follows prefixes, or draws paths."""
+    read = METHODS[config.decoding_method].settings
+    name = next((name for name in ("beam_size", "num_paths") if name in read), None)
+    if "nbest" in read and name is not None and config.nbest > getattr(config, name):
+        flag = name.replace("_", "-")
+        raise ValueError(f"nbest is {config.nbest}, but {name} keeps {getattr(config, name)}; raise --{flag}.")
+
+
 def setting_parts(config: DecodeConfig) -> List[str]:
     """What a beam search's settings add to the names of its files, such as `lm-3gram-scale-0.3`."""
     parts = label_search_parts(config.decoding_method, config)

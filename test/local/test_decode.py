@@ -26,7 +26,7 @@ from icefall_discrete.data.checksums import checksum_of
 from icefall_discrete.data.cuts import load_feature_cuts, load_frames, num_frames, write_cuts
 from icefall_discrete.data.targets.pieces import PieceTargets
 from icefall_discrete.decoding.methods import PREFIXES_RESCORED
-from icefall_discrete.decoding.settings import DecodeConfig
+from icefall_discrete.decoding.settings import DecodeConfig, require_enough
 from icefall_discrete.experiment.checkpoint_choice import (
     CheckpointChoice,
     files_of,
@@ -333,6 +333,10 @@ def test_ctc_head_and_attention_decoder_search_together(folder, decode):
     assert all(end > 0 for end in ends)
     assert "nothing to do" in decode(*flags, "--nbest", "3", "--ctc-weight", "0.4")
     swept_as_decoded(folder, decode)
+    for method, flag in (("joint_beam_search", "beam-size"), ("attention-decoder-rescoring-no-ngram", "num-paths")):
+        config = DecodeConfig(decoding_method=method, nbest=3, **{flag.replace("-", "_"): 2})
+        with pytest.raises(ValueError, match=f"nbest is 3, but .* keeps 2; raise --{flag}"):
+            require_enough(config)
     with pytest.raises(ValueError, match="--ctc-weight cannot be used with greedy_search; it can with joint"):
         decode("--splits", "test", "--ctc-weight", "0.4")
     with pytest.raises(ValueError, match="joint_beam_search needs a model that was trained with an attention decoder"):

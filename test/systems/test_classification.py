@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from synthetic_codes import SPEC, TINY_RECIPE, Killed, killed_after, make_trainer, write_corpus
+from synthetic_codes import SPEC, TINY_RECIPE, Killed, killed_after, make_trainer, write_corpus, write_split
 
 from icefall_discrete.base.checkpoint import load_checkpoint
 from icefall_discrete.data.cuts import load_feature_cuts
@@ -201,6 +201,23 @@ def test_the_experiment_folder_says_which_system_it_is_and_holds_its_classes(tra
     assert json.loads((trained / "config.json").read_text())["system"] == "classification"
     assert list(json.loads((trained / "classes.json").read_text())["classes"]) == ["aa", "bb"]
     assert not (trained / "bpe.model").exists()
+
+
+def test_a_first_try_on_wrong_data_holds_the_next_one_to_nothing(folder, stage):
+    write_split(folder / "features", "odd", 2, 9, ("cc",))
+    exp_dir = folder / "tried"
+    given = ["--recipe-config", folder / "recipe.json", "--conf-dir", folder, "--feature-dir", folder / "features"]
+    given += ["--exp-dir", exp_dir, "--fact", "language", "--num-epochs", 1]
+    with pytest.raises(ValueError, match="its language is cc, which is none of the 2 of the training data"):
+        stage("train", *given, "--valid-split", "odd")
+    assert [path.name for path in exp_dir.glob("[!.]*") if path.is_file()] == []
+    stage("train", *given, "--base-lr", 0.01)
+    assert (exp_dir / "epoch-1.pt").is_file()
+    with pytest.raises(ValueError, match=r"was trained with other settings \(train.base_lr: 0.01 there, 0.02 now\)"):
+        stage("train", *given, "--base-lr", 0.02)
+    with pytest.raises(ValueError, match="its language is cc"):
+        stage("train", *given, "--base-lr", 0.01, "--valid-split", "odd", "--num-epochs", 2)
+    assert (exp_dir / "config.json").is_file() and (exp_dir / "epoch-1.pt").is_file(), "what was begun stays"
 
 
 def test_predictions_are_scored_and_stand_in_a_page(folder, stage, trained, capsys):

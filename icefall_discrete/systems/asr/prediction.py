@@ -18,7 +18,7 @@ from icefall_discrete.decoding.k2_graph_files import GRAPH_STAGE, RECORD
 from icefall_discrete.decoding.k2_searches import References
 from icefall_discrete.decoding.methods import find_method, require_used
 from icefall_discrete.decoding.search import check_method
-from icefall_discrete.decoding.settings import DecodeConfig
+from icefall_discrete.decoding.settings import DecodeConfig, require_enough
 from icefall_discrete.metrics.scoring_rules import ScoringRules
 from icefall_discrete.systems.asr.decoding_files import DecodingFiles, decoding_files, decoding_suffix
 from icefall_discrete.systems.asr.error_report import shown_rate
@@ -83,6 +83,7 @@ class AsrPrediction(Prediction[Search, DecodingFiles, TrainSettings, Transducer,
         config = override(from_dict(DecodeConfig, recipe.get("decode", {}), where), args, "decode")
         check_method(config.decoding_method)
         require_used(config.decoding_method, given_settings(args, "decode"))
+        require_enough(config)
         return Search(config, override(WHOLE, args, "streaming"))
 
     def noted(self, config: Search) -> Json:
