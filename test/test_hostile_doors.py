@@ -15,6 +15,7 @@ MAX_SEC = 20
 # What may be read, and is: any JSON, phrases that are text, tables without rows.
 TAKEN = {
     *("JSON of null at any JSON", "JSON of a list at any JSON", "JSON of a list at published figures"),
+    "JSON of a list at figures of tokens",
     *(f"{text} at phrases" for text in ("deep JSON", "JSON of null", "JSON of a list", "JSON of a number")),
     *("JSON not finite at phrases", "a page at phrases", "nothing at transcripts"),
 }

@@ -197,7 +197,12 @@ class _TextGridReader:
 
     def number(self, what: str) -> float:
         """The next value, a number."""
-        return self._next(what, float)
+        found = self._next(what, float)
+        if not math.isfinite(found):
+            raise ValueError(
+                f"{self._path} line {self._line}: expected {what}, found a number without end; correct it."
+            )
+        return found
 
     def tiers(self) -> Iterator[Tuple[str, List[Segment]]]:
         """Names and segments of the tiers of intervals."""

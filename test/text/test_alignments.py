@@ -108,6 +108,7 @@ def test_labels_of_moments_reach_to_the_middle_between_them_but_not_over_pauses(
             "line 14: interval 1 of tier 'letters' ends at -1 s, but begins at 0",
         ),
         ("a.TextGrid", LONG.replace("anna - phones", "p"), "has no tier 'phones' .it has 'words', 'p'.; say which"),
+        ("a.TextGrid", SHORT.replace('"letters"\n0\n', '"letters"\n1e999\n'), "line 10: .*found a number without end"),
         ("a.TextGrid", "RIFF", 'expected "ooTextFile", found the end of the file'),
     ],
 )

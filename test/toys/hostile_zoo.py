@@ -52,8 +52,10 @@ from icefall_discrete.inference.model_folder import read_contents
 from icefall_discrete.lm.folder import load_language_model
 from icefall_discrete.results.ledger import read_result
 from icefall_discrete.results.published import read_published
+from icefall_discrete.results.token_files import read_literature
 from icefall_discrete.systems.asr.recogs import read_recogs
 from icefall_discrete.systems.masked_prediction.units import read_units
+from icefall_discrete.text.alignments import read_alignments
 from icefall_discrete.text.pieces import TextEncoder
 from icefall_discrete.tokenizers import load_tokenizer
 from icefall_discrete.tokenizers.formats.ctranslate2_files import read_ctranslate2
@@ -250,6 +252,10 @@ DOORS = {
     "classes": ("classes.json", lambda path: ClassTargets.load(path.parent)),
     "a result": ("result.json", read_result),
     "published figures": ("published.json", read_published),
+    "figures of tokens": ("tokens.json", read_literature),
+    "a TextGrid": ("a.TextGrid", read_alignments),
+    "times of labels": ("a.ctm", read_alignments),
+    "labels of frames": ("a.tsv", read_alignments),
     "a recipe": ("recipe.json", read_recipe),
     "a feature type": ("toy.json", lambda path: load_tokenizer(str(path))),
     "a manifest": ("cuts.jsonl", load_cuts),
