@@ -4,8 +4,14 @@ import numpy as np
 import pytest
 import torch
 from lhotse import CutSet, MonoCut, SupervisionSegment
+from synthetic_codes import LETTERS, SPEC, write_split
+from toy_models import CONFIG
 
-from icefall_discrete.systems.asr.letter_times import letters_in_time, text_scores
+from icefall_discrete.data.augment import AugmentConfig
+from icefall_discrete.data.cuts import load_cuts
+from icefall_discrete.systems.asr.letter_times import ctc_log_probs, letters_in_time, text_scores
+from icefall_discrete.systems.asr.transducer import Heads, build_transducer
+from icefall_discrete.systems.prediction import RunConfig
 from icefall_discrete.text.pieces import TextEncoder, train_characters
 
 
@@ -60,3 +66,21 @@ def test_scores_are_those_of_each_text_by_itself(text_encoder):
         reduction="sum",
     )
     assert scores[1, 0] == pytest.approx(-alone.item(), rel=1e-5)
+
+
+def test_every_cut_gets_the_letters_of_its_text(tmp_path):
+    texts = write_split(tmp_path, "test", 4, 2)
+    train_characters([*texts, LETTERS], tmp_path / "bpe.model")
+    cuts, encoder = load_cuts(tmp_path / "test.jsonl.gz"), TextEncoder(tmp_path / "bpe.model")
+    torch.manual_seed(0)
+    model = build_transducer(CONFIG, SPEC, encoder.vocab_size, AugmentConfig()).eval()
+    together, facts = ctc_log_probs(model, cuts, SPEC, RunConfig(device="cpu"))
+    assert facts["num_utterances"] == 4
+    assert all(one.isfinite().all() and one.shape[1] == encoder.vocab_size for one in together.values())
+    found = letters_in_time(together, cuts, encoder, model.config.encoder_frame_sec(SPEC))
+    for cut, text in zip(cuts, texts):
+        assert "".join(one.label for one in found[cut.id]) == text.replace(" ", "")
+        assert all(0 <= one.begin_sec <= one.end_sec <= cut.duration + 0.1 for one in found[cut.id])
+    without = build_transducer(CONFIG, SPEC, encoder.vocab_size, AugmentConfig(), heads=Heads(ctc=False)).eval()
+    with pytest.raises(ValueError, match="an alignment needs a model that was trained with a CTC loss"):
+        ctc_log_probs(without, cuts, SPEC, RunConfig(device="cpu"))
