@@ -10,6 +10,7 @@ PROGRAM = "icefall-discrete"
 # Command: the module whose `main(prog, arguments)` it is, imported only when asked for, and what --help says of it.
 COMMANDS: Dict[str, Tuple[str, str]] = {
     "transcribe": ("icefall_discrete.inference.command", "print the text of audio files"),
+    "onnx": ("icefall_discrete.onnx.command", "print the text of audio files by an exported model, without PyTorch"),
     "export": ("icefall_discrete.export.command", "write a trained model for other runtimes: ONNX, sherpa-onnx"),
     "push": ("icefall_discrete.inference.push_command", "make a model folder, for a hub or by hand"),
     "pull": ("icefall_discrete.inference.pull_command", "get a model folder, from a hub or another folder"),

@@ -10,7 +10,7 @@ from typing import Callable
 import torch
 from lhotse.features.kaldi.extractors import Fbank, FbankConfig, Mfcc, MfccConfig
 from lhotse.features.kaldifeat import KaldifeatFbank, KaldifeatFbankConfig, KaldifeatFrameOptions, KaldifeatMelOptions
-from torch import Tensor
+from torch import Tensor, nn
 
 WINDOW_SEC = 0.025
 DELTA_WINDOW = 2
@@ -93,12 +93,22 @@ def deltas(frames: Tensor) -> Tensor:
     """First time derivative of frames (T, D), Kaldi's regression over +-2 frames with the edges repeated: (T, D)."""
     offsets = torch.arange(-DELTA_WINDOW, DELTA_WINDOW + 1)
     weights = offsets.to(frames.dtype) / float((offsets**2).sum())
-    last = len(frames) - 1
-    times = torch.arange(len(frames))
+    num_frames = frames.shape[0]
+    sides = (frames[:1].expand(DELTA_WINDOW, -1), frames, frames[-1:].expand(DELTA_WINDOW, -1))
+    repeated = torch.cat(sides)
     slope = torch.zeros_like(frames)
     for offset, weight in zip(offsets.tolist(), weights.tolist()):
-        slope += weight * frames[(times + offset).clamp(0, last)]
+        first = DELTA_WINDOW + offset
+        slope = slope + weight * repeated[first : first + num_frames]
     return slope
+
+
+class Deltas(nn.Module):
+    """`with_deltas` as a network."""
+
+    def forward(self, frames: Tensor) -> Tensor:
+        """Map (T, D) to (T, 3 D)."""
+        return with_deltas(frames)
 
 
 def with_deltas(frames: Tensor) -> Tensor:

@@ -1,31 +1,37 @@
 """`icefall-discrete export`: writes a trained recogniser for other runtimes, in parts, with icefall's names.
 
---to onnx: for onnxruntime. --to sherpa: the same for sherpa-onnx, which computes filter banks itself, so that only
-models of those are exported. --to torchscript: for torch.jit.load. Each file is compared with PyTorch before the folder
-is there.
+--to onnx: for onnxruntime, and with the tokenizer for `icefall-discrete onnx`, which needs no PyTorch. --to sherpa: for
+sherpa-onnx, which computes filter banks itself, so that only models of those are exported. --to torchscript: for
+torch.jit.load. Each file is compared with PyTorch before the folder is there.
 """
 
 import dataclasses
+import itertools
 import logging
+import math
 import shutil
 from pathlib import Path
-from typing import List, Sequence
+from typing import List, Optional, Sequence
 
 from icefall_discrete.base.atomic_files import new_folder, require_new_folder
 from icefall_discrete.base.flags import ScriptParser, add_flags, override
 from icefall_discrete.base.settings import check_settings, setting
+from icefall_discrete.base.spec import FeatureSpec
 from icefall_discrete.decoding.settings import DecodeConfig
 from icefall_discrete.experiment.checkpoint_choice import CheckpointChoice, load_into, resolve_choice
 from icefall_discrete.experiment.folder import Experiment
-from icefall_discrete.experiment.transcription_files import kept_settings
+from icefall_discrete.experiment.transcription_files import kept_settings, load_experiment_tokenizer
 from icefall_discrete.export.for_sherpa import require_known_to_sherpa
 from icefall_discrete.export.onnx_files import export_onnx, require_packages
 from icefall_discrete.export.parts import Part, whole_parts
 from icefall_discrete.export.streaming import streaming_parts
+from icefall_discrete.export.tokenizer import longest_audio, tokenizer_part
 from icefall_discrete.export.torchscript import export_torchscript
 from icefall_discrete.onnx.folder import PIECES_FILE, SPEC_FILE, TOKENS_FILE, ExportedModel, write_model
 from icefall_discrete.systems.asr.streaming_model import StreamingConfig
 from icefall_discrete.systems.asr.transducer import Transducer
+from icefall_discrete.tokenizers.contract import SpeechTokenizer
+from icefall_discrete.tokenizers.graphs import NotExported
 
 LOG = logging.getLogger(__name__)
 ONNX, TORCHSCRIPT, SHERPA = "onnx", "torchscript", "sherpa"
@@ -47,6 +53,9 @@ def get_parser(prog: str) -> ScriptParser:
     """The flags of `export`; `prog` is what --help calls the command."""
     parser = ScriptParser(__doc__, prog)
     parser.add_argument("--exp-dir", type=Path, required=True, help="folder of the trained experiment")
+    parser.add_argument(
+        "--tokenizer-dir", type=Path, help="folder with the fitted tokenizer (default: <exp-dir>/tokenizer)"
+    )
     parser.add_argument("--out-dir", type=Path, help="folder to make (default: <exp-dir>/<runtime>)")
     add_flags(parser, ExportConfig)
     add_flags(parser, CheckpointChoice, "average")
@@ -77,7 +86,14 @@ def export_parts(parts: Sequence[Part], folder: Path, config: ExportConfig) -> L
     return files
 
 
-def export(exp_dir: Path, out_dir: Path, config: ExportConfig, choice: CheckpointChoice, decode: DecodeConfig) -> None:
+def export(
+    exp_dir: Path,
+    out_dir: Path,
+    config: ExportConfig,
+    choice: CheckpointChoice,
+    decode: DecodeConfig,
+    tokenizer_dir: Optional[Path] = None,
+) -> None:
     """Write the folder `out_dir`, whole or not at all.
 
     Raises:
@@ -94,13 +110,42 @@ def export(exp_dir: Path, out_dir: Path, config: ExportConfig, choice: Checkpoin
     if config.to == SHERPA:
         require_known_to_sherpa(model, spec, config.streaming)
     parts = streaming_parts(model, spec, config) if config.streaming else whole_parts(model, spec)
+    tokenizer = None
+    if config.to == ONNX and not config.streaming:
+        tokenizer = exported_tokenizer(exp_dir, spec, tokenizer_dir)
+        parts += [] if tokenizer is None else [tokenizer_part(tokenizer)]
     with new_folder(out_dir) as folder:
         files = export_parts(parts, folder, config)
         pieces.write_tokens(folder / TOKENS_FILE)
         shutil.copyfile(pieces.path, folder / PIECES_FILE)
         spec.write(folder / SPEC_FILE)
-        write_model(folder, _described(parts, config, choice, decode), [*files, TOKENS_FILE, PIECES_FILE, SPEC_FILE])
+        described = _described(parts, config, choice, decode)
+        if tokenizer is not None:
+            longest = longest_audio(tokenizer, experiment.settings().filter.max_utterance_sec)
+            least = max(tokenizer.min_samples, _samples_for_a_frame(model, spec))
+            described = dataclasses.replace(described, min_samples=least, max_samples=longest)
+        write_model(folder, described, [*files, TOKENS_FILE, PIECES_FILE, SPEC_FILE])
     LOG.info(f"{out_dir}: {', '.join(files)}, {TOKENS_FILE}, {PIECES_FILE}")
+
+
+def exported_tokenizer(exp_dir: Path, spec: FeatureSpec, tokenizer_dir: Optional[Path]) -> Optional[SpeechTokenizer]:
+    """The experiment's tokenizer; None, with a line in the log, where it is not exported.
+
+    Raises ValueError if it is another one than in training.
+    """
+    try:
+        tokenizer = load_experiment_tokenizer(exp_dir, spec, tokenizer_dir)
+        tokenizer.graph()
+    except (FileNotFoundError, NotExported) as error:
+        LOG.warning(f"the folder will take {spec.kind}, not audio: {error}")
+        return None
+    return tokenizer
+
+
+def _samples_for_a_frame(model: Transducer, spec: FeatureSpec) -> int:
+    """Samples of the shortest audio that gives the encoder a frame."""
+    frames = next(count for count in itertools.count(1) if model.config.num_encoder_frames(count, spec) > 0)
+    return math.ceil(frames * spec.sample_rate_hz / spec.frame_rate_hz)
 
 
 def _described(
@@ -122,4 +167,5 @@ def main(prog: str, arguments: Sequence[str]) -> None:
     args = get_parser(prog).parse_args(arguments)
     config = override(ExportConfig(), args)
     choice, decode = kept_settings(args.exp_dir)
-    export(args.exp_dir, args.out_dir or args.exp_dir / config.to, config, override(choice, args, "average"), decode)
+    choice = override(choice, args, "average")
+    export(args.exp_dir, args.out_dir or args.exp_dir / config.to, config, choice, decode, args.tokenizer_dir)

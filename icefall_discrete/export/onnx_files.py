@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from icefall_discrete.export.parts import Part
-from icefall_discrete.export.tracing_check import CHECKED, TOLERANCE, TRACED, largest_difference
+from icefall_discrete.export.tracing_check import CHECKED, TRACED, largest_difference
 
 LOG = logging.getLogger(__name__)
 OPSET = 17
@@ -100,13 +100,13 @@ def export_onnx(part: Part, folder: Path, int8: bool) -> List[str]:
     path = folder / f"{part.name}.onnx"
     write_onnx(part, path)
     difference = largest_difference(part, onnx_runner(path), CHECKED)
-    if not difference <= TOLERANCE:
+    if not difference <= part.tolerance:
         raise ValueError(
             f"{part.name} of this model cannot be exported to ONNX: what the file gives differs from PyTorch by "
             f"{difference:.2g} of the largest number."
         )
     LOG.info(f"{path.name}: {path.stat().st_size / 1e6:.1f} MB, differs from PyTorch by {difference:.1e} at most")
-    return [path.name, quantized(part, path)] if int8 else [path.name]
+    return [path.name, quantized(part, path)] if int8 and part.has_int8 else [path.name]
 
 
 def quantized(part: Part, path: Path) -> str:

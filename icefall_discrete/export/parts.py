@@ -30,6 +30,8 @@ class Part:
     name: of its file, without suffix. module: takes the inputs in their order. example: N utterances of T frames (or of
     whatever the part reads) to inputs by name. outputs: their names. open_axes: of inputs and outputs, by name, the
     axes that may have any size, with the names of those sizes. metadata: what runtimes read from the file.
+    tolerance: how far a file may be from PyTorch, of the largest number; float32 sums come in another order there.
+    has_int8: whether its matrices are written with 8 bits too.
     """
 
     name: str
@@ -38,6 +40,8 @@ class Part:
     outputs: Tuple[str, ...]
     open_axes: Mapping[str, Mapping[int, str]]
     metadata: Mapping[str, str]
+    tolerance: float = 2e-3
+    has_int8: bool = True
 
 
 class WholeEncoder(nn.Module):

@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 
 from icefall_discrete.export.parts import Part
-from icefall_discrete.export.tracing_check import CHECKED, TOLERANCE, TRACED, as_list, largest_difference
+from icefall_discrete.export.tracing_check import CHECKED, TRACED, as_list, largest_difference
 
 LOG = logging.getLogger(__name__)
 
@@ -28,7 +28,7 @@ def export_torchscript(part: Part, folder: Path) -> str:
     except RuntimeError as error:
         reason = " ".join(str(error).split())[:200]
         raise ValueError(f"{part.name} of this model cannot be exported to TorchScript: {reason}") from None
-    if not difference <= TOLERANCE:
+    if not difference <= part.tolerance:
         raise ValueError(
             f"{part.name} of this model cannot be exported to TorchScript: what the file gives differs by "
             f"{difference:.2g} of the largest number."

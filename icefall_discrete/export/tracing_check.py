@@ -10,8 +10,6 @@ from icefall_discrete.export.parts import Part
 # Utterances and frames of the trace, and of the check, which must not have a size in common with it.
 TRACED: Tuple[int, int] = (2, 87)
 CHECKED: Tuple[Tuple[int, int], ...] = ((1, 150), (3, 63))
-# Of a number beside the largest one of its tensor: float32 sums in another order.
-TOLERANCE = 2e-3
 
 
 def as_list(outputs: Any) -> List[Tensor]:

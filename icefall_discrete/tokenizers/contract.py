@@ -31,6 +31,7 @@ from torch import Tensor
 from icefall_discrete.base.device import resolve
 from icefall_discrete.base.settings import to_dict
 from icefall_discrete.base.spec import FeatureSpec
+from icefall_discrete.tokenizers.graphs import FrameGraph, NotExported
 
 LOG = logging.getLogger(__name__)
 # Float audio is in [-1, 1]. Resampling overshoots that a little; float files may be some times louder, and are read,
@@ -206,6 +207,12 @@ class SpeechTokenizer(ABC):
     def max_samples(self) -> Optional[int]:
         """The longest audio it takes, in samples; None if there is no limit."""
         return None
+
+    def graph(self) -> FrameGraph:
+        """It as a network from samples to codes or features, for exports. Raises NotExported if there is none."""
+        raise NotExported(
+            f"tokenizer '{self.tokenizer_name}' is not exported; known are k-means on fbank, mfcc, whisper."
+        )
 
     @property
     def is_fitted(self) -> bool:

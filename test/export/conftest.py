@@ -11,7 +11,7 @@ from icefall_discrete.base.checkpoint import save_checkpoint
 from icefall_discrete.data.targets.pieces import PieceTargets
 from icefall_discrete.experiment.checkpoint_choice import resolve_choice
 from icefall_discrete.experiment.folder import Experiment
-from icefall_discrete.experiment.transcription_files import kept_settings
+from icefall_discrete.experiment.transcription_files import kept_settings, save_tokenizer
 from icefall_discrete.export.command import load_recogniser, main
 from icefall_discrete.systems.asr.settings import TrainSettings
 from icefall_discrete.text.pieces import SOS_EOS_ID, UNK_ID, TextEncoder, train_bpe
@@ -56,7 +56,8 @@ def filter_banks(voice):
 @torch.no_grad()
 def make_talkative(model, features):
     """Let the random model's output follow its input: what frames have in common is taken off, the rest enlarged."""
-    model.input_embedding.set_statistics(features[0].mean(dim=0), features[0].std(dim=0))
+    if features.is_floating_point():
+        model.input_embedding.set_statistics(features[0].mean(dim=0), features[0].std(dim=0))
     out = model.encode(features, torch.tensor([features.shape[1]])).encoder_out[0]
     for linear in (model.joiner.encoder_proj, model.ctc_output):
         linear.weight *= 3 / (out - out.mean(dim=0)).matmul(linear.weight.t()).std()
@@ -69,15 +70,31 @@ def make_talkative(model, features):
 @pytest.fixture(scope="session")
 def exp_dir(tmp_path_factory, voice):
     """An experiment folder whose only epoch has random weights; nothing in it is changed by a test."""
-    work = tmp_path_factory.mktemp("export")
+    return write_experiment(tmp_path_factory.mktemp("export"), RECIPE, load_tokenizer("fbank"), voice)
+
+
+@pytest.fixture(scope="session")
+def codes_dir(tmp_path_factory, voice):
+    """The same on MFCC and k-means, with its tokenizer."""
+    work = tmp_path_factory.mktemp("codes")
+    (work / "toy_km.json").write_text(json.dumps({"tokenizer": "mfcc_kmeans", "num_clusters": 12}))
+    tokenizer = load_tokenizer(work / "toy_km.json", (), work / "tokenizer")
+    tokenizer.fit([(torch.from_numpy(voice), "voice")], work / "tokenizer", 0)
+    save_tokenizer(tokenizer, work / "exp")
+    front = {"input": {"embedding_dim": 16}, "front_end": "conv1d"}
+    return write_experiment(work, {**RECIPE, "model": {**RECIPE["model"], **front}}, tokenizer, voice)
+
+
+def write_experiment(work, recipe, tokenizer, voice):
+    """An experiment folder below `work` whose only epoch has random weights that talk about the voice."""
     train_bpe([" ".join(LETTERS), "one two three forty more words of it"], 36, work / "bpe.model")
     experiment = Experiment(work / "exp")
-    settings = TrainSettings.from_dict(RECIPE, "the test's recipe")
-    experiment.start(settings, load_tokenizer("fbank").spec, PieceTargets(TextEncoder(work / "bpe.model")), None)
-    (work / "exp" / "recipe.json").write_text(json.dumps(RECIPE))
+    settings = TrainSettings.from_dict(recipe, "the test's recipe")
+    experiment.start(settings, tokenizer.spec, PieceTargets(TextEncoder(work / "bpe.model")), None)
+    (work / "exp" / "recipe.json").write_text(json.dumps(recipe))
     torch.manual_seed(3)
     model = experiment.build_model().eval()
-    make_talkative(model, filter_banks(voice))
+    make_talkative(model, tokenizer.encode(torch.from_numpy(voice)[None], torch.tensor([len(voice)]))[0])
     state = model.state_dict()
     save_checkpoint(work / "exp" / "epoch-1.pt", {"model": state, "model_avg": state, "step": 1})
     return work / "exp"

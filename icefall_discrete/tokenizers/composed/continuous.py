@@ -10,6 +10,7 @@ from icefall_discrete.base.settings import from_dict, to_dict
 from icefall_discrete.base.spec import FeatureSpec
 from icefall_discrete.tokenizers.composed.sourced import SourcedTokenizer
 from icefall_discrete.tokenizers.frames import FrameSource
+from icefall_discrete.tokenizers.graphs import FrameGraph
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,6 +63,10 @@ class ContinuousFrames(SourcedTokenizer):
             },
             made_with=self._made_with(),
         )
+
+    def graph(self) -> FrameGraph:
+        """See SpeechTokenizer."""
+        return self.source.graph()
 
     def settings_to_save(self) -> Dict[str, Any]:
         """The source's settings."""

@@ -24,6 +24,7 @@ from icefall_discrete.tokenizers.contract import (
     library_versions,
 )
 from icefall_discrete.tokenizers.frames import FrameSource
+from icefall_discrete.tokenizers.graphs import FrameGraph
 from icefall_discrete.tokenizers.quantizers import LanguageQuantizer, Quantizer
 
 LOG = logging.getLogger(__name__)
@@ -208,6 +209,10 @@ class QuantizedFrames(SourcedTokenizer, QuantizedTokenizer):
     def frames(self, samples: Tensor) -> Tensor:
         """Frames (T, D) of the source."""
         return self.source.frames(samples)
+
+    def graph(self) -> FrameGraph:
+        """See SpeechTokenizer."""
+        return self.source.graph().then(self.quantizer.graph())
 
     def settings_to_save(self) -> Dict[str, Any]:
         """All settings of both."""

@@ -15,6 +15,7 @@ from icefall_discrete.base.settings import to_dict
 from icefall_discrete.base.weights import same_content
 from icefall_discrete.tokenizers.contract import NO_NETWORK, Placement
 from icefall_discrete.tokenizers.formats.pretrained import portable_name, sha256_of
+from icefall_discrete.tokenizers.graphs import FrameGraph, NotExported
 
 
 class FrameSource(ABC):
@@ -65,6 +66,11 @@ class FrameSource(ABC):
     @abstractmethod
     def frames(self, samples: Tensor) -> Tensor:
         """Frames (T, D) float32 of one utterance (S,) on the CPU; the frames are where the source is."""
+
+    def graph(self) -> FrameGraph:
+        """The same as a network, for exports. Raises NotExported if there is none."""
+        kind = type(self).__module__.rpartition(".")[2]
+        raise NotExported(f"frames of '{kind}' are not exported; known: fbank, mfcc, whisper.")
 
     @property
     def provenance(self) -> Dict[str, Any]:

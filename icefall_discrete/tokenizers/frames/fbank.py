@@ -11,9 +11,11 @@ import torch
 from torch import Tensor
 
 from icefall_discrete.audio.kaldi_features import WINDOW_SEC, has_kaldifeat, make_device_fbank, make_fbank
+from icefall_discrete.audio.spectrum_graph import KaldiSpectrum
 from icefall_discrete.base.settings import setting
 from icefall_discrete.tokenizers.contract import Placement
 from icefall_discrete.tokenizers.frames import FrameSource
+from icefall_discrete.tokenizers.graphs import FrameGraph
 
 
 @dataclasses.dataclass(frozen=True)
@@ -70,6 +72,10 @@ class FbankFrames(FrameSource):
         super().move(placement)
         on_device = placement.device.type == "cuda"
         self._extract = make_device_fbank(*self._shape, placement.device) if on_device else self._here
+
+    def graph(self) -> FrameGraph:
+        """See FrameSource."""
+        return FrameGraph(KaldiSpectrum(make_fbank(*self._shape)))
 
     def frames(self, samples: Tensor) -> Tensor:
         """See FrameSource."""

@@ -9,9 +9,11 @@ from typing import Any
 
 from torch import Tensor
 
-from icefall_discrete.audio.kaldi_features import WINDOW_SEC, make_mfcc, with_deltas
+from icefall_discrete.audio.kaldi_features import WINDOW_SEC, Deltas, make_mfcc, with_deltas
+from icefall_discrete.audio.spectrum_graph import KaldiSpectrum
 from icefall_discrete.base.settings import setting
 from icefall_discrete.tokenizers.frames import FrameSource
+from icefall_discrete.tokenizers.graphs import FrameGraph
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,6 +50,10 @@ class MfccFrames(FrameSource):
     def dim(self) -> int:
         """3 num_ceps."""
         return 3 * self.config.num_ceps
+
+    def graph(self) -> FrameGraph:
+        """See FrameSource."""
+        return FrameGraph(KaldiSpectrum(self._extractor), Deltas())
 
     def frames(self, samples: Tensor) -> Tensor:
         """See FrameSource."""

@@ -11,13 +11,15 @@ from pathlib import Path
 from typing import Any, Dict, List, Tuple
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from icefall_discrete.audio.slaney_mel import mel_filters
+from icefall_discrete.audio.spectrum_graph import PowerSpectrum, mirrored_frames
 from icefall_discrete.base.settings import setting
 from icefall_discrete.tokenizers.formats.ctranslate2_files import WEIGHTS_FILE
 from icefall_discrete.tokenizers.formats.pretrained import HUB_FILES, locate_folder
 from icefall_discrete.tokenizers.frames import PretrainedFrames
+from icefall_discrete.tokenizers.graphs import FrameGraph
 from icefall_discrete.tokenizers.networks.whisper_encoder import WhisperEncoder, read_whisper_encoder, weight_files
 
 SAMPLE_RATE_HZ = 16000
@@ -54,6 +56,33 @@ def log_mel(samples: Tensor, filters: Tensor) -> Tensor:
 def locate_model(model: str) -> Path:
     """Return the folder of `model` (see WhisperSettings); a missing one is one sentence that says what to install."""
     return locate_folder(model, "Whisper", (*HUB_FILES, WEIGHTS_FILE))
+
+
+class _WhisperGraph(nn.Module):
+    """What `WhisperFrames.frames` does with audio of one pass, at most 30 s."""
+
+    window: Tensor
+    filters: Tensor
+
+    def __init__(self, encoder: WhisperEncoder, filters: Tensor, layers: Tuple[int, ...], pad_sec: float) -> None:
+        super().__init__()
+        self.encoder, self.layers = encoder, layers
+        self.padding = round(pad_sec * SAMPLE_RATE_HZ)
+        self.power = PowerSpectrum(FFT_SIZE, FFT_SIZE)
+        self.register_buffer("window", torch.hann_window(FFT_SIZE), persistent=False)
+        self.register_buffer("filters", filters, persistent=False)
+
+    def forward(self, samples: Tensor) -> Tensor:
+        """Map (S,) to (T, L D)."""
+        # A tensor in a trace, and a number else.
+        size = torch.as_tensor(samples.shape[0])
+        padded = (size + self.padding).clamp(max=self.encoder.sizes.max_states * STATE_SAMPLES)
+        num_states = (padded + STATE_SAMPLES - 1) // STATE_SAMPLES
+        filled = torch.cat([samples, samples.new_zeros(self.padding + STATE_SAMPLES)])[: num_states * STATE_SAMPLES]
+        frames = mirrored_frames(filled, 2 * num_states, FFT_SIZE, HOP_SAMPLES, FFT_SIZE // 2, False)
+        log_power = torch.matmul(self.power(frames * self.window), self.filters).clamp(min=1e-10).log10()
+        mel = (torch.maximum(log_power, log_power.max() - 8.0) + 4.0) / 4.0
+        return self.encoder(mel.T, self.layers)[: (size + STATE_SAMPLES - 1) // STATE_SAMPLES]
 
 
 class WhisperFrames(PretrainedFrames):
@@ -103,6 +132,11 @@ class WhisperFrames(PretrainedFrames):
     def dim(self) -> int:
         """See FrameSource."""
         return self._model.sizes.dim * len(self._layers)
+
+    def graph(self) -> FrameGraph:
+        """See FrameSource; of what one pass of the encoder takes."""
+        whole = _WhisperGraph(self._model, self._filters, self._layers, self.config.pad_sec)
+        return FrameGraph(whole, max_samples=self._model.sizes.max_states * STATE_SAMPLES)
 
     @torch.no_grad()
     def frames(self, samples: Tensor) -> Tensor:

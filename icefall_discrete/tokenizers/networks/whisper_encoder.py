@@ -17,6 +17,7 @@ from torch.nn.utils import skip_init
 from icefall_discrete.base.json_files import read_object
 from icefall_discrete.base.shapes import COUNT, Shape, require
 from icefall_discrete.base.tensor_files import read_tensors
+from icefall_discrete.nn.tracing import is_traced
 from icefall_discrete.tokenizers.formats.ctranslate2_files import WEIGHTS_FILE, read_ctranslate2
 from icefall_discrete.tokenizers.formats.pretrained import REFETCH, Weights, safetensors_files
 
@@ -72,7 +73,7 @@ class EncoderLayer(nn.Module):
 
 def _attend(queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
     """Attention of heads (H, T, D / H)."""
-    if hasattr(functional, "scaled_dot_product_attention"):  # torch 2
+    if hasattr(functional, "scaled_dot_product_attention") and not is_traced():  # torch 2
         return functional.scaled_dot_product_attention(queries[None], keys[None], values[None])[0]
     scores = torch.bmm(queries * queries.shape[-1] ** -0.5, keys.transpose(1, 2))
     return torch.bmm(scores.softmax(dim=-1), values)
@@ -99,7 +100,7 @@ class WhisperEncoder(nn.Module):
         x = functional.gelu(self.conv1(mel[None]))
         x = functional.gelu(self.conv2(x))[0].T
         # Positions are absolute, so that the first ones serve short input.
-        x = x + self.positions[: len(x)]
+        x = x + self.positions[: x.shape[0]]
         outputs: Dict[int, Tensor] = {}
         for number, one in enumerate(self.layers[: _depth(layers, len(self.layers))], start=1):
             outputs[number] = x = one(x)

@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Any, Callable, ClassVar, Dict, Generic, Iterable, List, Mapping, Optional, Tuple, Type, TypeVar
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from icefall_discrete.base import registry
 from icefall_discrete.base.settings import to_dict
+from icefall_discrete.tokenizers.graphs import NotExported
 
 State = TypeVar("State")
 
@@ -68,6 +69,11 @@ class Quantizer(ABC):
     @abstractmethod
     def quantize(self, frames: Tensor) -> Tensor:
         """Codes (T, K) int64 of frames (T, D) float32, both on `device`."""
+
+    def graph(self) -> nn.Module:
+        """`quantize` as a network, for exports. Raises NotExported if there is none."""
+        kind = type(self).__module__.rpartition(".")[2]
+        raise NotExported(f"codes by '{kind}' are not exported; known: kmeans, residual_kmeans.")
 
     @abstractmethod
     def fit(self, frames: Iterable[Tensor], state_dir: Path, seed: int) -> None:

@@ -4,11 +4,11 @@ import dataclasses
 import hashlib
 import logging
 from pathlib import Path
-from typing import Any, Dict, Iterable, List, Mapping, NamedTuple, Optional, Tuple
+from typing import Any, Dict, Iterable, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from icefall_discrete.base.clustering import FrameSample, fit_centroids
 from icefall_discrete.base.provenance import against, differences
@@ -189,6 +189,39 @@ def nearest(state: Centroids, frames: Tensor, where: str, name: str) -> Tensor:
     return nearest_ids(state.centroids, standardized(state, frames, where, name))
 
 
+class CentroidGraph(nn.Module):
+    """Frames (T, D) to codes (T, K): of each of the groups of dimensions the nearest centroids, one behind the other.
+
+    Args:
+      states: of a group, and of the groups; they share mean and scale. num_groups: equal parts of the dimensions.
+    """
+
+    mean: Tensor
+    scale: Tensor
+
+    def __init__(self, states: Sequence[Centroids], num_groups: int = 1) -> None:
+        super().__init__()
+        self.num_groups = num_groups
+        self.register_buffer("mean", states[0].mean, persistent=False)
+        self.register_buffer("scale", states[0].scale, persistent=False)
+        self.centroids = [state.centroids for state in states]
+
+    def forward(self, frames: Tensor) -> Tensor:
+        """Map (T, D) to (T, K)."""
+        return torch.cat(codes_in((frames - self.mean) / self.scale, self.centroids, self.num_groups), dim=1)
+
+
+def codes_in(frames: Tensor, centroids: Sequence[Tensor], num_groups: int) -> List[Tensor]:
+    """The codes, (T, 1) each, of standardised frames (T, D): of each group of dimensions one behind the other."""
+    num_codebooks = len(centroids) // num_groups
+    codes: List[Tensor] = []
+    for group, rest in enumerate(frames.chunk(num_groups, dim=1)):
+        for one in centroids[group * num_codebooks :][:num_codebooks]:
+            codes.append(nearest_ids(one, rest))
+            rest = rest - one[codes[-1][:, 0]]
+    return codes
+
+
 def checked_centroids(
     arrays: Mapping[str, np.ndarray],
     holds: str,
@@ -299,6 +332,10 @@ class Kmeans(QuantizerOfFile[Centroids]):
     def quantize(self, frames: Tensor) -> Tensor:
         """See Quantizer; of equally near centroids the first one counts."""
         return nearest(self._state(), frames, f"the centroids of {self.state_path}", self.name)
+
+    def graph(self) -> nn.Module:
+        """See Quantizer."""
+        return CentroidGraph([self._state()])
 
     def fit(self, frames: Iterable[Tensor], state_dir: Path, seed: int) -> None:
         """Cluster a uniform sample of `frames` and write kmeans.safetensors, whole or not at all.

@@ -13,7 +13,7 @@ from typing import Any, Dict, Iterable, List, Tuple
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from icefall_discrete.base.clustering import BATCH_FRAMES
 from icefall_discrete.base.clustering import nearest as nearest_of_sample
@@ -23,13 +23,14 @@ from icefall_discrete.tokenizers.quantizers import QuantizerOfFile
 from icefall_discrete.tokenizers.quantizers.kmeans import (
     FIT_SETTINGS,
     REFIT,
+    CentroidGraph,
     Centroids,
     ClusteringConfig,
     check_origin,
     checked_centroids,
+    codes_in,
     facts_of,
     find_centroids,
-    nearest_ids,
     standardize,
     standardized,
     take_sample,
@@ -81,13 +82,13 @@ class ResidualKmeans(QuantizerOfFile[List[Centroids]]):
 
     def quantize(self, frames: Tensor) -> Tensor:
         """See Quantizer; of equally near centroids the first one counts."""
-        states, codes = self._state(), []
+        states = self._state()
         whole = standardized(states[0], frames, f"the centroids of {self.state_path}", self.name)
-        for group, rest in enumerate(whole.chunk(self.config.num_groups, dim=1)):
-            for state in states[group * self.config.num_codebooks :][: self.config.num_codebooks]:
-                codes.append(nearest_ids(state.centroids, rest))
-                rest = rest - state.centroids[codes[-1][:, 0]]
-        return torch.cat(codes, dim=1)
+        return torch.cat(codes_in(whole, [state.centroids for state in states], self.config.num_groups), dim=1)
+
+    def graph(self) -> nn.Module:
+        """See Quantizer."""
+        return CentroidGraph(self._state(), self.config.num_groups)
 
     def fit(self, frames: Iterable[Tensor], state_dir: Path, seed: int) -> None:
         """Cluster a uniform sample of `frames`, then what is left of it; write residual_kmeans.safetensors.

@@ -1,0 +1,145 @@
+"""Audio to text without PyTorch gives what `transcribe` gives; what is missing or damaged is one sentence."""
+
+import json
+import math
+import shutil
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import scipy.signal
+import soundfile
+import torch
+from conftest import filter_banks
+
+from icefall_discrete.decoding.settings import DecodeConfig
+from icefall_discrete.export import command
+from icefall_discrete.export.onnx_files import onnx_runner
+from icefall_discrete.export.tokenizer import tokenizer_part
+from icefall_discrete.inference.transcriber import Transcriber
+from icefall_discrete.onnx.audio import read_audio, resampled
+from icefall_discrete.onnx.folder import read_model
+from icefall_discrete.onnx.recogniser import Recogniser
+from icefall_discrete.onnx.searches import unit_log_probs
+from icefall_discrete.tokenizers import load_tokenizer
+from icefall_discrete.tokenizers.frames.whisper import _WhisperGraph, log_mel
+
+RATE = 16000
+METHODS = ("greedy_search", "modified_beam_search", "ctc_greedy_search")
+# Imports what it is given no leave for, then recognises.
+WITHOUT_TORCH = """
+import sys
+from icefall_discrete.onnx.command import main
+main("onnx", sys.argv[1:])
+print(sorted({"torch", "lhotse", "scipy"} & set(sys.modules)))
+"""
+
+
+@pytest.fixture(scope="module")
+def exported(codes_dir, tmp_path_factory):
+    pytest.importorskip("onnx")
+    pytest.importorskip("onnxruntime")
+    out_dir = tmp_path_factory.mktemp("onnx") / "model"
+    command.main("export", ["--exp-dir", str(codes_dir), "--out-dir", str(out_dir)])
+    return out_dir
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_texts_are_those_of_transcribe(exported, codes_dir, voice, method):
+    recogniser = Recogniser(exported, method)
+    transcriber = Transcriber(codes_dir, None, DecodeConfig(decoding_method=method))
+    texts = []
+    for samples in (voice, voice[3000:15001], voice[20000:30000]):
+        codes = transcriber.tokenizer.encode(torch.from_numpy(samples)[None], torch.tensor([len(samples)]))[0][0]
+        assert np.array_equal(recogniser.frames(samples), codes.numpy())
+        texts.append(recogniser.recognise(samples))
+        assert texts[-1] == transcriber.transcribe_samples(samples).text
+    assert len(set(texts)) == 3
+
+
+def test_no_torch_is_imported(exported, codes_dir, voice, tmp_path):
+    soundfile.write(tmp_path / "a.wav", voice, RATE)
+    words = (sys.executable, "-c", WITHOUT_TORCH, "--model", exported, tmp_path / "a.wav")
+    done = subprocess.run([str(word) for word in words], capture_output=True, text=True)
+    text = next(Transcriber(codes_dir).transcribe([tmp_path / "a.wav"])).text
+    assert done.stdout == f"{text}\n[]\n", done.stderr
+
+
+def test_weights_of_8_bits_say_something(exported, voice):
+    assert read_model(exported).has_int8 and Recogniser(exported, int8=True).recognise(voice)
+
+
+@pytest.mark.parametrize("rate", [8000, 44100, 11025, 48000])
+def test_other_rates_are_resampled_as_by_scipy(voice, tmp_path, rate):
+    soundfile.write(tmp_path / "a.wav", voice[:9001], rate)
+    common = math.gcd(rate, RATE)
+    wanted = scipy.signal.resample_poly(voice[:9001], RATE // common, rate // common)
+    found = read_audio(tmp_path / "a.wav", RATE)
+    assert found.shape == wanted.shape and np.abs(found - wanted).max() < 1e-6
+    with pytest.raises(ValueError, match="15991 Hz cannot be brought to 16000 Hz here"):
+        resampled(voice, 15991, RATE)
+
+
+@torch.no_grad()
+def test_spectra_by_products_are_those_of_lhotse(voice):
+    samples = torch.from_numpy(voice[:12345])
+    for name in ("fbank", "mfcc_kmeans"):
+        source = load_tokenizer("fbank").source if name == "fbank" else load_tokenizer("mfcc_km500").source
+        found, wanted = source.graph()(samples), source.frames(samples)
+        assert found.shape == wanted.shape and float((found - wanted).abs().max()) < 2e-3
+
+
+class PassedOn(torch.nn.Module):
+    """Instead of an encoder: the spectrogram itself, every second frame."""
+
+    class sizes:
+        max_states = 1500
+
+    def forward(self, mel, layers):
+        return mel.T[::2]
+
+
+def test_whispers_spectrogram_by_products(voice):
+    samples = torch.from_numpy(voice[:12345])
+    filters = torch.rand(201, 20)
+    found = _WhisperGraph(PassedOn(), filters, (0,), 0.5)(samples)
+    states = -(-(12345 + 8000) // 320)
+    wanted = log_mel(torch.nn.functional.pad(samples, (0, states * 320 - 12345)), filters).T[::2][: -(-12345 // 320)]
+    assert found.shape == wanted.shape and float((found - wanted).abs().max()) < 1e-4
+
+
+def test_a_tokenizer_takes_audio_of_any_length(tmp_path, voice):
+    pytest.importorskip("onnxruntime")
+    command.export_parts([tokenizer_part(load_tokenizer("fbank"))], tmp_path, command.ExportConfig())
+    run = onnx_runner(tmp_path / "tokenizer.onnx")
+    for size in (400, 4001, 32000):
+        (found,) = run({"samples": torch.from_numpy(voice[:size])})
+        wanted = filter_banks(voice[:size])[0]
+        assert found.shape == wanted.shape and float((found - wanted).abs().max()) < 2e-3
+
+
+def test_log_probs_of_unknown_pieces_are_never_the_best():
+    found = unit_log_probs(np.array([[1.0, 0.0, 9.0, 2.0]], dtype=np.float32), blank_penalty=0.5)
+    assert int(found[0].argmax()) == 3 and found[0, 2] == -np.inf
+
+
+def test_refusals_name_the_file_and_what_to_do(exported, voice, tmp_path, capsys):
+    recogniser = Recogniser(exported)
+    with pytest.raises(ValueError, match=r"x\.wav: has 0\.00 s, but .* takes 0\.025 to .* s in one piece"):
+        recogniser.recognise(voice[:10], "x.wav")
+    with pytest.raises(ValueError, match="in one piece; cut it in its pauses"):
+        recogniser.recognise(np.zeros(100 * RATE, np.float32), "long.wav")
+    with pytest.raises(ValueError, match=r"no\.wav: cannot be read as audio: it does not exist"):
+        recogniser.recognise_file(tmp_path / "no.wav")
+    with pytest.raises(ValueError, match=r"knows no search '1best'; .*ctc_greedy_search"):
+        Recogniser(exported, "1best")
+    broken = tmp_path / "broken"
+    shutil.copytree(exported, broken)
+    (broken / "encoder.onnx").write_bytes((exported / "encoder.onnx").read_bytes()[:-9])
+    with pytest.raises(ValueError, match=r"encoder\.onnx is not the file that was exported; copy it anew"):
+        Recogniser(broken)
+    said = json.loads((broken / "model.json").read_text())
+    (broken / "model.json").write_text(json.dumps({**said, "format": 2}))
+    with pytest.raises(ValueError, match="is of format 2, but this version reads 1; install the version that wrote"):
+        Recogniser(broken)
