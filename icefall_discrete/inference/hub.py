@@ -36,15 +36,16 @@ def fetched(name: str, revision: Optional[str] = None, cache_dir: Optional[Path]
       ValueError: if the hub, or the cache, does not have it.
     """
     hub = _library()
+    require_id(name)
     try:
         folder = hub.snapshot_download(
-            require_id(name),
+            name,
             revision=revision,
             cache_dir=cache_dir,
             local_files_only=offline,
             allow_patterns=_PATTERNS,
         )
-    except (OSError, RuntimeError, ValueError) as error:  # the library's own are of these
+    except Exception as error:  # the library's own, and those of whatever it reaches the network with
         at = f" at {revision}" if revision else ""
         where = "on this machine" if offline else "from the hub"
         raise ValueError(
@@ -70,11 +71,12 @@ def upload(folder: Path, name: str, is_private: bool) -> str:
     """
     hub = _library()
     check_model_folder(folder)
+    require_id(name)
     try:
         api = hub.HfApi()
-        api.create_repo(require_id(name), private=is_private, exist_ok=True)
+        api.create_repo(name, private=is_private, exist_ok=True)
         done = api.upload_folder(folder_path=str(folder), repo_id=name, allow_patterns=_PATTERNS)
-    except (OSError, RuntimeError, ValueError) as error:
+    except Exception as error:  # as in fetched
         raise ValueError(
             f"cannot send {folder} to {name}: {one_sentence(error)[:300].rstrip('.')}. Log in with `hf auth login`, "
             "check the name and the network, and run the same command again."
