@@ -92,8 +92,8 @@ def work(tmp_path_factory, voice):
     work = tmp_path_factory.mktemp("transcribe")
     (work / "audio").mkdir()
     generator = np.random.default_rng(0)
-    # Lengths of whole groups of frames: then a model with downsampling gives in a batch what it gives alone.
-    for number, frames in enumerate((100, 60, 96, 20, 80, 36)):
+    # Of whole groups of frames, where a model downsamples, and not.
+    for number, frames in enumerate((100, 61, 96, 22, 80, 39)):
         start = int(generator.integers(0, len(voice) - 320 * frames + 1))
         noise = 0.02 * generator.standard_normal(320 * frames).astype(np.float32)
         soundfile.write(work / "audio" / f"utt{number}.wav", voice[start : start + 320 * frames] + noise, RATE)

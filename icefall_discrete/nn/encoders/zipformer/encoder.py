@@ -53,11 +53,11 @@ class Zipformer(Encoder):
         feature_masks = draw_feature_masks(config, x) if self.training else [None] * config.num_stacks
         outputs = []
         for index, stack in enumerate(self.stacks):
-            x = stack(with_dim(x, dims[index]), masks[index], feature_masks[index])
+            x = stack(with_dim(x, dims[index]), masks[index], feature_masks[index], lens=lens)
             outputs.append(x)
         x = self.widest(outputs)
         if self.output_downsample is not None:
-            x = self.output_downsample(x)
+            x = self.output_downsample(x, lens)
         return EncoderOutput(x, config.frames_out(lens), [(outputs[index], lens) for index in inner])
 
     @staticmethod

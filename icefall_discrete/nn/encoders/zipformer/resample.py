@@ -1,9 +1,26 @@
 """Change of frame rate between stacks."""
 
+from typing import Optional
+
 import torch
 from torch import Tensor, nn
 
+from icefall_discrete.nn.lengths import downsampled_lens
 from icefall_discrete.nn.tracing import is_traced
+
+
+def with_last_group_filled(x: Tensor, lens: Tensor, factor: int) -> Tensor:
+    """Repeat the last frame of each utterance of x (N, T, D) up to the end of its last group of `factor` frames.
+
+    An utterance alone is completed so by `Downsample`; without it, one of a batch would take padding into its mean.
+    """
+    if not lens.is_cuda and not is_traced() and not bool((lens % factor).any()):
+        return x
+    frames = torch.arange(x.shape[1], device=x.device)
+    lens = lens.to(x.device).unsqueeze(1)
+    is_rest = (frames >= lens) & (frames < downsampled_lens(lens, factor) * factor)
+    last = x.gather(1, (lens - 1).clamp(min=0).unsqueeze(2).expand(-1, -1, x.shape[2]))
+    return torch.where(is_rest.unsqueeze(2), last, x)
 
 
 class Downsample(nn.Module):
@@ -14,8 +31,10 @@ class Downsample(nn.Module):
         self.factor = factor
         self.bias = nn.Parameter(torch.zeros(factor))
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Map x (N, T, D) to (N, ceil(T / factor), D)."""
+    def forward(self, x: Tensor, lens: Optional[Tensor] = None) -> Tensor:
+        """Map x (N, T, D) to (N, ceil(T / factor), D); lens (N,), or None where all T frames are of utterances."""
+        if lens is not None:
+            x = with_last_group_filled(x, lens, self.factor)
         batch, frames, dim = x.shape
         missing = -frames % self.factor
         if is_traced() or missing:

@@ -42,14 +42,15 @@ class ZipformerStack(nn.Module):
         masks: StackMasks,
         feature_mask: Optional[Tensor],
         states: Optional[Sequence[LayerState]] = None,
+        lens: Optional[Tensor] = None,
     ) -> Tensor:
-        """Map x (N, T, D) to (N, T, D); masks are at the stack's own rate, feature_mask is (N, 1, D) or None.
+        """Map x (N, T, D), lens (N,), to (N, T, D); masks are at the stack's own rate, feature_mask (N, 1, D) or None.
 
-        In streaming x is a chunk of whole groups of frames, and `states` is the past of each layer.
+        In streaming x is a chunk of whole groups of frames, and `states` is the past of each layer; there are no lens.
         """
         origin = x
         if self.downsample is not None:
-            x = self.downsample(x)
+            x = self.downsample(x, lens)
         if states is None:
             positions, states = self.positions(x), [LayerState()] * len(self.layers)
         else:
