@@ -82,7 +82,11 @@ class Recogniser:
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads, options.inter_op_num_threads = self._num_threads, 1
         options.log_severity_level = 3
-        return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+        try:
+            return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+        except Exception as error:  # onnxruntime's have no base of their own
+            reason = " ".join(str(error).split())[:200]
+            raise ValueError(f"{path} cannot be run by onnxruntime ({reason}); export the model again.") from None
 
     def _run(self, name: str, inputs: Dict[str, np.ndarray]) -> List[np.ndarray]:
         return self._sessions[name].run(None, inputs)

@@ -19,7 +19,7 @@ from icefall_discrete.export.onnx_files import onnx_runner
 from icefall_discrete.export.tokenizer import tokenizer_part
 from icefall_discrete.inference.transcriber import Transcriber
 from icefall_discrete.onnx.audio import read_audio, resampled
-from icefall_discrete.onnx.folder import read_model
+from icefall_discrete.onnx.folder import read_model, write_model
 from icefall_discrete.onnx.recogniser import Recogniser
 from icefall_discrete.onnx.searches import unit_log_probs
 from icefall_discrete.tokenizers import load_tokenizer
@@ -138,6 +138,9 @@ def test_refusals_name_the_file_and_what_to_do(exported, voice, tmp_path, capsys
     shutil.copytree(exported, broken)
     (broken / "encoder.onnx").write_bytes((exported / "encoder.onnx").read_bytes()[:-9])
     with pytest.raises(ValueError, match=r"encoder\.onnx is not the file that was exported; copy it anew"):
+        Recogniser(broken)
+    write_model(broken, read_model(exported), read_model(exported).digests())
+    with pytest.raises(ValueError, match=r"encoder\.onnx cannot be run by onnxruntime \(.*\); export the model again"):
         Recogniser(broken)
     said = json.loads((broken / "model.json").read_text())
     (broken / "model.json").write_text(json.dumps({**said, "format": 2}))
