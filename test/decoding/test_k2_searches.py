@@ -304,7 +304,7 @@ def test_mistakes_are_explained(graph_dir, tmp_path):
     model.ctc_output = model.attention_decoder = None
     with pytest.raises(ValueError, match="trained with an attention decoder"):
         search("attention-decoder-rescoring-no-ngram", model, out, lens, DecodeConfig())
-    with pytest.raises(ValueError, match="CTC head"):
+    with pytest.raises(ValueError, match="trained with a CTC loss"):
         search("ctc_decoding", model, out, lens, DecodeConfig())
     with pytest.raises(ValueError, match="max_states is 0, expected a whole number of at least 1"):
         DecodeConfig(max_states=0)
