@@ -31,7 +31,7 @@ from icefall_discrete.onnx.folder import PIECES_FILE, SPEC_FILE, TOKENS_FILE, Ex
 from icefall_discrete.systems.asr.streaming_model import StreamingConfig
 from icefall_discrete.systems.asr.transducer import Transducer
 from icefall_discrete.tokenizers.contract import SpeechTokenizer
-from icefall_discrete.tokenizers.graphs import NotExported
+from icefall_discrete.tokenizers.networks.frame_graph import NotExported
 
 LOG = logging.getLogger(__name__)
 ONNX, TORCHSCRIPT, SHERPA = "onnx", "torchscript", "sherpa"

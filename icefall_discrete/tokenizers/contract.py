@@ -31,7 +31,7 @@ from torch import Tensor
 from icefall_discrete.base.device import resolve
 from icefall_discrete.base.settings import to_dict
 from icefall_discrete.base.spec import FeatureSpec
-from icefall_discrete.tokenizers.graphs import FrameGraph, NotExported
+from icefall_discrete.tokenizers.networks.frame_graph import FrameGraph, NotExported
 
 LOG = logging.getLogger(__name__)
 # Float audio is in [-1, 1]. Resampling overshoots that a little; float files may be some times louder, and are read,

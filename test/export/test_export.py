@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from conftest import filter_banks
+from conftest import RECIPE, filter_banks
 from torch import nn
 from toy_models import CODES, CONFIG
 
@@ -14,6 +14,7 @@ from icefall_discrete.export.parts import Part, whole_parts
 from icefall_discrete.export.streaming import streaming_parts
 from icefall_discrete.export.torchscript import export_torchscript
 from icefall_discrete.onnx.folder import checked_file, read_model
+from icefall_discrete.systems.asr.settings import TrainSettings
 from icefall_discrete.systems.asr.streaming_model import FrameBuffer, StreamingConfig, StreamingEncoder
 from icefall_discrete.systems.asr.transducer import build_transducer
 
@@ -101,6 +102,29 @@ def test_torchscript_of_codes_gives_what_pytorch_gives(tmp_path):
             [wanted] if len(part.outputs) == 1 else wanted, [found] if len(part.outputs) == 1 else found
         ):
             assert torch.allclose(one.float(), other.float(), atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    "encoder",
+    [
+        {"kind": "transformer", "dim": 16, "num_heads": 2, "num_layers": 1, "feedforward_dim": 24},
+        {"kind": "bilstm", "in_dim": 16, "hidden_dim": 8, "num_layers": 1},
+        {"kind": "contextnet", "in_dim": 16, "block_channels": [16, 16, 16], "squeezed_dim": 4, "out_dim": 16},
+        {"kind": "mlp", "in_dim": 16, "hidden_dim": 16},
+    ],
+    ids=lambda encoder: encoder["kind"],
+)
+def test_encoders_of_other_kinds_give_what_pytorch_gives(encoder, tmp_path):
+    pytest.importorskip("onnxruntime")
+    torch.manual_seed(0)
+    small = {"input": {"embedding_dim": 16}, "front_end": "conv1d", "encoder": encoder}
+    config = TrainSettings.from_dict({"model": {**small, "heads": RECIPE["model"]["heads"]}}, "the test's").model
+    model = build_transducer(config, CODES, 20, AugmentConfig())
+    (part,) = whole_parts(model.eval(), CODES)[:1]
+    export_onnx(part, tmp_path, False)  # refuses what differs
+    inputs = part.example(3, 57)
+    for wanted, found in zip(part.module(*inputs.values()), onnx_runner(tmp_path / "encoder.onnx")(inputs)):
+        torch.testing.assert_close(found.float(), wanted.float(), rtol=1e-3, atol=1e-4)
 
 
 def test_weights_of_8_bits(model, whole, tmp_path):

@@ -10,7 +10,7 @@ from icefall_discrete.base.settings import from_dict, to_dict
 from icefall_discrete.base.spec import FeatureSpec
 from icefall_discrete.tokenizers.composed.sourced import SourcedTokenizer
 from icefall_discrete.tokenizers.frames import FrameSource
-from icefall_discrete.tokenizers.graphs import FrameGraph
+from icefall_discrete.tokenizers.networks.frame_graph import FrameGraph
 
 
 @dataclasses.dataclass(frozen=True)

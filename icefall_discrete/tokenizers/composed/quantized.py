@@ -24,7 +24,7 @@ from icefall_discrete.tokenizers.contract import (
     library_versions,
 )
 from icefall_discrete.tokenizers.frames import FrameSource
-from icefall_discrete.tokenizers.graphs import FrameGraph
+from icefall_discrete.tokenizers.networks.frame_graph import FrameGraph
 from icefall_discrete.tokenizers.quantizers import LanguageQuantizer, Quantizer
 
 LOG = logging.getLogger(__name__)

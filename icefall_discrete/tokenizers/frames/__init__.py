@@ -15,7 +15,7 @@ from icefall_discrete.base.settings import to_dict
 from icefall_discrete.base.weights import same_content
 from icefall_discrete.tokenizers.contract import NO_NETWORK, Placement
 from icefall_discrete.tokenizers.formats.pretrained import portable_name, sha256_of
-from icefall_discrete.tokenizers.graphs import FrameGraph, NotExported
+from icefall_discrete.tokenizers.networks.frame_graph import FrameGraph, NotExported
 
 
 class FrameSource(ABC):

@@ -15,7 +15,7 @@ from icefall_discrete.audio.spectrum_graph import KaldiSpectrum
 from icefall_discrete.base.settings import setting
 from icefall_discrete.tokenizers.contract import Placement
 from icefall_discrete.tokenizers.frames import FrameSource
-from icefall_discrete.tokenizers.graphs import FrameGraph
+from icefall_discrete.tokenizers.networks.frame_graph import FrameGraph
 
 
 @dataclasses.dataclass(frozen=True)

@@ -13,7 +13,7 @@ from icefall_discrete.audio.kaldi_features import WINDOW_SEC, Deltas, make_mfcc,
 from icefall_discrete.audio.spectrum_graph import KaldiSpectrum
 from icefall_discrete.base.settings import setting
 from icefall_discrete.tokenizers.frames import FrameSource
-from icefall_discrete.tokenizers.graphs import FrameGraph
+from icefall_discrete.tokenizers.networks.frame_graph import FrameGraph
 
 
 @dataclasses.dataclass(frozen=True)

@@ -19,7 +19,7 @@ from icefall_discrete.base.settings import setting
 from icefall_discrete.tokenizers.formats.ctranslate2_files import WEIGHTS_FILE
 from icefall_discrete.tokenizers.formats.pretrained import HUB_FILES, locate_folder
 from icefall_discrete.tokenizers.frames import PretrainedFrames
-from icefall_discrete.tokenizers.graphs import FrameGraph
+from icefall_discrete.tokenizers.networks.frame_graph import FrameGraph
 from icefall_discrete.tokenizers.networks.whisper_encoder import WhisperEncoder, read_whisper_encoder, weight_files
 
 SAMPLE_RATE_HZ = 16000

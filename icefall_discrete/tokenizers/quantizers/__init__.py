@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from icefall_discrete.base import registry
 from icefall_discrete.base.settings import to_dict
-from icefall_discrete.tokenizers.graphs import NotExported
+from icefall_discrete.tokenizers.networks.frame_graph import NotExported
 
 State = TypeVar("State")
 
