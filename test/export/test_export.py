@@ -2,8 +2,8 @@
 
 import pytest
 import torch
-from conftest import RECIPE, filter_banks
 from torch import nn
+from toy_export import RECIPE, filter_banks
 from toy_models import CODES, CONFIG
 
 from icefall_discrete.data.augment import AugmentConfig

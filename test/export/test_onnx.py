@@ -11,7 +11,7 @@ import pytest
 import scipy.signal
 import soundfile
 import torch
-from conftest import filter_banks
+from toy_export import filter_banks
 
 from icefall_discrete.decoding.settings import DecodeConfig
 from icefall_discrete.export import command

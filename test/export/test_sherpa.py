@@ -5,7 +5,7 @@ import itertools
 import numpy as np
 import pytest
 import torch
-from conftest import filter_banks
+from toy_export import filter_banks
 
 from icefall_discrete.decoding.settings import DecodeConfig
 from icefall_discrete.experiment.folder import Experiment
