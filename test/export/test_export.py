@@ -116,6 +116,8 @@ def test_torchscript_of_codes_gives_what_pytorch_gives(tmp_path):
 )
 def test_encoders_of_other_kinds_give_what_pytorch_gives(encoder, tmp_path):
     pytest.importorskip("onnxruntime")
+    if encoder["kind"] in ("transformer", "bilstm") and torch.__version__.startswith("1."):
+        pytest.skip("this torch refuses it, in a sentence")
     torch.manual_seed(0)
     small = {"input": {"embedding_dim": 16}, "front_end": "conv1d", "encoder": encoder}
     config = TrainSettings.from_dict({"model": {**small, "heads": RECIPE["model"]["heads"]}}, "the test's").model
