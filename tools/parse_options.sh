@@ -6,7 +6,8 @@
 #     . tools/parse_options.sh
 #
 # A file tools/*_options.sh that the script sources before adds its variables; one set again keeps its place and takes the
-# later comment, if it has one. The comment behind a variable is its help. `--help` prints $help_message, if set, and every option with its default.
+# later comment, if it has one.
+# The comment behind a variable is its help. `--help` prints $help_message, if set, and every option with its default.
 # A stray argument, an unknown option, an option without a value, or a value of another kind than its default
 # (true/false, whole number) ends the script with exit status 2.
 #
