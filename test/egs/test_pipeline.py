@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from recipe_checks import pipeline_in
 
 from icefall_discrete.experiment.recipe_files import read_recipe
 
@@ -119,6 +120,7 @@ def test_all_stages_then_nothing_to_do(feature_type, precision, copied_corpus, r
     assert all(f"{language} " in again for language in LANGUAGES)
 
 
+@pipeline_in("k2")
 def test_extraction_survives_a_kill(copied_corpus, corpus, recipe, tmp_path):
     name = "whisper_tiny_km500"
     flags = ["--recipe", recipe, "--subset", SUBSET, "--stop-stage", 3, "--exp-dir", tmp_path / "exp", "--nj", 1]
@@ -164,6 +166,7 @@ def test_training_survives_kills_within_and_between_epochs(copied_corpus, recipe
     assert_same(weights(killed), weights(whole))
 
 
+@pipeline_in("portable")
 def test_seven_languages_of_two_corpora_on_a_kmeans_of_each(tmp_path):
     """Both corpora joined, codes by language, a language token: every language is trained, scored and identified."""
     feature_type = tmp_path / "mfcc_km50_by_language.json"
