@@ -177,7 +177,7 @@ def test_sentences_with_digits_are_left_out_and_counted(prepare, broken, tmp_pat
     assert "1 left out: digits, whose words nobody wrote" in caplog.text
 
 
-@pipeline_in("portable")
+@pipeline_in("k2")
 def test_run_sh(tmp_path):
     make_corpus(tmp_path / "download" / RELEASE, {"train": 24, "dev": 6, "test": 6})
     result = run_recipe("commonvoice", feature_type_of_environment(tmp_path), tmp_path, ("--lang", LANG))

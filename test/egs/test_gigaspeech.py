@@ -133,7 +133,7 @@ def test_fillers_tags_and_hyphens_are_not_scored():
     )
 
 
-@pipeline_in("portable")
+@pipeline_in("k2")
 def test_all_stages(tmp_path):
     write_corpus(tmp_path / "download" / "GigaSpeech", {"M": 24, "DEV": 4, "TEST": 4})
     flags = ("--check-counts", "false")
