@@ -1,27 +1,22 @@
 """One class an utterance: its language, its speaker, or a field of the corpus such as a keyword or an emotion."""
 
 import collections
-from pathlib import Path
-from typing import Any, Dict, Iterable, List, Mapping
+from typing import Dict, Iterable, Mapping
 
-import torch
 from lhotse.cut import Cut
-from torch import Tensor
 
-from icefall_discrete.base.json_files import write_json
-from icefall_discrete.base.shapes import OBJECT, TEXT, read_shaped
 from icefall_discrete.data.facts import Facts, facts_of, require_fact
-from icefall_discrete.data.targets.contract import Targets
-
-FILE_NAME = "classes.json"
+from icefall_discrete.data.targets.named import NamedTargets
 
 
-class ClassTargets(Targets[int, Tensor]):
+class ClassTargets(NamedTargets):
     """Number of the class of each utterance, from 0; (N,) int64 of a batch.
 
     Args:
       fact: what the class is. counts: utterances of the training data by class; classes are numbered in this order.
     """
+
+    noun, link = "classes", "of"
 
     def __init__(self, fact: str, counts: Mapping[str, int]) -> None:
         if len(counts) < 2:
@@ -29,9 +24,7 @@ class ClassTargets(Targets[int, Tensor]):
                 f"the training data has {len(counts)} {fact} ({', '.join(counts) or 'none'}), expected at least 2 to "
                 "tell apart; choose another fact, or other data."
             )
-        self.fact = fact
-        self.counts = dict(counts)
-        self._numbers = {name: number for number, name in enumerate(counts)}
+        super().__init__(fact, counts)
 
     @classmethod
     def from_cuts(cls, fact: str, cuts: Iterable[Cut]) -> "ClassTargets":
@@ -41,11 +34,6 @@ class ClassTargets(Targets[int, Tensor]):
             require_fact(cut, fact)
             counts[str(facts_of(cut)[fact])] += 1
         return cls(fact, dict(sorted(counts.items())))
-
-    @property
-    def names(self) -> List[str]:
-        """The classes, in the order of their numbers."""
-        return list(self.counts)
 
     @property
     def size(self) -> int:
@@ -63,38 +51,3 @@ class ClassTargets(Targets[int, Tensor]):
                 f"({', '.join(self.names[:20])}); drop it, or train on data that has it."
             )
         return self._numbers[str(value)]
-
-    def frames_needed(self, cut: Cut) -> int:
-        """One is enough."""
-        self.of(cut)
-        return 1
-
-    def collated(self, targets: List[int]) -> Tensor:
-        """Numbers (N,) int64."""
-        return torch.tensor(targets, dtype=torch.int64)
-
-    def means_the_same(self, other: Targets[Any, Any]) -> bool:
-        """Whether they are the same classes of the same fact."""
-        return isinstance(other, ClassTargets) and (other.fact, other.names) == (self.fact, self.names)
-
-    def save(self, folder: Path) -> None:
-        """Write classes.json, or check that the same classes are there."""
-        path = Path(folder) / FILE_NAME
-        if path.is_file():
-            there = self.load(folder)
-            if not self.means_the_same(there):
-                raise ValueError(
-                    f"{path}, with which training began, has {there.size} classes of {there.fact} "
-                    f"({', '.join(there.names[:20])}), the training data now {self.size} of {self.fact} "
-                    f"({', '.join(self.names[:20])}); use another --exp-dir, or the data of before."
-                )
-            return
-        write_json(path, {"fact": self.fact, "classes": self.counts})
-
-    @classmethod
-    def load(cls, folder: Path) -> "ClassTargets":
-        """The classes of an experiment folder."""
-        path = Path(folder) / FILE_NAME
-        advice = "copy it anew from where it was trained, or train again in another --exp-dir"
-        values = read_shaped(path, {"fact": TEXT, "classes": OBJECT}, advice)
-        return cls(values["fact"], values["classes"])
