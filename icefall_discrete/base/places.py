@@ -1,5 +1,6 @@
 """The tree of settings below a settings class: what stands where, of which type, and what it may be."""
 
+import collections.abc
 import dataclasses
 import functools
 import math
@@ -13,7 +14,14 @@ Names = Tuple[str, ...]
 MISSING = dataclasses.MISSING
 METADATA = "setting"  # the key of a field's declaration
 _TOO_LARGE = 2**63  # no integer of torch's holds it
-_TYPE_NAMES = {int: "a whole number", float: "a number", str: "text", bool: "true or false", dict: "an object"}
+_TYPE_NAMES = {
+    int: "a whole number",
+    float: "a number",
+    str: "text",
+    bool: "true or false",
+    dict: "an object",
+    collections.abc.Mapping: "an object",
+}
 _PLURALS = {int: "whole numbers", float: "numbers", str: "texts", bool: "true or false values"}
 
 

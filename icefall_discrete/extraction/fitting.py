@@ -17,7 +17,7 @@ from icefall_discrete.base.at_work import LOCK_FILE, at_work
 from icefall_discrete.base.provenance import Provenance, set_aside
 from icefall_discrete.data.audio_files import note_audio, require_same_audio
 from icefall_discrete.data.cuts import is_speed_perturbed, language_of
-from icefall_discrete.data.facts import require_fact
+from icefall_discrete.data.facts import facts_of, require_fact
 from icefall_discrete.tokenizers.contract import SpeechTokenizer
 from icefall_discrete.training.fit_folder import INPUTS, TRAINING_DIR
 
@@ -86,6 +86,11 @@ class AudioOfCuts:
         for language, part in parts.items():
             part._cuts = groups[language]
         return parts
+
+    def texts(self) -> Dict[str, str]:
+        """The text of each cut that has one (AudioWithTexts)."""
+        known = {cut.id: facts_of(cut)["text"] for cut in self._cuts}
+        return {name: str(text) for name, text in known.items() if text is not None}
 
     def __iter__(self) -> Iterator[Tuple[Tensor, str]]:
         """Raises ValueError as soon as more cuts cannot be read than may be left out."""

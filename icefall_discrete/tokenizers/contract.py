@@ -94,6 +94,14 @@ class AudioByLanguage(AudioPairs, Protocol):
         """The audio of each language. Raises ValueError, naming the cut, if that of one is not known."""
 
 
+@runtime_checkable
+class AudioWithTexts(AudioPairs, Protocol):
+    """Audio whose transcripts are known, for tokenizers that learn from them."""
+
+    def texts(self) -> Mapping[str, str]:
+        """The text of each cut that has one, by its id."""
+
+
 class SpeechTokenizer(ABC):
     """Turns audio into codes (N, T, K) or continuous features (N, T, D).
 

@@ -2,13 +2,15 @@
 
 import dataclasses
 import math
-from typing import Tuple
+from typing import Any, Dict, Mapping, Optional, Tuple
 
 from icefall_discrete.base.device import device_setting
-from icefall_discrete.base.settings import setting
+from icefall_discrete.base.settings import KIND, check_settings, setting, to_dict
 
 # Levels of residuals of the group-residual quantizer.
 GROUP_LEVELS = 2
+# Settings that do not change what a step computes; an interrupted training may go on with others.
+RUNTIME_SETTINGS = ("max_minutes", "checkpoint_steps", "fit_device")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -112,7 +114,39 @@ class CodecTraining:
 
 
 @dataclasses.dataclass(frozen=True)
-class CodecConfig(CodecShape, CodecTraining):
+class CodecGuidance:
+    """What the first codebook is to tell besides how to rebuild the audio; nothing by default."""
+
+    teacher: Optional[Mapping[str, Any]] = setting(
+        None, 'Frame source whose frames the first codebook is to tell: {"kind": NAME, its settings}; null: none.'
+    )
+    distillation_weight: float = setting(2.0, "Weight of that (SpeechTokenizer), with a teacher.", above=0)
+    transcript_weight: float = setting(
+        0.0, "Weight of CTC of the transcripts' letters on the first codebook (PAST); 0: none.", minimum=0
+    )
+    transcript_batch_sec: float = setting(
+        6.0, "Whole utterances of a step, in seconds with padding; longer ones are not read.", above=0
+    )
+    transcript_dim: int = setting(64, "Width of the LSTM, in each direction, that reads letters.", minimum=1)
+
+    def __post_init__(self) -> None:
+        """Raise ValueError for a setting that cannot work."""
+        check_settings(self)
+        if self.teacher is not None and not isinstance(self.teacher.get(KIND), str):
+            raise ValueError(
+                f"teacher is {self.teacher!r}, expected an object with the name of a frame source as its `{KIND}`."
+            )
+
+    @property
+    def unused(self) -> Tuple[str, ...]:
+        """Names of its settings that mean nothing, since there is no teacher, or since no transcripts are read."""
+        of_teacher = () if self.teacher is not None else ("teacher", "distillation_weight")
+        of_texts = () if self.transcript_weight else ("transcript_weight", "transcript_batch_sec", "transcript_dim")
+        return (*of_teacher, *of_texts)
+
+
+@dataclasses.dataclass(frozen=True)
+class CodecConfig(CodecShape, CodecTraining, CodecGuidance):
     """A codec trained on the corpus at hand."""
 
     fit_device: str = device_setting("where it is trained")
@@ -121,3 +155,10 @@ class CodecConfig(CodecShape, CodecTraining):
         """Raise ValueError for what cannot be built or trained."""
         CodecShape.__post_init__(self)
         CodecTraining.__post_init__(self)
+        CodecGuidance.__post_init__(self)
+
+
+def deciding_settings(config: CodecConfig) -> Dict[str, Any]:
+    """All that decides the outcome of a training, as JSON."""
+    left_out = (*RUNTIME_SETTINGS, *config.unused)
+    return {key: value for key, value in to_dict(config).items() if key not in left_out}

@@ -71,6 +71,10 @@ class Quantizer(nn.Module, ABC):
         """Quantise frames (M, D), each by its first `num_used` (M,) codebooks, and learn from them if in training."""
 
     @abstractmethod
+    def first(self, frames: Tensor) -> Tensor:
+        """What the first codebook (group: of each group) makes of frames (M, D), (M, D); nothing is learnt of them."""
+
+    @abstractmethod
     def published_names(self) -> Dict[str, Tensor]:
         """Tensors under the names that the modules of inference read."""
 
@@ -168,6 +172,11 @@ class ResidualEma(Quantizer):
         states = frames + (total - frames).detach()
         return Quantized(states, torch.stack(codes, dim=1), self.commitment_weight * distance)
 
+    def first(self, frames: Tensor) -> Tensor:
+        """See Quantizer."""
+        entries = self.books[0].entries
+        return frames + (entries[nearest(frames.detach(), entries)] - frames).detach()
+
     def published_names(self) -> Dict[str, Tensor]:
         """See Quantizer; the names of EnCodec."""
         return {
@@ -212,6 +221,11 @@ class GroupResidualEma(Quantizer):
         codes = torch.stack([one.codes for one in done], dim=2).flatten(1)
         loss = torch.stack([one.loss for one in done]).mean()
         return Quantized(torch.cat([one.states for one in done], dim=1), codes, loss)
+
+    def first(self, frames: Tensor) -> Tensor:
+        """See Quantizer."""
+        parts = zip(self.groups, self._chunks(frames))
+        return torch.cat([group.first(part.contiguous()) for group, part in parts], dim=1)
 
     def published_names(self) -> Dict[str, Tensor]:
         """See Quantizer; the names of HiFi-Codec."""
@@ -277,6 +291,12 @@ class Factorised(Quantizer):
                 now = torch.bincount(ids[used], minlength=self.counts.shape[1])
                 self.counts[index].lerp_(now.to(self.counts), 1 - self.decay)
         return Quantized(total, torch.stack(codes, dim=1), loss)
+
+    def first(self, frames: Tensor) -> Tensor:
+        """See Quantizer."""
+        layer = self.vq.layers[0]
+        latents = layer.project(frames)
+        return layer.expand(latents + (layer.codebook[layer.lookup(latents.detach())] - latents).detach())
 
     def published_names(self) -> Dict[str, Tensor]:
         """See Quantizer; the names of transformers' DAC."""

@@ -15,6 +15,15 @@ from torch import Tensor, nn
 from icefall_discrete.base.settings import from_dict
 from icefall_discrete.losses.reconstruction import ReconstructionLoss
 from icefall_discrete.systems.codec.config import CodecConfig
+from icefall_discrete.systems.codec.guidance import (
+    DISTILLATION,
+    NO_LESSONS,
+    TRANSCRIPT,
+    Spoken,
+    Taught,
+    make_guidance,
+)
+from icefall_discrete.systems.codec.lessons import LessonSizes
 from icefall_discrete.systems.codec.networks import fresh_decoder, fresh_encoder, published_names
 from icefall_discrete.systems.codec.quantizers import make_quantizer, perplexity
 from icefall_discrete.systems.codec.segments import AudioPool
@@ -22,6 +31,8 @@ from icefall_discrete.training.fit_folder import SYSTEM, read_system
 from icefall_discrete.training.system import Batch, Losses, System
 
 PARTS = ("waveform", "mel", "stft", "quantizer")
+# In system.json, beside the settings: how large the heads are that the lessons need.
+LESSON_SIZES = "lesson_sizes"
 # What the running losses keep of themselves at each step.
 SMOOTHING = 0.98
 
@@ -44,23 +55,25 @@ def samples_of(config: CodecConfig) -> int:
 
 
 class CodecNetwork(nn.Module):
-    """Encoder, quantizer and decoder; `recent` are running means of the losses in the order of PARTS."""
+    """Encoder, quantizer and decoder, and heads of what is taught; `recent` are running means of the losses `parts`."""
 
     recent: Tensor
 
-    def __init__(self, config: CodecConfig, seed: int) -> None:
-        """Fresh weights, which depend on the seed only."""
+    def __init__(self, config: CodecConfig, seed: int, sizes: LessonSizes = NO_LESSONS) -> None:
+        """Fresh weights, which depend on the seed only; `sizes` of what the first codebook is taught."""
         super().__init__()
         fresh = seeded(seed, "weights", 0)
         self.encoder = fresh_encoder(config, fresh)
         self.quantizer = make_quantizer(config, config, fresh)
         self.decoder = fresh_decoder(config, fresh)
+        self.guidance = make_guidance(config, sizes, seeded(seed, "guidance", 0))
+        self.parts = (*PARTS, *self.guidance.weights)
         # A part of the state: a training that was interrupted tells the same as one that was not.
-        self.register_buffer("recent", torch.full((len(PARTS),), math.nan, dtype=torch.float64))
+        self.register_buffer("recent", torch.full((len(self.parts),), math.nan, dtype=torch.float64))
 
     @torch.no_grad()
     def note(self, losses: Tensor) -> None:
-        """Move the running means to the losses (4,) of a step."""
+        """Move the running means to the losses of a step, in the order of `parts`."""
         before = torch.where(self.recent.isnan(), losses, self.recent)
         self.recent.copy_(SMOOTHING * before + (1 - SMOOTHING) * losses)
 
@@ -70,7 +83,7 @@ class CodecNetwork(nn.Module):
 
     def recent_losses(self) -> Dict[str, float]:
         """The running means by name."""
-        return {name: round(value, 6) for name, value in zip(PARTS, self.recent.tolist())}
+        return {name: round(value, 6) for name, value in zip(self.parts, self.recent.tolist())}
 
     def published_names(self) -> Dict[str, Tensor]:
         """The weights under the names that the modules of inference read, on the CPU."""
@@ -83,10 +96,12 @@ class CodecNetwork(nn.Module):
 
 
 class Segments(NamedTuple):
-    """audio (N, S); generator: of what the step draws."""
+    """audio (N, S); generator: of what the step draws; what the first codebook is taught, if it is."""
 
     audio: Tensor
     generator: torch.Generator
+    taught: Optional[Taught] = None
+    spoken: Optional[Spoken] = None
 
 
 class CodecSystem(System[Segments]):
@@ -112,31 +127,52 @@ class CodecSystem(System[Segments]):
         """Segments on `device`, and their generator as it was when they were drawn."""
         generator = torch.Generator()
         generator.set_state(batch["generator"])
-        return Segments(batch["audio"].to(device), generator)
+        taught = Taught(*(one.to(device) for one in batch[DISTILLATION])) if DISTILLATION in batch else None
+        spoken = Spoken(*(one.to(device) for one in batch[TRANSCRIPT])) if TRANSCRIPT in batch else None
+        return Segments(batch["audio"].to(device), generator, taught, spoken)
 
     def losses(self, prepared: Segments, step: int) -> Losses:
         """Code and decode the segments; the objective is the weighted sum of means over the batch."""
         config, network, audio = self._config, self.network, prepared.audio
         frames = network.encoder(audio[:, None]).transpose(1, 2).flatten(0, 1)
+        lessons = self._lessons(frames, prepared, step)  # before the codebooks move
         added = frames.new_zeros(())
         if step >= config.plain_steps:
             used = self._num_used(len(audio), len(frames), prepared.generator)
             done = network.quantizer(frames, used.to(frames.device), prepared.generator)
             frames, added = done.states, done.loss
         states = frames.unflatten(0, (len(audio), -1)).transpose(1, 2)
-        losses = {**self._reconstruction(network.decoder(states)[:, 0], audio), "quantizer": added}
+        losses = {**self._reconstruction(network.decoder(states)[:, 0], audio), "quantizer": added, **lessons}
         total = (
             config.waveform_weight * losses["waveform"]
             + config.mel_weight * losses["mel"]
             + config.stft_weight * losses["stft"]
             + added
         )
-        parts = {name: losses[name].detach() for name in PARTS}
+        for name, value in lessons.items():
+            total = total + network.guidance.weights[name] * value
+        parts = {name: losses[name].detach() for name in network.parts}
         if self.training:
             network.note(torch.stack(list(parts.values())).double())
         size = len(audio)
         summed = {name: value * size for name, value in parts.items()}
         return Losses(total.detach() * size, summed, torch.tensor(size), total.isfinite().expand(size), total)
+
+    def _lessons(self, frames: Tensor, prepared: Segments, step: int) -> Dict[str, Tensor]:
+        """Losses by name of what the first codebook is taught: on the states themselves while nothing is quantised."""
+        network, found = self.network, {}
+
+        def first(states: Tensor) -> Tensor:
+            return network.quantizer.first(states) if step >= self._config.plain_steps else states
+
+        if prepared.taught is not None:
+            states = first(frames).unflatten(0, (len(prepared.audio), -1))
+            found[DISTILLATION] = network.guidance.distillation(states, prepared.taught)
+        if prepared.spoken is not None:
+            states = network.encoder(prepared.spoken.audio[:, None]).transpose(1, 2)
+            states = first(states.flatten(0, 1)).unflatten(0, (len(states), -1))
+            found[TRANSCRIPT] = network.guidance.transcript(states, prepared.spoken)
+        return found
 
     def _num_used(self, num_segments: int, num_frames: int, generator: torch.Generator) -> Tensor:
         """How many codebooks each frame (M,) uses: the same in a segment."""
@@ -173,5 +209,7 @@ class CodecSystem(System[Segments]):
 
 def from_folder(folder: Path) -> CodecSystem:
     """The system of a training, with fresh weights, to do a step of it again."""
-    config = from_dict(CodecConfig, read_system(folder).settings, str(folder / SYSTEM))
-    return CodecSystem(CodecNetwork(config, 0), config, 0)
+    settings = read_system(folder).settings
+    sizes = LessonSizes(*settings.pop(LESSON_SIZES, NO_LESSONS))
+    config = from_dict(CodecConfig, settings, str(folder / SYSTEM))
+    return CodecSystem(CodecNetwork(config, 0, sizes), config, 0)

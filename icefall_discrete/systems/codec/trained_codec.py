@@ -7,15 +7,17 @@ published codecs of each kind, and is run by the same modules as they are. T = c
 import functools
 import logging
 from pathlib import Path
-from typing import Any, Callable, Dict, Iterable, List, Tuple
+from typing import Any, Callable, Dict, Iterable, List, Mapping, Tuple
 
 from torch import Tensor
 
 from icefall_discrete.base.settings import to_dict
 from icefall_discrete.base.tensor_files import as_text, read_tensors, write_tensors
-from icefall_discrete.systems.codec.config import CodecConfig, CodecShape
-from icefall_discrete.systems.codec.segments import read_pool
-from icefall_discrete.systems.codec.training import RUNTIME_SETTINGS, train_codec
+from icefall_discrete.systems.codec.config import CodecConfig, CodecShape, deciding_settings
+from icefall_discrete.systems.codec.lessons import Teacher, portable, with_letters
+from icefall_discrete.systems.codec.segments import AudioPool, read_pool
+from icefall_discrete.systems.codec.training import train_codec
+from icefall_discrete.tokenizers.contract import AudioWithTexts
 from icefall_discrete.tokenizers.formats.pretrained import Weights, sha256_of
 from icefall_discrete.tokenizers.hificodec import GroupResidualVq
 from icefall_discrete.tokenizers.networks.codec import Codec, CodecTokenizer
@@ -76,7 +78,12 @@ class TrainedCodecTokenizer(CodecTokenizer):
         return {key: value for key, value in to_dict(self.config).items() if key in CodecShape.__dataclass_fields__}
 
     def _all_settings(self) -> Dict[str, Any]:
-        return {key: value for key, value in to_dict(self.config).items() if key not in RUNTIME_SETTINGS}
+        return with_portable_teacher(deciding_settings(self.config))
+
+    def settings_to_save(self) -> Dict[str, Any]:
+        """All settings but those of lessons that there are none of; the teacher is not needed elsewhere."""
+        saved = super().settings_to_save()
+        return with_portable_teacher({key: value for key, value in saved.items() if key not in self.config.unused})
 
     @functools.cached_property
     def _provenance(self) -> Dict[str, Any]:
@@ -123,12 +130,13 @@ class TrainedCodecTokenizer(CodecTokenizer):
           audio: pairs of samples (S,) float32 at `sample_rate_hz` and cut id, read once.
           state_dir: folder to write to; becomes the tokenizer's own.
         Raises:
-          ValueError: if there is no audio, or an unfinished training is another one, or of an earlier version.
+          ValueError: if there is no audio, or no text where one is read, or an unfinished training is another one, or
+            of an earlier version.
           RuntimeError: if a loss is not finite.
         """
         state_dir = Path(state_dir)
         refuse_former(state_dir / FORMER_CHECKPOINT)
-        pool = read_pool(audio, self.config.fit_memory_mib, self.check_audio, self.name)
+        pool = self._pool(audio)
         logging.info(
             "%s: training on %d utterances, %.2f h",
             self.name, len(pool.lens), len(pool.samples) / self.sample_rate_hz / 3600,
@@ -140,6 +148,7 @@ class TrainedCodecTokenizer(CodecTokenizer):
             "settings": self._all_settings(),
             "num_utterances": len(pool.lens),
             "audio_sha256": pool.sha256,
+            **{f"{name}_sha256": digest for name, digest in pool.lessons.digests().items()},
             "seed": seed,
             **trained.summary,
         }
@@ -148,3 +157,19 @@ class TrainedCodecTokenizer(CodecTokenizer):
             self.__dict__.pop(cached, None)
         write_tensors(state_dir / FILE_NAME, trained.tensors, {METADATA_KEY: as_text(made)})
         folder.finish()
+
+    def _pool(self, audio: Iterable[Tuple[Tensor, str]]) -> AudioPool:
+        """The audio, with what the first codebook is taught of it."""
+        config = self.config
+        teacher = None if config.teacher is None else Teacher(config.teacher, config.codec_rate_hz)
+        pool = read_pool(audio, config.fit_memory_mib, self.check_audio, self.name, teacher)
+        if not config.transcript_weight:
+            return pool
+        texts = audio.texts() if isinstance(audio, AudioWithTexts) else {}
+        pool.lessons = with_letters(pool.lessons, pool.names, texts, self.name)
+        return pool
+
+
+def with_portable_teacher(settings: Mapping[str, Any]) -> Dict[str, Any]:
+    """The settings, in which a teacher is called what it is called on every machine."""
+    return {key: portable(value) if key == "teacher" else value for key, value in settings.items()}

@@ -24,7 +24,7 @@ PACKAGE_PREFIX = "package:"
 # What to do about a file of weights that cannot be read.
 REFETCH = "fetch it again, or correct `model`"
 HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
-HUB_FILE = re.compile(r"([\w.-]+/[\w.-]+)/([\w./-]+)")
+HUB_FILE = re.compile(r"(\w[\w.-]*/[\w.-]+)/([\w./-]+)")
 
 
 def locate_folder(model: str, kind: str, files: Sequence[str] = HUB_FILES) -> Path:
