@@ -28,9 +28,10 @@ from icefall_discrete.tokenizers import find_tokenizer
 ROOT = Path(__file__).resolve().parents[1]
 CONF_DIRS = [ROOT / "icefall_discrete" / "conf", *sorted(ROOT.glob("egs/*/ASR/conf"))]
 FEATURES = sorted(path for folder in CONF_DIRS for path in folder.glob("features/*.json"))
-# Bases of recipes that tell classes apart: test/egs/test_class_recipes.py; of vocoders, and their sizes:
-# test/systems/test_vocoder.py
-OF_OTHERS = ("classes", "classes_large", "classes_xvector", "classes_ecapa", "vocoder", "vocos", "unit_hifigan")
+# Bases of recipes that tell classes apart: test/egs/test_class_recipes.py; of vocoders and of texts to units, and their
+# sizes: test/systems/test_vocoder.py, test/systems/test_tts.py
+OF_CLASSES = ("classes", "classes_large", "classes_xvector", "classes_ecapa")
+OF_OTHERS = (*OF_CLASSES, "vocoder", "vocos", "unit_hifigan", "tts", "tiny_text_to_units", "text_to_units")
 MODELS, RECIPES = (
     sorted(path for folder in CONF_DIRS for path in folder.glob(f"{kind}/*.json") if path.stem not in OF_OTHERS)
     for kind in ("models", "recipes")

@@ -14,6 +14,7 @@ from icefall_discrete.data.cuts import is_speed_perturbed, language_of, num_fram
 from icefall_discrete.data.label_share import labelled_ids
 from icefall_discrete.data.language_sampling import hours_by_language
 from icefall_discrete.data.shar import KeptCuts, SharSource
+from icefall_discrete.data.targets.contract import LeftOut
 from icefall_discrete.text.coverage import MAX_UNKNOWN_PERCENT
 
 LOG = logging.getLogger(__name__)
@@ -80,8 +81,8 @@ def drop_reason(
     """Why the cut is not trained on, or None if it is: its speed, its duration, or too few encoder frames.
 
     `encoder_frames` maps the number of code frames T to T' (the count of codes decides: a token cut has no num_frames).
-    `frames_needed` is the targets' (data/targets): as many as labels, say. Raises what it raises, such as a ValueError
-    if the text is empty.
+    `frames_needed` is the targets' (data/targets): as many as labels, say; a LeftOut that it raises is the reason.
+    Raises what else it raises, such as a ValueError if the text is empty.
     """
     if not config.use_speed_copies and is_speed_perturbed(cut):
         return "speed-perturbed copy, which the recipe does not use"
@@ -89,9 +90,11 @@ def drop_reason(
         return f"shorter than {config.min_utterance_sec} s"
     if cut.duration > config.max_utterance_sec:
         return f"longer than {config.max_utterance_sec} s"
-    if encoder_frames(num_frames(cut, spec)) < max(1, frames_needed(cut)):
-        return "fewer encoder frames than labels"
-    return None
+    try:
+        needed = frames_needed(cut)
+    except LeftOut as reason:
+        return str(reason)
+    return "fewer encoder frames than labels" if encoder_frames(num_frames(cut, spec)) < max(1, needed) else None
 
 
 def filter_cuts(

@@ -8,7 +8,23 @@ from icefall_discrete.nn.scaling import load_noise_state, noise_state, set_batch
 from icefall_discrete.training.system import Prepared, System
 
 
-class AcousticSystem(System[Prepared]):
+class EncoderSystem(System[Prepared]):
+    """A network with encoders, which the loop's news reaches."""
+
+    def set_batch_count(self, batch_count: float) -> None:
+        """Schedules inside the encoders."""
+        set_batch_count(self.network, batch_count)
+
+    def noise_state(self) -> Dict[str, Any]:
+        """How often each Whiten acts."""
+        return noise_state(self.network)
+
+    def load_noise_state(self, state: Mapping[str, Any]) -> None:
+        """Restore what `noise_state` gave."""
+        load_noise_state(self.network, state)
+
+
+class AcousticSystem(EncoderSystem[Prepared]):
     """A network on codes or features; the loop's news reaches its encoder and its augmentation.
 
     Args:
@@ -26,15 +42,3 @@ class AcousticSystem(System[Prepared]):
     def begin_epoch(self, epoch: int) -> None:
         """Augmentation may start at a later epoch."""
         self.network.set_epoch(epoch)
-
-    def set_batch_count(self, batch_count: float) -> None:
-        """Schedules inside the encoder."""
-        set_batch_count(self.network, batch_count)
-
-    def noise_state(self) -> Dict[str, Any]:
-        """How often each Whiten acts."""
-        return noise_state(self.network)
-
-    def load_noise_state(self, state: Mapping[str, Any]) -> None:
-        """Restore what `noise_state` gave."""
-        load_noise_state(self.network, state)

@@ -166,7 +166,7 @@ def training_data(settings: TrainSettings, corpus: Corpus, resegment: Optional[R
     """Batches of the corpus for the trainer; `resegment` as for BatchDataset (unit_dropout.py)."""
     loader, spec, seed = settings.loader, corpus.spec, settings.train.seed
     stages = system_stages(settings.system)
-    num_views, completion = stages.num_views(settings), stages.completion(settings, spec)
+    num_views, completion = stages.num_views(settings), stages.completion(settings, spec, corpus.targets)
 
     def batches(epoch: int, start: int) -> Iterator[Batch]:
         dataset = BatchDataset(

@@ -58,7 +58,7 @@ class SystemStages(abc.ABC, Generic[S, N, T]):
         """How often a training batch holds each utterance, each time augmented in another way."""
         return 1
 
-    def completion(self, settings: S, spec: FeatureSpec) -> Completion:
+    def completion(self, settings: S, spec: FeatureSpec, targets: T) -> Completion:
         """What batches hold besides frames and facts, such as audio."""
         return complete
 

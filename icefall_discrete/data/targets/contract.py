@@ -18,6 +18,10 @@ One = TypeVar("One")
 Many = TypeVar("Many")
 
 
+class LeftOut(Exception):
+    """Why a cut is not trained on, such as "no alignment": a reason that is counted with those of other cuts."""
+
+
 class Targets(abc.ABC, Generic[One, Many]):
     """What a system learns of utterances: `One` of each, `Many` as the tensors of a batch."""
 
@@ -35,7 +39,11 @@ class Targets(abc.ABC, Generic[One, Many]):
 
     @abc.abstractmethod
     def frames_needed(self, cut: Cut) -> int:
-        """How many encoder frames the loss of a cut needs. Raises ValueError, naming the cut, if it has no target."""
+        """How many encoder frames the loss of a cut needs.
+
+        Raises:
+          ValueError: naming the cut, if it has no target. LeftOut: if it is to be passed over.
+        """
 
     def cover(self, cut: Cut, coverage: Coverage) -> None:
         """Count what of a cut's text can be learnt; nothing where no text is."""

@@ -1,14 +1,16 @@
 """What is left of a split that a vocoder has said: audio files, and the list of them."""
 
 from pathlib import Path
-from typing import List, NamedTuple
+from typing import List, NamedTuple, Sequence
+from urllib.parse import quote
 
-from icefall_discrete.base.atomic_files import PathLike
+from icefall_discrete.base.atomic_files import PathLike, write_text
 from icefall_discrete.base.inside import path_inside
 from icefall_discrete.systems.prediction import OutputFiles, rows_of_split
 
 METHOD = "resynthesis"
 NOBODY = "-"
+_MAX_NAME = 150
 
 
 class Said(NamedTuple):
@@ -23,6 +25,10 @@ class VocoderFiles(OutputFiles):
     """Paths of one resynthesis."""
 
     def said(self, split: str) -> Path:
+        """The list of audio files."""
+        return self.listed(split)
+
+    def listed(self, split: str) -> Path:
         """`<cut id><tab><audio file><tab><voice>`, sorted by cut id."""
         return self.folder / f"audio-{split}-{self.suffix}.tsv"
 
@@ -37,6 +43,16 @@ class VocoderFiles(OutputFiles):
     def page(self, split: str) -> Path:
         """The same as `said`: there is no page of errors."""
         return self.said(split)
+
+
+def audio_name(cut_id: str, number: int) -> str:
+    """The name of the audio file of a cut, the `number`-th of its split."""
+    return f"{quote(cut_id, safe='')[:_MAX_NAME]}-{number}.flac"
+
+
+def write_said(path: PathLike, lines: Sequence[Said]) -> None:
+    """Write what `read_said` reads, sorted by cut id."""
+    write_text(path, "".join("\t".join(line) + "\n" for line in sorted(lines)))
 
 
 def read_said(path: PathLike) -> List[Said]:

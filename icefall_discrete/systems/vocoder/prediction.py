@@ -3,7 +3,6 @@
 import logging
 from pathlib import Path
 from typing import Any, Iterator, List, Mapping, Tuple
-from urllib.parse import quote
 
 import torch
 from lhotse import CutSet
@@ -11,7 +10,6 @@ from lhotse.cut import Cut
 from torch import Tensor
 
 from icefall_discrete.audio.writing import write_flac
-from icefall_discrete.base.atomic_files import write_text
 from icefall_discrete.base.flags import ScriptParser, add_flags, override
 from icefall_discrete.base.settings import from_dict
 from icefall_discrete.base.spec import FeatureSpec
@@ -25,14 +23,13 @@ from icefall_discrete.systems.prediction import (
     Trained,
     predict_cuts,
 )
-from icefall_discrete.systems.vocoder.files import METHOD, NOBODY, Said, VocoderFiles
+from icefall_discrete.systems.vocoder.files import METHOD, NOBODY, Said, VocoderFiles, audio_name, write_said
 from icefall_discrete.systems.vocoder.network import Vocoder
 from icefall_discrete.systems.vocoder.scoring import score_speech
 from icefall_discrete.systems.vocoder.settings import TrainSettings
 from icefall_discrete.systems.vocoder.synthesis import SynthesisConfig, frames_to_speak, waveform
 
 LOG = logging.getLogger(__name__)
-_MAX_NAME = 150
 
 
 def frames_of_cut(network: Vocoder, cut: Cut, spec: FeatureSpec) -> Tensor:
@@ -100,7 +97,7 @@ class VocoderPrediction(Prediction[SynthesisConfig, VocoderFiles, TrainSettings,
                 voice = targets.of(cut)
                 frames = frames_of_cut(network, cut, spec)
                 audio = waveform(network, frames, voice, config.window_frames(spec))
-                name = f"{quote(cut.id, safe='')[:_MAX_NAME]}-{number}.flac"
+                name = audio_name(cut.id, number)
                 write_flac(folder / name, fitted(audio, samples_of(cut, spec)).numpy(), spec.sample_rate_hz)
                 yield cut.id, Said(cut.id, f"{folder.name}/{name}", targets.names[voice - 1] if voice else NOBODY)
 
@@ -111,7 +108,7 @@ class VocoderPrediction(Prediction[SynthesisConfig, VocoderFiles, TrainSettings,
                 f"{split}: the voices of {unknown} of {len(found)} cuts are none of the {len(targets.names)} of the "
                 "training data; they are said by the voice of nobody in particular."
             )
-        write_text(files.said(split), "".join("\t".join(line) + "\n" for line in sorted(found.values())))
+        write_said(files.listed(split), list(found.values()))
         return facts
 
     def score(self, split: str, files: VocoderFiles, feature_dir: Path, rules: ScoringRules) -> Json:

@@ -24,7 +24,7 @@ from icefall_discrete.text.words import words_in
 
 LOG = logging.getLogger(__name__)
 Json = Dict[str, Any]
-_NOT_KNOWN = "not known"
+NOT_KNOWN = "not known"
 
 
 class Heard(NamedTuple):
@@ -60,9 +60,9 @@ def score_speech(split: str, files: VocoderFiles, feature_dir: Path, rules: Scor
     cuts = {cut.id: cut for cut in load_cuts(feature_dir / f"{split}.jsonl.gz")}
     groups: Dict[str, ReconstructionFigures] = collections.defaultdict(ReconstructionFigures)
     everyone, judges, left_out = ReconstructionFigures(), present_judges(), 0
-    for line in read_said(files.said(split)):
+    for line in read_said(files.listed(split)):
         if line.cut_id not in cuts:
-            raise ValueError(f"{files.said(split)}: cut {line.cut_id} is not in {feature_dir}; say the split again.")
+            raise ValueError(f"{files.listed(split)}: cut {line.cut_id} is not in {feature_dir}; say the split again.")
         cut = cuts[line.cut_id]
         recorded = load_finite(cut, spec.sample_rate_hz)
         said = load_recording(open_recording(files.folder / line.audio, cut.id), spec.sample_rate_hz)
@@ -73,20 +73,20 @@ def score_speech(split: str, files: VocoderFiles, feature_dir: Path, rules: Scor
             LOG.warning(f"{split}: cut {cut.id} cannot be measured: {error}")
             continue
         everyone.add(found)
-        groups[language_of(cut) or _NOT_KNOWN].add(found)
+        groups[language_of(cut) or NOT_KNOWN].add(found)
     scored: Json = {"num_utterances": everyone.num_utterances, "num_not_measured": left_out, **everyone.scores()}
     scored["languages"] = {
         name: {"num_utterances": group.num_utterances, **group.scores()} for name, group in sorted(groups.items())
     }
     if files.heard(split).is_file():
-        _add_heard(scored, read_heard(files.heard(split)), cuts, rules)
-    print(f"{split}: {_table(scored)}")
+        add_heard(scored, read_heard(files.heard(split)), cuts, rules)
+    print(f"{split}: {speech_table(scored)}")
     return scored
 
 
-def _add_heard(scored: Json, heard: Sequence[Heard], cuts: Mapping[str, Cut], rules: ScoringRules) -> None:
+def add_heard(scored: Json, heard: Sequence[Heard], cuts: Mapping[str, Cut], rules: ScoringRules) -> None:
     """Put error rates of what was said against the text (`wer`, `cer`) and against what was heard before (`dwer`)."""
-    languages = {line.cut_id: language_of(cuts[line.cut_id]) or _NOT_KNOWN for line in heard}
+    languages = {line.cut_id: language_of(cuts[line.cut_id]) or NOT_KNOWN for line in heard}
     texts = {line.cut_id: str(facts_of(cuts[line.cut_id]).get("text") or "") for line in heard}
 
     def rates(pairs: Mapping[str, Sequence[str]]) -> Json:
@@ -110,7 +110,8 @@ def _add_heard(scored: Json, heard: Sequence[Heard], cuts: Mapping[str, Cut], ru
         part.update({"wer_original": of_original["wer"], "cer_original": of_original["cer"]})
 
 
-def _table(scored: Json) -> str:
+def speech_table(scored: Json) -> str:
+    """A table of the figures of a split, by language and over all."""
     known = [metric for name, metric in known_metrics().items() if name in scored]
     parts = [*scored["languages"].items(), ("all", scored)] if len(scored["languages"]) > 1 else [("all", scored)]
     rows = [

@@ -59,7 +59,7 @@ class VocoderStages(SystemStages[TrainSettings, Vocoder, VoiceTargets]):
         """The vocoder and its losses."""
         return VocoderSystem(network, settings, spec, targets)
 
-    def completion(self, settings: TrainSettings, spec: FeatureSpec) -> Completion:
+    def completion(self, settings: TrainSettings, spec: FeatureSpec, targets: VoiceTargets) -> Completion:
         """Audio."""
         return WithAudio(spec)
 

@@ -1,0 +1,1 @@
+"""Text to units, all at once."""

@@ -1,0 +1,105 @@
+"""What a trained network from texts to units does with the cuts of a split: units of the text of each, in its voice."""
+
+import logging
+from pathlib import Path
+from typing import Any, Iterator, List, Mapping, Tuple
+
+import numpy as np
+from lhotse import CutSet, MonoCut, SupervisionSegment
+from lhotse.cut import Cut
+from lhotse.utils import fastcopy
+
+from icefall_discrete.base.flags import ScriptParser, add_flags, override
+from icefall_discrete.base.settings import from_dict, to_dict
+from icefall_discrete.base.spec import FeatureSpec
+from icefall_discrete.data.code_archive import FlatArchiveWriter
+from icefall_discrete.data.cuts import attach_stored, storage_dtype, write_cuts
+from icefall_discrete.data.targets.spoken_text import SpokenTextTargets
+from icefall_discrete.metrics.scoring_rules import ScoringRules
+from icefall_discrete.systems.prediction import Json, Prediction, RunConfig, Trained, predict_cuts
+from icefall_discrete.systems.tts.files import METHOD, SynthesisFiles
+from icefall_discrete.systems.tts.network import TextToUnits
+from icefall_discrete.systems.tts.scoring import score_synthesis
+from icefall_discrete.systems.tts.settings import TrainSettings
+from icefall_discrete.systems.tts.synthesis import SynthesisConfig, units_of
+
+LOG = logging.getLogger(__name__)
+
+
+def _spoken_cut(cut: Cut, num_frames: int, spec: FeatureSpec) -> MonoCut:
+    """A cut of the units of the text of `cut`: its facts, as long as they last, without a recording."""
+    duration = round(num_frames / spec.frame_rate_hz, 8)
+    first = min(cut.supervisions, key=lambda supervision: supervision.start)
+    said: SupervisionSegment = fastcopy(first, start=0.0, duration=duration, alignment=None)
+    return MonoCut(cut.id, 0.0, duration, 0, supervisions=[said])
+
+
+class TtsPrediction(Prediction[SynthesisConfig, SynthesisFiles, TrainSettings, TextToUnits, SpokenTextTargets]):
+    """Units of each cut's text."""
+
+    files = SynthesisFiles
+
+    def add_flags(self, parser: ScriptParser) -> None:
+        """Those of the synthesis."""
+        add_flags(parser, SynthesisConfig, "synthesis")
+
+    def read_settings(self, recipe: Mapping[str, Any], where: str, args: Any) -> SynthesisConfig:
+        """Section `synthesis` of the recipe, over it the flags. Raises ValueError for settings of a search."""
+        if recipe.get("decode"):
+            raise ValueError(f"{where}: section decode chooses a search, and units are told without; leave it away.")
+        return override(from_dict(SynthesisConfig, recipe.get("synthesis", {}), where), args, "synthesis")
+
+    def noted(self, config: SynthesisConfig) -> Json:
+        """All of them."""
+        return to_dict(config)
+
+    def method(self, asked: str) -> str:
+        """There is one."""
+        return METHOD
+
+    def output(
+        self, exp_dir: Path, settings: TrainSettings, config: SynthesisConfig, checkpoints: str, averaged: bool
+    ) -> SynthesisFiles:
+        """`<exp>/synthesis`, with the checkpoints as suffix."""
+        return SynthesisFiles(exp_dir / METHOD, checkpoints + ("_use-averaged-model" if averaged else ""))
+
+    def predict(
+        self,
+        split: str,
+        trained: Trained[TrainSettings, TextToUnits, SpokenTextTargets],
+        cuts: CutSet,
+        config: SynthesisConfig,
+        run: RunConfig,
+        files: SynthesisFiles,
+    ) -> Json:
+        """Write a folder of units as extraction writes codes, so that whatever reads codes can read them."""
+        spec, folder = trained.spec, files.units(split)
+        folder.mkdir(parents=True, exist_ok=True)
+        spec.write(folder / "spec.json")
+        unsayable: List[str] = []
+
+        def say(kept: List[Cut]) -> Iterator[Tuple[str, Cut]]:
+            with FlatArchiveWriter(folder / f"{split}.codes") as writer:
+                for cut in kept:
+                    try:
+                        units = units_of(trained.network, trained.targets.of(cut), config).numpy()
+                    except ValueError as error:
+                        unsayable.append(str(error) if cut.id in str(error) else f"cut {cut.id}: {error}")
+                        continue
+                    key = writer.store_array(cut.id, units.astype(np.dtype(storage_dtype(spec)))).storage_key
+                    spoken = _spoken_cut(cut, len(units), spec)
+                    yield cut.id, attach_stored(spoken, [key], spec, f"{split}.codes")
+
+        found, facts = predict_cuts(say, trained.network.config, cuts, spec, f"Saying {split}")
+        if unsayable:
+            LOG.warning(f"{split}: of {len(unsayable)} cuts nothing can be said, such as: {unsayable[0]}")
+        if not found:
+            raise ValueError(
+                f"{split}: nothing can be said of any cut: {unsayable[0] if unsayable else 'all too short'}"
+            )
+        write_cuts(files.said(split), (found[name] for name in sorted(found)))
+        return {**facts, "num_unsayable": len(unsayable)}
+
+    def score(self, split: str, files: SynthesisFiles, feature_dir: Path, rules: ScoringRules) -> Json:
+        """Units against those of the recordings; audio and what was heard, where they are there."""
+        return score_synthesis(split, files, feature_dir, rules)
