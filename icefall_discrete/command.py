@@ -12,6 +12,10 @@ COMMANDS: Dict[str, Tuple[str, str]] = {
     "transcribe": ("icefall_discrete.inference.command", "print the text of audio files"),
     "onnx": ("icefall_discrete.onnx.command", "print the text of audio files by an exported model, without PyTorch"),
     "export": ("icefall_discrete.export.command", "write a trained model for other runtimes: ONNX, sherpa-onnx"),
+    "serve": (
+        "icefall_discrete.inference.serving.command",
+        "recognise what clients and browsers send, over WebSockets",
+    ),
     "push": ("icefall_discrete.inference.push_command", "make a model folder, for a hub or by hand"),
     "pull": ("icefall_discrete.inference.pull_command", "get a model folder, from a hub or another folder"),
     "align": ("icefall_discrete.inference.align_command", "print when the words of known texts were said"),

@@ -12,6 +12,8 @@ from lhotse.features.kaldi.extractors import Fbank, FbankConfig, Mfcc, MfccConfi
 from lhotse.features.kaldifeat import KaldifeatFbank, KaldifeatFbankConfig, KaldifeatFrameOptions, KaldifeatMelOptions
 from torch import Tensor, nn
 
+from icefall_discrete.audio.as_it_comes import Reach
+
 WINDOW_SEC = 0.025
 DELTA_WINDOW = 2
 
@@ -28,6 +30,14 @@ def make_fbank(sample_rate_hz: int, frame_shift_sec: float, num_mel_bins: int) -
             snip_edges=False,
         )
     )
+
+
+def reach_of(sample_rate_hz: int, frame_shift_sec: float, num_neighbours: int = 0) -> Reach:
+    """What a frame of `make_fbank` or `make_mfcc` hears, with so many neighbours on each side."""
+    hop, window = int(frame_shift_sec * sample_rate_hz), int(WINDOW_SEC * sample_rate_hz)
+    before = (window - hop) // 2
+    neighbours = num_neighbours * hop
+    return Reach(hop, max(0, before) + neighbours, max(0, window - hop - before) + neighbours)
 
 
 @functools.cache

@@ -6,6 +6,11 @@ a line instead: file, duration, text, score (log-probability, nats), segments, w
 in seconds; with --nbest N the N best hypotheses of each segment too; for a file that cannot be transcribed, file and
 error. Text goes to standard output, everything else to standard error. The exit status is 1 if a file could not be
 transcribed; the others are transcribed all the same.
+
+--streaming recognises while the audio comes, with a model that was trained with causal on features that can be made so:
+a line an utterance, which ends by the rules for endpoints; --partial prints what it grows through too, with the seconds
+heard so far; --json has text, tokens, timestamps, segment, start_time, is_final and so on. --pcm-rate 16000 reads
+samples (s16le, one channel) from standard input instead of files. How long text took is logged.
 """
 
 import io
@@ -25,6 +30,7 @@ from icefall_discrete.experiment.checkpoint_choice import CheckpointChoice
 from icefall_discrete.experiment.transcription_files import load_recipe, settings_in
 from icefall_discrete.inference.audio_files import AudioConfig, json_in, shown
 from icefall_discrete.inference.chosen_model import add_model_flags, chosen_exp_dir
+from icefall_discrete.inference.streaming.command import add_streaming_flags, refuse_streaming_flags, stream_files
 from icefall_discrete.inference.transcriber import Transcriber
 from icefall_discrete.systems.asr.transcription import Failure, Outcome
 from icefall_discrete.systems.prediction import RunConfig
@@ -50,6 +56,7 @@ def get_parser(prog: str) -> ScriptParser:
     add_flags(parser, CheckpointChoice, "average")
     add_flags(parser, DecodeConfig, "decode")
     add_flags(parser, RunConfig)
+    add_streaming_flags(parser)
     return parser
 
 
@@ -67,7 +74,7 @@ def paths_of(args: Any) -> List[str]:
         paths += [line for _, line in lines_in(_standard_input())] if name == STDIN else [name]
     if args.file_list is not None:
         paths += [line for _, line in numbered_lines(args.file_list)]
-    if not paths:
+    if not paths and args.pcm_rate is None:
         raise ValueError("there is nothing to transcribe; give audio files, --file-list, or - for standard input.")
     return paths
 
@@ -102,11 +109,21 @@ def line_of(outcome: Outcome, as_json: bool, with_name: bool, encoding: str = "u
 def main(prog: str, arguments: Sequence[str]) -> None:
     """Transcribe, print, and end with status 1 if a file failed."""
     args = get_parser(prog).parse_args(arguments)
+    if not args.streaming:
+        refuse_streaming_flags(args)
     paths = paths_of(args)
     args.exp_dir = chosen_exp_dir(args)
     run = override(RunConfig(), args)
     if run.num_threads:
         torch.set_num_threads(run.num_threads)
+    failed = stream_files(args, paths) if args.streaming else _transcribe_whole(args, paths)
+    if failed:
+        LOG.error(f"{failed} of {max(1, len(paths))} files could not be transcribed.")
+        sys.exit(1)
+
+
+def _transcribe_whole(args: Any, paths: Sequence[str]) -> int:
+    """Transcribe and print; returns how many files failed."""
     transcriber = make_transcriber(args)
     torch.set_flush_denormal(True)  # not before numpy has looked at its numbers, which it does with a warning then
     failed = 0
@@ -119,6 +136,4 @@ def main(prog: str, arguments: Sequence[str]) -> None:
                 line = line_of(outcome, args.json, len(paths) > 1, sys.stdout.encoding or "utf-8")
                 tqdm.write(line, file=sys.stdout)
                 sys.stdout.flush()
-    if failed:
-        LOG.error(f"{failed} of {len(paths)} files could not be transcribed.")
-        sys.exit(1)
+    return failed

@@ -17,14 +17,13 @@ from icefall_discrete.decoding.hypothesis import Hypothesis
 from icefall_discrete.decoding.methods import find_method
 from icefall_discrete.decoding.search import check_method, search_nbest
 from icefall_discrete.decoding.settings import DecodeConfig
-from icefall_discrete.experiment.checkpoint_choice import CheckpointChoice, load_into, resolve_choice
-from icefall_discrete.experiment.folder import Experiment
-from icefall_discrete.experiment.transcription_files import kept_settings, load_experiment_tokenizer
+from icefall_discrete.experiment.checkpoint_choice import CheckpointChoice
+from icefall_discrete.experiment.transcription_files import kept_settings
 from icefall_discrete.extraction.workers import one_thread
 from icefall_discrete.inference.audio_files import AudioConfig, BadAudio, open_audio, read_samples, shown
-from icefall_discrete.inference.languages import in_language
 from icefall_discrete.inference.pauses import MIN_SEGMENT_SEC, split_at_pauses
 from icefall_discrete.inference.samples import Samples, as_samples
+from icefall_discrete.inference.trained_recogniser import load_recogniser
 from icefall_discrete.systems.asr.transcription import Failure, Outcome, Transcription, make_segment
 from icefall_discrete.systems.asr.transducer import Transducer
 from icefall_discrete.systems.prediction import RunConfig
@@ -97,19 +96,10 @@ class Transcriber:
         choice, self._decode = choice or kept_choice, decode or kept_decode
         self._run, self._audio = run or RunConfig(), audio or AudioConfig()
         check_method(self._decode.decoding_method)
-        experiment = Experiment(Path(exp_dir))
-        self.spec = experiment.spec()
-        tokenizer = load_experiment_tokenizer(experiment.exp_dir, self.spec, tokenizer_dir)
-        self.tokenizer = in_language(tokenizer, self._audio.language, str(experiment.exp_dir))
+        trained = load_recogniser(exp_dir, choice, self._run, self._audio.language, tokenizer_dir)
+        experiment, self.spec, self.tokenizer = trained.experiment, trained.spec, trained.tokenizer
+        self._text_encoder, self._model, self._device = trained.text_encoder, trained.model, trained.device
         self.max_segment_sec = self._longest_segment(experiment.settings().filter.max_utterance_sec)
-        self._text_encoder = experiment.text_encoder()
-        self._device = self._run.torch_device()
-        model = experiment.build_model()
-        if not isinstance(model, Transducer):
-            raise ValueError(f"{exp_dir} holds a {type(model).__name__}, which is no recogniser and emits no text.")
-        self._model = model
-        load_into(model, resolve_choice(choice, exp_dir), exp_dir)
-        self._model.to(self._device).eval()
         scores_end = find_method(self._decode.decoding_method).from_label_to_label
         self._fusion = Fusion(self._decode, experiment.exp_dir / "bpe.model", self._device, scores_end)
 
@@ -118,7 +108,12 @@ class Transcriber:
         limit = self.tokenizer.max_samples
         return longest if limit is None else min(longest, limit / self.spec.sample_rate_hz)
 
-    def transcribe(self, paths: Union[Audio, Sequence[Audio]], title: Optional[str] = None) -> Iterator[Outcome]:
+    def transcribe(
+        self,
+        paths: Union[Audio, Sequence[Audio]],
+        title: Optional[str] = None,
+        names: Optional[Sequence[str]] = None,
+    ) -> Iterator[Outcome]:
         """Yield a Transcription, or a Failure, for each piece of audio, in the order of `paths`.
 
         Files are read one by one and recognised in batches of segments of similar length, some batches ahead.
@@ -126,9 +121,11 @@ class Transcriber:
         Args:
           paths: audio files, or samples as `transcribe_samples` takes them, which are called `samples 0` and so on; a
             single one too. title: of the progress bar on standard error, if that is a terminal; None shows no bar.
+          names: what samples are called instead.
         """
         every = [paths] if isinstance(paths, (str, Path, np.ndarray, Tensor)) else list(paths)
-        opened = [self._opened(audio, f"samples {number}") for number, audio in enumerate(every)]
+        called = names or [f"samples {number}" for number in range(len(every))]
+        opened = [self._opened(audio, name) for audio, name in zip(every, called)]
         total_sec = sum(item.duration for item in opened if not isinstance(item, Failure))
         # No bar either (None) where standard error is a file.
         hidden = True if title is None else None

@@ -28,6 +28,7 @@ from typing import (
 import torch
 from torch import Tensor
 
+from icefall_discrete.audio.as_it_comes import Reach
 from icefall_discrete.base.device import resolve
 from icefall_discrete.base.settings import to_dict
 from icefall_discrete.base.spec import FeatureSpec
@@ -214,6 +215,11 @@ class SpeechTokenizer(ABC):
     @property
     def max_samples(self) -> Optional[int]:
         """The longest audio it takes, in samples; None if there is no limit."""
+        return None
+
+    @property
+    def reach(self) -> Optional[Reach]:
+        """What a frame hears, so that frames can be made while the audio comes; None: the whole, or too much of it."""
         return None
 
     def graph(self) -> FrameGraph:

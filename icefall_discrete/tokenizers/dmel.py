@@ -11,6 +11,7 @@ from typing import Any, List, Optional
 import torch
 from torch import Tensor
 
+from icefall_discrete.audio.as_it_comes import Reach
 from icefall_discrete.audio.slaney_mel import mel_filters
 from icefall_discrete.base.settings import setting
 from icefall_discrete.base.spec import FeatureSpec
@@ -56,6 +57,12 @@ class DmelTokenizer(SpeechTokenizer):
     def min_samples(self) -> int:
         """One window, and what the reflection at the edges needs."""
         return max(len(self._window), self.config.fft_size // 2 + 1)
+
+    @property
+    def reach(self) -> Optional[Reach]:
+        """Half a window on each side of where a frame begins: nothing ahead of its own hop by default."""
+        half = len(self._window) - len(self._window) // 2
+        return Reach(self._hop, half, max(0, half - self._hop))
 
     @property
     def spec(self) -> FeatureSpec:

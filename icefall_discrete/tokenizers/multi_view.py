@@ -15,6 +15,7 @@ import torch
 from lhotse.augmentation.torchaudio import get_or_create_resampler
 from torch import Tensor
 
+from icefall_discrete.audio.as_it_comes import Reach, widest
 from icefall_discrete.base.rate_matching import match_rate, rate_ratio
 from icefall_discrete.base.settings import setting
 from icefall_discrete.base.spec import FeatureSpec
@@ -76,6 +77,12 @@ class MultiViewTokenizer(CompositeTokenizer):
         """What is not too much for any view."""
         limits = [(view.max_samples, self._slowdown(view)) for view in self.parts if view.max_samples is not None]
         return min((math.floor(limit * slowdown) for limit, slowdown in limits), default=None)
+
+    @property
+    def reach(self) -> Optional[Reach]:
+        """The widest of the views', if they hear the same audio and have the same hop."""
+        same = len({view.sample_rate_hz for view in self.parts}) == 1
+        return widest([view.reach for view in self.parts]) if same else None
 
     def _slowdown(self, view: SpeechTokenizer) -> Fraction:
         """Samples of this tokenizer's audio for one of the view's."""

@@ -10,6 +10,7 @@ import synthetic_codes
 import torch
 import toy_corpus
 from lhotse import MonoCut, Recording, SupervisionSegment
+from toy_streaming import write_causal_experiment
 
 from icefall_discrete.base.checkpoint import save_checkpoint
 from icefall_discrete.base.spec import FeatureSpec
@@ -120,3 +121,9 @@ def features_of(work):
         return load_feature_cuts(work / "features" / f"{split}.jsonl.gz")
 
     return make
+
+
+@pytest.fixture(scope="session")
+def causal_exp(tmp_path_factory, voice):
+    """A causal experiment; nothing in it is changed by a test."""
+    return write_causal_experiment(tmp_path_factory.mktemp("causal"), voice)

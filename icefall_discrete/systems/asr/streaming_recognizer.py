@@ -97,8 +97,18 @@ class StreamingRecognizer:
         return len(ready)
 
     def hypothesis(self, stream: RecognitionStream) -> Hypothesis:
-        """What was found in a stream so far; timestamps in encoder frames from its start."""
+        """What was found in a stream so far; timestamps in encoder frames from its start, or the last restart."""
         return self._search.best(stream.search_state)
+
+    def num_searched(self, stream: RecognitionStream) -> int:
+        """Encoder frames that were searched since the start of a stream, or its last restart."""
+        return stream.search_state.num_frames
+
+    def restart(self, stream: RecognitionStream, forget: bool) -> None:
+        """Begin another utterance in a stream: nothing is found yet. forget: the encoder's past is dropped too."""
+        stream.search_state = self._search.open()
+        if forget:
+            stream.encoder_state = self._encoder.initial_state(1)
 
 
 def _search_of(model: Transducer, decode: DecodeConfig) -> StreamSearch:

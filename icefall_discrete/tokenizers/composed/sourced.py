@@ -1,7 +1,8 @@
 """What tokenizers on one frame source have from it."""
 
-from typing import Dict
+from typing import Dict, Optional
 
+from icefall_discrete.audio.as_it_comes import Reach
 from icefall_discrete.tokenizers.contract import Placement, SpeechTokenizer, library_versions
 from icefall_discrete.tokenizers.frames import FrameSource
 
@@ -25,6 +26,11 @@ class SourcedTokenizer(SpeechTokenizer):
     def frame_rate_hz(self) -> float:
         """That of the source."""
         return self.source.frame_rate_hz
+
+    @property
+    def reach(self) -> Optional[Reach]:
+        """That of the source: quantizers see a frame at a time."""
+        return self.source.reach
 
     def why_not_elsewhere(self) -> str:
         """See SpeechTokenizer; that of the source."""

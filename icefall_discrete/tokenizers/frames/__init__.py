@@ -6,10 +6,11 @@ Letters: S samples, T frames, D dimensions.
 import functools
 from abc import ABC, abstractmethod
 from pathlib import Path
-from typing import Any, ClassVar, Dict, List, Mapping, Tuple, Type
+from typing import Any, ClassVar, Dict, List, Mapping, Optional, Tuple, Type
 
 from torch import Tensor
 
+from icefall_discrete.audio.as_it_comes import Reach
 from icefall_discrete.base import registry
 from icefall_discrete.base.settings import to_dict
 from icefall_discrete.base.weights import same_content
@@ -66,6 +67,11 @@ class FrameSource(ABC):
     @abstractmethod
     def frames(self, samples: Tensor) -> Tensor:
         """Frames (T, D) float32 of one utterance (S,) on the CPU; the frames are where the source is."""
+
+    @property
+    def reach(self) -> Optional[Reach]:
+        """What a frame hears, so that frames can be made while the audio comes; None: the whole, or too much of it."""
+        return None
 
     def graph(self) -> FrameGraph:
         """The same as a network, for exports. Raises NotExported if there is none."""

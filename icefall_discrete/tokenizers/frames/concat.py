@@ -6,11 +6,12 @@ largest values decides alone; a source of twice the dimensions still weighs twic
 """
 
 import dataclasses
-from typing import Any, ClassVar, Dict, Mapping, Tuple
+from typing import Any, ClassVar, Dict, Mapping, Optional, Tuple
 
 import torch
 from torch import Tensor
 
+from icefall_discrete.audio.as_it_comes import Reach, widest
 from icefall_discrete.base.rate_matching import match_rate, rate_ratio
 from icefall_discrete.base.settings import KIND, from_dict, setting
 from icefall_discrete.tokenizers.contract import Placement
@@ -96,6 +97,11 @@ class ConcatFrames(FrameSource):
     def libraries(self) -> Tuple[str, ...]:
         """Those of the sources."""
         return tuple(dict.fromkeys(library for source in self._sources for library in source.libraries))
+
+    @property
+    def reach(self) -> Optional[Reach]:
+        """The widest of the sources', if they have the same hop."""
+        return widest([source.reach for source in self._sources])
 
     def why_not_elsewhere(self) -> str:
         """See FrameSource; the first reason of a source."""

@@ -5,12 +5,13 @@ On the CPU lhotse computes them; on a CUDA device kaldifeat, where it can be imp
 
 import dataclasses
 import functools
-from typing import Any, Callable, ClassVar, Mapping
+from typing import Any, Callable, ClassVar, Mapping, Optional
 
 import torch
 from torch import Tensor
 
-from icefall_discrete.audio.kaldi_features import WINDOW_SEC, has_kaldifeat, make_device_fbank, make_fbank
+from icefall_discrete.audio.as_it_comes import Reach
+from icefall_discrete.audio.kaldi_features import WINDOW_SEC, has_kaldifeat, make_device_fbank, make_fbank, reach_of
 from icefall_discrete.audio.spectrum_graph import KaldiSpectrum
 from icefall_discrete.base.settings import setting
 from icefall_discrete.tokenizers.contract import Placement
@@ -60,6 +61,11 @@ class FbankFrames(FrameSource):
     def dim(self) -> int:
         """num_mel_bins."""
         return self.config.num_mel_bins
+
+    @property
+    def reach(self) -> Optional[Reach]:
+        """Half of what a window has more than a hop, on each side: 7.5 ms at 100 Hz, 2.5 ms at 50 Hz."""
+        return reach_of(self.sample_rate_hz, self.config.frame_shift_sec)
 
     def why_not_elsewhere(self) -> str:
         """See FrameSource; kaldifeat runs on a CUDA device."""

@@ -5,11 +5,12 @@ them every 10 ms; the default here is 20 ms, the rate of the frames of most mode
 """
 
 import dataclasses
-from typing import Any
+from typing import Any, Optional
 
 from torch import Tensor
 
-from icefall_discrete.audio.kaldi_features import WINDOW_SEC, Deltas, make_mfcc, with_deltas
+from icefall_discrete.audio.as_it_comes import Reach
+from icefall_discrete.audio.kaldi_features import DELTA_WINDOW, WINDOW_SEC, Deltas, make_mfcc, reach_of, with_deltas
 from icefall_discrete.audio.spectrum_graph import KaldiSpectrum
 from icefall_discrete.base.settings import setting
 from icefall_discrete.tokenizers.frames import FrameSource
@@ -50,6 +51,11 @@ class MfccFrames(FrameSource):
     def dim(self) -> int:
         """3 num_ceps."""
         return 3 * self.config.num_ceps
+
+    @property
+    def reach(self) -> Optional[Reach]:
+        """Four frames on each side, of which derivatives of derivatives are made: 82.5 ms ahead at 50 Hz."""
+        return reach_of(self.sample_rate_hz, self.config.frame_shift_sec, 2 * DELTA_WINDOW)
 
     def graph(self) -> FrameGraph:
         """See FrameSource."""

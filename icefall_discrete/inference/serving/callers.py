@@ -1,0 +1,82 @@
+"""A client of the server: what it sends, held against what it may, and what it is told."""
+
+import asyncio
+import json
+import logging
+from typing import Any, Mapping, Protocol, Union
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from icefall_discrete.inference.serving.limits import Bucket
+from icefall_discrete.inference.serving.settings import ServerConfig
+
+LOG = logging.getLogger(__name__)
+END = "Done"
+SAMPLE_BYTES = 4
+# Why a connection is closed (RFC 6455, 7.4.1), and how much of a reason it can carry.
+POLICY_VIOLATION, REASON_BYTES = 1008, 123
+_SHOWN = 40
+
+
+class Refused(Exception):
+    """Something a client sent that cannot be served; the message is for the client, who is let go."""
+
+
+class Connection(Protocol):
+    """A WebSocket, as the library `websockets` has it."""
+
+    async def recv(self) -> Union[str, bytes]:
+        """The next message."""
+
+    async def send(self, message: str) -> None:
+        """Send a text."""
+
+    async def close(self, code: int = 1000, reason: str = "") -> None:
+        """Say that it is over."""
+
+
+class Caller:
+    """One client: its connection, its name in logs and errors, and its limits."""
+
+    def __init__(self, connection: Connection, name: str, config: ServerConfig) -> None:
+        self.name, self._connection, self._config = name, connection, config
+        self._messages = Bucket(config.max_messages)
+
+    async def receive(self) -> Union[str, bytes]:
+        """The next message, not sooner than the client's rate allows. Raises Refused if none comes for too long."""
+        await asyncio.sleep(self._messages.wait_sec())
+        try:
+            return await asyncio.wait_for(self._connection.recv(), self._config.idle_timeout_sec)
+        except asyncio.TimeoutError:
+            raise Refused(f"nothing came for {self._config.idle_timeout_sec:g} s, so this connection ends.") from None
+
+    async def say(self, message: Mapping[str, Any]) -> None:
+        """Send a JSON object."""
+        await self.say_text(json.dumps(message, ensure_ascii=False))
+
+    async def say_text(self, text: str) -> None:
+        """Send a text as it is."""
+        await self._connection.send(text)
+
+    async def refuse(self, reason: str) -> None:
+        """Say why, and end the connection."""
+        LOG.warning("%s: %s", self.name, reason)
+        await self.say({"error": reason})
+        await self._connection.close(POLICY_VIOLATION, reason.encode()[:REASON_BYTES].decode(errors="ignore"))
+
+
+def float_samples(data: Union[bytes, bytearray]) -> Tensor:
+    """Samples (S,) of float32, little-endian. Raises Refused for what is no whole number of them."""
+    if len(data) % SAMPLE_BYTES:
+        raise Refused(f"{len(data)} bytes are no whole number of samples; expected float32, {SAMPLE_BYTES} bytes each.")
+    return torch.from_numpy(np.frombuffer(data, dtype="<f4").astype(np.float32))
+
+
+def refuse_text(message: str) -> Refused:
+    """What is said to a text message that is not the end."""
+    shown = message if len(message) <= _SHOWN else message[:_SHOWN] + "..."
+    return Refused(
+        f"the text {json.dumps(shown, ensure_ascii=False)} came; expected samples in binary messages, or {END}."
+    )

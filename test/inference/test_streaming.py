@@ -1,0 +1,198 @@
+"""Audio that comes in pieces: the text of the whole, utterances that end, other rates, and what is refused."""
+
+import io
+import json
+import sys
+
+import numpy as np
+import pytest
+import torch
+from toy_streaming import CHUNKS, CPU, NO_ENDPOINTS, said_in, transcriber_of
+
+from icefall_discrete import command as console
+from icefall_discrete.audio.resampling import Resampler
+from icefall_discrete.decoding.settings import DecodeConfig
+from icefall_discrete.experiment.checkpoint_choice import CheckpointChoice
+from icefall_discrete.inference.audio_files import BadAudio
+from icefall_discrete.inference.streaming.endpoints import EndpointConfig
+from icefall_discrete.inference.streaming.pcm import pcm_pieces
+from icefall_discrete.inference.streaming.transcriber import StreamingTranscriber
+from icefall_discrete.inference.trained_recogniser import load_recogniser
+from icefall_discrete.systems.asr.streaming_recognizer import StreamingRecognizer
+from icefall_discrete.tokenizers.contract import AudioRejected
+
+
+@pytest.fixture(scope="module")
+def transcriber(causal_exp):
+    return transcriber_of(causal_exp)
+
+
+@pytest.fixture(scope="module")
+def samples(voice):
+    return torch.from_numpy(voice)
+
+
+def found_in_codes(exp_dir, samples):
+    """What the streams of local/decode.py find in the codes of the whole."""
+    trained = load_recogniser(exp_dir, CheckpointChoice(avg=1, use_averaged_model=False), CPU)
+    codes = trained.tokenizer.encode(samples[None], torch.tensor([len(samples)]))[0][0]
+    recognizer = StreamingRecognizer(trained.model, trained.spec, CHUNKS, DecodeConfig(blank_penalty=0.5))
+    stream = recognizer.open()
+    stream.push(codes)
+    stream.finish()
+    while recognizer.step([stream]):
+        pass
+    found = recognizer.hypothesis(stream)
+    return trained.text_encoder.decode(found.labels), found.timestamps
+
+
+def test_text_is_that_of_the_whole_whatever_comes_when(causal_exp, transcriber, samples):
+    text, frames = found_in_codes(causal_exp, samples)
+    assert len(text) > 12
+    several = [transcriber.open(f"stream {number}") for number in range(3)]
+    sizes, places, last = (1000, 4321, 160), [0, 0, 0], {}
+    while not all(stream.is_over for stream in several):
+        for number, stream in enumerate(several):
+            start, places[number] = places[number], places[number] + sizes[number]
+            if start < len(samples):
+                stream.accept(samples[start : places[number]])
+            elif not stream.recognition.is_done:
+                stream.finish()
+        last.update((stream.name, update) for stream, update in transcriber.advance(several))
+    assert [update.text for update in last.values()] == [text] * 3
+    frame_sec = last["stream 0"].timestamps[-1] / frames[-1]
+    assert last["stream 1"].timestamps == pytest.approx([frame * frame_sec for frame in frames])
+    assert all(update.is_eof and update.is_final for update in last.values())
+
+
+def test_rules():
+    rules = EndpointConfig()
+    assert [rules.rule(silence, 5.0) for silence in (1.19, 1.2, 2.4)] == [None, 2, 1]
+    assert [rules.rule(length, length) for length in (1.3, 2.39, 2.4)] == [None, None, 1]  # nothing was said
+    assert (rules.rule(0.1, 20.0), rules.rule(0.1, 19.9)) == (3, None)
+    assert EndpointConfig(enable_endpoint=False).rule(100.0, 100.0) is None
+    with pytest.raises(ValueError, match="rule3_min_utterance_length is 0"):
+        EndpointConfig(rule3_min_utterance_length=0)
+
+
+def test_utterances_end_and_the_next_begins_with_nothing_found(causal_exp, samples):
+    updates = said_in(transcriber_of(causal_exp, EndpointConfig(rule3_min_utterance_length=0.6)), samples)
+    final = [update for update in updates if update.is_final]
+    assert len(final) >= 3 and [update.rule for update in final[:-1]] == [3] * (len(final) - 1)
+    assert [update.segment for update in final] == list(range(len(final))) and all(update.text for update in final)
+    starts, ends = [update.start_sec for update in final], [update.end_sec for update in final]
+    assert starts == pytest.approx([0.0, *ends[:-1]]) and final[-1].is_eof
+    assert all(second <= update.end_sec - update.start_sec for update in updates for second in update.timestamps)
+    # The encoder goes on where it was, or begins anew: what is found in the first utterance is the same.
+    anew = EndpointConfig(rule3_min_utterance_length=0.6, reset_encoder=True)
+    other = [update for update in said_in(transcriber_of(causal_exp, anew), samples) if update.is_final]
+    assert other[0].text == final[0].text and [one.end_sec for one in other] == ends
+    assert json.loads(json.dumps(final[0].to_json()))["is_final"] is True
+
+
+def test_silence_ends_utterances_without_a_number(causal_exp):
+    rules = EndpointConfig(rule1_min_trailing_silence=0.5, rule2_min_trailing_silence=0.5)
+    decode = DecodeConfig(blank_penalty=-1000.0)  # so that nothing is said
+    streams = StreamingTranscriber(causal_exp, decode=decode, streaming=CHUNKS, endpoints=rules, run=CPU)
+    updates = said_in(streams, torch.zeros(32000))
+    assert {update.rule for update in updates[:-1]} == {1, None} and {update.segment for update in updates} == {0}
+
+
+@pytest.mark.parametrize("rate", [8000, 44100])
+def test_another_rate_is_resampled_as_files_are(transcriber, samples, rate):
+    there = Resampler(16000, rate)(samples)
+    back = Resampler(rate, 16000)
+    parts = back.as_it_comes()
+    found = [part for piece in torch.split(there, 700) if len(part := parts.accept(piece))]
+    torch.testing.assert_close(torch.cat([*found, parts.finish()]), back(there), atol=2e-5, rtol=1e-4)
+    updates = said_in(transcriber, there, 700, rate)
+    assert updates[-1].text == said_in(transcriber, back(there))[-1].text
+    with pytest.raises(ValueError, match=r"the sample rate is 16 Hz, expected 2000 to 400000 Hz\."):
+        transcriber.open("toy", 16)
+
+
+def test_bad_samples_are_named_and_leave_the_stream_as_it_was(transcriber, samples):
+    stream = transcriber.open("client 7")
+    stream.accept(samples[:1600])
+    with pytest.raises(BadAudio, match=r"client 7: 2 of 3 samples are NaN or infinite\."):
+        stream.accept(torch.tensor([0.0, float("nan"), float("inf")]))
+    assert stream.num_samples == 1600
+    with pytest.raises(AudioRejected, match=r"client 7: the audio reaches 3000, expected .*Divide 16-bit samples"):
+        transcriber.open("client 7").accept(torch.full((1600,), 3000.0))
+    nothing = transcriber.open("client 8")
+    nothing.finish()
+    ((_, update),) = transcriber.advance([nothing])
+    assert (update.text, update.is_eof, nothing.is_over) == ("", True, True)
+
+
+def test_pcm():
+    data = np.array([0, 16384, -32768, 32767], dtype="<i2").tobytes()
+    whole = torch.cat(list(pcm_pieces(io.BytesIO(data), 3, "pipe")))
+    assert whole.tolist() == [0.0, 0.5, -1.0, 32767 / 32768]
+    read = pcm_pieces(io.BytesIO(data + b"\0"), 3, "pipe")
+    assert sum(len(next(read)) for _ in range(2)) == 4
+    with pytest.raises(BadAudio, match=r"pipe: ends within a sample, after an odd number of bytes; expected s16le"):
+        next(read)
+
+
+def test_who_cannot_stream_says_so(causal_exp, work, transcriber):
+    with pytest.raises(ValueError, match=r"streaming needs an encoder that was trained with causal"):
+        StreamingTranscriber(work / "exp", run=CPU)
+    spoiled = transcriber.tokenizer
+    assert spoiled.reach is not None
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(type(spoiled.source), "reach", None)
+        with pytest.raises(ValueError, match=r"'small_km' hears the whole utterance .* fbank, mfcc, dmel, or k-means"):
+            StreamingTranscriber(causal_exp, run=CPU, endpoints=NO_ENDPOINTS)
+
+
+@pytest.fixture
+def run(causal_exp, monkeypatch, capsys):
+    """Run `icefall-discrete transcribe`; returns status, standard output and standard error."""
+
+    def transcribe(*arguments, stdin=b"", exp_dir=causal_exp):
+        flags = ["--exp-dir", exp_dir, "--device", "cpu", "--chunk-size", 8, "--left-context-frames", 16]
+        monkeypatch.setattr(sys, "argv", ["icefall-discrete", "transcribe", *map(str, [*flags, *arguments])])
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin)))
+        status = 0
+        try:
+            console.main()
+        except SystemExit as stop:
+            status = stop.code
+        printed = capsys.readouterr()
+        return status, printed.out, printed.err
+
+    yield transcribe
+    torch.set_flush_denormal(False)
+
+
+def test_command(run, files, transcriber, voice, tmp_path):
+    expected = [said_in(transcriber, read_whole(file))[-1].text for file in files[:2]]
+    status, out, err = run("--streaming", *files[:2], tmp_path / "gone.wav")
+    assert status == 1 and out.splitlines() == [f"{file}\t{text}" for file, text in zip(files, expected)]
+    assert "gone.wav" in err and "1 of 3 files could not be transcribed" in err
+    assert "latency: a chunk lasts 0.32 s and waits for 0.122 s more (model 0.12 s, small_km 0.0025 s)" in err
+    data = (np.clip(voice, -1, 1) * 32767).astype("<i2").tobytes()
+    status, out, _ = run("--streaming", "--pcm-rate", 16000, "--json", "--partial", stdin=data)
+    lines = [json.loads(line) for line in out.splitlines()]
+    assert status == 0 and len(lines) > 2 and [line["is_final"] for line in lines[-2:]] == [False, True]
+    assert {line["file"] for line in lines} == {"standard input"} and lines[-1]["text"]
+    status, out, err = run("--streaming", "--pcm-rate", 16000, "--partial", stdin=data[:-1])
+    assert status == 1 and "ends within a sample" in err
+    seconds, mark, text = out.splitlines()[-1].split("\t")
+    assert (mark, text) == ("", lines[-1]["text"]) and float(seconds) == pytest.approx(len(voice) / 16000, abs=0.1)
+
+
+def read_whole(file):
+    import soundfile
+
+    return torch.from_numpy(soundfile.read(file, dtype="float32")[0])
+
+
+def test_flags_of_streams_are_refused_without_streaming(run, files, work):
+    status, _, err = run("--rule1-min-trailing-silence", "1", files[0])
+    assert status == 1 and "is for streams, and without --streaming files are recognised whole" in err
+    status, _, err = run("--streaming", "--pcm-rate", 16000, files[0])
+    assert status == 1 and "--pcm-rate reads standard input, but there are files too" in err
+    status, _, err = run("--streaming", files[0], exp_dir=work / "exp")
+    assert status == 1 and err.count("streaming needs an encoder that was trained with causal") == 1
