@@ -6,7 +6,7 @@ import logging
 import os
 import sys
 from pathlib import Path
-from typing import Any, Iterator, Optional, Set, Union
+from typing import Any, Dict, Iterator, Optional, Set, Union
 
 import torch
 from lhotse import CutSet
@@ -15,17 +15,25 @@ from icefall_discrete.base import backend, random_state
 from icefall_discrete.base.at_work import LOCK_FILE, at_work
 from icefall_discrete.base.device import resolve
 from icefall_discrete.base.flags import Number, ScriptParser, value_of_flag
+from icefall_discrete.base.hub_names import names_no_place
 from icefall_discrete.base.json_files import read_object
 from icefall_discrete.base.provenance import Provenance
 from icefall_discrete.base.script import run_script
+from icefall_discrete.base.spec import FeatureSpec
 from icefall_discrete.data.cuts import cuts_digest, is_speed_perturbed, load_cuts, load_feature_cuts
 from icefall_discrete.data.shar import SUMMARY_FILE, SharSource, require_current
 from icefall_discrete.experiment.fitted_recipe import Facts, has_conditions, known_facts, what_was_chosen
 from icefall_discrete.experiment.folder import TOKENIZER_DIR, Experiment, read_codebooks
-from icefall_discrete.experiment.initial_weights import begin_with, try_beginning
+from icefall_discrete.experiment.initial_weights import (
+    begin_with,
+    keep_parts,
+    require_something_to_adapt,
+    try_beginning,
+)
 from icefall_discrete.experiment.recipe import add_setting_flags, read_settings
 from icefall_discrete.experiment.recipe_files import read_recipe
 from icefall_discrete.experiment.transcription_files import RECIPE_FILE, keep_for_transcription
+from icefall_discrete.inference.hub import model_dir
 from icefall_discrete.systems import DEFAULT_SYSTEM
 from icefall_discrete.systems.assembly import (
     build_network,
@@ -58,6 +66,8 @@ def get_parser(system: str = DEFAULT_SYSTEM) -> ScriptParser:
     parser.add_argument("--train-split", default="train", help="split to train on (default: train)")
     parser.add_argument("--valid-split", default="dev", help="split to validate on (default: dev)")
     parser.add_argument("--shar-dir", type=Path, help="read the training split in sequence from here (export_shar.py)")
+    parser.add_argument("--mux-dir", type=Path, help="features of another corpus whose training split is mixed in")
+    parser.add_argument("--mux-split", default="train", help="that split of the other corpus (default: train)")
     parser.add_argument("--backend", default="auto", choices=backend.BACKENDS, help="pruned RNN-T (default: auto)")
     parser.add_argument(
         "--master-port",
@@ -69,15 +79,48 @@ def get_parser(system: str = DEFAULT_SYSTEM) -> ScriptParser:
     return parser
 
 
-def data_of(train_cuts: Union[CutSet, SharSource], valid_cuts: CutSet) -> Provenance:
+def _facts_of_cuts(cuts: CutSet) -> Dict[str, Any]:
+    return {"cuts": cuts_digest(cuts), "num_cuts": len(cuts)}
+
+
+def data_of(train_cuts: Union[CutSet, SharSource], valid_cuts: CutSet, mixed_in: Optional[CutSet]) -> Provenance:
     """What the experiment is trained on; which cuts it is validated on is noted."""
     if isinstance(train_cuts, SharSource):
-        inputs = {key: train_cuts.summary[key] for key in ("digest", "num_cuts")}
+        inputs = {"train": {key: train_cuts.summary[key] for key in ("digest", "num_cuts")}}
     else:
-        inputs = {"cuts": cuts_digest(train_cuts), "num_cuts": len(train_cuts)}
-    return Provenance(
-        {"train": inputs}, noted={"valid": {"cuts": cuts_digest(valid_cuts), "num_cuts": len(valid_cuts)}}
-    )
+        inputs = {"train": _facts_of_cuts(train_cuts)}
+    if mixed_in is not None:
+        inputs["mixed_in"] = _facts_of_cuts(mixed_in)
+    return Provenance(inputs, noted={"valid": _facts_of_cuts(valid_cuts)})
+
+
+def training_cuts(args: Any, spec: FeatureSpec) -> Union[CutSet, SharSource]:
+    """The training cuts, from the manifest, or to be read in sequence."""
+    manifest = args.feature_dir / f"{args.train_split}.jsonl.gz"
+    if args.shar_dir is None:
+        return load_feature_cuts(manifest, spec)[0]
+    source = SharSource(args.shar_dir / args.train_split, spec.name)
+    spec.require_same(source.spec, str(args.feature_dir), str(args.shar_dir))
+    require_current(args.shar_dir / args.train_split, spec, manifest)
+    return source
+
+
+def mixed_in_cuts(args: Any, spec: FeatureSpec) -> Optional[CutSet]:
+    """The training cuts of another corpus that are mixed in. Raises ValueError if their features are others."""
+    if args.mux_dir is None:
+        return None
+    if args.shar_dir is not None:
+        raise ValueError("--mux-dir mixes cuts of manifests, but --shar-dir reads in sequence; leave one of them out.")
+    path = args.mux_dir / f"{args.mux_split}.jsonl.gz"
+    if not path.is_file():
+        raise FileNotFoundError(f"--mux-dir: {path} does not exist; extract the features of that corpus first.")
+    spec.require_same(FeatureSpec.read(args.mux_dir / "spec.json"), str(args.feature_dir), str(args.mux_dir))
+    return load_feature_cuts(path)[0]
+
+
+def place_to_begin_with(init_from: str) -> Path:
+    """Where the weights that --init-from names lie: on this machine, fetched from a hub if need be."""
+    return model_dir(init_from) if names_no_place(init_from) else Path(init_from)
 
 
 def bring_back_epochs(exp_dir: Path) -> None:
@@ -111,24 +154,22 @@ def taken_back(exp_dir: Path, there: Set[Path], is_main: bool) -> Iterator[None]
 def train(args: Any, settings: TrainSettings, device_type: str, group: Group) -> None:
     """Prepare or check the experiment folder, then train what is left to train."""
     valid_cuts, spec = load_feature_cuts(args.feature_dir / f"{args.valid_split}.jsonl.gz")
-    if args.shar_dir is not None:
-        train_cuts = SharSource(args.shar_dir / args.train_split, spec.name)
-        spec.require_same(train_cuts.spec, str(args.feature_dir), str(args.shar_dir))
-        require_current(args.shar_dir / args.train_split, spec, args.feature_dir / f"{args.train_split}.jsonl.gz")
-    else:
-        train_cuts, _ = load_feature_cuts(args.feature_dir / f"{args.train_split}.jsonl.gz", spec)
+    train_cuts = training_cuts(args, spec)
+    mixed_in = mixed_in_cuts(args, spec)
     codebooks = read_codebooks(args.feature_dir / "codebooks.safetensors")
     resegment = piece_sampler(args.feature_dir / TOKENIZER_DIR, spec, settings.augmentation)
     targets = system_stages(settings.system).targets(settings, train_cuts, args.lang_dir)
     experiment, there = Experiment(args.exp_dir), set(args.exp_dir.glob("[!.]*"))
     begins = bool(settings.init.init_from) and not training_checkpoints(args.exp_dir)
+    require_something_to_adapt(settings)
+    place = place_to_begin_with(settings.init.init_from) if begins else None
     # Tried before anything is written, and by all before one writes: what does not fit is to leave no folder behind.
-    begun_with = try_beginning(settings, spec, targets, codebooks) if begins else {}
+    begun_with = try_beginning(settings, spec, targets, codebooks, place) if begins else {}
     if not (args.exp_dir / "config.json").is_file():
         require_covered(settings, targets, train_cuts, valid_cuts)
     group.any(begins)
     if group.is_main:
-        data = data_of(train_cuts, valid_cuts)
+        data = data_of(train_cuts, valid_cuts, mixed_in)
         data.noted.update(begun_with)
         experiment.start(settings, spec, targets, codebooks, data)
         bring_back_epochs(args.exp_dir)
@@ -151,10 +192,12 @@ def train(args: Any, settings: TrainSettings, device_type: str, group: Group) ->
     random_state.seed_everything(config.seed)
 
     with taken_back(args.exp_dir, there, group.is_main):
-        corpus = filtered_corpus(settings, spec, train_cuts, valid_cuts, targets)
+        corpus = filtered_corpus(settings, spec, train_cuts, valid_cuts, targets, mixed_in)
     network = build_network(settings, corpus, codebooks)
     if begins:
-        LOG.info(begin_with(network, settings.init, spec, targets).said)
+        LOG.info(begin_with(network, settings.init, spec, targets, place).said)
+    for said in keep_parts(network, settings.init, experiment.parts_taken()):
+        LOG.info(said)
     network = network.to(device)
     trainer = build_trainer(settings, corpus, network, args.exp_dir, group, backend.resolve(args.backend))
     if group.is_main:

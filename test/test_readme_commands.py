@@ -28,6 +28,7 @@ OURS = re.compile(
     r"(?:(?:torchrun|python) )?(?<![\w./-])(?:[\w./]*/)?"
     r"(?:(?:run|run_noise|setup_env|new_corpus)\.sh|\w+\.py)(?= |$|\")"
 )
+OTHERS_EXPERIMENT = re.compile(r"--init-from \.\./\.\./(\w+/\w+/exp/\w+)")
 FOLDERS = ("local", "tools", "tools/benchmark", "test", "icefall_discrete/results")
 RECORDER = """record() { printf '%s\\0' "$PWD" "$@" END; }
 . () { :; }
@@ -105,6 +106,9 @@ def tree(tmp_path_factory):
         (folder / name).symlink_to(ROOT / name)
     (folder / "egs" / "asterisk" / "ASR" / "musan_cuts.jsonl.gz").touch()  # of the user
     (folder / "from_icefall").mkdir()  # made by a command that only has its flags checked
+    for document in DOCUMENTS:  # trainings that others begin with
+        for place in OTHERS_EXPERIMENT.findall(document.read_text(encoding="utf-8")):
+            (folder / "egs" / place).mkdir(parents=True, exist_ok=True)
     return folder
 
 

@@ -20,6 +20,7 @@ from icefall_discrete.data.crops import cropped
 from icefall_discrete.data.dataset import Batch, BatchDataset, Completion, collate, complete
 from icefall_discrete.data.facts import facts_of, text_fact
 from icefall_discrete.data.language_sampling import drawn_cuts
+from icefall_discrete.data.mixing import has_mixed_in, mixed_epoch
 from icefall_discrete.data.shar import KeptCuts
 
 LOG = logging.getLogger(__name__)
@@ -48,8 +49,16 @@ class LoaderConfig:
         1.0, "T: a language with h of H hours is drawn with (h/H)^(1/T), normalised; 1: each cut once an epoch", above=0
     )
 
+    mux_weights: Tuple[float, ...] = setting(
+        (), "how often an utterance is drawn of the corpus, and of one that is mixed in; none: as they have", above=0
+    )
+
     def __post_init__(self) -> None:
         check_settings(self)
+        if len(self.mux_weights) not in (0, 2):
+            raise ValueError(
+                f"mux_weights is {list(self.mux_weights)}, expected two numbers, such as 0.5,0.5, or none."
+            )
 
     @property
     def longest_sec(self) -> float:
@@ -129,6 +138,8 @@ def epoch_cuts(cuts: Cuts, config: LoaderConfig, epoch: int, seed: int) -> CutSe
                 f"curriculum_epochs is {config.curriculum_epochs}, but cuts that are read from Shar in sequence cannot "
                 "be sorted by duration; set it to 0, or train from the manifest."
             )
+    if not cuts.is_lazy and has_mixed_in(cuts):
+        cuts = mixed_epoch(cuts, config.mux_weights, epoch, seed)
     if config.language_temperature != 1.0:
         cuts = drawn_cuts(cuts, config.language_temperature, epoch, seed)
     if config.longest_sec == math.inf:

@@ -49,6 +49,7 @@ _DECIDES = ("train.max_minutes", "train.patience", "train.world_size")
 _DECIDES_THE_BEST = ("train.decode_interval", "train.decode_utterances")
 # Folders of before it was written take the cuts of their next run.
 DATA_FILE = "data.json"
+TAKEN = "taken"  # what it says of weights that training began with
 TOKENIZER_DIR = "tokenizer"
 # Files of the folder that tell of epochs, or of what other weights may have scored.
 ONLY_FOR_TRAINING = ("train.json", "result.json")
@@ -143,6 +144,12 @@ class Experiment:
             write_json(self.exp_dir / "env.json", environment.describe())
         if not config_file.is_file():
             self.note_settings(settings)
+
+    def parts_taken(self) -> List[str]:
+        """Parts of the network that were taken from elsewhere when the training began; none if it is not known."""
+        data = Provenance.read_if_there(self.exp_dir / DATA_FILE)
+        taken = data.noted.get(TAKEN) if data is not None else None
+        return [str(part) for part in taken] if isinstance(taken, list) else []
 
     def note_settings(self, settings: TrainSettings) -> None:
         """Write down the settings that the run goes on with: they may differ where that decides about nothing made."""

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any, Mapping, Optional, Sequence, Tuple
 
 from icefall_discrete.base.device import check_name
+from icefall_discrete.base.hub_names import names_no_place
 from icefall_discrete.base.json_files import read_json, read_object
 from icefall_discrete.base.names import known_names
 from icefall_discrete.base.settings import KIND
@@ -130,8 +131,11 @@ def _check_checkpoints(facts: TaskFacts) -> None:
 def _check_beginning(facts: TaskFacts) -> None:
     said = facts.choice.section("init").get("init_from", "")
     name = facts.passed.get("train", {}).get("init-from", said)
-    if name and TRAINING in facts.asked.range and not Path(name).exists():
-        raise ValueError(f"--init-from {name} does not exist; paths are relative to the recipe's folder.")
+    if name and TRAINING in facts.asked.range and not Path(name).exists() and not names_no_place(name):
+        raise ValueError(
+            f"--init-from {name} does not exist; paths are relative to the recipe's folder, and a model of a hub is "
+            "ORG/NAME."
+        )
 
 
 def _check_machine(facts: TaskFacts) -> Tuple[str, ...]:

@@ -27,6 +27,7 @@ from icefall_discrete.export.parts import Part, whole_parts
 from icefall_discrete.export.streaming import streaming_parts
 from icefall_discrete.export.tokenizer import longest_audio, tokenizer_part
 from icefall_discrete.export.torchscript import export_torchscript
+from icefall_discrete.nn.adaptation import merge_changes
 from icefall_discrete.onnx.folder import PIECES_FILE, SPEC_FILE, TOKENS_FILE, ExportedModel, write_model
 from icefall_discrete.systems.asr.streaming_model import StreamingConfig
 from icefall_discrete.systems.asr.transducer import Transducer
@@ -72,6 +73,7 @@ def load_recogniser(exp_dir: Path, choice: CheckpointChoice) -> Transducer:
     if not isinstance(model, Transducer):
         raise ValueError(f"{exp_dir} holds a {type(model).__name__}, which is no recogniser and emits no text.")
     load_into(model, choice, exp_dir)
+    merge_changes(model)
     return model.eval()
 
 

@@ -1,13 +1,12 @@
 """Models by name: in a folder, or on the hub of Hugging Face, fetched from there once. Only `push` sends anything."""
 
-import re
 from pathlib import Path
 from typing import Any, Optional
 
+from icefall_discrete.base.hub_names import is_hub_name
 from icefall_discrete.base.script import one_sentence
 from icefall_discrete.inference.model_folder import DATA_SUFFIXES, check_model_folder
 
-_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 _PATTERNS = [f"*{suffix}" for suffix in DATA_SUFFIXES]
 
 
@@ -21,7 +20,7 @@ def _library() -> Any:
 
 def require_id(name: str) -> str:
     """The name of a model on a hub. Raises ValueError if it is none."""
-    if not _ID.fullmatch(name):
+    if not is_hub_name(name):
         raise ValueError(f"'{name}' is no model on a hub, expected ORG/NAME of letters, digits and ._-; correct it.")
     return name
 

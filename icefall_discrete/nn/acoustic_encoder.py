@@ -12,6 +12,7 @@ from torch import Tensor
 from icefall_discrete.base.rate_matching import match_rate, matched_lens, rate_ratio
 from icefall_discrete.base.settings import choice, section
 from icefall_discrete.base.spec import FeatureSpec
+from icefall_discrete.nn.adaptation import AdaptationConfig, adapt
 from icefall_discrete.nn.attention.positions import AbsolutePositions
 from icefall_discrete.nn.code_embedding import EmbeddingAugment, InputEmbedding
 from icefall_discrete.nn.encoders.contract import ENCODERS, EncoderConfig, EncoderOutput, build_encoder
@@ -30,6 +31,7 @@ class AcousticEncoderConfig:
         "conv2d", "conv2d: the paper's, for spectrograms; conv1d: for codes; espnet_conv1d: ESPnet's", FRONT_ENDS
     )
     encoder: EncoderConfig = choice("zipformer", "network from the front end's vectors to frames", ENCODERS)
+    adaptation: AdaptationConfig = section(AdaptationConfig, "adapters and LoRA within the encoder")
 
     def num_encoder_frames(self, num_frames: Lens, spec: Optional[FeatureSpec] = None) -> Lens:
         """The encoder's output frames T' for `num_frames` frames of codes or features, never below 0.
@@ -79,6 +81,10 @@ class AcousticEncoder(FrameNetwork):
         encoder = config.encoder
         self.front_end = config.front_end.build(input_embedding.out_dim, encoder.in_dim, encoder.input_dropout)
         self.encoder = build_encoder(encoder)
+
+    def adapt(self) -> None:
+        """Put in what adapts the encoder; the last of all, so that other first weights are the same without it."""
+        adapt(self.encoder, self.config.adaptation)
 
     def set_epoch(self, epoch: int) -> None:
         """Tell the augmentation which epoch (from 1) is being trained."""

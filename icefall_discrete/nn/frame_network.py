@@ -4,16 +4,18 @@ Letters: N utterances, T frames, K codebooks, D dimension.
 """
 
 import dataclasses
-from typing import Mapping, Optional, Protocol, Sequence
+from typing import Mapping, Optional, Protocol, Sequence, Tuple, TypeVar
 
 from torch import Tensor, nn
 
 from icefall_discrete.base.settings import setting
 from icefall_discrete.base.spec import FeatureSpec
+from icefall_discrete.nn.adaptation import freeze, hold_still
 from icefall_discrete.nn.code_embedding import COMBINATIONS, CodeEmbedding, FeatureNormalizer, InputEmbedding
 from icefall_discrete.nn.lengths import Lens
 from icefall_discrete.nn.loading import load_strictly
 
+N = TypeVar("N", bound="FrameNetwork")
 EMBEDDING_INITS = ("learned", "codebook", "auto")
 
 
@@ -72,6 +74,32 @@ class FrameNetwork(nn.Module):
     """A network whose input is codes (N, T, K) or features (N, T, D)."""
 
     input_embedding: InputEmbedding
+    still_parts: Tuple[str, ...] = ()
+
+    @property
+    def parts(self) -> Tuple[str, ...]:
+        """Names of what it is made of."""
+        return tuple(dict.fromkeys(name.partition(".")[0] for name in self.state_dict()))
+
+    def keep(self, parts: Sequence[str]) -> None:
+        """Let some of its `parts` have the weights that they have; what adapts an encoder still learns.
+
+        In training they are in evaluation mode: without dropout, and with the statistics that they have.
+        Raises ValueError for a part that it does not have.
+        """
+        for part in parts:
+            if part not in self.parts:
+                raise ValueError(f"{part} cannot be kept: the network has the parts {', '.join(self.parts)}.")
+        freeze(self, parts)
+        self.still_parts = tuple(parts)
+        self.train(self.training)
+
+    def train(self: N, mode: bool = True) -> N:
+        """As nn.Module's, but for parts that are kept."""
+        super().train(mode)
+        for part in self.still_parts if mode else ():
+            hold_still(self.get_submodule(part))
+        return self
 
     def load_trained(self, state: Mapping[str, Tensor], where: str) -> None:
         """Load the state dict of the checkpoint `where`. Raises ValueError, naming weights and shapes, for another."""

@@ -27,6 +27,7 @@ from icefall_discrete.data.loaders import (
     make_test_batches,
     report_long_cuts,
 )
+from icefall_discrete.data.mixing import has_mixed_in, with_mixed_in
 from icefall_discrete.data.shar import KeptCuts, SharSource
 from icefall_discrete.data.statistics import feature_statistics
 from icefall_discrete.data.targets.contract import Targets
@@ -70,8 +71,11 @@ def filtered_corpus(
     train: Union[CutSet, SharSource],
     valid: CutSet,
     targets: Targets,
+    mixed_in: Optional[CutSet] = None,
 ) -> Corpus:
     """Drop the cuts that cannot be trained on; reasons and counts go to the log.
+
+    `mixed_in` are training cuts of another corpus, of which all labels and languages are used.
 
     Raises ValueError if nothing is left, and if the settings ask for parts of utterances where the rate varies.
     """
@@ -93,6 +97,10 @@ def filtered_corpus(
         else:
             labelled = with_labels(train, settings.filter.label_fraction)
             kept = filter_cuts(labelled, settings.filter, spec, frames, frames_needed).cuts
+            if mixed_in is not None:
+                whole = dataclasses.replace(settings.filter, languages=())
+                others = filter_cuts(mixed_in, whole, spec, frames, frames_needed, "mixed in").cuts
+                kept = with_mixed_in(kept, others)
             report_long_cuts(system_stages(settings.system).cuts_of_epoch(settings, kept, spec, 1), settings.loader)
     corpus = Corpus(spec, kept, kept_valid, targets)
     if len(corpus.hours) > 1:
@@ -141,9 +149,13 @@ def _shown_hours(hours: Dict[str, float]) -> str:
     return ", ".join(f"{language} {amount:.2f} h" for language, amount in hours.items())
 
 
+def _is_mixed(cuts: Cuts) -> bool:
+    return isinstance(cuts, CutSet) and has_mixed_in(cuts)
+
+
 def drawn_hours(cuts: CutSet, config: LoaderConfig, epoch: int, seed: int) -> Dict[str, Any]:
     """Facts of an epoch for train.json: hours drawn of each language; none where each cut is drawn once."""
-    if config.language_temperature == 1.0:
+    if config.language_temperature == 1.0 and not _is_mixed(cuts):
         return {}
     hours = hours_by_language(epoch_cuts(cuts, config, epoch, seed))
     LOG.info(f"Epoch {epoch} drew {_shown_hours(hours)}.")
@@ -155,8 +167,11 @@ def _some_of(cuts: CutSet, number: int) -> CutSet:
     return CutSet.from_cuts(list(cuts)[:: max(1, len(cuts) // max(1, number))])
 
 
-def _epoch_sec(corpus: Corpus, longest_sec: float) -> float:
-    """Seconds of audio of an epoch, of each utterance at most `longest_sec`."""
+def _epoch_sec(corpus: Corpus, config: LoaderConfig, seed: int) -> float:
+    """Seconds of audio of an epoch, of each utterance at most what is trained on of it."""
+    longest_sec = config.longest_sec
+    if _is_mixed(corpus.train):
+        return sum(cut.duration for cut in epoch_cuts(corpus.train, config, 1, seed))
     if longest_sec == math.inf:
         return 3600.0 * sum(corpus.hours.values())
     return sum(min(cut.duration, longest_sec) for cut in corpus.train)
@@ -180,7 +195,7 @@ def training_data(settings: TrainSettings, corpus: Corpus, resegment: Optional[R
         figure_batches=lambda: make_test_batches(
             _some_of(corpus.valid, settings.train.decode_utterances), loader, spec, completion
         ),
-        epoch_amount=_epoch_sec(corpus, loader.longest_sec),
+        epoch_amount=_epoch_sec(corpus, loader, seed),
         epoch_facts=lambda epoch: drawn_hours(corpus.train, loader, epoch, seed),
         largest_batches=lambda: (
             (what, with_views(batch, spec, num_views))

@@ -15,6 +15,7 @@ from icefall_discrete.training.train_config import TrainConfig
 
 # Sections of a recipe file that other stages read.
 OTHER_SECTIONS = ("system", "model_size", "description", "bpe", "average", "decode", "synthesis", "when", "fitted_to")
+FITTING = "fitting"  # stands for all parts of a network whose weights fit
 S = TypeVar("S", bound="TrainSettings")
 
 
@@ -23,15 +24,27 @@ class InitialConfig:
     """The weights that training begins with, where not with random ones."""
 
     init_from: str = setting(
-        "", "experiment folder, or a checkpoint of ours or of icefall's zipformer, to take weights from; empty: none"
+        "",
+        "experiment or model folder, ORG/NAME of a hub, or a checkpoint of ours or of icefall's zipformer, to take "
+        "weights from; empty: none",
     )
     init_modules: Tuple[str, ...] = setting(
-        (), "parts of the network that are taken, such as encoder,front_end; the others begin anew; none: all"
+        (),
+        "parts of the network that are taken, such as encoder,front_end, or fitting: those that fit; the others begin "
+        "anew; none: all",
+    )
+    frozen_modules: Tuple[str, ...] = setting(
+        (),
+        "parts of the network that keep the weights that they begin with; with adapters or LoRA all that are taken do",
     )
 
     def __post_init__(self) -> None:
         if self.init_modules and not self.init_from:
             raise ValueError("init_modules says what to take, but init_from does not say from where.")
+        if self.frozen_modules and not self.init_from:
+            raise ValueError("frozen_modules would keep random weights: init_from does not say what to begin with.")
+        if FITTING in self.init_modules and len(self.init_modules) > 1:
+            raise ValueError(f"init_modules names {FITTING}, which is all that fits, and others; leave one out.")
 
 
 class TrainSettings:

@@ -34,6 +34,11 @@ class TrainConfig:
     ref_duration: float = setting(
         600.0, "seconds of audio that count as one batch in the schedules inside the model", above=0
     )
+    first_batch_count: float = setting(
+        0.0,
+        "batches that count as done before in the schedules inside the model; icefall's fine-tuning: 100000, their end",
+        minimum=0,
+    )
     accum_grad: int = setting(1, "batches whose gradients are added before a step", minimum=1)
     seed: int = setting(
         42,

@@ -167,7 +167,7 @@ class Trainer:
         began, noise = time.perf_counter(), self.noise.state_dict()
         buffers = [(buffer, buffer.clone()) for buffer in self.model.buffers()]  # such as running statistics
         self.system.train()
-        self.system.set_batch_count(self.progress.amount / self.config.ref_duration)
+        self.system.set_batch_count(self._batch_count())
 
         def run(batch: Batch) -> None:
             self._forward(self.system, batch).objective().backward()
@@ -178,6 +178,10 @@ class Trainer:
             buffer.copy_(before)
         self.noise.load_state_dict(noise)
         self.progress.pass_time(time.perf_counter() - began, 0.0)
+
+    def _batch_count(self) -> float:
+        """How much was trained, in reference batches."""
+        return self.config.first_batch_count + self.progress.amount / self.config.ref_duration
 
     def _train_epoch(self, data: TrainingData) -> bool:
         """Train on the rest of the epoch; return False if the time was up before its end."""
@@ -217,7 +221,7 @@ class Trainer:
         """
         self.system.before_step(self.progress.step)
         noise = self.noise.state_dict()
-        self.system.set_batch_count(self.progress.amount / self.config.ref_duration)
+        self.system.set_batch_count(self._batch_count())
         self.progress.batch += len(batches)
         snapshot = functools.partial(self._snapshot, batches, noise)
         try:
@@ -291,7 +295,7 @@ class Trainer:
             "precision": self.precision.state_dict(),
             "number_format": self.config.precision,
             "noise": noise,
-            "batch_count": progress.amount / self.config.ref_duration,
+            "batch_count": self._batch_count(),
             "place": {"epoch": progress.epoch, "batch": progress.batch, "step": progress.step},
             "reason": reason or "it raised an error",
         }

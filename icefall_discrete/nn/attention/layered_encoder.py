@@ -6,6 +6,7 @@ from typing import Generic, Iterable, Sequence, TypeVar
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from icefall_discrete.nn.adaptation import AdapterPlace
 from icefall_discrete.nn.attention.config import AttentionConfig
 from icefall_discrete.nn.attention.context import Context
 from icefall_discrete.nn.attention.dropout import Dropout
@@ -97,6 +98,7 @@ class MacaronLayer(EncoderLayer):
         self.feed_forward = FeedForward(dim, config.feedforward_dim, dropout, F.silu)
         self.norm_final = layer_norm(dim)
         self.dropout = Dropout(dropout)
+        self.adapter_middle, self.adapter_out = AdapterPlace(dim), AdapterPlace(dim)
 
     @abc.abstractmethod
     def _middle(self, x: Tensor, context: Context) -> Tensor:
@@ -105,6 +107,6 @@ class MacaronLayer(EncoderLayer):
     def forward(self, x: Tensor, context: Context) -> Tensor:
         """Map x (N, T, D) to (N, T, D)."""
         x = x + 0.5 * self.dropout(self.feed_forward_macaron(self.norm_ff_macaron(x)))
-        x = self._middle(x, context)
+        x = self.adapter_middle(self._middle(x, context))
         x = x + 0.5 * self.dropout(self.feed_forward(self.norm_ff(x)))
-        return self.norm_final(x)
+        return self.adapter_out(self.norm_final(x))

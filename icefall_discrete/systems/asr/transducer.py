@@ -136,6 +136,7 @@ class Transducer(AcousticEncoder):
         if heads.attention_decoder:
             shape_of_it = config.heads.attention_decoder
             self.attention_decoder = AttentionDecoder(shape_of_it, encoder_dim, vocab_size, SOS_EOS_ID)
+        self.adapt()
 
     def load_trained(self, state: Mapping[str, Tensor], where: str) -> None:
         """As AcousticEncoder's, but heads that the checkpoint holds though nothing trained them are left out.

@@ -44,6 +44,7 @@ class Classifier(AcousticEncoder):
     ) -> None:
         super().__init__(config, input_embedding, augment, frame_rate_hz)
         self.head = ClassifierHead(config.classifier.build(config.encoder.out_dim), num_classes, cosine_scale)
+        self.adapt()
 
     def classify(self, frames: Tensor, frame_lens: Tensor) -> Tensor:
         """Unnormalised log-probs (N, C) of codes (N, T, K) or features (N, T, D), padded, with lens (N,)."""

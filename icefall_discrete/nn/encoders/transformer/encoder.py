@@ -5,6 +5,7 @@ from typing import Sequence
 import torch
 from torch import Tensor
 
+from icefall_discrete.nn.adaptation import AdapterPlace
 from icefall_discrete.nn.attention.context import Context
 from icefall_discrete.nn.attention.dropout import Dropout
 from icefall_discrete.nn.attention.feed_forward import FeedForward
@@ -27,6 +28,7 @@ class TransformerLayer(EncoderLayer):
         self.norm2 = layer_norm(dim)
         self.feed_forward = FeedForward(dim, config.feedforward_dim, dropout, torch.relu)
         self.dropout = Dropout(dropout)
+        self.adapter_middle, self.adapter_out = AdapterPlace(config.dim), AdapterPlace(config.dim)
 
     @property
     def convolutions(self) -> Sequence[FrameDepthwise]:
@@ -35,8 +37,8 @@ class TransformerLayer(EncoderLayer):
 
     def forward(self, x: Tensor, context: Context) -> Tensor:
         """Map x (N, T, D) to (N, T, D)."""
-        x = x + self.dropout(self._attended(self.norm1(x), context))
-        return x + self.dropout(self.feed_forward(self.norm2(x)))
+        x = self.adapter_middle(x + self.dropout(self._attended(self.norm1(x), context)))
+        return self.adapter_out(x + self.dropout(self.feed_forward(self.norm2(x))))
 
     def _attended(self, x: Tensor, context: Context) -> Tensor:
         past = context.past

@@ -6,6 +6,7 @@ from typing import Optional
 import torch
 from torch import Tensor, nn
 
+from icefall_discrete.nn.adaptation import AdapterPlace
 from icefall_discrete.nn.encoders.zipformer.attention import (
     AttentionWeights,
     NonlinAttention,
@@ -62,6 +63,8 @@ class ZipformerLayer(nn.Module):
         self.bypass_middle = Bypass(dim)
         self.bypass = Bypass(dim, layer_skip_rate)
         self.norm = BiasNorm(dim)
+        self.adapter_attention, self.adapter_middle = AdapterPlace(dim), AdapterPlace(dim)
+        self.adapter_convolution, self.adapter_out = AdapterPlace(dim), AdapterPlace(dim)
         self._set_schedules()
 
     def _set_schedules(self) -> None:
@@ -99,18 +102,18 @@ class ZipformerLayer(nn.Module):
 
         x = x + self.feed_forward1(x)
         x = _add(x, self.balancer_nonlin(self.nonlin_attention(x, first, state.gated_values)), keep)
-        x = _add(x, self.self_attention1(x, weights, state.values1), keep)
+        x = self.adapter_attention(_add(x, self.self_attention1(x, weights, state.values1), keep))
         x = self._convolve(self.convolution1, x, masks, state.conv1)
         update = self.balancer_feed_forward2(self.feed_forward2(x))
         x = _add(x, update, self._keep(x, self.feed_forward_skip_rate))
-        x = self.bypass_middle(origin, x)
+        x = self.adapter_middle(self.bypass_middle(origin, x))
 
         x = _add(x, self.self_attention2(x, weights, state.values2), keep)
-        x = self._convolve(self.convolution2, x, masks, state.conv2)
+        x = self.adapter_convolution(self._convolve(self.convolution2, x, masks, state.conv2))
         update = self.balancer_feed_forward3(self.feed_forward3(x))
         x = _add(x, update, self._keep(x, self.feed_forward_skip_rate))
         x = self.norm(self.balancer_norm(x))
-        return self.whiten(self.balancer_out(self.bypass(origin, x)))
+        return self.adapter_out(self.whiten(self.balancer_out(self.bypass(origin, x))))
 
     def _convolve(self, module: ConvolutionModule, x: Tensor, masks: StackMasks, past: Optional[Past]) -> Tensor:
         update = module(x, masks, past)

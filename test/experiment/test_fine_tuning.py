@@ -1,0 +1,164 @@
+"""Adapters, LoRA and parts that are kept: what begins as it was, what learns, and what is the same once merged."""
+
+import copy
+
+import pytest
+import torch
+from toy_settings import changed, model_config
+
+from icefall_discrete.base.hub_names import names_no_place
+from icefall_discrete.base.spec import FeatureSpec
+from icefall_discrete.data.augment import AugmentConfig
+from icefall_discrete.experiment.initial_weights import begin_with, keep_parts
+from icefall_discrete.nn.adaptation import changes_of, merge_changes, merged_weights
+from icefall_discrete.systems.asr.transducer import build_transducer
+from icefall_discrete.systems.training_settings import InitialConfig
+from icefall_discrete.training.scaled_adam import ScaledAdam
+
+CODES = FeatureSpec("toy", "codes", 16000, 50.0, 1, (10,), 0)
+OTHER_CODES = FeatureSpec("other", "codes", 16000, 50.0, 1, (12,), 0)
+SHAPE = {"downsampling_factor": (1,), "encoder_dim": (16,), "num_encoder_layers": (1,), "encoder_unmasked_dim": (16,)}
+ZIPFORMER = {**SHAPE, "num_heads": (2,), "feedforward_dim": (16,), "cnn_module_kernel": (5,)}
+CONFIGS = {
+    "zipformer": model_config(**ZIPFORMER, front_end="conv1d"),
+    "conformer": model_config(
+        encoder={"kind": "conformer", "dim": 16, "num_layers": 1, "num_heads": 2, "feedforward_dim": 16},
+        front_end="conv1d",
+    ),
+}
+CODE_ROWS, CODE_LENS = torch.arange(60).view(2, 30, 1) % 10, torch.tensor([30, 21])
+EVERYTHING = {"adapter_dim": 4, "lora_r": 2}
+
+
+def network(config, spec=CODES, vocab_size=11):
+    torch.manual_seed(1)
+    return build_transducer(config, spec, vocab_size, AugmentConfig())
+
+
+@pytest.fixture
+def base(tmp_path):
+    def make(config):
+        source = network(config)
+        torch.save({"model": source.state_dict()}, tmp_path / "base.pt")
+        return source, str(tmp_path / "base.pt")
+
+    return make
+
+
+def encoded(model):
+    with torch.no_grad():
+        return copy.deepcopy(model).eval().encode(CODE_ROWS, CODE_LENS).encoder_out
+
+
+def learn(model, num_steps=3):
+    optimizer = ScaledAdam([(name, one) for name, one in model.named_parameters() if one.requires_grad], lr=0.05)
+    for _ in range(num_steps):
+        model.encode(CODE_ROWS, CODE_LENS).encoder_out[..., 0].sum().backward()
+        optimizer.step()
+        optimizer.zero_grad()
+
+
+@pytest.mark.parametrize("kind", CONFIGS)
+def test_an_adapted_encoder_begins_as_it_was_and_only_what_adapts_it_learns(base, kind):
+    source, path = base(CONFIGS[kind])
+    model = network(changed(CONFIGS[kind], **EVERYTHING))
+    begun = begin_with(model, InitialConfig(path), CODES, None)
+    assert torch.equal(encoded(model), encoded(source)) and "anew" not in begun.said
+    (said,) = keep_parts(model.train(), InitialConfig(path), begun.taken)
+    assert "weights learn (" in said
+    learn(model)
+    assert not torch.equal(encoded(model), encoded(source))
+    before, after = source.state_dict(), model.state_dict()
+    kept = [name for name in after if name in before]
+    assert all(torch.equal(after[name], before[name]) for name in kept)
+    assert len(changes_of(model)) > 8
+
+
+def test_where_changes_lie_in_a_zipformer_layer_is_where_icefall_has_them(base):
+    model = network(changed(CONFIGS["zipformer"], **EVERYTHING))
+    changing = {name.rpartition(".")[0] for name, value in model.named_parameters() if "adapter" in name}
+    assert {name.split(".layers.0.")[1].split(".")[0] for name in changing} == {
+        "adapter_attention",
+        "adapter_middle",
+        "adapter_convolution",
+        "adapter_out",
+    }
+    low_rank = {name.split(".layers.0.")[1] for name, _ in model.named_parameters() if name.endswith(".0.up")}
+    expected = {"attention_weights.in_proj", "self_attention1.in_proj", "self_attention2.in_proj"}
+    expected |= {f"feed_forward{place}.{side}_proj" for place in (1, 2, 3) for side in ("in", "out")}
+    assert {name.partition(".parametrizations")[0] for name in low_rank} == expected
+
+
+@pytest.mark.parametrize("kind", CONFIGS)
+def test_merged_is_unmerged_bit_for_bit(base, kind):
+    _, path = base(CONFIGS[kind])
+    model = network(changed(CONFIGS[kind], lora_r=2, lora_alpha=3.0))
+    keep_parts(model, InitialConfig(path), begin_with(model, InitialConfig(path), CODES, None).taken)
+    learn(model)
+    state, expected = model.state_dict(), encoded(model)
+    plain = network(CONFIGS[kind])
+    plain.load_state_dict(merged_weights(state))
+    assert torch.equal(encoded(plain), expected)
+    merge_changes(model)
+    assert torch.equal(encoded(model), expected) and set(model.state_dict()) == set(plain.state_dict())
+
+
+def test_what_was_changed_may_be_begun_with_again(base, tmp_path):
+    _, path = base(CONFIGS["zipformer"])
+    model = network(changed(CONFIGS["zipformer"], lora_r=2))
+    keep_parts(model, InitialConfig(path), begin_with(model, InitialConfig(path), CODES, None).taken)
+    learn(model)
+    torch.save({"model": model.state_dict()}, tmp_path / "changed.pt")
+    again = network(changed(CONFIGS["zipformer"], lora_r=3))
+    begin_with(again, InitialConfig(str(tmp_path / "changed.pt")), CODES, None)
+    assert torch.equal(encoded(again), encoded(model))
+
+
+def test_other_features_and_pieces_leave_what_fits_and_say_so(base):
+    source, path = base(CONFIGS["zipformer"])
+    model = network(CONFIGS["zipformer"], OTHER_CODES, vocab_size=9)
+    begun = begin_with(model, InitialConfig(path, ("fitting",)), OTHER_CODES, None)
+    assert begun.taken == ("front_end", "encoder")
+    assert "anew: input_embedding (its input_embedding.table is (11, 80), here (13, 80)), predictor (" in begun.said
+    state = source.encoder.state_dict()
+    assert all(torch.equal(value, state[name]) for name, value in model.encoder.state_dict().items())
+    without_ctc = {name: value for name, value in source.state_dict().items() if "ctc" not in name}
+    torch.save({"model": {**without_ctc, "attention_decoder.norm.weight": torch.zeros(2)}}, path)
+    begun = begin_with(network(CONFIGS["zipformer"]), InitialConfig(path, ("fitting",)), CODES, None)
+    assert "anew: ctc_output (it has no " in begun.said and begun.said.endswith("; left there: attention_decoder.")
+
+
+def test_parts_that_are_kept_do_not_learn_and_stand_still(base):
+    source, path = base(CONFIGS["conformer"])
+    model = network(CONFIGS["conformer"]).train()
+    config = InitialConfig(path, (), ("front_end", "encoder"))
+    keep_parts(model, config, begin_with(model, config, CODES, None).taken)
+    assert not model.encoder.layers[0].training and model.training and model.augment.training
+    learn(model)
+    changed_parts = {
+        name.partition(".")[0]
+        for name, value in model.state_dict().items()
+        if not torch.equal(value, source.state_dict()[name])
+    }
+    assert changed_parts == {"input_embedding"}
+
+
+def test_what_cannot_be_adapted_is_refused_in_a_sentence(base):
+    bilstm = model_config(encoder={"kind": "bilstm", "in_dim": 8, "hidden_dim": 8, "num_layers": 1}, front_end="conv1d")
+    with pytest.raises(ValueError, match=r"the encoder Bilstm.* has no places for adapters; set it to 0"):
+        network(changed(bilstm, adapter_dim=4))
+    with pytest.raises(ValueError, match=r"no linear layer of the encoder is named \*\.query; such are "):
+        network(changed(CONFIGS["conformer"], lora_r=2, lora_layers=("*.query",)))
+    with pytest.raises(ValueError, match="frozen_modules would keep random weights"):
+        InitialConfig("", (), ("encoder",))
+    with pytest.raises(ValueError, match="which is all that fits, and others; leave one out"):
+        InitialConfig("a", ("fitting", "encoder"))
+    model = network(CONFIGS["zipformer"])
+    with pytest.raises(ValueError, match="predicter cannot be kept: the network has the parts input_embedding, "):
+        model.keep(["predicter"])
+
+
+def test_a_name_of_a_hub_is_none_of_a_folder_here(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "exp").mkdir()
+    assert names_no_place("org/model") and not names_no_place("exp/model") and not names_no_place("../exp/model")
