@@ -17,10 +17,17 @@ def bootstrap_interval(
       num_utterances: N. figure_of: the figure of the utterances drawn, (N,) indices from 0 to N - 1; one that is not
         finite does not count.
     """
+    figures = bootstrap_figures(num_utterances, figure_of, replications, seed)
+    half_width = 1.96 * figures.std()
+    return float(figures.mean() - half_width), float(figures.mean() + half_width)
+
+
+def bootstrap_figures(
+    num_utterances: int, figure_of: Callable[[np.ndarray], float], replications: int = 1000, seed: int = 0
+) -> np.ndarray:
+    """The figure of each drawing, those left out that are not finite; arguments as of bootstrap_interval."""
     generator = np.random.default_rng(seed)
     figures = np.empty(replications)
     for replication in range(replications):
         figures[replication] = figure_of(generator.integers(num_utterances, size=num_utterances))
-    figures = figures[np.isfinite(figures)]
-    half_width = 1.96 * figures.std()
-    return float(figures.mean() - half_width), float(figures.mean() + half_width)
+    return figures[np.isfinite(figures)]

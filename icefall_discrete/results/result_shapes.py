@@ -18,6 +18,7 @@ from icefall_discrete.base.shapes import (
     shown,
 )
 from icefall_discrete.metrics.facts import known_metrics
+from icefall_discrete.metrics.paired import UTTERANCES, require_utterance_counts
 
 
 def _is_command(value: Any) -> bool:
@@ -85,7 +86,8 @@ def require_result(result: Mapping[str, Any], where: str) -> None:
 def _require_scored(figures: Any, what: str) -> None:
     if not isinstance(figures, dict):
         raise ValueError(f"{what} is {shown(figures)}, expected an object")
-    require(figures, {**_OF_A_SET, "languages": or_null(OBJECT)}, what)
+    require(figures, {**_OF_A_SET, **dict.fromkeys(("languages", UTTERANCES), or_null(OBJECT))}, what)
+    require_utterance_counts(figures, what)
     for name in known_metrics():
         found = figures.get(name)
         if isinstance(found, dict):

@@ -8,6 +8,7 @@ from typing import Any, Dict, Sequence
 from icefall_discrete.base.atomic_files import write_text
 from icefall_discrete.base.text_tables import text_table
 from icefall_discrete.data.cuts import load_cuts
+from icefall_discrete.metrics.paired import Counts, utterance_counts
 from icefall_discrete.metrics.scoring_rules import ScoringRules
 from icefall_discrete.metrics.wer import (
     ErrorCounts,
@@ -46,7 +47,8 @@ def score_transcripts(transcripts: Sequence[Transcript], language_of: Dict[str, 
       transcripts: of every cut of the set. language_of: language by cut id.
     Returns:
       {"num_utterances", "num_empty", "num_empty_references", "wer": {"rate" in percent, counts, "interval"}, "cer": as
-      "wer", "languages": {language: {"num_utterances", "num_empty_references", "wer", "cer"}}}. Rate and interval are
+      "wer", "languages": {language: {"num_utterances", "num_empty_references", "wer", "cer"}}, "utterances": what
+      `metrics/paired.py` reads}. Rate and interval are
       None where no reference has a word; errors are counted all the same.
     Raises:
       ValueError: if there is no transcript, or a cut has no language.
@@ -59,8 +61,10 @@ def score_transcripts(transcripts: Sequence[Transcript], language_of: Dict[str, 
         "num_empty_references": sum(not transcript.ref for transcript in transcripts),
         "languages": {},
     }
+    by_cut: Dict[str, Counts] = {}
     for name, symbols_of in _SYMBOLS.items():
         counts = utterance_errors(transcripts, symbols_of)
+        by_cut[name] = {cut_id: (errors.errors, errors.num_ref) for cut_id, errors in counts.items()}
         interval = confidence_interval(list(counts.values()))
         rounded = interval and [round(end, 2) for end in interval]
         scored[name] = {**_rate(total_errors(counts.values())), "interval": rounded}
@@ -68,7 +72,7 @@ def score_transcripts(transcripts: Sequence[Transcript], language_of: Dict[str, 
             mine = [transcript for transcript in transcripts if language_of[transcript.cut_id] == language]
             facts = {"num_utterances": len(mine), "num_empty_references": sum(not one.ref for one in mine)}
             scored["languages"].setdefault(language, facts)[name] = _rate(errors)
-    return scored
+    return {**scored, **utterance_counts(by_cut)}
 
 
 def set_table(name: str, scored: Json) -> str:

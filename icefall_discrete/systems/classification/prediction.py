@@ -15,6 +15,7 @@ from icefall_discrete.data.dataset import Batch
 from icefall_discrete.data.facts import facts_of
 from icefall_discrete.data.targets.classes import ClassTargets
 from icefall_discrete.metrics.classification import accuracy, accuracy_intervals, balanced_accuracy, confusions
+from icefall_discrete.metrics.paired import utterance_counts
 from icefall_discrete.metrics.scoring_rules import ScoringRules
 from icefall_discrete.systems.classification.network import Classifier
 from icefall_discrete.systems.classification.settings import TrainSettings
@@ -204,6 +205,8 @@ class ClassificationPrediction(Prediction[Optional[Compared], OutputFiles, Train
             scored[name]["interval"] = [round(low, 2), round(high, 2)]
         scored["languages"] = {name: _figures(group) for name, group in groups.items() if group}
         scored["confusions"] = confusions(pairs)
+        right = {line.cut_id: (int(line.pair[0] == line.pair[1]), 1) for line in lines}
+        scored.update(utterance_counts({"accuracy": right}))
         table = _confusion_table(pairs)
         write_text(files.page(split), table)
         print(
