@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Within stage 7: let a recogniser hear what a vocoder said of some splits, and the recordings, for scoring.
+"""Within stage 7: let a recogniser hear what was said of some splits, and the recordings, for scoring.
 
 The recogniser is any trained experiment of ours; it should have heard no resynthesis in training.
 """
@@ -17,7 +17,7 @@ from icefall_discrete.data.cuts import load_cuts
 from icefall_discrete.experiment.folder import Experiment
 from icefall_discrete.inference.transcriber import Transcriber
 from icefall_discrete.systems.asr.transcription import Failure, Outcome
-from icefall_discrete.systems.vocoder.files import METHOD, Said, VocoderFiles, read_said
+from icefall_discrete.systems.vocoder.files import Said, VocoderFiles, read_said
 from icefall_discrete.systems.vocoder.scoring import Heard, write_heard
 
 LOG = logging.getLogger("hear")
@@ -28,7 +28,12 @@ _AT_ONCE = 100
 def get_parser() -> ScriptParser:
     """The flags of this script."""
     parser = ScriptParser(__doc__)
-    parser.add_argument("--exp-dir", type=Path, required=True, help="folder of the vocoder, whose splits were said")
+    parser.add_argument(
+        "--exp-dir",
+        type=Path,
+        required=True,
+        help="folder of the vocoder, or of texts to units, whose splits were said",
+    )
     parser.add_argument("--feature-dir", type=Path, required=True, help="folder with <split>.jsonl.gz")
     parser.add_argument("--recogniser-exp-dir", type=Path, required=True, help="folder of the recogniser")
     return parser
@@ -52,12 +57,12 @@ def heard_lines(transcriber: Transcriber, cuts: Sequence[Cut], lines: Sequence[S
 def main() -> None:
     """Hear what was said last."""
     args = get_parser().parse_args()
-    files, splits = Experiment(args.exp_dir).stages().prediction.last(args.exp_dir, METHOD)
+    files, splits = Experiment(args.exp_dir).stages().prediction.last(args.exp_dir, "")
     assert isinstance(files, VocoderFiles)
     transcriber = Transcriber(args.recogniser_exp_dir)
     for split in splits:
         cuts = {cut.id: cut for cut in load_cuts(args.feature_dir / f"{split}.jsonl.gz")}
-        lines = read_said(files.said(split))
+        lines = read_said(files.listed(split))
         heard: List[Heard] = []
         for start in range(0, len(lines), _AT_ONCE):
             some = lines[start : start + _AT_ONCE]

@@ -9,33 +9,15 @@ import pytest
 import soundfile
 import torch
 from toy_codecs import soundstream
-from toy_speech import FRAME, RATE, RECIPE, SIZE, SPEC, write_speech
+from toy_speech import FRAME, RATE, SIZE, SPEC, make_experiment, write_speech
 
-from icefall_discrete.base.provenance import Provenance
 from icefall_discrete.data.cuts import load_feature_cuts
-from icefall_discrete.experiment.folder import Experiment
 from icefall_discrete.experiment.transcription_files import save_tokenizer
 from icefall_discrete.inference import resynthesis_command, synthesis_command
 from icefall_discrete.inference.audio_files import AudioConfig, BadAudio
 from icefall_discrete.inference.speaker import Resynthesiser, Speaker
-from icefall_discrete.systems.contract import system_stages
 from icefall_discrete.systems.vocoder.synthesis import SynthesisConfig
 from icefall_discrete.tokenizers import load_tokenizer
-from icefall_discrete.training.averages import save_averaged
-
-
-def make_experiment(folder, spec, codebooks=None):
-    """An experiment folder of a vocoder with its first weights."""
-    stages = system_stages("vocoder")
-    recipe = {name: values for name, values in RECIPE.items() if name != "model_size"}
-    settings = stages.settings.from_dict(recipe, "test")
-    cuts = folder.parent / "features" / "train.jsonl.gz"
-    targets = stages.targets(settings, load_feature_cuts(cuts)[0], None)
-    Experiment(folder).start(settings, spec, targets, codebooks)
-    torch.manual_seed(0)
-    network = stages.network(settings, spec, targets, codebooks)
-    save_averaged(folder, network.state_dict(), Provenance({}))
-    return folder
 
 
 @pytest.fixture(scope="module")

@@ -5,11 +5,16 @@ from pathlib import Path
 
 import numpy as np
 import soundfile
+import torch
 from lhotse import MonoCut, Recording, SupervisionSegment
 
+from icefall_discrete.base.provenance import Provenance
 from icefall_discrete.base.spec import FeatureSpec
 from icefall_discrete.data.code_archive import FlatArchiveWriter
-from icefall_discrete.data.cuts import attach_stored, write_cuts
+from icefall_discrete.data.cuts import attach_stored, load_feature_cuts, write_cuts
+from icefall_discrete.experiment.folder import Experiment
+from icefall_discrete.systems.contract import system_stages
+from icefall_discrete.training.averages import save_averaged
 
 RATE, FRAME, SIZE = 8000, 160, 6
 SPEC = FeatureSpec("pitches", "codes", RATE, 50.0, 1, (SIZE,), 0)
@@ -80,4 +85,19 @@ def write_speech(folder: Path, spec: FeatureSpec = SPEC, num_train: int = 12, **
     (folder / "recipe.json").write_text(json.dumps(recipe))
     (folder / "models").mkdir()
     (folder / "models" / "tiny.json").write_text("{}")
+    return folder
+
+
+def make_experiment(folder: Path, spec: FeatureSpec, codebooks=None, recipe=None):
+    """An experiment folder with its first weights, of a vocoder or another recipe; its corpus lies beside it."""
+    recipe = recipe or RECIPE
+    stages = system_stages(recipe["system"])
+    sections = {name: values for name, values in recipe.items() if name != "model_size"}
+    settings = stages.settings.from_dict(sections, "test")
+    cuts = folder.parent / "features" / "train.jsonl.gz"
+    targets = stages.targets(settings, load_feature_cuts(cuts)[0], folder.parent / "lang")
+    Experiment(folder).start(settings, spec, targets, codebooks)
+    torch.manual_seed(0)
+    network = stages.network(settings, spec, targets, codebooks)
+    save_averaged(folder, network.state_dict(), Provenance({}))
     return folder

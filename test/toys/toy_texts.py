@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import numpy as np
+import soundfile
 from lhotse import MonoCut, Recording, SupervisionSegment
 
 from icefall_discrete.base.spec import FeatureSpec
@@ -72,9 +73,9 @@ def letter_times(text):
 def write_split(folder: Path, split: str, num_cuts: int, seed: int):
     """Cuts of either speaker and language by turns, their codes and their alignments."""
     generator, cuts, times = np.random.default_rng(seed), [], {}
-    features, lang = folder / "features", folder / "lang"
-    features.mkdir(parents=True, exist_ok=True)
-    lang.mkdir(exist_ok=True)
+    features, lang, audio = folder / "features", folder / "lang", folder / "audio"
+    for one in (features, lang, audio):
+        one.mkdir(parents=True, exist_ok=True)
     with FlatArchiveWriter(features / f"{split}.codes") as writer:
         for index in range(num_cuts):
             words = ["".join(generator.choice(list(LETTERS), 3)) for _ in range(2)]
@@ -84,7 +85,9 @@ def write_split(folder: Path, split: str, num_cuts: int, seed: int):
             said = SupervisionSegment(
                 name, name, 0.0, duration, text=text, speaker=SPEAKERS[speaker], language=LANGUAGES[language]
             )
-            recording = Recording(name, [], SPEC.sample_rate_hz, round(duration * SPEC.sample_rate_hz), duration)
+            noise = 0.1 * generator.standard_normal(round(duration * SPEC.sample_rate_hz))
+            soundfile.write(audio / f"{name}.wav", noise, SPEC.sample_rate_hz, subtype="PCM_16")
+            recording = Recording.from_file(audio / f"{name}.wav", recording_id=name)
             cut = MonoCut(name, 0.0, duration, 0, supervisions=[said], recording=recording)
             cuts.append(attach_stored(cut, [writer.store_array(name, codes).storage_key], SPEC, f"{split}.codes"))
             times[name] = letter_times(text)

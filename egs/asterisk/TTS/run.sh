@@ -13,6 +13,7 @@ Stages (each is done once; a rerun continues where it stopped):
   0  environment and corpus download
   1  manifests: 16 kHz audio, lhotse cuts, splits
 $SHARED_VOCODER_STAGES
+$TEXT_TO_SPEECH_NOTE
 '--recogniser-exp-dir ../ASR/exp/<name>' lets a recogniser hear it in stage 7, for word error rates.
 Another feature type needs './run.sh --feature-type X --stage 2'.
 $SHARED_NOTES"

@@ -50,7 +50,8 @@ class Task:
 
     system, scripts, sections: as the module of each has them. lacks: what a network of its system has none of.
     fact: what each cut must have; None: what the recipe's target names. more: commands behind those of stage 7, and
-    the names of stages whose flags they take.
+    the names of stages whose flags they take. prepared: of the settings of the features a stage before training, and
+    the folder that it fills for it; None: there is none.
     """
 
     system: str
@@ -60,6 +61,7 @@ class Task:
     fact: Optional[str] = None
     more: Callable[[TaskFacts], Tuple[Command, ...]] = lambda facts: ()
     more_stages: Tuple[str, ...] = ()
+    prepared: Optional[Callable[[TaskFacts, Tuple[str, ...]], Tuple[Stage, str]]] = None
 
 
 CLASSES = Task(SYSTEM, SCRIPTS, SECTIONS, "a classifier has none")
@@ -77,9 +79,13 @@ def plan_for(asked: Asked, outcome: Outcome, task: Task = CLASSES) -> Plan:
     warnings = check_request(facts)
     old_words: Dict[str, str] = {}
     data = data_settings(facts, old_words)
-    train = (*data.features, *training_settings(facts, old_words), *facts.extra("shar", "train"))
+    prepared = None if task.prepared is None else task.prepared(facts, data.features)
+    made = () if prepared is None else prepared[:1]
+    before = data.features if prepared is None else prepared[0].settings
+    train = (*before, *training_settings(facts, old_words), *facts.extra("shar", "train"))
     decode = (*train, *facts.extra("decode", *task.more_stages))
-    training, notices = training_stage(facts, train, None, (3,))
+    reads = (3, *(stage.number for stage in made))
+    training, notices = training_stage(facts, train, None if prepared is None else prepared[1], reads)
     decoding = {"exp-dir": facts.exp_dir, "feature-dir": facts.features_dir}
     decoding.update({"splits": ",".join(corpus.scored_splits), "recipe-config": facts.choice.recipe_file})
     decoding.update(outcome.flags)
@@ -87,6 +93,7 @@ def plan_for(asked: Asked, outcome: Outcome, task: Task = CLASSES) -> Plan:
     stages = [
         *first_stages(asked, corpus, data.data),
         *data_stages(facts, data, _fact(facts) if task.fact is None else task.fact),
+        *made,
         training,
         Stage(7, outcome.said, f"{facts.exp_dir}/.done-7-{outcome.method}", decode, (), commands, (3, 6)),
         scoring_stage(facts, outcome.figures, outcome.method, "", (*decode, *score_settings(facts, old_words))),

@@ -1,0 +1,97 @@
+"""Texts to sound: class and command, a split that a vocoder says, a page to listen to, and what they refuse."""
+
+import dataclasses
+import runpy
+from pathlib import Path
+
+import pytest
+import soundfile
+import torch
+from toy_speech import RECIPE as VOCODER
+from toy_speech import make_experiment
+from toy_texts import RECIPE, SPEC, write_texts
+
+from icefall_discrete.data.cuts import load_feature_cuts
+from icefall_discrete.experiment.folder import Experiment
+from icefall_discrete.inference import synthesis_command
+from icefall_discrete.inference.speaker import Speaker
+from icefall_discrete.inference.text_speaker import TextSpeaker
+from icefall_discrete.metrics.scoring_rules import ScoringRules
+from icefall_discrete.systems.prediction import RunConfig, Trained
+from icefall_discrete.systems.tts.files import SynthesisFiles
+from icefall_discrete.systems.tts.prediction import TtsPrediction
+from icefall_discrete.systems.tts.synthesis import SynthesisConfig
+from icefall_discrete.systems.vocoder.scoring import Heard, write_heard
+
+STAGE = Path(__file__).resolve().parents[2] / "local" / "speak_units.py"
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory):
+    """Toy texts; T: texts to units, V: a vocoder of these, W: one of other units."""
+    folder = write_texts(tmp_path_factory.mktemp("speaker"), num_train=4)
+    make_experiment(folder / "T", SPEC, recipe=RECIPE)
+    make_experiment(folder / "V", SPEC, recipe=VOCODER)
+    make_experiment(folder / "W", dataclasses.replace(SPEC, codebook_sizes=(12, 9)), recipe=VOCODER)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def speaker(corpus):
+    return Speaker(corpus / "V")
+
+
+@pytest.fixture(scope="module")
+def texts(corpus, speaker):
+    return TextSpeaker(corpus / "T", speaker)
+
+
+def test_a_class_says_texts(texts):
+    units = texts.units("abc de", "anna", "en")
+    said = texts.say("abc de", "anna", "en")
+    assert units.shape[1] == 2 and said.shape == (160 * len(units),) and said.isfinite().all()
+    assert torch.equal(said, texts.say(" ABC  de ", "anna", "en"))
+
+
+def test_the_command_says_texts_or_tells_why_not(corpus, texts, tmp_path, capsys):
+    both = ["--exp-dir", str(corpus / "V"), "--tts-exp-dir", str(corpus / "T"), "--out", str(tmp_path)]
+    given = [*both, "--speaker", "anna", "--language", "fr"]
+    synthesis_command.main("synthesise", [*given, "--text", "abc", "--text", "de"])
+    printed = capsys.readouterr().out.split()
+    assert printed == [str(tmp_path / "text-1.flac"), str(tmp_path / "text-2.flac")]
+    assert soundfile.info(printed[0]).frames == len(texts.say("abc", "anna", "fr"))
+    for flags, sentence in (
+        ([*given, "--text", ""], "text 1: nothing of the text can be said: it is empty"),
+        ([*given, "--text", "ab", "--text", "xy"], r"text 2: 'x' \(U\+0078\) has no entry"),
+        ([*both, "--speaker", "ana", "--language", "fr", "--text", "ab"], "unknown speaker 'ana'; did you mean anna"),
+        ([*both, "--text", "ab"], "text 1: the language of the text is not known; say which it is: en, fr"),
+        ([*given, "--text", "a" * 999], "text 1: the text has 1001 symbols, expected at most 1000"),
+        (both, "--text and --tts-exp-dir, .* are given together"),
+        (both[:2], "there is nothing to say; give files of codes, or --text"),
+    ):
+        with pytest.raises(ValueError, match=sentence):
+            synthesis_command.main("synthesise", flags)
+
+
+def test_a_vocoder_of_other_units_is_refused(corpus, speaker):
+    with pytest.raises(ValueError, match=r"the vocoder .*W does not fit the units of .*T: codebook_sizes"):
+        TextSpeaker(corpus / "T", Speaker(corpus / "W"))
+    with pytest.raises(ValueError, match="V was trained as system 'vocoder', which reads no text"):
+        TextSpeaker(corpus / "V", speaker)
+
+
+def test_a_split_is_said_measured_and_shown(corpus, speaker, texts, tmp_path):
+    cuts, spec = load_feature_cuts(corpus / "features" / "test.jsonl.gz")
+    files = SynthesisFiles(tmp_path, "x")
+    trained = Trained(tmp_path, Experiment(corpus / "T").settings(), spec, texts.targets, texts.network)
+    TtsPrediction().predict("test", trained, cuts, SynthesisConfig(), RunConfig(), files)
+    runpy.run_path(str(STAGE))["speak"](speaker, "test", files)
+    write_heard(files.heard("test"), [Heard(cut.id, cut.supervisions[0].text, "abc <b>") for cut in cuts])
+    scored = TtsPrediction().score("test", files, corpus / "features", ScoringRules())
+    assert scored["mcd"]["value"] > 0 and scored["wer_original"]["rate"] == 0.0 < scored["wer"]["rate"]
+    page = files.page("test").read_text()
+    assert page.count("<audio") == 4 and "abc &lt;b&gt;" in page and "<script" not in page
+    for cut in cuts:
+        assert cut.supervisions[0].text in page
+    links = [part.partition('"')[0] for part in page.split('src="')[1:]]
+    assert all((tmp_path / link).is_file() for link in links)
