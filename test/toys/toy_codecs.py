@@ -261,24 +261,26 @@ STEREO_CONFIG = {
 }
 
 
-def encodec_weights(stereo=False):
-    """State dict in EnCodec's own names: 4 codebooks of 1024."""
+def encodec_weights(stereo=False, num_codebooks=4):
+    """State dict in EnCodec's own names, with codebooks of 1024."""
     weights = RandomWeights(group_norm=stereo)
     seanet_encoder(weights, "encoder.", (8, 5, 4, 2), audio=2 if stereo else 1)
-    residual_vq(weights, "quantizer.", 4, ENCODEC_CONFIG["codebook_size"])
+    residual_vq(weights, "quantizer.", num_codebooks, ENCODEC_CONFIG["codebook_size"])
     seanet_decoder(weights, "decoder.", (8, 5, 4, 2), audio=2 if stereo else 1)
     return weights.tensors
 
 
-def encodec(folder, stereo=False):
+def encodec(folder, stereo=False, num_codebooks=4):
     """As on the hub: in the names of transformers, weight normalisation by its old names."""
     tensors = {}
-    for name, tensor in encodec_weights(stereo).items():
+    for name, tensor in encodec_weights(stereo, num_codebooks).items():
         for ours, theirs in ENCODEC_NAMES:
             name = name.replace(ours, theirs)
         tensors[name] = tensor.contiguous()
     save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
     config = STEREO_CONFIG if stereo else ENCODEC_CONFIG
+    kbps = num_codebooks * (1.5 if stereo else 0.75)
+    config = {**config, "target_bandwidths": [kbps / 2, kbps]}
     (folder / "config.json").write_text(json.dumps(config), encoding="utf-8")
     return {"model": str(folder), "num_codebooks": 4}
 
@@ -294,7 +296,7 @@ def save_random(model, folder):
     return model
 
 
-def dac(folder):
+def dac(folder, num_codebooks=4):
     from transformers import DacConfig, DacModel
 
     torch.manual_seed(SEED)
@@ -302,7 +304,7 @@ def dac(folder):
         encoder_hidden_size=4,
         decoder_hidden_size=64,
         downsampling_ratios=[2, 4, 5, 8],
-        n_codebooks=4,
+        n_codebooks=num_codebooks,
         codebook_size=CODEBOOK_SIZE,
         codebook_dim=4,
         sampling_rate=16000,
@@ -316,7 +318,7 @@ def dac(folder):
     return {"model": str(folder), "num_codebooks": 3}
 
 
-def mimi(folder):
+def mimi(folder, num_quantizers=6):
     from transformers import MimiConfig, MimiModel
 
     torch.manual_seed(SEED)
@@ -326,7 +328,7 @@ def mimi(folder):
         codebook_size=CODEBOOK_SIZE,
         codebook_dim=16,
         vector_quantization_hidden_dimension=16,
-        num_quantizers=6,
+        num_quantizers=num_quantizers,
         upsample_groups=32,
         num_hidden_layers=MIMI_LAYERS,
         intermediate_size=64,
@@ -339,7 +341,7 @@ def mimi(folder):
     return {"model": str(folder), "num_codebooks": 4}
 
 
-def xcodec(folder):
+def xcodec(folder, bandwidths=(0.25, 0.5, 1.0)):
     from transformers import DacConfig, HubertConfig, XcodecConfig, XcodecModel
 
     torch.manual_seed(SEED)
@@ -364,7 +366,7 @@ def xcodec(folder):
         acoustic_model_config=acoustic,
         semantic_model_config=semantic,
         codebook_size=CODEBOOK_SIZE,
-        target_bandwidths=[0.25, 0.5, 1.0],
+        target_bandwidths=list(bandwidths),
     )
     save_random(XcodecModel(config), folder)
     return {"model": str(folder), "num_codebooks": 3}

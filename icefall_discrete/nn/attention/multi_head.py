@@ -18,9 +18,10 @@ def by_offset_to_by_source(scores: Tensor) -> Tensor:
     The targets are the last T of the sources: target t is at S - T + t, and source s is at place T - 1 - t + s of its
     row. With a zero before each row, rows read as if they were one shorter begin one place earlier each.
     """
-    num_targets, num_offsets = scores.shape[-2:]
+    # One by one: in a trace a slice of a shape would be numbers that stay.
+    *outer, num_targets, num_offsets = (scores.shape[axis] for axis in range(scores.dim()))
     padded = F.pad(scores, (1, 0)).flatten(-2)
-    by_row = padded[..., num_targets:].reshape(*scores.shape[:-2], num_targets, num_offsets)
+    by_row = padded[..., num_targets:].reshape(*outer, num_targets, num_offsets)
     return by_row[..., : num_offsets - num_targets + 1]
 
 
@@ -40,7 +41,7 @@ class _Heads(nn.Module):
 
     def _by_head(self, x: Tensor) -> Tensor:
         """(N, T, D) -> (N, H, T, d)."""
-        return x.unflatten(2, (self.num_heads, -1)).transpose(1, 2)
+        return x.reshape(x.shape[0], x.shape[1], self.num_heads, -1).transpose(1, 2)
 
     def _attended(self, scores: Tensor, values: Tensor, hidden: Optional[Tensor]) -> Tensor:
         """What targets see of values (N, S, D) by their scores (N, H, T, S)."""
