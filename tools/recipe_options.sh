@@ -29,11 +29,11 @@ SHARED_VOCODER_STAGES="  2  fit of the tokenizer, where it needs one, on trainin
   6  training of the vocoder, on audio and codes
   7  resynthesis of dev and test sets with averaged checkpoints: a FLAC file an utterance
   8  measures of it, RESULTS.md"
-TEXT_TO_SPEECH_NOTE="With '--recipe tts', codes are told of texts instead, and a vocoder says them:
-  5  alignments of the texts, by '--recogniser-exp-dir E', or from '--alignments FILE'
-  6  training from texts to codes
-  7  codes of the texts of dev and test; with '--vocoder-exp-dir V' audio of them, which the recogniser hears
-  8  measures of it, a page to listen to, RESULTS.md"
+TEXT_TO_SPEECH_NOTE="With a recipe of texts, such as '--recipe tts', codes are told of texts instead, and a vocoder says them:
+  stage 5: alignments of the texts, by '--recogniser-exp-dir E', or from '--alignments FILE'
+  stage 6: training from texts to codes
+  stage 7: codes of the texts of dev and test; with '--vocoder-exp-dir V' audio of them, which the recogniser hears
+  stage 8: measures of it, a page to listen to, RESULTS.md"
 SHARED_NOTES="Relative paths are relative to the recipe's folder. An empty option means the value of the recipe file,
 conf/recipes/<recipe>.json here or in the package. Any flag of any stage can be given too: '--base-lr 0.03', or where
 stages share a name, '--decode.device cpu' (stages: fit, extract, check, bpe, align, shar, train, graphs, lm, decode, score)."

@@ -22,6 +22,7 @@ from icefall_discrete.systems.tts.files import SynthesisFiles
 from icefall_discrete.systems.tts.prediction import TtsPrediction
 from icefall_discrete.systems.tts.synthesis import SynthesisConfig
 from icefall_discrete.systems.vocoder.scoring import Heard, write_heard
+from icefall_discrete.text.alignments import read_alignments
 
 STAGE = Path(__file__).resolve().parents[2] / "local" / "speak_units.py"
 
@@ -95,3 +96,20 @@ def test_a_split_is_said_measured_and_shown(corpus, speaker, texts, tmp_path):
         assert cut.supervisions[0].text in page
     links = [part.partition('"')[0] for part in page.split('src="')[1:]]
     assert all((tmp_path / link).is_file() for link in links)
+
+
+def test_alignments_of_a_file_are_taken_split_by_split(corpus, tmp_path, monkeypatch):
+    script = STAGE.with_name("align_cuts.py")
+    given = ["--alignments", corpus / "lang" / "test.ctm", "--feature-dir", corpus / "features", "--splits", "test,dev"]
+    monkeypatch.setattr("sys.argv", [str(script), *map(str, given), "--output-dir", str(tmp_path)])
+    stage = runpy.run_path(str(script))
+    stage["main"]()
+    assert read_alignments(tmp_path / "test.ctm") == read_alignments(corpus / "lang" / "test.ctm")
+    assert (tmp_path / "dev.ctm").read_text() == ""
+    monkeypatch.setattr("sys.argv", [str(script), *map(str, given[2:]), "--output-dir", str(tmp_path)])
+    with pytest.raises(ValueError, match="give either --exp-dir, a recogniser, or --alignments, a file"):
+        stage["main"]()
+    cut = next(iter(load_feature_cuts(corpus / "features" / "test.jsonl.gz")[0]))
+    cut.supervisions[0].text = "Don't, a-b!"
+    assert next(iter(stage["in_rule"]([cut], "upper"))).supervisions[0].text == "DON'T A B"
+    assert next(iter(stage["in_rule"]([cut], "written"))) is cut

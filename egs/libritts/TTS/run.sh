@@ -4,6 +4,8 @@ HERE=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 ROOT=$(cd "$HERE/../../.." && pwd)
 
 . "$ROOT/tools/recipe_options.sh"
+# Most tokenizers read another rate than the corpus has.
+resample=true
 help_message="Usage: ./run.sh [--option value]...
 
 Makes the discrete tokens of LibriTTS sound, and tells them of texts: many English voices.
@@ -16,7 +18,6 @@ Another feature type needs './run.sh --feature-type X --stage 2'.
 $SHARED_NOTES"
 feature_type=speechtokenizer           # conf/features/<name>.json here or in the package, a path to such a file, or several joined by +
 speed_factors=1.0                      # speeds of the copies of the training data
-resample=true                          # the tokenizer reads another rate than the corpus has
 train_parts=train-clean-100            # parts to train on, by commas
 . "$ROOT/tools/parse_options.sh"
 
