@@ -24,6 +24,7 @@ from icefall_discrete.base.flags import Number, ScriptParser
 from icefall_discrete.base.json_files import write_json
 from icefall_discrete.base.script import run_script
 from icefall_discrete.data.cuts import language_of, load_cuts, text_of
+from icefall_discrete.data.pseudo_labels import require_truth
 from icefall_discrete.inference.whisper_decoder import WhisperDecoder
 from icefall_discrete.metrics.wer import Transcript
 from icefall_discrete.results.ledger import add_to_ledger, describe_features, describe_training, portable_command
@@ -81,6 +82,7 @@ def main() -> None:
     files = decoding_files(args.exp_dir, METHOD, f"beam-size-{args.beam_size}")
     sets: Dict[str, Any] = {}
     for split, cuts in cuts_of.items():
+        require_truth(cuts, "scoring")
         facts = decode(cuts, files, split, decoder)
         sets[split] = {**score_transcripts(read_recogs(files.recogs(split)), language_by_cut(cuts)), **facts}
         print(set_table(split, sets[split]))

@@ -15,6 +15,7 @@ from icefall_discrete.base.json_files import write_json
 from icefall_discrete.base.script import run_script
 from icefall_discrete.base.settings import from_dict
 from icefall_discrete.data.cuts import load_cuts
+from icefall_discrete.data.pseudo_labels import require_truth
 from icefall_discrete.metrics.scoring_rules import ScoringRules
 from icefall_discrete.results.joined import joined_result, joined_set
 from icefall_discrete.results.ledger import add_to_ledger, read_result
@@ -46,7 +47,9 @@ def main() -> None:
     rules = from_dict(ScoringRules, results[0].get("scoring_rules") or {}, str(args.exp_dir[0] / "result.json"))
     sets: Dict[str, Any] = {}
     for split in decoded[0][1]:
-        language_of = language_by_cut(load_cuts(args.feature_dir / f"{split}.jsonl.gz"))
+        cuts = load_cuts(args.feature_dir / f"{split}.jsonl.gz")
+        require_truth(cuts, "scoring")
+        language_of = language_by_cut(cuts)
         score = functools.partial(score_transcripts, language_of=language_of)
         parts = [[rules.scored(one) for one in read_recogs(files.recogs(split))] for files, _ in decoded]
         sets[split] = joined_set(split, parts, [result["sets"].get(split, {}) for result in results], score)

@@ -17,10 +17,11 @@ from icefall_discrete.base.device import resolve
 from icefall_discrete.base.flags import Number, ScriptParser, value_of_flag
 from icefall_discrete.base.hub_names import names_no_place
 from icefall_discrete.base.json_files import read_object
-from icefall_discrete.base.provenance import Provenance
+from icefall_discrete.base.provenance import Provenance, digest_of_file
 from icefall_discrete.base.script import run_script
 from icefall_discrete.base.spec import FeatureSpec
 from icefall_discrete.data.cuts import cuts_digest, is_speed_perturbed, load_cuts, load_feature_cuts
+from icefall_discrete.data.pseudo_labels import with_pseudo_labels, without_text
 from icefall_discrete.data.shar import SUMMARY_FILE, SharSource, require_current
 from icefall_discrete.experiment.fitted_recipe import Facts, has_conditions, known_facts, what_was_chosen
 from icefall_discrete.experiment.folder import TOKENIZER_DIR, Experiment, read_codebooks
@@ -68,6 +69,16 @@ def get_parser(system: str = DEFAULT_SYSTEM) -> ScriptParser:
     parser.add_argument("--shar-dir", type=Path, help="read the training split in sequence from here (export_shar.py)")
     parser.add_argument("--mux-dir", type=Path, help="features of another corpus whose training split is mixed in")
     parser.add_argument("--mux-split", default="train", help="that split of the other corpus (default: train)")
+    parser.add_argument(
+        "--pseudo-labels",
+        type=Path,
+        action="append",
+        default=[],
+        help="manifest of pseudo_label.py, for training cuts whose transcripts are not used; can be repeated",
+    )
+    parser.add_argument(
+        "--untranscribed-splits", default="", help="further splits, by commas, for pseudo-labels (default: none)"
+    )
     parser.add_argument("--backend", default="auto", choices=backend.BACKENDS, help="pruned RNN-T (default: auto)")
     parser.add_argument(
         "--master-port",
@@ -94,17 +105,6 @@ def data_of(train_cuts: Union[CutSet, SharSource], valid_cuts: CutSet, mixed_in:
     return Provenance(inputs, noted={"valid": _facts_of_cuts(valid_cuts)})
 
 
-def training_cuts(args: Any, spec: FeatureSpec) -> Union[CutSet, SharSource]:
-    """The training cuts, from the manifest, or to be read in sequence."""
-    manifest = args.feature_dir / f"{args.train_split}.jsonl.gz"
-    if args.shar_dir is None:
-        return load_feature_cuts(manifest, spec)[0]
-    source = SharSource(args.shar_dir / args.train_split, spec.name)
-    spec.require_same(source.spec, str(args.feature_dir), str(args.shar_dir))
-    require_current(args.shar_dir / args.train_split, spec, manifest)
-    return source
-
-
 def mixed_in_cuts(args: Any, spec: FeatureSpec) -> Optional[CutSet]:
     """The training cuts of another corpus that are mixed in. Raises ValueError if their features are others."""
     if args.mux_dir is None:
@@ -121,6 +121,38 @@ def mixed_in_cuts(args: Any, spec: FeatureSpec) -> Optional[CutSet]:
 def place_to_begin_with(init_from: str) -> Path:
     """Where the weights that --init-from names lie: on this machine, fetched from a hub if need be."""
     return model_dir(init_from) if names_no_place(init_from) else Path(init_from)
+
+
+def labelled_cuts(args: Any, cuts: CutSet, spec: FeatureSpec, fraction: float) -> CutSet:
+    """The training cuts as they are, or where there are pseudo-labels all that have a label of either kind."""
+    if not args.pseudo_labels:
+        if args.untranscribed_splits:
+            raise ValueError("--untranscribed-splits need --pseudo-labels, as nothing is known of what is said there.")
+        return cuts
+    further = [name for name in args.untranscribed_splits.split(",") if name]
+    others = [load_feature_cuts(args.feature_dir / f"{name}.jsonl.gz", spec)[0] for name in further]
+    unwritten = [without_text(cut) for part in others for cut in part]
+    pseudo = {cut.id: cut for path in args.pseudo_labels for cut in load_cuts(path)}
+    return with_pseudo_labels(CutSet.from_cuts([*cuts, *unwritten]), CutSet.from_cuts(pseudo.values()), fraction)
+
+
+def noted_labels(args: Any) -> Dict[str, Any]:
+    """What the record of the data says of files of pseudo-labels."""
+    found = {str(path): digest_of_file(path) for path in args.pseudo_labels}
+    return {"pseudo_labels": found} if found else {}
+
+
+def training_cuts(args: Any, spec: FeatureSpec, label_fraction: float) -> Union[CutSet, SharSource]:
+    """What is trained on, of `spec`: cuts of the manifest, or those of Shar."""
+    manifest = args.feature_dir / f"{args.train_split}.jsonl.gz"
+    if args.shar_dir is None:
+        return labelled_cuts(args, load_feature_cuts(manifest, spec)[0], spec, label_fraction)
+    if args.pseudo_labels:
+        raise ValueError("--pseudo-labels cannot be used with --shar-dir; train from the manifest.")
+    source = SharSource(args.shar_dir / args.train_split, spec.name)
+    spec.require_same(source.spec, str(args.feature_dir), str(args.shar_dir))
+    require_current(args.shar_dir / args.train_split, spec, manifest)
+    return source
 
 
 def bring_back_epochs(exp_dir: Path) -> None:
@@ -154,7 +186,7 @@ def taken_back(exp_dir: Path, there: Set[Path], is_main: bool) -> Iterator[None]
 def train(args: Any, settings: TrainSettings, device_type: str, group: Group) -> None:
     """Prepare or check the experiment folder, then train what is left to train."""
     valid_cuts, spec = load_feature_cuts(args.feature_dir / f"{args.valid_split}.jsonl.gz")
-    train_cuts = training_cuts(args, spec)
+    train_cuts = training_cuts(args, spec, settings.filter.label_fraction)
     mixed_in = mixed_in_cuts(args, spec)
     codebooks = read_codebooks(args.feature_dir / "codebooks.safetensors")
     resegment = piece_sampler(args.feature_dir / TOKENIZER_DIR, spec, settings.augmentation)
@@ -170,7 +202,7 @@ def train(args: Any, settings: TrainSettings, device_type: str, group: Group) ->
     group.any(begins)
     if group.is_main:
         data = data_of(train_cuts, valid_cuts, mixed_in)
-        data.noted.update(begun_with)
+        data.noted.update({**begun_with, **noted_labels(args)})
         experiment.start(settings, spec, targets, codebooks, data)
         bring_back_epochs(args.exp_dir)
         keep_for_transcription(args.exp_dir, args.feature_dir, args.recipe_config, args.facts)

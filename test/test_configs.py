@@ -31,7 +31,18 @@ FEATURES = sorted(path for folder in CONF_DIRS for path in folder.glob("features
 # Bases of recipes that tell classes apart: test/egs/test_class_recipes.py; of vocoders and of texts to units, and their
 # sizes: test/systems/test_vocoder.py, test/systems/test_tts.py
 OF_CLASSES = ("classes", "classes_large", "classes_xvector", "classes_ecapa")
-OF_OTHERS = (*OF_CLASSES, "vocoder", "vocos", "unit_hifigan", "tts", "tiny_text_to_units", "text_to_units")
+OF_OTHERS = (
+    *OF_CLASSES,
+    "discrete_bert",
+    "discrete_bert_base",
+    "discrete_bert_small",
+    "vocoder",
+    "vocos",
+    "unit_hifigan",
+    "tts",
+    "tiny_text_to_units",
+    "text_to_units",
+)
 MODELS, RECIPES = (
     sorted(path for folder in CONF_DIRS for path in folder.glob(f"{kind}/*.json") if path.stem not in OF_OTHERS)
     for kind in ("models", "recipes")

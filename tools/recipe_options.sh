@@ -23,6 +23,12 @@ SHARED_VERIFICATION_STAGES="  2  fit of the tokenizer, where it needs one, on tr
   6  training: who speaks, of the training speakers
   7  trials of dev and test sets with averaged checkpoints: embeddings and their cosines
   8  EER and minDCF, RESULTS.md"
+SHARED_SSL_STAGES="  2  fit of the tokenizer, where it needs one, on training data only
+  3  extraction of codes or features, with speed-perturbed copies of the training data
+  4  check of what was extracted, one-page report
+  6  training: hidden codes, without transcripts
+  7  hidden codes of dev and test sets with averaged checkpoints
+  8  how many are found, RESULTS.md"
 SHARED_VOCODER_STAGES="  2  fit of the tokenizer, where it needs one, on training data only
   3  extraction of codes or features, with speed-perturbed copies of the training data
   4  check of what was extracted, one-page report
@@ -36,7 +42,7 @@ TEXT_TO_SPEECH_NOTE="With a recipe of texts, such as '--recipe tts', codes are t
   stage 8: measures of it, a page to listen to, RESULTS.md"
 SHARED_NOTES="Relative paths are relative to the recipe's folder. An empty option means the value of the recipe file,
 conf/recipes/<recipe>.json here or in the package. Any flag of any stage can be given too: '--base-lr 0.03', or where
-stages share a name, '--decode.device cpu' (stages: fit, extract, check, bpe, align, shar, train, graphs, lm, decode, score)."
+stages share a name, '--decode.device cpu' (stages: fit, extract, check, bpe, align, shar, pseudo, train, graphs, lm, decode, score)."
 
 stage=0                                # first stage to run
 stop_stage=$LAST_STAGE                 # last stage to run
@@ -65,4 +71,5 @@ world_size=                            # processes that train together on this m
 decoding_method=                       # a search of icefall_discrete/decoding/README.md, such as greedy_search or 1best
 lm=                                    # language model of the search: ngram, lstm or transformer, trained on the transcripts
 lm_scale=                              # its weight
+teacher=                               # self-training: experiment whose pseudo-labels join the transcripts that are used
 seed=42                                # of the k-means, the order of the data, the model

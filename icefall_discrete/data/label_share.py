@@ -15,6 +15,12 @@ from lhotse.cut import Cut
 from icefall_discrete.data.cuts import is_speed_perturbed, language_of, original_id
 
 LOG = logging.getLogger(__name__)
+PSEUDO_LABEL = "pseudo_label"  # custom field of a supervision whose text a model said (pseudo_labels.py)
+
+
+def is_pseudo_labelled(cut: Cut) -> bool:
+    """Whether the text of the cut, or of a part of it, was said by a model."""
+    return any(PSEUDO_LABEL in (said.custom or {}) for said in cut.supervisions)
 
 
 def _order(utterance: str) -> str:
@@ -39,8 +45,11 @@ def labelled_ids(cuts: Iterable[Cut], fraction: float) -> Set[str]:
 
 
 def with_labels(cuts: CutSet, fraction: float) -> CutSet:
-    """The cuts whose labels are used, speed copies among them; all of them, untouched, for a `fraction` of 1."""
-    if fraction == 1.0:
+    """The cuts whose labels are used, speed copies among them; all of them, untouched, for a `fraction` of 1.
+
+    Cuts with pseudo-labels among them were chosen when they were put together (pseudo_labels.py), and are untouched.
+    """
+    if fraction == 1.0 or any(map(is_pseudo_labelled, cuts)):
         return cuts
     kept = labelled_ids(cuts, fraction)
     chosen = CutSet.from_cuts([cut for cut in cuts if original_id(cut, cut.id) in kept])
@@ -56,5 +65,5 @@ def with_labels(cuts: CutSet, fraction: float) -> CutSet:
 
 
 def label_hours(cuts: Iterable[Cut]) -> float:
-    """Hours of labelled speech: the cuts that are not copies at another speed."""
-    return sum(cut.duration for cut in cuts if not is_speed_perturbed(cut)) / 3600
+    """Hours of transcribed speech: the cuts that are not copies at another speed, and have no pseudo-labels."""
+    return sum(cut.duration for cut in cuts if not is_speed_perturbed(cut) and not is_pseudo_labelled(cut)) / 3600

@@ -1,4 +1,7 @@
-"""Temperature sampling of languages: an epoch as long as the corpus, with more of the languages that have little."""
+"""What an epoch draws of each language, or of transcripts and pseudo-labels; it stays as long as the corpus.
+
+Temperature sampling draws more of the languages that have little.
+"""
 
 import dataclasses
 import random
@@ -8,13 +11,14 @@ from lhotse import CutSet
 from lhotse.cut import Cut
 
 from icefall_discrete.data.cuts import language_of
+from icefall_discrete.data.label_share import is_pseudo_labelled
 
 _UNITS_PER_SEC = 1_000_000  # durations are summed as integers, so that no epoch loses or repeats a cut by rounding
 
 
 @dataclasses.dataclass(frozen=True)
-class _Language:
-    """Cuts of one language, and what an epoch takes of them, in microseconds."""
+class _Group:
+    """Cuts of one language, or kind of label, and what an epoch takes of them, in microseconds."""
 
     name: str
     cuts: List[Cut]
@@ -39,7 +43,7 @@ def language_shares(hours: Mapping[str, float], temperature: float) -> Dict[str,
     return {language: weight / sum(weights.values()) for language, weight in weights.items()}
 
 
-def _languages(cuts: CutSet, temperature: float) -> List[_Language]:
+def _languages(cuts: CutSet, temperature: float) -> List[_Group]:
     if cuts.is_lazy:
         raise ValueError("language_temperature needs the hours of each language, so that cuts cannot be read lazily.")
     groups: Dict[str, List[Cut]] = {}
@@ -51,19 +55,19 @@ def _languages(cuts: CutSet, temperature: float) -> List[_Language]:
     totals = {language: sum(map(_microseconds, groups[language])) for language in sorted(groups)}
     shares = language_shares(totals, temperature)
     whole = sum(totals.values())
-    return [_Language(name, groups[name], totals[name], round(shares[name] * whole)) for name in totals]
+    return [_Group(name, groups[name], totals[name], round(shares[name] * whole)) for name in totals]
 
 
-def _drawn(language: _Language, epoch: int, seed: int) -> Iterator[Cut]:
-    """What an epoch takes of the language: an endless row of shuffles of its cuts is divided among the epochs.
+def _drawn(group: _Group, epoch: int, seed: int) -> Iterator[Cut]:
+    """What an epoch takes of the group: an endless row of shuffles of its cuts is divided among the epochs.
 
     So all its cuts have been drawn equally often, up to one time, after any epoch.
     """
-    begin, end = (epoch - 1) * language.quota, epoch * language.quota
-    for shuffle in range(begin // language.total, (end - 1) // language.total + 1):
-        order = list(language.cuts)
-        random.Random(f"{seed},{language.name},{shuffle}").shuffle(order)
-        place = shuffle * language.total
+    begin, end = (epoch - 1) * group.quota, epoch * group.quota
+    for shuffle in range(begin // group.total, (end - 1) // group.total + 1):
+        order = list(group.cuts)
+        random.Random(f"{seed},{group.name},{shuffle}").shuffle(order)
+        place = shuffle * group.total
         for cut in order:
             if begin <= place < end:
                 yield cut
@@ -81,6 +85,31 @@ def drawn_cuts(cuts: CutSet, temperature: float, epoch: int, seed: int) -> CutSe
     return CutSet.from_cuts(
         [cut for language in _languages(cuts, temperature) for cut in _drawn(language, epoch, seed)]
     )
+
+
+def mixed_cuts(cuts: CutSet, pseudo_share: float, epoch: int, seed: int) -> CutSet:
+    """The cuts of epoch number `epoch` (from 1), of which `pseudo_share` of the duration has pseudo-labels.
+
+    The rest has transcripts. It is as long as all cuts together, so that a transcript may come several times, and a
+    pseudo-label not at all.
+
+    Raises:
+      ValueError: if there are no cuts of one kind, or they are read lazily.
+    """
+    if cuts.is_lazy:
+        raise ValueError("pseudo_share needs the hours of pseudo-labels, so that cuts cannot be read lazily.")
+    kinds = [("transcripts", False, 1.0 - pseudo_share), ("pseudo-labels", True, pseudo_share)]
+    groups = []
+    whole = sum(map(_microseconds, cuts))
+    for name, is_pseudo, share in kinds:
+        mine = [cut for cut in cuts if is_pseudo_labelled(cut) == is_pseudo]
+        if share and not mine:
+            raise ValueError(
+                f"pseudo_share is {pseudo_share:g}, but no training cut has {name}; set it to 0, or train with both."
+            )
+        if share:
+            groups.append(_Group(name, mine, sum(map(_microseconds, mine)), round(share * whole)))
+    return CutSet.from_cuts([cut for group in groups for cut in _drawn(group, epoch, seed)])
 
 
 def hours_by_language(cuts: Iterable[Cut]) -> Dict[str, float]:

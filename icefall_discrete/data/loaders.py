@@ -19,7 +19,7 @@ from icefall_discrete.base.spec import FeatureSpec
 from icefall_discrete.data.crops import cropped
 from icefall_discrete.data.dataset import Batch, BatchDataset, Completion, collate, complete
 from icefall_discrete.data.facts import facts_of, text_fact
-from icefall_discrete.data.language_sampling import drawn_cuts
+from icefall_discrete.data.language_sampling import drawn_cuts, mixed_cuts
 from icefall_discrete.data.mixing import has_mixed_in, mixed_epoch
 from icefall_discrete.data.shar import KeptCuts
 
@@ -48,6 +48,12 @@ class LoaderConfig:
     language_temperature: float = setting(
         1.0, "T: a language with h of H hours is drawn with (h/H)^(1/T), normalised; 1: each cut once an epoch", above=0
     )
+    pseudo_share: float = setting(
+        0.0,
+        "share of an epoch's audio that has pseudo-labels, which stays as long; 0: each cut once an epoch",
+        minimum=0,
+        maximum=1,
+    )
 
     mux_weights: Tuple[float, ...] = setting(
         (), "how often an utterance is drawn of the corpus, and of one that is mixed in; none: as they have", above=0
@@ -58,6 +64,11 @@ class LoaderConfig:
         if len(self.mux_weights) not in (0, 2):
             raise ValueError(
                 f"mux_weights is {list(self.mux_weights)}, expected two numbers, such as 0.5,0.5, or none."
+            )
+        if self.pseudo_share and self.language_temperature != 1.0:
+            raise ValueError(
+                f"pseudo_share is {self.pseudo_share:g} and language_temperature {self.language_temperature:g}: an "
+                "epoch is drawn by one of the two; set pseudo_share to 0 or language_temperature to 1."
             )
 
     @property
@@ -127,7 +138,7 @@ def _bucketing_sampler(cuts: CutSet, config: LoaderConfig, num_buckets: int, see
 
 
 def epoch_cuts(cuts: Cuts, config: LoaderConfig, epoch: int, seed: int) -> CutSet:
-    """The cuts of an epoch, not in order: all of them, or with a language temperature as many hours of them.
+    """The cuts of an epoch, not in order: all of them, or as many hours, drawn by language or by kind of label.
 
     Where the settings ask for crops, long ones are parts of themselves.
     """
@@ -142,6 +153,8 @@ def epoch_cuts(cuts: Cuts, config: LoaderConfig, epoch: int, seed: int) -> CutSe
         cuts = mixed_epoch(cuts, config.mux_weights, epoch, seed)
     if config.language_temperature != 1.0:
         cuts = drawn_cuts(cuts, config.language_temperature, epoch, seed)
+    elif config.pseudo_share:
+        cuts = mixed_cuts(cuts, config.pseudo_share, epoch, seed)
     if config.longest_sec == math.inf:
         return cuts
     crop = functools.partial(cropped, longest_sec=config.longest_sec, epoch=epoch, seed=seed)

@@ -52,6 +52,12 @@ def _in_names(value: str) -> str:
     return re.sub(r"[^\w.-]+", "-", Path(value).name if "/" in value else value)
 
 
+def generation_of(exp_dir: str) -> int:
+    """How often the models were taught by another before this one was, by the name of its folder; 0: never."""
+    found = re.search(r"_st(\d+)$", Path(exp_dir).name)
+    return int(found.group(1)) if found else 0
+
+
 @dataclasses.dataclass(frozen=True)
 class TaskFacts:
     """All that the stages of a task are made from; `scripts` as SCRIPTS, `system` the one that its recipes train."""
@@ -76,7 +82,8 @@ class TaskFacts:
         labels = f"_labels-{self.label_fraction or 1}" if self.options.label_fraction else ""
         passed = {name: value for name, value in self.passed.get("train", {}).items() if name not in passed_over}
         tuned = "".join(f"_{name.rpartition('.')[2]}-{_in_names(value)}" for name, value in sorted(passed.items()))
-        return self.corpus.suffix + languages + labels + precision + tuned
+        taught = f"_st{generation_of(self.options.teacher) + 1}" if self.options.teacher else ""
+        return self.corpus.suffix + languages + labels + precision + tuned + taught
 
     @property
     def label_fraction(self) -> Optional[str]:

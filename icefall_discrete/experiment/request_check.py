@@ -51,7 +51,7 @@ def check_request(facts: TaskFacts) -> Tuple[str, ...]:
         require_known_weights(values, str(file))
     _check_languages(facts)
     _check_checkpoints(facts)
-    _check_beginning(facts)
+    absent = _what_is_absent(facts)
     options, last = facts.options, facts.asked.range.last
     for option, path, first in (
         ("dl-dir", facts.asked.values.get("dl_dir", ""), 0),
@@ -65,7 +65,7 @@ def check_request(facts: TaskFacts) -> Tuple[str, ...]:
         raise ValueError("--data-dir is empty, expected a folder.")
     notices = _check_machine(facts)
     _check_space(facts)
-    return notices
+    return (*notices, *absent)
 
 
 def check_choice(choice: Choice, flags: StageFlags, system: str, sections: Mapping[str, str], train: Flags) -> None:
@@ -128,14 +128,24 @@ def _check_checkpoints(facts: TaskFacts) -> None:
             )
 
 
-def _check_beginning(facts: TaskFacts) -> None:
+def _what_is_absent(facts: TaskFacts) -> Tuple[str, ...]:
+    """Sentences about models that training is to begin with or to learn from, and that a dry run does not find.
+
+    Raises ValueError if it is none: other runs may make them first, and only then.
+    """
     said = facts.choice.section("init").get("init_from", "")
     name = facts.passed.get("train", {}).get("init-from", said)
+    teacher, absent = facts.options.teacher, []
+    if TRAINING in facts.asked.range and teacher and not Path(teacher).exists():
+        absent.append(f"--teacher {teacher} does not exist; paths are relative to the recipe's folder.")
     if name and TRAINING in facts.asked.range and not Path(name).exists() and not names_no_place(name):
-        raise ValueError(
+        absent.append(
             f"--init-from {name} does not exist; paths are relative to the recipe's folder, and a model of a hub is "
             "ORG/NAME."
         )
+    if absent and facts.asked.values.get("dry_run") != "true":
+        raise ValueError(absent[0])
+    return tuple(absent)
 
 
 def _check_machine(facts: TaskFacts) -> Tuple[str, ...]:

@@ -52,6 +52,7 @@ class RunOptions:
     decoding_method: str
     lm: str
     lm_scale: str
+    teacher: str
     seed: str
 
 

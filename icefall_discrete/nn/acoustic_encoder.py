@@ -7,6 +7,7 @@ T input frames, T' encoder frames, K codebooks, D dimension.
 import dataclasses
 from typing import Optional, Sequence
 
+import torch
 from torch import Tensor
 
 from icefall_discrete.base.rate_matching import match_rate, matched_lens, rate_ratio
@@ -71,6 +72,7 @@ class AcousticEncoder(FrameNetwork):
         frame_rate_hz: float,
     ) -> None:
         super().__init__()
+        self.is_frozen = False  # whether nothing of it learns for now
         self.config = config
         self.rate_ratio = rate_ratio(config.input.input_frame_rate_hz, frame_rate_hz)
         self.input_embedding = input_embedding
@@ -95,7 +97,11 @@ class AcousticEncoder(FrameNetwork):
 
         `inner` names inner places of the encoder whose outputs are returned too.
         """
-        x = self.input_embedding(frames)
+        with torch.set_grad_enabled(torch.is_grad_enabled() and not self.is_frozen):
+            return self.encode_vectors(self.input_embedding(frames), frame_lens, inner)
+
+    def encode_vectors(self, x: Tensor, frame_lens: Tensor, inner: Sequence[int] = ()) -> EncoderOutput:
+        """Encode vectors x (N, T, D) that stand for codes or features; the rest as for `encode`."""
         x, lens = match_rate(x, frame_lens, self.rate_ratio)
         if self.positions is not None:
             x = UtteranceFrames(lens, x.shape[1]).without_padding(self.positions(x))

@@ -5,7 +5,7 @@ from typing import Any, Dict, Mapping
 from icefall_discrete.base.spec import FeatureSpec
 from icefall_discrete.nn.acoustic_encoder import AcousticEncoder
 from icefall_discrete.nn.scaling import load_noise_state, noise_state, set_batch_count
-from icefall_discrete.training.system import Prepared, System
+from icefall_discrete.training.system import Losses, Prepared, System
 
 
 class EncoderSystem(System[Prepared]):
@@ -32,12 +32,18 @@ class AcousticSystem(EncoderSystem[Prepared]):
     """
 
     network: AcousticEncoder
+    frozen_steps = 0
     if_not_finite = "look at those cuts, or lower --base-lr and train anew"
     if_too_large = "lower --max-duration or --max-utterance-sec, or set --quadratic-duration 30"
 
     def __init__(self, network: AcousticEncoder, spec: FeatureSpec) -> None:
         super().__init__(network)
         self.spec = spec
+
+    def forward(self, prepared: Prepared, step: int) -> Losses:
+        """The losses; in the first `frozen_steps` steps the encoder and what is before it learn nothing."""
+        self.network.is_frozen = step < self.frozen_steps
+        return super().forward(prepared, step)
 
     def begin_epoch(self, epoch: int) -> None:
         """Augmentation may start at a later epoch."""

@@ -28,11 +28,13 @@ from icefall_discrete.data.loaders import (
     report_long_cuts,
 )
 from icefall_discrete.data.mixing import has_mixed_in, with_mixed_in
+from icefall_discrete.data.pseudo_labels import pseudo_label_hours, require_truth
 from icefall_discrete.data.shar import KeptCuts, SharSource
 from icefall_discrete.data.statistics import feature_statistics
 from icefall_discrete.data.targets.contract import Targets
 from icefall_discrete.nn.code_embedding import FeatureNormalizer
 from icefall_discrete.nn.frame_network import FrameNetwork
+from icefall_discrete.systems.acoustic import AcousticSystem
 from icefall_discrete.systems.contract import system_stages
 from icefall_discrete.systems.training_settings import TrainSettings
 from icefall_discrete.text.coverage import Coverage
@@ -61,8 +63,13 @@ class Corpus:
 
     @property
     def label_hours(self) -> float:
-        """Hours of training data that are no copies at another speed."""
+        """Hours of transcribed training data that are no copies at another speed."""
         return self.train.label_hours if isinstance(self.train, KeptCuts) else label_hours(self.train)
+
+    @property
+    def pseudo_label_hours(self) -> float:
+        """Hours of training data with pseudo-labels, counted likewise."""
+        return 0.0 if isinstance(self.train, KeptCuts) else pseudo_label_hours(self.train)
 
 
 def filtered_corpus(
@@ -89,6 +96,7 @@ def filtered_corpus(
         return settings.model.num_encoder_frames(num_frames, spec)
 
     with _covered("validation", targets, settings.filter) as frames_needed:
+        require_truth(valid, "validation")
         kept_valid = filter_cuts(valid, settings.filter, spec, frames, frames_needed, "validation (dev)").cuts
     kept: Cuts
     with _covered("training", targets, settings.filter) as frames_needed:
@@ -225,5 +233,9 @@ def build_trainer(
     trainable = [(name, value) for name, value in network.named_parameters() if value.requires_grad]
     optimizer, scheduler = config.optimizer.build(trainable, config)
     facts = {"backend": backend, "train_cuts": len(corpus.train), "label_hours": round(corpus.label_hours, 4)}
+    if corpus.pseudo_label_hours:
+        facts["pseudo_label_hours"] = round(corpus.pseudo_label_hours, 4)
     system = system_stages(settings.system).system(network, settings, corpus.spec, corpus.targets, backend)
+    if isinstance(system, AcousticSystem):
+        system.frozen_steps = settings.init.frozen_steps
     return Trainer(system, optimizer, scheduler, config, exp_dir, group, facts)

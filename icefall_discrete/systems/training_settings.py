@@ -38,7 +38,13 @@ class InitialConfig:
         "parts of the network that keep the weights that they begin with; with adapters or LoRA all that are taken do",
     )
 
+    frozen_steps: int = setting(
+        0, "first steps in which the encoder and what is before it learn nothing, so that heads come first", minimum=0
+    )
+
     def __post_init__(self) -> None:
+        if self.frozen_steps and not self.init_from:
+            raise ValueError("frozen_steps would keep random weights: init_from does not say what to begin with.")
         if self.init_modules and not self.init_from:
             raise ValueError("init_modules says what to take, but init_from does not say from where.")
         if self.frozen_modules and not self.init_from:

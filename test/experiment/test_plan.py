@@ -60,6 +60,29 @@ def here(tmp_path, monkeypatch):
     return folder
 
 
+def test_a_teacher_labels_before_its_student_is_trained(here):
+    (here / "exp" / "first").mkdir(parents=True)
+    plan = planned(ROOT, here, teacher="exp/first", label_fraction="0.5")
+    (train,) = (stage for stage in plan.stages if stage.number == 6)
+    label, student = (command.arguments for command in train.commands)
+    assert label[1].endswith("local/pseudo_label.py") and student[1].endswith("local/train.py")
+    said = dict(zip(label[2::2], label[3::2]))
+    assert (said["--exp-dir"], said["--except-labelled"], said["--split"]) == ("exp/first", "0.5", "train")
+    assert student[student.index("--pseudo-labels") + 1] == said["--output"]
+    assert "teacher=exp/first" in train.settings and train.marker.endswith("_labels-0.5_st1/.done-6")
+    following = {"teacher": train.marker.rpartition("/")[0], "label_fraction": "0.5"}
+    second = planned(ROOT, here, dry_run="true", **following)
+    assert any(f"--teacher {following['teacher']} does not exist" in notice for notice in second.notices)
+    with pytest.raises(ValueError, match="_st1 does not exist"):
+        planned(ROOT, here, **following)
+    assert second.stages[-3].marker.endswith("_labels-0.5_st2/.done-6")
+    more = planned(ROOT, here, [("train.untranscribed-splits", "more")], teacher="exp/first")
+    labelled = [command.arguments for command in more.stages[-3].commands]
+    assert [words[words.index("--split") + 1] for words in labelled[:-1]] == ["more"]
+    with pytest.raises(ValueError, match="--teacher has nobody to teach: all transcripts are used"):
+        planned(ROOT, here, teacher="exp/first")
+
+
 def stage_script(name):
     module_spec = importlib.util.spec_from_file_location(f"planned_{name}", ROOT / "local" / f"{name}.py")
     module = importlib.util.module_from_spec(module_spec)
@@ -189,7 +212,7 @@ def test_every_recipe_file_can_be_planned(recipe, monkeypatch):
     monkeypatch.chdir(recipe.parent)
     files = [*recipe.parent.glob("conf/recipes/*.json"), *ROOT.glob("icefall_discrete/conf/recipes/*.json")]
     for path in (path for path in files if read_recipe(path).get("system", "asr") == "asr"):
-        plan = planned(ROOT, recipe.parent, recipe=path.stem)
+        plan = planned(ROOT, recipe.parent, recipe=path.stem, dry_run="true")
         assert [stage.number for stage in plan.stages] == [1, 2, 3, 4, 5, 6, 7, 8]
 
 

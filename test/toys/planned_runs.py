@@ -30,6 +30,7 @@ OPTIONS = {
     "decoding_method": "",
     "lm": "",
     "lm_scale": "",
+    "teacher": "",
     "seed": "42",
 }
 CORPUS = {

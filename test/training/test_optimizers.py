@@ -1,12 +1,14 @@
 """Optimisers and schedules that a recipe can choose."""
 
+import dataclasses
+
 import pytest
 import torch
 from synthetic_codes import make_trainer
 
 from icefall_discrete.base.settings import from_dict
 from icefall_discrete.training.eden import Eden
-from icefall_discrete.training.optimizers.adam import AdamConfig, warmup_rate
+from icefall_discrete.training.optimizers.adam import AdamConfig, linear_rate, tri_stage_rate, warmup_rate
 from icefall_discrete.training.scaled_adam import ScaledAdam
 from icefall_discrete.training.train_config import TrainConfig
 
@@ -112,3 +114,19 @@ def test_a_recogniser_trains_with_adam_and_goes_on_where_it_stopped(corpus_dir, 
     trained("stopped", num_epochs - 1)
     resumed = trained("stopped", num_epochs)[1]
     assert all(torch.equal(value, resumed[name]) for name, value in weights.items())
+
+
+def test_tri_stage_rises_stays_and_falls_exponentially():
+    config = AdamConfig(schedule="tri_stage", peak_lr=1.0, warmup_steps=10, hold_steps=40, total_steps=100)
+    rates = {step: tri_stage_rate(step, config) for step in range(1, 121)}
+    assert rates[1] == pytest.approx(0.01 + 0.099) and rates[10] == rates[11] == rates[50] == 1.0
+    assert rates[75] == pytest.approx(0.05**0.5) and rates[100] == rates[120] == pytest.approx(0.05)
+    with pytest.raises(
+        ValueError, match="schedule tri_stage rises and stays for 50 steps, and total_steps is 50; set it"
+    ):
+        dataclasses.replace(config, total_steps=50)
+
+
+def test_the_linear_rate_rises_and_falls_to_nothing():
+    rates = [linear_rate(step, 2.0, 10, 30) for step in (1, 10, 20, 30, 40)]
+    assert rates == pytest.approx([0.2, 2.0, 1.0, 0.0, 0.0])

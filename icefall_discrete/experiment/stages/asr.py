@@ -38,11 +38,13 @@ from icefall_discrete.experiment.stage_flags import dashed
 from icefall_discrete.text.piece_sizes import check_size
 
 SYSTEM = "asr"
+PSEUDO = "pseudo"
 SCRIPTS: Dict[str, str] = {
     **feature_stages.SCRIPTS,
     "bpe": "train_bpe",
     "graphs": "compile_graphs",
     "lm": "train_lm",
+    PSEUDO: "pseudo_label",
 }
 # Sections of a recipe file, and the stage that reads each.
 SECTIONS: Dict[str, str] = {
@@ -128,7 +130,7 @@ def plan(asked: Asked) -> Plan:
     settings = _settings(facts, old_words)
     stages = [*first_stages(asked, corpus, settings.data.data), *data_stages(facts, settings.data)]
     train, notices = training_stage(facts, settings.train, facts.lang_dir, (3, 5))
-    stages += [_pieces(facts, settings), train, _decoding(facts, settings)]
+    stages += [_pieces(facts, settings), _taught(facts, train), _decoding(facts, settings)]
     stages.append(scoring_stage(facts, "error rates", facts.method, facts.search_name, settings.score))
     scores = stages[-1].outputs[0] if asked.range.last >= stages[-1].number else ""
     needs = facts.method if METHODS[facts.method].without_k2 else ""
@@ -141,7 +143,12 @@ def _facts(asked: Asked, options: RunOptions, corpus: Corpus, choice: Choice) ->
     check_options(flags, options, _OPTIONS)
     method = options.decoding_method or choice.section("decode").get("decoding_method", DEFAULT_SEARCH)
     needs_graph = find_method(method).needs_graph
-    absent = {"lm": not options.lm, "graphs": not needs_graph, "shar": options.shar != "true"}
+    absent = {
+        "lm": not options.lm,
+        "graphs": not needs_graph,
+        "shar": options.shar != "true",
+        PSEUDO: not options.teacher,
+    }
     present = [stage for stage in SCRIPTS if not absent.get(stage)]
     passed = flags.assign(asked.flags, present, list(asked.values))
     check_choice(choice, flags, SYSTEM, SECTIONS, passed.get("train", {}))
@@ -219,6 +226,7 @@ def _settings(facts: _Facts, old_words: Dict[str, str]) -> _Settings:
     text = (*data.base, vocab_size, *languages, *labels, *_further_text(facts, old_words), *facts.extra("bpe"))
     train = (*data.features, vocab_size, *training_settings(facts, old_words))
     train += facts.extra("bpe", "shar", "train")
+    train += (*of(["teacher"]), *facts.extra(PSEUDO)) if options.teacher else ()
     decode = (*train, f"decoding_method={facts.method}", *of(["lm", "lm_scale"]))
     decode += facts.extra("graphs", "lm", "decode")
     return _Settings(data, text, train, decode, (*decode, *score_settings(facts, old_words)))
@@ -245,6 +253,37 @@ def _pieces(facts: _Facts, settings: _Settings) -> Stage:
     title = "pieces that are characters" if is_char else f"BPE model of {facts.vocab_size} pieces"
     commands, model = (facts.command("bpe", flags),), (f"{folder}/bpe.model",)
     return Stage(5, title, f"{folder}/.done-5", settings.text, model, commands, (1,), (folder,))
+
+
+def _taught(facts: _Facts, training: Stage) -> Stage:
+    """The training, with what a teacher says of utterances without transcripts where there is one."""
+    teacher = facts.options.teacher
+    if not teacher:
+        return training
+    spec = Path(teacher) / "spec.json"
+    heard = facts.features_dir
+    if spec.is_file():
+        name = read_object(spec).get("name", facts.choice.feature_name)
+        heard = f"{facts.options.data_dir}/features/{name}{facts.corpus.suffix}"
+    further = facts.passed.get("train", {}).get("untranscribed-splits", "")
+    if not further and facts.label_fraction is None:
+        raise ValueError(
+            "--teacher has nobody to teach: all transcripts are used; give a --label-fraction below 1, or a recipe "
+            "with one, or --untranscribed-splits"
+        )
+    splits = {name: "0" for name in further.split(",") if name}
+    splits.update({facts.corpus.train_split: facts.label_fraction} if facts.label_fraction else {})
+    commands, words = [], []
+    for split, labelled in splits.items():
+        output = f"{facts.options.data_dir}/pseudo/{Path(facts.exp_dir).name}/{split}.jsonl.gz"
+        flags = {"exp-dir": teacher, "feature-dir": heard, "split": split, "except-labelled": labelled}
+        commands.append(
+            facts.command(PSEUDO, {**flags, "output": output}, announced=f"Stage 6: pseudo-labels of {split}")
+        )
+        words += ["--pseudo-labels", output]
+    *before, train = training.commands
+    train = dataclasses.replace(train, arguments=(*train.arguments, *words))
+    return dataclasses.replace(training, commands=(*before, *commands, train))
 
 
 def _decoding(facts: _Facts, settings: _Settings) -> Stage:

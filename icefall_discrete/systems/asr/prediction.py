@@ -11,6 +11,7 @@ from icefall_discrete.base.flags import ScriptParser, add_flags, given_settings,
 from icefall_discrete.base.provenance import require_as_made
 from icefall_discrete.base.settings import from_dict, to_dict
 from icefall_discrete.data.cuts import language_of, text_of
+from icefall_discrete.data.pseudo_labels import require_truth
 from icefall_discrete.data.targets.pieces import FILE_NAME, PieceTargets
 from icefall_discrete.decoding.fusion import Fusion, fusion_files
 from icefall_discrete.decoding.joint_settings import label_search_settings
@@ -115,6 +116,7 @@ class AsrPrediction(Prediction[Search, DecodingFiles, TrainSettings, Transducer,
         self, split: str, trained: TrainedAsr, cuts: CutSet, config: Search, run: RunConfig, files: DecodingFiles
     ) -> Json:
         """Write recogs, languages where labels tell them, and n-best lists if asked for."""
+        require_truth(cuts, "decoding, which compares,")
         network, spec, text_encoder = trained.network, trained.spec, trained.targets.text_encoder
         scorer_of, nbest = scorers(trained, config.decode, run.torch_device()), config.decode.nbest
         title = f"Decoding {split}"

@@ -8,6 +8,7 @@ from typing import Any, Dict, Sequence
 from icefall_discrete.base.atomic_files import write_text
 from icefall_discrete.base.text_tables import text_table
 from icefall_discrete.data.cuts import load_cuts
+from icefall_discrete.data.pseudo_labels import require_truth
 from icefall_discrete.metrics.paired import Counts, utterance_counts
 from icefall_discrete.metrics.scoring_rules import ScoringRules
 from icefall_discrete.metrics.wer import (
@@ -106,6 +107,7 @@ def score_split(split: str, files: DecodingFiles, feature_dir: Path, rules: Scor
     """Score one split, write its errs and wer-summary files and print its table and some of its lines."""
     transcripts = [rules.scored(transcript) for transcript in read_recogs(files.recogs(split))]
     cuts = load_cuts(feature_dir / f"{split}.jsonl.gz")
+    require_truth(cuts, "scoring")
     language_of = language_by_cut(cuts)
     scored = score_transcripts(transcripts, language_of)
     scored = with_language_id(scored, read_languages(files.languages(split)), language_of)

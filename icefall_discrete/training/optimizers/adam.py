@@ -12,7 +12,9 @@ from icefall_discrete.training.newbob import NewBob
 from icefall_discrete.training.optimization import RateSchedule, Schedule
 from icefall_discrete.training.optimizers.contract import EdenSettings, NamedParameters, OptimizerConfig
 
-SCHEDULES = ("warmup", "constant", "newbob")
+SCHEDULES = ("warmup", "constant", "newbob", "tri_stage", "linear")
+# Share of the largest rate that the rise of tri_stage begins with.
+FIRST_SHARE = 0.01
 
 
 def warmup_rate(step: int, peak_lr: float, warmup_steps: int) -> float:
@@ -23,6 +25,25 @@ def warmup_rate(step: int, peak_lr: float, warmup_steps: int) -> float:
     return peak_lr * min(step / warmup_steps, (warmup_steps / step) ** 0.5)
 
 
+def linear_rate(step: int, peak_lr: float, warmup_steps: int, total_steps: int) -> float:
+    """The learning rate of step 1, 2, ...: it rises linearly to `peak_lr`, then falls linearly to 0, as BERT's."""
+    fall = (total_steps - step) / max(1, total_steps - warmup_steps)
+    return peak_lr * max(0.0, min(step / warmup_steps, fall))
+
+
+def tri_stage_rate(step: int, config: "AdamConfig") -> float:
+    """The learning rate of step 1, 2, ...: it rises linearly, stays, and falls exponentially.
+
+    Source: SpecAugment, https://arxiv.org/abs/1904.08779, as wav2vec 2.0 is fine-tuned with it: a tenth, four tenths
+    and half of all steps, to a twentieth of the largest rate, where it stays.
+    """
+    held = config.warmup_steps + config.hold_steps
+    if step <= config.warmup_steps:
+        return config.peak_lr * (FIRST_SHARE + (1.0 - FIRST_SHARE) * step / config.warmup_steps)
+    fallen = min(1.0, max(0, step - held) / max(1, config.total_steps - held))
+    return config.peak_lr * config.final_share**fallen
+
+
 @dataclasses.dataclass(frozen=True)
 class AdamConfig(OptimizerConfig):
     """Adam; the defaults are those of ESPnet's E-Branchformer for units of a hundred hours, and of DASB's NewBob."""
@@ -31,12 +52,16 @@ class AdamConfig(OptimizerConfig):
     schedule: str = setting(
         "warmup",
         "learning rate: warmup: rises, then falls with the step; constant; newbob: falls after epochs that hardly "
-        "bettered the validation loss",
+        "bettered the validation loss; tri_stage: rises, stays, falls to final_share of it at total_steps; linear: "
+        "rises, falls to 0 at total_steps",
         choices=SCHEDULES,
     )
     warmup_steps: int = setting(
-        15000, "warmup: steps over which the learning rate rises from 0; then it falls as 1 / sqrt(step)", minimum=1
+        15000, "warmup, tri_stage, linear: steps over which the learning rate rises from (about) 0", minimum=1
     )
+    hold_steps: int = setting(0, "tri_stage: steps behind the warm-up in which the learning rate stays", minimum=0)
+    total_steps: int = setting(0, "tri_stage, linear: step at which the learning rate is at its end", minimum=0)
+    final_share: float = setting(0.05, "tri_stage: share of the learning rate at the end", above=0, maximum=1)
     annealing_factor: float = setting(0.8, "newbob: what the learning rate is multiplied by", above=0, maximum=1)
     improvement_threshold: float = setting(
         0.0025, "newbob: share of the last epoch's validation loss by which it has to fall", minimum=0, maximum=1
@@ -52,6 +77,12 @@ class AdamConfig(OptimizerConfig):
 
     def __post_init__(self) -> None:
         check_settings(self)
+        least = self.warmup_steps + self.hold_steps
+        if self.schedule in ("tri_stage", "linear") and self.total_steps <= least:
+            raise ValueError(
+                f"schedule {self.schedule} rises and stays for {least} steps, and total_steps is {self.total_steps}; "
+                "set it to the number of steps of the training, or lower warmup_steps and hold_steps."
+            )
         if len(self.betas) != 2:
             raise ValueError(f"betas is {list(self.betas)}, expected two numbers, such as 0.9,0.999.")
 
@@ -68,5 +99,10 @@ class AdamConfig(OptimizerConfig):
             return NewBob(optimizer, self.annealing_factor, self.improvement_threshold, self.annealing_patience)
         if self.schedule == "constant":
             return RateSchedule(optimizer, lambda step: self.peak_lr)
+        if self.schedule == "tri_stage":
+            return RateSchedule(optimizer, functools.partial(tri_stage_rate, config=self))
+        if self.schedule == "linear":
+            shape = {"warmup_steps": self.warmup_steps, "total_steps": self.total_steps}
+            return RateSchedule(optimizer, functools.partial(linear_rate, peak_lr=self.peak_lr, **shape))
         rate = functools.partial(warmup_rate, peak_lr=self.peak_lr, warmup_steps=self.warmup_steps)
         return RateSchedule(optimizer, rate)

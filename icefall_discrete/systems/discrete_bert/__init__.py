@@ -1,0 +1,1 @@
+"""An encoder of codes, trained to find codes that were hidden: Discrete BERT."""

@@ -1,0 +1,45 @@
+"""What Discrete BERT offers to the stages of a recipe."""
+
+from pathlib import Path
+from typing import Optional, Sequence, Union
+
+from lhotse import CutSet
+from torch import Tensor
+
+from icefall_discrete.base.spec import FeatureSpec
+from icefall_discrete.data.shar import SharSource
+from icefall_discrete.data.targets.codes import CodeTargets
+from icefall_discrete.systems.contract import SystemStages
+from icefall_discrete.systems.discrete_bert.network import DiscreteBert, build_discrete_bert
+from icefall_discrete.systems.discrete_bert.prediction import DiscreteBertPrediction
+from icefall_discrete.systems.discrete_bert.settings import TrainSettings
+from icefall_discrete.systems.discrete_bert.system import DiscreteBertSystem
+
+
+class DiscreteBertStages(SystemStages[TrainSettings, DiscreteBert, CodeTargets]):
+    """An encoder that learns to find hidden codes."""
+
+    settings = TrainSettings
+    prediction = DiscreteBertPrediction()
+
+    def targets(
+        self, settings: TrainSettings, train: Union[CutSet, SharSource], lang_dir: Optional[Path]
+    ) -> CodeTargets:
+        """The codes themselves."""
+        return CodeTargets()
+
+    def load_targets(self, exp_dir: Path) -> CodeTargets:
+        """The codes themselves."""
+        return CodeTargets.load(exp_dir)
+
+    def network(
+        self, settings: TrainSettings, spec: FeatureSpec, targets: CodeTargets, codebooks: Optional[Sequence[Tensor]]
+    ) -> DiscreteBert:
+        """The network."""
+        return build_discrete_bert(settings.model, spec, codebooks)
+
+    def system(
+        self, network: DiscreteBert, settings: TrainSettings, spec: FeatureSpec, targets: CodeTargets, backend: str
+    ) -> DiscreteBertSystem:
+        """The network and its loss."""
+        return DiscreteBertSystem(network, settings.mask, spec)
