@@ -18,7 +18,7 @@ METRICS = (
 class Recovered(NamedTuple):
     """Of an utterance: hidden frames, codes that were found (mean over codebooks), nats lost (likewise)."""
 
-    count: float
+    hidden: float
     correct: float
     nats: float
 

@@ -56,7 +56,7 @@ class Found(NamedTuple):
     looked for; codes that were found, mean over codebooks."""
 
     nats: Tensor
-    count: Tensor
+    hidden: Tensor
     correct: Tensor
 
 
@@ -99,11 +99,10 @@ class DiscreteBert(AcousticEncoder):
         scores = self.head(encoded.encoder_out[rows, sources], frames - sources * each).float()
         targets = codes[rows, frames]
         parts = scores.split(self.codebook_sizes, dim=1)
-        nats = sum(F.cross_entropy(part, target, reduction="none") for part, target in zip(parts, targets.t()))
-        right = sum((part.detach().argmax(dim=1) == target).float() for part, target in zip(parts, targets.t()))
-        sums = scores.new_zeros(3, len(codes)).index_add(
-            1, rows, torch.stack([nats / len(parts), torch.ones_like(right), right / len(parts)])
-        )
+        pairs = list(zip(parts, targets.t()))
+        nats = torch.stack([F.cross_entropy(part, target, reduction="none") for part, target in pairs]).mean(dim=0)
+        right = torch.stack([part.detach().argmax(dim=1) == target for part, target in pairs]).float().mean(dim=0)
+        sums = scores.new_zeros(3, len(codes)).index_add(1, rows, torch.stack([nats, torch.ones_like(right), right]))
         return Found(*sums)
 
 

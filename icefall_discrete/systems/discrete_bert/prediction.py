@@ -102,14 +102,14 @@ class DiscreteBertPrediction(Prediction[None, RecoveredFiles, TrainSettings, Dis
         def find(batch: Batch) -> List[Recovered]:
             prepared = system.prepare(batch, run.torch_device())
             found = find_hidden(network, prepared, masks, own_seeds(prepared.names))
-            rows = zip(*(values.tolist() for values in (found.count, found.correct, found.nats)))
+            rows = zip(*(values.tolist() for values in (found.hidden, found.correct, found.nats)))
             return [Recovered(*row) for row in rows]
 
         def say(kept: List[Cut]) -> Iterator[Tuple[str, Recovered]]:
             return in_batches(find, kept, trained.spec, run)
 
         said, facts = predict_cuts(say, network.config, cuts, trained.spec, f"Finding codes of {split}")
-        lines = [f"{cut_id}\t{one.count:g}\t{one.correct:g}\t{one.nats:.6g}\n" for cut_id, one in sorted(said.items())]
+        lines = [f"{cut_id}\t{one.hidden:g}\t{one.correct:g}\t{one.nats:.6g}\n" for cut_id, one in sorted(said.items())]
         write_text(files.said(split), "".join(lines))
         return facts
 
@@ -120,7 +120,7 @@ class DiscreteBertPrediction(Prediction[None, RecoveredFiles, TrainSettings, Dis
         found = read_recovered(files.said(split))
         groups: Dict[str, List[Recovered]] = {}
         for cut in load_cuts(feature_dir / f"{split}.jsonl.gz"):
-            if cut.id in found and found[cut.id].count:
+            if cut.id in found and found[cut.id].hidden:
                 groups.setdefault(language_of(cut) or "unknown", []).append(found[cut.id])
         scored: Json = {"num_utterances": len(found), **masked_figures(found.values())}
         scored["languages"] = {

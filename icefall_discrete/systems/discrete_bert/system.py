@@ -73,7 +73,7 @@ class DiscreteBertSystem(AcousticSystem[CodeBatch]):
         """Nats a hidden frame; the part `masked_acc` is the share of codes that are found."""
         seeds = torch.randint(2**31, (len(prepared.names),)).tolist() if self.training else own_seeds(prepared.names)
         found = find_hidden(self.network, prepared, self.config, seeds)
-        count = found.count.sum().clamp(min=1)
+        count = found.hidden.sum().clamp(min=1)
         parts = {"masked_acc": found.correct.sum()}
         return Losses(found.nats.sum(), parts, count, found.nats.isfinite(), found.nats.sum() / count)
 
@@ -85,5 +85,5 @@ class DiscreteBertSystem(AcousticSystem[CodeBatch]):
             for batch in batches:
                 prepared = self.prepare(batch, device)
                 found = find_hidden(self.network, prepared, self.config, own_seeds(prepared.names))
-                correct, count = correct + float(found.correct.sum()), count + float(found.count.sum())
+                correct, count = correct + float(found.correct.sum()), count + float(found.hidden.sum())
         return {"dev_masked_errors": 100.0 * (1.0 - correct / count)} if count else {}
