@@ -9,9 +9,10 @@ from torch import Tensor
 from icefall_discrete.base.provenance import digest_of_file
 from icefall_discrete.base.spec import FeatureSpec
 from icefall_discrete.data.targets.contract import Targets
-from icefall_discrete.experiment.checkpoint_choice import CheckpointChoice, files_of, load_weights, resolve_choice
+from icefall_discrete.experiment.checkpoint_choice import files_of, load_weights, resolve_choice
 from icefall_discrete.experiment.folder import TAKEN, Experiment
 from icefall_discrete.experiment.icefall_checkpoints import read_weights
+from icefall_discrete.experiment.transcription_files import kept_settings
 from icefall_discrete.nn.acoustic_encoder import AcousticEncoderConfig
 from icefall_discrete.nn.adaptation import changes_of, merged_weights, names_of_changes, plain_name
 from icefall_discrete.nn.code_embedding import FeatureNormalizer
@@ -48,7 +49,7 @@ class Beginning(NamedTuple):
 def _read(place: Path) -> _Source:
     if place.is_dir():
         experiment = Experiment(place)
-        choice = resolve_choice(CheckpointChoice(), place)
+        choice = resolve_choice(kept_settings(place)[0], place)
         weights, files = load_weights(choice, place), files_of(choice, place)
         return _Source(merged_weights(weights), files, experiment.spec(), experiment.targets())
     weights = read_weights(place)
