@@ -1,5 +1,6 @@
 """The server: many clients at once, their limits, what is sent wrong, and that it goes on after all of it."""
 
+import contextlib
 import http.client
 import json
 import struct
@@ -127,7 +128,8 @@ def test_a_browser_gets_the_page_and_nothing_else(port):
     assert facts == {"protocol": "streaming", "sample_rate": 16000, "model": "toy"}
     for path in ("/page.py", "/../page_files.py", "/%2e%2e/server.py", "//etc/passwd", "/page/", "/index.html/.."):
         assert request(port, path)[0] == 404
-    assert request(port, "/", "POST")[0] in (400, 405)
+    with contextlib.suppress(http.client.RemoteDisconnected):  # what older releases of websockets answer
+        assert request(port, "/", "POST")[0] == 405
     assert request(port, "/", Host="evil.example")[0] == 403
     assert request(port, "/", Host=f"localhost:{port}")[0] == 200
     with pytest.raises(InvalidStatus, match="403"):
