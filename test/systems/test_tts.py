@@ -134,7 +134,7 @@ def test_a_split_is_said_and_measured(learnt, folder, tmp_path):
         assert one.id == cut.id and abs(len(load_frames(one, spec)) - len(load_frames(cut, spec))) <= 3
         assert one.supervisions[0].speaker == cut.supervisions[0].speaker
     scored = score_synthesis("test", files, folder / "features", ScoringRules())
-    assert scored["unit_edits"]["rate"] < 10 and scored["length_error"]["value"] < 10 and scored["num_unsaid"] == 0
+    assert scored["unit_edits"]["rate"] < 10 and scored["length_error"]["value"] < 10
     assert set(scored["languages"]) == {"en"} and not files.page("test").exists()
 
 

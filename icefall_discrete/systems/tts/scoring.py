@@ -57,7 +57,7 @@ def score_synthesis(split: str, files: SynthesisFiles, feature_dir: Path, rules:
         for group in (everyone, groups[language_of(theirs) or NOT_KNOWN]):
             group.edits.add(load_frames(theirs, spec), load_frames(cut, spec))
             group.figures.add(figures)
-    scored: Json = {**everyone.scores(), "num_unsaid": len(recorded) - len(spoken)}
+    scored: Json = everyone.scores()
     scored["languages"] = {name: group.scores() for name, group in sorted(groups.items())}
     heard = read_heard(files.heard(split)) if files.heard(split).is_file() else []
     if heard:
