@@ -105,7 +105,7 @@ def data_of(train_cuts: Union[CutSet, SharSource], valid_cuts: CutSet, mixed_in:
     return Provenance(inputs, noted={"valid": _facts_of_cuts(valid_cuts)})
 
 
-def mixed_in_cuts(args: Any, spec: FeatureSpec) -> Optional[CutSet]:
+def mixed_in_cuts(args: Any, settings: TrainSettings, spec: FeatureSpec) -> Optional[CutSet]:
     """The training cuts of another corpus that are mixed in. Raises ValueError if their features are others."""
     if args.mux_dir is None:
         return None
@@ -115,7 +115,8 @@ def mixed_in_cuts(args: Any, spec: FeatureSpec) -> Optional[CutSet]:
     if not path.is_file():
         raise FileNotFoundError(f"--mux-dir: {path} does not exist; extract the features of that corpus first.")
     spec.require_same(FeatureSpec.read(args.mux_dir / "spec.json"), str(args.feature_dir), str(args.mux_dir))
-    return load_feature_cuts(path)[0]
+    cuts = load_feature_cuts(path)[0]
+    return system_stages(settings.system).with_more(settings, cuts, spec, args.mux_dir, args.mux_split)
 
 
 def place_to_begin_with(init_from: str) -> Path:
@@ -142,11 +143,13 @@ def noted_labels(args: Any) -> Dict[str, Any]:
     return {"pseudo_labels": found} if found else {}
 
 
-def training_cuts(args: Any, spec: FeatureSpec, label_fraction: float) -> Union[CutSet, SharSource]:
+def training_cuts(args: Any, settings: TrainSettings, spec: FeatureSpec) -> Union[CutSet, SharSource]:
     """What is trained on, of `spec`: cuts of the manifest, or those of Shar."""
     manifest = args.feature_dir / f"{args.train_split}.jsonl.gz"
     if args.shar_dir is None:
-        return labelled_cuts(args, load_feature_cuts(manifest, spec)[0], spec, label_fraction)
+        stages, cuts = system_stages(settings.system), load_feature_cuts(manifest, spec)[0]
+        whole = stages.with_more(settings, cuts, spec, args.feature_dir, args.train_split)
+        return labelled_cuts(args, whole, spec, settings.filter.label_fraction)
     if args.pseudo_labels:
         raise ValueError("--pseudo-labels cannot be used with --shar-dir; train from the manifest.")
     source = SharSource(args.shar_dir / args.train_split, spec.name)
@@ -185,12 +188,14 @@ def taken_back(exp_dir: Path, there: Set[Path], is_main: bool) -> Iterator[None]
 
 def train(args: Any, settings: TrainSettings, device_type: str, group: Group) -> None:
     """Prepare or check the experiment folder, then train what is left to train."""
+    stages = system_stages(settings.system)
     valid_cuts, spec = load_feature_cuts(args.feature_dir / f"{args.valid_split}.jsonl.gz")
-    train_cuts = training_cuts(args, spec, settings.filter.label_fraction)
-    mixed_in = mixed_in_cuts(args, spec)
+    train_cuts = training_cuts(args, settings, spec)
+    mixed_in = mixed_in_cuts(args, settings, spec)
+    valid_cuts = stages.with_more(settings, valid_cuts, spec, args.feature_dir, args.valid_split)
     codebooks = read_codebooks(args.feature_dir / "codebooks.safetensors")
     resegment = piece_sampler(args.feature_dir / TOKENIZER_DIR, spec, settings.augmentation)
-    targets = system_stages(settings.system).targets(settings, train_cuts, args.lang_dir)
+    targets = stages.targets(settings, train_cuts, args.lang_dir)
     experiment, there = Experiment(args.exp_dir), set(args.exp_dir.glob("[!.]*"))
     begins = bool(settings.init.init_from) and not training_checkpoints(args.exp_dir)
     require_something_to_adapt(settings)

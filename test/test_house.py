@@ -14,7 +14,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 SOURCE_SUFFIXES = {".py", ".sh", ".json", ".md", ".toml", ".cfg", ".txt", ".yml", ".yaml", ""}
 DATASETS = r"asterisk|fillets|librispeech|aishell|gigaspeech|wenetspeech|commonvoice|common_voice|yesno|ml_superb"
-DATASETS += "|speech_?commands|iemocap|slurp|voxceleb"
+DATASETS += "|speech_?commands|iemocap|slurp|voxceleb|voicebank|libri2mix"
 
 
 def _repository_files() -> List[Path]:

@@ -40,6 +40,12 @@ TEXT_TO_SPEECH_NOTE="With a recipe of texts, such as '--recipe tts', codes are t
   stage 6: training from texts to codes
   stage 7: codes of the texts of dev and test; with '--vocoder-exp-dir V' audio of them, which the recogniser hears
   stage 8: measures of it, a page to listen to, RESULTS.md"
+SHARED_ENHANCEMENT_STAGES="  2  fit of the tokenizer, where it needs one, on training data only: on clean speech
+  3  extraction of codes, of mixtures and of their sources
+  4  check of what was extracted, one-page report
+  6  training: from the codes of a mixture to those of its sources
+  7  codes of the sources of dev and test sets with averaged checkpoints, and a FLAC file of each
+  8  measures of it, RESULTS.md"
 SHARED_NOTES="Relative paths are relative to the recipe's folder. An empty option means the value of the recipe file,
 conf/recipes/<recipe>.json here or in the package. Any flag of any stage can be given too: '--base-lr 0.03', or where
 stages share a name, '--decode.device cpu' (stages: fit, extract, check, bpe, align, shar, pseudo, train, graphs, lm, decode, score)."

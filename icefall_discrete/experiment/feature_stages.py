@@ -206,7 +206,7 @@ def data_stages(facts: TaskFacts, settings: DataSettings, required_facts: str = 
     options, corpus, name, folder = facts.options, facts.corpus, facts.choice.feature_name, facts.features_dir
     source = {"feature-type": options.feature_type, "conf-dir": str(FEATURES)}
     of_all = {"train-split": corpus.train_split, "out-dir": folder, "seed": options.seed, "device": options.device}
-    fit = facts.command("fit", {**source, "cuts": facts.cuts(corpus.train_split), **of_all, "nj": options.nj})
+    fit = facts.command("fit", {**source, "cuts": facts.cuts(corpus.fitted_split), **of_all, "nj": options.nj})
     check = {"feature-dir": folder, "splits": ",".join(corpus.splits), "train-split": corpus.train_split}
     check.update({"facts": required_facts} if required_facts else {})
     cuts = tuple(f"{folder}/{split}.jsonl.gz" for split in corpus.splits)

@@ -33,6 +33,7 @@ _PITCH = (
     "one only, FFE those with either error."
 )
 _JUDGED = "DNSMOS is a judge's guess of the quality that listeners hear, of the reconstruction and of the original."
+_INPUT = "Figures of the input are of what was enhanced or parted, held against the same speech as the output."
 _HEARD = (
     "dWER counts words that a recogniser hears otherwise than in the original; speaker accuracy is how often a "
     "classifier hears the voice that was asked for."
@@ -51,10 +52,23 @@ METRICS = (
     Metric("dnsmos_original", "DNSMOS original", "quality", _JUDGED, "", True, 2, is_aside=True),
     Metric("dwer", "dWER", "error rate", _HEARD, is_aside=True),
     Metric("speaker_accuracy", "speaker", "accuracy", _HEARD, higher_is_better=True, is_aside=True),
+    Metric("mel_distance_input", "input mel distance", "distance", _INPUT, unit="", decimals=3, is_aside=True),
+    Metric("stoi_input", "input STOI", "intelligibility", _INPUT, "", True, 3, is_aside=True),
+    Metric("si_sdr_input", "input SI-SDR", "ratio", _INPUT, "dB", True, is_aside=True),
+    Metric("pesq_input", "input PESQ", "quality", _INPUT, "", True, 2, is_aside=True),
+    Metric("dnsmos_input", "input DNSMOS", "quality", _INPUT, "", True, 2, is_aside=True),
+    Metric("dwer_input", "input dWER", "error rate", _INPUT, is_aside=True),
 )
+OF_INPUT = "_input"
 JUDGES = tuple(PACKAGES)
 _PERCENT = {metric.name for metric in METRICS if metric.unit == "%"}
 Figures = Dict[str, Optional[float]]
+
+
+def of_input(figures: Mapping[str, Any]) -> Dict[str, Any]:
+    """Those of METRICS that are known of the input too, under their names there, from what they are of an output."""
+    known = {metric.name for metric in METRICS}
+    return {f"{name}{OF_INPUT}": value for name, value in figures.items() if f"{name}{OF_INPUT}" in known}
 
 
 def present_judges() -> Sequence[str]:

@@ -58,6 +58,14 @@ class SystemStages(abc.ABC, Generic[S, N, T]):
         """How often a training batch holds each utterance, each time augmented in another way."""
         return 1
 
+    def with_more(self, settings: S, cuts: CutSet, spec: FeatureSpec, feature_dir: Path, split: str) -> CutSet:
+        """The cuts of a split with what else of the folder of codes belongs to them, such as codes of their sources.
+
+        Raises:
+          FileNotFoundError, ValueError: if it is not there, or does not belong to them.
+        """
+        return cuts
+
     def completion(self, settings: S, spec: FeatureSpec, targets: T) -> Completion:
         """What batches hold besides frames and facts, such as audio."""
         return complete

@@ -28,7 +28,7 @@ def pipeline_in(environment: str) -> pytest.MarkDecorator:
 
 TIMEOUT_SEC = 1800
 _WITHOUT_TEXT = (0, 1, 2, 3, 4, 6, 7, 8)
-STAGES = {"asr": range(9), "classification": _WITHOUT_TEXT, "vocoder": _WITHOUT_TEXT}
+STAGES = {"asr": range(9), **dict.fromkeys(("classification", "vocoder", "enhancement"), _WITHOUT_TEXT)}
 SHORT_ENCODER: Dict[str, Any] = {
     "downsampling_factor": [1, 2],
     "num_encoder_layers": [1, 1],
@@ -77,6 +77,13 @@ SHORT_VOCODER: Dict[str, Any] = {
     "generator": {"kind": "vocos", "vocos_dim": 16, "vocos_hidden_dim": 24, "vocos_num_layers": 1},
     "voice_dim": 4,
 }
+# The same for enhancement.
+SHORT_ENHANCER: Dict[str, Any] = {
+    "embedding_dim": 16,
+    "front_end": "identity",
+    "encoder": {"kind": "transformer", "dim": 16, "num_layers": 1, "num_heads": 2, "feedforward_dim": 16},
+}
+SHORT_OTHERS = {"vocoder": SHORT_VOCODER, "enhancement": SHORT_ENHANCER}
 # What a recogniser has besides, and nothing else.
 SHORT_RECOGNISER: Dict[str, Dict[str, Any]] = {
     "model": {"decoder_dim": 64, "joiner_dim": 64, "inner_ctc_stacks": []},
@@ -123,8 +130,8 @@ def short_recipe(recipe: str, folder: Path, name: str = "default") -> Path:
     settings["model_size"] = "tiny"
     for short in (SHORT, *([] if "system" in settings else [SHORT_RECOGNISER])):
         for section, values in short.items():
-            if section == "model" and settings.get("system") == "vocoder":
-                settings[section] = SHORT_VOCODER
+            if section == "model" and settings.get("system") in SHORT_OTHERS:
+                settings[section] = SHORT_OTHERS[settings["system"]]
                 continue
             if section == "model" and "identity" in str(settings["model"].get("encoder")):
                 settings[section] = SHORT_ECAPA  # in its place: one file has no layers that a kind could leave out
@@ -194,7 +201,19 @@ def check_speech(exp_dir: Path, split: str, scored: Dict[str, Any]) -> None:
     assert len(list(exp_dir.glob(f"resynthesis/audio-{split}-*/*.flac"))) == scored["num_utterances"], split
 
 
-CHECKS = {"asr": check_errors, "classification": check_accuracy, "SV": check_trials, "vocoder": check_speech}
+def check_enhanced(exp_dir: Path, split: str, scored: Dict[str, Any]) -> None:
+    """Distances of output and input, and a file of audio for each utterance."""
+    assert scored["mel_distance"]["value"] > 0 < scored["mel_distance_input"]["value"], split
+    assert len(list(exp_dir.glob(f"enhancement/audio-{split}-*/*.flac"))) == scored["num_utterances"], split
+
+
+CHECKS = {
+    "asr": check_errors,
+    "classification": check_accuracy,
+    "SV": check_trials,
+    "vocoder": check_speech,
+    "enhancement": check_enhanced,
+}
 
 
 def run_recipe(recipe: str, feature_type: str, folder: Path, flags: Sequence[object] = ()) -> Dict[str, Any]:

@@ -136,10 +136,11 @@ def soundstream(folder):
     return {"model": str(folder / "best.pth")}
 
 
-def wavtokenizer_weights(ratios=(6, 5, 5, 4), dim=32, num_layers=2):
+def wavtokenizer_weights(ratios=(6, 5, 5, 4), dim=32, num_layers=2, num_codebooks=1, attends=True):
+    """With 4 codebooks or more and without attention, those of Language-Codec."""
     weights = RandomWeights()
     seanet_encoder(weights, "feature_extractor.encodec.encoder.", ratios)
-    residual_vq(weights, "feature_extractor.encodec.quantizer.", 1)
+    residual_vq(weights, "feature_extractor.encodec.quantizer.", num_codebooks)
     weights.conv("feature_extractor.encodec.decoder.model.0.conv.conv.", 8, DIM, 7)
 
     def layer(name, *shape, scale=1.0):
@@ -151,15 +152,19 @@ def wavtokenizer_weights(ratios=(6, 5, 5, 4), dim=32, num_layers=2):
         weights.normal(f"{name}.scale.weight", 4, dim)
         weights.normal(f"{name}.shift.weight", 4, dim, scale=0.1)
 
+    def attention():
+        for index in (0, 1, 3, 4):
+            for part in ("1", "2"):
+                layer(f"backbone.pos_net.{index}.norm{part}", dim)
+                layer(f"backbone.pos_net.{index}.conv{part}", dim, dim, 3)
+        layer("backbone.pos_net.2.norm", dim)
+        for name in ("q", "k", "v", "proj_out"):
+            layer(f"backbone.pos_net.2.{name}", dim, dim, 1)
+        layer("backbone.pos_net.5", dim)
+
     layer("backbone.embed", dim, DIM, 7)
-    for index in (0, 1, 3, 4):
-        for part in ("1", "2"):
-            layer(f"backbone.pos_net.{index}.norm{part}", dim)
-            layer(f"backbone.pos_net.{index}.conv{part}", dim, dim, 3)
-    layer("backbone.pos_net.2.norm", dim)
-    for name in ("q", "k", "v", "proj_out"):
-        layer(f"backbone.pos_net.2.{name}", dim, dim, 1)
-    layer("backbone.pos_net.5", dim)
+    if attends:
+        attention()
     conditioned_norm("backbone.norm")
     for index in range(num_layers):
         stem = f"backbone.convnext.{index}"
@@ -181,6 +186,16 @@ def wavtokenizer(folder):
     checkpoint = {"state_dict": state, "epoch": 3, "optimizer_states": [{"state": {0: torch.zeros(2)}}]}
     torch.save(checkpoint, folder / "WavTokenizer.ckpt")
     return {"model": str(folder / "WavTokenizer.ckpt")}
+
+
+def languagecodec_weights():
+    return wavtokenizer_weights((8, 5, 4, 2), num_codebooks=6, attends=False)
+
+
+def languagecodec(folder):
+    """As PyTorch Lightning saves it."""
+    torch.save({"state_dict": languagecodec_weights(), "epoch": 7}, folder / "languagecodec.ckpt")
+    return {"model": str(folder / "languagecodec.ckpt")}
 
 
 def hificodec_weights(strides=(8, 5, 4, 2), kernels=(16, 11, 8, 4)):

@@ -27,11 +27,11 @@ def plan(asked: Asked) -> Plan:
     if asked.values.get("shar") == "true":
         raise ValueError("--shar true leaves audio out, which a vocoder learns from; leave it away")
     outcome = Outcome(METHOD, "resynthesis of dev and test", "how far it is from the recordings")
-    task = Task(SYSTEM, SCRIPTS, SECTIONS, "a vocoder has none", "text", _hearing, (HEAR,))
+    task = Task(SYSTEM, SCRIPTS, SECTIONS, "a vocoder has none", "text", hearing, (HEAR,))
     return plan_for(asked, outcome, task)
 
 
-def _hearing(facts: TaskFacts) -> Tuple[Command, ...]:
+def hearing(facts: TaskFacts) -> Tuple[Command, ...]:
     """A recogniser hears it where one is named."""
     recogniser = facts.passed.get(HEAR, {}).get(RECOGNISER)
     if recogniser is None:

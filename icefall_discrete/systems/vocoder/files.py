@@ -1,11 +1,14 @@
 """What is left of a split that a vocoder has said: audio files, and the list of them."""
 
 from pathlib import Path
-from typing import List, NamedTuple, Sequence
+from typing import Dict, List, NamedTuple, Sequence
 from urllib.parse import quote
+
+from lhotse.cut import Cut
 
 from icefall_discrete.base.atomic_files import PathLike, write_text
 from icefall_discrete.base.inside import path_inside
+from icefall_discrete.data.cuts import load_cuts
 from icefall_discrete.systems.prediction import OutputFiles, rows_of_split
 
 METHOD = "resynthesis"
@@ -40,9 +43,21 @@ class VocoderFiles(OutputFiles):
         """What a recogniser heard (scoring.py); there if one was asked."""
         return self.folder / f"heard-{split}-{self.suffix}.tsv"
 
+    def heard_inputs(self, split: str) -> Path:
+        """The same of `inputs`, in place of what was said."""
+        return self.folder / f"heard-inputs-{split}-{self.suffix}.tsv"
+
+    def recordings(self, feature_dir: Path, split: str) -> Dict[str, Cut]:
+        """What is to be heard, by the ids of `listed`: the cuts' own audio."""
+        return {cut.id: cut for cut in load_cuts(Path(feature_dir) / f"{split}.jsonl.gz")}
+
+    def inputs(self, feature_dir: Path, split: str) -> Dict[str, Cut]:
+        """What it was made of, where that is other audio than what is to be heard: none."""
+        return {}
+
     def page(self, split: str) -> Path:
-        """The same as `said`: there is no page of errors."""
-        return self.said(split)
+        """The same as `listed`: there is no page of errors."""
+        return self.listed(split)
 
 
 def audio_name(cut_id: str, number: int) -> str:

@@ -11,10 +11,15 @@ from icefall_discrete.audio.reading import load_finite, load_recording, open_rec
 from icefall_discrete.base.atomic_files import PathLike, write_text
 from icefall_discrete.base.spec import FeatureSpec
 from icefall_discrete.base.text_tables import text_table
-from icefall_discrete.data.cuts import language_of, load_cuts
+from icefall_discrete.data.cuts import language_of
 from icefall_discrete.data.facts import facts_of
 from icefall_discrete.metrics.facts import known_metrics
-from icefall_discrete.metrics.reconstruction import ReconstructionFigures, present_judges, reconstruction
+from icefall_discrete.metrics.reconstruction import (
+    ReconstructionFigures,
+    of_input,
+    present_judges,
+    reconstruction,
+)
 from icefall_discrete.metrics.scoring_rules import ScoringRules
 from icefall_discrete.metrics.wer import Transcript
 from icefall_discrete.systems.asr.scoring import score_transcripts
@@ -56,18 +61,21 @@ def score_speech(split: str, files: VocoderFiles, feature_dir: Path, rules: Scor
     Raises:
       ValueError: if the folder's cuts are others than those that were said. UnreadableAudio: if a recording is gone.
     """
-    spec = FeatureSpec.read(feature_dir / "spec.json")
-    cuts = {cut.id: cut for cut in load_cuts(feature_dir / f"{split}.jsonl.gz")}
+    rate = FeatureSpec.read(feature_dir / "spec.json").sample_rate_hz
+    cuts, inputs = files.recordings(feature_dir, split), files.inputs(feature_dir, split)
     groups: Dict[str, ReconstructionFigures] = collections.defaultdict(ReconstructionFigures)
     everyone, judges, left_out = ReconstructionFigures(), present_judges(), 0
     for line in read_said(files.listed(split)):
         if line.cut_id not in cuts:
             raise ValueError(f"{files.listed(split)}: cut {line.cut_id} is not in {feature_dir}; say the split again.")
         cut = cuts[line.cut_id]
-        recorded = load_finite(cut, spec.sample_rate_hz)
-        said = load_recording(open_recording(files.folder / line.audio, cut.id), spec.sample_rate_hz)
+        recorded = load_finite(cut, rate)
+        said = load_recording(open_recording(files.folder / line.audio, cut.id), rate)
         try:
-            found = reconstruction(recorded.numpy(), said.numpy(), spec.sample_rate_hz, judges)
+            found = reconstruction(recorded.numpy(), said.numpy(), rate, judges)
+            if line.cut_id in inputs:
+                before = reconstruction(recorded.numpy(), load_finite(inputs[line.cut_id], rate).numpy(), rate, judges)
+                found.update(of_input(before))
         except ValueError as error:
             left_out += 1
             LOG.warning(f"{split}: cut {cut.id} cannot be measured: {error}")
@@ -80,6 +88,12 @@ def score_speech(split: str, files: VocoderFiles, feature_dir: Path, rules: Scor
     }
     if files.heard(split).is_file():
         add_heard(scored, read_heard(files.heard(split)), cuts, rules)
+    if files.heard_inputs(split).is_file():
+        of_inputs: Json = {"languages": {}}
+        add_heard(of_inputs, read_heard(files.heard_inputs(split)), cuts, rules)
+        scored.update(of_input(of_inputs))
+        for name, part in of_inputs["languages"].items():
+            scored["languages"].setdefault(name, {}).update(of_input(part))
     print(f"{split}: {speech_table(scored)}")
     return scored
 

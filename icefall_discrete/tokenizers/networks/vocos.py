@@ -1,4 +1,5 @@
-"""Vocos with attention, the decoder of WavTokenizer: ConvNeXt blocks on the frames, then an inverse Fourier transform.
+"""Vocos, the decoder of Language-Codec and, with attention, of WavTokenizer: ConvNeXt blocks on the frames, then an
+inverse Fourier transform.
 
 Siuzdak 2023, https://arxiv.org/abs/2306.00814; the attention before it is of Ji et al. 2024,
 https://arxiv.org/abs/2408.16532. Sizes are read off the weights, and submodules have the published names, so that a
@@ -20,7 +21,7 @@ MAX_MAGNITUDE = 100.0
 
 
 class ConditionedNorm(nn.Module):
-    """Layer norm (T, C) with the scale and shift of condition 0, the only one that WavTokenizer uses."""
+    """Layer norm (T, C) with the scale and shift of condition 0, the only one that is used."""
 
     def __init__(self, num_conditions: int, dim: int) -> None:
         """Sizes of the tables `scale` and `shift`."""
@@ -65,6 +66,17 @@ class AttentionBlock(nn.Module):
         return states + self.proj_out(self.v(normed) @ scores.softmax(dim=2).transpose(1, 2))
 
 
+def _attention(dim: int) -> nn.Module:
+    return nn.Sequential(
+        ResnetBlock(dim),
+        ResnetBlock(dim),
+        AttentionBlock(dim),
+        ResnetBlock(dim),
+        ResnetBlock(dim),
+        nn.GroupNorm(NUM_GROUPS, dim, eps=NORM_EPS),
+    )
+
+
 class Backbone(nn.Module):
     """Frames (D, T) to states (T, C)."""
 
@@ -76,14 +88,8 @@ class Backbone(nn.Module):
         num_layers = sum(name.endswith(".gamma") for name in shapes)
         hidden_dim = shapes["convnext.0.pwconv1.weight"][0]
         self.embed = nn.Conv1d(input_dim, dim, kernel, padding=kernel // 2)
-        self.pos_net = nn.Sequential(
-            ResnetBlock(dim),
-            ResnetBlock(dim),
-            AttentionBlock(dim),
-            ResnetBlock(dim),
-            ResnetBlock(dim),
-            nn.GroupNorm(NUM_GROUPS, dim, eps=NORM_EPS),
-        )
+        attends = any(name.startswith("pos_net.") for name in shapes)
+        self.pos_net = _attention(dim) if attends else nn.Identity()
         self.norm = ConditionedNorm(num_conditions, dim)
         self.convnext = nn.ModuleList(
             VocosBlock(ConditionedNorm(num_conditions, dim), dim, hidden_dim) for _ in range(num_layers)
@@ -117,7 +123,9 @@ class Vocos(nn.Module):
             self.backbone = Backbone({name: tensor.shape for name, tensor in tensors.items()})
             self.backbone.load_state_dict(tensors)
         except (KeyError, RuntimeError) as error:
-            raise ValueError(f"the decoder's weights are not those of WavTokenizer ({error}).") from None
+            raise ValueError(
+                f"the decoder's weights are not those of WavTokenizer or Language-Codec ({error})."
+            ) from None
 
     def forward(self, frames: Tensor) -> Tensor:
         """See the class."""

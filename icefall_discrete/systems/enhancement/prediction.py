@@ -1,0 +1,100 @@
+"""What a trained network does with the cuts of a split: it finds the codes of their sources."""
+
+import dataclasses
+from pathlib import Path
+from typing import Any, Iterator, List, Mapping, Tuple
+
+from lhotse import CutSet
+from lhotse.cut import Cut
+from lhotse.utils import fastcopy
+from torch import Tensor
+
+from icefall_discrete.base.flags import ScriptParser
+from icefall_discrete.data.code_archive import FlatArchiveWriter
+from icefall_discrete.data.cuts import attach_stored, storage_dtype, without_frames, write_cuts
+from icefall_discrete.data.dataset import Batch, batch_key
+from icefall_discrete.data.targets.sources import SourceTargets
+from icefall_discrete.metrics.scoring_rules import ScoringRules
+from icefall_discrete.systems.enhancement.files import METHOD, EnhancementFiles, output_id
+from icefall_discrete.systems.enhancement.network import Enhancer
+from icefall_discrete.systems.enhancement.settings import TrainSettings
+from icefall_discrete.systems.prediction import Json, Prediction, RunConfig, Trained, in_batches, predict_cuts
+from icefall_discrete.systems.vocoder.scoring import score_speech
+
+
+@dataclasses.dataclass(frozen=True)
+class NothingToChoose:
+    """There is one way to find codes: the most probable ones."""
+
+
+class EnhancementPrediction(Prediction[NothingToChoose, EnhancementFiles, TrainSettings, Enhancer, SourceTargets]):
+    """Codes of the sources of each cut."""
+
+    files = EnhancementFiles
+
+    def add_flags(self, parser: ScriptParser) -> None:
+        """There are none."""
+
+    def read_settings(self, recipe: Mapping[str, Any], where: str, args: Any) -> NothingToChoose:
+        """None. Raises ValueError for settings of a search."""
+        if recipe.get("decode"):
+            raise ValueError(f"{where}: section decode chooses a search, and enhancement has none; leave it away.")
+        return NothingToChoose()
+
+    def noted(self, config: NothingToChoose) -> Json:
+        """Nothing."""
+        return {}
+
+    def method(self, asked: str) -> str:
+        """There is one."""
+        return METHOD
+
+    def output(
+        self, exp_dir: Path, settings: TrainSettings, config: NothingToChoose, checkpoints: str, averaged: bool
+    ) -> EnhancementFiles:
+        """`<exp>/enhancement`, with the checkpoints as suffix."""
+        return EnhancementFiles(exp_dir / METHOD, checkpoints + ("_use-averaged-model" if averaged else ""))
+
+    def predict(
+        self,
+        split: str,
+        trained: Trained[TrainSettings, Enhancer, SourceTargets],
+        cuts: CutSet,
+        config: NothingToChoose,
+        run: RunConfig,
+        files: EnhancementFiles,
+    ) -> Json:
+        """Write a folder of codes; nothing that was said of others is left."""
+        spec, network, device = trained.spec, trained.network, run.torch_device()
+
+        def parted(batch: Batch) -> List[Tensor]:
+            lens = batch["frame_lens"]
+            found = network.parted(batch[batch_key(spec)].to(device), lens.to(device)).cpu()
+            return [one[:length] for one, length in zip(found, lens.tolist())]
+
+        def say(kept: List[Cut]) -> Iterator[Tuple[str, Tensor]]:
+            return in_batches(parted, kept, spec, run)
+
+        found, facts = predict_cuts(say, network.config, cuts, spec, f"Finding sources of {split}")
+        for path in (files.listed(split), files.heard(split), files.heard_inputs(split)):
+            path.unlink(missing_ok=True)
+        folder, by_id = files.codes(split), {cut.id: cut for cut in cuts}
+        folder.mkdir(parents=True, exist_ok=True)
+        outputs = []
+        with FlatArchiveWriter(folder / f"{split}.codes") as writer:
+            for name in sorted(found):
+                for source, codes in zip(trained.targets.names, found[name].unbind(dim=1)):
+                    key = writer.store_array(name, codes.numpy().astype(storage_dtype(spec))).storage_key
+                    cut = fastcopy(without_frames(by_id[name]), id=output_id(name, source, trained.targets.names))
+                    outputs.append(attach_stored(cut, [key], spec, f"{split}.codes"))
+        spec.write(folder / "spec.json")
+        write_cuts(files.said(split), outputs)
+        return facts
+
+    def score(self, split: str, files: EnhancementFiles, feature_dir: Path, rules: ScoringRules) -> Json:
+        """How far what is found is from the sources' own audio, and how far the mixtures were.
+
+        Raises:
+          FileNotFoundError: if no audio was made of the codes.
+        """
+        return score_speech(split, files, feature_dir, rules)
