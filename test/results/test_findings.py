@@ -66,6 +66,9 @@ def test_every_row_that_a_question_or_a_table_wants_is_planned():
     for folder, row in wanted:
         here = ROOT / "egs" / folder
         made = [dict(options) for options in read_wanted(here / ROWS_FILE)]
+        words = row.get("command", "").split()[1:]
+        if {flag[2:].replace("-", "_"): value for flag, value in zip(words[::2], words[1::2])} in made:
+            continue  # a command that says all options of an entry
         found = [
             one
             for one in made
