@@ -1,6 +1,7 @@
 """The server: many clients at once, their limits, what is sent wrong, and that it goes on after all of it."""
 
 import contextlib
+import dataclasses
 import http.client
 import json
 import struct
@@ -103,6 +104,23 @@ def test_what_a_stream_may_not_be_is_said_and_others_go_on(port, samples, expect
         assert stream_to(socket, samples)[-1]["text"] == expected
     with client(port) as socket:
         assert [said["text"] for said in stream_to(socket, samples[:0])] == [""]
+
+
+def test_who_goes_on_sending_after_a_fault_does_not_keep_a_place(streaming, samples, expected):
+    good, large = samples[:800].numpy().tobytes(), bytes(SMALL.max_message_size)
+    config = dataclasses.replace(SMALL, max_active_connections=1)
+    with running(lambda config: StreamService(streaming, config, BatchConfig()), config) as port:
+        assert "1 of 1 samples are NaN" in refused(port, good, struct.pack("<f", float("nan")), large, large, large)
+        until = time.monotonic() + 20
+        while True:
+            try:
+                socket = client(port)
+                break
+            except InvalidStatus:
+                assert time.monotonic() < until, "the place is still taken"
+                time.sleep(0.05)
+        with socket:
+            assert stream_to(socket, samples)[-1]["text"] == expected
 
 
 def request(port, path, method="GET", **headers):

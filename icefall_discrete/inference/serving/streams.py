@@ -74,13 +74,14 @@ class _Client:
         self.unread.append(update)
         self._said = update
         if len(self.unread) > _MOST_UNREAD:
-            self.error = f"{len(self.unread)} utterances wait to be read, so this connection ends."
+            self.fail(f"{len(self.unread)} utterances wait to be read, so this connection ends.")
         self.news.set()
 
     def fail(self, reason: str) -> None:
-        """Queue why its stream cannot go on."""
+        """Queue why its stream cannot go on; nothing more of it is computed, so nobody is to wait for room."""
         self.error = reason
         self.news.set()
+        self.room.set()
 
 
 class _Work:
@@ -176,9 +177,11 @@ class StreamService:
             if client.num_received > config.max_stream_sec * rate:
                 raise Refused(f"a stream lasts {config.max_stream_sec:g} s at most; begin another.")
             self._work.set()
-            while client.num_pending > config.max_buffered_sec * rate:
+            while client.error is None and client.num_pending > config.max_buffered_sec * rate:
                 client.room.clear()
                 await client.room.wait()
+            if client.error is not None:
+                return
         client.is_ended = True
         self._work.set()
 
