@@ -10,7 +10,7 @@
 # and may have set:
 #   variant          name of another choice of training data than the default's: kept apart in folders and tables
 #   known_languages  languages of the corpus, for --languages
-#   sources          what utterances are made of, a list: of each there is a manifest, <corpus>_cuts_<split>-<source>.jsonl.gz
+#   mixture_sources  what utterances are made of, a list: of each there is a manifest, <corpus>_cuts_<split>-<source>.jsonl.gz
 # Behind run_stages it may have stages of its own, with names that the plan gives: exp_dir, features_dir, decode_settings ...
 # Files of its conf/ that are used where they exist: scoring.json (words that are not scored), published.json (figures of
 # others, for RESULTS.md).
@@ -36,7 +36,7 @@ manifests_stage() { # manifests_stage <title> <command>... [-- <command>...]...:
 tell_options() {
   local name entry
   for name in $(_options_of "$ROOT/tools/recipe_options.sh" | cut -f 1) $OPTION_NAMES HERE ROOT LAST_STAGE \
-    corpus title train_split dev_splits test_splits corpus_options variant known_languages sources; do
+    corpus title train_split dev_splits test_splits corpus_options variant known_languages mixture_sources; do
     tell option "$name" "${!name-}"
   done
   tell option SCRIPT "${0##*/}"

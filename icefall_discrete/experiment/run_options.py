@@ -61,7 +61,7 @@ class Corpus:
     """What run.sh says about its corpus; the lists are joined by spaces.
 
     corpus_options: names of its options that decide what the manifests hold. variant: another choice of training data.
-    known_languages: those that there are; empty: run.sh does not know. sources: what the utterances of each split are
+    known_languages: those that there are; empty: run.sh does not know. mixture_sources: what the utterances of each split are
     made of, each a split of its own, `<split>-<source>`; empty: they are what they are.
     """
 
@@ -73,18 +73,18 @@ class Corpus:
     corpus_options: str
     variant: str
     known_languages: str
-    sources: str = ""
+    mixture_sources: str = ""
 
     @property
     def splits(self) -> List[str]:
         """All of them, the training split first, and those of sources last."""
         whole = [self.train_split, *self.scored_splits]
-        return [*whole, *(f"{split}-{source}" for source in self.sources.split() for split in whole)]
+        return [*whole, *(f"{split}-{source}" for source in self.mixture_sources.split() for split in whole)]
 
     @property
     def fitted_split(self) -> str:
         """The one that a tokenizer is fitted on: of mixtures, the first of their sources."""
-        return "-".join([self.train_split, *self.sources.split()[:1]])
+        return "-".join([self.train_split, *self.mixture_sources.split()[:1]])
 
     @property
     def scored_splits(self) -> List[str]:

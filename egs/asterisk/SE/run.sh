@@ -29,7 +29,7 @@ subset=                                # keep this many short utterances a split
 
 corpus=asterisk
 title="Asterisk core sounds: noisy speech made clean"
-train_split=train dev_splits=dev test_splits=test sources=clean
+train_split=train dev_splits=dev test_splits=test mixture_sources=clean
 corpus_options="subset kinds snrs copies"
 known_languages="en es fr it ru"
 . "$ROOT/tools/recipe.sh"

@@ -24,7 +24,7 @@ librispeech_dir=                       # folder of LibriSpeech, for transcripts
 
 corpus=libri2mix
 title="Libri2Mix: two speakers parted"
-train_split=train dev_splits=dev test_splits=test sources="source1 source2"
+train_split=train dev_splits=dev test_splits=test mixture_sources="source1 source2"
 corpus_options="train_set mixture"
 . "$ROOT/tools/recipe.sh"
 

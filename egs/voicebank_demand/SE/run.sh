@@ -22,7 +22,7 @@ resample=true
 
 corpus=voicebank_demand
 title="VoiceBank + DEMAND: noisy speech made clean"
-train_split=train dev_splits=dev test_splits=test sources=clean
+train_split=train dev_splits=dev test_splits=test mixture_sources=clean
 corpus_options=
 . "$ROOT/tools/recipe.sh"
 

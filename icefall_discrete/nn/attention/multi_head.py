@@ -32,7 +32,7 @@ class _Heads(nn.Module):
         super().__init__()
         if dim % num_heads:
             raise ValueError(f"{num_heads} heads cannot share {dim} dimensions; give a number that divides them.")
-        self.num_heads = num_heads
+        self.num_heads, self.head_dim = num_heads, dim // num_heads
         self.linear_q = nn.Linear(dim, dim)
         self.linear_k = nn.Linear(source_dim, dim)
         self.linear_v = nn.Linear(source_dim, dim)
@@ -41,7 +41,8 @@ class _Heads(nn.Module):
 
     def _by_head(self, x: Tensor) -> Tensor:
         """(N, T, D) -> (N, H, T, d)."""
-        return x.reshape(x.shape[0], x.shape[1], self.num_heads, -1).transpose(1, 2)
+        # Not -1 for d: of no targets, or no rows, it would not be known.
+        return x.reshape(x.shape[0], x.shape[1], self.num_heads, self.head_dim).transpose(1, 2)
 
     def _attended(self, scores: Tensor, values: Tensor, hidden: Optional[Tensor]) -> Tensor:
         """What targets see of values (N, S, D) by their scores (N, H, T, S)."""
