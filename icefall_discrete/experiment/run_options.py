@@ -61,8 +61,8 @@ class Corpus:
     """What run.sh says about its corpus; the lists are joined by spaces.
 
     corpus_options: names of its options that decide what the manifests hold. variant: another choice of training data.
-    known_languages: those that there are; empty: run.sh does not know. mixture_sources: what the utterances of each split are
-    made of, each a split of its own, `<split>-<source>`; empty: they are what they are.
+    known_languages: those that there are; empty: run.sh does not know. mixture_sources: what the utterances of each
+    split are made of, each a split of its own, `<split>-<source>`; empty: they are what they are.
     """
 
     corpus: str

@@ -1,5 +1,6 @@
 """The planner: what a recipe file says reaches its stage, flags find theirs, mistakes are told, markers are read."""
 
+import dataclasses
 import importlib.util
 import json
 import re
@@ -26,7 +27,7 @@ from icefall_discrete.experiment.plan import (
 from icefall_discrete.experiment.recipe import read_settings
 from icefall_discrete.experiment.recipe_check import NOT_SECTIONS
 from icefall_discrete.experiment.recipe_files import read_recipe
-from icefall_discrete.experiment.run_options import Asked
+from icefall_discrete.experiment.run_options import Asked, Corpus
 from icefall_discrete.experiment.stage_notes import StageNotes, cksum, read_note
 from icefall_discrete.experiment.stages import asr
 from icefall_discrete.systems.asr.settings import TrainSettings
@@ -447,3 +448,13 @@ def test_another_condition_of_a_recipe_is_another_training(here):
         settings[processes] = train.settings
     assert len({tuple(lines) for lines in settings.values()}) == 3
     assert not [line for line in settings[0] if line.startswith("when_digest")]
+
+
+def test_no_flag_of_a_recipe_has_the_name_of_a_fact_about_its_corpus():
+    """Both are variables of one script: a flag of that name would be taken for the fact."""
+    facts = {field.name for field in dataclasses.fields(Corpus)}
+    scripts = sorted(ROOT.glob("egs/*/*/run*.sh"))
+    assert len(scripts) > 20
+    for script in scripts:
+        flags = script.read_text(encoding="utf-8").partition("parse_options.sh")[0]
+        assert not facts & set(re.findall(r"^([a-z_]+)=", flags, re.MULTILINE)), script
