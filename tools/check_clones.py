@@ -3,8 +3,8 @@
 
 Usage: tools/check_clones.py [folder ...]; without arguments, the whole repository. Prints each copied block and the
 share of removable lines, and exits with 1 if that share is 1 % or more. Blank lines and comments are not counted. Of
-the JSON files below a conf/ a setting is a line, in whatever order: as many that another file of the same folder or
-of the package has with the same values are a block, which `based_on` (recipes) or defaults (sizes) would take away.
+recipes and sizes below a conf/ a setting is a line, in whatever order: as many that another file has with the same
+values, and most of its own, are a block, which `based_on` (recipes) or defaults (sizes) would take away.
 """
 
 import json
@@ -86,7 +86,10 @@ def settings_of(value: Any, name: str = "") -> Iterator[str]:
 
 
 def find_settings_clones(sources: Dict[Path, str]) -> Tuple[List[str], int, int]:
-    """Find the JSON files that repeat `BLOCK_LINES` settings or more of an earlier one.
+    """Find the JSON files most of whose settings, and at least `BLOCK_LINES`, stand in an earlier one too.
+
+    Systems that are trained alike agree in some settings by chance; a file that says mostly what another one says is to
+    be based on it.
 
     Returns:
       a sentence for each, removable settings, all settings.
@@ -97,7 +100,7 @@ def find_settings_clones(sources: Dict[Path, str]) -> Tuple[List[str], int, int]
         own = set(settings_of(json.loads(source)))
         total += len(own)
         repeated = max(((len(own & other), str(place)) for place, other in seen.items()), default=(0, ""))
-        if repeated[0] >= BLOCK_LINES:
+        if repeated[0] >= BLOCK_LINES and 2 * repeated[0] > len(own):
             found.append(f"{path}: {repeated[0]} of its {len(own)} settings stand already in {repeated[1]}")
             removable += repeated[0]
         seen[path] = own
@@ -130,8 +133,8 @@ def _is_hidden(path: Path, root: Path) -> bool:
 
 
 def _holds_settings(path: Path) -> bool:
-    """Whether it is a feature type, a size or a recipe; figures that others published are data."""
-    return path.suffix == ".json" and path.parent.parent.name == "conf"
+    """Whether it is a size or a recipe; a feature type stands alone, as it travels with codes and experiments."""
+    return path.suffix == ".json" and path.parent.parent.name == "conf" and path.parent.name != "features"
 
 
 if __name__ == "__main__":
