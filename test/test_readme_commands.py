@@ -21,14 +21,16 @@ from test_documents import DOCUMENTS, ROOT
 
 from icefall_discrete import command
 from icefall_discrete.base.flags import ONLY_FLAGS
+from icefall_discrete.base.spec import FeatureSpec
 
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 INLINE = re.compile(r"`((?:[\w./]*/)?(?:run|run_noise|setup_env|\w+)\.(?:sh|py) [^`]*|icefall-discrete [^`]*)`")
 OURS = re.compile(
     r"(?:(?:torchrun|python) )?(?<![\w./-])(?:[\w./]*/)?"
-    r"(?:(?:run|run_noise|setup_env|new_corpus)\.sh|\w+\.py)(?= |$|\")"
+    r"(?:(?:run|run_noise|setup_env|new_corpus|self_train)\.sh|\w+\.py)(?= |$|\")"
 )
 OTHERS_EXPERIMENT = re.compile(r"--init-from \.\./\.\./(\w+/\w+/exp/\w+)")
+HEARING_OR_SPEAKING = re.compile(r"run\.sh .*?--(?:recogniser|vocoder)-exp-dir (\S+)(?:.*? --vocoder-exp-dir (\S+))?")
 FOLDERS = ("local", "tools", "tools/benchmark", "test", "icefall_discrete/results")
 RECORDER = """record() { printf '%s\\0' "$PWD" "$@" END; }
 . () { :; }
@@ -109,6 +111,16 @@ def tree(tmp_path_factory):
     for document in DOCUMENTS:  # trainings that others begin with
         for place in OTHERS_EXPERIMENT.findall(document.read_text(encoding="utf-8")):
             (folder / "egs" / place).mkdir(parents=True, exist_ok=True)
+    for document in (path for path in DOCUMENTS if (path.parent / "run.sh").exists()):  # what hears, and what speaks
+        own = re.findall(r"^feature_type=(\S+)", (document.parent / "run.sh").read_text(encoding="utf-8"), re.MULTILINE)
+        for block in map(as_shell, written(document)):
+            for name in re.findall(r"--alignments (\S+)", block):
+                (folder / document.parent.relative_to(ROOT) / name).mkdir(exist_ok=True)
+            for name in filter(None, sum(HEARING_OR_SPEAKING.findall(block), ())):
+                experiment = folder / document.parent.relative_to(ROOT) / name
+                experiment.mkdir(parents=True, exist_ok=True)
+                (experiment / "config.json").write_text("{}")
+                FeatureSpec(own[0], "codes", 16000, 50.0, 1, (500,), 0).write(experiment / "spec.json")
     return folder
 
 

@@ -13,7 +13,6 @@ All other options go to each run.sh; those of pseudo-labels alone, such as --pse
 case $1 in -h | --help) echo "$usage"; exit ;; esac
 recipe_dir=$1
 shift
-[ -x "$recipe_dir/run.sh" ] || { echo "tools/self_train.sh: $recipe_dir has no run.sh; give the folder of a recipe, egs/<corpus>/ASR" >&2; exit 2; }
 
 generations=1 first='' later='' shared=() of_students=()
 while [ $# -gt 0 ]; do
@@ -30,6 +29,8 @@ while [ $# -gt 0 ]; do
 done
 [[ $generations =~ ^[1-9][0-9]*$ ]] || { echo "tools/self_train.sh: --generations must be a whole number above 0, not '$generations'" >&2; exit 2; }
 [ -n "$first" ] || { echo "tools/self_train.sh: --first-recipe is missing; give a recipe with a label_fraction" >&2; exit 2; }
+[ "${ICEFALL_DISCRETE_ONLY_FLAGS-}" != 1 ] || exit 0
+[ -x "$recipe_dir/run.sh" ] || { echo "tools/self_train.sh: $recipe_dir has no run.sh; give the folder of a recipe, egs/<corpus>/ASR" >&2; exit 2; }
 
 exp_dir_of() { # exp_dir_of <option of run.sh>...: the folder of the experiment that run.sh would train
   "$recipe_dir/run.sh" "$@" --dry-run true | sed -n 's/^Stage 6: training of \(.*\): .*$/\1/p'
