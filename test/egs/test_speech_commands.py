@@ -89,7 +89,7 @@ def test_other_counts_and_missing_lists_are_refused(prepare, copied, tmp_path):
         run(prepare, copied, tmp_path / "data")
 
 
-@pipeline_in("portable")
+@pipeline_in("k2")
 def test_run_sh(tmp_path):
     make_corpus(tmp_path / "download" / "speech_commands_v0.02", in_train=10)
     flags = ("--check-counts", "false")
