@@ -9,10 +9,9 @@ import pytest
 import torch
 from lhotse import CutSet
 from lhotse.utils import fastcopy
-from synthetic_codes import Killed, killed_after, make_trainer
+from synthetic_codes import goes_on_exactly, make_trainer
 from toy_speech import FRAME, SIZE, SPEC, sung, write_split
 
-from icefall_discrete.base.checkpoint import load_checkpoint
 from icefall_discrete.base.settings import from_dict
 from icefall_discrete.base.spec import FeatureSpec
 from icefall_discrete.data.cuts import load_cuts, load_feature_cuts, load_frames, write_cuts
@@ -28,7 +27,6 @@ from icefall_discrete.systems.enhancement.settings import TargetConfig, TrainSet
 from icefall_discrete.systems.enhancement.system import in_order
 from icefall_discrete.systems.prediction import RunConfig, Trained
 from icefall_discrete.systems.vocoder.scoring import Heard, write_heard
-from icefall_discrete.training.averages import epoch_path
 
 MODEL = {
     "encoder": {
@@ -174,17 +172,7 @@ def test_a_batch_is_what_its_utterances_are_alone(folder, tmp_path):
 
 
 def test_a_killed_training_goes_on_exactly(folder, tmp_path):
-    trainer, data = make_trainer(folder, tmp_path / "whole")
-    whole = trainer.fit(data)
-    for attempt in range(2):
-        trainer, data = make_trainer(folder, tmp_path / "killed", train__save_every_n=2)
-        if attempt == 0:
-            with pytest.raises(Killed):
-                trainer.fit(killed_after(data, 3))
-    resumed = trainer.fit(data)
-    assert [epoch["valid"] for epoch in resumed["epochs"]] == [epoch["valid"] for epoch in whole["epochs"]]
-    one, other = (load_checkpoint(epoch_path(tmp_path / name, 2))["model"] for name in ("whole", "killed"))
-    assert all(torch.equal(value, other[name]) for name, value in one.items())
+    goes_on_exactly(folder, tmp_path)
 
 
 class Perfect(torch.nn.Module):

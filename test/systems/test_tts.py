@@ -6,11 +6,10 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from synthetic_codes import Killed, killed_after, make_trainer
+from synthetic_codes import goes_on_exactly, make_trainer
 from toy_texts import LANGUAGES, RECIPE, SPEAKERS, SPEC, codes_of, frames_of, write_texts
 
 from icefall_discrete import CONF_DIR
-from icefall_discrete.base.checkpoint import load_checkpoint
 from icefall_discrete.base.spec import FeatureSpec
 from icefall_discrete.data.cuts import load_feature_cuts, load_frames
 from icefall_discrete.data.filters import FilterConfig, filter_cuts
@@ -28,7 +27,6 @@ from icefall_discrete.systems.tts.scoring import score_synthesis
 from icefall_discrete.systems.tts.settings import TrainSettings
 from icefall_discrete.systems.tts.stages import alignments_in
 from icefall_discrete.systems.tts.synthesis import SynthesisConfig, rounded_durations, units_of
-from icefall_discrete.training.averages import epoch_path
 
 
 @pytest.fixture(scope="module")
@@ -108,18 +106,7 @@ def test_some_texts_are_learnt_by_heart(learnt):
 
 
 def test_a_killed_training_goes_on_exactly(folder, tmp_path):
-    changes = {"target__voice_dropout": 0.3, "train__num_epochs": 2}
-    trainer, data = make_trainer(folder, tmp_path / "whole", **changes)
-    whole = trainer.fit(data)
-    for attempt in range(2):
-        trainer, data = make_trainer(folder, tmp_path / "killed", train__save_every_n=2, **changes)
-        if attempt == 0:
-            with pytest.raises(Killed):
-                trainer.fit(killed_after(data, 3))
-    resumed = trainer.fit(data)
-    assert [epoch["valid"] for epoch in resumed["epochs"]] == [epoch["valid"] for epoch in whole["epochs"]]
-    one, other = (load_checkpoint(epoch_path(tmp_path / name, 2))["model"] for name in ("whole", "killed"))
-    assert all(torch.equal(value, other[name]) for name, value in one.items())
+    goes_on_exactly(folder, tmp_path, target__voice_dropout=0.3, train__num_epochs=2)
 
 
 def test_a_split_is_said_and_measured(learnt, folder, tmp_path):

@@ -9,13 +9,12 @@ import numpy as np
 import pytest
 import soundfile
 import torch
-from synthetic_codes import Killed, killed_after, make_trainer
+from synthetic_codes import goes_on_exactly, make_trainer
 from toy_speech import FRAME, SIZE, SPEAKERS, SPEC, UNITS, write_speech
 
 from icefall_discrete import CONF_DIR
 from icefall_discrete.audio.reading import load_samples
 from icefall_discrete.audio.writing import write_flac
-from icefall_discrete.base.checkpoint import load_checkpoint
 from icefall_discrete.base.spec import FeatureSpec
 from icefall_discrete.data.cuts import load_feature_cuts
 from icefall_discrete.data.speech import frame_samples, parts_of
@@ -40,7 +39,6 @@ from icefall_discrete.systems.vocoder.synthesis import (
     waveform,
 )
 from icefall_discrete.systems.vocoder.system import run_lengths
-from icefall_discrete.training.averages import epoch_path
 
 RATE = SPEC.sample_rate_hz
 MELS = FeatureSpec("mels", "codes", 16000, 40.0, 80, (16,) * 80, 0)
@@ -193,17 +191,7 @@ def test_some_utterances_are_learnt_by_heart(folder, tmp_path):
 
 
 def test_a_killed_training_goes_on_exactly(folder, tmp_path):
-    trainer, data = make_trainer(folder, tmp_path / "whole")
-    whole = trainer.fit(data)
-    for attempt in range(2):
-        trainer, data = make_trainer(folder, tmp_path / "killed", train__save_every_n=2)
-        if attempt == 0:
-            with pytest.raises(Killed):
-                trainer.fit(killed_after(data, 3))
-    resumed = trainer.fit(data)
-    assert [epoch["valid"] for epoch in resumed["epochs"]] == [epoch["valid"] for epoch in whole["epochs"]]
-    one, other = (load_checkpoint(epoch_path(tmp_path / name, 2))["model"] for name in ("whole", "killed"))
-    assert all(torch.equal(value, other[name]) for name, value in one.items())
+    goes_on_exactly(folder, tmp_path)
 
 
 def test_durations_of_units_are_learnt_and_told(tmp_path):

@@ -6,11 +6,13 @@ import random
 from pathlib import Path
 
 import numpy as np
+import pytest
 import torch
 from lhotse import MonoCut, Recording, SupervisionSegment
 from safetensors.torch import save_file
 
 from icefall_discrete.base import random_state
+from icefall_discrete.base.checkpoint import load_checkpoint
 from icefall_discrete.base.spec import FeatureSpec
 from icefall_discrete.data.code_archive import FlatArchiveWriter
 from icefall_discrete.data.cuts import attach, load_feature_cuts, write_cuts
@@ -18,6 +20,7 @@ from icefall_discrete.experiment.folder import read_codebooks
 from icefall_discrete.systems.assembly import build_network, build_trainer, filtered_corpus, training_data
 from icefall_discrete.systems.contract import stages_of, system_stages
 from icefall_discrete.text.pieces import train_bpe
+from icefall_discrete.training.averages import epoch_path
 from icefall_discrete.training.distributed import Group
 
 LETTERS = "abcdefgh"
@@ -146,3 +149,18 @@ def killed_after(data, num_batches):
             yield batch
 
     return dataclasses.replace(data, train_batches=train_batches)
+
+
+def goes_on_exactly(folder, tmp_path, **changes):
+    """Train for two epochs, and once more with a kill after three batches: figures and weights must be equal."""
+    trainer, data = make_trainer(folder, tmp_path / "whole", **changes)
+    whole = trainer.fit(data)
+    for attempt in range(2):
+        trainer, data = make_trainer(folder, tmp_path / "killed", train__save_every_n=2, **changes)
+        if attempt == 0:
+            with pytest.raises(Killed):
+                trainer.fit(killed_after(data, 3))
+    resumed = trainer.fit(data)
+    assert [epoch["valid"] for epoch in resumed["epochs"]] == [epoch["valid"] for epoch in whole["epochs"]]
+    one, other = (load_checkpoint(epoch_path(tmp_path / name, 2))["model"] for name in ("whole", "killed"))
+    assert all(torch.equal(value, other[name]) for name, value in one.items())
