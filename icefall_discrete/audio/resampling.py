@@ -13,7 +13,6 @@ import torch
 from lhotse import Recording
 from lhotse.augmentation import AudioTransform, Resample, Speed
 from lhotse.utils import fastcopy
-from scipy.signal import resample_poly
 from torch import Tensor
 
 from icefall_discrete.audio.as_it_comes import AsItComes, Reach
@@ -33,6 +32,8 @@ def _num_taps(from_hz: int, to_hz: int) -> int:
 
 def resampled(samples: np.ndarray, from_hz: int, to_hz: int) -> np.ndarray:
     """Samples (..., S) at another rate, by one filter for all phases."""
+    from scipy.signal import resample_poly  # a second to import, and few rates need it
+
     common = math.gcd(from_hz, to_hz)
     return resample_poly(samples, to_hz // common, from_hz // common, axis=-1)
 

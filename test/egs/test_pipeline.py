@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from recipe_checks import pipeline_in
+from recipe_checks import SHORT_ENCODER, SHORT_RECOGNISER, pipeline_in, short_recipe
 
 from icefall_discrete.experiment.recipe_files import read_recipe
 
@@ -62,17 +62,26 @@ def snapshot(*folders):
     return {str(path): path.stat().st_mtime_ns for path in files}
 
 
-@pytest.fixture(scope="module")
-def recipe(tmp_path_factory):
-    """The default recipe, cut down to two epochs of a few steps, with checkpoints within the epoch."""
+def short_of_default(folder, name, small_model):
+    """The default recipe, cut down to two epochs of a few steps, with checkpoints within the epoch; its path."""
     settings = read_recipe(RECIPE / "conf" / "recipes" / "default.json")
     settings["train"].update(num_epochs=2, average_period=1, save_every_n=2, max_minutes=0.0)
     settings["loader"].update(max_duration=15.0, curriculum_max_duration=15.0, num_buckets=2)
     settings["bpe"]["vocab_size"] = 60
     settings["average"] = {"avg": 1, "use_averaged_model": True}
-    path = tmp_path_factory.mktemp("recipe") / "short.json"
+    if small_model:
+        settings["model"].update({**SHORT_ENCODER, **SHORT_RECOGNISER["model"]})
+        settings["loss"] = {**settings.get("loss", {}), **SHORT_RECOGNISER["loss"]}
+    path = folder / f"{name}.json"
     path.write_text(json.dumps(settings))
     return path
+
+
+@pytest.fixture(scope="module")
+def recipes(tmp_path_factory):
+    """Short recipes by name: `default_model`, and `small_model` where the test is of something else than the model."""
+    folder = tmp_path_factory.mktemp("recipe")
+    return {name: short_of_default(folder, name, name == "small_model") for name in ("default_model", "small_model")}
 
 
 @pytest.fixture(scope="module")
@@ -94,8 +103,9 @@ def copied_corpus(corpus, tmp_path):
     "feature_type, precision",
     [("whisper_tiny_km500", None), ("mfcc_km500", "fp32" if torch.__version__.startswith("1.") else "bf16")],
 )
-def test_all_stages_then_nothing_to_do(feature_type, precision, copied_corpus, recipe, tmp_path):
+def test_all_stages_then_nothing_to_do(feature_type, precision, copied_corpus, recipes, tmp_path):
     exp_dir = tmp_path / "exp"
+    recipe = recipes["small_model" if precision else "default_model"]
     flags = ["--feature-type", feature_type, "--recipe", recipe, "--subset", SUBSET]
     flags += ["--precision", precision] if precision else []
     flags += ["--data-dir", copied_corpus, "--exp-dir", exp_dir]
@@ -110,7 +120,7 @@ def test_all_stages_then_nothing_to_do(feature_type, precision, copied_corpus, r
     tables = (exp_dir / "RESULTS.md").read_text()
     assert feature_type in tables
     if precision:  # a row of its own, trained as asked for
-        assert f"## Recipe `short_{precision}`" in tables and f"--precision {precision}" in tables
+        assert f"## Recipe `small_model_{precision}`" in tables and f"--precision {precision}" in tables
         assert json.loads((exp_dir / "config.json").read_text())["train"]["precision"] == precision
 
     before = snapshot(copied_corpus, exp_dir)
@@ -121,9 +131,20 @@ def test_all_stages_then_nothing_to_do(feature_type, precision, copied_corpus, r
 
 
 @pipeline_in("k2")
-def test_extraction_survives_a_kill(copied_corpus, corpus, recipe, tmp_path):
+def test_extraction_survives_a_kill(copied_corpus, corpus, recipes, tmp_path):
     name = "whisper_tiny_km500"
-    flags = ["--recipe", recipe, "--subset", SUBSET, "--stop-stage", 3, "--exp-dir", tmp_path / "exp", "--nj", 1]
+    flags = [
+        "--recipe",
+        recipes["small_model"],
+        "--subset",
+        SUBSET,
+        "--stop-stage",
+        3,
+        "--exp-dir",
+        tmp_path / "exp",
+        "--nj",
+        1,
+    ]
     flags += ["--feature-type", name]
     whole, killed = copied_corpus, tmp_path / "killed"
     run_sh(*flags, "--data-dir", whole)
@@ -152,8 +173,9 @@ def assert_same(a, b, where="epoch-2.pt"):
             assert_same(a[key], b[key], f"{where}: {key}")
 
 
-def test_training_survives_kills_within_and_between_epochs(copied_corpus, recipe, tmp_path):
-    flags = ["--recipe", recipe, "--subset", SUBSET, "--stop-stage", 6, "--data-dir", copied_corpus]
+@pipeline_in("k2")  # without run.sh in both: test/local/test_train.py
+def test_training_survives_kills_within_and_between_epochs(copied_corpus, recipes, tmp_path):
+    flags = ["--recipe", recipes["small_model"], "--subset", SUBSET, "--stop-stage", 6, "--data-dir", copied_corpus]
     flags += ["--feature-type", "mfcc_km500"]
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     run_sh(*flags, "--exp-dir", whole)
@@ -171,14 +193,15 @@ def test_seven_languages_of_two_corpora_on_a_kmeans_of_each(tmp_path):
     """Both corpora joined, codes by language, a language token: every language is trained, scored and identified."""
     feature_type = tmp_path / "mfcc_km50_by_language.json"
     feature_type.write_text(json.dumps({"tokenizer": "mfcc_kmeans_by_language", "num_clusters": 50}))
-    flags = ["--subset", 98, "--data-dir", tmp_path / "data", "--exp-dir", tmp_path / "exp", "--speed-factors", "1.0"]
-    flags += ["--feature-type", feature_type, "--recipe", "lang_token", "--vocab-size", 120, "--num-epochs", 1]
+    recipe = short_recipe("seven", tmp_path, "lang_token")
+    flags = ["--subset", 49, "--data-dir", tmp_path / "data", "--exp-dir", tmp_path / "exp", "--speed-factors", "1.0"]
+    flags += ["--feature-type", feature_type, "--recipe", recipe, "--vocab-size", 120, "--num-epochs", 1, "--nj", 1]
     printed = run_sh(*flags, "--world-size", 1, folder=SEVEN)
     spec = json.loads((tmp_path / "data" / "features" / feature_type.stem / "spec.json").read_text())
     assert list(spec["provenance"]["first_ids"]) == ["cs", "en", "es", "fr", "it", "nl", "ru"]
     assert spec["codebook_sizes"] == [350]
     scored = json.loads((tmp_path / "exp" / "result.json").read_text())["sets"]["test"]
-    assert scored["num_utterances"] == 98 and "LID %" in printed
+    assert scored["num_utterances"] == 49 and "LID %" in printed
     assert sorted(scored["languages"]) == ["cs", "en", "es", "fr", "it", "nl", "ru"]
     again = run_sh(*flags, "--world-size", 1, folder=SEVEN)
     assert "Nothing to do" in again and "done in" not in again
