@@ -20,6 +20,7 @@ COMMANDS: Dict[str, Tuple[str, str]] = {
     "pull": ("icefall_discrete.inference.pull_command", "get a model folder, from a hub or another folder"),
     "align": ("icefall_discrete.inference.align_command", "print when the words of known texts were said"),
     "resynthesise": ("icefall_discrete.inference.resynthesis_command", "audio files to tokens and back to audio"),
+    "continue": ("icefall_discrete.inference.continue_command", "codes or audio that a language model goes on with"),
     "synthesise": ("icefall_discrete.inference.synthesis_command", "codes to audio"),
 }
 

@@ -24,8 +24,8 @@ from icefall_discrete.data.cuts import language_of, load_feature_cuts, text_of
 from icefall_discrete.data.targets.pieces import PieceTargets
 from icefall_discrete.experiment.checkpoint_choice import CheckpointChoice, load_into, resolve_choice
 from icefall_discrete.experiment.folder import Experiment
-from icefall_discrete.extraction.unit_compression import lm_bits_per_second
 from icefall_discrete.extraction.unit_figures import unit_scores
+from icefall_discrete.lm.unit_bits import lm_bits_per_second
 from icefall_discrete.metrics.text_information import text_information
 from icefall_discrete.results.token_files import unit_result
 from icefall_discrete.systems.asr.letter_times import ctc_log_probs, text_scores

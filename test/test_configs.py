@@ -37,6 +37,7 @@ OF_OTHERS = (
     "discrete_bert_base",
     "discrete_bert_small",
     "enhancement",
+    "unit_lm",
     "vocoder",
     "vocos",
     "unit_hifigan",

@@ -29,6 +29,12 @@ SHARED_SSL_STAGES="  2  fit of the tokenizer, where it needs one, on training da
   6  training: hidden codes, without transcripts
   7  hidden codes of dev and test sets with averaged checkpoints
   8  how many are found, RESULTS.md"
+SHARED_UNIT_LM_STAGES="  2  fit of the tokenizer, where it needs one, on training data only
+  3  extraction of codes, with speed-perturbed copies of the training data
+  4  check of what was extracted, one-page report
+  6  training: what codes follow codes, without transcripts
+  7  codes of dev and test sets told and ranked with averaged checkpoints
+  8  bits a second, RESULTS.md"
 SHARED_VOCODER_STAGES="  2  fit of the tokenizer, where it needs one, on training data only
   3  extraction of codes or features, with speed-perturbed copies of the training data
   4  check of what was extracted, one-page report

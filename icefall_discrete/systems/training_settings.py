@@ -14,7 +14,18 @@ from icefall_discrete.nn.frame_network import FrameNetworkConfig
 from icefall_discrete.training.train_config import TrainConfig
 
 # Sections of a recipe file that other stages read.
-OTHER_SECTIONS = ("system", "model_size", "description", "bpe", "average", "decode", "synthesis", "when", "fitted_to")
+OTHER_SECTIONS = (
+    "system",
+    "model_size",
+    "description",
+    "bpe",
+    "average",
+    "decode",
+    "synthesis",
+    "ranking",
+    "when",
+    "fitted_to",
+)
 FITTING = "fitting"  # stands for all parts of a network whose weights fit
 S = TypeVar("S", bound="TrainSettings")
 

@@ -7,8 +7,8 @@ from toy_corpus import run_stage_script
 
 from icefall_discrete.base.json_files import read_json
 from icefall_discrete.data.cuts import load_cuts, load_frames
-from icefall_discrete.extraction.unit_compression import lm_bits_per_second
 from icefall_discrete.extraction.unit_figures import segments_of, unit_scores
+from icefall_discrete.lm.unit_bits import lm_bits_per_second
 from icefall_discrete.text.alignments import Segment, write_ctm
 
 

@@ -5,24 +5,67 @@ Codebooks are coded apart, which is more than all of them need together.
 """
 
 import math
-from typing import Any, Dict, Iterable, List, Sequence
+from collections import Counter
+from typing import Any, Dict, Iterable, List, Sequence, Tuple
 
 from lhotse import MonoCut
+from lhotse.cut import Cut
 
 from icefall_discrete.base.spec import FeatureSpec
-from icefall_discrete.data.cuts import load_frames
+from icefall_discrete.data.cuts import load_durations, load_frames
 from icefall_discrete.lm.arpa import perplexity
 from icefall_discrete.lm.ngram import estimate_ngram
 
 ORDERS = (1, 2, 3)
 # Of more codebooks than that (dMel has 80) models would take longer than they tell.
 MAX_CODEBOOKS = 16
+# How many lengths of any unit stand beside those that a unit had in training.
+_WEIGHT = 2.0
 
 
-def _streams(cuts: Iterable[MonoCut], spec: FeatureSpec) -> List[List[List[str]]]:
+def _streams(cuts: Iterable[Cut], spec: FeatureSpec) -> List[List[List[str]]]:
     """Units as words by codebook and cut."""
     codes = [load_frames(cut, spec) for cut in cuts]
     return [[list(map(str, one[:, k].tolist())) for one in codes] for k in range(spec.num_codebooks)]
+
+
+def ngram_bits(train: Sequence[Cut], cuts: Sequence[Cut], spec: FeatureSpec, orders: Sequence[int]) -> Dict[int, float]:
+    """Bits that all codes of `cuts` need, by order of the model; of no codes, or more than MAX_CODEBOOKS, none."""
+    if spec.kind != "codes" or spec.num_codebooks > MAX_CODEBOOKS:
+        return {}
+    learnt, measured = _streams(train, spec), _streams(cuts, spec)
+    return {order: _bits(learnt, measured, spec, order) for order in orders}
+
+
+def duration_bits(train: Sequence[Cut], cuts: Sequence[Cut], spec: FeatureSpec) -> float:
+    """Bits that the lengths of runs need, which codes of a variable rate do not tell; 0 for others.
+
+    A length is told by its unit where codes are units, else by none: the counts of training, over them as many of the
+    lengths of any unit as `_WEIGHT` says, over these all lengths up to the longest alike.
+    """
+    if not spec.has_variable_rate:
+        return 0.0
+    known, anyhow = Counter[Tuple[int, int]](), Counter[int]()
+    for cut in train:
+        for unit, length in _runs(cut, spec):
+            known[unit, length] += 1
+            anyhow[length] += 1
+    units = Counter[int]()
+    for (unit, _), count in known.items():
+        units[unit] += count
+    told = [pair for cut in cuts for pair in _runs(cut, spec)]
+    num_lengths = max([1, *anyhow, *(length for _, length in told)])
+    total, bits = sum(anyhow.values()), 0.0
+    for unit, length in told:
+        of_any = (anyhow[length] + 1.0 / num_lengths) / (total + 1.0)
+        bits -= math.log2((known[unit, length] + _WEIGHT * of_any) / (units[unit] + _WEIGHT))
+    return bits
+
+
+def _runs(cut: Cut, spec: FeatureSpec) -> List[Tuple[int, int]]:
+    """Unit and length of each run of a cut; unit 0 where codes stand for several."""
+    lengths, codes = load_durations(cut, spec).tolist(), load_frames(cut, spec)[:, 0].tolist()
+    return list(zip(codes if len(codes) == len(lengths) else [0] * len(lengths), lengths))
 
 
 def lm_bits_per_second(train: Sequence[MonoCut], cuts: Sequence[MonoCut], spec: FeatureSpec) -> Dict[str, Any]:

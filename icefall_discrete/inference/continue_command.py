@@ -1,0 +1,103 @@
+"""`icefall-discrete continue`: codes, or audio, that a language model of units goes on with.
+
+A prompt is an array of codes, .npy of (frames, codebooks) or (frames,), or an audio file, of which the tokenizer that
+travels with the experiment makes codes; of either the first --prompt-sec seconds are taken. Each becomes
+<out>/<its name>.npy, the prompt and what follows it, and with --vocoder-exp-dir, a vocoder of the same codes,
+<out>/<its name>.flac as well. The path of each file is printed when it is written. With --num-samples each is gone on
+with several times, <name>-1, <name>-2 and so on. The same seed gives the same codes, whatever prompts come together.
+"""
+
+import dataclasses
+import io
+from pathlib import Path
+from typing import Any, Iterator, Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from icefall_discrete.base.atomic_files import write_bytes
+from icefall_discrete.base.flags import ScriptParser, add_flags, override
+from icefall_discrete.base.settings import setting
+from icefall_discrete.experiment.checkpoint_choice import CheckpointChoice
+from icefall_discrete.experiment.transcription_files import load_experiment_tokenizer, load_recipe, settings_in
+from icefall_discrete.inference.audio_files import AudioConfig, open_audio, read_samples
+from icefall_discrete.inference.speaker import ARRAYS, Speaker, Speech, one_each, read_array
+from icefall_discrete.inference.speaking import write_speech
+from icefall_discrete.inference.unit_continuer import UnitContinuer
+from icefall_discrete.systems.prediction import RunConfig
+from icefall_discrete.systems.unit_lm.generation import SamplingConfig
+
+
+@dataclasses.dataclass(frozen=True)
+class ContinuationConfig:
+    """How much is heard, and how much is said."""
+
+    prompt_sec: float = setting(3.0, "seconds of each prompt that are heard; 0: all of it", minimum=0)
+    max_sec: float = setting(5.0, "most seconds that are said behind it, where no end is found before", above=0)
+    num_samples: int = setting(1, "how often each prompt is gone on with", minimum=1)
+
+
+def get_parser(prog: str) -> ScriptParser:
+    """The flags of `continue`; `prog` is what --help calls the command."""
+    parser = ScriptParser(__doc__, prog)
+    parser.add_argument("prompts", nargs="+", metavar="FILE", help="arrays of codes, or audio files")
+    parser.add_argument("--exp-dir", type=Path, required=True, help="folder of the trained language model")
+    parser.add_argument("--vocoder-exp-dir", type=Path, help="folder of a trained vocoder of the same codes")
+    parser.add_argument(
+        "--tokenizer-dir", type=Path, help="folder with the fitted tokenizer (default: <exp-dir>/tokenizer)"
+    )
+    parser.add_argument("--out", type=Path, default=Path("."), help="folder of what is written (default: this one)")
+    parser.add_argument("--speaker", default="", help="a voice of the vocoder's table (default: nobody's)")
+    for config in (ContinuationConfig, SamplingConfig, AudioConfig, RunConfig):
+        add_flags(parser, config)
+    add_flags(parser, CheckpointChoice, "average")
+    return parser
+
+
+def _prompts(args: Any, continuer: UnitContinuer) -> Iterator[Tensor]:
+    """Codes (T, K) of each prompt."""
+    audio, prompt_sec, tokenizer = override(AudioConfig(), args), override(ContinuationConfig(), args).prompt_sec, None
+    for path in map(Path, args.prompts):
+        if path.name.endswith(ARRAYS):
+            codes = read_array(path)
+        else:
+            tokenizer = tokenizer or load_experiment_tokenizer(args.exp_dir, continuer.spec, args.tokenizer_dir)
+            samples = read_samples(open_audio(str(path)), continuer.spec.sample_rate_hz, audio.channel)
+            codes = continuer.encoded(samples, tokenizer, str(path))
+        yield continuer.first_of(codes, prompt_sec, str(path))
+
+
+def _write(codes: Tensor, out: Path, name: str) -> None:
+    out.mkdir(parents=True, exist_ok=True)
+    stream = io.BytesIO()
+    np.save(stream, codes.numpy())
+    write_bytes(out / f"{name}.npy", stream.getvalue())
+    print(out / f"{name}.npy", flush=True)
+
+
+def _say(vocoder: Speaker, codes: Tensor, voice: str, name: str) -> Speech:
+    say = vocoder.say_units if vocoder.spec.has_variable_rate else vocoder.say
+    return Speech(name, say(codes, voice, name))
+
+
+def main(prog: str, arguments: Sequence[str]) -> None:
+    """Go on with each prompt, and print what was written."""
+    args = get_parser(prog).parse_args(arguments)
+    config, run = override(ContinuationConfig(), args), override(RunConfig(), args)
+    names = one_each(args.prompts)
+    if run.num_threads:
+        torch.set_num_threads(run.num_threads)
+    kept, _ = settings_in(load_recipe(args.exp_dir, None), f"the recipe of {args.exp_dir}")
+    continuer = UnitContinuer(args.exp_dir, override(kept, args, "average"), run.torch_device())
+    vocoder = None if args.vocoder_exp_dir is None else Speaker(args.vocoder_exp_dir, run=run)
+    if vocoder is not None:
+        continuer.spec.require_same(vocoder.spec, str(args.exp_dir), f"the vocoder in {args.vocoder_exp_dir}")
+    torch.set_flush_denormal(True)
+    sampling = override(SamplingConfig(), args)
+    for name, prompt in zip(names, _prompts(args, continuer)):
+        for number, codes in enumerate(continuer.continued(prompt, config.max_sec, sampling, config.num_samples), 1):
+            called = name if config.num_samples == 1 else f"{name}-{number}"
+            _write(codes, args.out, called)
+            if vocoder is not None:
+                write_speech(_say(vocoder, codes, args.speaker, called), vocoder.sample_rate_hz, args.out, called)

@@ -1,0 +1,125 @@
+"""Codes that go on with a prompt, step by step, with keys and values of what was seen kept.
+
+Each sequence draws with a generator of its own, so that it is the same whatever it is computed together with.
+Letters: N sequences, T frames, K codebooks, S steps, V' ids of a stream.
+"""
+
+import dataclasses
+from typing import List, Sequence
+
+import torch
+from torch import Tensor
+
+from icefall_discrete.base.settings import LARGEST_SEED, check_settings, setting
+from icefall_discrete.nn.decoder.network import Cache
+from icefall_discrete.systems.unit_lm.network import UnitLm
+from icefall_discrete.systems.unit_lm.patterns import padded
+
+NEVER = float("-inf")
+
+
+@dataclasses.dataclass(frozen=True)
+class SamplingConfig:
+    """How the next id is chosen."""
+
+    temperature: float = setting(1.0, "scores are divided by it; 0: the most probable id, always", minimum=0)
+    top_k: int = setting(0, "choose among the most probable so many; 0: among all", minimum=0)
+    top_p: float = setting(
+        1.0, "choose among the most probable that together have this probability (nucleus)", above=0, maximum=1
+    )
+    seed: int = setting(0, "of the draws; each sequence adds its number", minimum=0, maximum=LARGEST_SEED)
+
+    def __post_init__(self) -> None:
+        check_settings(self)
+
+    def generator(self, number: int) -> torch.Generator:
+        """That of sequence `number`."""
+        return torch.Generator().manual_seed(self.seed + number)
+
+
+def probabilities(scores: Tensor, config: SamplingConfig) -> Tensor:
+    """Probabilities (..., V) of ids with scores (..., V), as they are drawn; temperature above 0.
+
+    First the `top_k`, then of these, renormalised, the fewest whose sum reaches `top_p`, at least one.
+    """
+    scores = scores.float() / config.temperature
+    if 0 < config.top_k < scores.shape[-1]:
+        least = scores.topk(config.top_k, dim=-1).values[..., -1:]
+        scores = scores.masked_fill(scores < least, NEVER)
+    found = scores.softmax(dim=-1)
+    if config.top_p < 1.0:
+        ranked, order = found.sort(dim=-1, descending=True)
+        before = ranked.cumsum(dim=-1) - ranked
+        dropped = torch.zeros_like(before, dtype=torch.bool).scatter(-1, order, before >= config.top_p)
+        found = found.masked_fill(dropped, 0.0)
+    return found / found.sum(dim=-1, keepdim=True)
+
+
+def chosen(scores: Tensor, config: SamplingConfig, generator: torch.Generator) -> int:
+    """An id for scores (V,)."""
+    if config.temperature == 0.0:
+        return int(scores.argmax())
+    return int(torch.multinomial(probabilities(scores.cpu(), config), 1, generator=generator))
+
+
+class _Row:
+    """One sequence while it is made: its steps, and those of the prompt that it has to keep to."""
+
+    def __init__(self, network: UnitLm, prompt: Tensor, config: SamplingConfig, number: int) -> None:
+        self._pattern = pattern = network.pattern
+        self._generator = config.generator(number)
+        self._config = config
+        known = pattern.known_steps(len(prompt))
+        self._forced = pattern.begun(prompt, known + len(pattern.codebook_sizes))
+        self.steps: List[Tensor] = list(self._forced[:known])
+        self._ended = -1
+
+    @property
+    def is_done(self) -> bool:
+        """Whether END was said, and all codes of the frames before it."""
+        return self._ended >= 0 and len(self.steps) > self._pattern.last_step(self._ended)
+
+    def extend(self, scores: Tensor) -> None:
+        """Choose the next step by scores (sum V')."""
+        step, sizes = len(self.steps), self._pattern.stream_sizes
+        scores = scores.masked_fill(~self._pattern.choosable(step), NEVER)
+        made = torch.tensor(sizes)
+        for stream, part in enumerate(scores.split(sizes)):
+            if not self._pattern.is_open(step, self._ended)[stream]:
+                continue
+            forced = int(self._forced[step, stream]) if step < len(self._forced) else sizes[stream]
+            made[stream] = forced if forced < sizes[stream] else chosen(part, self._config, self._generator)
+            if stream == 0 and int(made[0]) == self._pattern.end:
+                self._ended = step
+        self.steps.append(made)
+
+
+@torch.no_grad()
+def continued(
+    network: UnitLm, prompts: Sequence[Tensor], config: SamplingConfig, max_frames: int, numbers: Sequence[int] = ()
+) -> List[Tensor]:
+    """Codes (T', K) that begin with each of the prompts (T, K), up to an end that is chosen or `max_frames` more.
+
+    Args:
+      network: in evaluation mode. prompts: on the CPU; T may be 0. numbers: for the draws of each; default 0, 1, ...
+    """
+    pattern, device = network.pattern, network.input_embedding.table.device
+    rows = [_Row(network, prompt, config, number) for prompt, number in zip(prompts, numbers or range(len(prompts)))]
+    longest = max(len(row.steps) for row in rows)
+    starts = torch.tensor([longest - len(row.steps) for row in rows])
+    shifted = [pattern.first_step().repeat(int(start) + 1, 1) for start in starts]
+    given = padded([torch.cat([first, *(one[None] for one in row.steps)]) for first, row in zip(shifted, rows)],
+                   pattern.stream_sizes)  # fmt: skip
+    books = len(pattern.codebook_sizes)
+    most = max_frames * (books if pattern.is_flat else 1) + (books - 1 if pattern.kind == "delay" else 0)
+    cache, places = Cache(), starts.to(device) if bool(starts.any()) else None
+    for _ in range(most):
+        scores = network.scores(given.to(device), cache, places, last_only=True)[:, 0].cpu()
+        for row, ours in zip(rows, scores):
+            if not row.is_done:
+                row.extend(ours)
+        if all(row.is_done for row in rows):
+            break
+        given = torch.stack([row.steps[-1] for row in rows]).unsqueeze(1)
+    found = [pattern.restored(torch.stack(row.steps)) if row.steps else prompt for row, prompt in zip(rows, prompts)]
+    return [codes[: len(prompt) + max_frames] for codes, prompt in zip(found, prompts)]

@@ -1,0 +1,32 @@
+"""egs/asterisk/LM: choices only, on the corpus and the codes of the recogniser's recipe."""
+
+from types import SimpleNamespace
+
+from recipe_checks import recipe_folder, run_sh
+from stand_in import ASTERISK
+
+from icefall_discrete.base.spec import FeatureSpec
+from icefall_discrete.experiment.recipe import read_settings
+from icefall_discrete.systems.unit_lm.network import build_unit_lm
+
+RECIPE = "asterisk/LM"
+
+
+def test_it_plans_the_corpus_and_the_codes_of_the_other_recipe(tmp_path):
+    assert list(recipe_folder(RECIPE).rglob("*.py")) == []
+    given = ("--dry-run", "true", "--subset", 9, "--data-dir", tmp_path / "data", "--decode.chunk-sec", 0.3)
+    done = run_sh(RECIPE, *given, "--train.pattern", "flat")
+    assert done.returncode == 0, done.stdout
+    assert f"{ASTERISK}/local/prepare.py" in done.stdout and f"{tmp_path}/data/features/whisper_base" in done.stdout
+    assert "--facts ," in done.stdout, "no transcript is needed"
+    assert "--chunk-sec 0.3" in done.stdout and "--pattern flat" in done.stdout
+    assert "--decoding-method told" in done.stdout and "train_bpe" not in done.stdout
+    mistaken = run_sh(RECIPE, "--dry-run", "true", "--lm", "ngram")
+    assert mistaken.returncode == 2 and "--lm is about text, and a language model of" in mistaken.stdout
+
+
+def test_its_recipe_builds_what_it_says():
+    folder = recipe_folder(RECIPE)
+    settings = read_settings(folder / "conf" / "recipes" / "default.json", None, [folder / "conf"], SimpleNamespace())
+    network = build_unit_lm(settings.model, FeatureSpec("two", "codes", 16000, 50.0, 2, (1000, 1000), 0))
+    assert 1.6e6 < sum(value.numel() for value in network.parameters()) < 2.2e6
