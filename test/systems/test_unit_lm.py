@@ -187,9 +187,7 @@ def test_parts_of_words_and_chunks_stand_in_another_order():
 def test_what_cannot_be_is_refused_in_a_sentence():
     with pytest.raises(ValueError, match="'fb' are continuous features, and a language model of units tells codes"):
         small(spec=FeatureSpec("fb", "continuous", 16000, 100.0, 0, (), 8))
-    with pytest.raises(
-        ValueError, match=r"vectors of codes have 8 dimensions and the decoder 16, .* set codebook_"
-    ):
+    with pytest.raises(ValueError, match=r"vectors of codes have 8 dimensions and the decoder 16, .* set codebook_"):
         small(input={"codebook_dim": 8, "embedding_dim": 16})
     with pytest.raises(ValueError, match="input_frame_rate_hz and input_positions are not for language models"):
         small(input={"input_frame_rate_hz": 100.0})
