@@ -27,6 +27,37 @@ class Schedule(Protocol):
         """Restore what `state_dict` gave."""
 
 
+class UnchangedRates:
+    """Learning rates that stay as the optimiser's groups have them.
+
+    Args:
+      optimizer: whose rates are told.
+    """
+
+    def __init__(self, optimizer: Optimizer) -> None:
+        self.optimizer = optimizer
+
+    def step_batch(self, batch: int) -> None:
+        """Steps change nothing."""
+
+    def step_epoch(self, epoch: float) -> None:
+        """Nor do epochs."""
+
+    def step_validation(self, loss: Optional[float]) -> None:
+        """Nor does what they gave."""
+
+    def get_last_lr(self) -> List[float]:
+        """Learning rate of each group."""
+        return [group["lr"] for group in self.optimizer.param_groups]
+
+    def state_dict(self) -> Dict[str, Any]:
+        """Nothing."""
+        return {}
+
+    def load_state_dict(self, state: Dict[str, Any]) -> None:
+        """Nothing to restore."""
+
+
 class RateSchedule:
     """A learning rate that depends on the number of the step alone.
 

@@ -1,0 +1,108 @@
+#!/usr/bin/env python3
+"""What a model of train_unsupervised.py says of a split; its error rate where there are transcripts, and pseudo-labels.
+
+Symbols of each cut go to <exp-dir>/said/<split>-<search>.tsv, figures to a JSON beside. With --pseudo-labels a manifest
+of cuts is written, as by pseudo_label.py, for recognisers to learn from.
+
+Example: local/say_unsupervised.py --exp-dir exp/unsupervised --feature-dir data/features/whisper_base_l4 --split test \
+--beam-size 8 --lm-scale 0.5
+"""
+
+import logging
+from pathlib import Path
+from typing import Any, Dict, List
+
+from lhotse import CutSet
+
+from icefall_discrete.base import environment
+from icefall_discrete.base.atomic_files import write_text
+from icefall_discrete.base.flags import ScriptParser, add_flags, override
+from icefall_discrete.base.json_files import write_json
+from icefall_discrete.base.provenance import digest_of_file
+from icefall_discrete.base.script import run_script
+from icefall_discrete.data.cuts import without_frames, write_cuts
+from icefall_discrete.data.label_share import is_pseudo_labelled
+from icefall_discrete.data.pseudo_labels import pseudo_labelled
+from icefall_discrete.experiment.folder import read_codebooks
+from icefall_discrete.metrics.wer import ErrorCounts, count_errors
+from icefall_discrete.systems.wav2vec_u.material import Heard, hear
+from icefall_discrete.systems.wav2vec_u.pooling import Pooling
+from icefall_discrete.systems.wav2vec_u.saying import SayConfig, Speaker
+from icefall_discrete.systems.wav2vec_u.speech import padded_batch
+from icefall_discrete.systems.wav2vec_u.text import words_of
+from icefall_discrete.systems.wav2vec_u.training import SEEDS_DIR, WEIGHTS
+
+LOG = logging.getLogger("say_unsupervised")
+_BATCH = 32
+
+
+def get_parser() -> ScriptParser:
+    """The flags of this stage."""
+    parser = ScriptParser(__doc__)
+    parser.add_argument("--exp-dir", type=Path, required=True, help="folder of train_unsupervised.py")
+    parser.add_argument("--seed", type=int, default=-1, help="which seed speaks; -1: the chosen one (default: -1)")
+    parser.add_argument("--feature-dir", type=Path, required=True, help="folder of the same features")
+    parser.add_argument("--split", default="test", help="split that is heard (default: test)")
+    parser.add_argument("--languages", default="", help="of these languages only, by commas (default: all)")
+    parser.add_argument("--pseudo-labels", type=Path, help="manifest of cuts to write, .jsonl.gz (default: none)")
+    add_flags(parser, SayConfig)
+    return parser
+
+
+def said_of(speaker: Speaker, pooling: Pooling, heard: Heard, config: SayConfig) -> Dict[str, List[int]]:
+    """Symbols of each cut."""
+    cuts = sorted(heard.cuts, key=lambda cut: cut.duration)
+    groups = (cuts[start : start + _BATCH] for start in range(0, len(cuts), _BATCH))
+    batches = (
+        padded_batch([cut.id for cut in group], [pooling(heard.frames_of(cut)) for cut in group]) for group in groups
+    )
+    return speaker.say(batches, config)
+
+
+def score(speaker: Speaker, heard: Heard, said: Dict[str, List[int]]) -> Dict[str, Any]:
+    """Errors over symbols, silence left out, of the cuts that have a transcript of their own."""
+    total = ErrorCounts()
+    scored = 0
+    for cut in heard.cuts:
+        text = " ".join(one.text or "" for one in cut.supervisions).strip()
+        if not text or is_pseudo_labelled(cut):
+            continue
+        ref = tuple(symbol for word in words_of(text, speaker.config.text) for symbol in word)
+        total += count_errors(ref, [speaker.symbols[one] for one in said[cut.id]])
+        scored += 1
+    return {"num_cuts": len(heard.cuts), "num_scored": scored, "errors": total.errors, "symbols": total.num_ref}
+
+
+def main() -> None:
+    """Say one split."""
+    args = get_parser().parse_args()
+    config = override(SayConfig(), args)
+    speaker = Speaker(args.exp_dir, args.seed)
+    languages = [name for name in args.languages.split(",") if name]
+    books = read_codebooks(args.feature_dir / "codebooks.safetensors")
+    heard = hear(args.feature_dir, args.split, languages, books, speaker.spec)
+    said = said_of(speaker, Pooling.load(args.exp_dir), heard, config)
+    name = f"{args.split}-{config.name}-seed{speaker.seed}"
+    rows = "".join(f"{cut}\t{' '.join(speaker.symbols[one] for one in row)}\n" for cut, row in sorted(said.items()))
+    write_text(args.exp_dir / "said" / f"{name}.tsv", rows)
+    figures = score(speaker, heard, said)
+    write_json(args.exp_dir / "said" / f"{name}.json", figures)
+    if figures["symbols"]:
+        rate = 100 * figures["errors"] / figures["symbols"]
+        print(f"{args.split}, {config.name}: {rate:.1f} % of {figures['symbols']} symbols are wrong")
+    if args.pseudo_labels:
+        weights = args.exp_dir / SEEDS_DIR / str(speaker.seed) / WEIGHTS
+        source = {
+            "model": args.exp_dir.resolve().name,
+            "weights_sha256": digest_of_file(weights),
+            "commit": environment.git_revision(),
+            "search": config.name,
+        }
+        texts = {cut.id: speaker.as_text(said[cut.id]) for cut in heard.cuts if said[cut.id]}
+        kept = [pseudo_labelled(without_frames(cut), texts[cut.id], source) for cut in heard.cuts if cut.id in texts]
+        write_cuts(args.pseudo_labels, CutSet.from_cuts(kept))
+        LOG.info(f"{args.pseudo_labels}: {len(kept)} of {len(heard.cuts)} cuts; the others say nothing")
+
+
+if __name__ == "__main__":
+    run_script(main)

@@ -1,0 +1,381 @@
+"""wav2vec-U: losses against fairseq's, the ladder's first rungs, choices without transcripts, trainings that go on."""
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+from toy_corpus import ToyConfig, make_cuts, make_tokenizer, run_stage_script
+
+from icefall_discrete.base.json_files import read_object
+from icefall_discrete.base.settings import from_dict, to_dict
+from icefall_discrete.data.cuts import load_cuts
+from icefall_discrete.data.label_share import is_pseudo_labelled
+from icefall_discrete.extraction.extract import ExtractionConfig, extract
+from icefall_discrete.systems.wav2vec_u import speech as speech_module
+from icefall_discrete.systems.wav2vec_u.config import (
+    DiscriminatorConfig,
+    GanTraining,
+    GeneratorConfig,
+    LossConfig,
+    PoolingConfig,
+    TextConfig,
+    Wav2vecUConfig,
+)
+from icefall_discrete.systems.wav2vec_u.judge import (
+    Candidate,
+    Judge,
+    by_total_log_prob,
+    by_weighted_perplexity,
+    verdict,
+)
+from icefall_discrete.systems.wav2vec_u.ladder import (
+    Language,
+    match_moments,
+    shuffled,
+    spoken,
+    symbol_error_rate,
+)
+from icefall_discrete.systems.wav2vec_u.loss import Rows, discriminator_losses, generator_losses
+from icefall_discrete.systems.wav2vec_u.network import Said, best_symbols, join_runs
+from icefall_discrete.systems.wav2vec_u.pooling import Pooling, fit_pooling, pair_means, run_means
+from icefall_discrete.systems.wav2vec_u.saying import divide_into_words
+from icefall_discrete.systems.wav2vec_u.speech import padded_batch, write_speech
+from icefall_discrete.systems.wav2vec_u.system import Pairing, Sizes, Wav2vecUSystem, build_network
+from icefall_discrete.systems.wav2vec_u.text import Text, read_text, shuffled_text, with_silence
+from icefall_discrete.systems.wav2vec_u.training import (
+    SEEDS_DIR,
+    WEIGHTS,
+    Material,
+    SeedTraining,
+    Sweep,
+    settings_to_keep,
+    table_of,
+)
+
+ROOT = Path(__file__).resolve().parents[2]
+CONF = ROOT / "icefall_discrete" / "conf" / "unsupervised"
+GOLDEN = load_file(ROOT / "test" / "assets" / "wav2vec_u.safetensors")
+V = 9
+V1 = Wav2vecUConfig(
+    generator=GeneratorConfig(dropout=0.0),
+    discriminator=DiscriminatorConfig(kernel=4, dim=5),
+    loss=LossConfig(gradient_penalty=1.5, smoothness=0.5, diversity=4.0),
+)
+V2 = Wav2vecUConfig(
+    pooling=PoolingConfig(pooling="frames"),
+    generator=GeneratorConfig(kernel=9, stride=3, dropout=0.0, norm_scale=30.0, residual=True),
+    discriminator=DiscriminatorConfig(kernel=3, dim=5),
+    loss=LossConfig(gradient_penalty=1.5, smoothness=0.5, diversity=4.0, units=0.5),
+)
+CASES = {"v1": V1, "v2": V2}
+# fairseq's names, and ours; of losses too.
+NAMES = {
+    "generator.proj.1": "generator.conv",
+    "generator.bn": "generator.norm",
+    "generator.in_proj": "generator.beside",
+    "decoder": "generator.units",
+    "discriminator.net.0": "discriminator.convs.0",
+    "discriminator.net.3.0": "discriminator.convs.1",
+    "discriminator.net.4": "discriminator.convs.2",
+}
+LOSSES = {
+    "grad_pen": "gradient_penalty",
+    "code_pen": "diversity",
+    "smoothness": "smoothness",
+    "mmi": "units",
+    "dense_d": "speech_d",
+    "token_d": "text_d",
+    "dense_g": "speech_g",
+}
+
+
+def golden(name):
+    """What begins with `name`, without it."""
+    return {key[len(name) + 1 :]: value for key, value in GOLDEN.items() if key.startswith(f"{name}/")}
+
+
+def their_system(case):
+    config = CASES[case]
+    system = Wav2vecUSystem(build_network(config, Sizes(6, V, 7 if config.loss.units else 0)), config)
+    weights = {}
+    for name, value in golden(f"{case}/weights").items():
+        start, _, end = name.rpartition(".")
+        weights[f"{NAMES[start]}.{end}"] = value.long() if end == "num_batches_tracked" else value
+    system.network.load_state_dict(weights)
+    return system
+
+
+@pytest.mark.parametrize("step", [0, 1])
+@pytest.mark.parametrize("case", sorted(CASES))
+def test_losses_and_gradients_are_fairseqs(case, step, monkeypatch):
+    monkeypatch.setattr("icefall_discrete.systems.wav2vec_u.system.join_runs", lambda said, draw: said)
+    system, found = their_system(case).train(), golden(f"{case}/step{step}")
+    features, text, units = (GOLDEN[f"{case}/{name}"] for name in ("features", "text", "units"))
+    lens = torch.full((len(features),), features.shape[1])
+    system.before_step(step)
+    losses = system.losses(Pairing(features, lens, text, units, seed=7), step)
+    expected = {LOSSES[name]: value.item() for name, value in found.items() if name != "gradient"}
+    assert {name: value.item() for name, value in losses.parts.items() if value} == pytest.approx(expected, rel=2e-5)
+    (losses.objective() * losses.frames).backward()
+    other = system.network.generator if step else system.network.discriminator
+    assert all(value.grad is None for value in other.parameters())
+    grads = {name: one.grad for name, one in system.network.named_parameters()}
+    flat = torch.cat([grads[name].flatten() for name in their_order(step) if name in grads])
+    torch.testing.assert_close(flat, found["gradient"], rtol=2e-4, atol=2e-4 * found["gradient"].abs().max().item())
+
+
+def their_order(step):
+    """Our names of the parameters of the network that learns, in the order in which fairseq has them."""
+    if step:
+        return [f"discriminator.convs.{place}.{kind}" for place in range(3) for kind in ("weight", "bias")]
+    beside = [f"generator.{one}.{kind}" for one in ("norm", "beside") for kind in ("weight", "bias")]
+    return ["generator.conv.weight", *beside]
+
+
+@pytest.mark.parametrize("case", sorted(CASES))
+def test_what_a_generator_says_is_fairseqs_and_company_changes_nothing(case):
+    system = their_system(case).eval()
+    features = GOLDEN[f"{case}/features"].clone()
+    features[1, 9:] = 0
+    lens = torch.tensor([12, 9, 12])
+    said = system.network.generator(features, lens)
+    mask = GOLDEN[f"{case}/padded_mask"].bool()
+    assert said.lens.tolist() == (~mask).sum(dim=1).tolist()
+    rows = [0, 2] if case == "v2" else [0, 1, 2]  # with a bias in what is added, fairseq's padding is heard
+    expected = GOLDEN[f"{case}/padded_logits"].masked_fill(mask.unsqueeze(2), 0.0)
+    torch.testing.assert_close(said.logits[rows], expected[rows], rtol=1e-4, atol=1e-4)
+    alone = system.network.generator(features[1:2, :9], lens[1:2])
+    torch.testing.assert_close(said.logits[1, : alone.logits.shape[1]], alone.logits[0])
+
+
+def test_runs_are_joined_as_by_fairseq():
+    found = golden("join")
+    lens = (1 - found["mask"]).sum(dim=1)
+    runs = join_runs(Said(found["logits"], lens), draw=False)
+    assert runs.lens.tolist() == (1 - found["runs_mask"]).sum(dim=1).tolist()
+    torch.testing.assert_close(runs.logits, found["runs"][:, : runs.logits.shape[1]])
+    torch.manual_seed(0)
+    drawn = join_runs(Said(found["logits"], lens), draw=True)
+    for row, length in enumerate(lens.tolist()):
+        best = found["logits"][row, :length].argmax(dim=1).tolist()
+        expected = [one for place, one in enumerate(best) if place == 0 or one != best[place - 1]]
+        assert drawn.logits[row, : drawn.lens[row]].argmax(dim=1).tolist() == expected
+        assert best_symbols(Said(drawn.logits, drawn.lens))[row] == [one for one in expected if one]
+        heard = {tuple(frame) for frame in found["logits"][row, :length].tolist()}
+        assert {tuple(frame) for frame in drawn.logits[row, : drawn.lens[row]].tolist()} <= heard
+
+
+@pytest.mark.parametrize("case", sorted(CASES))
+def test_padding_changes_no_loss(case):
+    system = their_system(case).eval()
+    torch.manual_seed(1)
+    said = Said(torch.randn(2, 8, V), torch.tensor([8, 5]))
+    text = Rows(torch.randn(2, 7, V).softmax(dim=2), torch.tensor([4, 7]))
+    found = []
+    for more in (0, 6):
+        pad = torch.nn.functional.pad
+        longer = Said(pad(said.logits, (0, 0, 0, more), value=3.0), said.lens)
+        rows = Rows(pad(text.shares, (0, 0, 0, more), value=0.5), text.lens)
+        discriminator = system.network.discriminator
+        torch.manual_seed(2)
+        speech = Rows(longer.logits.softmax(dim=2), longer.lens)
+        losses = discriminator_losses(discriminator, rows, speech, system.config.loss)
+        losses.update(generator_losses(discriminator, longer, system.config.loss))
+        found.append({name: value.item() for name, value in losses.items()})
+    assert found[1] == pytest.approx(found[0], rel=1e-5)
+
+
+def test_a_language_is_found_by_its_moments_and_not_in_shuffled_text():
+    language = Language.made_up(6, 0)
+    heard, read = language.lines(100, 1), language.lines(100, 2)
+    found, *_, worst = match_moments(heard, read, 6, restarts=4, steps=120, seed=0)
+    assert symbol_error_rate(heard, found.say(heard)) == 0.0 and found.distance < worst.distance / 5
+    control = match_moments(heard, shuffled(read, 3), 6, restarts=4, steps=120, seed=0)[0]
+    assert symbol_error_rate(heard, control.say(heard)) > 0.3 and control.distance > 10 * found.distance
+
+
+def test_frames_are_pooled_by_runs_and_pairs(tmp_path):
+    frames = np.arange(14, dtype=np.float32).reshape(7, 2)
+    runs = run_means(frames, np.array([4, 4, 1, 1, 1, 4, 2]))
+    assert runs.tolist() == [[1, 2], [6, 7], [10, 11], [12, 13]]
+    assert pair_means(runs).tolist() == [[3.5, 4.5], [11, 12]]
+    assert pair_means(runs[:3]).tolist() == [[3.5, 4.5], [10, 11]]
+    lines = Language.made_up(5, 0).lines(80, 1)
+    heard = spoken(lines, 5, 8, 0.05, 2)
+    pooling = fit_pooling(heard, PoolingConfig(pooling="runs", clusters=5, pca_dim=4), seed=0)
+    # One cluster a symbol, so that there are as many segments as symbols, of the dimensions in which they differ.
+    assert [len(pooling(one)) for one in heard] == [len(line) for line in lines]
+    pooling.save(tmp_path)
+    assert np.array_equal(Pooling.load(tmp_path)(heard[0]), pooling(heard[0]))
+    with pytest.raises(ValueError, match=r"there are \d+ frames of speech, and 128 clusters and 512 dimensions need"):
+        fit_pooling(heard[:2], PoolingConfig(), seed=0)
+
+
+def test_text_becomes_symbols_with_silence_where_it_may_be():
+    text = read_text(["Ab c!", "ca", "ba ba", "..."], TextConfig(), "t.txt")
+    assert text.symbols == ["<sil>", "a", "b", "c"] and text.lines == [[[1, 2], [3]], [[2, 1], [2, 1]]]
+    generator = torch.Generator().manual_seed(0)
+    assert with_silence(text.lines[0], 0.0, generator) == [0, 1, 2, 3, 0]
+    assert with_silence(text.lines[0], 1.0, generator) == [0, 1, 2, 0, 3, 0]
+    drawn = [with_silence(text.lines[1], 0.25, generator) for _ in range(400)]
+    assert 0.18 < sum(len(row) == 7 for row in drawn) / 400 < 0.32
+    control = shuffled_text(text, 1)
+    assert [sorted(row) for row in control.flat] == [sorted(row) for row in text.flat]
+    with pytest.raises(
+        ValueError, match=r"t.txt: 0 of 2 lines with 0 different sounds.*1 lines: nothing in it is said"
+    ):
+        read_text(["--", "one"], TextConfig(), "t.txt")
+
+
+def test_what_is_said_is_judged_by_likeness_and_use_of_symbols():
+    language = Language.made_up(8, 0)
+    judge = Judge(language.lines(200, 1), 9, 3)
+    like = judge.figures(language.lines(50, 2))
+    assert like["weighted_ppl"] == pytest.approx(judge.text_ppl, rel=0.1) and like["symbols_seen"] == 1.0
+    one_word = judge.figures([[1]] * 50)
+    assert one_word["symbols_seen"] == 1 / 8 and one_word["weighted_ppl"] > 10 * judge.text_ppl
+    assert judge.figures(shuffled(language.lines(50, 2), 0))["weighted_ppl"] > 2 * judge.text_ppl
+    assert judge.figures([[]])["weighted_ppl"] == 1e9
+    near = Candidate(0, 3.0, 1.0, 3.0, nats=500.0)
+    shorter = Candidate(1, 3.3, 1.0, 3.3, nats=300.0)
+    few = Candidate(2, 1.5, 0.4, 9.4, nats=100.0)
+    assert by_weighted_perplexity([few, shorter, near]) is near
+    assert by_total_log_prob([few, shorter, near]) is shorter
+    said = [verdict(one, 3.0) for one in (near, few, Candidate(3, 9.0, 1.0, 9.0, 1.0))]
+    assert said == ["near the text", "collapsed: says few of the symbols", "not near the text"]
+
+
+TINY = Wav2vecUConfig(
+    generator=GeneratorConfig(),
+    discriminator=DiscriminatorConfig(kernel=3, dim=6),
+    train=GanTraining(
+        steps=6, batch_size=5, generator_lr=0.01, discriminator_lr=0.001, check_steps=4, save_steps=1, device="cpu"
+    ),
+)
+
+
+@pytest.fixture
+def material(tmp_path):
+    language = Language.made_up(4, 0)
+    heard = [(f"utt-{n}", one, None) for n, one in enumerate(spoken(language.lines(12, 1, 4, 7), 4, 3, 0.1, 2))]
+    train, dev = write_speech(tmp_path / "train", heard, 9.0), write_speech(tmp_path / "dev", heard[:3], 2.0)
+    lines = language.lines(12, 3, 4, 7)
+    text = Text(["<sil>", *"abcd"], [[line[:3], line[3:]] for line in lines])
+    return Material(train, dev, text, Judge(text.flat, 5, 2))
+
+
+def sweep(material, folder, seeds, config=TINY):
+    return Sweep(config, settings_to_keep(config), material, folder).run(seeds, "weighted_perplexity")
+
+
+def test_a_sweep_that_is_killed_goes_on_exactly_and_seeds_may_be_added(material, tmp_path, monkeypatch):
+    whole = sweep(material, tmp_path / "whole", [0, 1])
+    draw = speech_module.Pairs._batch
+
+    def killed(self, utterances, seed):
+        killed.left -= 1
+        if killed.left < 0:
+            raise KeyboardInterrupt
+        return draw(self, utterances, seed)
+
+    killed.left = 9  # within the second seed
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(speech_module.Pairs, "_batch", killed)
+        sweep(material, tmp_path / "parts", [0, 1])
+    torch.manual_seed(99)
+    resumed = sweep(material, tmp_path / "parts", [0, 1])
+    for found in (whole, resumed):
+        for row in found["seeds"]:
+            del row["minutes"]
+    assert resumed == whole
+    files = [tmp_path / name / SEEDS_DIR / "1" / WEIGHTS for name in ("whole", "parts")]
+    assert files[0].read_bytes() == files[1].read_bytes()
+    more = sweep(material, tmp_path / "parts", [0, 1, 2])
+    assert [row["seed"] for row in more["seeds"]] == [0, 1, 2] and "chosen" in table_of(more)
+    other = dataclasses.replace(TINY, loss=LossConfig(smoothness=0.1))
+    with pytest.raises(
+        ValueError, match=r"parts holds seeds trained with other loss.smoothness.*take another --exp-dir"
+    ):
+        sweep(material, tmp_path / "parts", [0], other)
+
+
+def test_a_seed_that_fails_is_named_and_the_others_are_trained(material, tmp_path, monkeypatch):
+    train = SeedTraining._train
+
+    def failing(self, seed):
+        if seed == 0:
+            raise RuntimeError("the loss is not finite")
+        train(self, seed)
+
+    monkeypatch.setattr(SeedTraining, "_train", failing)
+    found = sweep(material, tmp_path / "exp", [0, 1])
+    assert found["chosen"] == 1 and found["failed"] == {"0": "the loss is not finite"}
+    assert "failed: the loss is not finite" in table_of(found)
+    with pytest.raises(RuntimeError, match="all 1 seeds failed; the last one: the loss is not finite"):
+        sweep(material, tmp_path / "none", [0])
+
+
+def test_only_one_network_moves_in_a_step(material):
+    system = Wav2vecUSystem(build_network(TINY, material.sizes), TINY)
+    batch = {**padded_batch(["a", "b"], [material.train.of(0), material.train.of(1)]), "seed": 3}
+    batch["text"] = torch.tensor([[0, 1, 2, 0], [0, 3, 0, -1]])
+    for step, (moves, stays) in enumerate([("generator", "discriminator"), ("discriminator", "generator")]):
+        system.before_step(step)
+        system.zero_grad(set_to_none=True)
+        system.losses(system.prepare(batch, torch.device("cpu")), step).objective().backward()
+        assert all(one.grad is None for one in getattr(system.network, stays).parameters())
+        assert all(one.grad is not None for one in getattr(system.network, moves).parameters())
+
+
+def test_published_shapes_are_built_and_counted():
+    counts = {}
+    for name, dim, num_units in (("wav2vec_u", 512, 0), ("wav2vec_u2", 1024, 64), ("small", 64, 0)):
+        config = from_dict(Wav2vecUConfig, read_object(CONF / f"{name}.json"), name)
+        network = build_network(config, Sizes(dim, 40, num_units))
+        counts[name] = [sum(one.numel() for one in part.parameters()) for part in network.children()]
+        assert from_dict(Wav2vecUConfig, to_dict(config), name) == config
+    # 39 phones and silence: 4 x 512 x 40. fairseq's dictionary has four more, of which none is ever said.
+    assert counts["wav2vec_u"] == [81920, 6 * (40 * 384 + 384 * 384 + 384) + 2 * 384 + 1]
+    units, beside = 1025 * 64, 1025 * 1024
+    assert counts["wav2vec_u2"][0] == 2 * 1024 + beside + 9 * 1024 * 40 + units
+
+
+def test_settings_that_do_not_go_together_are_named():
+    with pytest.raises(ValueError, match=r"loss.units is 0.5: units are predicted of single frames by the residual"):
+        Wav2vecUConfig(loss=LossConfig(units=0.5))
+
+
+def test_symbols_are_divided_into_words_of_the_text():
+    counts = {(1, 2): 5, (3,): 3, (1, 2, 3, 4): 1}
+    assert divide_into_words([1, 2, 3, 1, 2], counts) == [[1, 2], [3], [1, 2]]
+    assert divide_into_words([3, 7, 8, 3], counts) == [[3], [7, 8], [3]]
+    assert divide_into_words([], counts) == []
+
+
+def test_stages_train_say_and_label(tmp_path, capsys):
+    for seed, split in enumerate(("train", "dev")):
+        cuts = make_cuts(tmp_path / "audio" / split, 4, seed, prefix=f"{split}-")
+        extract(cuts, lambda: make_tokenizer(ToyConfig(kind="continuous")), tmp_path / "toy", split, ExtractionConfig())
+    (tmp_path / "text.txt").write_text("one two three\ntwo forty\nthree one forty\n" * 5)
+    flags = ["--feature-dir", tmp_path / "toy", "--exp-dir", tmp_path / "exp"]
+    short = ["--steps", 4, "--check-steps", 2, "--batch-size", 2, "--clusters", 6, "--pca-dim", 0, "--num-seeds", 2]
+    run_stage_script(
+        "train_unsupervised.py", *flags, "--config", CONF / "small.json", "--text-file", tmp_path / "text.txt", *short
+    )
+    shown = capsys.readouterr().out
+    assert "weighted ppl" in shown and "text: perplexity" in shown
+    (tmp_path / "text.txt").write_text("ein anderer text\nnoch einer\n")
+    refused = run_stage_script(
+        "train_unsupervised.py",
+        *(*flags, "--config", CONF / "small.json", "--text-file", tmp_path / "text.txt", *short),
+        check=False,
+    )
+    assert refused.returncode and "holds seeds trained with other text" in refused.stderr
+    say = ["--split", "dev", "--pseudo-labels", tmp_path / "pseudo.jsonl.gz", "--beam-size", 3]
+    run_stage_script("say_unsupervised.py", *flags, *say)
+    assert "% of" in capsys.readouterr().out
+    assert all(is_pseudo_labelled(cut) and cut.supervisions[0].text for cut in load_cuts(tmp_path / "pseudo.jsonl.gz"))
+    torch.set_flush_denormal(False)
