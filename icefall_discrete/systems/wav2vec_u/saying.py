@@ -166,11 +166,11 @@ def divide_into_words(symbols: Sequence[int], counts: Dict[Tuple[int, ...], int]
     end, was_unknown = len(symbols), False
     while end:
         start = best[end][1]
-        word = list(symbols[start:end])
-        is_unknown = tuple(word) not in nats
+        part = list(symbols[start:end])
+        is_unknown = tuple(part) not in nats
         if is_unknown and was_unknown:
-            parts[-1] = word + parts[-1]
+            parts[-1] = part + parts[-1]
         else:
-            parts.append(word)
+            parts.append(part)
         end, was_unknown = start, is_unknown
     return parts[::-1]
