@@ -4,6 +4,8 @@
 It prints shape, frames a second and the hash of the codes (of frames without codes a sum), and which presets nobody has
 recorded yet; presets.json beside this file is the record. Networks are read as data, pickled ones too. It needs a
 hub, or a mirror: a folder with ORG/NAME/<files of the hub>, NAME/<files of weights:NAME>, and files of other places.
+preset_names.json says where public code, or a page that lists what a repository holds, has each name; --names prints it
+and fetches nothing.
 """
 
 import sys
@@ -19,10 +21,11 @@ from icefall_discrete.base.json_files import read_object, write_json
 from icefall_discrete.base.names import known_names
 from icefall_discrete.base.script import run_script
 from icefall_discrete.base.text_tables import text_table
-from icefall_discrete.extraction.presets import NOT_RECORDED, Outcome, check_preset, presets
+from icefall_discrete.extraction.presets import NOT_RECORDED, Outcome, check_preset, hub_name, presets
 from icefall_discrete.tokenizers.contract import library_versions
 
 RECORD = Path(__file__).with_name("presets.json")
+NAMES = Path(__file__).with_name("preset_names.json")
 _LIBRARIES = ("torch", "transformers")
 
 
@@ -37,7 +40,25 @@ def get_parser() -> ScriptParser:
         "--record", type=Path, default=RECORD, help="what they gave before (default: presets.json here)"
     )
     parser.add_argument("--write", action="store_true", help="add what nobody has recorded yet to the record")
+    parser.add_argument("--names", action="store_true", help="only say where the names of networks were seen in public")
     return parser
+
+
+def print_names(names: List[str]) -> None:
+    """A table of what is fetched, and a line of what was seen nowhere."""
+    seen = read_object(NAMES)
+    users: Dict[str, List[str]] = {}
+    for name, needed in presets().items():
+        for one in needed if name in names else ():
+            users.setdefault(hub_name(one), []).append(name)
+    found, unseen = ([one for one in sorted(users) if (one in seen) is wanted] for wanted in (True, False))
+    rows = [[one, seen[one]["weights"], ", ".join(users[one]), seen[one]["seen"]] for one in found]
+    print(text_table(["network", "weights", "presets", "seen"], rows))
+    for one in found:
+        if "note" in seen[one]:
+            print(f"{one}: {seen[one]['note']}.")
+    counts = f"{len(found)} of {len(users)}"
+    print(f"Named by public code or a list of the hub: {counts}; by neither: {', '.join(unseen) or 'none'}.")
 
 
 def chosen(names: List[str]) -> List[str]:
@@ -55,6 +76,9 @@ def main() -> None:
     if args.mirror is not None and not args.mirror.is_dir():
         raise FileNotFoundError(f"--mirror {args.mirror} is no folder; correct it.")
     names = chosen(args.presets)
+    if args.names:
+        print_names(names)
+        return
     recorded: Dict[str, Any] = read_object(args.record) if args.record.is_file() else {}
     torch.set_num_threads(1)
     outcomes: List[Outcome] = []

@@ -25,6 +25,7 @@ from icefall_discrete.tokenizers.composed.quantized import QuantizedTokenizer
 from icefall_discrete.tokenizers.contract import SpeechTokenizer
 
 FEATURES = CONF_DIR / "features"
+WEIGHTS = CONF_DIR / "weights"
 # Settings that name what is fetched, wherever they stand in a feature type.
 _FETCHED = ("model", "kmeans_path")
 _NUM_SUMS, _TOLERANCE, _TOLD_DIGITS = 6, 1e-3, 12
@@ -70,6 +71,13 @@ def presets(folder: Path = FEATURES) -> Dict[str, List[str]]:
     """The feature types of a folder that need what others published, each with what that is."""
     found = {path.stem: list(_fetched(read_object(path))) for path in sorted(folder.glob("*.json"))}
     return {name: needed for name, needed in found.items() if needed}
+
+
+def hub_name(needed: str, weights: Path = WEIGHTS) -> str:
+    """What a feature type calls `needed` by the name that the hub has for it."""
+    if not needed.startswith(WEIGHTS_PREFIX):
+        return needed
+    return str(read_object(weights / f"{needed.removeprefix(WEIGHTS_PREFIX)}.json")["hub"]["id"])
 
 
 def one_second(rate_hz: int) -> Tensor:

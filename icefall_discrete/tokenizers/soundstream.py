@@ -16,7 +16,7 @@ class SoundstreamConfig:
     """SoundStream-style codec."""
 
     model: str = setting(
-        "Dongchao/AcademiCodec/encodec_16khz_320d.pth",
+        "Dongchao/AcademiCodec/encodec_16k_320d.pth",
         "Weights of the codec: a file, or ORG/NAME/PATH of a file on the hub.",
     )
     num_codebooks: int = setting(0, "Codebooks used (K), 0: all.")

@@ -10,7 +10,7 @@ import torch
 from preset_mirror import put
 
 from icefall_discrete.base.guarded_pickle import read_checkpoint
-from icefall_discrete.extraction.presets import check_preset, differences, one_second, presets, told
+from icefall_discrete.extraction.presets import check_preset, differences, hub_name, one_second, presets, told
 
 TOOL = Path(__file__).resolve().parents[2] / "tools" / "check_presets.py"
 CHECKED = ("dasb_wavlm_l1", "wavlm_large_l21_km2000", "encodec_3kbps", "speechtokenizer_rvq1")
@@ -61,6 +61,15 @@ def test_what_the_mirror_does_not_have_is_told_and_the_others_go_on(run):
     assert lines[1].startswith("speechtokenizer_rvq1") and lines[2].startswith("Nobody has recorded yet: mimi, ")
     status, said = run("wavlm_large_l21_km200")
     assert status == 1 and "is no feature type of published networks; did you mean wavlm_large_l21_km2000?" in said.err
+
+
+def test_names_were_seen_in_public(run):
+    needed = {hub_name(one) for names in presets().values() for one in names}
+    assert needed == set(json.loads((TOOL.parent / "preset_names.json").read_text()))
+    status, said = run("wavlm_large_l21", "whisper_tiny_km500", "--names")
+    assert status == 0 and "https://huggingface.co/microsoft/wavlm-large/tree/main" in said.out
+    assert "Systran/faster-whisper-tiny.en" in said.out and "microsoft/wavlm-large: safetensors are in" in said.out
+    assert said.out.endswith("Named by public code or a list of the hub: 2 of 2; by neither: none.\n")
 
 
 def test_only_pickled_weights_are_read_as_data(mirror):
