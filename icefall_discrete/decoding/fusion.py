@@ -1,7 +1,7 @@
 """From settings to scorers: what `--lm`, `--lodr` and `--context-file` add to a beam search."""
 
 from pathlib import Path
-from typing import List, Optional, Sequence
+from typing import Callable, List, Optional, Sequence
 
 import torch
 
@@ -29,11 +29,11 @@ class Fusion:
         self._config, self._device = config, device
         encoder = TextEncoder(bpe_model)
         self._vocab_size = encoder.vocab_size
-        self._scorers: List[Scorer] = []
+        self._made: List[Callable[[], Scorer]] = []
         self._scales: List[float] = []
         for path, scale in ((config.lm, config.lm_scale), (config.lodr, -config.lodr_scale)):
             if path:
-                self._scorers.append(_lm_scorer(Path(path), bpe_model, encoder.pieces(), device, scores_end))
+                self._made.append(_lm_scorers(Path(path), bpe_model, encoder.pieces(), device, scores_end))
                 self._scales.append(scale)
         self._phrases = None
         if config.context_file:
@@ -42,12 +42,16 @@ class Fusion:
             self._phrases = read_context_file(context, encoder.encode, score, UNK_ID, pieces)
 
     def scorer(self, cut_ids: Sequence[str]) -> Optional[Scorer]:
-        """The scorer for a batch of cuts; None if nothing was asked for."""
-        scorers, scales = list(self._scorers), list(self._scales)
+        """The scorer for a batch of cuts, of its own; None if nothing was asked for."""
+        scorers, scales = [make() for make in self._made], list(self._scales)
         if self._phrases is not None:
             scorers.append(self._phrases.scorer(cut_ids, self._vocab_size, self._device))
             scales.append(1.0)
         return SumScorer(scorers, scales) if scorers else None
+
+    def of_one(self, cut_id: str) -> Optional[Scorer]:
+        """The scorer for a search of its own in one cut, or stream."""
+        return self.scorer([cut_id])
 
 
 def fusion_files(config: FusionConfig) -> List[Path]:
@@ -56,8 +60,13 @@ def fusion_files(config: FusionConfig) -> List[Path]:
     return models + ([Path(config.context_file)] if config.context_file else [])
 
 
-def _lm_scorer(path: Path, bpe_model: Path, pieces: List[str], device: torch.device, scores_end: bool) -> Scorer:
+def _lm_scorers(
+    path: Path, bpe_model: Path, pieces: List[str], device: torch.device, scores_end: bool
+) -> Callable[[], Scorer]:
+    """What makes a scorer of a language model, as many as there are searches: a neural one remembers what it read."""
     found = load_language_model(path, bpe_model)
     if isinstance(found.model, NgramModel):
-        return ngram_scorer(found.model, pieces, found.where, device, scores_end)
-    return NeuralScorer(found.model.to(device), scores_end)
+        shared = ngram_scorer(found.model, pieces, found.where, device, scores_end)
+        return lambda: shared
+    network = found.model.to(device)
+    return lambda: NeuralScorer(network, scores_end)

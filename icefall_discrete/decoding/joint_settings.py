@@ -6,6 +6,11 @@ from typing import List
 from icefall_discrete.base.settings import check_settings, setting
 
 ATTENTION, JOINT = "attention_beam_search", "joint_beam_search"
+# Labels for each prefix that are given CTC scores, as a multiple of the beam: those that the other scorers like best.
+PRE_BEAM = 1.5
+# A search without a limit of length ends where the best hypothesis of each of the last lengths is so much worse, in
+# nats, than the best of all.
+LAST_LENGTHS, HOPELESS = 3, -10.0
 
 
 @dataclasses.dataclass(frozen=True)

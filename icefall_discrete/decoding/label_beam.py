@@ -11,15 +11,10 @@ import torch
 from torch import Tensor
 
 from icefall_discrete.decoding.ctc_prefix_scores import CtcPrefixes, CtcPrefixScores
-from icefall_discrete.decoding.joint_settings import LabelSearchConfig
+from icefall_discrete.decoding.joint_settings import HOPELESS, LAST_LENGTHS, PRE_BEAM, LabelSearchConfig
 from icefall_discrete.decoding.scorer import Scorer, State
 
 _NEVER = float("-inf")
-# Labels for each prefix that are given CTC scores, as a multiple of the beam: those that the other scorers like best.
-PRE_BEAM = 1.5
-# A search without a limit of length ends where the best hypothesis of each of the last lengths is so much worse, in
-# nats, than the best of all.
-LAST_LENGTHS, HOPELESS = 3, -10.0
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ finds at once.
 """
 
 from dataclasses import dataclass
-from typing import Any, List, NamedTuple, Optional, Protocol, Sequence
+from typing import Any, Callable, List, NamedTuple, Optional, Protocol, Sequence
 
 import torch
 from torch import Tensor
@@ -13,15 +13,20 @@ from torch import Tensor
 from icefall_discrete.decoding.hypothesis import Hypothesis, initial_context
 from icefall_discrete.decoding.modified_beam import BeamConfig, Beams, advance_beams, next_log_probs, start_beams
 from icefall_discrete.decoding.prediction import Predictions
+from icefall_discrete.decoding.scorer import Scorer, SlotScores
 from icefall_discrete.decoding.unit_scores import unit_log_probs
 from icefall_discrete.nn.heads.contract import CtcModel, TransducerModel
+
+# From the name of a stream to what language models and phrases say in it; none is shared by two streams, since a scorer
+# may remember what it has read.
+ScorerOfStream = Callable[[str], Optional[Scorer]]
 
 
 class StreamSearch(Protocol):
     """A search over streams; what it knows of one of them is in an object that `open` makes."""
 
-    def open(self) -> Any:
-        """The state of a stream before its first frame."""
+    def open(self, name: str) -> Any:
+        """The state of a stream before its first frame; scorers are told its name."""
 
     def advance(self, encoder_out: Tensor, lens: Sequence[int], streams: Sequence[Any]) -> None:
         """Bring streams up to date with their next frames, encoder_out (N, T', D), of which each has lens[n]."""
@@ -54,7 +59,7 @@ class StreamingGreedy:
         with torch.no_grad():
             self._predictions = Predictions(model)
 
-    def open(self) -> GreedyStream:
+    def open(self, name: str = "") -> GreedyStream:
         """The state of a stream before its first frame."""
         predictor = self._model.predictor
         device = predictor.embedding.weight.device
@@ -114,7 +119,7 @@ class StreamingCtcGreedy:
     def __init__(self, model: CtcModel, blank_penalty: float = 0.0, emit_unk: bool = False) -> None:
         self._model, self._blank_penalty, self._emit_unk = model, blank_penalty, emit_unk
 
-    def open(self) -> CtcStream:
+    def open(self, name: str = "") -> CtcStream:
         """The state of a stream before its first frame."""
         return CtcStream(self._model.blank_id, [], [])
 
@@ -166,9 +171,10 @@ def _rows(beams: Beams, start: int, end: int) -> Beams:
 
 @dataclass
 class BeamStream:
-    """One stream's prefixes: the beam of a batch of one, and the last label of each slot."""
+    """One stream's prefixes: the beam of a batch of one, what scorers say of it, and the last label of each slot."""
 
     beams: Beams
+    extra: SlotScores
     last: List[Optional[_Label]]
     num_frames: int = 0
 
@@ -177,19 +183,21 @@ class StreamingModifiedBeam:
     """Modified beam search, at most one label a frame.
 
     Args:
-      model: has `predictor` and `joiner`. config: beam and logits.
+      model: has `predictor` and `joiner`. config: beam and logits. scorer_of: adds scores to labels; None: none.
     """
 
-    def __init__(self, model: TransducerModel, config: BeamConfig) -> None:
-        self._model, self._config = model, config
+    def __init__(self, model: TransducerModel, config: BeamConfig, scorer_of: Optional[ScorerOfStream] = None) -> None:
+        self._model, self._config, self._scorer_of = model, config, scorer_of
         with torch.no_grad():
             self._predictions = Predictions(model)
 
     @torch.no_grad()
-    def open(self) -> BeamStream:
+    def open(self, name: str = "") -> BeamStream:
         """The state of a stream before its first frame."""
         size, device = self._config.beam_size, self._model.predictor.embedding.weight.device
-        return BeamStream(start_beams(self._model, self._predictions, 1, size, device), [None] * size)
+        scorer = None if self._scorer_of is None else self._scorer_of(name)
+        extra = SlotScores(scorer, torch.zeros(1, dtype=torch.int64, device=device), size, self._model.blank_id)
+        return BeamStream(start_beams(self._model, self._predictions, 1, size, device), extra, [None] * size)
 
     @torch.no_grad()
     def advance(self, encoder_out: Tensor, lens: Sequence[int], streams: Sequence[BeamStream]) -> None:
@@ -202,11 +210,15 @@ class StreamingModifiedBeam:
         beams = _joined([streams[row].beams for row in order])
         for frame in range(lens[0]):
             log_probs = next_log_probs(model, am[: len(beams.score), frame], beams, config)
+            if self._scorer_of is not None:
+                rows = zip((streams[row].extra for row in order), log_probs.split(1))
+                log_probs = torch.cat([extra.add_to(row) for extra, row in rows])
             scores = log_probs + beams.score.unsqueeze(2)
             beams, parents, units = advance_beams(beams, scores, self._predictions, model.blank_id)
             active = sum(length > frame + 1 for length in lens)
             for place, (row_parents, row_units) in enumerate(zip(parents.tolist(), units.tolist())):
                 stream = streams[order[place]]
+                stream.extra.move(parents[place : place + 1], units[place : place + 1])
                 self._follow(stream, row_parents, row_units)
                 if place >= active:
                     stream.beams = _rows(beams, place, place + 1)
@@ -222,9 +234,9 @@ class StreamingModifiedBeam:
 
     def best(self, stream: BeamStream) -> Hypothesis:
         """The prefix with the best score divided by its length, as modified_beam_search chooses it."""
-        beams = stream.beams
+        score = stream.extra.final(stream.beams.score)[0]
         found = [_labels(last) for last in stream.last]
-        lengths = torch.tensor([len(labels) for labels in found], device=beams.score.device)
-        slot = int((beams.score[0] / (lengths + self._model.predictor.context_size)).argmax())
+        lengths = torch.tensor([len(labels) for labels in found], device=score.device)
+        slot = int((score / (lengths + self._model.predictor.context_size)).argmax())
         labels = found[slot]
-        return Hypothesis([one.unit for one in labels], [one.frame for one in labels], float(beams.score[0, slot]))
+        return Hypothesis([one.unit for one in labels], [one.frame for one in labels], float(score[slot]))

@@ -21,14 +21,21 @@ from icefall_discrete.decoding.settings import DecodeConfig
 from icefall_discrete.experiment.checkpoint_choice import CheckpointChoice, load_into, resolve_choice
 from icefall_discrete.experiment.folder import Experiment
 from icefall_discrete.experiment.transcription_files import kept_settings, load_experiment_tokenizer
-from icefall_discrete.export.for_sherpa import require_known_to_sherpa
+from icefall_discrete.export.for_sherpa import known_to_sherpa, require_known_to_sherpa
 from icefall_discrete.export.onnx_files import export_onnx, require_packages
 from icefall_discrete.export.parts import Part, whole_parts
 from icefall_discrete.export.streaming import streaming_parts
-from icefall_discrete.export.tokenizer import longest_audio, tokenizer_part
+from icefall_discrete.export.tokenizer import longest_audio, shortest_audio, tokenizer_part
 from icefall_discrete.export.torchscript import export_torchscript
 from icefall_discrete.nn.adaptation import merge_changes
-from icefall_discrete.onnx.folder import PIECES_FILE, SPEC_FILE, TOKENS_FILE, ExportedModel, write_model
+from icefall_discrete.onnx.folder import (
+    PIECES_FILE,
+    SPEC_FILE,
+    TOKENS_FILE,
+    ExportedModel,
+    search_settings,
+    write_model,
+)
 from icefall_discrete.systems.asr.streaming_model import StreamingConfig
 from icefall_discrete.systems.asr.transducer import Transducer
 from icefall_discrete.tokenizers.contract import SpeechTokenizer
@@ -112,6 +119,8 @@ def export(
     if config.to == SHERPA:
         require_known_to_sherpa(model, spec, config.streaming)
     parts = streaming_parts(model, spec, config) if config.streaming else whole_parts(model, spec)
+    if config.to == SHERPA:
+        parts = known_to_sherpa(parts)
     tokenizer = None
     if config.to == ONNX and not config.streaming:
         tokenizer = exported_tokenizer(exp_dir, spec, tokenizer_dir)
@@ -124,7 +133,7 @@ def export(
         described = _described(parts, config, choice, decode)
         if tokenizer is not None:
             longest = longest_audio(tokenizer, experiment.settings().filter.max_utterance_sec)
-            least = max(tokenizer.min_samples, _samples_for_a_frame(model, spec))
+            least = max(shortest_audio(tokenizer), _samples_for_a_frame(model, spec))
             described = dataclasses.replace(described, min_samples=least, max_samples=longest)
         write_model(folder, described, [*files, TOKENS_FILE, PIECES_FILE, SPEC_FILE])
     LOG.info(f"{out_dir}: {', '.join(files)}, {TOKENS_FILE}, {PIECES_FILE}")
@@ -158,9 +167,7 @@ def _described(
         has_int8=config.int8 and config.to != TORCHSCRIPT,
         streaming=config.streaming,
         checkpoint=choice.suffix,
-        decoding_method=decode.decoding_method,
-        beam_size=decode.beam_size,
-        blank_penalty=decode.blank_penalty,
+        **{name: getattr(decode, name) for name in search_settings()},
     )
 
 

@@ -1,16 +1,22 @@
-"""The encoder of a causal Zipformer for streams: chunks and states in, as icefall names and shapes them.
+"""A causal encoder for streams: chunks and states in, as icefall names and shapes those of its Zipformer.
+
+Encoders of equal layers (conformer and its like) have names in the same manner: keys, values, and what their
+convolutions read.
 
 Letters: N streams, T frames of a window, T' encoder frames, L frames of left context at the rate of a stack, D
 channels.
 """
 
-from typing import Callable, Dict, List, NamedTuple, Tuple
+from typing import Callable, Dict, Iterable, List, NamedTuple, Tuple, Union, cast
 
 import torch
 from torch import Tensor, nn
 
+from icefall_discrete.base.settings import to_dict
 from icefall_discrete.base.spec import FeatureSpec
 from icefall_discrete.export.parts import MODEL_TYPE, Part, input_example, metadata_of, transducer_heads
+from icefall_discrete.nn.attention.context import LayerPast
+from icefall_discrete.nn.attention.streaming import LayersState
 from icefall_discrete.nn.encoders.zipformer.config import ZipformerConfig
 from icefall_discrete.nn.encoders.zipformer.state import EncoderState, LayerState
 from icefall_discrete.nn.heads.contract import has_ctc, has_transducer, require_ctc, require_transducer
@@ -25,10 +31,9 @@ _CHUNKS_BEFORE = 3
 
 
 class _Cached(NamedTuple):
-    """A state of a layer: icefall's name, ours, the axis of streams there, and the ways from ours and to it."""
+    """A state of a layer: its name in files, the axis of streams there, and the ways from ours and to it."""
 
     name: str
-    ours: str
     stream_axis: int
     theirs: Callable[[Tensor], Tensor]
     back: Callable[[Tensor], Tensor]
@@ -51,23 +56,61 @@ def _channels_last(x: Tensor) -> Tensor:
 
 
 # (N, L, D) is (L, N, D) there, (1, N, L, D) for the gated values, and (N, D, L) for inputs of convolutions.
-_OF_LAYER = (
-    _Cached("cached_key", "keys", 1, _frames_first, _frames_first),
-    _Cached("cached_nonlin_attn", "gated_values", 1, lambda x: x.unsqueeze(0), lambda x: x.squeeze(0)),
-    _Cached("cached_val1", "values1", 1, _frames_first, _frames_first),
-    _Cached("cached_val2", "values2", 1, _frames_first, _frames_first),
-    _Cached("cached_conv1", "conv1", 0, _frames_last, _frames_last),
-    _Cached("cached_conv2", "conv2", 0, _frames_last, _frames_last),
-)
+_KEYS = _Cached("cached_key", 1, _frames_first, _frames_first)
+_OF_ZIPFORMER = {
+    "keys": _KEYS,
+    "gated_values": _Cached("cached_nonlin_attn", 1, lambda x: x.unsqueeze(0), lambda x: x.squeeze(0)),
+    "values1": _Cached("cached_val1", 1, _frames_first, _frames_first),
+    "values2": _Cached("cached_val2", 1, _frames_first, _frames_first),
+    "conv1": _Cached("cached_conv1", 0, _frames_last, _frames_last),
+    "conv2": _Cached("cached_conv2", 0, _frames_last, _frames_last),
+}
+_VALUES = _Cached("cached_val", 1, _frames_first, _frames_first)
+Layer = Union[LayerState, LayerPast]
+
+
+def _convolution(number: int) -> _Cached:
+    return _Cached(f"cached_conv{number}", 0, _frames_last, _frames_last)
+
+
+def _cached(layer: Layer) -> List[Tuple[_Cached, Past]]:
+    """What a layer remembers, in the order of its file's inputs."""
+    if isinstance(layer, LayerState):
+        return [(one, getattr(layer, ours)) for ours, one in _OF_ZIPFORMER.items()]
+    convolutions = [(_convolution(number), past) for number, past in enumerate(layer.convolutions, start=1)]
+    return [(_KEYS, layer.keys), (_VALUES, layer.values), *convolutions]
+
+
+def _layer_of(pasts: List[Past], like: Layer) -> Layer:
+    """The inverse of `_cached`, of what is remembered alone."""
+    if isinstance(like, LayerState):
+        return LayerState(**dict(zip(_OF_ZIPFORMER, pasts)))
+    return LayerPast(pasts[0], pasts[1], tuple(pasts[2:]))
+
+
+def _groups(state: StreamState) -> Tuple[Tuple[Layer, ...], ...]:
+    """The layers of the encoder, stack by stack; those of equal layers are one stack."""
+    encoder = state.encoder
+    assert isinstance(encoder, (EncoderState, LayersState))
+    if isinstance(encoder, EncoderState):
+        return encoder.stacks
+    return (encoder.layers,)
+
+
+def stream_axes(state: StreamState) -> Dict[str, int]:
+    """The names of the tensors of a state, in their order, and which axis of each is that of streams."""
+    layers = [layer for group in _groups(state) for layer in group]
+    axes = {f"{one.name}_{index}": one.stream_axis for index, layer in enumerate(layers) for one, _ in _cached(layer)}
+    return {**axes, FRONT_END: 0, PROCESSED: 0}
 
 
 def to_named(state: StreamState) -> Dict[str, Tensor]:
-    """The tensors of a state by icefall's names, in their order."""
+    """The tensors of a state by their names in files, in their order."""
     encoder = state.encoder
-    assert isinstance(encoder, EncoderState)
+    assert isinstance(encoder, (EncoderState, LayersState))
     named: Dict[str, Tensor] = {}
-    for index, layer in enumerate(layer for stack in encoder.stacks for layer in stack):
-        named.update({f"{one.name}_{index}": one.theirs(getattr(layer, one.ours).frames) for one in _OF_LAYER})
+    for index, layer in enumerate(layer for group in _groups(state) for layer in group):
+        named.update({f"{one.name}_{index}": one.theirs(past.frames) for one, past in _cached(layer)})
     named[FRONT_END] = _channels_second(state.front_end.frames)
     named[PROCESSED] = encoder.processed
     return named
@@ -75,18 +118,19 @@ def to_named(state: StreamState) -> Dict[str, Tensor]:
 
 def from_named(named: Dict[str, Tensor], like: StreamState) -> StreamState:
     """The inverse of `to_named`; `like` has the same form."""
-    encoder = like.encoder
-    assert isinstance(encoder, EncoderState)
-    stacks: List[Tuple[LayerState, ...]] = []
+    groups: List[Tuple[Layer, ...]] = []
     index = 0
-    for stack in encoder.stacks:
+    for group in _groups(like):
         layers = []
-        for _ in stack:
-            pasts = {one.ours: Past(one.back(named[f"{one.name}_{index}"])) for one in _OF_LAYER}
-            layers.append(LayerState(**pasts))
+        for layer in group:
+            pasts = [Past(one.back(named[f"{one.name}_{index}"])) for one, _ in _cached(layer)]
+            layers.append(_layer_of(pasts, layer))
             index += 1
-        stacks.append(tuple(layers))
-    return StreamState(Past(_channels_last(named[FRONT_END])), EncoderState(tuple(stacks), named[PROCESSED]))
+        groups.append(tuple(layers))
+    encoder: object = LayersState(cast(Tuple[LayerPast, ...], groups[0]), named[PROCESSED])
+    if isinstance(like.encoder, EncoderState):
+        encoder = EncoderState(cast(Tuple[Tuple[LayerState, ...], ...], tuple(groups)), named[PROCESSED])
+    return StreamState(Past(_channels_last(named[FRONT_END])), encoder)
 
 
 class ChunkEncoder(nn.Module):
@@ -107,21 +151,29 @@ class ChunkEncoder(nn.Module):
         return (out.log_softmax(dim=2) if self.gives_log_probs else out, *to_named(after).values())
 
 
-def _metadata(model: Transducer, streaming: StreamingEncoder, num_frames: int) -> Dict[str, str]:
-    config = model.config.encoder
-    assert isinstance(config, ZipformerConfig)
-    left = streaming.encoder.initial_state(1).stacks
+def _metadata(model: Transducer, streaming: StreamingEncoder, spec: FeatureSpec) -> Dict[str, str]:
+    """What runtimes read of an encoder of streams; of a Zipformer what icefall says of it."""
+    config, groups = model.config.encoder, _groups(streaming.initial_state(1))
+    said = {
+        # For streams, sherpa-onnx's name is that of the architecture alone, whatever the head is.
+        **metadata_of(MODEL_TYPE, f"chunks of {streaming.chunk_size} frames, {spec.name}"),
+        "T": str(model.front_end.window.num_frames(streaming.chunk_size)),
+        "decode_chunk_len": str(streaming.chunk_size * model.config.front_end.stride),
+    }
 
-    def listed(numbers: Tuple[int, ...]) -> str:
+    def listed(numbers: Iterable[int]) -> str:
         return ",".join(map(str, numbers))
 
+    if not isinstance(config, ZipformerConfig):
+        left = (_cached(layers[0])[0][1].frames.shape[1] for layers in groups)
+        kind = to_dict(model.config)["encoder"]["kind"]
+        return {**said, "model_type": f"streaming_{kind}", "left_context_len": listed(left)}
     return {
-        "T": str(num_frames),
-        "decode_chunk_len": str(streaming.chunk_size * model.config.front_end.stride),
+        **said,
         "num_encoder_layers": listed(config.stack_values("num_encoder_layers")),
         "encoder_dims": listed(config.stack_values("encoder_dim")),
         "cnn_module_kernels": listed(config.stack_values("cnn_module_kernel")),
-        "left_context_len": listed(tuple(layers[0].left_context for layers in left)),
+        "left_context_len": listed(_cached(layers[0])[0][1].frames.shape[1] for layers in groups),
         "query_head_dims": listed(config.stack_values("query_head_dim")),
         "value_head_dims": listed(config.stack_values("value_head_dim")),
         "num_heads": listed(config.stack_values("num_heads")),
@@ -138,11 +190,9 @@ def _chunk_part(name: str, encoder: ChunkEncoder, spec: FeatureSpec, out: str, m
         seen = torch.tensor([streaming.chunk_size * (_CHUNKS_BEFORE - row % 2) for row in range(num)])
         return {"x": input_example(spec, num, num_frames), **drawn, PROCESSED: seen}
 
-    axes = {f"{one.name}_": {one.stream_axis: "N"} for one in _OF_LAYER}
     open_axes: Dict[str, Dict[int, str]] = {"x": {0: "N"}, out: {0: "N"}}
-    for state in encoder.names:
-        named = axes.get(state.rstrip("0123456789"), {0: "N"})
-        open_axes.update({state: named, f"new_{state}": named})
+    for state, axis in stream_axes(encoder.form).items():
+        open_axes.update({state: {axis: "N"}, f"new_{state}": {axis: "N"}})
     outputs = (out, *(f"new_{state}" for state in encoder.names))
     return Part(name, encoder, example, outputs, open_axes, metadata)
 
@@ -151,25 +201,18 @@ def streaming_parts(model: Transducer, spec: FeatureSpec, config: StreamingConfi
     """The parts of a recogniser of streams: encoder, predictor and joiner; encoder with CTC head.
 
     Raises:
-      ValueError: if the model cannot stream, its encoder is no Zipformer, or its frames are repeated to another rate.
+      ValueError: if the model cannot stream, or its frames are repeated to another rate.
     """
-    if not isinstance(model.config.encoder, ZipformerConfig):
-        raise ValueError("only the Zipformer is exported for streams; export this model for whole utterances.")
     if model.rate_ratio != 1:
         raise ValueError("a model with input_frame_rate_hz is not exported for streams; export it for utterances.")
     streaming = StreamingEncoder(model, config)
-    num_frames = model.front_end.window.num_frames(config.chunk_size)
-    said = _metadata(model, streaming, num_frames)
-    comment = f"chunks of {config.chunk_size} frames, {spec.name}"
+    said = _metadata(model, streaming, spec)
     parts: List[Part] = []
     if has_transducer(model):
         heads = require_transducer(model, "an export")
         encoder = ChunkEncoder(model, streaming, heads.joiner.encoder_proj, False)
-        metadata = {**metadata_of(MODEL_TYPE, comment), **said}
-        parts += [_chunk_part(ENCODER, encoder, spec, "encoder_out", metadata), *transducer_heads(heads)]
+        parts += [_chunk_part(ENCODER, encoder, spec, "encoder_out", said), *transducer_heads(heads)]
     if has_ctc(model):
         encoder = ChunkEncoder(model, streaming, require_ctc(model, "an export").ctc_output, True)
-        # sherpa-onnx's name for streams is that of the architecture alone.
-        metadata = {**metadata_of(MODEL_TYPE, comment), **said}
-        parts.append(_chunk_part(CTC, encoder, spec, "log_probs", metadata))
+        parts.append(_chunk_part(CTC, encoder, spec, "log_probs", said))
     return parts

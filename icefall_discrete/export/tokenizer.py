@@ -31,6 +31,11 @@ def tokenizer_part(tokenizer: SpeechTokenizer) -> Part:
     return Part(TOKENIZER, graph, example, ("frames",), open_axes, said, CODES_THAT_MAY_DIFFER, False)
 
 
+def shortest_audio(tokenizer: SpeechTokenizer) -> int:
+    """Samples of the shortest audio that an export takes."""
+    return max(tokenizer.min_samples, tokenizer.graph().min_samples)
+
+
 def longest_audio(tokenizer: SpeechTokenizer, trained_sec: float) -> int:
     """Samples of the longest audio that an export takes in one piece: what training had, and the graph takes."""
     limits = (tokenizer.graph().max_samples, tokenizer.max_samples)

@@ -71,6 +71,11 @@ def unseen_in_chunk(lens: Tensor, processed: Tensor, chunk_size: int, left: int)
     return (hidden if bool(hidden.any()) else None), padded
 
 
+def unseen_in_full_chunk(processed: Tensor, chunk_size: int, left: int) -> Tensor:
+    """`unseen_in_chunk` where no stream ends, without a look at the numbers: (N, 1, left + chunk_size) bool."""
+    return (torch.arange(left + chunk_size) < left - processed.unsqueeze(1)).unsqueeze(1)
+
+
 def require_stream(causal: bool, chunk_size: int, left_context_frames: int) -> None:
     """Raise ValueError unless an encoder was trained for streams, and they have chunks and a limited left context."""
     if not causal:

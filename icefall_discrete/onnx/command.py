@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Sequence
 
 from icefall_discrete.base.flags import Number, ScriptParser
-from icefall_discrete.onnx.recogniser import BEAM, CTC_GREEDY, GREEDY, Recogniser
+from icefall_discrete.decoding.methods import known_methods
+from icefall_discrete.onnx.recogniser import Recogniser
 
 LOG = logging.getLogger(__name__)
 
@@ -20,7 +21,7 @@ def get_parser(prog: str) -> ScriptParser:
     parser = ScriptParser(__doc__, prog)
     parser.add_argument("audio", nargs="+", metavar="FILE", help="audio files")
     parser.add_argument("--model", type=Path, required=True, help="folder of the exported model")
-    parser.add_argument("--decoding-method", choices=(GREEDY, BEAM, CTC_GREEDY), help="default: the experiment's")
+    parser.add_argument("--decoding-method", choices=known_methods(), help="default: the experiment's")
     parser.add_argument("--int8", action="store_true", help="take weights of 8 bits")
     parser.add_argument("--num-threads", type=Number(int, minimum=1), default=1, help="threads of each network")
     return parser

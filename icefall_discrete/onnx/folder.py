@@ -7,15 +7,18 @@ from typing import Dict, Iterable, Tuple
 from icefall_discrete.base.json_files import read_object, write_json
 from icefall_discrete.base.provenance import digest_of_file
 from icefall_discrete.base.settings import from_dict, setting, to_dict
+from icefall_discrete.decoding.joint_settings import LabelSearchConfig
+from icefall_discrete.decoding.settings import DecodeConfig
 
 MODEL_FILE, SPEC_FILE, PIECES_FILE, TOKENS_FILE = "model.json", "spec.json", "bpe.model", "tokens.txt"
 # Raised by whoever changes what a file means.
 FORMAT = 1
 ENCODER, DECODER, JOINER, CTC, TOKENIZER = "encoder", "decoder", "joiner", "ctc", "tokenizer"
+ATTENTION_ENCODER, ATTENTION_DECODER = "attention_encoder", "attention_decoder"
 
 
 @dataclasses.dataclass(frozen=True)
-class ExportedModel:
+class ExportedModel(LabelSearchConfig):
     """What model.json says."""
 
     format: int = setting(FORMAT, "version of these files")
@@ -24,8 +27,12 @@ class ExportedModel:
     streaming: bool = setting(False, "whether the encoder takes chunks and states")
     checkpoint: str = setting("", "which checkpoints of the experiment were taken")
     decoding_method: str = setting("greedy_search", "search that the experiment's recipe asks for")
-    beam_size: int = setting(4, "prefixes kept by modified_beam_search", minimum=1)
+    beam_size: int = setting(4, "prefixes kept by beam searches", minimum=1)
+    max_sym_per_frame: int = setting(1, "most labels that greedy_search finds on a frame", minimum=1)
     blank_penalty: float = setting(0.0, "taken off the logit of blank")
+    temperature: float = setting(1.0, "divides the logits in beam searches", above=0)
+    emit_unk: bool = setting(False, "whether searches may find <unk>")
+    attention_scale: float = setting(1.0, "weight of the attention decoder where it rescores")
     min_samples: int = setting(0, "the shortest audio, in samples", minimum=0)
     max_samples: int = setting(0, "the longest audio that is recognised in one piece, in samples; 0: any", minimum=0)
     sha256: Tuple[str, ...] = setting((), "of each file: its name, a colon, its hash")
@@ -33,6 +40,12 @@ class ExportedModel:
     def digests(self) -> Dict[str, str]:
         """The hash of each file, by its name."""
         return dict(entry.rsplit(":", 1) for entry in self.sha256)
+
+
+def search_settings() -> Tuple[str, ...]:
+    """The settings of searches that model.json has under the names of the recipe's."""
+    names = {field.name for field in dataclasses.fields(ExportedModel)}
+    return tuple(field.name for field in dataclasses.fields(DecodeConfig) if field.name in names)
 
 
 def write_model(folder: Path, model: ExportedModel, files: Iterable[str]) -> None:

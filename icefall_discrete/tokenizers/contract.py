@@ -225,7 +225,7 @@ class SpeechTokenizer(ABC):
     def graph(self) -> FrameGraph:
         """It as a network from samples to codes or features, for exports. Raises NotExported if there is none."""
         raise NotExported(
-            f"tokenizer '{self.tokenizer_name}' is not exported; known are k-means on fbank, mfcc, whisper."
+            f"tokenizer '{self.tokenizer_name}' is not exported; known are codecs, and k-means on fbank, mfcc, whisper."
         )
 
     @property

@@ -31,6 +31,8 @@ class DacConfig:
 class DacCodec(Codec):
     """A loaded DacModel."""
 
+    frames_to_trace = 1
+
     def __init__(self, model: TransformersModel) -> None:
         """`model`: a DacModel in evaluation mode."""
         self._model = model

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import List
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from icefall_discrete.base.settings import setting
 from icefall_discrete.tokenizers.networks.codec import Codec
@@ -59,7 +59,11 @@ class EncodecCodec(Codec):
         self.sample_rate_hz = config.sampling_rate
         self.frame_samples = math.prod(config.upsampling_ratios)
         self.frame_rate_hz = self.sample_rate_hz / self.frame_samples
-        if self._segment is not None:
+        if self._segment is None:
+            # Shorter audio is not reflected at its edges, but filled up with zeros, which a trace does not see.
+            plain = [one for one in self._encoder.modules() if isinstance(one, nn.Conv1d) and one.stride == (1,)]
+            self.frames_to_trace = 1 + max((one.kernel_size[0] - 1) * one.dilation[0] for one in plain)
+        else:
             self._segment_frames = -(-self._segment // self.frame_samples)
             self.frame_rate_hz = self._segment_frames * self.sample_rate_hz / self._stride
         self.codebook_sizes = tuple(len(book) for book in self._quantizer.codebooks())

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from icefall_discrete.base.settings import setting
 from icefall_discrete.nn.module_row import ModuleRow
+from icefall_discrete.nn.tracing import is_traced
 from icefall_discrete.tokenizers.formats.pretrained import Weights, locate_file, read_weights
 from icefall_discrete.tokenizers.networks.codec import Codec, CodecTokenizer
 
@@ -64,6 +65,8 @@ class Conv(nn.Module):
         """Map (C, L) to (C', L / stride), or (C', L stride) if transposed."""
         if self.transposed:
             return F.conv_transpose1d(signal, self.weight, self.bias, self.stride, self.padding)
+        if is_traced():  # other runtimes know no convolution without a batch
+            return F.conv1d(signal[None], self.weight, self.bias, self.stride, self.padding, self.dilation)[0]
         return F.conv1d(signal, self.weight, self.bias, self.stride, self.padding, self.dilation)
 
 
@@ -209,6 +212,8 @@ class GroupResidualVq(nn.Module):
 
 class HificodecCodec(Codec):
     """A loaded HiFi-Codec."""
+
+    frames_to_trace = 1
 
     def __init__(self, weights: Weights, sample_rate_hz: int) -> None:
         """Take encoder, quantizer and generator from `weights`."""

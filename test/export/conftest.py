@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import soundfile
 import torch
-from toy_export import RECIPE, STREAMING, exported, write_experiment
+from toy_export import ATTENTION, RECIPE, SEARCH, STREAMING, exported, write_experiment
 
 from icefall_discrete.experiment.checkpoint_choice import resolve_choice
 from icefall_discrete.experiment.transcription_files import kept_settings, save_tokenizer
@@ -28,14 +28,16 @@ def exp_dir(tmp_path_factory, voice):
 
 @pytest.fixture(scope="session")
 def codes_dir(tmp_path_factory, voice):
-    """The same on MFCC and k-means, with its tokenizer."""
+    """The same on MFCC and k-means, with its tokenizer and an attention decoder."""
     work = tmp_path_factory.mktemp("codes")
     (work / "toy_km.json").write_text(json.dumps({"tokenizer": "mfcc_kmeans", "num_clusters": 12}))
     tokenizer = load_tokenizer(work / "toy_km.json", (), work / "tokenizer")
     tokenizer.fit([(torch.from_numpy(voice), "voice")], work / "tokenizer", 0)
     save_tokenizer(tokenizer, work / "exp")
     front = {"input": {"embedding_dim": 16}, "front_end": "conv1d"}
-    return write_experiment(work, {**RECIPE, "model": {**RECIPE["model"], **front}}, tokenizer, voice)
+    heads = {**RECIPE["model"]["heads"], "attention_decoder": ATTENTION}
+    recipe = {**RECIPE, "model": {**RECIPE["model"], **front, "heads": heads}, **SEARCH}
+    return write_experiment(work, recipe, tokenizer, voice)
 
 
 @pytest.fixture(scope="session")

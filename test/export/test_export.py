@@ -1,5 +1,7 @@
 """What is exported gives what PyTorch gives, for utterances of other lengths, in batches and in streams."""
 
+import importlib.util
+
 import pytest
 import torch
 from torch import nn
@@ -7,6 +9,7 @@ from toy_export import RECIPE, filter_banks
 from toy_models import CODES, CONFIG
 
 from icefall_discrete.data.augment import AugmentConfig
+from icefall_discrete.data.dataset import padding_values
 from icefall_discrete.experiment.folder import Experiment
 from icefall_discrete.export import command, onnx_files
 from icefall_discrete.export.onnx_files import export_onnx, onnx_runner
@@ -17,8 +20,17 @@ from icefall_discrete.onnx.folder import checked_file, read_model
 from icefall_discrete.systems.asr.settings import TrainSettings
 from icefall_discrete.systems.asr.streaming_model import FrameBuffer, StreamingConfig, StreamingEncoder
 from icefall_discrete.systems.asr.transducer import build_transducer
+from icefall_discrete.tokenizers import load_tokenizer
 
 STREAMS = StreamingConfig(16, 32)
+
+
+def small_recogniser(encoder):
+    """A recogniser of codes with an encoder of these settings and random weights."""
+    torch.manual_seed(0)
+    small = {"input": {"embedding_dim": 16}, "front_end": "conv1d", "encoder": encoder}
+    config = TrainSettings.from_dict({"model": {**small, "heads": RECIPE["model"]["heads"]}}, "the test's").model
+    return build_transducer(config, CODES, 20, AugmentConfig()).eval()
 
 
 def largest(found, wanted):
@@ -41,22 +53,56 @@ def test_a_padded_batch_gives_what_pytorch_gives_alone(whole, model, voice):
 
 
 @torch.no_grad()
+def check_chunks(run, part, encoder, buffer):
+    """What `run` gives of the buffer's windows, states and all, is what PyTorch gives; returns it, (T', J)."""
+    named = {name: torch.zeros_like(value) for name, value in part.example(1, 0).items()}
+    state, outs = encoder.initial_state(1), []
+    while buffer.is_ready:
+        window, num_frames = buffer.next_window()
+        named["x"] = window.unsqueeze(0)
+        wanted, _, state = encoder(named["x"], torch.tensor([num_frames]), state)
+        out, *states = run(named)
+        named.update(zip(list(named)[1:], states))
+        assert largest(out, encoder.model.joiner.encoder_proj(wanted)) < 1e-3
+        outs.append(out[0])
+    assert len(outs) > 4
+    return torch.cat(outs)
+
+
 def test_chunks_give_what_pytorch_gives(streaming, model, voice):
     encoder = StreamingEncoder(model, STREAMS)
     buffer = FrameBuffer(encoder, (0.0,) * 80, torch.float32)
     buffer.push(filter_banks(voice)[0])
-    run = onnx_runner(streaming / "encoder.onnx")
     (part, *_) = streaming_parts(model, Experiment(streaming).spec(), STREAMS)
-    named = {name: torch.zeros_like(value) for name, value in part.example(1, 0).items()}
-    state, num_chunks = encoder.initial_state(1), 0
-    while buffer.is_ready:
-        named["x"] = buffer.next_window()[0].unsqueeze(0)
-        wanted, _, state = encoder(named["x"], torch.tensor([19]), state)
-        out, *states = run(named)
-        named.update(zip(list(named)[1:], states))
-        assert largest(out, model.joiner.encoder_proj(wanted)) < 1e-3
-        num_chunks += 1
-    assert num_chunks > 4
+    check_chunks(onnx_runner(streaming / "encoder.onnx"), part, encoder, buffer)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("kind", ["conformer", "e_branchformer", "transformer"])
+def test_chunks_of_layered_encoders_give_what_the_whole_gives(kind, tmp_path):
+    shape = {"kind": kind, "dim": 16, "num_heads": 2, "num_layers": 2, "feedforward_dim": 24, "causal": True}
+    shape.update({"chunk_size": [4], "left_context_frames": [8]})
+    model = small_recogniser({**shape, **({"cgmlp_dim": 24} if kind == "e_branchformer" else {})})
+    streams = StreamingConfig(4, 8)
+    encoder, part = StreamingEncoder(model, streams), streaming_parts(model, CODES, streams)[0]
+    frames = part.example(1, 0)["x"].repeat(1, 9, 1)[0]
+    runs = [lambda inputs: part.module(*inputs.values())]
+    if importlib.util.find_spec("onnx") and importlib.util.find_spec("onnxruntime"):
+        export_onnx(part, tmp_path, False)  # refuses what differs
+        runs.append(onnx_runner(tmp_path / "encoder.onnx"))
+    whole = model.joiner.encoder_proj(model.encode(frames[None], torch.tensor([len(frames)])).encoder_out[0])
+    for run in runs:
+        buffer = FrameBuffer(encoder, padding_values(CODES), torch.int64)
+        buffer.push(frames)
+        found = check_chunks(run, part, encoder, buffer)
+        assert largest(found, whole[: len(found)]) < 1e-4
+
+
+def test_sherpa_knows_no_streams_of_other_encoders():
+    fbank = load_tokenizer("fbank").spec
+    model = small_recogniser({"kind": "transformer", "dim": 16, "num_heads": 2, "num_layers": 1, "causal": True})
+    with pytest.raises(ValueError, match="knows the Zipformer alone; export with --to onnx"):
+        command.require_known_to_sherpa(model, fbank, True)
 
 
 def test_files_say_what_runtimes_ask_for(whole, streaming, exp_dir):
@@ -120,11 +166,7 @@ def test_encoders_of_other_kinds_give_what_pytorch_gives(encoder, tmp_path):
     pytest.importorskip("onnxruntime")
     if encoder["kind"] == "bilstm" and torch.__version__.startswith("1."):
         pytest.skip("this torch refuses it, in a sentence")
-    torch.manual_seed(0)
-    small = {"input": {"embedding_dim": 16}, "front_end": "conv1d", "encoder": encoder}
-    config = TrainSettings.from_dict({"model": {**small, "heads": RECIPE["model"]["heads"]}}, "the test's").model
-    model = build_transducer(config, CODES, 20, AugmentConfig())
-    (part,) = whole_parts(model.eval(), CODES)[:1]
+    (part,) = whole_parts(small_recogniser(encoder), CODES)[:1]
     export_onnx(part, tmp_path, False)  # refuses what differs
     inputs = part.example(3, 57)
     for wanted, found in zip(part.module(*inputs.values()), onnx_runner(tmp_path / "encoder.onnx")(inputs)):

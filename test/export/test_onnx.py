@@ -1,5 +1,6 @@
 """Audio to text without PyTorch gives what `transcribe` gives; what is missing or damaged is one sentence."""
 
+import dataclasses
 import json
 import math
 import shutil
@@ -13,7 +14,8 @@ import soundfile
 import torch
 from toy_export import filter_banks
 
-from icefall_discrete.decoding.settings import DecodeConfig
+from icefall_discrete.decoding.methods import METHODS, PREFIXES_RESCORED, known_methods
+from icefall_discrete.experiment.transcription_files import kept_settings
 from icefall_discrete.export import command
 from icefall_discrete.export.onnx_files import onnx_runner
 from icefall_discrete.export.tokenizer import tokenizer_part
@@ -21,12 +23,11 @@ from icefall_discrete.inference.transcriber import Transcriber
 from icefall_discrete.onnx.audio import read_audio, resampled
 from icefall_discrete.onnx.folder import read_model, write_model
 from icefall_discrete.onnx.recogniser import Recogniser
-from icefall_discrete.onnx.searches import unit_log_probs
+from icefall_discrete.onnx.searches import UnitScores
 from icefall_discrete.tokenizers import load_tokenizer
 from icefall_discrete.tokenizers.frames.whisper import _WhisperGraph, log_mel
 
 RATE = 16000
-METHODS = ("greedy_search", "modified_beam_search", "ctc_greedy_search")
 # Imports what it is given no leave for, then recognises.
 WITHOUT_TORCH = """
 import sys
@@ -45,24 +46,35 @@ def exported(codes_dir, tmp_path_factory):
     return out_dir
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", known_methods())
 def test_texts_are_those_of_transcribe(exported, codes_dir, voice, method):
     recogniser = Recogniser(exported, method)
-    transcriber = Transcriber(codes_dir, None, DecodeConfig(decoding_method=method))
+    nbest = 3 if "nbest" in METHODS[method].settings else 1
+    decode = dataclasses.replace(kept_settings(codes_dir)[1], decoding_method=method, nbest=nbest)
+    transcriber = Transcriber(codes_dir, None, decode)
     texts = []
     for samples in (voice, voice[3000:15001], voice[20000:30000]):
         codes = transcriber.tokenizer.encode(torch.from_numpy(samples)[None], torch.tensor([len(samples)]))[0][0]
         assert np.array_equal(recogniser.frames(samples), codes.numpy())
-        texts.append(recogniser.recognise(samples))
-        assert texts[-1] == transcriber.transcribe_samples(samples).text
+        found = recogniser.hypotheses(samples, nbest)
+        wanted = transcriber.transcribe_samples(samples)
+        assert found[0].text == wanted.text == recogniser.recognise(samples)
+        assert found[0].score == pytest.approx(wanted.score, rel=1e-4)
+        if nbest > 1:
+            (segment,) = wanted.segments
+            assert [one.text for one in found] == [text for text, _ in segment.nbest]
+            assert [one.score for one in found] == pytest.approx([score for _, score in segment.nbest], rel=1e-4)
+        texts.append(found[0].text)
     assert len(set(texts)) == 3
 
 
 def test_no_torch_is_imported(exported, codes_dir, voice, tmp_path):
     soundfile.write(tmp_path / "a.wav", voice, RATE)
-    words = (sys.executable, "-c", WITHOUT_TORCH, "--model", exported, tmp_path / "a.wav")
+    search = "joint_beam_search"
+    words = (sys.executable, "-c", WITHOUT_TORCH, "--model", exported, "--decoding-method", search, tmp_path / "a.wav")
     done = subprocess.run([str(word) for word in words], capture_output=True, text=True)
-    text = next(Transcriber(codes_dir).transcribe([tmp_path / "a.wav"])).text
+    decode = dataclasses.replace(kept_settings(codes_dir)[1], decoding_method=search)
+    text = next(Transcriber(codes_dir, None, decode).transcribe([tmp_path / "a.wav"])).text
     assert done.stdout == f"{text}\n[]\n", done.stderr
 
 
@@ -120,12 +132,15 @@ def test_a_tokenizer_takes_audio_of_any_length(tmp_path, voice):
 
 
 def test_log_probs_of_unknown_pieces_are_never_the_best():
-    found = unit_log_probs(np.array([[1.0, 0.0, 9.0, 2.0]], dtype=np.float32), blank_penalty=0.5)
+    found = UnitScores(blank_penalty=0.5).of(np.array([[1.0, 0.0, 9.0, 2.0]], dtype=np.float32))
     assert int(found[0].argmax()) == 3 and found[0, 2] == -np.inf
 
 
 def test_refusals_name_the_file_and_what_to_do(exported, voice, tmp_path, capsys):
     recogniser = Recogniser(exported)
+    assert recogniser.method == PREFIXES_RESCORED  # for the recipe's, which needs k2
+    with pytest.raises(ValueError, match=r"nbest is 6, but the search of .* keeps 5 hypotheses"):
+        recogniser.hypotheses(voice, 6)
     with pytest.raises(ValueError, match=r"x\.wav: has 0\.00 s, but .* takes 0\.025 to .* s in one piece"):
         recogniser.recognise(voice[:10], "x.wav")
     with pytest.raises(ValueError, match="in one piece; cut it in its pauses"):
@@ -138,10 +153,10 @@ def test_refusals_name_the_file_and_what_to_do(exported, voice, tmp_path, capsys
     shutil.copytree(exported, broken)
     (broken / "encoder.onnx").write_bytes((exported / "encoder.onnx").read_bytes()[:-9])
     with pytest.raises(ValueError, match=r"encoder\.onnx is not the file that was exported; copy it anew"):
-        Recogniser(broken)
+        Recogniser(broken, "greedy_search")
     write_model(broken, read_model(exported), read_model(exported).digests())
     with pytest.raises(ValueError, match=r"encoder\.onnx cannot be run by onnxruntime \(.*\); export the model again"):
-        Recogniser(broken)
+        Recogniser(broken, "greedy_search")
     said = json.loads((broken / "model.json").read_text())
     (broken / "model.json").write_text(json.dumps({**said, "format": 2}))
     with pytest.raises(ValueError, match="is of format 2, but this version reads 1; install the version that wrote"):

@@ -18,7 +18,11 @@ from icefall_discrete.inference.streaming.endpoints import EndpointConfig
 from icefall_discrete.inference.streaming.pcm import pcm_pieces
 from icefall_discrete.inference.streaming.transcriber import StreamingTranscriber
 from icefall_discrete.inference.trained_recogniser import load_recogniser
+from icefall_discrete.inference.transcriber import Transcriber
+from icefall_discrete.lm.arpa import write_arpa
+from icefall_discrete.lm.ngram import estimate_ngram
 from icefall_discrete.systems.asr.streaming_recognizer import StreamingRecognizer
+from icefall_discrete.text.pieces import TextEncoder
 from icefall_discrete.tokenizers.contract import AudioRejected
 
 
@@ -63,6 +67,20 @@ def test_text_is_that_of_the_whole_whatever_comes_when(causal_exp, transcriber, 
     frame_sec = last["stream 0"].timestamps[-1] / frames[-1]
     assert last["stream 1"].timestamps == pytest.approx([frame * frame_sec for frame in frames])
     assert all(update.is_eof and update.is_final for update in last.values())
+
+
+def test_language_models_and_phrases_say_in_streams_what_they_say_of_the_whole(causal_exp, samples, tmp_path):
+    pieces = TextEncoder(causal_exp / "bpe.model").pieces()
+    write_arpa(tmp_path / "lm.arpa", estimate_ngram([pieces[3:9], pieces[5:20]] * 3, 2, pieces[3:]))
+    (tmp_path / "phrases.json").write_text(json.dumps({"toy": [" ".join(pieces[7:9])], "other": [pieces[4]]}))
+    lm = {"lm": str(tmp_path / "lm.arpa"), "lm_scale": 0.7, "context_file": str(tmp_path / "phrases.json")}
+    texts = []
+    for settings in ({}, lm):
+        decode = DecodeConfig(decoding_method="modified_beam_search", blank_penalty=0.5, **settings)
+        ours = StreamingTranscriber(causal_exp, decode=decode, streaming=CHUNKS, endpoints=NO_ENDPOINTS, run=CPU)
+        texts.append(said_in(ours, samples)[-1].text)
+        assert texts[-1] == Transcriber(causal_exp, decode=decode, run=CPU).transcribe_samples(samples, "toy").text
+    assert texts[0] != texts[1]
 
 
 def test_rules():

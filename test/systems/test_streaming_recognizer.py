@@ -9,6 +9,7 @@ import pytest
 import torch
 from synthetic_codes import TINY_RECIPE
 from torch import nn
+from toy_attention import BigramScorer
 from toy_settings import model_config
 
 from icefall_discrete.base.checkpoint import save_checkpoint
@@ -19,10 +20,14 @@ from icefall_discrete.data.cuts import load_feature_cuts
 from icefall_discrete.data.targets.pieces import PieceTargets
 from icefall_discrete.decoding.ctc_greedy import ctc_greedy_search
 from icefall_discrete.decoding.greedy import greedy_search
+from icefall_discrete.decoding.hotwords import Phrase, hotword_scorer
+from icefall_discrete.decoding.lm_scorers import NeuralScorer
 from icefall_discrete.decoding.modified_beam import BeamConfig, modified_beam_search
+from icefall_discrete.decoding.scorer import SumScorer
 from icefall_discrete.decoding.settings import DecodeConfig
 from icefall_discrete.decoding.streaming_search import StreamingCtcGreedy, StreamingGreedy, StreamingModifiedBeam
 from icefall_discrete.experiment.folder import Experiment, read_codebooks
+from icefall_discrete.lm.neural import NeuralLmConfig, TransformerLm
 from icefall_discrete.nn.heads.joiner import Joiner
 from icefall_discrete.nn.heads.predictor import StatelessPredictor
 from icefall_discrete.systems.asr.recognition import StreamsConfig, recognise
@@ -76,8 +81,17 @@ def toy_model():
     return sharpened(model)
 
 
+def language_models():
+    """A transformer and a model of low order that is taken off, for a search of their own."""
+    torch.manual_seed(4)
+    neural = TransformerLm(NeuralLmConfig(lm_dim=8, lm_layers=1, lm_heads=2), 11)
+    return SumScorer([NeuralScorer(neural), BigramScorer(1)], [0.8, -0.2])
+
+
 def found_at_once(method, model, out):
     lens = torch.tensor([out.shape[1]])
+    if method == "beam with language models":
+        return modified_beam_search(model, out, lens, BEAM, language_models())[0][0]
     if method == "greedy":
         return greedy_search(model, out, lens, blank_penalty=0.3)[0]
     if method == "ctc":
@@ -96,6 +110,7 @@ SEARCHES = {
     "greedy": lambda model: StreamingGreedy(model, 0.3),
     "ctc": lambda model: StreamingCtcGreedy(model, 0.3),
     "beam": lambda model: StreamingModifiedBeam(model, BEAM),
+    "beam with language models": lambda model: StreamingModifiedBeam(model, BEAM, lambda name: language_models()),
 }
 
 
@@ -162,7 +177,7 @@ def test_recognition_of_streams_equals_that_of_whole_utterances(decode):
         ({"decoding_method": "joint_beam_search"}, "known for streams: greedy_search, .*, ctc_greedy_search"),
         ({"decoding_method": "modified_beam_search", "nbest": 2}, "nbest is 2; a stream has one hypothesis"),
         ({"max_sym_per_frame": 2}, "at most 1 label a frame"),
-        ({"lm": "some"}, "no language model"),
+        ({"lm": "some"}, "nothing that gives their scores was passed"),
     ],
 )
 def test_what_streams_cannot_do_is_refused(changes, message):
@@ -188,8 +203,21 @@ def test_cuts_are_recognised_as_streams_a_few_at_a_time(corpus_dir):
     assert {cut: one[0].labels for cut, one in found.items()} == {cut: one[0].labels for cut, one in whole.items()}
     assert facts["num_utterances"] == len(found) == 6 and any(one[0].labels for one in found.values())
     assert streams.suffix == "streaming_chunk-size-8_left-context-frames-16" and StreamsConfig().suffix == ""
-    with pytest.raises(ValueError, match="streaming takes no language model"):
+    with pytest.raises(ValueError, match="greedy_search of streams takes no language model and no phrases; use mod"):
         recognise(model, cuts, spec, decode, run, scorer_of=lambda batch: None, streams=streams)
+    beam = dataclasses.replace(decode, decoding_method="modified_beam_search")
+
+    def phrases(batch):
+        """For the second half of the cuts alone, so that their order shows."""
+        some = [[Phrase((4, 7), 3.0)] if cut_id > cuts[2].id else [] for cut_id in batch["cut_ids"]]
+        return hotword_scorer(some, 15, torch.device("cpu"), list(range(len(some))))
+
+    whole, _ = recognise(model, cuts, spec, beam, run, scorer_of=phrases)
+    found, _ = recognise(model, cuts, spec, beam, run, scorer_of=phrases, streams=streams)
+    assert {cut: one[0].labels for cut, one in found.items()} == {cut: one[0].labels for cut, one in whole.items()}
+    plain, _ = recognise(model, cuts, spec, beam, run, streams=streams)
+    changed = [cut.id for cut in cuts if found[cut.id][0].labels != plain[cut.id][0].labels]
+    assert changed and min(changed) > cuts[2].id
 
 
 def test_the_example_of_the_readme_runs_as_written(corpus_dir, tmp_path, monkeypatch, capsys):

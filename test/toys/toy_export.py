@@ -34,6 +34,16 @@ RECIPE = {
     },
     "average": {"avg": 1, "use_averaged_model": False},
 }
+ATTENTION = {
+    "attention_decoder_dim": 16,
+    "attention_decoder_num_layers": 2,
+    "attention_decoder_num_heads": 2,
+    "attention_decoder_feedforward_dim": 24,
+}
+SEARCH = {
+    "loss": {"attention_decoder_loss_scale": 0.5},
+    "decode": {"decoding_method": "attention-decoder-rescoring-no-ngram", "blank_penalty": 0.5, "beam_size": 5},
+}
 STREAMING = ("--streaming", "1", "--chunk-size", "16", "--left-context-frames", "32")
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
 
@@ -53,7 +63,11 @@ def make_talkative(model, features):
         linear.weight *= 3 / (out - out.mean(dim=0)).matmul(linear.weight.t()).std()
         linear.bias.copy_(-linear.weight @ out.mean(dim=0))
     model.joiner.output_linear.weight *= 4
-    for linear in (model.joiner.output_linear, model.ctc_output):
+    linears = [model.joiner.output_linear, model.ctc_output]
+    if model.attention_decoder is not None:
+        linears.append(model.attention_decoder.output)
+        model.attention_decoder.output.weight *= 4
+    for linear in linears:
         linear.bias[[SOS_EOS_ID, UNK_ID]] = -1000.0  # as of a model that was trained
 
 

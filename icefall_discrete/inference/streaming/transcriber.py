@@ -9,6 +9,8 @@ from torch import Tensor
 
 from icefall_discrete.audio.as_it_comes import AsItComes
 from icefall_discrete.audio.resampling import Resampler
+from icefall_discrete.data.targets.pieces import FILE_NAME
+from icefall_discrete.decoding.fusion import Fusion
 from icefall_discrete.decoding.settings import DecodeConfig
 from icefall_discrete.experiment.checkpoint_choice import CheckpointChoice
 from icefall_discrete.experiment.transcription_files import kept_settings
@@ -111,7 +113,11 @@ class StreamingTranscriber:
         self.tokenizer, self.spec, self._text_encoder = trained.tokenizer, trained.spec, trained.text_encoder
         self._reach = causal_reach(self.tokenizer)
         streaming = streaming or StreamingConfig()
-        self._recognizer = StreamingRecognizer(trained.model, self.spec, streaming, decode or kept_decode)
+        decode = decode or kept_decode
+        scorer_of = None
+        if decode.is_used:
+            scorer_of = Fusion(decode, trained.experiment.exp_dir / FILE_NAME, trained.device).of_one
+        self._recognizer = StreamingRecognizer(trained.model, self.spec, streaming, decode, scorer_of)
         self._endpoints = endpoints or EndpointConfig()
         self._frame_sec = trained.model.config.encoder_frame_sec(self.spec)
         self.waits = waits_of(trained.model, self.spec, self._reach, streaming)
@@ -130,7 +136,7 @@ class StreamingTranscriber:
         if sample_rate_hz not in (None, self.sample_rate_hz):
             resampler = Resampler(sample_rate_hz, self.sample_rate_hz).as_it_comes()
         frames = AsItComes(lambda samples: self._frames_of(samples, name), self._reach, self.tokenizer.min_samples)
-        return AudioStream(name, frames, self._recognizer.open(), resampler)
+        return AudioStream(name, frames, self._recognizer.open(Path(name).stem), resampler)
 
     @torch.no_grad()
     def _frames_of(self, samples: Tensor, name: str) -> Tensor:

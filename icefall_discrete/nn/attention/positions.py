@@ -75,7 +75,7 @@ class AbsolutePositions(Positions):
     def stream(self, x: Tensor, processed: Tensor, left: int) -> Tuple[Tensor, Tensor]:
         """`forward` from the place of each stream on, and no offsets."""
         places = processed.unsqueeze(1) + torch.arange(x.shape[1])
-        added = sinusoids(places.flatten(), self.dim).unflatten(0, places.shape).to(x)
+        added = sinusoids(places.flatten(), self.dim).reshape(places.shape[0], places.shape[1], self.dim).to(x)
         return self._scaled(x) + added, x.new_zeros(0, self.dim)
 
     def forward(self, x: Tensor, start: int = 0) -> Tensor:

@@ -5,14 +5,20 @@ values and what convolutions read are remembered instead of computed again.
 """
 
 import dataclasses
-from typing import Any, Tuple
+from typing import Any, Optional, Tuple
 
 import torch
 from torch import Tensor
 
 from icefall_discrete.nn.attention.context import Context, LayerPast
 from icefall_discrete.nn.attention.layered_encoder import EncoderLayer, LayeredEncoder
-from icefall_discrete.nn.chunks import left_chunks_of, require_chunk, require_stream, unseen_in_chunk
+from icefall_discrete.nn.chunks import (
+    left_chunks_of,
+    require_chunk,
+    require_stream,
+    unseen_in_chunk,
+    unseen_in_full_chunk,
+)
 from icefall_discrete.nn.encoders.contract import StreamingEncoder
 from icefall_discrete.nn.stream_state import Past, copy_state
 from icefall_discrete.nn.utterance_frames import UtteranceFrames
@@ -63,12 +69,23 @@ class StreamingLayers(StreamingEncoder[LayersState]):
         The state is not changed. Returns the output (N, chunk_size, dim), its lens, and the state after this chunk.
         """
         require_chunk(x, lens, self.chunk_size)
+        hidden, _ = unseen_in_chunk(lens, state.processed, self.chunk_size, self.left_frames)
+        x, state = self._encoded(x, lens, None if hidden is None else hidden.to(x.device), state)
+        return x, lens, state
+
+    def full_chunk(self, x: Tensor, state: LayersState) -> Tuple[Tensor, LayersState]:
+        """See StreamingEncoder."""
+        lens = torch.full_like(state.processed, self.chunk_size)
+        return self._encoded(x, lens, unseen_in_full_chunk(state.processed, self.chunk_size, self.left_frames), state)
+
+    def _encoded(
+        self, x: Tensor, lens: Tensor, hidden: Optional[Tensor], state: LayersState
+    ) -> Tuple[Tensor, LayersState]:
+        """The output for a chunk, where sources are hidden, and the state after it."""
         state = copy_state(state)
         frames = UtteranceFrames(lens.to(x.device), self.chunk_size)
-        hidden, _ = unseen_in_chunk(lens, state.processed, self.chunk_size, self.left_frames)
-        hidden = None if hidden is None else hidden.to(x.device)
         x, offsets = self.encoder.positions.stream(x, state.processed, self.left_frames)
         for layer, past in zip(self.encoder.layers, state.layers):
             x = layer(x, Context(frames, hidden, offsets, past))
         state.processed = state.processed + lens
-        return self.encoder.after_norm(x), lens, state
+        return self.encoder.after_norm(x), state

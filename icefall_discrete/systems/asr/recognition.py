@@ -1,6 +1,7 @@
 """Cuts in, transcripts out: batches, encoder, search and text, with a progress bar and a count of what is too short."""
 
 import dataclasses
+import functools
 import itertools
 from typing import Any, Callable, Dict, Iterator, List, Optional, Sequence, Tuple
 
@@ -93,28 +94,28 @@ def recognise(
     def say(kept: List[Cut]) -> Iterator[Tuple[str, List[Hypothesis]]]:
         if not streams.streaming:
             return in_batches(search, kept, spec, run)
-        _refuse_scorers(scorer_of)
-        return _found_in_streams(model, kept, spec, config, streams)
+        return _found_in_streams(model, kept, spec, config, streams, scorer_of)
 
     return predict_cuts(say, model.config, cuts, spec, title)
 
 
-def _refuse_scorers(scorer_of: Optional[ScorerOfBatch]) -> None:
-    if scorer_of is not None:
-        raise ValueError("streaming takes no language model, no phrases and no oracle; decode without --streaming.")
-
-
 def _found_in_streams(
-    model: Transducer, cuts: Sequence[Cut], spec: FeatureSpec, config: DecodeConfig, streams: StreamsConfig
+    model: Transducer,
+    cuts: Sequence[Cut],
+    spec: FeatureSpec,
+    config: DecodeConfig,
+    streams: StreamsConfig,
+    scorer_of: Optional[ScorerOfBatch],
 ) -> Iterator[Tuple[str, List[Hypothesis]]]:
     """The hypothesis of each cut, recognised chunk by chunk; a cut that ends makes room for the next."""
-    recognizer = StreamingRecognizer(model, spec, streams, config)
+    of_cut = None if scorer_of is None else functools.partial(_scorer_of_cut, scorer_of)
+    recognizer = StreamingRecognizer(model, spec, streams, config, of_cut)
     dtype = torch.int64 if spec.kind == "codes" else torch.float32
     waiting = iter(cuts)
     running: List[Tuple[Cut, RecognitionStream]] = []
     while True:
         for cut in itertools.islice(waiting, streams.num_decode_streams - len(running)):
-            stream = recognizer.open()
+            stream = recognizer.open(cut.id)
             stream.push(torch.from_numpy(load_frames(cut, spec)).to(dtype))
             stream.finish()
             running.append((cut, stream))
@@ -125,6 +126,10 @@ def _found_in_streams(
             if stream.is_done:
                 yield cut.id, [recognizer.hypothesis(stream)]
         running = [(cut, stream) for cut, stream in running if not stream.is_done]
+
+
+def _scorer_of_cut(scorer_of: ScorerOfBatch, cut_id: str) -> Optional[Scorer]:
+    return scorer_of({"cut_ids": [cut_id]})
 
 
 @torch.no_grad()

@@ -9,7 +9,7 @@ recognizer.step([stream])     # one chunk of every stream that has one
 recognizer.hypothesis(stream).labels
 """
 
-from typing import Sequence
+from typing import Optional, Sequence
 
 import torch
 from torch import Tensor
@@ -20,6 +20,7 @@ from icefall_discrete.decoding.hypothesis import Hypothesis
 from icefall_discrete.decoding.modified_beam import BeamConfig
 from icefall_discrete.decoding.settings import DecodeConfig
 from icefall_discrete.decoding.streaming_search import (
+    ScorerOfStream,
     StreamingCtcGreedy,
     StreamingGreedy,
     StreamingModifiedBeam,
@@ -34,10 +35,10 @@ from icefall_discrete.systems.asr.transducer import Transducer
 class RecognitionStream:
     """One stream: frames that wait, the encoder's past, and what was found. `StreamingRecognizer.open` makes it."""
 
-    def __init__(self, buffer: FrameBuffer, encoder: StreamingEncoder, search: StreamSearch) -> None:
-        self.buffer = buffer
+    def __init__(self, name: str, buffer: FrameBuffer, encoder: StreamingEncoder, search: StreamSearch) -> None:
+        self.name, self.buffer = name, buffer
         self.encoder_state = encoder.initial_state(1)
-        self.search_state = search.open()
+        self.search_state = search.open(name)
 
     def push(self, frames: Tensor) -> None:
         """Add codes (T, K) int64 or features (T, D) float32 at the feature type's own rate."""
@@ -67,19 +68,27 @@ class StreamingRecognizer:
       model: trained with causal; it is put into evaluation mode. spec: of the codes or features.
       streaming: chunk size and left context.
       decode: greedy_search, modified_beam_search or ctc_greedy_search, and its settings.
+      scorer_of: what its language models and phrases add to the scores of a stream, by its name; None: nothing.
     """
 
-    def __init__(self, model: Transducer, spec: FeatureSpec, streaming: StreamingConfig, decode: DecodeConfig) -> None:
-        self._search = _search_of(model, decode)
+    def __init__(
+        self,
+        model: Transducer,
+        spec: FeatureSpec,
+        streaming: StreamingConfig,
+        decode: DecodeConfig,
+        scorer_of: Optional[ScorerOfStream] = None,
+    ) -> None:
+        self._search = _search_of(model, decode, scorer_of)
         self._encoder = StreamingEncoder(model, streaming)
         self._device = next(model.parameters()).device
         self._padding = padding_values(spec)
         self._dtype = torch.int64 if spec.kind == "codes" else torch.float32
 
-    def open(self) -> RecognitionStream:
-        """A stream before its first frame."""
+    def open(self, name: str = "") -> RecognitionStream:
+        """A stream before its first frame; phrases may be there for its name alone."""
         buffer = FrameBuffer(self._encoder, self._padding, self._dtype)
-        return RecognitionStream(buffer, self._encoder, self._search)
+        return RecognitionStream(name, buffer, self._encoder, self._search)
 
     def step(self, streams: Sequence[RecognitionStream]) -> int:
         """Recognise one chunk of each stream that has one, in one batch; returns how many had."""
@@ -106,15 +115,20 @@ class StreamingRecognizer:
 
     def restart(self, stream: RecognitionStream, forget: bool) -> None:
         """Begin another utterance in a stream: nothing is found yet. forget: the encoder's past is dropped too."""
-        stream.search_state = self._search.open()
+        stream.search_state = self._search.open(stream.name)
         if forget:
             stream.encoder_state = self._encoder.initial_state(1)
 
 
-def _search_of(model: Transducer, decode: DecodeConfig) -> StreamSearch:
+def _search_of(model: Transducer, decode: DecodeConfig, scorer_of: Optional[ScorerOfStream]) -> StreamSearch:
     method = decode.decoding_method
-    if decode.is_used:
-        raise ValueError("streaming takes no language model and no phrases; leave lm, lodr and context_file empty.")
+    if decode.is_used and scorer_of is None:
+        raise ValueError("settings name a language model or phrases, but nothing that gives their scores was passed.")
+    if scorer_of is not None and method != "modified_beam_search":
+        raise ValueError(
+            f"{method} of streams takes no language model and no phrases; use modified_beam_search, or leave lm, lodr "
+            "and context_file empty."
+        )
     if decode.nbest > 1:
         raise ValueError(f"nbest is {decode.nbest}; a stream has one hypothesis: leave nbest 1.")
     if method == "greedy_search":
@@ -125,7 +139,7 @@ def _search_of(model: Transducer, decode: DecodeConfig) -> StreamSearch:
         return StreamingGreedy(require_transducer(model, method), decode.blank_penalty, decode.emit_unk)
     if method == "modified_beam_search":
         beam = BeamConfig(decode.beam_size, decode.blank_penalty, decode.temperature, emit_unk=decode.emit_unk)
-        return StreamingModifiedBeam(require_transducer(model, method), beam)
+        return StreamingModifiedBeam(require_transducer(model, method), beam, scorer_of)
     if method == "ctc_greedy_search":
         return StreamingCtcGreedy(require_ctc(model, method), decode.blank_penalty, decode.emit_unk)
     raise ValueError(

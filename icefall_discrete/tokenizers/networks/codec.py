@@ -3,7 +3,7 @@
 import functools
 from abc import ABC, abstractmethod
 from pathlib import Path
-from typing import Any, ClassVar, Dict, List, Tuple
+from typing import Any, ClassVar, Dict, List, Optional, Tuple
 
 import torch
 from torch import Tensor, nn
@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from icefall_discrete.base.spec import FeatureSpec
 from icefall_discrete.tokenizers.contract import Placement, SpeechTokenizer
 from icefall_discrete.tokenizers.formats.pretrained import portable_name, sha256_of
+from icefall_discrete.tokenizers.networks.frame_graph import FrameGraph, NotExported
 
 
 class Codec(ABC):
@@ -18,12 +19,15 @@ class Codec(ABC):
 
     sample_rate_hz: of the audio. frame_rate_hz: code frames a second. frame_samples: samples of one frame (F).
     codebook_sizes: entries of every codebook it has, in the order of their importance.
+    frames_to_trace: fewest frames of audio that `encode` can be exported for, where a trace of it is the same for
+    audio of any such length; None: it is not.
     """
 
     sample_rate_hz: int
     frame_rate_hz: float
     frame_samples: int
     codebook_sizes: Tuple[int, ...]
+    frames_to_trace: Optional[int] = None
 
     @abstractmethod
     def encode(self, samples: Tensor, num_codebooks: int) -> Tensor:
@@ -43,6 +47,20 @@ class Codec(ABC):
             if isinstance(value, nn.Module):
                 value.to(device)
         return self
+
+
+class CodecGraph(nn.Module):
+    """The encoder and the quantizer of a codec: samples (S,) to codes (T, K) by the first K codebooks."""
+
+    def __init__(self, codec: Codec, num_codebooks: int) -> None:
+        super().__init__()
+        # Kept here too, so that an export finds their weights.
+        self.networks = nn.ModuleList(value for value in vars(codec).values() if isinstance(value, nn.Module))
+        self._codec, self._num_codebooks = codec, num_codebooks
+
+    def forward(self, samples: Tensor) -> Tensor:
+        """See the class."""
+        return self._codec.encode(samples, self._num_codebooks)
 
 
 class CodecTokenizer(SpeechTokenizer):
@@ -132,6 +150,14 @@ class CodecTokenizer(SpeechTokenizer):
     def _encode_one(self, samples: Tensor) -> Tensor:
         return self._codec.encode(samples.to(self.placement.device), self._num_codebooks).cpu()
 
+    def graph(self) -> FrameGraph:
+        """See SpeechTokenizer."""
+        codec = self._codec
+        if codec.frames_to_trace is None:
+            raise NotExported(f"codec '{self.name}' looks at the length of audio, so that it is not exported.")
+        least = codec.frames_to_trace * codec.frame_samples
+        return FrameGraph(CodecGraph(codec, self._num_codebooks), min_samples=least)
+
     def codebooks(self) -> List[Tensor]:
         """The codec's vectors (V_k, D_k) of the codebooks in use."""
         return [book.detach().float().cpu().clone() for book in self._codec.codebooks()[: self._num_codebooks]]
@@ -160,4 +186,4 @@ class CodecTokenizer(SpeechTokenizer):
 
 def pad_to_frames(samples: Tensor, frame_samples: int) -> Tensor:
     """Append zeros to (S,) up to whole frames."""
-    return torch.nn.functional.pad(samples, (0, -len(samples) % frame_samples))
+    return torch.nn.functional.pad(samples, (0, -samples.shape[0] % frame_samples))

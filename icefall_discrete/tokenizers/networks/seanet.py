@@ -13,6 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from icefall_discrete.nn.tracing import at_least_zero, is_traced
 from icefall_discrete.tokenizers.formats.pretrained import Weights
 
 DILATION_BASE = 2
@@ -20,10 +21,9 @@ DILATION_BASE = 2
 
 def reflect_pad(signal: Tensor, left: int, right: int) -> Tensor:
     """Reflect (C, L) at its edges; what is shorter than the padding is filled up with zeros on the right before."""
-    if left == right == 0:
-        return signal
-    missing = max(0, max(left, right) - signal.shape[-1] + 1)
-    if missing == 0:
+    longer = at_least_zero(left - right) + right
+    missing = at_least_zero(longer - signal.shape[-1] + 1)
+    if missing == 0 and not is_traced():
         return F.pad(signal, (left, right), mode="reflect")
     padded = F.pad(F.pad(signal, (0, missing)), (left, right), mode="reflect")
     return padded[..., : padded.shape[-1] - missing]
@@ -48,9 +48,12 @@ class PaddedConv(nn.Module):
         """See the class."""
         total = (self.weight.shape[2] - 1) * self.dilation - (self.stride - 1)
         right = 0 if self.causal else total // 2
-        # So that the last stride is whole.
-        right_extra = -signal.shape[-1] % self.stride
-        signal = reflect_pad(signal, total - right, right + right_extra)
+        if total > 0:
+            # So that the last stride is whole; a trace does not look whether it is.
+            right_extra = -signal.shape[-1] % self.stride if self.stride > 1 else 0
+            signal = reflect_pad(signal, total - right, right + right_extra)
+        if is_traced():  # other runtimes know no convolution without a batch
+            return F.conv1d(signal[None], self.weight, self.bias, self.stride, dilation=self.dilation)[0]
         return F.conv1d(signal, self.weight, self.bias, self.stride, dilation=self.dilation)
 
 

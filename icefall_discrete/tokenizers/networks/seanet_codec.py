@@ -18,6 +18,8 @@ STATE_DICT_KEYS = ("state_dict", "soundstream", "best_state", "model")
 class SeanetCodec(Codec):
     """A SEANet encoder, a residual VQ, and a decoder (D, T) -> (1, S) of any kind."""
 
+    frames_to_trace = 1
+
     def __init__(self, encoder: Seanet, quantizer: CodebookQuantizer, decoder: nn.Module, sample_rate_hz: int) -> None:
         """The parts in evaluation mode."""
         self._encoder, self._quantizer, self._decoder = encoder, quantizer, decoder

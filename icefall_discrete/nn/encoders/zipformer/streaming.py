@@ -9,7 +9,13 @@ from typing import Dict, Optional, Sequence, Tuple
 import torch
 from torch import Tensor
 
-from icefall_discrete.nn.chunks import left_chunks_of, require_chunk, require_stream, unseen_in_chunk
+from icefall_discrete.nn.chunks import (
+    left_chunks_of,
+    require_chunk,
+    require_stream,
+    unseen_in_chunk,
+    unseen_in_full_chunk,
+)
 from icefall_discrete.nn.encoders.contract import StreamingEncoder
 from icefall_discrete.nn.encoders.zipformer.encoder import Zipformer, with_dim
 from icefall_discrete.nn.encoders.zipformer.layer import ZipformerLayer
@@ -50,8 +56,7 @@ def _chunk_masks(lens: Tensor, processed: Tensor, chunk_size: int, left: int, de
 
 def _full_chunk_masks(processed: Tensor, chunk_size: int, left: int) -> StackMasks:
     """Those of `_chunk_masks` where no stream ends, without a look at the numbers."""
-    absent = torch.arange(left + chunk_size) < left - processed.unsqueeze(1)
-    return StackMasks(absent.unsqueeze(1), None, chunk_size)
+    return StackMasks(unseen_in_full_chunk(processed, chunk_size, left), None, chunk_size)
 
 
 class StreamingZipformer(StreamingEncoder[EncoderState]):
