@@ -30,6 +30,8 @@ from icefall_discrete.systems.wav2vec_u.text import Text, read_text, shuffled_te
 from icefall_discrete.systems.wav2vec_u.training import RULES, Material, Sweep, settings_to_keep, table_of
 
 LOG = logging.getLogger("train_unsupervised")
+# Of clusters and of the control, which all seeds of a folder share.
+_FIXED_SEED = 42
 
 
 def get_parser() -> ScriptParser:
@@ -70,7 +72,7 @@ def text_in(args: Any, config: Wav2vecUConfig, languages: List[str]) -> Text:
         lines = sorted(text_of(cut) for cut in chosen_languages(load_cuts(where), languages))
     text = read_text(lines, config.text, str(where))
     LOG.info(f"{where}: {len(text.lines)} of {len(lines)} lines, {len(text.symbols) - 1} sounds")
-    return shuffled_text(text, args.first_seed) if args.shuffle_text else text
+    return shuffled_text(text, _FIXED_SEED) if args.shuffle_text else text
 
 
 def main() -> None:
@@ -89,7 +91,7 @@ def main() -> None:
     train = hear(args.feature_dir, args.train_split, languages, books, unit_dir=units)
     dev = hear(args.feature_dir, args.dev_split, languages, books, train.spec, units)
     with at_work(args.exp_dir / LOCK_FILE, str(args.exp_dir)):
-        speech = prepare_speech(args.exp_dir, train, dev, config.pooling, args.first_seed)
+        speech = prepare_speech(args.exp_dir, train, dev, config.pooling, _FIXED_SEED)
         judge = Judge(text.flat, len(text.symbols), config.text.ngram_order)
         material = Material(speech["train"], speech["dev"], text, judge, train.num_units)
         sweep = Sweep(config, settings_to_keep(config), material, args.exp_dir)

@@ -11,7 +11,7 @@ from toy_corpus import ToyConfig, make_cuts, make_tokenizer, run_stage_script
 
 from icefall_discrete.base.json_files import read_object
 from icefall_discrete.base.settings import from_dict, to_dict
-from icefall_discrete.data.cuts import load_cuts
+from icefall_discrete.data.cuts import load_cuts, load_frames
 from icefall_discrete.data.label_share import is_pseudo_labelled
 from icefall_discrete.extraction.extract import ExtractionConfig, extract
 from icefall_discrete.systems.wav2vec_u import speech as speech_module
@@ -39,6 +39,7 @@ from icefall_discrete.systems.wav2vec_u.ladder import (
     symbol_error_rate,
 )
 from icefall_discrete.systems.wav2vec_u.loss import Rows, discriminator_losses, generator_losses
+from icefall_discrete.systems.wav2vec_u.material import hear
 from icefall_discrete.systems.wav2vec_u.network import Said, best_symbols, join_runs
 from icefall_discrete.systems.wav2vec_u.pooling import Pooling, fit_pooling, pair_means, run_means
 from icefall_discrete.systems.wav2vec_u.saying import divide_into_words
@@ -353,6 +354,38 @@ def test_symbols_are_divided_into_words_of_the_text():
     assert divide_into_words([1, 2, 3, 1, 2], counts) == [[1, 2], [3], [1, 2]]
     assert divide_into_words([3, 7, 8, 3], counts) == [[3], [7, 8], [3]]
     assert divide_into_words([], counts) == []
+
+
+def test_codes_are_heard_as_their_centroids_and_what_cannot_be_heard_is_named(tmp_path):
+    extract(make_cuts(tmp_path / "audio", 2), make_tokenizer, tmp_path / "toy", "train", ExtractionConfig())
+    books = [torch.randn(size, dim) for size, dim in zip((50, 30), (3, 2))]
+    with pytest.raises(ValueError, match=r"'toy' in .* are codes without codebooks, and wav2vec-U hears frames"):
+        hear(tmp_path / "toy", "train", [])
+    heard = hear(tmp_path / "toy", "train", ["en"], books)
+    codes = load_frames(heard.cuts[0], heard.spec)
+    frames = heard.frames_of(heard.cuts[0])
+    assert np.array_equal(frames[4], torch.cat([books[0][codes[4, 0]], books[1][codes[4, 1]]]).numpy())
+    with pytest.raises(ValueError, match="units must be codes of one codebook"):
+        hear(tmp_path / "toy", "train", [], books, unit_dir=tmp_path / "toy")
+    units = heard._replace(units={cut.id: cut for cut in heard.cuts}, units_spec=heard.spec)
+    assert units.num_units == 50
+    assert np.array_equal(units.units_of(heard.cuts[0], len(frames)), codes[:, 0])
+    assert np.array_equal(units.units_of(heard.cuts[0], 2 * len(frames))[:3], codes[:3, 0])
+    with pytest.raises(ValueError, match=rf"cut {heard.cuts[1].id} has no units"):
+        heard._replace(units={}, units_spec=heard.spec).units_of(heard.cuts[1], 5)
+
+
+def test_units_are_learnt_beside_from_single_frames(material, tmp_path):
+    rows = [
+        (name, material.train.of(n), np.arange(material.train.lens[n]) % 7) for n, name in enumerate(material.train.ids)
+    ]
+    speech = write_speech(tmp_path / "units", rows, 9.0)
+    config = dataclasses.replace(V2, train=dataclasses.replace(TINY.train, steps=2, check_steps=2))
+    found = sweep(material._replace(train=speech, dev=speech, num_units=7), tmp_path / "exp", [0], config)
+    assert found["chosen"] == 0
+    batch = speech_module.speech_batch(speech, [0, 1])
+    assert batch["units"][0, : speech.lens[0]].tolist() == rows[0][2].tolist()
+    assert (batch["units"] == -1).sum() == batch["units"].numel() - speech.lens[:2].sum()
 
 
 def test_stages_train_say_and_label(tmp_path, capsys):
