@@ -18,7 +18,7 @@ from lhotse.utils import fastcopy
 from icefall_discrete.base.flags import ScriptParser, add_flags, override
 from icefall_discrete.base.script import run_script
 from icefall_discrete.base.settings import from_dict
-from icefall_discrete.data.cuts import load_feature_cuts
+from icefall_discrete.data.cuts import is_speed_perturbed, load_feature_cuts
 from icefall_discrete.data.targets.pieces import PieceTargets
 from icefall_discrete.experiment.checkpoint_choice import CheckpointChoice, load_into, resolve_choice
 from icefall_discrete.experiment.folder import Experiment
@@ -63,6 +63,9 @@ def get_parser() -> ScriptParser:
         default="written",
         help="how the recogniser writes: as the texts, or in lower or upper case, without signs (default: written)",
     )
+    parser.add_argument(
+        "--speed-copies", choices=("no", "yes"), default="no", help="align copies at other speeds too (default: no)"
+    )
     parser.add_argument("--labels", choices=("letters", "pieces"), default="letters", help="(default: letters)")
     add_flags(parser, CheckpointChoice, "average")
     add_flags(parser, RunConfig)
@@ -104,6 +107,8 @@ def main() -> None:
     args.output_dir.mkdir(parents=True, exist_ok=True)
     for split in args.splits.split(","):
         cuts, _ = load_feature_cuts(args.feature_dir / f"{split}.jsonl.gz", expected)
+        if args.speed_copies == "no":
+            cuts = CutSet.from_cuts(cut for cut in cuts if not is_speed_perturbed(cut))
         found = align(in_rule(cuts, args.text_rule))
         write_ctm(args.output_dir / f"{split}.ctm", found)
         missing = len(list(cuts)) - len(found)

@@ -202,7 +202,7 @@ def train(args: Any, settings: TrainSettings, device_type: str, group: Group) ->
     place = place_to_begin_with(settings.init.init_from) if begins else None
     # Tried before anything is written, and by all before one writes: what does not fit is to leave no folder behind.
     begun_with = try_beginning(settings, spec, targets, codebooks, place) if begins else {}
-    if not (args.exp_dir / "config.json").is_file():
+    if not experiment.has_learnt():
         require_covered(settings, targets, train_cuts, valid_cuts)
     group.any(begins)
     if group.is_main:
@@ -257,7 +257,7 @@ def facts_of(args: Any, settings: TrainSettings) -> Optional[Facts]:
     """What the recipe is to fit itself to: as when the experiment began, or as things are; None if it does not."""
     if not has_conditions(args.recipe_config):
         return None
-    if (args.exp_dir / "config.json").is_file():
+    if Experiment(args.exp_dir).has_learnt():
         return known_facts(args.exp_dir / RECIPE_FILE)
     if args.shar_dir is not None:
         seconds = read_object(args.shar_dir / args.train_split / SUMMARY_FILE)["duration_sec"]

@@ -10,7 +10,9 @@ from types import SimpleNamespace
 import pytest
 import torch
 
+from icefall_discrete.base.feature_types import read_feature_settings
 from icefall_discrete.base.json_files import read_json
+from icefall_discrete.base.layered_json import BASED_ON
 from icefall_discrete.base.settings import from_dict
 from icefall_discrete.base.spec import FeatureSpec
 from icefall_discrete.data.augment import AugmentConfig
@@ -18,7 +20,7 @@ from icefall_discrete.decoding.methods import known_methods
 from icefall_discrete.decoding.settings import DecodeConfig
 from icefall_discrete.experiment.checkpoint_choice import CheckpointChoice
 from icefall_discrete.experiment.recipe import read_settings
-from icefall_discrete.experiment.recipe_files import BASED_ON, base_file, read_recipe
+from icefall_discrete.experiment.recipe_files import base_file, read_recipe
 from icefall_discrete.systems.asr.settings import TrainSettings
 from icefall_discrete.systems.asr.transducer import ModelConfig, build_transducer
 from icefall_discrete.systems.training_settings import OTHER_SECTIONS
@@ -72,7 +74,7 @@ def test_there_is_something_of_each_kind():
 
 @pytest.mark.parametrize("path", FEATURES, ids=_name)
 def test_feature_type_is_read_by_its_tokenizer(path):
-    values = dict(read_json(path))
+    values = read_feature_settings(path)
     found = find_tokenizer(values.pop("tokenizer"))
     found.read(values, str(path))
 

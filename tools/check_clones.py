@@ -3,8 +3,9 @@
 
 Usage: tools/check_clones.py [folder ...]; without arguments, the whole repository. Prints each copied block and the
 share of removable lines, and exits with 1 if that share is 1 % or more. Blank lines and comments are not counted. Of
-recipes and sizes below a conf/ a setting is a line, in whatever order: as many that another file has with the same
-values, and most of its own, are a block, which `based_on` (recipes) or defaults (sizes) would take away.
+recipes, sizes and feature types below a conf/ a setting is a line, in whatever order: as many that another file has
+with the same values, and most of its own, are a block, which `based_on` (recipes, feature types) or defaults (sizes)
+would take away.
 """
 
 import json
@@ -133,8 +134,8 @@ def _is_hidden(path: Path, root: Path) -> bool:
 
 
 def _holds_settings(path: Path) -> bool:
-    """Whether it is a size or a recipe; a feature type stands alone, as it travels with codes and experiments."""
-    return path.suffix == ".json" and path.parent.parent.name == "conf" and path.parent.name != "features"
+    """Whether it is a size, a recipe or a feature type."""
+    return path.suffix == ".json" and path.parent.parent.name == "conf"
 
 
 if __name__ == "__main__":

@@ -1,13 +1,15 @@
 """The search for a feature type by name: JSON files, found without the tokenizers that they name, and without torch.
 
 A feature type is a file `NAME.json` in a folder of the recipe's or in the package's conf/features, a path to such a
-file, or several of either as parallel streams of one cut, `NAME+NAME`.
+file, or several of either as parallel streams of one cut, `NAME+NAME`. It may say its differences to another one,
+`{"based_on": NAME, ...}`; what is kept beside codes has all settings.
 """
 
 from pathlib import Path
-from typing import List, Optional, Sequence
+from typing import Any, Dict, List, Optional, Sequence, Union
 
 from icefall_discrete import CONF_DIR
+from icefall_discrete.base.layered_json import find_base, overlaid, read_based_layers
 from icefall_discrete.base.names import known_names
 
 FEATURES_DIR = CONF_DIR / "features"
@@ -64,3 +66,22 @@ def find_feature_confs(feature_type: str, conf_dirs: Sequence[Path] = ()) -> Lis
 def feature_type_name(feature_type: str, conf_dirs: Sequence[Path] = ()) -> str:
     """The name of `feature_type`, without the folders of paths: what its data is filed under."""
     return VIEW_SEPARATOR.join(path.stem for path in find_feature_confs(feature_type, conf_dirs))
+
+
+def read_feature_settings(path: Union[str, Path], conf_dirs: Sequence[Path] = ()) -> Dict[str, Any]:
+    """All settings of the feature type in a JSON file, those of what it is based on among them.
+
+    That is looked for beside its file, then in `conf_dirs`, then in the package.
+
+    Raises:
+      FileNotFoundError: if the file does not exist.
+      ValueError: if it, or one below it, is no JSON object, is based on an unknown feature type, or on itself.
+    """
+
+    def base_file(name: Any, above: Path) -> Path:
+        return find_base(name, above, (above.parent, *map(Path, conf_dirs), FEATURES_DIR))
+
+    settings: Dict[str, Any] = {}
+    for layer, _ in read_based_layers(Path(path), base_file, "a 'tokenizer' and its settings"):
+        settings = overlaid(settings, layer)
+    return settings

@@ -10,8 +10,9 @@ import json
 from pathlib import Path
 from typing import Any, Dict, List, Sequence, Tuple, Union
 
-from icefall_discrete.base.feature_types import FEATURES_DIR, VIEW_SEPARATOR, named_conf
+from icefall_discrete.base.feature_types import FEATURES_DIR, VIEW_SEPARATOR, named_conf, read_feature_settings
 from icefall_discrete.base.json_files import read_json
+from icefall_discrete.base.layered_json import BASED_ON
 from icefall_discrete.base.weights import in_known_words
 
 PathLike = Union[str, Path]
@@ -68,6 +69,8 @@ def digests_of(paths: Sequence[PathLike], conf_dirs: Sequence[Path] = ()) -> Lis
         if path in digests:
             return
         value = read_json(path)
+        if isinstance(value, dict) and BASED_ON in value:
+            value = read_feature_settings(path, conf_dirs)
         digests[path] = json_digest(in_known_words(value))
         made_of = value if isinstance(value, dict) else {}
         views = made_of.get("views", [])

@@ -5,7 +5,7 @@ by which search, and how sure it was. It is trained on, and never scored against
 """
 
 import logging
-from typing import Any, Iterable, List, Mapping
+from typing import Any, Dict, Iterable, List, Mapping
 
 from lhotse import CutSet, SupervisionSegment
 from lhotse.cut import Cut, MonoCut
@@ -15,6 +15,13 @@ from icefall_discrete.data.cuts import is_speed_perturbed, original_id
 from icefall_discrete.data.label_share import PSEUDO_LABEL, is_pseudo_labelled, labelled_ids
 
 LOG = logging.getLogger(__name__)
+# Custom fields of supervisions in which corpora keep the transcript as it was written, before the rules of their texts.
+_TRANSCRIPTS = ("written",)
+
+
+def _facts_but_text(said: SupervisionSegment) -> Dict[str, Any]:
+    """Further facts on an utterance, without what tells its transcript."""
+    return {name: value for name, value in (said.custom or {}).items() if name not in _TRANSCRIPTS}
 
 
 def pseudo_labelled(cut: MonoCut, text: str, said_by: Mapping[str, Any]) -> MonoCut:
@@ -25,7 +32,7 @@ def pseudo_labelled(cut: MonoCut, text: str, said_by: Mapping[str, Any]) -> Mono
     first = min(cut.supervisions, key=lambda one: one.start) if cut.supervisions else None
     if first is None:
         first = SupervisionSegment(cut.id, cut.recording_id, 0.0, cut.duration)
-    custom = {**(first.custom or {}), PSEUDO_LABEL: dict(said_by)}
+    custom = {**_facts_but_text(first), PSEUDO_LABEL: dict(said_by)}
     said = fastcopy(first, start=0.0, duration=cut.duration, text=text, custom=custom, alignment=None)
     return fastcopy(cut, supervisions=[said])
 
@@ -37,7 +44,8 @@ def transcribed(cuts: Iterable[Cut]) -> List[Cut]:
 
 def without_text(cut: Cut) -> Cut:
     """The cut as if nobody had written down what is said in it."""
-    return fastcopy(cut, supervisions=[fastcopy(said, text=None) for said in cut.supervisions])
+    silent = [fastcopy(one, text=None, custom=_facts_but_text(one) or None, alignment=None) for one in cut.supervisions]
+    return fastcopy(cut, supervisions=silent)
 
 
 def require_truth(cuts: Iterable[Cut], what: str) -> None:

@@ -8,9 +8,9 @@ from typing import Any, Dict, List, Mapping, NamedTuple, Tuple
 from torch import Tensor
 
 from icefall_discrete.base.atomic_files import new_folder, write_bytes
-from icefall_discrete.base.feature_types import find_feature_conf
+from icefall_discrete.base.feature_types import find_feature_conf, read_feature_settings
 from icefall_discrete.base.guarded_pickle import read_checkpoint, tensors_of
-from icefall_discrete.base.json_files import read_object, write_json
+from icefall_discrete.base.json_files import write_json
 from icefall_discrete.base.provenance import Provenance, digest_of_file
 from icefall_discrete.data.targets.pieces import FILE_NAME, PieceTargets
 from icefall_discrete.decoding.joint_settings import ATTENTION, JOINT
@@ -105,7 +105,7 @@ def write_experiment(
 def _tokenizer(folder: Path, config: EspnetConfig, beside: Beside) -> Tuple[UnitBpeTokenizer, EspnetUnits]:
     """The tokenizer of ESPnet's pieces of units, with its state in the new `folder`."""
     conf = find_feature_conf(beside.units)
-    values = read_object(conf)
+    values = read_feature_settings(conf)
     if beside.kmeans:
         if not Path(beside.kmeans).is_file():
             raise FileNotFoundError(f"centroids {beside.kmeans} do not exist; correct --kmeans.")

@@ -12,10 +12,11 @@ from pathlib import Path
 from typing import Any, Dict, List, Optional
 
 from icefall_discrete.base.json_files import as_json, read_object
+from icefall_discrete.base.layered_json import BASED_ON, Layer, overlaid
 from icefall_discrete.base.names import known_names
 from icefall_discrete.base.provenance import flat
 from icefall_discrete.base.settings import check_settings, from_dict, setting, to_dict
-from icefall_discrete.experiment.recipe_files import BASED_ON, FITTED_TO, WHEN, Layer, base_file, overlaid, read_layers
+from icefall_discrete.experiment.recipe_files import FITTED_TO, WHEN, base_file, read_layers
 
 # Sections that stages before and after training read, which do not know the hours.
 _OF_OTHER_STAGES = ("bpe", "average", "decode", "description", "system")

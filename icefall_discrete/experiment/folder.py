@@ -1,6 +1,8 @@
 """The experiment folder: what it holds, written before the first step, and checked before any later one."""
 
+import logging
 import shutil
+import tempfile
 from pathlib import Path
 from typing import Any, Dict, List, Optional
 
@@ -22,6 +24,7 @@ from icefall_discrete.text.pieces import TextEncoder
 from icefall_discrete.training.averages import AVERAGED, read_summary
 from icefall_discrete.training.train_config import TrainConfig
 
+LOG = logging.getLogger(__name__)
 # Settings that may change between two runs in one folder: they do not change what is learnt from a batch on.
 _RULES = Rules(
     free=(
@@ -51,6 +54,7 @@ _DECIDES_THE_BEST = ("train.decode_interval", "train.decode_utterances")
 DATA_FILE = "data.json"
 TAKEN = "taken"  # what it says of weights that training began with
 TOKENIZER_DIR = "tokenizer"
+CODEBOOKS_FILE = "codebooks.safetensors"
 # Files of the folder that tell of epochs, or of what other weights may have scored.
 ONLY_FOR_TRAINING = ("train.json", "result.json")
 
@@ -107,7 +111,8 @@ class Experiment:
     ) -> None:
         """Write the folder's files, or check that those of an earlier run agree and that it may go on.
 
-        The settings of an earlier run stay as they are until `note_settings`.
+        The settings of an earlier run stay as they are until `note_settings`. One that ended before its first
+        checkpoint holds nobody to its settings: its files are written anew.
 
         Args:
           data: what is trained on (`cuts_provenance`); None: not known, and not held against the earlier run.
@@ -116,6 +121,8 @@ class Experiment:
         """
         self.exp_dir.mkdir(parents=True, exist_ok=True)
         config_file, spec_file = self.exp_dir / "config.json", self.exp_dir / "spec.json"
+        if not self.has_learnt():
+            self._forget_beginning(targets)
         if config_file.is_file():
             before = self.settings()
             if before.system != settings.system:
@@ -137,13 +144,32 @@ class Experiment:
         targets.save(self.exp_dir)
         self._settle_data(data)
         if codebooks is not None and settings.model.input.uses_codebooks(spec):
-            write_tensors(
-                self.exp_dir / "codebooks.safetensors", {str(index): book for index, book in enumerate(codebooks)}
-            )
+            write_tensors(self.exp_dir / CODEBOOKS_FILE, {str(index): book for index, book in enumerate(codebooks)})
         if not (self.exp_dir / "env.json").is_file():
             write_json(self.exp_dir / "env.json", environment.describe())
         if not config_file.is_file():
             self.note_settings(settings)
+
+    def has_learnt(self) -> bool:
+        """Whether a training here has saved anything, or weights lie here otherwise."""
+        weights = [path for path in self.exp_dir.glob("*.safetensors") if path.name != CODEBOOKS_FILE]
+        return (
+            bool(weights)
+            or any((self.exp_dir / name).is_file() for name in ONLY_FOR_TRAINING)
+            or any(self.exp_dir.glob("*.pt"))
+        )
+
+    def _forget_beginning(self, targets: Targets) -> None:
+        """Remove what `start` wrote for a training that has saved nothing."""
+        with tempfile.TemporaryDirectory() as folder:
+            targets.save(Path(folder))
+            written = [path.name for path in Path(folder).iterdir()]
+        began = [self.exp_dir / name for name in ("config.json", "spec.json", DATA_FILE, "env.json", CODEBOOKS_FILE)]
+        found = [path for path in (*began, *(self.exp_dir / name for name in written)) if path.is_file()]
+        for path in found:
+            path.unlink()
+        if found:
+            LOG.info(f"{self.exp_dir}: a training began here and ended before its first checkpoint; it begins anew.")
 
     def parts_taken(self) -> List[str]:
         """Parts of the network that were taken from elsewhere when the training began; none if it is not known."""

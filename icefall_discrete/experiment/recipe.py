@@ -7,9 +7,10 @@ from typing import Any, Dict, Mapping, Optional, Sequence, Set, Type
 
 from icefall_discrete.base.flags import ScriptParser, add_flags
 from icefall_discrete.base.json_files import read_object
+from icefall_discrete.base.layered_json import Layer
 from icefall_discrete.base.places import by_short_name, default_of, every_kind, walk
 from icefall_discrete.experiment.fitted_recipe import Facts, fitted_layers
-from icefall_discrete.experiment.recipe_files import DEFAULT_SIZE, Layer, model_size_file, read_recipe
+from icefall_discrete.experiment.recipe_files import DEFAULT_SIZE, model_size_file, read_recipe
 from icefall_discrete.systems.contract import known_systems, stages_of, system_stages
 from icefall_discrete.systems.training_settings import TrainSettings
 

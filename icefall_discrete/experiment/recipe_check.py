@@ -4,9 +4,10 @@ from pathlib import Path
 from typing import Any, Mapping, Sequence
 
 from icefall_discrete.base.json_files import as_json
+from icefall_discrete.base.layered_json import BASED_ON
 from icefall_discrete.base.names import known_names
 from icefall_discrete.experiment.fitted_recipe import check_conditions
-from icefall_discrete.experiment.recipe_files import BASED_ON, FITTED_TO, WHEN, model_size_file, read_layers
+from icefall_discrete.experiment.recipe_files import FITTED_TO, WHEN, model_size_file, read_layers
 from icefall_discrete.experiment.stage_flags import StageFlags
 
 NOT_SECTIONS = ("system", "model_size", "description")

@@ -7,21 +7,17 @@ merged setting by setting; a value that is not a section replaces that of the ot
 """
 
 from pathlib import Path
-from typing import Any, Dict, List, Sequence, Tuple, Union
+from typing import Any, Dict, List, Sequence, Union
 
 from icefall_discrete import CONF_DIR
-from icefall_discrete.base.json_files import as_json, json_name, read_object
+from icefall_discrete.base.json_files import json_name
+from icefall_discrete.base.layered_json import Layer, find_base, overlaid, read_based_layers
 from icefall_discrete.base.names import known_names
-from icefall_discrete.base.settings import KIND
 
-BASED_ON = "based_on"
 WHEN = "when"  # of fitted_recipe.py
 FITTED_TO = "fitted_to"
 SHARED_DIR = CONF_DIR / "recipes"
 DEFAULT_SIZE = "tiny"  # of a model, where neither recipe nor flag names one
-
-
-Layer = Tuple[Dict[str, Any], Path]
 
 
 def read_recipe(path: Union[str, Path]) -> Dict[str, Any]:
@@ -39,28 +35,7 @@ def read_recipe(path: Union[str, Path]) -> Dict[str, Any]:
 
 def read_layers(path: Union[str, Path]) -> List[Layer]:
     """The recipes that `read_recipe` puts together, with their files; each stands above those before it."""
-    layers: List[Layer] = []
-    path = Path(path)
-    while True:
-        if path.resolve() in [file.resolve() for _, file in layers]:
-            raise ValueError(f"{path} is based on itself; correct {BASED_ON} in {layers[0][1]}.")
-        recipe = read_object(path, "a section for each stage")
-        base = recipe.pop(BASED_ON, None)
-        layers.insert(0, (recipe, path))
-        if base is None:
-            return layers
-        path = base_file(base, path)
-
-
-def overlaid(below: Any, above: Any) -> Any:
-    """`above` over `below`: objects setting by setting, if they are not of different kinds."""
-    if not isinstance(above, dict):
-        return above
-    if isinstance(below, str) and KIND not in above:
-        return {KIND: below, **above}
-    if not isinstance(below, dict) or above.get(KIND, below.get(KIND)) != below.get(KIND):
-        return above
-    return {**below, **{key: overlaid(below.get(key), value) for key, value in above.items()}}
+    return read_based_layers(Path(path), base_file, "a section for each stage")
 
 
 def model_size_file(name: str, conf_dirs: Sequence[Path]) -> Path:
@@ -82,12 +57,4 @@ def model_size_file(name: str, conf_dirs: Sequence[Path]) -> Path:
 
 def base_file(name: Any, path: Path) -> Path:
     """What `path` is based on: the recipe `name` beside it, or else the shared one, or else `name` as a file."""
-    folders = (path.parent, SHARED_DIR)
-    candidates = [*(folder / f"{name}.json" for folder in folders), path.parent / str(name)]
-    found = [file for file in candidates if file.is_file()]
-    if not found:
-        known = sorted({file.stem for folder in folders for file in folder.glob("*.json")})
-        listed = known_names(known, str(name)).rstrip(".")
-        raise ValueError(f"{path}: {BASED_ON} is {as_json(name)}; {listed}, or a file.")
-    others = [file for file in found if file.resolve() != path.resolve()]  # the shared one of the same name is another
-    return (others or found)[0]
+    return find_base(name, path, (path.parent, SHARED_DIR))

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any, Mapping, Optional, Sequence, Tuple
 
 from icefall_discrete.base.device import check_name
+from icefall_discrete.base.feature_types import read_feature_settings
 from icefall_discrete.base.hub_names import names_no_place
 from icefall_discrete.base.json_files import read_json, read_object
 from icefall_discrete.base.names import known_names
@@ -46,7 +47,7 @@ def check_request(facts: TaskFacts) -> Tuple[str, ...]:
     facts.asked.range.check(facts.asked.last_stage)
     tokenizers = read_json(Path(facts.asked.root) / "local" / FLAGS_FILE)[TOKENIZERS]
     for file, _ in digests_of(facts.choice.feature_files, [FEATURES]):
-        values = read_json(file)
+        values = read_feature_settings(file, [FEATURES])
         check_feature_type(tokenizers, values, str(file))
         require_known_weights(values, str(file))
     _check_languages(facts)

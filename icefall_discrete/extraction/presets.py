@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from icefall_discrete import CONF_DIR
-from icefall_discrete.base.json_files import read_object
+from icefall_discrete.base.feature_types import read_feature_settings
 from icefall_discrete.base.script import one_sentence
 from icefall_discrete.base.weights import WEIGHTS_PREFIX
 from icefall_discrete.tokenizers import load_tokenizer
@@ -69,7 +69,7 @@ def _fetched(values: Any) -> Iterator[str]:
 
 def presets(folder: Path = FEATURES) -> Dict[str, List[str]]:
     """The feature types of a folder that need what others published, each with what that is."""
-    found = {path.stem: list(_fetched(read_object(path))) for path in sorted(folder.glob("*.json"))}
+    found = {path.stem: list(_fetched(read_feature_settings(path))) for path in sorted(folder.glob("*.json"))}
     return {name: needed for name, needed in found.items() if needed}
 
 
@@ -138,7 +138,7 @@ def check_preset(name: str, mirror: Optional[Path], recorded: Mapping[str, Any],
             path = folder / f"{name}.json"
             if mirror is not None:
                 path = Path(place) / path.name
-                path.write_text(json.dumps(_here(read_object(folder / path.name), mirror)), encoding="utf-8")
+                path.write_text(json.dumps(_here(read_feature_settings(folder / path.name), mirror)), encoding="utf-8")
             found = told(*output_of(load_tokenizer(path, (folder,), None)))
     except Exception as error:  # of several libraries; the next one is to be checked all the same
         return Outcome(name, None, f"cannot be run: {one_sentence(error)}")

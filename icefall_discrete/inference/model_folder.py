@@ -121,7 +121,9 @@ def read_contents(folder: Path) -> Dict[str, str]:
     """
     path = folder / CONTENTS
     if not path.is_file():
-        raise FileNotFoundError(f"{folder} is no model folder: it has no {CONTENTS}; correct the name.")
+        is_experiment = (folder / "config.json").is_file()
+        advice = "it is an experiment, give it as --exp-dir" if is_experiment else "correct the name"
+        raise FileNotFoundError(f"{folder} is no model folder: it has no {CONTENTS}; {advice}.")
     contents = read_shaped(path, _SHAPES, _FETCH)
     if contents["version"] > VERSION:
         raise ValueError(

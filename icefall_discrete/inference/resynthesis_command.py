@@ -16,7 +16,7 @@ import torch
 from icefall_discrete.base.flags import ScriptParser, add_flags, override
 from icefall_discrete.inference.audio_files import AudioConfig, BadAudio
 from icefall_discrete.inference.speaker import Resynthesiser, one_each
-from icefall_discrete.inference.speaking import add_speaker_flags, make_speaker, write_speech
+from icefall_discrete.inference.speaking import AudioFolder, add_speaker_flags, make_speaker
 from icefall_discrete.systems.prediction import RunConfig
 from icefall_discrete.tokenizers.contract import AudioRejected
 
@@ -52,7 +52,9 @@ def make_resynthesiser(args: Any) -> Resynthesiser:
 def main(prog: str, arguments: Sequence[str]) -> None:
     """Resynthesise, print what was written, and end with status 1 if a file failed."""
     args = get_parser(prog).parse_args(arguments)
-    names = one_each(args.audio)
+    names, folder = one_each(args.audio), AudioFolder(args.out, [Path(path) for path in args.audio])
+    for name in names:
+        folder.path_of(name)
     run = override(RunConfig(), args)
     if run.num_threads:
         torch.set_num_threads(run.num_threads)
@@ -61,7 +63,7 @@ def main(prog: str, arguments: Sequence[str]) -> None:
     failed = 0
     for path, name in zip(args.audio, names):
         try:
-            write_speech(maker.resynthesise(path, args.speaker), maker.spec.sample_rate_hz, args.out, name)
+            folder.write(maker.resynthesise(path, args.speaker), maker.spec.sample_rate_hz, name)
         except (BadAudio, AudioRejected) as error:
             failed += 1
             LOG.error(str(error))

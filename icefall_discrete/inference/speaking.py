@@ -2,7 +2,7 @@
 
 import logging
 from pathlib import Path
-from typing import Any
+from typing import Any, Sequence, Set
 
 from icefall_discrete.audio.writing import write_flac
 from icefall_discrete.base.flags import ScriptParser, add_flags, override
@@ -36,9 +36,37 @@ def make_speaker(args: Any, exp_dir: Path) -> Speaker:
     )
 
 
-def write_speech(speech: Speech, sample_rate_hz: int, out: Path, name: str) -> None:
-    """Write it as <out>/<name>.flac, whole or not at all, and print the path."""
-    out.mkdir(parents=True, exist_ok=True)
-    path = out / f"{name}{SUFFIX}"
-    write_flac(path, speech.samples.numpy(), sample_rate_hz)
-    print(path, flush=True)
+class AudioFolder:
+    """Where speech is written. What is read, or was written in the same call, is not overwritten.
+
+    Args:
+      out: the folder; it is made when something is written. inputs: files that are read.
+    Raises:
+      ValueError: if `out` is a file.
+    """
+
+    def __init__(self, out: Path, inputs: Sequence[Path]) -> None:
+        if out.exists() and not out.is_dir():
+            raise ValueError(f"--out {out} is a file, expected a folder for audio files; give another name.")
+        self._out, self._inputs = out, [path for path in inputs if path.exists()]
+        self._written: Set[str] = set()
+
+    def path_of(self, name: str) -> Path:
+        """<out>/<name>.flac. Raises ValueError if it is one of the inputs."""
+        path = self._out / f"{name}{SUFFIX}"
+        if path.exists() and any(path.samefile(one) for one in self._inputs):
+            raise ValueError(f"{path} is read, and would be overwritten by what is said of it; give another --out.")
+        return path
+
+    def write(self, speech: Speech, sample_rate_hz: int, name: str) -> None:
+        """Write it as <out>/<name>.flac, whole or not at all, and print the path.
+
+        Raises ValueError for a name that was written before, or that is an input's.
+        """
+        path = self.path_of(name)
+        if name in self._written:
+            raise ValueError(f"two inputs would be written as {path}; give them in two calls, with another --out.")
+        self._written.add(name)
+        self._out.mkdir(parents=True, exist_ok=True)
+        write_flac(path, speech.samples.numpy(), sample_rate_hz)
+        print(path, flush=True)

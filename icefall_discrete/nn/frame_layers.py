@@ -72,7 +72,7 @@ class FrameBatchNorm(nn.Module):
 
     def forward(self, x: Tensor, frames: Optional[UtteranceFrames] = None) -> Tensor:
         """Normalise x (N, T, C), whose extents are `frames`, or x (N, C) without them."""
-        valid = x if frames is None else frames.valid(x)
+        valid = x if frames is None or not self.training else frames.valid(x)
         if not self.training or len(valid) < 2:
             scale = self.weight * (self.running_var + _EPSILON).rsqrt()
             return x * scale + (self.bias - self.running_mean * scale)

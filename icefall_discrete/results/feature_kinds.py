@@ -3,8 +3,7 @@
 from pathlib import Path
 from typing import Any, Dict, List, Mapping, Sequence
 
-from icefall_discrete.base.feature_types import find_feature_confs
-from icefall_discrete.base.json_files import read_object
+from icefall_discrete.base.feature_types import find_feature_confs, read_feature_settings
 from icefall_discrete.tokenizers import origin_of
 
 Json = Mapping[str, Any]
@@ -52,7 +51,7 @@ def _origins_of_type(feature_type: str, conf_dirs: Sequence[Path]) -> List[str]:
         return []
     found = set()
     for path in paths:
-        values = read_object(path, "a feature type")
+        values = read_feature_settings(path, conf_dirs)
         found.add(origin_of(values.get("tokenizer", "")))
         found.update(_origins_of_type(values["base"], (path.parent, *conf_dirs)) if values.get("base") else ())
     return sorted(found - {""})

@@ -11,8 +11,7 @@ from pathlib import Path
 from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
 
 from icefall_discrete.base.atomic_files import PathLike
-from icefall_discrete.base.feature_types import find_feature_confs, named_conf
-from icefall_discrete.base.json_files import read_object
+from icefall_discrete.base.feature_types import find_feature_confs, named_conf, read_feature_settings
 from icefall_discrete.base.names import known_names
 from icefall_discrete.base.shapes import BOOLEAN, NAME, OBJECTS, TEXT, TEXTS, Shape, or_null, read_shaped, require
 from icefall_discrete.base.text_tables import markdown_table, without_empty_columns
@@ -254,7 +253,7 @@ def _conf(egs: Path, recipe_dir: str) -> Path:
 
 def _setting(feature_type: str, conf_dirs: Sequence[Path], key: str) -> str:
     path = named_conf(feature_type, conf_dirs)
-    value = read_object(path, "a feature type").get(key) if path is not None else None
+    value = read_feature_settings(path, conf_dirs).get(key) if path is not None else None
     return "" if value is None else str(value)
 
 

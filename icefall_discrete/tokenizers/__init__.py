@@ -1,8 +1,9 @@
 """Speech in, codes or features out. `load_tokenizer` makes the tokenizer of a feature type; README.md lists them.
 
-A feature type is a JSON file `NAME.json` = {"tokenizer": <name of a tokenizer>, <its settings>}, or several of them as
-parallel streams, `NAME+NAME`. A tokenizer's name is that of its file here (or of a trained_* in a system's folder);
-of a file of frames/, for those frames as continuous features; or `<file of frames/>_<file of quantizers/>`.
+A feature type is a JSON file `NAME.json` = {"tokenizer": <name of a tokenizer>, <its settings>}, or what differs from
+another one, {"based_on": <its name>, <settings>}; or several of them as parallel streams, `NAME+NAME`. A tokenizer's
+name is that of its file here (or of a trained_* in a system's folder); of a file of frames/, for those frames as
+continuous features; or `<file of frames/>_<file of quantizers/>`.
 """
 
 import functools
@@ -10,8 +11,12 @@ from pathlib import Path
 from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple, Type, Union
 
 from icefall_discrete.base import registry
-from icefall_discrete.base.feature_types import VIEW_SEPARATOR, feature_type_name, find_feature_confs
-from icefall_discrete.base.json_files import read_json
+from icefall_discrete.base.feature_types import (
+    VIEW_SEPARATOR,
+    feature_type_name,
+    find_feature_confs,
+    read_feature_settings,
+)
 from icefall_discrete.base.places import every_kind, walk
 from icefall_discrete.base.settings import from_dict
 from icefall_discrete.tokenizers.composed.continuous import ContinuousConfig, ContinuousFrames
@@ -129,8 +134,8 @@ def read_feature_conf(feature_type: Union[str, Path], conf_dirs: Sequence[Path] 
         config = known.read({"views": asked.split(VIEW_SEPARATOR)}, asked)
         return FeatureConf(feature_type_name(asked, conf_dirs), known.tokenizer, config, tuple(conf_dirs))
     path = paths[0]
-    values = read_json(path)
-    tokenizer = values.pop("tokenizer", None) if isinstance(values, dict) else None
+    values = read_feature_settings(path, conf_dirs)
+    tokenizer = values.pop("tokenizer", None)
     if tokenizer not in tokenizer_names():
         raise ValueError(f"{path}: unknown tokenizer {tokenizer!r}; known: {', '.join(tokenizer_names())}.")
     known = find_tokenizer(tokenizer)

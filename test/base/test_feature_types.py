@@ -1,11 +1,18 @@
-"""Feature types are found by name, by path and as views, without torch."""
+"""Feature types are found by name, by path and as views, and say what differs from others, without torch."""
 
+import json
 import subprocess
 import sys
 
 import pytest
 
-from icefall_discrete.base.feature_types import FEATURES_DIR, feature_type_name, find_feature_confs
+from icefall_discrete.base.feature_types import (
+    FEATURES_DIR,
+    feature_type_name,
+    find_feature_confs,
+    read_feature_settings,
+)
+from icefall_discrete.base.settings_digest import digests_of, json_digest
 
 
 def test_views_are_found_each_by_itself(tmp_path):
@@ -38,3 +45,36 @@ def test_no_torch_is_imported():
 def test_a_view_twice_is_refused():
     with pytest.raises(ValueError, match=r"'dmel\+fbank\+dmel' names the view 'dmel' twice"):
         find_feature_confs("dmel+fbank+dmel")
+
+
+def test_what_differs_from_another_one_is_enough(tmp_path):
+    whole = {"tokenizer": "t", "num_codebooks": 4, "teacher": {"kind": "a", "layer": 5}, "steps": 7}
+    (tmp_path / "below.json").write_text(json.dumps(whole))
+    own = {"based_on": "below", "num_codebooks": 1, "teacher": {"layer": 6}}
+    path = tmp_path / "above.json"
+    path.write_text(json.dumps(own))
+    said = {**whole, "num_codebooks": 1, "teacher": {"kind": "a", "layer": 6}}
+    assert read_feature_settings(path) == said
+    (tmp_path / "far").mkdir()
+    far = tmp_path / "far" / "far.json"
+    far.write_text(json.dumps({"based_on": "below", "steps": 8}))
+    assert read_feature_settings(far, [tmp_path]) == {**whole, "steps": 8}
+    assert dict(digests_of([path]))[path] == json_digest(said), "written out it is the same"
+    digest = digests_of([path])
+    (tmp_path / "below.json").write_text(json.dumps({**whole, "steps": 8}))
+    assert digests_of([path]) != digest
+
+
+def test_what_it_is_based_on_must_be_there_and_another(tmp_path):
+    path = tmp_path / "own.json"
+    for base, sentence in (
+        ("fbnk", r"own.json: based_on is 'fbnk'; did you mean fbank\? known: .*, or a file"),
+        ("own", r"own.json is based on itself; correct based_on in .*own.json"),
+        (5, "based_on is 5; known: "),
+    ):
+        path.write_text(json.dumps({"based_on": base}))
+        with pytest.raises(ValueError, match=sentence):
+            read_feature_settings(path)
+    path.write_text("[]")
+    with pytest.raises(ValueError, match="expected an object with a 'tokenizer' and its settings"):
+        read_feature_settings(path)

@@ -53,6 +53,14 @@ def test_truth_comes_first_and_copies_follow_their_utterance(cuts):
     assert pseudo_label_hours(trained) * 3600 == pytest.approx(sum(found[name].duration for name in others[:4]))
 
 
+def test_what_was_written_is_gone_with_the_text():
+    cut = cut_of("u")
+    cut.supervisions[0].custom = {"written": "The Truth!", "prompt_id": "7"}
+    assert pseudo_labelled(cut, "guess", SAID_BY).supervisions[0].custom == {"prompt_id": "7", "pseudo_label": SAID_BY}
+    assert without_text(cut).supervisions[0].custom == {"prompt_id": "7"}
+    assert cut.supervisions[0].custom["written"] == "The Truth!"
+
+
 def test_cuts_without_any_text_learn_from_pseudo_labels_and_lose_none_of_the_truth(cuts):
     silent = MonoCut("silent", 0.0, 2.0, 0, recording=cut_of("silent").recording)
     hidden = without_text(cut_of("hidden"))

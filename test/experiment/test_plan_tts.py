@@ -44,6 +44,16 @@ def test_a_recogniser_aligns_and_hears(here):
     assert plan.shown == "exp/mfcc_km500_default/synthesis/scores.txt"
 
 
+def test_copies_are_aligned_where_they_are_learnt_from(here):
+    wanted = ("recogniser-exp-dir", "asr")
+    assert "--speed-copies" in arguments(plan_of(here, wanted), "align_cuts")
+    assert "--speed-copies" not in arguments(plan_of(here, wanted, ("use-speed-copies", "0")), "align_cuts")
+    recipe = {**RECIPE, "filter": {"use_speed_copies": False}}
+    (here / "conf" / "recipes" / "default.json").write_text(json.dumps(recipe))
+    assert "--speed-copies" not in arguments(plan_of(here, wanted), "align_cuts")
+    assert "--speed-copies" in arguments(plan_of(here, wanted, ("filter.use-speed-copies", "1")), "align_cuts")
+
+
 def test_alignments_may_come_from_a_file(here):
     (here / "words.ctm").write_text("a 1 0 1 b\n")
     plan = plan_of(here, ("alignments", "words.ctm"))

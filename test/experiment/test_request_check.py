@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from planned_runs import planned
 
+from icefall_discrete.base.feature_types import read_feature_settings
 from icefall_discrete.experiment import machine, request_check
 from icefall_discrete.experiment.plan import StageRange, check_folders
 from icefall_discrete.experiment.stage_flags import FLAGS_FILE, TOKENIZERS, StageFlags, check_feature_type
@@ -234,7 +235,7 @@ def test_the_settings_of_all_feature_types_are_known():
     paths = [*(ROOT / "icefall_discrete" / "conf" / "features").glob("*.json")]
     paths += (ROOT / "egs").glob("*/*/conf/features/*.json")
     for path in paths:
-        check_feature_type(listed, json.loads(path.read_text()), str(path))
+        check_feature_type(listed, read_feature_settings(path), str(path))
 
 
 def test_weights_that_nobody_knows(here):

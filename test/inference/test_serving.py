@@ -123,6 +123,27 @@ def test_who_goes_on_sending_after_a_fault_does_not_keep_a_place(streaming, samp
             assert stream_to(socket, samples)[-1]["text"] == expected
 
 
+def dripped(port, first, piece):
+    """The error that a client is told which sends a piece of what it announced every now and then."""
+    with client(port) as socket:
+        socket.send(first)
+        while True:
+            socket.send(piece)
+            with contextlib.suppress(TimeoutError):
+                return json.loads(socket.recv(timeout=0.1))["error"]
+
+
+def test_what_comes_in_drips_holds_no_room_for_long(streaming, transcriber):
+    config = dataclasses.replace(SMALL, max_sending_sec=0.5, max_stream_sec=0.5)
+    with BatchingTranscriber(transcriber, BatchConfig()) as batching:
+        with running(lambda config: UtteranceService(batching, config), config) as port:
+            said = dripped(port, struct.pack("<ii", 16000, 64000), bytes(4))
+            assert said == "an utterance must have come within 0.5 s; send it again, faster."
+        assert batching._reserved_sec == 0.0
+    with running(lambda config: StreamService(streaming, config, BatchConfig()), config) as port:
+        assert dripped(port, bytes(4), bytes(4)) == "a stream lasts 0.5 s at most; begin another."
+
+
 def request(port, path, method="GET", **headers):
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
     connection.putrequest(method, path, skip_host="Host" in headers)

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import logging
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -105,6 +106,33 @@ def test_codes_of_another_kind_are_told(corpus, tmp_path, speaker):
     other = write_speech(tmp_path / "other", dataclasses.replace(SPEC, name="others"), 2)
     with pytest.raises(ValueError, match="others"):
         list(speaker.say_file(other / "features" / "test.jsonl.gz"))
+
+
+def test_what_cannot_be_said_is_told_and_the_others_are_said(corpus, tmp_path, capsys, caplog):
+    given = ["--exp-dir", str(corpus / "V"), "--out", str(tmp_path / "out")]
+    for name, codes in (("wide.npy", np.zeros((3, 2), int)), ("good.npy", some_codes().numpy())):
+        np.save(tmp_path / name, codes)
+    (tmp_path / "b").mkdir()
+    np.save(tmp_path / "b" / "good.npy", some_codes().numpy())
+    names = ("wide.npy", "absent.npy", "good.npy", "b/good.npy")
+    with pytest.raises(SystemExit):
+        synthesis_command.main("synthesise", [*given, *(str(tmp_path / name) for name in names)])
+    assert capsys.readouterr().out.split() == [str(tmp_path / "out" / "good.flac")]
+    for sentence in ("expected (frames, 1)", "absent.npy does not exist", "two inputs would be written as", "3 of 4"):
+        assert sentence in caplog.text
+
+
+def test_a_recording_is_not_overwritten_by_what_is_said_of_it(corpus, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    soundfile.write("a.flac", np.zeros(16000), 16000)
+    before = Path("a.flac").read_bytes()
+    for command, out, sentence in (
+        ("resynthesise", ".", "a.flac is read, and would be overwritten by what is said of it; give another --out"),
+        ("resynthesise", "a.flac", "--out a.flac is a file, expected a folder for audio files"),
+    ):
+        with pytest.raises(ValueError, match=sentence):
+            resynthesis_command.main(command, ["--exp-dir", str(corpus / "D"), "a.flac", "--out", out])
+    assert Path("a.flac").read_bytes() == before
 
 
 def test_audio_comes_back_as_long_as_it_was(corpus, tmp_path, capsys, caplog):

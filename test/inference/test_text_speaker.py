@@ -54,7 +54,7 @@ def test_a_class_says_texts(texts):
     assert torch.equal(said, texts.say(" ABC  de ", "anna", "en"))
 
 
-def test_the_command_says_texts_or_tells_why_not(corpus, texts, tmp_path, capsys):
+def test_the_command_says_texts_or_tells_why_not(corpus, texts, tmp_path, capsys, caplog):
     both = ["--exp-dir", str(corpus / "V"), "--tts-exp-dir", str(corpus / "T"), "--out", str(tmp_path)]
     given = [*both, "--speaker", "anna", "--language", "fr"]
     synthesis_command.main("synthesise", [*given, "--text", "abc", "--text", "de"])
@@ -62,16 +62,24 @@ def test_the_command_says_texts_or_tells_why_not(corpus, texts, tmp_path, capsys
     assert printed == [str(tmp_path / "text-1.flac"), str(tmp_path / "text-2.flac")]
     assert soundfile.info(printed[0]).frames == len(texts.say("abc", "anna", "fr"))
     for flags, sentence in (
-        ([*given, "--text", ""], "text 1: nothing of the text can be said: it is empty"),
-        ([*given, "--text", "ab", "--text", "xy"], r"text 2: 'x' \(U\+0078\) has no entry"),
         ([*both, "--speaker", "ana", "--language", "fr", "--text", "ab"], "unknown speaker 'ana'; did you mean anna"),
-        ([*both, "--text", "ab"], "text 1: the language of the text is not known; say which it is: en, fr"),
-        ([*given, "--text", "a" * 999], "text 1: the text has 1001 symbols, expected at most 1000"),
         (both, "--text and --tts-exp-dir, .* are given together"),
         (both[:2], "there is nothing to say; give files of codes, or --text"),
     ):
         with pytest.raises(ValueError, match=sentence):
             synthesis_command.main("synthesise", flags)
+    for flags, sentence in (
+        ([*given, "--text", "xy", "--text", "", "--text", "ab"], "text 1: 'x' (U+0078) has no entry"),
+        ([*given, "--text", ""], "text 1: nothing of the text can be said: it is empty"),
+        ([*both, "--text", "ab"], "text 1: the language of the text is not known; say which it is: en, fr"),
+        ([*given, "--text", "a" * 999], "text 1: the text has 1001 symbols, expected at most 1000"),
+    ):
+        with pytest.raises(SystemExit):
+            synthesis_command.main("synthesise", flags)
+        assert sentence in caplog.text
+    assert "2 of 3 could not be said" in caplog.text and capsys.readouterr().out.split() == [
+        str(tmp_path / "text-3.flac")
+    ]
 
 
 def test_a_vocoder_of_other_units_is_refused(corpus, speaker):

@@ -181,6 +181,7 @@ def test_batch_statistics_are_those_of_torch_and_survive_what_is_not_finite():
     own(x[:1, :1], UtteranceFrames(LENS[3:], 1))  # one frame has no variance
     torch.testing.assert_close(own.running_mean, torchs.running_mean)
     torch.testing.assert_close(own.eval()(valid), torchs.eval()(valid))
+    assert torch.equal(own(x, None), own(x, frames)), "in evaluation each frame is normalised by itself"
 
 
 def test_weights_of_torchs_normalisation_load_strictly_and_its_count_leaves_out_what_is_not_finite():

@@ -220,6 +220,25 @@ def test_a_first_try_on_wrong_data_holds_the_next_one_to_nothing(folder, stage):
     assert (exp_dir / "config.json").is_file() and (exp_dir / "epoch-1.pt").is_file(), "what was begun stays"
 
 
+def test_a_training_that_ended_before_its_first_checkpoint_holds_nobody_to_its_settings(folder, stage, monkeypatch):
+    exp_dir = folder / "ended"
+    given = ["--recipe-config", folder / "recipe.json", "--conf-dir", folder, "--feature-dir", folder / "features"]
+    given += ["--exp-dir", exp_dir, "--num-epochs", 1]
+
+    def killed(self, *args):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr("icefall_discrete.training.trainer.Trainer.fit", killed)
+        stage("train", *given, "--fact", "language", "--base-lr", 0.01)
+    (exp_dir / "classes.json").write_text(json.dumps({"fact": "speaker", "classes": {"who": 1}}))
+    (exp_dir / "notes.txt").write_text("mine")
+    stage("train", *given, "--fact", "language", "--base-lr", 0.02)
+    assert list(json.loads((exp_dir / "classes.json").read_text())["classes"]) == ["aa", "bb"]
+    assert (exp_dir / "epoch-1.pt").is_file() and (exp_dir / "notes.txt").read_text() == "mine"
+    assert json.loads((exp_dir / "config.json").read_text())["train"]["base_lr"] == 0.02
+
+
 def test_predictions_are_scored_and_stand_in_a_page(folder, stage, trained, capsys):
     stage("decode", "--exp-dir", trained, "--feature-dir", folder / "features", "--splits", "dev", "--device", "cpu")
     files, splits = ClassificationPrediction().last(trained, "whatever a planner passes")

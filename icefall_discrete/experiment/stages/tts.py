@@ -68,10 +68,21 @@ def _alignments(facts: TaskFacts, settings: Tuple[str, ...]) -> Tuple[Stage, str
     flags["feature-dir"] = facts.features_dir if path else _heard_features(facts, source, splits)
     if path is None and _EXP_DIR not in given:
         flags[_EXP_DIR] = str(recogniser)
+    if _learns_copies(facts):
+        flags["speed-copies"] = "yes"
     outputs = tuple(f"{folder}/{split}.ctm" for split in splits)
     lines = (*settings, f"aligned_by={source}", *facts.extra(ALIGN))
     command = facts.command(ALIGN, flags)
     return Stage(5, f"alignments by {source.name}", f"{folder}/.done-5", lines, outputs, (command,), (1, 3)), folder
+
+
+def _learns_copies(facts: TaskFacts) -> bool:
+    """Whether training reads the copies at other speeds too."""
+    said = facts.choice.section("filter").get("use_speed_copies", True)
+    for flag, value in facts.passed.get("train", {}).items():
+        if flag.rpartition(".")[2] == "use-speed-copies":
+            said = facts.flags.check("train", flag, value, flag)
+    return bool(said)
 
 
 def _heard_features(facts: TaskFacts, recogniser: Path, splits: Sequence[str]) -> str:

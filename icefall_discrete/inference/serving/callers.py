@@ -3,13 +3,13 @@
 import asyncio
 import json
 import logging
-from typing import Any, Mapping, Protocol, Union
+from typing import Any, Mapping, Optional, Protocol, Union
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from icefall_discrete.inference.serving.limits import Bucket
+from icefall_discrete.inference.serving.limits import Bucket, Deadline
 from icefall_discrete.inference.serving.settings import ServerConfig
 
 LOG = logging.getLogger(__name__)
@@ -44,13 +44,20 @@ class Caller:
         self.name, self._connection, self._config = name, connection, config
         self._messages = Bucket(config.max_messages)
 
-    async def receive(self) -> Union[str, bytes]:
-        """The next message, not sooner than the client's rate allows. Raises Refused if none comes for too long."""
+    async def receive(self, deadline: Optional[Deadline] = None) -> Union[str, bytes]:
+        """The next message, not sooner than the client's rate allows.
+
+        Raises Refused if none comes for too long, or if `deadline` is over, however many came before.
+        """
         await asyncio.sleep(self._messages.wait_sec())
+        idle_sec = self._config.idle_timeout_sec
+        left_sec = idle_sec if deadline is None else deadline.left_sec()
         try:
-            return await asyncio.wait_for(self._connection.recv(), self._config.idle_timeout_sec)
+            return await asyncio.wait_for(self._connection.recv(), min(idle_sec, left_sec))
         except asyncio.TimeoutError:
-            raise Refused(f"nothing came for {self._config.idle_timeout_sec:g} s, so this connection ends.") from None
+            if deadline is not None and left_sec < idle_sec:
+                raise Refused(deadline.reason) from None
+            raise Refused(f"nothing came for {idle_sec:g} s, so this connection ends.") from None
 
     async def say(self, message: Mapping[str, Any]) -> None:
         """Send a JSON object."""

@@ -3,6 +3,25 @@
 import time
 from typing import Callable
 
+Clock = Callable[[], float]
+
+
+class Deadline:
+    """A time by which something must have come, however often a piece of it comes.
+
+    Args:
+      seconds: from now on. reason: what to say when it is over. clock: seconds, growing.
+    """
+
+    def __init__(self, seconds: float, reason: str, clock: Clock = time.monotonic) -> None:
+        self.reason = reason
+        self._clock = clock
+        self._until = clock() + seconds
+
+    def left_sec(self) -> float:
+        """Seconds that are left, 0 when it is over."""
+        return max(0.0, self._until - self._clock())
+
 
 class Bucket:
     """Lets `per_sec` events a second through, and as many at once after a pause.
@@ -11,7 +30,7 @@ class Bucket:
       clock: seconds, growing.
     """
 
-    def __init__(self, per_sec: float, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, per_sec: float, clock: Clock = time.monotonic) -> None:
         self._per_sec, self._clock = per_sec, clock
         self._most = max(1.0, per_sec)
         self._tokens, self._last = self._most, clock()

@@ -23,8 +23,11 @@ class ServerConfig:
     max_buffered_sec: float = setting(
         10.0, "audio of a stream that waits; a faster client waits too, in seconds", above=0
     )
-    max_stream_sec: float = setting(7200.0, "length of a stream, in seconds of audio", above=0)
+    max_stream_sec: float = setting(7200.0, "length of a stream, in seconds of audio and of time", above=0)
     max_utterance_length: float = setting(300.0, "length of an utterance that is sent whole, in seconds", above=0)
+    max_sending_sec: float = setting(
+        300.0, "time in which such an utterance must have come, in seconds, as it holds room till then", above=0
+    )
 
     def __post_init__(self) -> None:
         check_settings(self)

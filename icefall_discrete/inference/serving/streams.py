@@ -15,6 +15,7 @@ from torch import Tensor
 
 from icefall_discrete.inference.audio_files import BadAudio
 from icefall_discrete.inference.serving.callers import END, Caller, Refused, float_samples, refuse_text
+from icefall_discrete.inference.serving.limits import Deadline
 from icefall_discrete.inference.serving.settings import BatchConfig, ServerConfig
 from icefall_discrete.inference.streaming.transcriber import AudioStream, StreamingTranscriber
 from icefall_discrete.inference.streaming.updates import Update
@@ -170,12 +171,14 @@ class StreamService:
 
     async def _listen(self, caller: Caller, client: _Client) -> None:
         rate, config = self._transcriber.sample_rate_hz, self._config
-        while (message := await caller.receive()) != END:
+        longest = config.max_stream_sec
+        deadline = Deadline(longest, f"a stream lasts {longest:g} s at most; begin another.")
+        while (message := await caller.receive(deadline)) != END:
             if isinstance(message, str):
                 raise refuse_text(message)
             client.push(float_samples(message))
-            if client.num_received > config.max_stream_sec * rate:
-                raise Refused(f"a stream lasts {config.max_stream_sec:g} s at most; begin another.")
+            if client.num_received > longest * rate:
+                raise Refused(deadline.reason)
             self._work.set()
             while client.error is None and client.num_pending > config.max_buffered_sec * rate:
                 client.room.clear()

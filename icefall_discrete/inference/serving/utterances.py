@@ -15,6 +15,7 @@ from torch import Tensor
 from icefall_discrete.audio.resampling import Resampler
 from icefall_discrete.inference.serving.batching import BatchingTranscriber, Busy
 from icefall_discrete.inference.serving.callers import END, SAMPLE_BYTES, Caller, Refused, float_samples, refuse_text
+from icefall_discrete.inference.serving.limits import Deadline
 from icefall_discrete.inference.serving.settings import ServerConfig
 from icefall_discrete.systems.asr.transcription import Failure, Outcome
 
@@ -96,6 +97,8 @@ class UtteranceService:
     async def _received(self, caller: Caller, announced: _Announced, first: bytes, keep: bool) -> Tensor:
         """The samples announced, the beginning of which came with the header; without `keep` they are dropped."""
         data, received = bytearray(), 0
+        longest = self._config.max_sending_sec
+        deadline = Deadline(longest, f"an utterance must have come within {longest:g} s; send it again, faster.")
         message: Any = first[HEADER.size :]
         while True:
             received += len(message)
@@ -105,7 +108,7 @@ class UtteranceService:
                 data += message
             if received == announced.num_bytes:
                 return float_samples(data)
-            message = await caller.receive()
+            message = await caller.receive(deadline)
             if isinstance(message, str):
                 raise Refused(f"{received} of {announced.num_bytes} bytes came; the rest is missing.")
 
