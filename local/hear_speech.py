@@ -52,8 +52,9 @@ def texts_in(transcriber: Transcriber, names: Sequence[str], audio: Mapping[str,
 def main() -> None:
     """Hear what was said last."""
     args = get_parser().parse_args()
-    files, splits = Experiment(args.exp_dir).stages().prediction.last(args.exp_dir, "")
-    assert isinstance(files, VocoderFiles)
+    prediction = Experiment(args.exp_dir).stages().prediction
+    says_nothing = "says nothing; give the folder of a vocoder, of text to speech or of enhancement"
+    files, splits = prediction.last_of(VocoderFiles, args.exp_dir, "", says_nothing)
     transcriber = Transcriber(args.recogniser_exp_dir)
     for split in splits:
         said = {line.cut_id: files.folder / line.audio for line in read_said(files.listed(split))}

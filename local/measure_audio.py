@@ -16,7 +16,7 @@ from icefall_discrete.base.script import run_script
 from icefall_discrete.base.text_tables import text_table
 from icefall_discrete.extraction.audio_figures import AudioSource, PairSettings, audio_scores
 from icefall_discrete.metrics.facts import known_metrics
-from icefall_discrete.metrics.reconstruction import JUDGES, present_judges
+from icefall_discrete.metrics.reconstruction import JUDGES, present_judges, require_judges
 
 
 def get_parser() -> ScriptParser:
@@ -40,7 +40,7 @@ def get_parser() -> ScriptParser:
 def main() -> None:
     """Measure all pairs, write the means, and print them."""
     args = get_parser().parse_args()
-    judges = [name for name in args.judges.split(",") if name]
+    judges = require_judges(name for name in args.judges.split(",") if name)
     settings = PairSettings(args.sample_rate, judges, not args.other_pace)
     scores, alone = audio_scores(AudioSource(args.reference), AudioSource(args.estimate), settings, args.details)
     write_json(args.output, {"sets": {args.split: scores}, "num_unpaired": alone})

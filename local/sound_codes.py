@@ -38,9 +38,8 @@ def main() -> None:
     """Make audio of what was decoded last."""
     args = get_parser().parse_args()
     experiment = Experiment(args.exp_dir)
-    files, splits = experiment.stages().prediction.last(args.exp_dir, METHOD)
-    if not isinstance(files, EnhancementFiles):
-        raise ValueError(f"{args.exp_dir} neither enhances nor separates; give the folder of an experiment that does.")
+    does_neither = "neither enhances nor separates; give the folder of an experiment that does"
+    files, splits = experiment.stages().prediction.last_of(EnhancementFiles, args.exp_dir, METHOD, does_neither)
     sounder = Sounder(args.exp_dir, experiment.spec(), args.vocoder_exp_dir)
     for split in splits:
         lines = list(tqdm(sound_split(files, split, args.feature_dir, sounder), desc=f"audio of {split}", unit="cut"))

@@ -35,10 +35,12 @@ def get_parser() -> ScriptParser:
 def speak(speaker: Speaker, split: str, files: SynthesisFiles) -> None:
     """Write a FLAC file for each cut of a split, and the list of them."""
     folder = files.audio(split)
+    # Units of another vocoder are refused before anything of before is removed.
+    voices = {cut.id: speaker.voices.of(cut) for cut in load_feature_cuts(files.said(split), speaker.spec)[0]}
+    for of_before in (files.listed(split), files.heard(split)):
+        of_before.unlink(missing_ok=True)
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
-    files.heard(split).unlink(missing_ok=True)  # of other audio
-    voices = {cut.id: speaker.voices.of(cut) for cut in load_feature_cuts(files.said(split), speaker.spec)[0]}
     lines: List[Said] = []
     for number, speech in enumerate(speaker.say_file(files.said(split))):
         name, voice = audio_name(speech.name, number), voices[speech.name]
@@ -51,9 +53,9 @@ def speak(speaker: Speaker, split: str, files: SynthesisFiles) -> None:
 def main() -> None:
     """Say what was told last."""
     args = get_parser().parse_args()
-    files, splits = Experiment(args.exp_dir).stages().prediction.last(args.exp_dir, "")
-    if not isinstance(files, SynthesisFiles):
-        raise ValueError(f"{args.exp_dir} tells no units of texts; give the folder of a recipe of system tts.")
+    prediction = Experiment(args.exp_dir).stages().prediction
+    tells_none = "tells no units of texts; give the folder of a recipe of system tts"
+    files, splits = prediction.last_of(SynthesisFiles, args.exp_dir, "", tells_none)
     speaker = Speaker(args.vocoder_exp_dir)
     for split in splits:
         speak(speaker, split, files)

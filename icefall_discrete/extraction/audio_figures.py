@@ -27,11 +27,13 @@ class AudioSource:
         self._files: Dict[str, Path] = {}
         self._cuts = {} if self.path.is_dir() else {cut.id: cut for cut in load_audio_cuts(self.path)}
         if self.path.is_dir():
-            files = sorted(one for one in self.path.rglob("*") if one.suffix.lower() in AUDIO_SUFFIXES)
-            self._files = {str(one.relative_to(self.path).with_suffix("")): one for one in files}
-            if not files or len(self._files) < len(files):
-                found = "two files of one name" if files else "no audio"
-                raise ValueError(f"{self.path} holds {found}; expected a file for each utterance.")
+            found = sorted(one for one in self.path.rglob("*") if one.suffix.lower() in AUDIO_SUFFIXES)
+            for one in filter(Path.is_file, found):
+                other = self._files.setdefault(str(one.relative_to(self.path).with_suffix("")), one)
+                if other is not one:
+                    raise ValueError(f"{other} and {one} are of one name; expected a single file for each utterance.")
+            if not self._files:
+                raise ValueError(f"{self.path} holds no audio; expected a file for each utterance.")
 
     @property
     def names(self) -> List[str]:

@@ -5,7 +5,7 @@ whether the voice is still the same, are figures of a recogniser and of a classi
 the names `wer`, `dwer` and `speaker_accuracy`.
 """
 
-from typing import Any, Dict, List, Mapping, Optional, Sequence
+from typing import Any, Dict, Iterable, List, Mapping, Optional, Sequence
 
 import numpy as np
 
@@ -71,6 +71,15 @@ def of_input(figures: Mapping[str, Any]) -> Dict[str, Any]:
     return {f"{name}{OF_INPUT}": value for name, value in figures.items() if f"{name}{OF_INPUT}" in known}
 
 
+def require_judges(names: Iterable[str]) -> List[str]:
+    """The names of judges. Raises ValueError for one that is not known."""
+    wanted = list(names)
+    unknown = [judge for judge in wanted if judge not in JUDGES]
+    if unknown:
+        raise ValueError(f"unknown judge '{unknown[0]}'; known: {', '.join(JUDGES)}.")
+    return wanted
+
+
 def present_judges() -> Sequence[str]:
     """Those of JUDGES whose packages are installed."""
     return [judge for judge in JUDGES if not missing_packages(judge)]
@@ -99,9 +108,7 @@ def reconstruction(
       ValueError: for audio without samples, NaN or infinite samples, a silent reference, other lengths, or a judge that
         is not known. ImportError: if a judge's package is missing.
     """
-    unknown = [judge for judge in judges if judge not in JUDGES]
-    if unknown:
-        raise ValueError(f"unknown judge '{unknown[0]}'; known: {', '.join(JUDGES)}.")
+    require_judges(judges)
     if not same_pace:
         first, second = checked(reference, "the reference"), checked(estimate, "the estimate")
         found: Figures = {"mcd": mel_cepstral_distortion(first, second, sample_rate_hz)}

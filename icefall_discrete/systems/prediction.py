@@ -18,6 +18,7 @@ from typing import (
     Tuple,
     Type,
     TypeVar,
+    cast,
 )
 
 import torch
@@ -107,6 +108,7 @@ class OutputFiles:
 
 
 F = TypeVar("F", bound=OutputFiles)
+Kind = TypeVar("Kind", bound=OutputFiles)
 
 
 class Prediction(abc.ABC, Generic[C, F, S, N, T]):
@@ -158,9 +160,8 @@ class Prediction(abc.ABC, Generic[C, F, S, N, T]):
         folder = Path(exp_dir) / self.method(asked)
         pointer = self.files(folder, "").pointer
         if not pointer.is_file():
-            raise FileNotFoundError(
-                f"{pointer} does not exist; decode {exp_dir} with --decoding-method {folder.name} first."
-            )
+            how = f" with --decoding-method {folder.name}" if self.method(asked) else ""
+            raise FileNotFoundError(f"{pointer} does not exist; decode {exp_dir}{how} first.")
         last = read_record(pointer, "suffix", "splits")
         suffix, splits = last["suffix"], last["splits"]
         if not isinstance(splits, list) or not splits or not all(isinstance(one, str) for one in (suffix, *splits)):
@@ -168,6 +169,16 @@ class Prediction(abc.ABC, Generic[C, F, S, N, T]):
         for split in splits:
             path_inside(folder, f"{split}-{suffix}", f"{pointer}: the name of a decoding")
         return self.files(folder, suffix), splits
+
+    def last_of(self, kind: Type[Kind], exp_dir: PathLike, asked: str, otherwise: str) -> Tuple[Kind, List[str]]:
+        """`last`, of a system whose files are of a `kind`.
+
+        Raises ValueError if they are of another: `otherwise` is the end of a sentence about the folder.
+        """
+        if not isinstance(self.files(Path(exp_dir), ""), kind):
+            raise ValueError(f"{exp_dir} {otherwise}.")
+        files, splits = self.last(exp_dir, asked)
+        return cast(Kind, files), splits
 
 
 def in_batches(

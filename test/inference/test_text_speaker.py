@@ -102,8 +102,31 @@ def test_a_split_is_said_measured_and_shown(corpus, speaker, texts, tmp_path):
     assert page.count("<audio") == 4 and "abc &lt;b&gt;" in page and "<script" not in page
     for cut in cuts:
         assert cut.supervisions[0].text in page
+    with pytest.raises(ValueError, match="does not fit the model"):
+        runpy.run_path(str(STAGE))["speak"](Speaker(corpus / "W"), "test", files)
     links = [part.partition('"')[0] for part in page.split('src="')[1:]]
     assert all((tmp_path / link).is_file() for link in links)
+
+
+@pytest.mark.parametrize(
+    "script, exp_dir, sentence",
+    [
+        ("hear_speech.py", "A", "A says nothing; give the folder of a vocoder, of text to speech or of enhancement"),
+        ("speak_units.py", "V", "V tells no units of texts; give the folder of a recipe of system tts"),
+        ("sound_codes.py", "V", "V neither enhances nor separates; give the folder of an experiment that does"),
+        ("speak_units.py", "T", r"last-decoded.json does not exist; decode .*T with --decoding-method synthesis first"),
+    ],
+)
+def test_experiments_of_other_systems_are_told(corpus, monkeypatch, script, exp_dir, sentence):
+    (corpus / "A").mkdir(exist_ok=True)
+    (corpus / "A" / "config.json").write_text('{"system": "asr"}')
+    folders = {"--exp-dir": exp_dir, "--feature-dir": "features", "--recogniser-exp-dir": "A", "--vocoder-exp-dir": "V"}
+    lacks = {"hear_speech.py": "--vocoder-exp-dir", "sound_codes.py": "--recogniser-exp-dir"}
+    unknown = ("--feature-dir", "--recogniser-exp-dir") if script == "speak_units.py" else (lacks[script],)
+    given = [word for flag, name in folders.items() if flag not in unknown for word in (flag, str(corpus / name))]
+    monkeypatch.setattr("sys.argv", [script, *given])
+    with pytest.raises((ValueError, FileNotFoundError), match=sentence):
+        runpy.run_path(str(STAGE.with_name(script)))["main"]()
 
 
 def test_alignments_of_a_file_are_taken_split_by_split(corpus, tmp_path, monkeypatch):
