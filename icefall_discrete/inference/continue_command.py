@@ -9,8 +9,9 @@ with several times, <name>-1, <name>-2 and so on. The same seed gives the same c
 
 import dataclasses
 import io
+from itertools import chain
 from pathlib import Path
-from typing import Any, Iterator, Sequence
+from typing import Any, Iterator, List, Sequence
 
 import numpy as np
 import torch
@@ -23,10 +24,12 @@ from icefall_discrete.experiment.checkpoint_choice import CheckpointChoice
 from icefall_discrete.experiment.transcription_files import load_experiment_tokenizer, load_recipe, settings_in
 from icefall_discrete.inference.audio_files import AudioConfig, open_audio, read_samples
 from icefall_discrete.inference.speaker import ARRAYS, Speaker, Speech, one_each, read_array
-from icefall_discrete.inference.speaking import write_speech
+from icefall_discrete.inference.speaking import AudioFolder
 from icefall_discrete.inference.unit_continuer import UnitContinuer
 from icefall_discrete.systems.prediction import RunConfig
 from icefall_discrete.systems.unit_lm.generation import SamplingConfig
+
+_CODES = ".npy"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -68,12 +71,17 @@ def _prompts(args: Any, continuer: UnitContinuer) -> Iterator[Tensor]:
         yield continuer.first_of(codes, prompt_sec, str(path))
 
 
-def _write(codes: Tensor, out: Path, name: str) -> None:
-    out.mkdir(parents=True, exist_ok=True)
+def _write(codes: Tensor, path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
     stream = io.BytesIO()
     np.save(stream, codes.numpy())
-    write_bytes(out / f"{name}.npy", stream.getvalue())
-    print(out / f"{name}.npy", flush=True)
+    write_bytes(path, stream.getvalue())
+    print(path, flush=True)
+
+
+def _called(name: str, num_samples: int) -> List[str]:
+    """Names of what goes on with a prompt."""
+    return [name] if num_samples == 1 else [f"{name}-{number}" for number in range(1, num_samples + 1)]
 
 
 def _say(vocoder: Speaker, codes: Tensor, voice: str, name: str) -> Speech:
@@ -85,7 +93,12 @@ def main(prog: str, arguments: Sequence[str]) -> None:
     """Go on with each prompt, and print what was written."""
     args = get_parser(prog).parse_args(arguments)
     config, run = override(ContinuationConfig(), args), override(RunConfig(), args)
-    names = one_each(args.prompts)
+    names, folder = one_each(args.prompts), AudioFolder(args.out, [Path(prompt) for prompt in args.prompts])
+    outputs = {name: _called(name, config.num_samples) for name in names}
+    for called in chain.from_iterable(outputs.values()):
+        folder.path_of(called, _CODES)
+        if args.vocoder_exp_dir is not None:
+            folder.path_of(called)
     if run.num_threads:
         torch.set_num_threads(run.num_threads)
     kept, _ = settings_in(load_recipe(args.exp_dir, None), f"the recipe of {args.exp_dir}")
@@ -96,8 +109,8 @@ def main(prog: str, arguments: Sequence[str]) -> None:
     torch.set_flush_denormal(True)
     sampling = override(SamplingConfig(), args)
     for name, prompt in zip(names, _prompts(args, continuer)):
-        for number, codes in enumerate(continuer.continued(prompt, config.max_sec, sampling, config.num_samples), 1):
-            called = name if config.num_samples == 1 else f"{name}-{number}"
-            _write(codes, args.out, called)
+        continued = continuer.continued(prompt, config.max_sec, sampling, config.num_samples)
+        for called, codes in zip(outputs[name], continued):
+            _write(codes, folder.path_of(called, _CODES))
             if vocoder is not None:
-                write_speech(_say(vocoder, codes, args.speaker, called), vocoder.sample_rate_hz, args.out, called)
+                folder.write(_say(vocoder, codes, args.speaker, called), vocoder.sample_rate_hz, called)

@@ -51,11 +51,11 @@ class AudioFolder:
         self._out, self._inputs = out, [path for path in inputs if path.exists()]
         self._written: Set[str] = set()
 
-    def path_of(self, name: str) -> Path:
-        """<out>/<name>.flac. Raises ValueError if it is one of the inputs."""
-        path = self._out / f"{name}{SUFFIX}"
+    def path_of(self, name: str, suffix: str = SUFFIX) -> Path:
+        """<out>/<name><suffix>. Raises ValueError if it is one of the inputs."""
+        path = self._out / f"{name}{suffix}"
         if path.exists() and any(path.samefile(one) for one in self._inputs):
-            raise ValueError(f"{path} is read, and would be overwritten by what is said of it; give another --out.")
+            raise ValueError(f"{path} is read, and would be overwritten by what is made of it; give another --out.")
         return path
 
     def write(self, speech: Speech, sample_rate_hz: int, name: str) -> None:

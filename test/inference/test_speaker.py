@@ -127,7 +127,7 @@ def test_a_recording_is_not_overwritten_by_what_is_said_of_it(corpus, tmp_path, 
     soundfile.write("a.flac", np.zeros(16000), 16000)
     before = Path("a.flac").read_bytes()
     for command, out, sentence in (
-        ("resynthesise", ".", "a.flac is read, and would be overwritten by what is said of it; give another --out"),
+        ("resynthesise", ".", "a.flac is read, and would be overwritten by what is made of it; give another --out"),
         ("resynthesise", "a.flac", "--out a.flac is a file, expected a folder for audio files"),
     ):
         with pytest.raises(ValueError, match=sentence):

@@ -268,3 +268,5 @@ def goes_on_with_codes(folder, exp_dir):
     np.save(prompts[0], np.array([99]))
     with pytest.raises(ValueError, match=r"one\.npy: code 99 "):
         main("continue", [str(prompts[0]), *flags])
+    with pytest.raises(ValueError, match=r"one\.npy is read, and would be overwritten by what is made of it"):
+        main("continue", [str(prompts[0]), *flags, "--num-samples", "1", "--out", str(prompts[0].parent)])
