@@ -18,6 +18,7 @@ from torch import Tensor
 
 from icefall_discrete import CONF_DIR
 from icefall_discrete.base.feature_types import read_feature_settings
+from icefall_discrete.base.json_files import read_object
 from icefall_discrete.base.script import one_sentence
 from icefall_discrete.base.weights import WEIGHTS_PREFIX
 from icefall_discrete.tokenizers import load_tokenizer
