@@ -15,6 +15,7 @@ from icefall_discrete.experiment.folder import Experiment
 from icefall_discrete.nn.loading import load_strictly
 from icefall_discrete.training.averages import StateDict
 from icefall_discrete.training.fit_folder import SYSTEM, read_system
+from icefall_discrete.training.opponents import OPPONENTS
 from icefall_discrete.training.precision import Precision
 from icefall_discrete.training.resume import Noise
 from icefall_discrete.training.system import System
@@ -106,6 +107,8 @@ def _replayed(exp_dir: Path, path: Path, backend: str, device: torch.device, pre
     state = load_checkpoint(path)
     system = _system_of(exp_dir, backend, state["model"], str(path)).to(device).train()
     number_format = precision_name or state.get("number_format") or Experiment(exp_dir).settings().train.precision
+    if system.opponents is not None:
+        load_strictly(system.opponents.network, state[OPPONENTS], str(path))
     precision = Precision(number_format, device.type)
     precision.load_state_dict(state["precision"])
     watch = _FirstBadModule(system.network)

@@ -1,6 +1,6 @@
 """How far a codec's audio is from what it was given: waveform, magnitude spectra and log mel spectra of many windows.
 
-There is no adversarial loss: the aim is codes that keep what was said, not the most natural audio.
+What makes audio natural beyond that is adversarial.py.
 Multi-scale spectra as in Défossez et al. 2022, https://arxiv.org/abs/2210.13438, section 3.4, and Yamamoto et al. 2020,
 https://arxiv.org/abs/1910.11480 (spectral convergence). N segments, S samples.
 """

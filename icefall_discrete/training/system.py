@@ -11,6 +11,8 @@ from typing import Any, Dict, Generic, Iterable, Mapping, NamedTuple, Optional, 
 import torch
 from torch import Tensor, nn
 
+from icefall_discrete.training.opponents import Opponents
+
 # What a loader gives: what a checkpoint can hold. The loop itself reads "cut_ids" (a list of N names) and, where the
 # data does not say how to count a batch, "duration_sec" (N,), seconds of audio.
 Batch = Mapping[str, Any]
@@ -47,6 +49,8 @@ class System(nn.Module, abc.ABC, Generic[Prepared]):
     # What a person may do, ends of sentences: about losses that are not finite, and about batches that do not fit.
     if_not_finite = "look at those cuts, or lower the learning rate and train anew"
     if_too_large = "make the batches smaller"
+    # What is trained against the network, for systems that have such a phase.
+    opponents: Optional[Opponents] = None
 
     def __init__(self, network: nn.Module) -> None:
         super().__init__()

@@ -19,6 +19,7 @@ from icefall_discrete.training.epoch_weights import EpochWeights
 from icefall_discrete.training.evaluation import Evaluation, values_of
 from icefall_discrete.training.largest import try_batches
 from icefall_discrete.training.meters import LossMeter, clock
+from icefall_discrete.training.opponents import OPPONENTS, SideBySide
 from icefall_discrete.training.optimization import Schedule
 from icefall_discrete.training.precision import Precision
 from icefall_discrete.training.progress import Progress, Reporter
@@ -71,6 +72,8 @@ class Trainer:
         self._parallel: nn.Module = system
         self.device = next(system.parameters()).device
         self.optimizer = optimizer
+        if system.opponents is not None:
+            self.optimizer = SideBySide(optimizer, system.opponents.optimizer)
         self.scheduler = scheduler
         self.config = config
         self.exp_dir = exp_dir
@@ -92,12 +95,14 @@ class Trainer:
         parts: Dict[str, Stateful] = {
             "model": self.model,
             "model_avg": self.average,
-            "optimizer": optimizer,
+            "optimizer": self.optimizer,
             "scheduler": scheduler,
             "precision": self.precision,
             "epoch_losses": self.epoch_losses,
             "recent_losses": self.recent_losses,
         }
+        if system.opponents is not None:
+            parts[OPPONENTS] = system.opponents.network
         self.resume_points = ResumePoints(exp_dir, config.keep_last_k, group, self.noise, self.progress, parts)
 
     def _usual_facts(self) -> Dict[str, Any]:
@@ -165,7 +170,7 @@ class Trainer:
     def _try_largest_batches(self, data: TrainingData) -> None:
         """Forward and backward pass of the largest batches; nothing that training depends on changes."""
         began, noise = time.perf_counter(), self.noise.state_dict()
-        buffers = [(buffer, buffer.clone()) for buffer in self.model.buffers()]  # such as running statistics
+        buffers = [(buffer, buffer.clone()) for buffer in self.system.buffers()]  # such as running statistics
         self.system.train()
         self.system.set_batch_count(self._batch_count())
 
@@ -288,7 +293,7 @@ class Trainer:
 
     def _snapshot(self, batches: List[Batch], noise: Mapping[str, Any], reason: Optional[str] = None) -> Dict[str, Any]:
         """What experiment/replay.py needs to do a step again."""
-        progress = self.progress
+        progress, opponents = self.progress, self.system.opponents
         return {
             "batches": [dict(batch) for batch in batches],
             "model": self.model.state_dict(),
@@ -298,6 +303,7 @@ class Trainer:
             "batch_count": self._batch_count(),
             "place": {"epoch": progress.epoch, "batch": progress.batch, "step": progress.step},
             "reason": reason or "it raised an error",
+            **({} if opponents is None else {OPPONENTS: opponents.network.state_dict()}),
         }
 
     def _forward(self, module: nn.Module, batch: Batch) -> Losses:
@@ -307,7 +313,7 @@ class Trainer:
 
     def _gradients_are_finite(self) -> bool:
         # Norms are a few launches on a device, and one number to wait for; one that overflows is no good either.
-        gradients = [parameter.grad for parameter in self.model.parameters() if parameter.grad is not None]
+        gradients = [parameter.grad for parameter in self.system.parameters() if parameter.grad is not None]
         return bool(torch.stack(torch._foreach_norm(gradients)).isfinite().all())
 
     def _advance(self, wall_sec: float, sums: _Sums) -> None:

@@ -7,6 +7,7 @@ from icefall_discrete.base.settings import check_settings, section, setting
 from icefall_discrete.data.filters import FilterConfig
 from icefall_discrete.data.loaders import LoaderConfig
 from icefall_discrete.systems import training_settings
+from icefall_discrete.systems.adversary import AdversaryConfig
 from icefall_discrete.systems.training_settings import InitialConfig
 from icefall_discrete.systems.vocoder.network import ModelConfig
 from icefall_discrete.training.train_config import TrainConfig
@@ -39,6 +40,7 @@ class LossConfig:
     duration_weight: float = setting(1.0, "weight of the square error of log durations, with predict_durations")
     fft_sizes: Tuple[int, ...] = setting((256, 512, 1024, 2048), "windows of the spectra, in samples", minimum=16)
     max_mel_bins: int = setting(80, "mel bins; fewer in short windows", minimum=1)
+    adversary: AdversaryConfig = section(AdversaryConfig, "discriminators that hear what is said")
 
     def __post_init__(self) -> None:
         check_settings(self)

@@ -1,6 +1,7 @@
 """The vocoder as the training loop sees it: its waveform against that of the utterance, by their spectra.
 
-There is no adversarial loss: what it says can be understood, but phases and pitch that codes do not tell are a mean.
+With these alone what it says can be understood, but phases and pitch that codes do not tell are a mean; from an epoch
+on, discriminators may hear it too.
 """
 
 from typing import List, NamedTuple, Optional, Tuple
@@ -14,6 +15,7 @@ from icefall_discrete.data.speech import AUDIO, DURATIONS, expanded
 from icefall_discrete.data.targets.voices import ANY_VOICE, VoiceTargets
 from icefall_discrete.losses.reconstruction import ReconstructionLoss
 from icefall_discrete.nn.durations import duration_loss
+from icefall_discrete.systems.adversary import Adversary
 from icefall_discrete.systems.vocoder.network import Vocoder
 from icefall_discrete.systems.vocoder.settings import TrainSettings
 from icefall_discrete.training.system import Batch, Losses, System
@@ -66,6 +68,17 @@ class VocoderSystem(System[Spoken]):
         self.loss, self.voice_dropout = settings.loss, settings.target.voice_dropout
         self.spec, self.targets = spec, targets
         self.reconstruction = ReconstructionLoss(spec.sample_rate_hz, self.loss.fft_sizes, self.loss.max_mel_bins)
+        self.adversary: Optional[Adversary] = None
+        if self.loss.adversary.adversary_from_epoch:
+            device = next(network.parameters()).device
+            self.adversary = Adversary(self.loss.adversary, spec.sample_rate_hz, device)
+            self.opponents = self.adversary.opponents()
+        # Before the first epoch the largest batches are tried, with all that is to come.
+        self.is_adversarial = self.adversary is not None
+
+    def begin_epoch(self, epoch: int) -> None:
+        """From an epoch on discriminators hear."""
+        self.is_adversarial = self.adversary is not None and self.adversary.is_on(epoch)
 
     def prepare(self, batch: Batch, device: torch.device) -> Spoken:
         """Tensors on `device` of a batch with audio (data/speech.py); codes of a variable rate are repeated."""
@@ -105,7 +118,8 @@ class VocoderSystem(System[Spoken]):
         said = self.network(prepared.frames, voices)
         ends = prepared.lens * self.network.frame_samples
         behind = torch.arange(said.shape[1], device=said.device) >= ends.unsqueeze(1)
-        found = self.reconstruction(said.float().masked_fill(behind, 0.0), prepared.audio)
+        said = said.float().masked_fill(behind, 0.0)
+        found = self.reconstruction(said, prepared.audio)
         parts = {name: found[name] for name in ("mel", "stft")}
         mean = self.loss.mel_weight * parts["mel"] + self.loss.stft_weight * parts["stft"]
         if self.network.durations is not None and prepared.units is not None:
@@ -113,6 +127,10 @@ class VocoderSystem(System[Spoken]):
             predicted = self.network.log_durations(units.codes, units.lens)
             parts["duration"] = duration_loss(predicted, units.durations, units.lens)
             mean = mean + self.loss.duration_weight * parts["duration"]
+        if self.training and self.is_adversarial and self.adversary is not None:
+            heard = self.adversary.losses(said, prepared.audio, ends)
+            mean = mean + self.adversary.objective(heard)
+            parts.update(heard)
         frames = prepared.lens.sum().to(mean.dtype)
         summed = {name: value.detach() * frames for name, value in parts.items()}
         return Losses(mean.detach() * frames, summed, frames, mean.isfinite().expand(len(voices)), mean)
