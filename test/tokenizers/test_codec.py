@@ -63,7 +63,13 @@ def test_a_missing_path_is_one_sentence(name, tmp_path):
         make_codec(name, {"model": path}).spec  # noqa: B018
 
 
-NO_HUB = {"languagecodec": r"'languagecodec_paper\.ckpt': this file does not exist; correct `model`\.$"}
+NO_HUB = {
+    name: rf"'{file}': this file does not exist; correct `model`\.$"
+    for name, file in {
+        "audiodec": r"checkpoint-500000steps\.pkl",
+        "languagecodec": r"languagecodec_paper\.ckpt",
+    }.items()
+}
 
 
 @pytest.mark.parametrize("name", codec_names())

@@ -198,6 +198,59 @@ def languagecodec(folder):
     return {"model": str(folder / "languagecodec.ckpt")}
 
 
+def audiodec_weights(activated=False, channels=4, strides=(3, 4, 5, 5)):
+    """An eighth of the published widths; the activated kind has weight normalisation."""
+    weights = RandomWeights()
+
+    def conv(name, width_out, width_in, kernel, bias=False, gain=1.0, dilation=1, upsampling=False):
+        shape = (width_in, width_out, kernel) if upsampling else (width_out, width_in, kernel)
+        scale = gain * (width_in * kernel / (2 if upsampling else 1)) ** -0.5
+        if activated:
+            weights.normal(f"{name}.weight_v", *shape)
+            direction = weights.tensors[f"{name}.weight_v"]
+            weights.tensors[f"{name}.weight_g"] = scale * torch.norm_except_dim(direction, 2, 0)
+        else:
+            weights.normal(f"{name}.weight", *shape, scale=scale)
+        if bias:
+            weights.normal(f"{name}.bias", width_out, scale=0.1)
+        behind = 1 if upsampling else (kernel - 1) * dilation
+        if not name.endswith("conv2"):  # the others see single frames
+            weights.tensors[f"{name.rpartition('.')[0]}.pad_buffer"] = torch.zeros(1, width_in, behind)
+
+    def units(prefix, width):
+        for index, dilation in enumerate((1, 3, 9)):
+            conv(f"{prefix}res_units.{index}.conv1.conv", width, width, 7, dilation=dilation)
+            conv(f"{prefix}res_units.{index}.conv2", width, width, 1, gain=0.5)
+
+    widths = [channels, *(channels * 2 ** (index + 1) for index in range(len(strides)))]
+    conv("encoder.conv.conv", channels, 1, 7, gain=8.0)
+    for index, stride in enumerate(strides):
+        units(f"encoder.conv_blocks.{index}.", widths[index])
+        conv(f"encoder.conv_blocks.{index}.conv.conv", widths[index + 1], widths[index], 2 * stride, bias=True)
+    conv("projector.project.conv", DIM, widths[-1], 3)
+    for index in range(4):
+        stem = f"quantizer.codebook.layers.{index}."
+        weights.normal(f"{stem}embed", DIM, CODEBOOK_SIZE, scale=0.8**index)
+        weights.tensors[f"{stem}embed_avg"] = torch.zeros(DIM, CODEBOOK_SIZE)
+        weights.tensors[f"{stem}cluster_size"] = torch.ones(CODEBOOK_SIZE)
+    conv("decoder.conv1.conv", widths[-1], DIM, 7)
+    for index, stride in enumerate(reversed(strides)):
+        block = f"decoder.conv_blocks.{index}." + ("1." if activated else "")
+        before, behind = widths[-1 - index], widths[-2 - index]
+        conv(f"{block}conv.deconv", behind, before, 2 * stride, bias=True, upsampling=True)
+        units(block, behind)
+    conv("decoder.conv2.conv", 1, channels, 7, gain=0.3)
+    return weights.tensors
+
+
+def audiodec(folder, activated=False):
+    """As its trainer saves it, beside a discriminator and an optimiser."""
+    generator = audiodec_weights(activated)
+    kept = {"model": {"generator": generator, "discriminator": {"a": torch.ones(1)}}, "optimizer": {}, "steps": 500000}
+    torch.save(kept, folder / "checkpoint-500000steps.pkl")
+    return {"model": str(folder / "checkpoint-500000steps.pkl")}
+
+
 def hificodec_weights(strides=(8, 5, 4, 2), kernels=(16, 11, 8, 4)):
     """A quarter of the published widths, and two residual blocks a stage with small kernels."""
     weights = RandomWeights()
