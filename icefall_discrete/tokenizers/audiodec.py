@@ -7,7 +7,7 @@ product of the strides. C channels, L samples or frames, T frames, D dimensions.
 
 import dataclasses
 from pathlib import Path
-from typing import List
+from typing import List, Optional
 
 import torch
 import torch.nn.functional as F
@@ -41,6 +41,9 @@ class AudiodecConfig:
 class CausalConv(nn.Module):
     """Convolution (C, L) -> (C', ceil(L / stride)) behind zeros; the stride is 1 or half of the kernel."""
 
+    weight: Tensor
+    bias: Optional[Tensor]
+
     def __init__(self, weights: Weights, dilation: int = 1, strided: bool = False) -> None:
         """Take `weight` (in any form of weight normalisation), and `bias` if there is one."""
         super().__init__()
@@ -59,6 +62,9 @@ class CausalConv(nn.Module):
 
 class CausalUpsampling(nn.Module):
     """Transposed convolution (C, L) -> (C', L stride), kernel 2 stride, behind a copy of the first frame."""
+
+    weight: Tensor
+    bias: Optional[Tensor]
 
     def __init__(self, weights: Weights) -> None:
         """Take `weight` and `bias`."""
