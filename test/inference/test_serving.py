@@ -1,5 +1,6 @@
 """The server: many clients at once, their limits, what is sent wrong, and that it goes on after all of it."""
 
+import asyncio
 import contextlib
 import dataclasses
 import http.client
@@ -16,6 +17,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from icefall_discrete.inference.serving.batching import BatchingTranscriber, Busy
 from icefall_discrete.inference.serving.limits import Bucket
+from icefall_discrete.inference.serving.server import Server
 from icefall_discrete.inference.serving.settings import BatchConfig, ServerConfig
 from icefall_discrete.inference.serving.streams import StreamService
 from icefall_discrete.inference.serving.utterances import UtteranceService
@@ -206,6 +208,16 @@ def test_rates():
     assert [waiting.wait_sec() for _ in range(4)] == [0.0, 0.0, 0.5, 1.0]
     now[0] += 10.0
     assert waiting.wait_sec() == 0.0
+
+
+def test_an_address_that_is_none_is_named(streaming):
+    config = ServerConfig("no address", port=0)
+
+    async def serve():
+        await Server(StreamService(streaming, config, BatchConfig()), config, "toy").run(asyncio.Event(), print)
+
+    with pytest.raises(ValueError, match=r"--host no address cannot be found \(.*\); give an address of this machine"):
+        asyncio.run(serve())
 
 
 def test_only_this_machine_unless_told():

@@ -62,7 +62,7 @@ def _hear(cut: MonoCut) -> Heard:
     try:
         samples = load_finite(cut, cut.sampling_rate)
     except UnreadableAudio as error:
-        return Heard(cut.id, None, str(error))
+        return Heard(cut.id, None, f"cannot be used: {error}")
     return Heard(cut.id, loudness_of(samples.numpy(), cut.sampling_rate), "")
 
 

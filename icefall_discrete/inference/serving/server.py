@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import socket
 import ssl
 from http import HTTPStatus
 from typing import Any, Callable, Dict, Optional, Protocol
@@ -56,7 +57,7 @@ class Server:
     async def run(self, stop: asyncio.Event, started: Callable[[int], None]) -> None:
         """Serve until `stop` is set; `started` is told the port once clients can come.
 
-        Raises OSError if the address cannot be had, ValueError for a certificate that cannot be used.
+        Raises OSError if the address cannot be had, ValueError for what is none, or a certificate that cannot be used.
         """
         working = asyncio.create_task(self._service.run())
         silent = logging.getLogger(f"{__name__}.websockets")
@@ -77,6 +78,10 @@ class Server:
             ) as server:
                 started(next(iter(server.sockets)).getsockname()[1])
                 await stop.wait()
+        except socket.gaierror as error:
+            raise ValueError(
+                f"--host {self._config.host} cannot be found ({error.strerror}); give an address of this machine."
+            ) from error
         finally:
             working.cancel()
             await asyncio.gather(working, return_exceptions=True)
