@@ -40,6 +40,8 @@ OF_OTHERS = (
     "discrete_bert_small",
     "enhancement",
     "unit_lm",
+    "speech_lm",
+    "speech_lm_turns",
     "vocoder",
     "vocos",
     "unit_hifigan",

@@ -17,7 +17,7 @@ import io
 import logging
 import sys
 from pathlib import Path
-from typing import Any, List, Sequence
+from typing import Any, Iterator, List, Sequence
 
 import torch
 from tqdm import tqdm
@@ -31,6 +31,7 @@ from icefall_discrete.experiment.transcription_files import load_recipe, setting
 from icefall_discrete.inference.audio_files import AudioConfig, json_in, shown
 from icefall_discrete.inference.chosen_model import add_model_flags, chosen_exp_dir
 from icefall_discrete.inference.streaming.command import add_streaming_flags, refuse_streaming_flags, stream_files
+from icefall_discrete.inference.text_and_speech import TextAndSpeech, is_text_and_speech
 from icefall_discrete.inference.transcriber import Transcriber
 from icefall_discrete.systems.asr.transcription import Failure, Outcome
 from icefall_discrete.systems.prediction import RunConfig
@@ -122,13 +123,22 @@ def main(prog: str, arguments: Sequence[str]) -> None:
         sys.exit(1)
 
 
+def _outcomes(args: Any, paths: Sequence[str]) -> Iterator[Outcome]:
+    """What is found in each file, by a recogniser, or by a model of text and speech."""
+    if is_text_and_speech(args.exp_dir):
+        choice, _ = settings_in(load_recipe(args.exp_dir, args.recipe_config), f"the recipe of {args.exp_dir}")
+        model = TextAndSpeech(args.exp_dir, override(choice, args, "average"), override(RunConfig(), args))
+        return model.outcomes(paths, override(AudioConfig(), args), args.tokenizer_dir)
+    return make_transcriber(args).transcribe(paths, "Transcribing")
+
+
 def _transcribe_whole(args: Any, paths: Sequence[str]) -> int:
     """Transcribe and print; returns how many files failed."""
-    transcriber = make_transcriber(args)
+    found = _outcomes(args, paths)
     torch.set_flush_denormal(True)  # not before numpy has looked at its numbers, which it does with a warning then
     failed = 0
     with logging_redirect_tqdm():
-        for outcome in transcriber.transcribe(paths, "Transcribing"):
+        for outcome in found:
             if isinstance(outcome, Failure):
                 failed += 1
                 LOG.error(outcome.message)

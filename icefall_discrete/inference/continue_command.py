@@ -25,6 +25,7 @@ from icefall_discrete.experiment.transcription_files import load_experiment_toke
 from icefall_discrete.inference.audio_files import AudioConfig, open_audio, read_samples
 from icefall_discrete.inference.speaker import ARRAYS, Speaker, Speech, one_each, read_array
 from icefall_discrete.inference.speaking import AudioFolder
+from icefall_discrete.inference.text_and_speech import encoded_alone
 from icefall_discrete.inference.unit_continuer import UnitContinuer
 from icefall_discrete.systems.prediction import RunConfig
 from icefall_discrete.systems.unit_lm.generation import SamplingConfig
@@ -67,7 +68,7 @@ def _prompts(args: Any, continuer: UnitContinuer) -> Iterator[Tensor]:
         else:
             tokenizer = tokenizer or load_experiment_tokenizer(args.exp_dir, continuer.spec, args.tokenizer_dir)
             samples = read_samples(open_audio(str(path)), continuer.spec.sample_rate_hz, audio.channel)
-            codes = continuer.encoded(samples, tokenizer, str(path))
+            codes = encoded_alone(tokenizer, samples, str(path))
         yield continuer.first_of(codes, prompt_sec, str(path))
 
 
@@ -102,7 +103,7 @@ def main(prog: str, arguments: Sequence[str]) -> None:
     if run.num_threads:
         torch.set_num_threads(run.num_threads)
     kept, _ = settings_in(load_recipe(args.exp_dir, None), f"the recipe of {args.exp_dir}")
-    continuer = UnitContinuer(args.exp_dir, override(kept, args, "average"), run.torch_device())
+    continuer = UnitContinuer(args.exp_dir, override(kept, args, "average"), run)
     vocoder = None if args.vocoder_exp_dir is None else Speaker(args.vocoder_exp_dir, run=run)
     if vocoder is not None:
         continuer.spec.require_same(vocoder.spec, str(args.exp_dir), f"the vocoder in {args.vocoder_exp_dir}")

@@ -11,6 +11,7 @@ from icefall_discrete.experiment.folder import Experiment
 from icefall_discrete.experiment.trained import trained_system
 from icefall_discrete.experiment.transcription_files import kept_settings, load_recipe
 from icefall_discrete.inference.speaker import Speaker
+from icefall_discrete.inference.text_and_speech import TextAndSpeech, is_text_and_speech
 from icefall_discrete.systems.prediction import RunConfig
 from icefall_discrete.systems.tts.network import TextToUnits
 from icefall_discrete.systems.tts.synthesis import SynthesisConfig, units_of
@@ -20,7 +21,7 @@ class TextSpeaker:
     """Says texts.
 
     Args:
-      exp_dir: folder of the trained experiment from texts to units. speaker: the vocoder.
+      exp_dir: folder of the trained experiment from texts to units, or of text and speech. speaker: the vocoder.
       choice: checkpoints; None: those of its recipe. run: device. synthesis: how texts are said; None: as its recipe.
     Raises:
       FileNotFoundError: if a file of the experiment is missing.
@@ -37,15 +38,19 @@ class TextSpeaker:
     ) -> None:
         exp_dir = Path(exp_dir)
         experiment = Experiment(exp_dir)
-        if experiment.settings().system != "tts":
+        self._of_both = TextAndSpeech(exp_dir, choice, run) if is_text_and_speech(exp_dir) else None
+        if self._of_both is None and experiment.settings().system != "tts":
             raise ValueError(f"{exp_dir} was trained as system '{experiment.settings().system}', which reads no text.")
         experiment.spec().require_same(
             speaker.spec, f"the units of {exp_dir}", f"the vocoder {speaker.experiment.exp_dir}"
         )
+        self.speaker, self.synthesis = speaker, synthesis or SynthesisConfig()
+        if self._of_both is not None:
+            return
         chosen = resolve_choice(choice or kept_settings(exp_dir)[0], exp_dir)
         trained = trained_system(experiment, chosen, (run or RunConfig()).torch_device())
         self.network: TextToUnits = trained.network
-        self.targets, self.speaker = trained.targets, speaker
+        self.targets = trained.targets
         said = load_recipe(exp_dir, None).get("synthesis", {})
         self.synthesis = synthesis or from_dict(SynthesisConfig, said, str(exp_dir))
 
@@ -55,6 +60,8 @@ class TextSpeaker:
         Raises ValueError, a sentence, for a text that is empty or too long, for a letter without entry, and for an
         unknown voice or language; a single language need not be named.
         """
+        if self._of_both is not None:
+            return self._of_both.units(text, voice, language)
         return units_of(self.network, self.targets.said(text, voice, language), self.synthesis)
 
     def say(self, text: str, voice: str = "", language: str = "") -> Tensor:

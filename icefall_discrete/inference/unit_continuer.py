@@ -1,26 +1,27 @@
-"""An experiment folder of a language model of units as a function from codes to codes that go on with them."""
+"""An experiment folder of a language model as a function from codes to codes that go on with them."""
 
+import dataclasses
 from pathlib import Path
 from typing import List, Optional, Union
 
-import torch
 from torch import Tensor
 
 from icefall_discrete.experiment.checkpoint_choice import CheckpointChoice, load_into, resolve_choice
 from icefall_discrete.experiment.folder import Experiment
 from icefall_discrete.experiment.transcription_files import kept_settings
-from icefall_discrete.extraction.workers import one_thread
+from icefall_discrete.inference.text_and_speech import TextAndSpeech, is_text_and_speech
+from icefall_discrete.systems.prediction import RunConfig
 from icefall_discrete.systems.unit_lm.generation import SamplingConfig, continued
 from icefall_discrete.systems.unit_lm.network import UnitLm
 from icefall_discrete.systems.vocoder.synthesis import require_codes
-from icefall_discrete.tokenizers.contract import SpeechTokenizer
 
 
 class UnitContinuer:
     """Goes on with codes.
 
     Args:
-      exp_dir: folder of the trained experiment. choice: checkpoints; None: those of its recipe. device: where.
+      exp_dir: folder of the trained experiment, of codes, or of text and speech.
+      choice: checkpoints; None: those of its recipe. run: device.
     Raises:
       FileNotFoundError: if a file of the experiment is missing. ValueError: if it is not one of such a model.
     """
@@ -29,10 +30,13 @@ class UnitContinuer:
         self,
         exp_dir: Union[str, Path],
         choice: Optional[CheckpointChoice] = None,
-        device: Optional[torch.device] = None,
+        run: Optional[RunConfig] = None,
     ) -> None:
         experiment = Experiment(Path(exp_dir))
         self.spec = experiment.spec()
+        self._of_both = TextAndSpeech(exp_dir, choice, run) if is_text_and_speech(exp_dir) else None
+        if self._of_both is not None:
+            return
         network = experiment.build_model()
         if not isinstance(network, UnitLm):
             raise ValueError(
@@ -40,15 +44,7 @@ class UnitContinuer:
                 "nothing; give the experiment of one."
             )
         load_into(network, resolve_choice(choice or kept_settings(exp_dir)[0], exp_dir), exp_dir)
-        self.network = network.to(device or torch.device("cpu")).eval()
-
-    def encoded(self, samples: Tensor, tokenizer: SpeechTokenizer, name: str) -> Tensor:
-        """Codes (T, K) of samples (S,). Raises ValueError, naming it, for audio that is too short for a frame."""
-        if samples.numel() < tokenizer.min_samples:
-            raise ValueError(f"{name}: {samples.numel()} samples of audio are too short for a frame of codes.")
-        with one_thread(), torch.random.fork_rng(devices=[]), torch.no_grad():
-            torch.manual_seed(0)
-            return tokenizer.encode(samples[None], torch.tensor([samples.numel()]))[0][0].long()
+        self.network = network.to((run or RunConfig()).torch_device()).eval()
 
     def first_of(self, codes: Tensor, seconds: float, name: str) -> Tensor:
         """The first `seconds` of codes (T, K), at the average rate where it is variable; 0: all.
@@ -62,5 +58,8 @@ class UnitContinuer:
         self, prompt: Tensor, max_sec: float, config: Optional[SamplingConfig] = None, num_samples: int = 1
     ) -> List[Tensor]:
         """Codes (T', K), `num_samples` times, that begin with `prompt` (T, K) and go on for up to `max_sec` seconds."""
-        frames = max(1, round(max_sec * self.spec.frame_rate_hz))
-        return continued(self.network, [prompt] * num_samples, config or SamplingConfig(), frames)
+        frames, config = max(1, round(max_sec * self.spec.frame_rate_hz)), config or SamplingConfig()
+        if self._of_both is None:
+            return continued(self.network, [prompt] * num_samples, config, frames)
+        each = [dataclasses.replace(config, seed=config.seed + number) for number in range(num_samples)]
+        return [self._of_both.continued(prompt, frames, one) for one in each]

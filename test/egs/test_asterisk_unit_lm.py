@@ -5,8 +5,10 @@ from types import SimpleNamespace
 from recipe_checks import recipe_folder, run_sh
 from stand_in import ASTERISK
 
+from icefall_discrete import CONF_DIR
 from icefall_discrete.base.spec import FeatureSpec
 from icefall_discrete.experiment.recipe import read_settings
+from icefall_discrete.systems.speech_lm.vocabulary import Vocabulary
 from icefall_discrete.systems.unit_lm.network import build_unit_lm
 
 RECIPE = "asterisk/LM"
@@ -23,6 +25,15 @@ def test_it_plans_the_corpus_and_the_codes_of_the_other_recipe(tmp_path):
     assert "--decoding-method told" in done.stdout and "train_bpe" not in done.stdout
     mistaken = run_sh(RECIPE, "--dry-run", "true", "--lm", "ngram")
     assert mistaken.returncode == 2 and "--lm is about text, and a language model of" in mistaken.stdout
+
+
+def test_a_model_of_text_and_speech_is_a_recipe_too(tmp_path):
+    done = run_sh(RECIPE, "--dry-run", "true", "--recipe", "speech_lm_turns", "--data-dir", tmp_path / "data")
+    assert done.returncode == 0, done.stdout
+    assert "--facts text" in done.stdout and "--decoding-method answers" in done.stdout
+    for name in ("speech_lm", "speech_lm_turns"):
+        settings = read_settings(CONF_DIR / "recipes" / f"{name}.json", None, [CONF_DIR], SimpleNamespace())
+        assert [one.name for one in settings.task.read(Vocabulary((1000,)))] == ["asr", "tts", "continue"]
 
 
 def test_its_recipe_builds_what_it_says():

@@ -101,10 +101,13 @@ class UnitLm(FrameNetwork):
         rows = [self.pattern.arranged(row[:length]) for row, length in zip(codes.cpu(), lens.tolist())]
         return padded(rows, self.pattern.stream_sizes).to(codes.device)
 
-    def tell(self, steps: Tensor) -> Tensor:
-        """Nats (N, S, K') of each id of steps (N, S, K'), each after all before it; 0 for padding."""
+    def tell(self, steps: Tensor, shown: Optional[Tensor] = None) -> Tensor:
+        """Nats (N, S, K') of each id of steps (N, S, K'), each after all before it; 0 for padding.
+
+        `shown`: what the model sees instead of the steps, some of them hidden.
+        """
         first = self.pattern.first_step().to(steps.device).expand(len(steps), 1, -1)
-        scores = self.scores(torch.cat([first, steps[:, :-1]], dim=1)).float()
+        scores = self.scores(torch.cat([first, (steps if shown is None else shown)[:, :-1]], dim=1)).float()
         if self.pattern.is_flat:
             allowed = self.choosable[torch.arange(steps.shape[1], device=steps.device) % len(self.choosable)]
             scores = scores.masked_fill(~allowed, float("-inf"))

@@ -1,0 +1,143 @@
+r"""What stands where in a sequence of text and speech: layouts, lines of data.
+
+A layout is a line such as `asr={speech}{answer}{text}<eos>`: the name of a task, and what a sequence of it holds. In
+braces stand `speech` (`<sosp>`, the codes, `<eosp>`), facts of the utterance (`text`, `language`, `speaker`, ...), and
+once `answer`: what is behind it is learnt, and what is before it is asked with. All else is written as vocabulary.py
+says. A layout ends with a mark, with which an answer ends.
+
+SpeechGPT's turns: `asr=[Human]: This is a speech: {speech}<eoh> [SpeechGPT]: {answer}{text}<eoa>`.
+"""
+
+import dataclasses
+import re
+from typing import Any, List, Mapping, NamedTuple, Sequence, Tuple
+
+import torch
+from torch import Tensor
+
+from icefall_discrete.base.names import known_names
+from icefall_discrete.systems.speech_lm.vocabulary import MARKS, NUM_BYTES, SPEECH, SPEECH_END, Vocabulary
+
+ANSWER, HEARD, SAID = "answer", "speech", "text"
+_FIELD = re.compile(r"\{(\w+)\}")
+DEFAULT = (
+    "asr={speech}{answer}{text}<eos>",
+    "tts={text}{answer}{speech}<eos>",
+    "continue={answer}{speech}<eos>",
+)
+
+
+class Laid(NamedTuple):
+    """A sequence: its ids, and at which of them the answer begins."""
+
+    ids: List[int]
+    answer: int
+
+
+class AnswerRule(NamedTuple):
+    """How an answer is said: which ids may stand at its steps, (P, V) bool, step s as row s mod P; where it ends."""
+
+    choosable: Tensor
+    stop: int
+
+
+@dataclasses.dataclass(frozen=True)
+class Layout:
+    """One task: its name, and parts, pairs of whether it is a field, and its name or what is written."""
+
+    name: str
+    parts: Tuple[Tuple[bool, str], ...]
+
+    @property
+    def answers_with(self) -> str:
+        """The first field of the answer: `speech`, `text`."""
+        fields = [value for is_field, value in self.parts if is_field]
+        return fields[fields.index(ANSWER) + 1]
+
+    @property
+    def needs_text(self) -> bool:
+        """Whether utterances without a transcript cannot be of this task."""
+        return (True, SAID) in self.parts
+
+    def of(self, facts: Mapping[str, Any], codes: Tensor, vocabulary: Vocabulary) -> Laid:
+        """The sequence of an utterance with these facts and codes (T, K). ValueError for a fact that is not known."""
+        ids: List[int] = []
+        answer = 0
+        for is_field, value in self.parts:
+            if not is_field:
+                ids += vocabulary.read(value)
+            elif value == ANSWER:
+                answer = len(ids)
+            elif value == HEARD:
+                marks = vocabulary.mark(SPEECH), vocabulary.mark(SPEECH_END)
+                ids += [marks[0], *vocabulary.unit_ids(codes), marks[1]]
+            else:
+                ids += vocabulary.text_ids(_fact(facts, value, self.name))
+        return Laid(ids, answer)
+
+    def asked(self, facts: Mapping[str, Any], codes: Tensor, vocabulary: Vocabulary) -> List[int]:
+        """What is before the answer, as `of`; an answer in speech has begun."""
+        place = self.parts.index((True, ANSWER))
+        ids = dataclasses.replace(self, parts=self.parts[: place + 1]).of(facts, codes, vocabulary).ids
+        return [*ids, vocabulary.mark(SPEECH)] if self.answers_with == HEARD else ids
+
+    def rule(self, vocabulary: Vocabulary) -> AnswerRule:
+        """How its answer is said: codes in the order of the codebooks, or bytes."""
+        if self.answers_with == HEARD:
+            stop = vocabulary.mark(SPEECH_END)
+            rows = torch.zeros(len(vocabulary.codebook_sizes), vocabulary.size + 1, dtype=torch.bool)
+            for row, start, size in zip(rows, vocabulary.starts, vocabulary.codebook_sizes):
+                row[start : start + size] = True
+        else:
+            behind = vocabulary.read(self.parts[-1][1])
+            stop = next(one for one in behind if one >= NUM_BYTES)
+            rows = torch.zeros(1, vocabulary.size + 1, dtype=torch.bool)
+            rows[0, :NUM_BYTES] = True
+        rows[0, stop] = True
+        return AnswerRule(rows, stop)
+
+
+def _fact(facts: Mapping[str, Any], name: str, task: str) -> str:
+    if facts.get(name) is None:
+        known = ", ".join(sorted(fact for fact, value in facts.items() if value is not None)) or "nothing"
+        raise ValueError(
+            f"its {name} is not known (known: {known}), which the layout of {task} has; give it, or another layout."
+        )
+    return str(facts[name])
+
+
+def read_layout(line: str, vocabulary: Vocabulary) -> Layout:
+    """A layout from its line. Raises ValueError, a sentence that names the line, if it is none."""
+    name, sign, rest = line.partition("=")
+    pieces = _FIELD.split(rest)
+    parts = tuple((place % 2 == 1, piece) for place, piece in enumerate(pieces) if piece)
+    fields = [value for is_field, value in parts if is_field]
+    what = f"layout '{line}'"
+    if not sign or not name.isidentifier():
+        raise ValueError(f"{what} has no name before '=', expected such as {DEFAULT[0]}.")
+    if fields.count(ANSWER) != 1 or fields[-1] == ANSWER:
+        raise ValueError(f"{what} has {fields.count(ANSWER)} times {{{ANSWER}}}, expected once, and a field behind it.")
+    try:
+        written = [vocabulary.read(value) for is_field, value in parts if not is_field]
+    except ValueError as error:
+        raise ValueError(f"{what}: {error}") from None
+    if parts[-1][0] or written[-1][-1] < NUM_BYTES:
+        raise ValueError(f"{what} does not end with a mark; let it end with one of {', '.join(MARKS)}.")
+    return Layout(name, parts)
+
+
+def read_layouts(lines: Sequence[str], vocabulary: Vocabulary) -> Tuple[Layout, ...]:
+    """All layouts. Raises ValueError as `read_layout`, and if there is none, or two of one name."""
+    found = tuple(read_layout(line, vocabulary) for line in lines)
+    names = [one.name for one in found]
+    if not found or len(set(names)) < len(names):
+        raise ValueError(f"layouts are of the tasks {', '.join(names) or 'none'}, expected one or more, each once.")
+    return found
+
+
+def layout_named(layouts: Sequence[Layout], name: str) -> Layout:
+    """The layout of a task. Raises ValueError, with the known ones, if there is none."""
+    for one in layouts:
+        if one.name == name:
+            return one
+    raise ValueError(f"there is no layout of task '{name}'; {known_names([one.name for one in layouts], name)}")

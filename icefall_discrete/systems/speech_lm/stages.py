@@ -1,0 +1,55 @@
+"""What a model of text and speech offers to the stages of a recipe."""
+
+import dataclasses
+from pathlib import Path
+from typing import Optional, Sequence, Union
+
+from lhotse import CutSet
+from torch import Tensor
+
+from icefall_discrete.base.spec import FeatureSpec
+from icefall_discrete.data.shar import SharSource
+from icefall_discrete.data.targets.worded_codes import WordedCodes
+from icefall_discrete.systems.contract import SystemStages
+from icefall_discrete.systems.speech_lm.prediction import SpeechLmPrediction
+from icefall_discrete.systems.speech_lm.settings import TrainSettings
+from icefall_discrete.systems.speech_lm.system import SpeechLmSystem
+from icefall_discrete.systems.speech_lm.vocabulary import Vocabulary
+from icefall_discrete.systems.unit_lm.network import UnitLm, build_unit_lm
+
+
+def worded(spec: FeatureSpec) -> FeatureSpec:
+    """As if the ids of text, marks and codes of `spec` were one codebook; features that are no codes as they are."""
+    if spec.kind != "codes":
+        return spec
+    return dataclasses.replace(spec, codebook_sizes=(Vocabulary(spec.codebook_sizes).size,), num_codebooks=1)
+
+
+class SpeechLmStages(SystemStages[TrainSettings, UnitLm, WordedCodes]):
+    """A decoder that learns answers in text and speech."""
+
+    settings = TrainSettings
+    prediction = SpeechLmPrediction()
+
+    def targets(
+        self, settings: TrainSettings, train: Union[CutSet, SharSource], lang_dir: Optional[Path]
+    ) -> WordedCodes:
+        """Codes, and texts if a layout has them."""
+        layouts = settings.task.read(Vocabulary((1,)))
+        return WordedCodes(any(layout.needs_text for layout in layouts))
+
+    def load_targets(self, exp_dir: Path) -> WordedCodes:
+        """Nothing of them is kept."""
+        return WordedCodes()
+
+    def network(
+        self, settings: TrainSettings, spec: FeatureSpec, targets: WordedCodes, codebooks: Optional[Sequence[Tensor]]
+    ) -> UnitLm:
+        """The network, over the ids of the vocabulary. Raises ValueError for features that are no codes."""
+        return build_unit_lm(settings.model, worded(spec))
+
+    def system(
+        self, network: UnitLm, settings: TrainSettings, spec: FeatureSpec, targets: WordedCodes, backend: str
+    ) -> SpeechLmSystem:
+        """The network and its loss."""
+        return SpeechLmSystem(network, settings.task, spec)

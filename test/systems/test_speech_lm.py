@@ -1,0 +1,166 @@
+"""Models of text and speech: ids and how they are written, layouts, masks, exact resume, and what they are asked."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from synthetic_codes import SPEC, goes_on_exactly, write_corpus
+from toy_corpus import run_stage_script
+
+from icefall_discrete.base.settings import from_dict
+from icefall_discrete.base.spec import FeatureSpec
+from icefall_discrete.inference.continue_command import main
+from icefall_discrete.inference.text_and_speech import TextAndSpeech
+from icefall_discrete.systems.speech_lm.answers import Answerer
+from icefall_discrete.systems.speech_lm.generation import answered
+from icefall_discrete.systems.speech_lm.layouts import DEFAULT, read_layout, read_layouts
+from icefall_discrete.systems.speech_lm.settings import TaskConfig
+from icefall_discrete.systems.speech_lm.stages import worded
+from icefall_discrete.systems.speech_lm.system import SpeechLmSystem, Utterances, hidden_spans
+from icefall_discrete.systems.speech_lm.vocabulary import MARKS, Vocabulary
+from icefall_discrete.systems.unit_lm.generation import SamplingConfig
+from icefall_discrete.systems.unit_lm.network import ModelConfig, build_unit_lm
+
+WORDS = Vocabulary((5, 3))
+TURNS = "asr=[Human]: This is input: {speech}<eoh> [SpeechGPT]: {answer}{text}<eoa>"
+DECODER = {"dim": 16, "num_layers": 1, "num_heads": 2, "feedforward_dim": 24, "dropout": 0.0}
+
+
+def test_every_id_is_written_and_read_back():
+    assert WORDS.size == 256 + len(MARKS) + 8
+    for one in range(WORDS.size):
+        for ids in ([one], [one, 60, one], [97, one, 97], [92, one], [one, one]):
+            assert WORDS.read(WORDS.written(ids)) == ids, ids
+    drawn = np.random.default_rng(0).integers(0, WORDS.size, (200, 12)).tolist()
+    assert all(WORDS.read(WORDS.written(ids)) == ids for ids in drawn)
+    for text in ("добро <12> [Human] \\ 欢迎", "<sosp>", "é\n\t", ""):
+        ids = WORDS.text_ids(text)
+        assert WORDS.text_of(ids) == text and WORDS.read(WORDS.written(ids)) == ids
+
+
+def test_units_are_written_as_speechgpts():
+    one, codes = Vocabulary((1000,)), torch.tensor([[12], [400]])
+    assert one.written([one.mark("<sosp>"), *one.unit_ids(codes), one.mark("<eosp>")]) == "<sosp><12><400><eosp>"
+    pairs = torch.tensor([[4, 2], [0, 1]])
+    assert WORDS.written(WORDS.unit_ids(pairs)) == "<0:4><1:2><0:0><1:1>"
+    assert torch.equal(WORDS.units_of([*WORDS.unit_ids(pairs), WORDS.starts[0]]), pairs)
+    with pytest.raises(ValueError, match="codes of 2 codebooks are not in their order"):
+        WORDS.units_of(WORDS.unit_ids(pairs)[1:3])
+    with pytest.raises(ValueError, match=r"'<1000>' is neither a mark .* nor one of 1000 codes; correct it"):
+        one.read("<1000>")
+
+
+def test_layouts_say_what_stands_where():
+    codes, facts = torch.tensor([[4, 2]]), {"text": "so", "speaker": None}
+    laid = read_layout(TURNS, WORDS).of(facts, codes, WORDS)
+    written = "[Human]: This is input: <sosp><0:4><1:2><eosp><eoh> [SpeechGPT]: so<eoa>"
+    assert WORDS.written(laid.ids) == written and WORDS.written(laid.ids[laid.answer :]) == "so<eoa>"
+    assert WORDS.written(read_layout(TURNS, WORDS).asked(facts, codes, WORDS)) == written[: -len("so<eoa>")]
+    spoken = read_layout("tts={text}: {answer}{speech}<eos>", WORDS)
+    assert WORDS.written(spoken.asked(facts, codes, WORDS)) == "so: <sosp>"
+    rule = spoken.rule(WORDS)
+    assert rule.stop == WORDS.mark("<eosp>") and rule.choosable.sum(dim=1).tolist() == [6, 3]
+    with pytest.raises(ValueError, match=r"its speaker is not known \(known: text\), which the layout of tts has"):
+        read_layout("tts={speaker}{answer}{speech}<eos>", WORDS).of(facts, codes, WORDS)
+    for line, reason in (
+        ("{answer}{text}<eos>", "has no name before '='"),
+        ("asr={speech}{text}<eos>", "has 0 times {answer}, expected once"),
+        ("asr={speech}{answer}{text}", "does not end with a mark"),
+        ("asr={speech}{answer}{text}<end>", "'<end>' is neither a mark"),
+    ):
+        with pytest.raises(ValueError, match="layout '.*" + reason):
+            read_layout(line, WORDS)
+    with pytest.raises(ValueError, match="tasks asr, asr, expected one or more, each once"):
+        read_layouts((TURNS, TURNS), WORDS)
+
+
+def test_half_of_the_heard_codes_are_hidden_in_four_of_five_utterances():
+    torch.manual_seed(0)
+    drawn = torch.stack([hidden_spans(60, TaskConfig()) for _ in range(1500)]).float()
+    assert float((drawn.sum(dim=1) == 0).float().mean()) == pytest.approx(0.2, abs=0.04)
+    assert float(drawn[:, 5:].mean()) == pytest.approx(0.8 * 0.5, abs=0.03)
+    assert not hidden_spans(60, TaskConfig(span_prob=0.0)).any()
+
+
+TWO = FeatureSpec("two", "codes", 16000, 50.0, 2, (5, 3), 0)
+
+
+def system_of(**task):
+    torch.manual_seed(0)
+    network = build_unit_lm(from_dict(ModelConfig, {"decoder": DECODER}, "test"), worded(TWO))
+    return SpeechLmSystem(network, from_dict(TaskConfig, task, "test"), TWO)
+
+
+def utterances(num=3):
+    generator = torch.Generator().manual_seed(1)
+    codes = [torch.randint(3, (4 + number, 2), generator=generator) for number in range(num)]
+    return Utterances(list("abc")[:num], [{"text": text} for text in ("ja", "nein", "é")[:num]], codes)
+
+
+@torch.no_grad()
+def test_a_batch_is_its_utterances_and_only_answers_are_paid_for():
+    system, every = system_of().eval(), utterances()
+    for layout in system.layouts:
+        nats, counts = system.tell(every, [layout] * 3)
+        alone = [system.tell(Utterances(*([one] for one in row)), [layout]) for row in zip(*every)]
+        assert nats.tolist() == pytest.approx([float(one[0]) for one in alone], rel=1e-5)
+        heard = {"asr": [3, 5, 3], "tts": [11, 13, 15], "continue": [11, 13, 15]}[layout.name]
+        assert counts.tolist() == heard
+
+
+def test_the_tasks_are_learnt_together_and_answered_alone_and_together():
+    system, every = system_of(span_prob=0.0, layouts=DEFAULT[:2]), utterances()
+    optimizer = torch.optim.Adam(system.parameters(), 0.01)
+    for _ in range(200):  # both tasks of each utterance at every step
+        found = [system.tell(every, [layout] * 3) for layout in system.layouts]
+        optimizer.zero_grad()
+        sum(nats.sum() / counts.sum() for nats, counts in found).backward()
+        optimizer.step()
+    answerer, greedy = Answerer(system.network.eval(), system.layouts, TWO), SamplingConfig(temperature=0.0)
+    assert answerer.texts("asr", every.facts, every.codes, greedy, 20) == ["ja", "nein", "é"]
+    none = torch.zeros(0, 2, dtype=torch.int64)
+    for facts, codes in zip(every.facts, every.codes):
+        assert torch.equal(answerer.units("tts", facts, none, greedy, 20), codes)
+    with pytest.raises(ValueError, match="task 'asr' is answered with text, not with speech"):
+        answerer.units("asr", {}, none, greedy, 5)
+    layout = system.layouts[1]
+    asked = [layout.asked(facts, none, WORDS) for facts in every.facts]
+    drawn = SamplingConfig(temperature=3.0)
+    together = answered(system.network, asked, layout.rule(WORDS), drawn, 12)
+    assert together[0] == answered(system.network, asked[:1], layout.rule(WORDS), drawn, 12)[0]
+    assert together[2] == answered(system.network, [[], [], asked[2]], layout.rule(WORDS), drawn, 12)[2]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    folder = write_corpus(tmp_path_factory.mktemp("both") / "corpus", num_train=12, num_dev=4, languages=("de", "fr"))
+    train = {"num_epochs": 2, "average_period": 2, "log_interval": 2, "tensorboard": False}
+    train["optimizer"] = {"kind": "adam", "peak_lr": 0.01, "warmup_steps": 5}
+    recipe = {"system": "speech_lm", "model_size": "tiny", "model": {"decoder": DECODER}, "train": train}
+    recipe |= {"loader": {"max_duration": 8.0, "num_buckets": 3}, "synthesis": {"max_ids": 12}}
+    (folder / "recipe.json").write_text(json.dumps(recipe))
+    return folder
+
+
+def test_a_killed_training_goes_on_as_if_it_had_not_been(folder, tmp_path):
+    goes_on_exactly(folder, tmp_path, train__device="cpu")
+
+
+def test_the_stages_train_it_and_ask_for_texts(folder):
+    of_data = ("--feature-dir", folder / "features", "--device", "cpu")
+    of_training = (*of_data, "--conf-dir", folder, "--backend", "torch", "--try-largest-batches", "false")
+    exp_dir = folder / "both"
+    run_stage_script("train.py", "--recipe-config", folder / "recipe.json", *of_training, "--exp-dir", exp_dir)
+    run_stage_script("decode.py", *of_data, "--exp-dir", exp_dir, "--splits", "dev", "--avg", 1)
+    run_stage_script("score.py", "--exp-dir", exp_dir, "--feature-dir", folder / "features")
+    torch.set_flush_denormal(False)
+    scored = json.loads((exp_dir / "result.json").read_text())["sets"]["dev"]
+    assert scored["num_utterances"] == 4 and scored["wer"]["rate"] > 0
+    said = TextAndSpeech(exp_dir).units("abc")
+    assert said.shape[1] == 1 and len(said) <= 12 and int(said.max()) < SPEC.codebook_sizes[0]
+    with pytest.raises(ValueError, match="the text is empty"):
+        TextAndSpeech(exp_dir).units(" ")
+    np.save(folder / "one.npy", np.arange(16))
+    main("continue", [str(folder / "one.npy"), "--exp-dir", str(exp_dir), "--max-sec", "0.2", "--out", str(folder)])
+    assert np.load(folder / "one.npy")[:16, 0].tolist() == list(range(16))
