@@ -36,8 +36,9 @@ def encoded_alone(tokenizer: SpeechTokenizer, samples: Tensor, name: str) -> Ten
 
 
 def is_text_and_speech(exp_dir: Union[str, Path]) -> bool:
-    """Whether an experiment is of such a model."""
-    return Experiment(Path(exp_dir)).settings().system == SYSTEM
+    """Whether an experiment is of such a model; not where there is none."""
+    experiment = Experiment(Path(exp_dir))
+    return (experiment.exp_dir / "config.json").is_file() and experiment.settings().system == SYSTEM
 
 
 class TextAndSpeech:

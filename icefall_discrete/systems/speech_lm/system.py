@@ -2,7 +2,7 @@
 
 import math
 import zlib
-from typing import Any, Dict, Iterable, List, Mapping, NamedTuple, Tuple
+from typing import Any, Dict, Iterable, List, Mapping, NamedTuple, Sequence, Tuple
 
 import torch
 from torch import Tensor
@@ -21,7 +21,7 @@ class Utterances(NamedTuple):
     """Names, facts and codes (T, K) of utterances."""
 
     names: List[str]
-    facts: List[Mapping[str, Any]]
+    facts: Sequence[Mapping[str, Any]]
     codes: List[Tensor]
 
 
