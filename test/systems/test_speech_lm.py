@@ -162,5 +162,6 @@ def test_the_stages_train_it_and_ask_for_texts(folder):
     with pytest.raises(ValueError, match="the text is empty"):
         TextAndSpeech(exp_dir).units(" ")
     np.save(folder / "one.npy", np.arange(16))
-    main("continue", [str(folder / "one.npy"), "--exp-dir", str(exp_dir), "--max-sec", "0.2", "--out", str(folder)])
-    assert np.load(folder / "one.npy")[:16, 0].tolist() == list(range(16))
+    out = folder / "said"
+    main("continue", [str(folder / "one.npy"), "--exp-dir", str(exp_dir), "--max-sec", "0.2", "--out", str(out)])
+    assert np.load(out / "one.npy")[:16, 0].tolist() == list(range(16))
