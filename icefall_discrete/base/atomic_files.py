@@ -36,13 +36,20 @@ def cannot_write(path: PathLike, error: OSError) -> OSError:
     )
 
 
+def _is_told(error: OSError) -> bool:
+    """Whether an error says which file could not be written; a copy to a full disk names the one that is read."""
+    if error.errno is None or "could not write" in str(error):
+        return True
+    return error.filename is not None and error.errno not in NO_SPACE
+
+
 @contextlib.contextmanager
 def naming(path: PathLike) -> Iterator[None]:
     """Let errors of writing that name no file, as those of a full disk, name `path`."""
     try:
         yield
     except OSError as error:
-        if error.filename is not None or error.errno is None or "could not write" in str(error):
+        if _is_told(error):
             raise
         raise cannot_write(path, error) from error
 
@@ -94,7 +101,7 @@ def replacing(path: PathLike) -> Iterator[Path]:
             os.fsync(stream.fileno())
         os.replace(temporary, target)
     except OSError as error:
-        if error.filename not in (None, str(temporary), temporary):
+        if error.errno not in NO_SPACE and error.filename not in (None, str(temporary), temporary):
             raise  # it is about another file, which was to be read for this one
         raise cannot_write(target, error) from error
     finally:
@@ -144,7 +151,7 @@ def new_folder(path: PathLike) -> Iterator[Path]:
             target.rmdir()
         unfinished.rename(target)
     except OSError as error:
-        if error.filename is not None or error.errno is None:  # of a file that is named, or a sentence of ours
+        if _is_told(error):
             raise
         raise cannot_write(target, error) from error
     finally:

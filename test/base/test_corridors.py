@@ -4,13 +4,14 @@ import dataclasses
 import errno
 import math
 import os
+import shutil
 import sys
 from pathlib import Path
 
 import pytest
 
 from icefall_discrete.base import backend, environment
-from icefall_discrete.base.atomic_files import replacing, write_text
+from icefall_discrete.base.atomic_files import copy_file, new_folder, replacing, write_text
 from icefall_discrete.base.registry import find_class, modules_in
 from icefall_discrete.base.spec import FeatureSpec
 
@@ -87,3 +88,19 @@ def test_impossible_spec_is_refused(change):
 def test_environment_describes_itself():
     described = environment.describe()
     assert described["versions"]["torch"] and described["command"] and described["cpu_count"] >= 1
+
+
+def test_a_copy_to_a_full_disk_names_what_was_to_be_written(tmp_path, monkeypatch):
+    source = tmp_path / "source.txt"
+    source.write_text("x")
+
+    def full(read, written):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(read), None, str(written))
+
+    monkeypatch.setattr(shutil, "copyfile", full)
+    message = r"could not write .*whole: No space left on device .*rerun the same command"
+    with pytest.raises(OSError, match=message), new_folder(tmp_path / "whole") as folder:
+        shutil.copyfile(source, folder / "a.txt")
+    with pytest.raises(OSError, match=r"could not write .*copy\.txt: No space left on device"):
+        copy_file(source, tmp_path / "copy.txt")
+    assert [path.name for path in tmp_path.iterdir()] == ["source.txt"]
