@@ -166,9 +166,9 @@ def test_the_model_size_reaches_training(here):
 
 def test_every_section_is_one_of_these():
     known = {*TrainSettings.sections(), *OTHER_SECTIONS}
-    fitting, of_vocoders = {"when", "fitted_to"}, {"synthesis"}
-    assert {*RECIPE, "description", "system", *fitting, *of_vocoders} == known
-    assert known == {*asr.SECTIONS, *NOT_SECTIONS, *fitting, *of_vocoders}
+    fitting, of_others = {"when", "fitted_to"}, {"synthesis", "ranking"}
+    assert {*RECIPE, "description", "system", *fitting, *of_others} == known
+    assert known == {*asr.SECTIONS, *NOT_SECTIONS, *fitting, *of_others}
 
 
 def test_an_option_or_a_flag_comes_before_the_recipe(here):
