@@ -31,13 +31,20 @@ ROOT = Path(__file__).resolve().parents[1]
 CONF_DIRS = [ROOT / "icefall_discrete" / "conf", *sorted(ROOT.glob("egs/*/ASR/conf"))]
 FEATURES = sorted(path for folder in CONF_DIRS for path in folder.glob("features/*.json"))
 # Bases of recipes that tell classes apart: test/egs/test_class_recipes.py; of vocoders and of texts to units, and their
-# sizes: test/systems/test_vocoder.py, test/systems/test_tts.py; of enhancement: test/egs/test_enhancement_recipes.py
+# sizes: test/systems/test_vocoder.py, test/systems/test_tts.py; of enhancement: test/egs/test_enhancement_recipes.py;
+# what reads samples: test/systems/test_wav2vec2.py
 OF_CLASSES = ("classes", "classes_large", "classes_xvector", "classes_ecapa")
 OF_OTHERS = (
     *OF_CLASSES,
     "discrete_bert",
     "discrete_bert_base",
     "discrete_bert_small",
+    "wav2vec2_base",
+    "wav2vec2_large",
+    "wav2vec2_xlsr",
+    "tiny_wav2vec2",
+    "wavlm_base",
+    "wavlm_large",
     "enhancement",
     "unit_lm",
     "speech_lm",

@@ -32,6 +32,7 @@ from icefall_discrete.data.pseudo_labels import pseudo_label_hours, require_trut
 from icefall_discrete.data.shar import KeptCuts, SharSource
 from icefall_discrete.data.statistics import feature_statistics
 from icefall_discrete.data.targets.contract import Targets
+from icefall_discrete.nn.acoustic_encoder import AcousticEncoder
 from icefall_discrete.nn.code_embedding import FeatureNormalizer
 from icefall_discrete.nn.frame_network import FrameNetwork
 from icefall_discrete.systems.acoustic import AcousticSystem
@@ -217,7 +218,8 @@ def training_data(settings: TrainSettings, corpus: Corpus, resegment: Optional[R
 def build_network(settings: TrainSettings, corpus: Corpus, codebooks: Optional[List[Tensor]]) -> FrameNetwork:
     """The network with its initial weights; continuous features get the statistics of the training data."""
     network = system_stages(settings.system).network(settings, corpus.spec, corpus.targets, codebooks)
-    if isinstance(network.input_embedding, FeatureNormalizer):
+    raw = isinstance(network, AcousticEncoder) and network.config.front_end.reads_samples
+    if isinstance(network.input_embedding, FeatureNormalizer) and not raw:
         statistics = feature_statistics(corpus.train, corpus.spec, _STATISTICS_CUTS, settings.train.seed)
         network.input_embedding.set_statistics(*statistics)
     return network

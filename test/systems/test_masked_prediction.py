@@ -11,11 +11,11 @@ import soundfile
 import torch
 
 from icefall_discrete.data.dataset import derived_seed
+from icefall_discrete.nn.spans import span_masks
 from icefall_discrete.systems.masked_prediction.config import MaskedPredictionConfig
 from icefall_discrete.systems.masked_prediction.corpus import make_batch, plan_batches, write_corpus
 from icefall_discrete.systems.masked_prediction.iteration import Iteration, learning_rate, split_corpus
 from icefall_discrete.systems.masked_prediction.loss import UnitScores, masked_loss
-from icefall_discrete.systems.masked_prediction.spans import span_masks
 from icefall_discrete.systems.masked_prediction.system import MaskedSystem
 from icefall_discrete.systems.masked_prediction.trained_hubert import TrainedHubertTokenizer
 from icefall_discrete.systems.masked_prediction.training import MaskedTraining

@@ -8,7 +8,8 @@ ASR=$ROOT/egs/asterisk/ASR # the same corpus, manifests and codes
 help_message="Usage: ./run.sh [--option value]...
 
 Trains an encoder on the discrete tokens of ../ASR, which it makes if they are not there, without any transcript: it learns
-to find tokens that were hidden (Discrete BERT). A recogniser of ../ASR can begin with it.
+to find tokens that were hidden (Discrete BERT), or frames of the waveform (--recipe wav2vec2_small --feature-type waveform).
+A recogniser of ../ASR can begin with it.
 Stages (each is done once; a rerun continues where it stopped):
   0  environment and corpus download
   1  manifests: 16 kHz audio, lhotse cuts, splits

@@ -2,7 +2,7 @@
 
 import abc
 import dataclasses
-from typing import Optional, Tuple
+from typing import ClassVar, Optional, Tuple
 
 from torch import Tensor, nn
 
@@ -74,7 +74,13 @@ class FrontEnd(nn.Module, abc.ABC):
 class FrontEndConfig(abc.ABC):
     """Settings of a front end, a frozen dataclass in a file of its own, whose name is the kind."""
 
-    stride: int
+    # Whether it reads features as they are, without the training data's mean and deviation taken off.
+    reads_samples: ClassVar[bool] = False
+
+    @property
+    @abc.abstractmethod
+    def stride(self) -> int:
+        """Input frames for one output frame."""
 
     @abc.abstractmethod
     def frames_out(self, num_frames: Lens) -> Lens:

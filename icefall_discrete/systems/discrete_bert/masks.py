@@ -19,7 +19,7 @@ LEAST = 2
 
 
 @dataclasses.dataclass(frozen=True)
-class MaskConfig:
+class SpanConfig:
     """Spans of hidden frames."""
 
     start_prob: float = setting(0.05, "share of the frames that begin a hidden span", above=0, maximum=1)
@@ -29,18 +29,27 @@ class MaskConfig:
         "standard deviation of that (arXiv 1911.03912: 10), rounded, at least one frame; 0: all are equal",
         minimum=0,
     )
+
+    def __post_init__(self) -> None:
+        check_settings(self)
+
+
+@dataclasses.dataclass(frozen=True)
+class MaskConfig(SpanConfig):
+    """Spans of hidden frames, and what is shown in their place."""
+
     kept_share: float = setting(0.1, "share of the hidden frames that keep their codes", minimum=0, maximum=1)
     random_share: float = setting(0.1, "share of the hidden frames that have random codes", minimum=0, maximum=1)
 
     def __post_init__(self) -> None:
-        check_settings(self)
+        super().__post_init__()
         if self.kept_share + self.random_share > 1:
             raise ValueError(
                 f"kept_share {self.kept_share:g} and random_share {self.random_share:g} together are above 1."
             )
 
 
-def hidden_frames(num_frames: int, config: MaskConfig, generator: torch.Generator) -> Tensor:
+def hidden_frames(num_frames: int, config: SpanConfig, generator: torch.Generator) -> Tensor:
     """Which of T frames are hidden, (T,) bool.
 
     Where this leaves fewer than two frames hidden or seen, as in short utterances, a stretch of half of the frames is

@@ -1,36 +1,23 @@
 """What Discrete BERT offers to the stages of a recipe."""
 
-from pathlib import Path
-from typing import Optional, Sequence, Union
+from typing import Optional, Sequence
 
-from lhotse import CutSet
 from torch import Tensor
 
 from icefall_discrete.base.spec import FeatureSpec
-from icefall_discrete.data.shar import SharSource
 from icefall_discrete.data.targets.codes import CodeTargets
-from icefall_discrete.systems.contract import SystemStages
 from icefall_discrete.systems.discrete_bert.network import DiscreteBert, build_discrete_bert
 from icefall_discrete.systems.discrete_bert.prediction import DiscreteBertPrediction
 from icefall_discrete.systems.discrete_bert.settings import TrainSettings
 from icefall_discrete.systems.discrete_bert.system import DiscreteBertSystem
+from icefall_discrete.systems.hidden_frames import HiddenStages
 
 
-class DiscreteBertStages(SystemStages[TrainSettings, DiscreteBert, CodeTargets]):
+class DiscreteBertStages(HiddenStages[TrainSettings, DiscreteBert]):
     """An encoder that learns to find hidden codes."""
 
     settings = TrainSettings
     prediction = DiscreteBertPrediction()
-
-    def targets(
-        self, settings: TrainSettings, train: Union[CutSet, SharSource], lang_dir: Optional[Path]
-    ) -> CodeTargets:
-        """The codes themselves."""
-        return CodeTargets()
-
-    def load_targets(self, exp_dir: Path) -> CodeTargets:
-        """The codes themselves."""
-        return CodeTargets.load(exp_dir)
 
     def network(
         self, settings: TrainSettings, spec: FeatureSpec, targets: CodeTargets, codebooks: Optional[Sequence[Tensor]]

@@ -1,6 +1,5 @@
 """Discrete BERT as the training loop sees it."""
 
-import zlib
 from typing import Dict, Iterable, List, NamedTuple
 
 import torch
@@ -11,6 +10,7 @@ from icefall_discrete.data.dataset import batch_key
 from icefall_discrete.systems.acoustic import AcousticSystem
 from icefall_discrete.systems.discrete_bert.masks import LEAST, MaskConfig, hidden_frames, what_is_shown
 from icefall_discrete.systems.discrete_bert.network import DiscreteBert, Found
+from icefall_discrete.systems.hidden_frames import own_seeds
 from icefall_discrete.training.system import Batch, Losses
 
 
@@ -20,11 +20,6 @@ class CodeBatch(NamedTuple):
     codes: Tensor
     lens: Tensor
     names: List[str]
-
-
-def own_seeds(names: List[str]) -> List[int]:
-    """A seed of each utterance that is always its own, so that what is hidden of it for a measure is too."""
-    return [zlib.crc32(name.encode()) for name in names]
 
 
 def find_hidden(network: DiscreteBert, batch: CodeBatch, config: MaskConfig, seeds: List[int]) -> Found:

@@ -11,9 +11,9 @@ import torch
 from icefall_discrete.base.settings import to_dict
 from icefall_discrete.data.dataset import derived_seed
 from icefall_discrete.metrics.code_usage import CodeUsage
+from icefall_discrete.nn.spans import span_masks
 from icefall_discrete.systems.masked_prediction.config import MaskedPredictionConfig
 from icefall_discrete.systems.masked_prediction.corpus import Corpus, endless_batches, make_batch, plan_batches
-from icefall_discrete.systems.masked_prediction.spans import span_masks
 from icefall_discrete.systems.masked_prediction.system import MaskedNetwork, MaskedSystem
 from icefall_discrete.tokenizers.networks.mel_encoder import FRAME_RATE_HZ, MelEncoder
 from icefall_discrete.training.distributed import Group

@@ -1,15 +1,17 @@
 """Which frames are hidden from the encoder: spans that start at random, as in HuBERT and wav2vec 2.0."""
 
+from typing import Optional
+
 import torch
 from torch import Tensor
 
 
-def num_starts(num_frames: int, mask_prob: float, generator: torch.Generator) -> int:
+def num_starts(num_frames: int, mask_prob: float, generator: Optional[torch.Generator] = None) -> int:
     """`mask_prob` x T, rounded down or up at random so that this is its mean; at least 1."""
     return max(1, int(mask_prob * num_frames + float(torch.rand((), generator=generator))))
 
 
-def span_masks(lens: Tensor, mask_prob: float, mask_length: int, generator: torch.Generator) -> Tensor:
+def span_masks(lens: Tensor, mask_prob: float, mask_length: int, generator: Optional[torch.Generator] = None) -> Tensor:
     """Masks (N, max of lens), true where a frame is hidden.
 
     Of the starts at which a span fits into the utterance, `num_starts` are drawn without replacement; each hides the

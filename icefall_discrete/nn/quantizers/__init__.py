@@ -1,0 +1,1 @@
+"""Quantizers that learn within a network, one file each."""

@@ -1,0 +1,171 @@
+"""What systems that look for hidden frames do with the cuts of a split, and the seeds by which frames are hidden."""
+
+import abc
+import zlib
+from pathlib import Path
+from typing import Any, Callable, ClassVar, Dict, Iterable, Iterator, List, Mapping, Optional, Sequence, Tuple, Union
+
+import torch
+from lhotse import CutSet
+from lhotse.cut import Cut
+from torch import Tensor
+
+from icefall_discrete.base.atomic_files import write_text
+from icefall_discrete.base.flags import ScriptParser
+from icefall_discrete.data.cuts import language_of, load_cuts
+from icefall_discrete.data.dataset import Batch
+from icefall_discrete.data.shar import SharSource
+from icefall_discrete.data.targets.codes import CodeTargets
+from icefall_discrete.metrics.masked_codes import Recovered
+from icefall_discrete.metrics.scoring_rules import ScoringRules
+from icefall_discrete.systems.contract import SystemStages
+from icefall_discrete.systems.prediction import (
+    Json,
+    N,
+    OutputFiles,
+    Prediction,
+    RunConfig,
+    S,
+    Trained,
+    in_batches,
+    predict_cuts,
+    rows_of_split,
+)
+
+Look = Callable[[Batch], Iterable[Recovered]]
+_COLUMNS = 4
+
+
+def own_seeds(names: Sequence[str]) -> List[int]:
+    """A seed of each utterance that is always its own, so that what is hidden of it for a measure is too."""
+    return [zlib.crc32(name.encode()) for name in names]
+
+
+def rows_of(hidden: Tensor, correct: Tensor, nats: Tensor) -> List[Recovered]:
+    """What was found of each utterance, from values (N,)."""
+    return [Recovered(*row) for row in zip(hidden.tolist(), correct.tolist(), nats.tolist())]
+
+
+class RecoveredFiles(OutputFiles):
+    """Paths of one prediction."""
+
+    def said(self, split: str) -> Path:
+        """`<cut id><tab><hidden frames><tab><found><tab><nats>`, sorted by cut id."""
+        return self.folder / f"recovered-{split}-{self.suffix}.tsv"
+
+    def page(self, split: str) -> Path:
+        """The same: there are no errors to read."""
+        return self.said(split)
+
+
+def read_recovered(path: Path) -> Dict[str, Recovered]:
+    """What was found of each cut. Raises FileNotFoundError, or ValueError naming the line."""
+    found = {}
+    for number, parts in rows_of_split(path):
+        try:
+            cut_id, *values = parts
+            found[cut_id] = Recovered(*map(float, values))
+        except (TypeError, ValueError):
+            raise ValueError(
+                f"{path}:{number}: expected {_COLUMNS} columns with three numbers; decode the split again."
+            ) from None
+    return found
+
+
+class HiddenPrediction(Prediction[None, RecoveredFiles, S, N, CodeTargets]):
+    """Hidden frames are looked for.
+
+    Class attributes a subclass sets:
+      folder: name of the folder of what is found, and of the method. title: of the system, in sentences.
+      doing: what is done, for the progress bar.
+    """
+
+    files = RecoveredFiles
+    folder: ClassVar[str]
+    title: ClassVar[str]
+    doing: ClassVar[str]
+
+    @abc.abstractmethod
+    def look(self, trained: Trained[S, N, CodeTargets], device: torch.device) -> Look:
+        """From a batch to what is found of each of its utterances."""
+
+    @abc.abstractmethod
+    def measured(self, lines: Iterable[Recovered]) -> Dict[str, Dict[str, float]]:
+        """Figures by name of what was found of utterances."""
+
+    @abc.abstractmethod
+    def told(self, scored: Json) -> str:
+        """The figures in words."""
+
+    def add_flags(self, parser: ScriptParser) -> None:
+        """None."""
+
+    def read_settings(self, recipe: Mapping[str, Any], where: str, args: Any) -> None:
+        """None. Raises ValueError if the recipe has settings of a search."""
+        if recipe.get("decode"):
+            raise ValueError(f"{where}: section decode chooses a search, and {self.title} has none; leave it away.")
+
+    def noted(self, config: None) -> Json:
+        """Nothing."""
+        return {}
+
+    def method(self, asked: str) -> str:
+        """There is but one."""
+        return self.folder
+
+    def output(self, exp_dir: Path, settings: S, config: None, checkpoints: str, averaged: bool) -> RecoveredFiles:
+        """`<exp>/<folder>`, with the checkpoints as suffix."""
+        return RecoveredFiles(exp_dir / self.folder, checkpoints + ("_use-averaged-model" if averaged else ""))
+
+    def predict(
+        self,
+        split: str,
+        trained: Trained[S, N, CodeTargets],
+        cuts: CutSet,
+        config: None,
+        run: RunConfig,
+        files: RecoveredFiles,
+    ) -> Json:
+        """Write what was found of each cut; cuts too short to hide anything of are left out."""
+        look = self.look(trained, run.torch_device())
+
+        @torch.no_grad()
+        def find(batch: Batch) -> List[Recovered]:
+            return list(look(batch))
+
+        def say(kept: List[Cut]) -> Iterator[Tuple[str, Recovered]]:
+            return in_batches(find, kept, trained.spec, run)
+
+        model = trained.settings.model
+        said, facts = predict_cuts(say, model, cuts, trained.spec, f"{self.doing} of {split}")
+        lines = [f"{cut_id}\t{one.hidden:g}\t{one.correct:g}\t{one.nats:.6g}\n" for cut_id, one in sorted(said.items())]
+        write_text(files.said(split), "".join(lines))
+        return facts
+
+    def score(self, split: str, files: RecoveredFiles, feature_dir: Path, rules: ScoringRules) -> Json:
+        """The figures over all and by language."""
+        if rules != ScoringRules():
+            raise ValueError(f"scoring rules are about words, and {self.title} says none; leave --scoring-rules away.")
+        found = read_recovered(files.said(split))
+        groups: Dict[str, List[Recovered]] = {}
+        for cut in load_cuts(feature_dir / f"{split}.jsonl.gz"):
+            if cut.id in found and found[cut.id].hidden:
+                groups.setdefault(language_of(cut) or "unknown", []).append(found[cut.id])
+        scored: Json = {"num_utterances": len(found), **self.measured(found.values())}
+        scored["languages"] = {
+            name: {"num_utterances": len(lines), **self.measured(lines)} for name, lines in sorted(groups.items())
+        }
+        print(f"{split}: {self.told(scored)}, of {len(found)} utterances")
+        return scored
+
+
+class HiddenStages(SystemStages[S, N, CodeTargets]):
+    """Systems that learn from frames alone."""
+
+    def targets(self, settings: S, train: Union[CutSet, SharSource], lang_dir: Optional[Path]) -> CodeTargets:
+        """The frames themselves."""
+        return CodeTargets()
+
+    def load_targets(self, exp_dir: Path) -> CodeTargets:
+        """The frames themselves."""
+        return CodeTargets.load(exp_dir)

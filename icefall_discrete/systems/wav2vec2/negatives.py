@@ -1,0 +1,56 @@
+"""Which other hidden frames of its utterance a hidden frame is to be told from.
+
+Letters: N utterances, T frames, M hidden frames of all utterances, K negatives of each.
+"""
+
+from typing import List, NamedTuple, Sequence
+
+import torch
+from torch import Tensor
+
+from icefall_discrete.systems.discrete_bert.masks import LEAST, SpanConfig, hidden_frames
+
+
+class Drawn(NamedTuple):
+    """hidden: (N, T) bool. negatives: (M, K), numbers of hidden frames, counted over the batch."""
+
+    hidden: Tensor
+    negatives: Tensor
+
+    def to(self, device: torch.device) -> "Drawn":
+        """The same on a device."""
+        return Drawn(self.hidden.to(device), self.negatives.to(device))
+
+
+def others_of(count: int, num_negatives: int, generator: torch.Generator) -> Tensor:
+    """For each of `count` hidden frames of an utterance, numbers (count, K) of others, never its own, drawn evenly.
+
+    As published, https://arxiv.org/abs/2006.11477, section 3.2: with replacement.
+    """
+    drawn = torch.randint(max(1, count - 1), (count, num_negatives), generator=generator)
+    return drawn + (drawn >= torch.arange(count).unsqueeze(1))
+
+
+def draw(
+    lens: Sequence[int], names: Sequence[str], config: SpanConfig, num_negatives: int, seeds: Sequence[int]
+) -> Drawn:
+    """Hide frames of each utterance of `lens` frames as its seed says, and draw negatives for each of them.
+
+    Raises:
+      ValueError: if no utterance has frames enough to hide two and show two; one is named.
+    """
+    hidden = torch.zeros(len(lens), max(lens), dtype=torch.bool)
+    negatives: List[Tensor] = []
+    first = 0
+    for row, (length, seed) in enumerate(zip(lens, seeds)):
+        generator = torch.Generator().manual_seed(seed)
+        hidden[row, :length] = hidden_frames(length, config, generator)
+        count = int(hidden[row].sum())
+        negatives.append(first + others_of(count, num_negatives, generator))
+        first += count
+    if not first:
+        raise ValueError(
+            f"cut {names[0]}: {lens[0]} frames, of which fewer than {LEAST} can be hidden while as many are seen, and "
+            "no other of its batch has more; raise --min-utterance-sec."
+        )
+    return Drawn(hidden, torch.cat(negatives))
