@@ -1,4 +1,4 @@
-"""Training that begins with weights of another one: of an experiment, or of a checkpoint, ours or icefall's."""
+"""Training that begins with weights of another: an experiment, a checkpoint, ours or icefall's, a published encoder."""
 
 from pathlib import Path
 from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple
@@ -12,6 +12,13 @@ from icefall_discrete.data.targets.contract import Targets
 from icefall_discrete.experiment.checkpoint_choice import files_of, load_weights, resolve_choice
 from icefall_discrete.experiment.folder import TAKEN, Experiment
 from icefall_discrete.experiment.icefall_checkpoints import read_weights
+from icefall_discrete.experiment.published_encoders import (
+    Published,
+    is_published,
+    read_published,
+    require_fits,
+    with_mask_vector,
+)
 from icefall_discrete.experiment.transcription_files import kept_settings
 from icefall_discrete.nn.acoustic_encoder import AcousticEncoderConfig
 from icefall_discrete.nn.adaptation import changes_of, merged_weights, names_of_changes, plain_name
@@ -36,6 +43,7 @@ class _Source(NamedTuple):
     spec: Optional[FeatureSpec] = None
     targets: Optional[Targets] = None
     is_icefalls: bool = False
+    published: Optional[Published] = None
 
 
 class Beginning(NamedTuple):
@@ -47,6 +55,9 @@ class Beginning(NamedTuple):
 
 
 def _read(place: Path) -> _Source:
+    if place.is_dir() and is_published(place):
+        published = read_published(place)
+        return _Source(published.weights, published.files, published=published)
     if place.is_dir():
         experiment = Experiment(place)
         choice = resolve_choice(kept_settings(place)[0], place)
@@ -82,7 +93,11 @@ def begin_with(
     if not place.exists():
         raise FileNotFoundError(f"--init-from {place} does not exist; give an experiment folder or a checkpoint.")
     source = _read(place)
-    own, places = network.state_dict(), _places(network, source)
+    own = network.state_dict()
+    if source.published is not None:
+        require_fits(network, source.published, spec, str(place))
+        source.weights.update(with_mask_vector(source.published, own))
+    places = _places(network, source)
     if source.is_icefalls and isinstance(network.input_embedding, FeatureNormalizer):
         # icefall's features are as they are: without their mean and deviation taken off.
         plain = {"mean": own[f"{_OF_FEATURES}.mean"] * 0, "scale": own[f"{_OF_FEATURES}.scale"] * 0 + 1}

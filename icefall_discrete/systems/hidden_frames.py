@@ -86,8 +86,8 @@ class HiddenPrediction(Prediction[None, RecoveredFiles, S, N, CodeTargets]):
     doing: ClassVar[str]
 
     @abc.abstractmethod
-    def look(self, trained: Trained[S, N, CodeTargets], device: torch.device) -> Look:
-        """From a batch to what is found of each of its utterances."""
+    def look(self, trained: Trained[S, N, CodeTargets], device: torch.device, cuts: CutSet) -> Look:
+        """From a batch to what is found of each of its utterances; `cuts` are all of the split."""
 
     @abc.abstractmethod
     def measured(self, lines: Iterable[Recovered]) -> Dict[str, Dict[str, float]]:
@@ -127,7 +127,7 @@ class HiddenPrediction(Prediction[None, RecoveredFiles, S, N, CodeTargets]):
         files: RecoveredFiles,
     ) -> Json:
         """Write what was found of each cut; cuts too short to hide anything of are left out."""
-        look = self.look(trained, run.torch_device())
+        look = self.look(trained, run.torch_device(), cuts)
 
         @torch.no_grad()
         def find(batch: Batch) -> List[Recovered]:

@@ -36,8 +36,8 @@ class InitialConfig:
 
     init_from: str = setting(
         "",
-        "experiment or model folder, ORG/NAME of a hub, or a checkpoint of ours or of icefall's zipformer, to take "
-        "weights from; empty: none",
+        "experiment or model folder, ORG/NAME of a hub, a checkpoint of ours or of icefall's zipformer, or a folder of "
+        "transformers with a wav2vec 2.0, HuBERT, WavLM or XLSR, to take weights from; empty: none",
     )
     init_modules: Tuple[str, ...] = setting(
         (),

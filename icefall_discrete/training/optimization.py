@@ -4,6 +4,9 @@ from typing import Any, Callable, Dict, List, Mapping, Optional, Protocol
 
 from torch.optim import Optimizer
 
+# Of a group of parameters: what share of the learning rate it has.
+SHARE = "share_of_rate"
+
 
 class Schedule(Protocol):
     """Sets the rates of an optimiser; told before each step, of epochs or parts of them, and of what an epoch gave."""
@@ -74,7 +77,7 @@ class RateSchedule:
         """Set the rate of step `batch`, from 1."""
         self.batch = batch
         for group in self.optimizer.param_groups:
-            group["lr"] = self.rate(batch)
+            group["lr"] = self.rate(batch) * group.get(SHARE, 1.0)
 
     def step_epoch(self, epoch: float) -> None:
         """Epochs change nothing."""

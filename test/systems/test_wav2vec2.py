@@ -1,59 +1,36 @@
 """wav2vec 2.0: equal to transformers', negatives, padding, exact resume, something learnt, the published shapes."""
 
-import json
+import dataclasses
 from types import SimpleNamespace
 
 import pytest
 import torch
 import torch.nn.functional as F
-from lhotse import CutSet, MonoCut, Recording, SupervisionSegment
+from lhotse import CutSet
+from stand_in import ROOT
 from synthetic_codes import goes_on_exactly
+from toy_samples import CPU, LARGE, SPEC, TOY, changed, generator, samples, write_samples
 
 from icefall_discrete import CONF_DIR
 from icefall_discrete.base.settings import from_dict
-from icefall_discrete.base.spec import FeatureSpec
-from icefall_discrete.data.code_archive import FlatArchiveWriter
-from icefall_discrete.data.cuts import attach, load_feature_cuts, write_cuts
+from icefall_discrete.data.augment import AugmentConfig
+from icefall_discrete.data.cuts import load_feature_cuts
 from icefall_discrete.data.dataset import collate
+from icefall_discrete.experiment.initial_weights import begin_with
 from icefall_discrete.experiment.recipe import read_settings
 from icefall_discrete.nn.encoders.wav2vec2.transformers_names import from_transformers
 from icefall_discrete.nn.front_ends.waveform import WaveformConfig
+from icefall_discrete.systems.asr.transducer import ModelConfig as RecogniserConfig
+from icefall_discrete.systems.asr.transducer import build_transducer
 from icefall_discrete.systems.discrete_bert.masks import SpanConfig
+from icefall_discrete.systems.training_settings import InitialConfig
 from icefall_discrete.systems.wav2vec2.negatives import draw, others_of
 from icefall_discrete.systems.wav2vec2.network import build_wav2vec2
 from icefall_discrete.systems.wav2vec2.settings import LossConfig, TrainSettings
 from icefall_discrete.systems.wav2vec2.system import Wav2Vec2System
+from icefall_discrete.training.optimizers.adam import AdamConfig
 
-SPEC = FeatureSpec("waveform", "continuous", 16000, 200.0, 0, (), 80)
-CPU = torch.device("cpu")
-TOY = {
-    "embedding_dim": 0,
-    "front_end": {"kind": "waveform", "channels": 8, "kernels": [10, 3, 2], "strides": [5, 4, 4]},
-    "encoder": {
-        "kind": "wav2vec2",
-        "dim": 16,
-        "num_layers": 2,
-        "num_heads": 2,
-        "feedforward_dim": 24,
-        "position_kernel": 8,
-        "position_groups": 4,
-        **dict.fromkeys(("dropout", "attention_dropout", "layer_dropout"), 0.0),
-    },
-    "quantizer": {"kind": "gumbel", "group_codes": 6, "out_dim": 8},
-    "target_dim": 12,
-    "target_dropout": 0.0,
-}
-
-
-def changed(model, **parts):
-    return {**model, **{name: {**model[name], **value} for name, value in parts.items()}}
-
-
-LARGE = changed(TOY, front_end={"norm": "layer", "conv_bias": True}, encoder={"norm_first": True})
-
-
-def generator(seed=0):
-    return torch.Generator().manual_seed(seed)
+RECIPE = {"system": "wav2vec2", "model": TOY, "loss": {"num_negatives": 5}}
 
 
 def toy(model=TOY, num_negatives=5, **loss):
@@ -139,11 +116,11 @@ def test_losses_logits_and_gradients_are_those_of_transformers(model, training, 
 
 
 @pytest.mark.parametrize("kind", ["Wav2Vec2", "Hubert", "WavLM"])
-@pytest.mark.parametrize("model", [TOY, LARGE], ids=["base", "large"])
-def test_every_layer_is_that_of_transformers(kind, model):
+@pytest.mark.parametrize("base", [TOY, LARGE], ids=["base", "large"])
+def test_a_recogniser_begins_with_a_folder_of_transformers_and_gives_the_same(kind, base, tmp_path):
     transformers = pytest.importorskip("transformers")
-    reference, _ = theirs(model)
-    more = {}
+    reference, _ = theirs(base)
+    model, more = base, {}
     if kind == "WavLM":
         model = changed(model, encoder={"relative_buckets": 8, "largest_offset": 12})
         more = {"num_buckets": 8, "max_bucket_distance": 12}
@@ -151,16 +128,37 @@ def test_every_layer_is_that_of_transformers(kind, model):
     reference = getattr(transformers, f"{kind}Model")(config).eval()
     for value in reference.parameters():
         torch.nn.init.normal_(value, std=0.4)
-    network = toy(model).network.eval()
-    weights = from_transformers(reference.state_dict())
-    network.load_state_dict(weights, strict=False)
-    assert all(name in network.state_dict() for name in weights)
+    reference.save_pretrained(tmp_path)
+    asr = {name: model[name] for name in ("embedding_dim", "front_end", "encoder")}
+    network = build_transducer(from_dict(RecogniserConfig, asr, "test"), SPEC, 11, AugmentConfig()).eval()
+    taken = InitialConfig(str(tmp_path), ("front_end", "encoder"))
+    spec = dataclasses.replace(SPEC, provenance={"normalisation": "unit_variance" if base is LARGE else "none"})
+    assert begin_with(network, taken, spec, None).taken == ("front_end", "encoder")
     frames = torch.randn(1, 70, 80, generator=generator())
     with torch.no_grad():
         said = reference(frames.flatten(1), output_hidden_states=True)
         found = network.encode(frames, torch.tensor([70]), inner=[0])
     torch.testing.assert_close(found.encoder_out, said.last_hidden_state, rtol=1e-4, atol=1e-4)
     torch.testing.assert_close(found.inner[0][0], said.hidden_states[1], rtol=1e-4, atol=1e-4)
+    other = dataclasses.replace(SPEC, provenance={"normalisation": "none" if base is LARGE else "layer_norm"})
+    with pytest.raises(ValueError, match=r"scaled to variance 1, other than 'waveform'; use --feature-type waveform"):
+        begin_with(network, taken, other, None)
+    heads = {**asr, "encoder": {**asr["encoder"], "num_heads": 4}}
+    network = build_transducer(from_dict(RecogniserConfig, heads, "test"), SPEC, 11, AugmentConfig())
+    with pytest.raises(ValueError, match="has num_heads 2, here it is 4; choose the --model-size of that model"):
+        begin_with(network, taken, spec, None)
+
+
+def test_lower_layers_learn_more_slowly_where_that_is_asked_for():
+    names = ("front_end.project.weight", "encoder.layers.0.norm1.weight", "encoder.layers.2.norm1.weight", "ctc.weight")
+    parameters = [(name, torch.nn.Parameter(torch.zeros(1))) for name in names]
+    config = AdamConfig(schedule="constant", peak_lr=1.0, layer_decay=0.5)
+    optimizer, schedule = config.build(parameters, None)
+    schedule.step_batch(1)
+    rates = {id(value): group["lr"] for group in optimizer.param_groups for value in group["params"]}
+    assert [rates[id(value)] for _, value in parameters] == [0.0625, 0.125, 0.5, 1.0]
+    with pytest.raises(ValueError, match="layer_decay is for encoders of layers in a row"):
+        config.build(parameters[:1], None)
 
 
 def test_negatives_are_other_hidden_frames_of_the_utterance_drawn_evenly():
@@ -174,15 +172,6 @@ def test_negatives_are_other_hidden_frames_of_the_utterance_drawn_evenly():
     assert float((counts[~torch.eye(5, dtype=torch.bool)] / 5000.0 - 1.0).abs().max()) < 0.08
     with pytest.raises(ValueError, match="cut short: 3 frames, of which fewer than 2 can be hidden"):
         draw([3], ["short"], SpanConfig(), 5, [1])
-
-
-def samples(lens, seed=0):
-    rows = [torch.randn(length, 80, generator=generator(seed + length)) for length in lens]
-    return {
-        "features": torch.nn.utils.rnn.pad_sequence(rows, batch_first=True),
-        "frame_lens": torch.tensor(lens),
-        "cut_ids": [f"cut-{length}" for length in lens],
-    }
 
 
 KMEANS = {**TOY, "quantizer": {"kind": "kmeans", "group_codes": 6, "out_dim": 8}}
@@ -207,15 +196,19 @@ def test_padding_changes_no_loss_and_a_batch_is_its_utterances(model):
         )
 
 
-@pytest.mark.parametrize("quantizer", [TOY["quantizer"], KMEANS["quantizer"]], ids=["gumbel", "kmeans"])
-def test_hidden_frames_are_learnt_to_be_told_apart(quantizer):
+@pytest.mark.parametrize(
+    "quantizer, held, start_prob, rate",
+    [(TOY["quantizer"], 16, 0.03, 0.004), (KMEANS["quantizer"], 10, 0.065, 0.005)],
+    ids=["gumbel", "kmeans"],
+)
+def test_hidden_frames_are_learnt_to_be_told_apart(quantizer, held, start_prob, rate):
     wide = changed(TOY, front_end={"channels": 16}, encoder={"dim": 32, "num_heads": 4, "feedforward_dim": 64})
     system = toy({**wide, "quantizer": {**quantizer, "group_codes": 16}}, num_negatives=10, feature_penalty=0.0)
-    system.mask = SpanConfig(start_prob=0.03, length=4)
-    pitch = 0.02 * 1.5 ** torch.arange(8).repeat_interleave(16).unsqueeze(1)  # tones, which any neighbour tells
-    tone = torch.sin(torch.arange(128 * 80).view(128, 80) * pitch)
-    batch = {"features": tone.unsqueeze(0), "frame_lens": torch.tensor([128]), "cut_ids": ["tones"]}
-    optimizer = torch.optim.Adam(system.parameters(), 0.004)
+    system.mask = SpanConfig(start_prob=start_prob, length=4)
+    pitch = 0.02 * 1.5 ** torch.arange(8).repeat_interleave(held).unsqueeze(1)  # tones, which any neighbour tells
+    tone = torch.sin(torch.arange(8 * held * 80).view(-1, 80) * pitch)
+    batch = {"features": tone.unsqueeze(0), "frame_lens": torch.tensor([8 * held]), "cut_ids": ["tones"]}
+    optimizer = torch.optim.Adam(system.parameters(), rate)
     told = []
     for step in range(100):
         found = system(system.prepare(batch, CPU), step)
@@ -251,46 +244,12 @@ def test_what_cannot_be_is_refused_in_a_sentence():
             toy(model)
 
 
-def write_samples(folder):
-    """Cuts of noise, as the stages before training leave them."""
-    (folder / "features").mkdir(parents=True)
-    SPEC.write(folder / "features" / "spec.json")
-    for split, count in (("train", 12), ("dev", 3)):
-        cuts = []
-        with FlatArchiveWriter(folder / "features" / f"{split}.codes") as writer:
-            for index, length in enumerate(range(60, 60 + 5 * count, 5)):
-                frames = samples([length], seed=index)["features"][0].numpy()
-                array = writer.store_array(f"{split}-{index}", frames, frame_shift=0.005, temporal_dim=0, start=0.0)
-                array.array.storage_path = f"{split}.codes"
-                recording = Recording(f"{split}-{index}", [], 16000, 80 * length, length / 200.0)
-                said = [SupervisionSegment(f"{split}-{index}", recording.id, 0.0, recording.duration, language="en")]
-                cut = MonoCut(recording.id, 0.0, recording.duration, 0, supervisions=said, recording=recording)
-                cuts.append(attach(cut, array, SPEC))
-        write_cuts(folder / "features" / f"{split}.jsonl.gz", cuts)
-    recipe = {
-        "system": "wav2vec2",
-        "model_size": "tiny",
-        "model": TOY,
-        "loss": {"num_negatives": 5},
-        "mask": {"length": 4},
-        "loader": {"max_duration": 1.5, "num_buckets": 2, "crop_sec": 0.4},
-        "train": {
-            "num_epochs": 2,
-            "average_period": 2,
-            "tensorboard": False,
-            "optimizer": {"kind": "adam", "warmup_steps": 4},
-        },
-    }
-    (folder / "recipe.json").write_text(json.dumps(recipe))
-    return folder
-
-
 def test_a_killed_training_goes_on_as_if_it_had_not_been(tmp_path):
-    goes_on_exactly(write_samples(tmp_path / "corpus"), tmp_path)
+    goes_on_exactly(write_samples(tmp_path / "corpus", RECIPE), tmp_path)
 
 
 def test_figures_of_cuts_do_not_depend_on_their_company(tmp_path):
-    cuts, spec = load_feature_cuts(write_samples(tmp_path / "corpus") / "features" / "dev.jsonl.gz")
+    cuts, spec = load_feature_cuts(write_samples(tmp_path / "corpus", RECIPE) / "features" / "dev.jsonl.gz")
     system = toy().eval()
     every = system.figures([collate(cuts, spec)])
     assert every == system.figures([collate(CutSet.from_cuts([cut]), spec) for cut in cuts])
@@ -326,3 +285,19 @@ def test_the_published_shapes_build(size):
     assert settings.loss == LossConfig(feature_penalty=10.0 if size == "base" else 0.0)
     assert settings.loader.language_temperature == (2.0 if size == "xlsr" else 1.0)
     assert network.config.num_encoder_frames(200) == 49, "a second has 49 frames"
+
+
+def test_recipes_of_fine_tuning_take_what_pretraining_gives(tmp_path):
+    recipes = ROOT / "egs" / "asterisk" / "ASR" / "conf" / "recipes"
+    tuned = read_settings(recipes / "wav2vec2_ctc_10.json", None, [CONF_DIR], SimpleNamespace())
+    pretraining = recipes.parents[2] / "SSL" / "conf" / "recipes" / "wav2vec2_small.json"
+    before = read_settings(pretraining, None, [CONF_DIR], SimpleNamespace())
+    assert tuned.model.front_end.gradient_scale == 0.0 and tuned.model.front_end.mask_start_prob == 0.065
+    torch.save({"model": build_wav2vec2(before.model, SPEC).state_dict()}, tmp_path / "pretrained.pt")
+    network = build_transducer(tuned.model, SPEC, 11, AugmentConfig())
+    init = dataclasses.replace(tuned.init, init_from=str(tmp_path / "pretrained.pt"))
+    assert begin_with(network, init, SPEC, None).taken == ("front_end", "encoder")
+    base = read_settings(CONF_DIR / "recipes" / "finetune_wav2vec2.json", None, [CONF_DIR], SimpleNamespace())
+    assert base.loss.ctc_loss_scale == 1.0 and base.train.optimizer.schedule == "tri_stage"
+    unfit = dataclasses.replace(init, init_modules=("fitting",))
+    assert begin_with(network, unfit, SPEC, None).taken == ("input_embedding", "front_end", "encoder")

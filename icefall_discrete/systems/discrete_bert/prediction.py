@@ -3,6 +3,7 @@
 from typing import Dict, Iterable
 
 import torch
+from lhotse import CutSet
 
 from icefall_discrete.data.dataset import Batch
 from icefall_discrete.data.targets.codes import CodeTargets
@@ -11,27 +12,13 @@ from icefall_discrete.systems.discrete_bert.network import DiscreteBert
 from icefall_discrete.systems.discrete_bert.settings import TrainSettings
 from icefall_discrete.systems.discrete_bert.system import DiscreteBertSystem, find_hidden
 from icefall_discrete.systems.hidden_frames import HiddenPrediction, Look, own_seeds, rows_of
-from icefall_discrete.systems.prediction import Json, Trained
+from icefall_discrete.systems.prediction import Json, N, S, Trained
 
 
-class DiscreteBertPrediction(HiddenPrediction[TrainSettings, DiscreteBert]):
-    """Hidden codes are looked for."""
+class MaskedCodePrediction(HiddenPrediction[S, N]):
+    """Codes of hidden frames are looked for."""
 
     folder = "masked_prediction"
-    title = "Discrete BERT"
-    doing = "Finding codes"
-
-    def look(self, trained: Trained[TrainSettings, DiscreteBert, CodeTargets], device: torch.device) -> Look:
-        """See HiddenPrediction."""
-        network, masks = trained.network, trained.settings.mask
-        system = DiscreteBertSystem(network, masks, trained.spec)
-
-        def find(batch: Batch) -> Iterable[Recovered]:
-            prepared = system.prepare(batch, device)
-            found = find_hidden(network, prepared, masks, own_seeds(prepared.names))
-            return rows_of(found.hidden, found.correct, found.nats)
-
-        return find
 
     def measured(self, lines: Iterable[Recovered]) -> Dict[str, Dict[str, float]]:
         """See HiddenPrediction."""
@@ -43,3 +30,24 @@ class DiscreteBertPrediction(HiddenPrediction[TrainSettings, DiscreteBert]):
             f"{scored['masked_errors']['rate']:.2f} % of the hidden codes are not found, perplexity "
             f"{scored['code_perplexity']['value']:.2f}"
         )
+
+
+class DiscreteBertPrediction(MaskedCodePrediction[TrainSettings, DiscreteBert]):
+    """Hidden codes are looked for."""
+
+    title = "Discrete BERT"
+    doing = "Finding codes"
+
+    def look(
+        self, trained: Trained[TrainSettings, DiscreteBert, CodeTargets], device: torch.device, cuts: CutSet
+    ) -> Look:
+        """See HiddenPrediction."""
+        network, masks = trained.network, trained.settings.mask
+        system = DiscreteBertSystem(network, masks, trained.spec)
+
+        def find(batch: Batch) -> Iterable[Recovered]:
+            prepared = system.prepare(batch, device)
+            found = find_hidden(network, prepared, masks, own_seeds(prepared.names))
+            return rows_of(found.hidden, found.correct, found.nats)
+
+        return find

@@ -3,7 +3,7 @@
 Letters: N utterances, T frames, M hidden frames of all utterances, K negatives of each.
 """
 
-from typing import List, NamedTuple, Sequence
+from typing import NamedTuple, Sequence
 
 import torch
 from torch import Tensor
@@ -31,26 +31,35 @@ def others_of(count: int, num_negatives: int, generator: torch.Generator) -> Ten
     return drawn + (drawn >= torch.arange(count).unsqueeze(1))
 
 
-def draw(
-    lens: Sequence[int], names: Sequence[str], config: SpanConfig, num_negatives: int, seeds: Sequence[int]
-) -> Drawn:
-    """Hide frames of each utterance of `lens` frames as its seed says, and draw negatives for each of them.
+def spans_of(lens: Sequence[int], names: Sequence[str], config: SpanConfig, seeds: Sequence[int]) -> Tensor:
+    """Which frames (N, T) are hidden of utterances of `lens` frames, of each as its seed says.
 
     Raises:
       ValueError: if no utterance has frames enough to hide two and show two; one is named.
     """
     hidden = torch.zeros(len(lens), max(lens), dtype=torch.bool)
-    negatives: List[Tensor] = []
-    first = 0
     for row, (length, seed) in enumerate(zip(lens, seeds)):
-        generator = torch.Generator().manual_seed(seed)
-        hidden[row, :length] = hidden_frames(length, config, generator)
-        count = int(hidden[row].sum())
-        negatives.append(first + others_of(count, num_negatives, generator))
-        first += count
-    if not first:
+        hidden[row, :length] = hidden_frames(length, config, torch.Generator().manual_seed(seed))
+    if not hidden.any():
         raise ValueError(
             f"cut {names[0]}: {lens[0]} frames, of which fewer than {LEAST} can be hidden while as many are seen, and "
             "no other of its batch has more; raise --min-utterance-sec."
         )
-    return Drawn(hidden, torch.cat(negatives))
+    return hidden
+
+
+def draw(
+    lens: Sequence[int], names: Sequence[str], config: SpanConfig, num_negatives: int, seeds: Sequence[int]
+) -> Drawn:
+    """Hide frames as `spans_of`, and draw negatives for each of them.
+
+    Raises:
+      ValueError: as `spans_of`.
+    """
+    hidden = spans_of(lens, names, config, seeds)
+    counts = hidden.sum(dim=1)
+    firsts = (counts.cumsum(dim=0) - counts).tolist()
+    # Seeds of their own: numbers of one generator would depend on how the spans were drawn.
+    generators = [torch.Generator().manual_seed(seed + 1) for seed in seeds]
+    rows = zip(firsts, counts.tolist(), generators)
+    return Drawn(hidden, torch.cat([first + others_of(count, num_negatives, one) for first, count, one in rows]))

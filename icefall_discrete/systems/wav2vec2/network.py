@@ -102,18 +102,23 @@ class Wav2Vec2(AcousticEncoder):
         return Contrast(lost, count, correct, quantised.perplexity, quantised.loss, heard.penalty)
 
 
+def require_samples(config: AcousticEncoderConfig, title: str) -> None:
+    """Raise ValueError unless the system `title` can learn with that front end and that encoder."""
+    if not isinstance(config.front_end, WaveformConfig):
+        raise ValueError(f"{title} learns from samples: its front_end must be waveform; set --front-end waveform.")
+    if config.encoder.stride != 1 or config.input.input_frame_rate_hz:
+        raise ValueError(
+            f"{title} tells of each frame of its front end, so that the encoder must keep their rate; set "
+            "output_downsampling_factor of a Zipformer to 1, and input_frame_rate_hz to 0."
+        )
+
+
 def build_wav2vec2(config: ModelConfig, spec: FeatureSpec, codebooks: Optional[Sequence[Tensor]] = None) -> Wav2Vec2:
     """The network for samples as `spec` has them.
 
     Raises:
       ValueError: for another front end, and for an encoder that makes one frame of several.
     """
-    if not isinstance(config.front_end, WaveformConfig):
-        raise ValueError("wav2vec 2.0 learns from samples: its front_end must be waveform; set --front-end waveform.")
-    if config.encoder.stride != 1 or config.input.input_frame_rate_hz:
-        raise ValueError(
-            "wav2vec 2.0 tells of each frame of its front end, so that the encoder must keep their rate; set "
-            "output_downsampling_factor of a Zipformer to 1, and input_frame_rate_hz to 0."
-        )
+    require_samples(config, "wav2vec 2.0")
     embedding = build_input_embedding(config.input, spec, codebooks)
     return Wav2Vec2(config, embedding, EmbeddingAugment(AugmentConfig(augment_prob=0.0)), spec.frame_rate_hz)

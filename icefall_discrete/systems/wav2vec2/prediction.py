@@ -3,6 +3,7 @@
 from typing import Dict, Iterable
 
 import torch
+from lhotse import CutSet
 
 from icefall_discrete.data.dataset import Batch
 from icefall_discrete.data.targets.codes import CodeTargets
@@ -22,7 +23,7 @@ class Wav2Vec2Prediction(HiddenPrediction[TrainSettings, Wav2Vec2]):
     title = "wav2vec 2.0"
     doing = "Comparing frames"
 
-    def look(self, trained: Trained[TrainSettings, Wav2Vec2, CodeTargets], device: torch.device) -> Look:
+    def look(self, trained: Trained[TrainSettings, Wav2Vec2, CodeTargets], device: torch.device, cuts: CutSet) -> Look:
         """See HiddenPrediction."""
         system = Wav2Vec2System(trained.network, trained.settings, trained.spec).eval()
 

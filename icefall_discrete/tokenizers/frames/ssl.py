@@ -136,7 +136,8 @@ def _drop_weight_norm(model: nn.Module) -> None:
             nn.utils.remove_weight_norm(module)
 
 
-def _folder_weights(folder: Path) -> Dict[str, Tensor]:
+def folder_weights(folder: Path) -> Dict[str, Tensor]:
+    """The weights in a transformers folder by their names, read as data; FileNotFoundError if there are none."""
     weights: Dict[str, Tensor] = {}
     for path in weight_files(folder):
         if path.name == PICKLED:
@@ -170,7 +171,7 @@ def read_folder(folder: Path) -> LoadedModel:
     config = AutoConfig.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
     rule = folder / PREPROCESSOR
     scaled = read_object(rule).get("do_normalize", True) if rule.is_file() else config.feat_extract_norm == "layer"
-    return LoadedModel(config, _folder_weights(folder), "unit_variance" if scaled else "none")
+    return LoadedModel(config, folder_weights(folder), "unit_variance" if scaled else "none")
 
 
 def build_model(loaded: LoadedModel, num_layers: int) -> TransformersModel:

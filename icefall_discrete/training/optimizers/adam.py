@@ -2,14 +2,16 @@
 
 import dataclasses
 import functools
-from typing import Tuple
+import re
+from typing import Any, Dict, List, Sequence, Tuple
 
 import torch
+from torch import nn
 from torch.optim import Optimizer
 
 from icefall_discrete.base.settings import check_settings, setting
 from icefall_discrete.training.newbob import NewBob
-from icefall_discrete.training.optimization import RateSchedule, Schedule
+from icefall_discrete.training.optimization import SHARE, RateSchedule, Schedule
 from icefall_discrete.training.optimizers.contract import EdenSettings, NamedParameters, OptimizerConfig
 
 SCHEDULES = ("warmup", "constant", "newbob", "tri_stage", "linear")
@@ -44,6 +46,25 @@ def tri_stage_rate(step: int, config: "AdamConfig") -> float:
     return config.peak_lr * config.final_share**fallen
 
 
+def layers_above(names: Sequence[str]) -> List[int]:
+    """How many layers of the encoder, and heads, stand on each of these parameters; 0 for what is behind the encoder.
+
+    Raises:
+      ValueError: if the encoder has no layers in a row.
+    """
+    layers = [re.match(r"encoder\.layers\.(\d+)\.", name) for name in names]
+    if not any(layers):
+        raise ValueError(
+            "layer_decay is for encoders of layers in a row, such as wav2vec2, conformer or transformer; set it to 1."
+        )
+    count = 1 + max(int(layer.group(1)) for layer in layers if layer)
+    before = tuple(f"{part}." for part in ("input_embedding", "front_end", "encoder"))
+    return [
+        count - int(layer.group(1)) if layer else count + 1 if name.startswith(before) else 0
+        for name, layer in zip(names, layers)
+    ]
+
+
 @dataclasses.dataclass(frozen=True)
 class AdamConfig(OptimizerConfig):
     """Adam; the defaults are those of ESPnet's E-Branchformer for units of a hundred hours, and of DASB's NewBob."""
@@ -74,6 +95,13 @@ class AdamConfig(OptimizerConfig):
     )
     weight_decay: float = setting(1.0e-6, "share of the weights that is added to their gradients", minimum=0)
     decoupled: bool = setting(False, "take weight_decay times the learning rate off the weights themselves (AdamW)")
+    layer_decay: float = setting(
+        1.0,
+        "fine-tuning: share of the learning rate that each layer of the encoder has of that of the layer above; what "
+        "is before the layers counts as one more; 1: all learn alike",
+        above=0,
+        maximum=1,
+    )
 
     def __post_init__(self) -> None:
         check_settings(self)
@@ -90,9 +118,21 @@ class AdamConfig(OptimizerConfig):
         """See OptimizerConfig; of `train` nothing is needed."""
         kind = torch.optim.AdamW if self.decoupled else torch.optim.Adam
         first, second = self.betas
-        tensors = [value for _, value in parameters]
-        optimizer = kind(tensors, lr=self.peak_lr, betas=(first, second), weight_decay=self.weight_decay)
+        groups = self._groups(parameters)
+        optimizer = kind(groups, lr=self.peak_lr, betas=(first, second), weight_decay=self.weight_decay)
         return optimizer, self._schedule(optimizer)
+
+    def _groups(self, parameters: NamedParameters) -> List[Dict[str, Any]]:
+        """The parameters, those of each layer by themselves where their rates differ."""
+        if self.layer_decay == 1.0:
+            return [{"params": [value for _, value in parameters]}]
+        if self.schedule == "newbob":
+            raise ValueError("layer_decay is not for schedule newbob; choose another schedule.")
+        depths = layers_above([name for name, _ in parameters])
+        groups: Dict[int, List[nn.Parameter]] = {}
+        for depth, (_, value) in zip(depths, parameters):
+            groups.setdefault(depth, []).append(value)
+        return [{"params": values, SHARE: self.layer_decay**depth} for depth, values in sorted(groups.items())]
 
     def _schedule(self, optimizer: Optimizer) -> Schedule:
         if self.schedule == "newbob":
