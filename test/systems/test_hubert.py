@@ -123,12 +123,12 @@ def test_units_come_with_their_cuts_also_with_parts_of_them(corpus, tmp_path):
     batch = WithUnits(UNIT_SPEC)([part, whole[1]], collate([part, whole[1]], spec))
     assert batch[UNITS][0, :15].tolist() == [number % 7 for number in range(10, 25)]
     assert batch[UNIT_LENS].tolist() == [15, 32] and batch[UNITS][0, 15:].eq(-1).all()
-    with pytest.raises(FileNotFoundError, match="extract that feature type first .run.sh --feature-type other"):
+    with pytest.raises(FileNotFoundError, match=r"extract that feature type first .run.sh --feature-type other"):
         with_units(cuts, corpus / "other", "dev")
     units = list(load_feature_cuts(corpus / "toy_units" / "dev.jsonl.gz")[0])
     shutil.copytree(corpus / "toy_units", tmp_path / "fewer")
     write_cuts(tmp_path / "fewer" / "dev.jsonl.gz", units[1:])
-    with pytest.raises(ValueError, match="cut dev-0: it has no codes in .*; extract both feature types"):
+    with pytest.raises(ValueError, match=r"cut dev-0: it has no codes in .*; extract both feature types"):
         with_units(cuts, tmp_path / "fewer", "dev")
 
 
