@@ -143,10 +143,11 @@ def test_units_of_an_experiment_are_kept(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "recipe", [CONF_DIR / "recipes" / "hubert_base.json", SSL / "hubert_small.json"], ids=["base", "small"]
+    "recipe", [CONF_DIR / "recipes" / "hubert_base.json", SSL / "hubert_small_again.json"], ids=["base", "small"]
 )
 def test_recipes_are_read_and_build(recipe):
     settings = read_settings(recipe, None, [CONF_DIR], SimpleNamespace())
     assert settings.mask.start_prob == 0.08 and settings.loss.feature_penalty == 10.0
-    if recipe.stem == "hubert_small":
+    if recipe.stem == "hubert_small_again":
+        assert settings.target.units == "hubert_small_l4_km500"
         assert build_hubert(settings.model, SPEC, UNIT_SPEC).units_of_frames(torch.arange(100)[None], 49)[0, -1] == 96

@@ -98,7 +98,8 @@ class Hubert(AcousticEncoder):
         correct = (logits.detach().argmax(dim=1) == wanted[present]).to(logits.dtype)
         zeros = logits.new_zeros(len(lens))
         each = (nats * of_hidden, of_hidden, correct * of_hidden, nats * (1 - of_hidden), 1 - of_hidden)
-        return Known(*(zeros.index_add(0, rows, one) for one in each), penalty=heard.penalty)
+        lost, count, found, seen_lost, seen = (zeros.index_add(0, rows, one) for one in each)
+        return Known(lost, count, found, seen_lost, seen, heard.penalty)
 
 
 def build_hubert(

@@ -43,7 +43,8 @@ class HubertSystem(AcousticSystem[Heard]):
     def prepare(self, batch: Batch, device: torch.device) -> Heard:
         """Tensors on `device` of a batch with units (data/units.py)."""
         tensors = (batch[batch_key(self.spec)], batch["frame_lens"], batch[UNITS])
-        return Heard(*(one.to(device, non_blocking=True) for one in tensors), names=list(batch["cut_ids"]))
+        frames, lens, units = (one.to(device, non_blocking=True) for one in tensors)
+        return Heard(frames, lens, units, list(batch["cut_ids"]))
 
     def know(self, prepared: Heard, seeds: List[int]) -> Known:
         """Hide frames of each utterance as its seed says, and look for their units."""
