@@ -26,6 +26,7 @@ from icefall_discrete.systems.prediction import (
     Prediction,
     RunConfig,
     S,
+    T,
     Trained,
     in_batches,
     predict_cuts,
@@ -72,7 +73,7 @@ def read_recovered(path: Path) -> Dict[str, Recovered]:
     return found
 
 
-class HiddenPrediction(Prediction[None, RecoveredFiles, S, N, CodeTargets]):
+class HiddenPrediction(Prediction[None, RecoveredFiles, S, N, T]):
     """Hidden frames are looked for.
 
     Class attributes a subclass sets:
@@ -86,7 +87,7 @@ class HiddenPrediction(Prediction[None, RecoveredFiles, S, N, CodeTargets]):
     doing: ClassVar[str]
 
     @abc.abstractmethod
-    def look(self, trained: Trained[S, N, CodeTargets], device: torch.device, cuts: CutSet) -> Look:
+    def look(self, trained: Trained[S, N, T], device: torch.device, cuts: CutSet) -> Look:
         """From a batch to what is found of each of its utterances; `cuts` are all of the split."""
 
     @abc.abstractmethod
@@ -120,7 +121,7 @@ class HiddenPrediction(Prediction[None, RecoveredFiles, S, N, CodeTargets]):
     def predict(
         self,
         split: str,
-        trained: Trained[S, N, CodeTargets],
+        trained: Trained[S, N, T],
         cuts: CutSet,
         config: None,
         run: RunConfig,

@@ -12,10 +12,10 @@ from icefall_discrete.systems.discrete_bert.network import DiscreteBert
 from icefall_discrete.systems.discrete_bert.settings import TrainSettings
 from icefall_discrete.systems.discrete_bert.system import DiscreteBertSystem, find_hidden
 from icefall_discrete.systems.hidden_frames import HiddenPrediction, Look, own_seeds, rows_of
-from icefall_discrete.systems.prediction import Json, N, S, Trained
+from icefall_discrete.systems.prediction import Json, N, S, T, Trained
 
 
-class MaskedCodePrediction(HiddenPrediction[S, N]):
+class MaskedCodePrediction(HiddenPrediction[S, N, T]):
     """Codes of hidden frames are looked for."""
 
     folder = "masked_prediction"
@@ -32,7 +32,7 @@ class MaskedCodePrediction(HiddenPrediction[S, N]):
         )
 
 
-class DiscreteBertPrediction(MaskedCodePrediction[TrainSettings, DiscreteBert]):
+class DiscreteBertPrediction(MaskedCodePrediction[TrainSettings, DiscreteBert, CodeTargets]):
     """Hidden codes are looked for."""
 
     title = "Discrete BERT"

@@ -8,7 +8,7 @@ from lhotse import CutSet
 
 from icefall_discrete.data.cuts import field_name
 from icefall_discrete.data.dataset import Batch
-from icefall_discrete.data.targets.codes import CodeTargets
+from icefall_discrete.data.targets.units import UnitTargets
 from icefall_discrete.data.units import WithUnits, with_units
 from icefall_discrete.metrics.masked_codes import Recovered
 from icefall_discrete.systems.discrete_bert.prediction import MaskedCodePrediction
@@ -19,13 +19,13 @@ from icefall_discrete.systems.hubert.system import HubertSystem
 from icefall_discrete.systems.prediction import Trained
 
 
-class HubertPrediction(MaskedCodePrediction[TrainSettings, Hubert]):
+class HubertPrediction(MaskedCodePrediction[TrainSettings, Hubert, UnitTargets]):
     """Units of hidden frames are looked for."""
 
     title = "HuBERT"
     doing = "Finding units"
 
-    def look(self, trained: Trained[TrainSettings, Hubert, CodeTargets], device: torch.device, cuts: CutSet) -> Look:
+    def look(self, trained: Trained[TrainSettings, Hubert, UnitTargets], device: torch.device, cuts: CutSet) -> Look:
         """See HiddenPrediction; the units lie beside the samples, as in training."""
         place = Path(next(iter(cuts)).custom[field_name(trained.spec)].array.storage_path)
         folder = place.parent.parent / trained.settings.target.units

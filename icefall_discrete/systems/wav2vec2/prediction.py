@@ -16,7 +16,7 @@ from icefall_discrete.systems.wav2vec2.settings import TrainSettings
 from icefall_discrete.systems.wav2vec2.system import Wav2Vec2System
 
 
-class Wav2Vec2Prediction(HiddenPrediction[TrainSettings, Wav2Vec2]):
+class Wav2Vec2Prediction(HiddenPrediction[TrainSettings, Wav2Vec2, CodeTargets]):
     """Hidden frames are told from others."""
 
     folder = "contrast"

@@ -157,7 +157,7 @@ class EncoderFrames(PretrainedFrames):
         return encoder.inner_dims[self.config.layer - 1] if self.config.layer else encoder.out_dim
 
     @property
-    def provenance(self) -> Dict[str, Any]:  # type: ignore[override]
+    def provenance(self) -> Dict[str, Any]:
         """See PretrainedFrames; and what the model reads."""
         return {**super().provenance, "reads": self._model.spec.name}
 
