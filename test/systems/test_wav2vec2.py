@@ -220,7 +220,7 @@ def test_hidden_frames_are_learnt_to_be_told_apart(quantizer, held, start_prob, 
 
 
 def test_masks_of_fine_tuning_hide_frames_and_dimensions_in_training_only():
-    config = WaveformConfig(channels=8, kernels=(10, 3, 2), strides=(5, 4, 4), mask_start_prob=0.065)
+    config = WaveformConfig(channels=8, kernels=(10, 4, 4), strides=(5, 4, 4), mask_start_prob=0.065)
     front_end = config.build(80, 16, 0.0)
     x = torch.randn(3, 200, 80, generator=generator())
     lens = torch.tensor([200, 150, 120])

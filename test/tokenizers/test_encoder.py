@@ -15,7 +15,7 @@ from icefall_discrete.tokenizers import load_tokenizer
 
 MODEL = {
     "embedding_dim": 0,
-    "front_end": {"kind": "waveform", "channels": 8},
+    "front_end": {"kind": "waveform", "channels": 16},
     "encoder": {
         "kind": "wav2vec2",
         "dim": 16,

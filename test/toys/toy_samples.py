@@ -13,7 +13,7 @@ SPEC = FeatureSpec("waveform", "continuous", 16000, 200.0, 0, (), 80)
 CPU = torch.device("cpu")
 TOY = {
     "embedding_dim": 0,
-    "front_end": {"kind": "waveform", "channels": 8, "kernels": [10, 3, 2], "strides": [5, 4, 4]},
+    "front_end": {"kind": "waveform", "channels": 16, "kernels": [10, 4, 4], "strides": [5, 4, 4]},
     "encoder": {
         "kind": "wav2vec2",
         "dim": 16,
@@ -69,7 +69,7 @@ def write_samples(folder, recipe):
     general = {
         "model_size": "tiny",
         "mask": {"length": 4},
-        "loader": {"max_duration": 1.5, "num_buckets": 2, "crop_sec": 0.4},
+        "loader": {"max_duration": 0.9, "num_buckets": 2, "crop_sec": 0.4},
         "train": {
             "num_epochs": 2,
             "average_period": 2,
