@@ -21,3 +21,13 @@ def padding_mask(lens: Tensor, num_frames: int) -> Optional[Tensor]:
 def downsampled_lens(lens: Lens, factor: int) -> Lens:
     """Frames after downsampling by `factor`, rounded up; `lens` is an int or an integer tensor."""
     return (lens + factor - 1) // factor
+
+
+def with_whole_gradients(x: Tensor) -> Tensor:
+    """Return x, what GELU gave, whose gradients will be contiguous.
+
+    Of others, GELU of torch 1.13 may give gradients of its input that were never set.
+    """
+    if x.requires_grad:
+        x.register_hook(torch.Tensor.contiguous)
+    return x

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from icefall_discrete.base.settings import check_settings, setting
 from icefall_discrete.nn.front_ends.contract import FrontEnd, FrontEndConfig, StreamWindow
-from icefall_discrete.nn.lengths import Lens, padding_mask
+from icefall_discrete.nn.lengths import Lens, padding_mask, with_whole_gradients
 from icefall_discrete.nn.module_row import ModuleRow
 from icefall_discrete.nn.scaling import Scheduled
 from icefall_discrete.nn.spans import span_masks
@@ -146,9 +146,10 @@ class WaveformFrontEnd(FrontEnd):
             )
         learns = torch.is_grad_enabled() and config.gradient_scale > 0
         with torch.set_grad_enabled(learns):
-            frames = self._convolved(x.flatten(1).unsqueeze(1), num_samples).transpose(1, 2)
-        if learns and config.gradient_scale != 1.0 and frames.requires_grad:
-            frames.register_hook(lambda gradient: gradient * config.gradient_scale)
+            convolved = self._convolved(x.flatten(1).unsqueeze(1), num_samples)
+        if convolved.requires_grad:
+            convolved.register_hook(lambda gradient: gradient * config.gradient_scale)
+        frames = convolved.transpose(1, 2)
         present = UtteranceFrames(heard_lens, frames.shape[1]).valid(frames)
         return Heard(self.frame_norm(frames), heard_lens, present.float().pow(2).mean())
 
@@ -160,7 +161,7 @@ class WaveformFrontEnd(FrontEnd):
                 x = self.norms[index](x.transpose(1, 2)).transpose(1, 2)
             elif index == 0:
                 x = self._over_time(x, self.config.frames_of(num_samples, 1))
-            x = F.gelu(x)
+            x = with_whole_gradients(F.gelu(x))
         return x
 
     def _over_time(self, x: Tensor, lens: Tensor) -> Tensor:

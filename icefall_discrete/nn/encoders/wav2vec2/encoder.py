@@ -13,6 +13,7 @@ from icefall_discrete.nn.attention.multi_head import MultiHeadAttention
 from icefall_discrete.nn.encoders.contract import Encoder, EncoderOutput
 from icefall_discrete.nn.encoders.wav2vec2.config import Wav2Vec2Config
 from icefall_discrete.nn.encoders.wav2vec2.relative import GatedAttention, OffsetBias
+from icefall_discrete.nn.lengths import with_whole_gradients
 from icefall_discrete.nn.module_row import ModuleRow
 from icefall_discrete.nn.utterance_frames import UtteranceFrames
 
@@ -41,7 +42,7 @@ class PositionConvolution(nn.Module):
         """Map x (N, T, D), zeros behind ends, to (N, T, D)."""
         weight = torch._weight_norm(self.direction, self.gain, 2)
         out = F.conv1d(x.transpose(1, 2), weight, self.bias, padding=self.kernel // 2, groups=self.groups)
-        return F.gelu(out[:, :, : x.shape[1]]).transpose(1, 2)
+        return with_whole_gradients(F.gelu(out[:, :, : x.shape[1]])).transpose(1, 2)
 
 
 class Wav2Vec2Layer(nn.Module):
