@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""How near audio comes to what it was made from: mel distance, STOI, SI-SDR, MCD, errors of pitch, and judges.
+"""How near audio comes to what it was made from: mel distance, STOI, SI-SDR, MCD, errors of pitch, judges, voices.
 
 Utterances are paired by the ids of two manifests of cuts, or by the names of files in two folders.
 
@@ -15,6 +15,7 @@ from icefall_discrete.base.json_files import write_json
 from icefall_discrete.base.script import run_script
 from icefall_discrete.base.text_tables import text_table
 from icefall_discrete.extraction.audio_figures import AudioSource, PairSettings, audio_scores
+from icefall_discrete.inference.voice_judge import load_voice_judges
 from icefall_discrete.metrics.facts import known_metrics
 from icefall_discrete.metrics.reconstruction import JUDGES, present_judges, require_judges
 
@@ -32,6 +33,16 @@ def get_parser() -> ScriptParser:
         "--judges", default=",".join(present_judges()), help=f"of {','.join(JUDGES)} (default: those installed)"
     )
     parser.add_argument(
+        "--verifier-exp-dir", type=Path, help="trained verification (SV): how alike the voices are (default: none)"
+    )
+    parser.add_argument(
+        "--classifier-exp-dir",
+        type=Path,
+        help="trained classifier (SID, LID ...): how often it hears the class of the "
+        "reference, or what it hears in that (default: none)",
+    )
+    parser.add_argument("--asked", default="", help="of --classifier-exp-dir: the class that is to be heard instead")
+    parser.add_argument(
         "--other-pace", action="store_true", help="synthesis with its own durations: what needs no common time"
     )
     return parser
@@ -42,7 +53,9 @@ def main() -> None:
     args = get_parser().parse_args()
     judges = require_judges(name for name in args.judges.split(",") if name)
     settings = PairSettings(args.sample_rate, judges, not args.other_pace)
-    scores, alone = audio_scores(AudioSource(args.reference), AudioSource(args.estimate), settings, args.details)
+    judges_of_voices = load_voice_judges(args.verifier_exp_dir, args.classifier_exp_dir, args.asked)
+    sources = AudioSource(args.reference), AudioSource(args.estimate)
+    scores, alone = audio_scores(*sources, settings, args.details, judges_of_voices.figures)
     write_json(args.output, {"sets": {args.split: scores}, "num_unpaired": alone})
     metrics = known_metrics()
     rows = [[metrics[name].head, metrics[name].with_interval(scores)] for name in scores if name in metrics]

@@ -3,7 +3,7 @@
 import json
 import logging
 from pathlib import Path
-from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 from lhotse import Recording
 from torch import Tensor
@@ -12,6 +12,7 @@ from tqdm import tqdm
 from icefall_discrete.audio.reading import UnreadableAudio, load_finite, load_recording, open_recording
 from icefall_discrete.base.atomic_files import PathLike, write_text
 from icefall_discrete.data.cuts import load_audio_cuts
+from icefall_discrete.data.facts import facts_of
 from icefall_discrete.metrics.reconstruction import Figures, ReconstructionFigures, reconstruction
 
 LOG = logging.getLogger(__name__)
@@ -53,6 +54,11 @@ class AudioSource:
         except UnreadableAudio as error:
             raise UnreadableAudio(f"{self._files[name]}: {error}") from error
 
+    def fact(self, name: str, fact: str) -> Optional[str]:
+        """A fact of an utterance, such as its speaker; None where it is not known, and of files."""
+        value = facts_of(self._cuts[name]).get(fact) if name in self._cuts else None
+        return None if value is None else str(value)
+
     def _opened(self, name: str) -> Recording:
         try:
             return open_recording(self._files[name], name)
@@ -86,12 +92,17 @@ def _measured(name: str, reference: AudioSource, estimate: AudioSource, settings
 
 
 def audio_scores(
-    reference: AudioSource, estimate: AudioSource, settings: PairSettings, details: Optional[PathLike] = None
+    reference: AudioSource,
+    estimate: AudioSource,
+    settings: PairSettings,
+    details: Optional[PathLike] = None,
+    others: Optional[Callable[[str, AudioSource, AudioSource], Figures]] = None,
 ) -> Tuple[Dict[str, Any], int]:
     """The figures of all utterances that both have, for `sets.<split>` of a result, and how many only one of them has.
 
     Args:
       details: file to write the figures of each utterance to, a JSON object a line.
+      others: gives other figures of an utterance, such as those of its voice; its name, the reference, the estimate.
     Raises:
       ValueError: if they share no utterance, or one cannot be measured; it is named.
     """
@@ -108,6 +119,8 @@ def audio_scores(
     figures, lines = ReconstructionFigures(), []
     for name in tqdm(shared, desc="measure", unit="utterance", mininterval=2.0):
         found = _measured(name, reference, estimate, settings)
+        if others is not None:
+            found.update(others(name, reference, estimate))
         figures.add(found)
         lines.append(json.dumps({"id": name, **found}, ensure_ascii=False) + "\n")
     if details is not None:

@@ -1,8 +1,8 @@
 """How near a signal comes to the one that it was made from: codecs, vocoders and speech synthesis against recordings.
 
 `reconstruction` measures one utterance, `ReconstructionFigures` the utterances of a set. What a recogniser hears, and
-whether the voice is still the same, are figures of a recogniser and of a classifier: they are put beside these under
-the names `wer`, `dwer` and `speaker_accuracy`.
+whether the voice is still the same, are figures of a recogniser and of classifiers: they are put beside these under
+the names `wer`, `dwer`, `speaker_accuracy` and `speaker_similarity`.
 """
 
 from typing import Any, Dict, Iterable, List, Mapping, Optional, Sequence
@@ -38,6 +38,7 @@ _HEARD = (
     "dWER counts words that a recogniser hears otherwise than in the original; speaker accuracy is how often a "
     "classifier hears the voice that was asked for."
 )
+_ALIKE = "Speaker similarity is the cosine between a verification model's embeddings of the two (1: one voice)."
 METRICS = (
     Metric("mel_distance", "mel distance", "distance", _LEGEND, unit="", decimals=3),
     Metric("stoi", "STOI", "intelligibility", _LEGEND, unit="", higher_is_better=True, decimals=3),
@@ -52,6 +53,7 @@ METRICS = (
     Metric("dnsmos_original", "DNSMOS original", "quality", _JUDGED, "", True, 2, is_aside=True),
     Metric("dwer", "dWER", "error rate", _HEARD, is_aside=True),
     Metric("speaker_accuracy", "speaker", "accuracy", _HEARD, higher_is_better=True, is_aside=True),
+    Metric("speaker_similarity", "speaker similarity", "similarity", _ALIKE, "", True, 3, is_aside=True),
     Metric("mel_distance_input", "input mel distance", "distance", _INPUT, unit="", decimals=3, is_aside=True),
     Metric("stoi_input", "input STOI", "intelligibility", _INPUT, "", True, 3, is_aside=True),
     Metric("si_sdr_input", "input SI-SDR", "ratio", _INPUT, "dB", True, is_aside=True),

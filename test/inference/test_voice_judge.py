@@ -1,0 +1,84 @@
+"""Who speaks and how alike voices are, by classifiers of ours: measured beside reconstruction, and what is refused."""
+
+import json
+
+import pytest
+import torch
+from toy_corpus import run_stage_script
+from toy_speech import SPEAKERS, SPEC, make_experiment, write_speech
+
+from icefall_discrete.experiment.transcription_files import save_tokenizer
+from icefall_discrete.extraction.audio_figures import AudioSource
+from icefall_discrete.inference.audio_files import BadAudio
+from icefall_discrete.inference.voice_judge import VoiceJudge, VoiceJudges, load_voice_judges
+from icefall_discrete.tokenizers import load_tokenizer
+
+RECIPE = {
+    "system": "classification",
+    "target": {"fact": "speaker"},
+    "model": {"encoder": {"kind": "identity", "in_dim": 8}, "front_end": "identity", "embedding_dim": 8},
+    "average": {"avg": 1},
+}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """Toy speech, a classifier of its speakers in C that has learnt nothing, a vocoder in V."""
+    folder = write_speech(tmp_path_factory.mktemp("judge"), num_train=2)
+    (folder / "small_dmel.json").write_text(json.dumps({"tokenizer": "dmel", "num_mel_bins": 8}))
+    tokenizer = load_tokenizer(folder / "small_dmel.json")
+    make_experiment(folder / "C", tokenizer.spec, recipe=RECIPE)
+    save_tokenizer(tokenizer, folder / "C")
+    make_experiment(folder / "V", SPEC)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def judge(folder):
+    return VoiceJudge(folder / "C")
+
+
+def some_audio(seed=0):
+    return 0.1 * torch.randn(8000, generator=torch.Generator().manual_seed(seed))
+
+
+def test_audio_is_like_itself_and_less_like_other_audio(judge):
+    assert judge.classes.names == list(SPEAKERS) and judge.answer(some_audio()) in SPEAKERS
+    assert judge.similarity(some_audio(), some_audio()) == pytest.approx(1.0, abs=1e-6)
+    tone = 0.1 * torch.sin(torch.arange(8000) / 20)
+    assert judge.similarity(some_audio(), tone) < 0.999
+    with pytest.raises(BadAudio, match="a: 3 samples are too short"):
+        judge.embedding(torch.zeros(3), "a")
+
+
+def test_the_class_that_counts_is_asked_for_or_known_or_heard(judge, folder):
+    cuts, files = AudioSource(folder / "features" / "test.jsonl.gz"), AudioSource(folder / "audio")
+    heard = {name: judge.answer(cuts.samples(name, judge.sample_rate_hz).float()) for name in cuts.names}
+    for name, speaker in zip(cuts.names, SPEAKERS):
+        found = VoiceJudges(judge, judge).figures(name, cuts, cuts)
+        assert found["speaker_similarity"] == pytest.approx(1.0, abs=1e-6)
+        assert found["speaker_accuracy"] == 100.0 * (heard[name] == speaker)
+        assert VoiceJudges(None, judge).figures(name, files, cuts) == {"speaker_accuracy": 100.0}
+        asked = VoiceJudges(None, judge, "otto").figures(name, files, cuts)
+        assert asked == {"speaker_accuracy": 100.0 * (heard[name] == "otto")}
+    assert VoiceJudges().figures("test-0", cuts, cuts) == {}
+
+
+def test_the_stage_measures_voices(folder, tmp_path):
+    reference = folder / "features" / "test.jsonl.gz"
+    flags = ("--reference", reference, "--estimate", reference, "--judges", "", "--output", tmp_path / "out.json")
+    run_stage_script(
+        "measure_audio.py", *flags, "--verifier-exp-dir", folder / "C", "--classifier-exp-dir", folder / "C"
+    )
+    scored = json.loads((tmp_path / "out.json").read_text())["sets"]["test"]
+    assert scored["speaker_similarity"]["value"] == pytest.approx(1.0, abs=1e-4)
+    assert scored["speaker_accuracy"]["rate"] in (0.0, 50.0, 100.0)
+
+
+def test_what_hears_no_voice_is_refused(folder):
+    with pytest.raises(ValueError, match="V holds a Vocoder, which tells no classes; give a classifier"):
+        VoiceJudge(folder / "V")
+    with pytest.raises(ValueError, match=r"no classifier hears 'nobody' \(known: anna, otto\)"):
+        load_voice_judges(None, folder / "C", "nobody")
+    with pytest.raises(ValueError, match=r"no classifier hears 'anna' \(there is no classifier\)"):
+        load_voice_judges(None, None, "anna")
