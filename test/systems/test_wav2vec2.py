@@ -104,7 +104,8 @@ def test_losses_logits_and_gradients_are_those_of_transformers(model, training, 
     assert found.quantizer_loss.item() * count == pytest.approx(said.diversity_loss.item(), rel=1e-4)
     loss = found.nats.sum() + 0.1 * count * found.quantizer_loss
     assert loss.item() == pytest.approx(said.loss.item(), rel=1e-5)
-    if training:
+    # transformers' own gradients are not all set in torch 1.13 (nn/lengths.py says what that is).
+    if training and not torch.__version__.startswith("1."):
         said.loss.backward(), loss.backward()
         for ours, other in (
             ("encoder.layers.0.self_attn.linear_q", reference.wav2vec2.encoder.layers[0].attention.q_proj),
