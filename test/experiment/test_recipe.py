@@ -146,6 +146,7 @@ def test_what_changes_batches_or_the_end_makes_another_training(corpus_dir, tmp_
 
 def test_a_resume_that_is_refused_later_leaves_the_settings_as_they_were(corpus_dir, tmp_path):
     experiment = start(corpus_dir, tmp_path / "exp")
+    (tmp_path / "exp" / "epoch-1.pt").touch()  # it has learnt something
     before = (tmp_path / "exp" / "config.json").read_bytes()
     start(corpus_dir, tmp_path / "exp", "--num-threads", "3")
     assert (tmp_path / "exp" / "config.json").read_bytes() == before
