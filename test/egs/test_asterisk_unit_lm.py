@@ -2,12 +2,14 @@
 
 from types import SimpleNamespace
 
-from recipe_checks import recipe_folder, run_sh
-from stand_in import ASTERISK
+import numpy as np
+from recipe_checks import pipeline_in, recipe_folder, run_recipe, run_sh, small_kmeans
+from stand_in import ASTERISK, clips
 
 from icefall_discrete import CONF_DIR
 from icefall_discrete.base.spec import FeatureSpec
 from icefall_discrete.experiment.recipe import read_settings
+from icefall_discrete.inference import continue_command
 from icefall_discrete.systems.speech_lm.vocabulary import Vocabulary
 from icefall_discrete.systems.unit_lm.network import build_unit_lm
 
@@ -41,3 +43,19 @@ def test_its_recipe_builds_what_it_says():
     settings = read_settings(folder / "conf" / "recipes" / "default.json", None, [folder / "conf"], SimpleNamespace())
     network = build_unit_lm(settings.model, FeatureSpec("two", "codes", 16000, 50.0, 2, (1000, 1000), 0))
     assert 1.6e6 < sum(value.numel() for value in network.parameters()) < 2.2e6
+
+
+@pipeline_in("k2")
+def test_run_sh(tmp_path):
+    clips(1)  # makes sure that the corpus is there
+    own = tmp_path / "download" / "asterisk"  # unpacked anew, as stage 0 is one of those that have to run
+    own.mkdir(parents=True)
+    (own / "packages").symlink_to(ASTERISK / "download" / "asterisk" / "packages")
+    result = run_recipe(RECIPE, str(small_kmeans(tmp_path)), tmp_path, ["--subset", 12])
+    assert result["sets"]["test"]["num_utterances"] == 12
+    np.save(tmp_path / "begun.npy", np.array([[1], [2], [3]]))
+    said = tmp_path / "said"
+    arguments = ("--exp-dir", tmp_path / "exp", "--out", said, "--max-sec", 0.1, tmp_path / "begun.npy")
+    continue_command.main("continue", [*map(str, arguments)])
+    (codes,) = said.glob("*.npy")
+    assert np.load(codes)[:3].tolist() == [[1], [2], [3]]

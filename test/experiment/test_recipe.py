@@ -39,6 +39,11 @@ def start(folder, exp_dir, *flags):
     return experiment
 
 
+def has_learnt(experiment):
+    """What a training has begun is its own from its first checkpoint on."""
+    (experiment.exp_dir / "epoch-1.pt").touch()
+
+
 def test_flags_override_the_recipe_and_the_recipe_overrides_the_model_size(tmp_path):
     (tmp_path / "models").mkdir()
     (tmp_path / "models" / "mini.json").write_text(json.dumps({"decoder_dim": 64, "joiner_dim": 32}))
@@ -146,7 +151,7 @@ def test_what_changes_batches_or_the_end_makes_another_training(corpus_dir, tmp_
 
 def test_a_resume_that_is_refused_later_leaves_the_settings_as_they_were(corpus_dir, tmp_path):
     experiment = start(corpus_dir, tmp_path / "exp")
-    (tmp_path / "exp" / "epoch-1.pt").touch()  # it has learnt something
+    has_learnt(experiment)
     before = (tmp_path / "exp" / "config.json").read_bytes()
     start(corpus_dir, tmp_path / "exp", "--num-threads", "3")
     assert (tmp_path / "exp" / "config.json").read_bytes() == before
@@ -172,7 +177,7 @@ def test_learned_embeddings_leave_no_codebook_in_the_folder(corpus_dir, tmp_path
 
 
 def test_other_settings_in_the_same_folder_are_refused_by_name(corpus_dir, tmp_path):
-    start(corpus_dir, tmp_path / "exp", "--num-epochs", "3")
+    has_learnt(start(corpus_dir, tmp_path / "exp", "--num-epochs", "3"))
     with pytest.raises(ValueError) as error:
         start(corpus_dir, tmp_path / "exp", "--base-lr", "0.02", "--num-epochs", "2", "--log-interval", "7")
     assert "train.base_lr: 0.045 there, 0.02 now" in str(error.value)
@@ -186,7 +191,7 @@ def test_other_settings_in_the_same_folder_are_refused_by_name(corpus_dir, tmp_p
 
 
 def test_other_pieces_in_the_same_folder_are_refused(corpus_dir, tmp_path):
-    start(corpus_dir, tmp_path / "exp")
+    has_learnt(start(corpus_dir, tmp_path / "exp"))
     (tmp_path / "exp" / "bpe.model").write_bytes(b"another")
     with pytest.raises(ValueError, match=r"differs from .*bpe\.model"):
         start(corpus_dir, tmp_path / "exp")

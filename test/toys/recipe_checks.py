@@ -28,7 +28,7 @@ def pipeline_in(environment: str) -> pytest.MarkDecorator:
 
 TIMEOUT_SEC = 1800
 _WITHOUT_TEXT = (0, 1, 2, 3, 4, 6, 7, 8)
-STAGES = {"asr": range(9), **dict.fromkeys(("classification", "vocoder", "enhancement"), _WITHOUT_TEXT)}
+STAGES = {"asr": range(9), **dict.fromkeys(("classification", "vocoder", "enhancement", "unit_lm"), _WITHOUT_TEXT)}
 SHORT_ENCODER: Dict[str, Any] = {
     "downsampling_factor": [1, 2],
     "num_encoder_layers": [1, 1],
@@ -83,7 +83,11 @@ SHORT_ENHANCER: Dict[str, Any] = {
     "front_end": "identity",
     "encoder": {"kind": "transformer", "dim": 16, "num_layers": 1, "num_heads": 2, "feedforward_dim": 16},
 }
-SHORT_OTHERS = {"vocoder": SHORT_VOCODER, "enhancement": SHORT_ENHANCER}
+# The same for a language model of units.
+SHORT_DECODER: Dict[str, Any] = {
+    "decoder": {"dim": 16, "num_layers": 1, "num_heads": 2, "feedforward_dim": 24},
+}
+SHORT_OTHERS = {"vocoder": SHORT_VOCODER, "enhancement": SHORT_ENHANCER, "unit_lm": SHORT_DECODER}
 # What a recogniser has besides, and nothing else.
 SHORT_RECOGNISER: Dict[str, Dict[str, Any]] = {
     "model": {"decoder_dim": 64, "joiner_dim": 64, "inner_ctc_stacks": []},
@@ -207,12 +211,20 @@ def check_enhanced(exp_dir: Path, split: str, scored: Dict[str, Any]) -> None:
     assert len(list(exp_dir.glob(f"enhancement/audio-{split}-*/*.flac"))) == scored["num_utterances"], split
 
 
+def check_bits(exp_dir: Path, split: str, scored: Dict[str, Any]) -> None:
+    """Bits a second of the model and of n-grams, and what each utterance cost."""
+    assert scored["unit_bits"]["value"] > 0 and scored["unit_perplexity"]["value"] > 1, split
+    (told,) = exp_dir.glob(f"told/told-{split}-*.tsv")
+    assert told.read_text(encoding="utf-8").count("\n") == scored["num_utterances"], split
+
+
 CHECKS = {
     "asr": check_errors,
     "classification": check_accuracy,
     "SV": check_trials,
     "vocoder": check_speech,
     "enhancement": check_enhanced,
+    "unit_lm": check_bits,
 }
 
 
