@@ -1,5 +1,6 @@
 """The experiment folder: what it holds, written before the first step, and checked before any later one."""
 
+import filecmp
 import logging
 import shutil
 import tempfile
@@ -160,12 +161,13 @@ class Experiment:
         )
 
     def _forget_beginning(self, targets: Targets) -> None:
-        """Remove what `start` wrote for a training that has saved nothing."""
+        """Remove what `start` wrote for a training that has saved nothing; not what would be written again."""
         with tempfile.TemporaryDirectory() as folder:
-            targets.save(Path(folder))
+            targets.save(Path(folder))  # it may be read from this very experiment
             written = [path.name for path in Path(folder).iterdir()]
-        began = [self.exp_dir / name for name in ("config.json", "spec.json", DATA_FILE, "env.json", CODEBOOKS_FILE)]
-        found = [path for path in (*began, *(self.exp_dir / name for name in written)) if path.is_file()]
+            _, others, _ = filecmp.cmpfiles(folder, self.exp_dir, written, shallow=False)
+        began = ("config.json", "spec.json", DATA_FILE, "env.json", CODEBOOKS_FILE)
+        found = [path for path in (self.exp_dir / name for name in (*began, *others)) if path.is_file()]
         for path in found:
             path.unlink()
         if found:

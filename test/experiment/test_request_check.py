@@ -215,8 +215,8 @@ def test_a_range_is_its_owners(tmp_path):
     "said, sentence",
     [
         ({"tokenizer": "mfcc_kmeans", "num_cluster": 50}, r"setting 'num_cluster' of .*; did you mean num_clusters\?"),
-        ({"tokenizer": "mfc_kmeans"}, r"unknown tokenizer 'mfc_kmeans'; did you mean mfcc_kmeans\? known: concat"),
-        ({"num_clusters": 50}, "it names no 'tokenizer'; known: concat"),
+        ({"tokenizer": "mfc_kmeans"}, r"unknown tokenizer 'mfc_kmeans'; did you mean mfcc_kmeans\? known: .*concat"),
+        ({"num_clusters": 50}, "it names no 'tokenizer'; known: .*concat"),
         ([], "mine.json holds a list, expected an object with a 'tokenizer'"),
         ({"tokenizer": "unit_bpe", "base": "part", "deduplicate": True}, r"part\.json: unknown setting 'layr'"),
     ],

@@ -84,7 +84,10 @@ def test_a_change_of_a_source_is_named_and_an_experiment_keeps_all_of_them(speec
         ([FBANK], "sources has 1 entries, expected 2 to 32"),
         ([FBANK, {"num_ceps": 13}], "entry 1 of sources is {'num_ceps': 13}, expected an object with the name"),
         ([FBANK, "mfcc"], '"mfcc"], but ConcatSettings expects'),
-        ([FBANK, {"kind": "mfcs"}], "unknown FrameSource 'mfcs'; did you mean mfcc? known: concat, cpc, encoder, fbank, mfcc"),
+        (
+            [FBANK, {"kind": "mfcs"}],
+            "unknown FrameSource 'mfcs'; did you mean mfcc? known: concat, cpc, encoder, fbank, mfcc",
+        ),
         ([FBANK, {**MFCC, "num_cep": 13}], "source 'mfcc' of `sources`: unknown setting num_cep"),
     ],
 )

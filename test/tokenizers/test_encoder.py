@@ -5,6 +5,7 @@ import shutil
 
 import pytest
 import torch
+from toy_tokenizers import Toy
 
 from icefall_discrete.base.checkpoint import save_checkpoint
 from icefall_discrete.base.settings import from_dict, to_dict
@@ -28,10 +29,8 @@ MODEL = {
 }
 
 
-@pytest.fixture(scope="module")
-def handed_on(tmp_path_factory):
-    """A recogniser of samples with random weights, as local/average.py --to leaves it, and its network."""
-    folder = tmp_path_factory.mktemp("encoder") / "model"
+def hand_on(folder):
+    """A recogniser of samples with random weights, as local/average.py --to leaves it; its network."""
     (folder / "tokenizer").mkdir(parents=True)
     conf = folder / "tokenizer" / "waveform.json"
     conf.write_text(json.dumps({"tokenizer": "waveform", "frame_samples": 80}))
@@ -42,7 +41,22 @@ def handed_on(tmp_path_factory):
     torch.manual_seed(0)
     network = build_transducer(config, spec, 11, AugmentConfig()).eval()
     save_checkpoint(folder / "averaged.pt", {"model": network.state_dict()})
-    return folder, network
+    return network
+
+
+def _toy(folder):
+    hand_on(folder / "model")
+    return {"model": str(folder / "model")}
+
+
+TOY = Toy(_toy, edge_frames=2)
+
+
+@pytest.fixture(scope="module")
+def handed_on(tmp_path_factory):
+    """The folder, and its network."""
+    folder = tmp_path_factory.mktemp("encoder") / "model"
+    return folder, hand_on(folder)
 
 
 def tokenizer(tmp_path, folder, **settings):
