@@ -8,6 +8,8 @@ from icefall_discrete.base.settings import check_settings, setting
 from icefall_discrete.tokenizers.frames import FrameSource
 from icefall_discrete.tokenizers.frames.ssl import EPSILONS, normalized
 
+_WINDOW = 400  # samples that a frame of the published convolutions hears
+
 
 @dataclasses.dataclass(frozen=True)
 class WaveformSettings:
@@ -47,8 +49,8 @@ class WaveformFrames(FrameSource):
 
     @property
     def min_samples(self) -> int:
-        """One frame."""
-        return self.config.frame_samples
+        """What gives the published convolutions one frame."""
+        return max(self.config.frame_samples, _WINDOW)
 
     @property
     def dim(self) -> int:
