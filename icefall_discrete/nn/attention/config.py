@@ -4,12 +4,12 @@ import dataclasses
 from typing import Tuple
 
 from icefall_discrete.base.settings import check_settings, setting
-from icefall_discrete.nn.encoders.contract import EncoderConfig
+from icefall_discrete.nn.encoders.contract import EqualLayersConfig
 from icefall_discrete.nn.scaling import Schedule
 
 
 @dataclasses.dataclass(frozen=True)
-class AttentionConfig(EncoderConfig):
+class AttentionConfig(EqualLayersConfig):
     """Shape and dropout of a row of equal layers; its frames come out at the rate at which they came."""
 
     dim: int = setting(256, "dimension of the frames", minimum=2)
@@ -44,26 +44,6 @@ class AttentionConfig(EncoderConfig):
     def scheduled_dropout(self) -> Schedule:
         """The setting `dropout`, as a module takes it."""
         return Schedule.from_flat(self.dropout)
-
-    @property
-    def in_dim(self) -> int:
-        """Dimension of the frames."""
-        return self.dim
-
-    @property
-    def out_dim(self) -> int:
-        """Dimension of the frames."""
-        return self.dim
-
-    @property
-    def stride(self) -> int:
-        """1."""
-        return 1
-
-    @property
-    def inner_dims(self) -> Tuple[int, ...]:
-        """Dimension of each layer."""
-        return (self.dim,) * self.num_layers
 
     @property
     def input_dropout(self) -> float:

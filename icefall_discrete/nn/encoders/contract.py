@@ -99,6 +99,33 @@ class EncoderConfig(abc.ABC):
         return (num_frames + self.stride - 1) // self.stride
 
 
+class EqualLayersConfig(EncoderConfig):
+    """Settings of an encoder of equal layers, whose frames keep dimension and rate."""
+
+    dim: int
+    num_layers: int
+
+    @property
+    def in_dim(self) -> int:
+        """Dimension of the frames."""
+        return self.dim
+
+    @property
+    def out_dim(self) -> int:
+        """Dimension of the frames."""
+        return self.dim
+
+    @property
+    def stride(self) -> int:
+        """1."""
+        return 1
+
+    @property
+    def inner_dims(self) -> Tuple[int, ...]:
+        """Dimension of each layer."""
+        return (self.dim,) * self.num_layers
+
+
 ENCODERS = registry.FolderKinds(PACKAGE, EncoderConfig)
 
 

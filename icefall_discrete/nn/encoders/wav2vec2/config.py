@@ -1,14 +1,13 @@
 """Settings of the transformer of wav2vec 2.0."""
 
 import dataclasses
-from typing import Tuple
 
 from icefall_discrete.base.settings import check_settings, setting
-from icefall_discrete.nn.encoders.contract import EncoderConfig
+from icefall_discrete.nn.encoders.contract import EqualLayersConfig
 
 
 @dataclasses.dataclass(frozen=True)
-class Wav2Vec2Config(EncoderConfig):
+class Wav2Vec2Config(EqualLayersConfig):
     """Shape and dropout; the defaults are those of the base model."""
 
     dim: int = setting(768, "dimension of the frames", minimum=1)
@@ -33,23 +32,3 @@ class Wav2Vec2Config(EncoderConfig):
                 raise ValueError(f"{name} is {getattr(self, name)}, which does not divide dim, {self.dim}.")
         if self.relative_buckets % 4:
             raise ValueError(f"relative_buckets is {self.relative_buckets}, expected a multiple of 4.")
-
-    @property
-    def in_dim(self) -> int:
-        """Dimension of the frames."""
-        return self.dim
-
-    @property
-    def out_dim(self) -> int:
-        """Dimension of the frames."""
-        return self.dim
-
-    @property
-    def stride(self) -> int:
-        """1."""
-        return 1
-
-    @property
-    def inner_dims(self) -> Tuple[int, ...]:
-        """Dimension of each layer."""
-        return (self.dim,) * self.num_layers
