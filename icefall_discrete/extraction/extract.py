@@ -8,7 +8,6 @@ was killed and resumed are the same, byte for byte, as those of a run that was n
 figures file is written last: where it is, the split is done.
 """
 
-import collections
 import contextlib
 import dataclasses
 import functools
@@ -34,9 +33,11 @@ from icefall_discrete.base.spec import FeatureSpec
 from icefall_discrete.data.audio_files import note_audio, require_same_audio
 from icefall_discrete.data.checksums import add_checksums, checksums_of, damage, read_figures, require_same_places
 from icefall_discrete.data.code_archive import FlatArchiveWriter
-from icefall_discrete.data.cuts import attach_stored, load_cuts, without_frames, write_cuts
+from icefall_discrete.data.cuts import attach_stored, load_cuts, write_cuts
 from icefall_discrete.extraction.codebooks import codebook_files, settle_codebooks
+from icefall_discrete.extraction.encoding import UNREADABLE, Dropped, EncodedBatch, Flips, TimedCodes
 from icefall_discrete.extraction.journal import Journal
+from icefall_discrete.extraction.planning import planned_cuts
 from icefall_discrete.extraction.sharding import (
     Shard,
     SplitFiles,
@@ -47,19 +48,16 @@ from icefall_discrete.extraction.sharding import (
     what_is_wrong,
     without_old_inputs,
 )
-from icefall_discrete.extraction.workers import (
-    UNREADABLE,
-    Dropped,
-    EncodedBatch,
-    TimedCodes,
-    check_languages,
-    encode_in_order,
-    placed,
-)
+from icefall_discrete.extraction.spec_file import note_flips, settle_spec
+from icefall_discrete.extraction.workers import encode_in_order, placed
 from icefall_discrete.tokenizers.contract import DTYPES
 
 LOG = logging.getLogger(__name__)
 BATCH_SEC = 30.0  # audio of a batch; part of the journal's header, since batches are what it counts
+PACKS_OF_BATCH = (
+    8  # how many times a network is filled for a batch, of whose utterances those of like length go together
+)
+ENOUGH_CHECKED = 10000  # codes from which on too many that differ end an extraction early
 SYNC_EVERY_SEC = 3.0  # at most this much work is lost by a kill
 
 
@@ -81,6 +79,15 @@ class ExtractionConfig:
     shard_id: int = setting(0, "which shard to extract, from 0", minimum=0)
     device: str = setting("cpu", "where networks run: cpu, cuda, cuda:N, or auto (CUDA where there is one to use)")
     dtype: str = setting("float32", "numbers that networks compute in; others give other codes", choices=tuple(DTYPES))
+    batch_duration: float = setting(
+        0.0,
+        "seconds of padded audio that go through the network at once, for accelerators; 0: each utterance alone",
+        minimum=0,
+        maximum=100000,
+    )
+    max_flipped_fraction: float = setting(
+        0.001, "largest part of the codes that going together may change before it is an error", minimum=0, maximum=1
+    )
 
     def __post_init__(self) -> None:
         check_settings(self)
@@ -91,34 +98,13 @@ class ExtractionConfig:
         check_name(self.device)
 
 
-def plan_cuts(cuts: Iterable[MonoCut], speed_factors: Sequence[float]) -> List[MonoCut]:
-    """All cuts to encode, in order: for each factor, every cut at that speed, without codes or features.
-
-    Ids of perturbed copies end in `_sp<factor>`. Raises ValueError for a factor that is not positive, an id that
-    occurs twice, or a cut without a recording.
-    """
-    bare = [without_frames(cut) for cut in cuts]
-    for cut in bare:
-        if not cut.has_recording:
-            raise ValueError(f"cut {cut.id}: has no recording to extract from; remake the manifest with recordings.")
-    planned: List[MonoCut] = []
-    for factor in speed_factors:
-        if factor <= 0:
-            raise ValueError(f"speed factor {factor}: expected a value > 0, such as 0.9.")
-        planned += [cut if factor == 1.0 else cut.perturb_speed(factor) for cut in bare]
-    counts = collections.Counter(cut.id for cut in planned)
-    for cut_id, count in counts.items():
-        if count > 1:
-            raise ValueError(f"cut {cut_id} occurs {count} times; ids must be unique: remake the manifest.")
-    return planned
-
-
-def divide(cuts: Sequence[MonoCut]) -> List[List[MonoCut]]:
-    """Divide cuts, in order, into batches of about BATCH_SEC seconds."""
+def divide(cuts: Sequence[MonoCut], batch_duration: float = 0.0) -> List[List[MonoCut]]:
+    """Divide cuts, in order, into batches of about BATCH_SEC seconds, or as many as go together well."""
+    most = max(BATCH_SEC, PACKS_OF_BATCH * batch_duration)
     batches: List[List[MonoCut]] = []
-    seconds = BATCH_SEC
+    seconds = most
     for cut in cuts:
-        if seconds >= BATCH_SEC:
+        if seconds >= most:
             batches.append([])
             seconds = 0.0
         batches[-1].append(cut)
@@ -126,7 +112,7 @@ def divide(cuts: Sequence[MonoCut]) -> List[List[MonoCut]]:
     return batches
 
 
-def _made_from(planned: Sequence[MonoCut], spec: FeatureSpec, speed_factors: Sequence[float], seed: int) -> Provenance:
+def _made_from(planned: Sequence[MonoCut], spec: FeatureSpec, config: ExtractionConfig, seed: int) -> Provenance:
     digest = hashlib.sha256()
     for cut in planned:
         values = cut.to_dict()
@@ -139,26 +125,13 @@ def _made_from(planned: Sequence[MonoCut], spec: FeatureSpec, speed_factors: Seq
             "num_cuts": len(planned),
             "spec": hashlib.sha256(json.dumps(promise, sort_keys=True).encode()).hexdigest(),
         },
-        {"speed_factors": list(speed_factors), "seed": seed, "batch_sec": BATCH_SEC},
+        {
+            "speed_factors": list(config.speed_factors),
+            "seed": seed,
+            "batch_sec": BATCH_SEC,
+            **({"batch_duration": config.batch_duration} if config.batch_duration else {}),
+        },
     )
-
-
-def settle_spec(out_dir: Path, spec: FeatureSpec) -> None:
-    """Write spec.json, or check that the one on disk is the same promise.
-
-    Raises ValueError with every difference if the folder holds codes of other settings or another k-means.
-    """
-    path = out_dir / "spec.json"
-    if not path.exists():
-        spec.write(path)
-        return
-    found = FeatureSpec.read(path).differences(spec)
-    if found:
-        listed = "; ".join(f"{key}: {old!r} on disk, {new!r} now" for key, (old, new) in found.items())
-        raise ValueError(
-            f"{out_dir} holds codes of another '{spec.name}' ({listed}); move the folder {out_dir} aside and rerun "
-            "from the stage that fits the tokenizer, or give the new settings a name of their own."
-        )
 
 
 def _wrong_places(files: SplitFiles, figures: Dict[str, Any]) -> Optional[str]:
@@ -249,6 +222,8 @@ class _Run:
         self._drop_what_the_archive_lacks()
         records = journal.records
         self.archive = FlatArchiveWriter(files.archive, keep_bytes=records[-1]["end"] if records else 0)
+        seen = (Flips(*record["flips"]) for record in records if "flips" in record)
+        self.flips = functools.reduce(Flips.plus, seen, Flips())
         self._unsafe: List[Dict[str, Any]] = []
         self._entered = self._synced = time.monotonic()
 
@@ -290,12 +265,27 @@ class _Run:
                 "entries": entries,
                 "wall_sec": round(now - self._entered, 3),
                 "encode_sec": round(encoded.encode_sec, 3),
+                **({"flips": list(encoded.flips)} if encoded.flips.checked else {}),
             }
         )
         self._entered = now
         self._check_drops()
+        self.flips = self.flips.plus(encoded.flips)
+        if self.flips.checked >= ENOUGH_CHECKED:
+            self.check_flips()
         if now - self._synced >= SYNC_EVERY_SEC:
             self.make_safe()
+
+    def check_flips(self) -> None:
+        """Raise ValueError if going together changed more codes than it may."""
+        checked, flipped = self.flips
+        if flipped > self.config.max_flipped_fraction * checked:
+            self.make_safe()
+            raise ValueError(
+                f"{flipped} of {checked} codes differ from those of utterances alone ({flipped / checked:.2%}), more "
+                f"than max_flipped_fraction allows ({self.config.max_flipped_fraction:.2%}); allow more, or move "
+                f"{self.files.archive} and {self.files.journal} aside and extract in float32, or with batch_duration 0."
+            )
 
     def make_safe(self) -> None:
         """Sync the archive, then the journal: never the other way round."""
@@ -337,13 +327,15 @@ def _encode_rest(run: _Run, split: str, tokenizer: Any, make_tokenizer: Callable
     jobs = [(index, run.batches[index]) for index in run.order[run.start :]]
     begun, done_sec = time.monotonic(), 0.0
     with _progress(run, split) as bar:
-        for encoded in encode_in_order(jobs, tokenizer, make_tokenizer, min(nj, max(1, len(jobs))), seed):
+        together = run.config.batch_duration
+        for encoded in encode_in_order(jobs, tokenizer, make_tokenizer, min(nj, max(1, len(jobs))), seed, together):
             run.enter(encoded)
             seconds = sum(cut.duration for cut in run.batches[encoded.index])
             done_sec += seconds
             bar.set_postfix(rtf=f"{(time.monotonic() - begun) / done_sec:.4f}", refresh=False)
             bar.update(seconds)
     run.make_safe()
+    run.check_flips()
 
 
 def _finish(run: _Run, spec: FeatureSpec, made_from: Provenance, config: ExtractionConfig) -> Dict[str, Any]:
@@ -379,8 +371,12 @@ def _finish(run: _Run, spec: FeatureSpec, made_from: Provenance, config: Extract
         **checksums_of(folder, [run.files.archive.name, *codebook_files(folder)], kept),
         "made_from": made_from.to_json(),
     }
+    if config.batch_duration:
+        figures["together"] = {"batch_duration": config.batch_duration, **run.flips._asdict()}
     if config.num_shards > 1:
         figures.update({"max_dropped": run.max_dropped, "batches": batches})
+    elif config.batch_duration:
+        note_flips(folder, run.files.name, run.flips)
     write_json(run.files.figures, figures)
     return figures
 
@@ -445,9 +441,10 @@ def extract(
     tokenizer = make_placed()
     out_dir.mkdir(parents=True, exist_ok=True)
     settle_spec(out_dir, tokenizer.spec)
-    planned = _planned(cuts, split, tokenizer, config)
+    _check_together(tokenizer, config)
+    planned = planned_cuts(cuts, split, tokenizer, config.speed_factors, config.resample)
     shard = Shard(config.shard_id, config.num_shards)
-    of_split = _made_from(planned, tokenizer.spec, config.speed_factors, seed)
+    of_split = _made_from(planned, tokenizer.spec, config, seed)
     made_from = dataclasses.replace(of_split, settings={**of_split.settings, **shard.settings()})
     files = SplitFiles.of(out_dir, split, shard)
     settle_codebooks(out_dir, tokenizer.codebooks())
@@ -459,7 +456,7 @@ def extract(
     try:
         if was_done:
             _forget_unreadable(journal)
-        run = _Run(files, journal, divide(planned), config)
+        run = _Run(files, journal, divide(planned, config.batch_duration), config)
         run.settle_audio()
         figures = _extract_rest(run, tokenizer, make_placed, made_from, seed)
         if UNREADABLE not in figures["dropped"]:
@@ -474,24 +471,10 @@ def extract(
     return figures
 
 
-def _planned(cuts: Iterable[MonoCut], split: str, tokenizer: Any, config: ExtractionConfig) -> List[MonoCut]:
-    planned = plan_cuts(cuts, config.speed_factors)
-    if not planned:
-        raise ValueError(f"there are no cuts to extract for '{split}'; remake its manifest.")
-    _check_sample_rates(planned, tokenizer, config.resample)
-    check_languages(planned, tokenizer)
-    return planned
-
-
-def _check_sample_rates(cuts: Sequence[MonoCut], tokenizer: Any, resample: bool) -> None:
-    others = [cut for cut in cuts if cut.sampling_rate != tokenizer.sample_rate_hz]
-    if not others:
-        return
-    if resample:
-        LOG.warning("%d of %d cuts are resampled to %d Hz", len(others), len(cuts), tokenizer.sample_rate_hz)
-        return
-    raise ValueError(
-        f"cut {others[0].id}: its audio is at {others[0].sampling_rate} Hz, but {tokenizer.spec.name} reads "
-        f"{tokenizer.sample_rate_hz} Hz ({len(others)} such cuts); allow resampling with --resample true, "
-        "or remake the manifests at that rate."
-    )
+def _check_together(tokenizer: Any, config: ExtractionConfig) -> None:
+    reason = tokenizer.why_not_together() if config.batch_duration else ""
+    if reason:
+        raise ValueError(
+            f"batch_duration is {config.batch_duration:g}, but {tokenizer.name} takes utterances one at a time: "
+            f"{reason}; leave it out, and use several processes (nj)."
+        )

@@ -27,6 +27,8 @@ from icefall_discrete.data.audio_files import join_records
 from icefall_discrete.data.checksums import checksums_of, damage, places_digest, read_figures
 from icefall_discrete.data.cuts import write_cuts
 from icefall_discrete.data.manifest_lines import read_lines
+from icefall_discrete.extraction.encoding import Flips
+from icefall_discrete.extraction.spec_file import note_flips
 
 LOG = logging.getLogger(__name__)
 POLL_SEC = 2.0
@@ -248,6 +250,8 @@ def merge_shards(out_dir: Path, split: str, num_shards: int) -> Dict[str, Any]:
         files.dropped.unlink(missing_ok=True)
     figures = {**_summed([figures for _, figures in shards], drops), **_joined_checksums(shards, kept)}
     figures["made_from"] = made_from.to_json()
+    if "together" in figures:
+        note_flips(out_dir, split, Flips(figures["together"]["checked"], figures["together"]["flipped"]))
     join_records(files.audio, (place.audio for place in places))
     write_json(files.figures, figures)
     LOG.info("%s: merged %d shards, %d cuts, %d dropped", split, num_shards, len(kept), len(drops))
@@ -270,7 +274,10 @@ def _summed(shards: Sequence[Dict[str, Any]], drops: Sequence[Dict[str, str]]) -
         return sum(figures[key] for figures in shards)
 
     audio_sec, encode_sec = round(total("audio_sec"), 3), round(total("encode_sec"), 3)
+    together = [figures["together"] for figures in shards if "together" in figures]
+    counts = {key: sum(one[key] for one in together) for key in ("checked", "flipped")}
     return {
+        **({"together": {**together[0], **counts}} if together else {}),
         "audio_sec": audio_sec,
         "wall_sec": round(total("wall_sec"), 3),
         "encode_sec": encode_sec,

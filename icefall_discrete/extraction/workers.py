@@ -2,12 +2,10 @@
 
 import collections
 import contextlib
-import dataclasses
 import functools
 import multiprocessing
 import os
 import threading
-import time
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing.connection import wait
@@ -15,17 +13,13 @@ from typing import (
     Any,
     Callable,
     Deque,
-    Dict,
     Iterable,
     Iterator,
-    List,
-    NamedTuple,
     Optional,
     Sequence,
     Set,
     Tuple,
     TypeVar,
-    Union,
 )
 
 import numpy as np
@@ -33,46 +27,15 @@ import torch
 from lhotse import MonoCut
 from torch import Tensor
 
-from icefall_discrete.audio.reading import UnreadableAudio, load_samples
 from icefall_discrete.base.device import resolve
-from icefall_discrete.data.cuts import language_of, storage_dtype
-from icefall_discrete.data.dataset import derived_seed
+from icefall_discrete.data.cuts import language_of
+from icefall_discrete.extraction.encoding import EncodedBatch, Encoder, Job, encoder_of
 from icefall_discrete.tokenizers.composed.quantized import QuantizedFrames
 from icefall_discrete.tokenizers.contract import SpeechTokenizer
 
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
-UNREADABLE = "unreadable_audio"
 Result = TypeVar("Result")
 BATCHES_AHEAD = 3  # batches that wait for each worker
-
-
-class Dropped(NamedTuple):
-    """A cut that could not be encoded: the reason to count it by, and the sentence that names it."""
-
-    reason: str
-    message: str
-
-
-class TimedCodes(NamedTuple):
-    """Codes (T, K) of a variable rate, and the durations (U, 1) of their units in frames of the highest rate."""
-
-    codes: np.ndarray
-    durations: np.ndarray
-
-
-Outcome = Union[np.ndarray, TimedCodes, Dropped]
-
-
-@dataclasses.dataclass(frozen=True)
-class EncodedBatch:
-    """The batch's index, for each cut its array (T, K) or why it was dropped, and the seconds that it took."""
-
-    index: int
-    outcomes: List[Outcome]
-    encode_sec: float
-
-
-Job = Tuple[int, List[MonoCut]]
 
 
 def placed(make_tokenizer: Callable[[], Any], device: str, dtype: str) -> Any:
@@ -96,54 +59,6 @@ def check_languages(cuts: Sequence[MonoCut], tokenizer: Any) -> None:
             except ValueError as error:
                 raise ValueError(f"cut {cut.id}: {error}") from None
             known.add(language)
-
-
-class Encoder:
-    """Encodes batches with one tokenizer; random numbers depend on the seed and the batch, never on the process."""
-
-    def __init__(self, tokenizer: Any, seed: int) -> None:
-        self._tokenizer = tokenizer
-        self._seed = seed
-        self._dtype = storage_dtype(tokenizer.spec)
-        self._in_language: Dict[Optional[str], Any] = {}
-
-    def __call__(self, index: int, cuts: Sequence[MonoCut]) -> EncodedBatch:
-        """Encode the cuts of batch number `index`."""
-        start = time.perf_counter()
-        # float32 on a device is float32, not TF32, and the same whenever it is asked.
-        exact = torch.backends.cudnn.flags(enabled=True, deterministic=True, allow_tf32=False)
-        with torch.random.fork_rng(devices=[]), torch.inference_mode(), exact:
-            torch.manual_seed(derived_seed(self._seed, index))
-            outcomes = [self._encode(cut) for cut in cuts]
-        return EncodedBatch(index, outcomes, time.perf_counter() - start)
-
-    def _tokenizer_of(self, cut: MonoCut) -> Any:
-        """The tokenizer for the cut's language; the same one whatever that is, unless codes depend on it."""
-        language = language_of(cut) if self._tokenizer.needs_language else None
-        if language not in self._in_language:
-            self._in_language[language] = self._tokenizer.in_language(language)
-        return self._in_language[language]
-
-    def _encode(self, cut: MonoCut) -> Outcome:
-        try:
-            samples = load_samples(cut, self._tokenizer.sample_rate_hz)
-        except UnreadableAudio as error:
-            return Dropped(UNREADABLE, str(error))
-        try:
-            encoded = self._tokenizer_of(cut).encode_with_durations(
-                samples.unsqueeze(0), torch.tensor([len(samples)]), [f"cut {cut.id}"]
-            )
-        except ValueError as error:
-            reason = getattr(error, "reason", None)
-            if reason is None:  # not the audio's fault
-                raise
-            return Dropped(reason, str(error))
-        frames = encoded.frames[0, : int(encoded.lens[0])].cpu().numpy().astype(self._dtype)
-        if encoded.durations is None:
-            return frames
-        durations = encoded.durations[0].unsqueeze(1).numpy()
-        dtype = "int16" if durations.max() <= np.iinfo(np.int16).max else "int32"
-        return TimedCodes(frames, durations.astype(dtype))
 
 
 @contextlib.contextmanager
@@ -187,12 +102,17 @@ def _do_work(*arguments: Any) -> Any:
     return _WORK(*arguments)
 
 
-def _encoder(make_tokenizer: Callable[[], Any], seed: int) -> Encoder:
-    return Encoder(make_tokenizer(), seed)
+def _encoder(make_tokenizer: Callable[[], Any], seed: int, batch_duration: float) -> Encoder:
+    return encoder_of(make_tokenizer(), seed, batch_duration)
 
 
 def encode_in_order(
-    jobs: Iterable[Job], tokenizer: Any, make_tokenizer: Callable[[], Any], num_jobs: int, seed: int
+    jobs: Iterable[Job],
+    tokenizer: Any,
+    make_tokenizer: Callable[[], Any],
+    num_jobs: int,
+    seed: int,
+    batch_duration: float = 0.0,
 ) -> Iterator[EncodedBatch]:
     """Yield the encoded batches in the order of `jobs`, pairs of batch index and cuts.
 
@@ -200,16 +120,16 @@ def encode_in_order(
       jobs: what to encode. tokenizer: used in this process if `num_jobs` is 1.
       make_tokenizer: makes the tokenizer in a worker; picklable, such as a functools.partial of load_tokenizer.
       num_jobs: number of processes. seed: of the tokenizer's random numbers, if it draws any.
+      batch_duration: seconds of padded audio that go through the network at once; 0: each utterance alone.
     Raises:
       RuntimeError: if a worker dies.
     """
     with one_thread():
         if num_jobs == 1:
-            encoder = Encoder(tokenizer, seed)
-            for index, cuts in jobs:
-                yield encoder(index, cuts)
+            yield from encoder_of(tokenizer, seed, batch_duration).in_order(jobs)
             return
-        yield from _in_processes(functools.partial(_encoder, make_tokenizer, seed), jobs, num_jobs)
+        make_encoder = functools.partial(_encoder, make_tokenizer, seed, batch_duration)
+        yield from _in_processes(make_encoder, jobs, num_jobs)
 
 
 def _in_processes(

@@ -278,7 +278,7 @@ class SpeechTokenizer(ABC):
             samples = audio[row, :length].clone()
             self.check_audio(samples, who, row)
             if cut_ids is not None:  # not once more in the parts of a tokenizer
-                self._warn_if_loud(samples, who)
+                self.warn_if_loud(samples, who)
             if spec.has_variable_rate:
                 output, duration = self._encode_with_durations(samples)
                 durations.append(duration)
@@ -291,6 +291,18 @@ class SpeechTokenizer(ABC):
     def _encode_with_durations(self, samples: Tensor) -> Tuple[Tensor, Tensor]:
         """Codes (T, K) of a variable rate as `_encode_one` gives them, and the durations (U,) of their units."""
         raise NotImplementedError(f"{type(self).__name__} promises a variable rate but gives no durations.")
+
+    def why_not_together(self) -> str:
+        """Why utterances go through it one at a time, on every device; empty if `encode_together` takes several."""
+        return "its network would hear the padding of others"
+
+    def encode_together(self, samples: Sequence[Tensor]) -> List[Tensor]:
+        """Codes (T_n, K) int64 of utterances (S_n,) that `check_audio` lets pass, computed in one padded batch.
+
+        Outside the law: each equals `encode` but for float noise, which may flip codes, as another device may. For
+        accelerators, which one utterance leaves idle; who asks for it measures how many codes differ.
+        """
+        raise NotImplementedError(f"{self.name}: {self.why_not_together()}.")
 
     def check_audio(self, samples: Tensor, who: str, row: int = 0) -> None:
         """Raise AudioRejected if `samples` (S,) of the cut named `who` cannot be encoded."""
@@ -324,7 +336,8 @@ class SpeechTokenizer(ABC):
                 "was it read as integers? Divide 16-bit samples by 32768.",
             )
 
-    def _warn_if_loud(self, samples: Tensor, who: str) -> None:
+    def warn_if_loud(self, samples: Tensor, who: str) -> None:
+        """Say of the first few that samples (S,) of the cut named `who` are likely scaled."""
         peak = float(samples.abs().max())
         if peak <= LOUD_AMPLITUDE:
             return

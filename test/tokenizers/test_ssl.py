@@ -152,6 +152,35 @@ def test_long_audio_is_normalised_whole_and_encoded_in_pieces(tmp_path, speech):
     assert whole.shape == ours.shape and (whole - ours).abs().max() > 0.01
 
 
+@pytest.mark.parametrize("model_type, large", KINDS)
+def test_side_by_side_each_has_the_frames_that_it_has_alone(tmp_path, speech, model_type, large):
+    save_model(tmp_path, model_type, large)
+    samples = [speech[:9000], speech[2000:18000], speech[:400], speech[5000:14000], speech]
+    for layer in (0, 3):
+        encoder = encoder_of(tmp_path, layer, max_chunk_sec=1.5)  # the last one is longer, and goes in pieces
+        if model_type == "data2vec-audio":
+            assert encoder.why_not_together() == "its convolutions over positions hear the padding of others"
+            return
+        assert encoder.why_not_together() == ""
+        for one, together in zip(samples, encoder.frames_together(samples)):
+            torch.testing.assert_close(together, encoder.frames(one), atol=2e-5, rtol=1e-4)
+
+
+def test_where_norms_are_over_time_only_the_equally_long_go_together(tmp_path, speech, monkeypatch):
+    save_model(tmp_path, "hubert", False)
+    encoder, sizes = encoder_of(tmp_path, 2), []
+    plain = SslFrames._states
+
+    def noted(self, values, mask):
+        sizes.append(tuple(values.shape))
+        assert mask is None
+        return plain(self, values, mask)
+
+    monkeypatch.setattr(SslFrames, "_states", noted)
+    encoder.frames_together([speech[:9000], speech[:8000], speech[4000:13000]])
+    assert sizes == [(2, 9000), (1, 8000)]
+
+
 def rename_weight_norm(weights):
     """The other of torch's two ways to name a normalised weight."""
     names = {"weight_g": "parametrizations.weight.original0", "weight_v": "parametrizations.weight.original1"}

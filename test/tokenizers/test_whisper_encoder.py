@@ -147,6 +147,18 @@ def test_layers_stand_side_by_side_and_leave_the_description_of_one_alone(tmp_pa
         WhisperFrames(WhisperSettings(model=str(tmp_path), layers=(1, 4))).frames(speech)
 
 
+@pytest.mark.parametrize("pad_sec", [0.0, 0.3])
+def test_side_by_side_each_has_the_states_that_it_has_alone(tmp_path, speech, pad_sec):
+    save_model(WhisperModel, tmp_path)
+    states = WhisperFrames(WhisperSettings(model=str(tmp_path), layers=(2, 0), pad_sec=pad_sec))
+    # The longest fills the window of 2 s and goes in pieces, the shortest has two states.
+    samples = [speech[:9000], torch.cat([speech, speech]), speech[3000:30000], speech[:400], speech[:32000]]
+    assert states.why_not_together() == ""
+    for one, together in zip(samples, states.frames_together(samples)):
+        torch.testing.assert_close(together, states.frames(one), atol=2e-5, rtol=1e-4)
+    torch.testing.assert_close(states.frames_together(samples[1:2])[0], states.frames(samples[1]))
+
+
 def test_short_audio_equals_a_model_with_a_shorter_window(tmp_path, speech):
     # The positions of a model for 1 s are the first ones of a model for 2 s, so the library itself can run the former.
     long = save_model(WhisperModel, tmp_path, 100)

@@ -3,8 +3,10 @@
 
 The model has random weights. The plain loop takes one utterance at a time through the defaults of transformers: the
 hidden states of all layers are kept, then the wanted one is held against the centroids. Ours is the library's
-`extract`. Each runs in fresh processes, once on one utterance for each of its processes and once on all: the
-difference is free of the time that importing and loading take, and gives audio seconds a second.
+`extract`, utterance by utterance and, with `--batch-duration`, several at once, of whose codes some are held against
+those of utterances alone. With `--device cuda` all run there. Each runs in fresh processes, once on one utterance for
+each of its processes and once on all: the difference is free of the time that importing and loading take, and gives
+audio seconds a second.
 """
 
 import dataclasses
@@ -45,6 +47,11 @@ class BenchConfig:
     max_sec: float = setting(3.0, "duration of the longest")
     layer: int = setting(24, "layer whose units are wanted, of 24")
     num_clusters: int = setting(2000, "entries of the codebook")
+    device: str = setting("cpu", "where networks run: cpu, cuda, or cuda:N")
+    dtype: str = setting("float32", "numbers that ours computes in")
+    batch_duration: float = setting(
+        0.0, "seconds of padded audio that ours takes at once, in one more variant; 0: none", minimum=0
+    )
     repeats: int = setting(1, "times that each variant is run; the median counts")
     clock: str = setting(
         "wall", "wall, or cpu: processor time of all processes, for a busy machine", choices=("wall", "cpu")
@@ -54,22 +61,26 @@ class BenchConfig:
 
 
 class Variant(NamedTuple):
-    """Who encodes, in how many processes of how many threads."""
+    """Who encodes, in how many processes of how many threads, and how many seconds at once."""
 
     kind: str
     processes: int
     threads: int
+    batch_duration: float = 0.0
 
     @property
     def name(self) -> str:
         """As the table shows it."""
-        return f"{self.kind}, {self.processes} x {self.threads} threads"
+        at_once = f", {self.batch_duration:g} s at once" if self.batch_duration else ""
+        return f"{self.kind}, {self.processes} x {self.threads} threads{at_once}"
 
 
-def variants() -> List[Variant]:
-    """The plain loop on all cores, ours with a process on each; then both on one core."""
+def variants(config: BenchConfig) -> List[Variant]:
+    """The plain loop on all cores, ours with a process on each; then both on one core, and ours side by side."""
     cores = len(os.sched_getaffinity(0))
     found = [Variant("plain", 1, cores), Variant("ours", cores, 1), Variant("plain", 1, 1), Variant("ours", 1, 1)]
+    if config.batch_duration:
+        found.append(Variant("ours", 1, 1, config.batch_duration))
     return list(dict.fromkeys(found))
 
 
@@ -105,21 +116,29 @@ def run_plain(cuts: List[MonoCut], work_dir: Path, config: BenchConfig) -> None:
     """The plain loop; codes are written one file each."""
     from transformers import HubertModel
 
-    model = HubertModel.from_pretrained(work_dir / "model").eval()
-    centroids = torch.from_numpy(np.load(work_dir / "centroids.npy", allow_pickle=False))
+    model = HubertModel.from_pretrained(work_dir / "model").eval().to(config.device)
+    centroids = torch.from_numpy(np.load(work_dir / "centroids.npy", allow_pickle=False)).to(config.device)
     for cut in cuts:
-        audio = torch.from_numpy(cut.load_audio())
+        audio = torch.from_numpy(cut.load_audio()).to(config.device)
         audio = (audio - audio.mean()) / torch.sqrt(audio.var() + 1e-7)
         states = model(audio, output_hidden_states=True).hidden_states[config.layer][0]
-        np.save(work_dir / f"{cut.id}.npy", torch.cdist(states, centroids).argmin(dim=1).numpy())
+        np.save(work_dir / f"{cut.id}.npy", torch.cdist(states, centroids).argmin(dim=1).cpu().numpy())
 
 
-def run_ours(cuts: List[MonoCut], work_dir: Path, processes: int) -> None:
-    """The library's extraction."""
+def run_ours(cuts: List[MonoCut], work_dir: Path, variant: Variant, config: BenchConfig) -> Dict[str, int]:
+    """The library's extraction; of how many codes it was seen whether going together changed them, and of how many."""
     extraction.BATCH_SEC = 0.0  # a cut is a batch, so that few cuts can be divided
     make = functools.partial(load_tokenizer, FEATURE_TYPE, [work_dir])
+    settings = extraction.ExtractionConfig(
+        nj=variant.processes,
+        device=config.device,
+        dtype=config.dtype,
+        batch_duration=variant.batch_duration,
+        max_flipped_fraction=1.0,  # told, not judged
+    )
     with tempfile.TemporaryDirectory() as out_dir:
-        extraction.extract(cuts, make, Path(out_dir), "bench", extraction.ExtractionConfig(nj=processes))
+        figures = extraction.extract(cuts, make, Path(out_dir), "bench", settings)
+    return {key: figures.get("together", {}).get(key, 0) for key in ("checked", "flipped")}
 
 
 def run_variant(variant: Variant, num_cuts: int, config: BenchConfig) -> Dict[str, float]:
@@ -127,11 +146,11 @@ def run_variant(variant: Variant, num_cuts: int, config: BenchConfig) -> Dict[st
     work_dir = Path(config.work_dir)
     torch.set_num_threads(variant.threads)
     cuts = list(load_cuts(work_dir / "cuts.jsonl.gz"))[:num_cuts]
-    begun = time.perf_counter()
+    begun, flips = time.perf_counter(), {"checked": 0, "flipped": 0}
     if variant.kind == "plain":
         run_plain(cuts, work_dir, config)
     else:
-        run_ours(cuts, work_dir, variant.processes)
+        flips = run_ours(cuts, work_dir, variant, config)
     wall = time.perf_counter() - begun
     usage = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
     biggest = max(used.ru_maxrss for used in usage[: 2 if variant.processes > 1 else 1])
@@ -140,36 +159,40 @@ def run_variant(variant: Variant, num_cuts: int, config: BenchConfig) -> Dict[st
         "cpu": sum(used.ru_utime + used.ru_stime for used in usage),
         "audio": sum(cut.duration for cut in cuts),
         "mib": biggest / 1024,
+        **flips,
     }
 
 
 def in_fresh_process(index: int, num_cuts: int, config: BenchConfig, work_dir: Path) -> Dict[str, float]:
     """Run a variant in a process of its own, which is as a stage would find it."""
-    flags = ["--variant", str(index), "--work-dir", str(work_dir), "--num-cuts", str(num_cuts)]
-    command = [sys.executable, __file__, *flags, "--layer", str(config.layer)]
+    taken = {"variant": index, "work_dir": work_dir, "num_cuts": num_cuts}
+    taken.update({name: getattr(config, name) for name in ("layer", "device", "dtype", "batch_duration")})
+    flags = [part for name, value in taken.items() for part in (f"--{name.replace('_', '-')}", str(value))]
+    command = [sys.executable, __file__, *flags]
     environment = {**os.environ, "OMP_WAIT_POLICY": "PASSIVE"}
     done = subprocess.run(command, capture_output=True, text=True, env=environment)
     if done.returncode:
-        raise RuntimeError(f"{variants()[index].name} failed: {done.stderr.splitlines()[-1]}")
+        raise RuntimeError(f"{variants(config)[index].name} failed: {done.stderr.splitlines()[-1]}")
     return json.loads(done.stdout.splitlines()[-1])
 
 
-def measure(index: int, config: BenchConfig, work_dir: Path) -> Tuple[float, float]:
-    """Audio seconds a second of a variant, without import and loading, and the memory of its largest process."""
+def measure(index: int, config: BenchConfig, work_dir: Path) -> Tuple[float, float, str]:
+    """Audio seconds a second of a variant, without import and loading, the memory of its largest process, and flips."""
     rates, memory = [], 0.0
     for _ in range(config.repeats):
-        few = in_fresh_process(index, variants()[index].processes, config, work_dir)
+        few = in_fresh_process(index, variants(config)[index].processes, config, work_dir)
         many = in_fresh_process(index, config.num_cuts, config, work_dir)
         rates.append((many["audio"] - few["audio"]) / (many[config.clock] - few[config.clock]))
         memory = max(memory, many["mib"])
-    return statistics.median(rates), memory
+    flips = f"{many['flipped']:.0f} of {many['checked']:.0f}" if many["checked"] else ""
+    return statistics.median(rates), memory, flips
 
 
 def main() -> None:
     """Measure and print the table."""
     config = config_from_flags(BenchConfig, __doc__)
     if config.variant:
-        print(json.dumps(run_variant(variants()[int(config.variant)], config.num_cuts, config)))
+        print(json.dumps(run_variant(variants(config)[int(config.variant)], config.num_cuts, config)))
         return
     fitting = [cut for cut in load_cuts(config.cuts) if config.min_sec <= cut.duration <= config.max_sec]
     cuts = fitting[: config.num_cuts]
@@ -179,14 +202,15 @@ def main() -> None:
         make_model(Path(folder), config)
         write_cuts(Path(folder) / "cuts.jsonl.gz", cuts)
         seconds = sum(cut.duration for cut in cuts)
-        print(f"{len(cuts)} utterances, {seconds:.0f} s, layer {config.layer} of 24, torch {torch.__version__}")
-        print(f"| variant | audio s a second ({config.clock}) | times the first | MiB of the largest process |")
-        print("|---|---|---|---|")
+        where = f"{config.device}, {config.dtype}, torch {torch.__version__}"
+        print(f"{len(cuts)} utterances, {seconds:.0f} s, layer {config.layer} of 24, {where}")
+        print(f"| variant | audio s a second ({config.clock}) | times the first | MiB | codes unlike those alone |")
+        print("|---|---|---|---|---|")
         base = 0.0
-        for index, variant in enumerate(variants()):
-            rate, memory = measure(index, config, Path(folder))
+        for index, variant in enumerate(variants(config)):
+            rate, memory, flips = measure(index, config, Path(folder))
             base = base or rate
-            print(f"| {variant.name} | {rate:.2f} | {rate / base:.2f} | {memory:.0f} |", flush=True)
+            print(f"| {variant.name} | {rate:.2f} | {rate / base:.2f} | {memory:.0f} | {flips} |", flush=True)
 
 
 if __name__ == "__main__":

@@ -6,8 +6,9 @@ import dataclasses
 import logging
 from abc import abstractmethod
 from pathlib import Path
-from typing import Any, Callable, Dict, Iterable, Iterator, List, Mapping, Optional, Sized, Tuple, Type
+from typing import Any, Callable, Dict, Iterable, Iterator, List, Mapping, Optional, Sequence, Sized, Tuple, Type
 
+import torch
 from torch import Tensor
 from tqdm import tqdm
 
@@ -209,6 +210,16 @@ class QuantizedFrames(SourcedTokenizer, QuantizedTokenizer):
     def frames(self, samples: Tensor) -> Tensor:
         """Frames (T, D) of the source."""
         return self.source.frames(samples)
+
+    def why_not_together(self) -> str:
+        """See SpeechTokenizer; that of the source."""
+        return self.source.why_not_together()
+
+    def encode_together(self, samples: Sequence[Tensor]) -> List[Tensor]:
+        """See SpeechTokenizer."""
+        frames = self.source.frames_together(samples)
+        codes = self.quantizer.quantize(torch.cat(frames)).cpu()
+        return list(codes.split([len(one) for one in frames]))
 
     def graph(self) -> FrameGraph:
         """See SpeechTokenizer."""

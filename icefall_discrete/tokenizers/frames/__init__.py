@@ -1,12 +1,12 @@
 """Frame sources: from audio to vectors. One file a source, found by listing this folder; here is what each must be.
 
-Letters: S samples, T frames, D dimensions.
+Letters: N utterances, S samples, T frames, D dimensions.
 """
 
 import functools
 from abc import ABC, abstractmethod
 from pathlib import Path
-from typing import Any, ClassVar, Dict, List, Mapping, Optional, Tuple, Type
+from typing import Any, ClassVar, Dict, List, Mapping, Optional, Sequence, Tuple, Type
 
 from torch import Tensor
 
@@ -67,6 +67,14 @@ class FrameSource(ABC):
     @abstractmethod
     def frames(self, samples: Tensor) -> Tensor:
         """Frames (T, D) float32 of one utterance (S,) on the CPU; the frames are where the source is."""
+
+    def why_not_together(self) -> str:
+        """Why utterances go through it one at a time, on every device; empty if `frames_together` takes several."""
+        return "its frames are computed of one utterance at a time"
+
+    def frames_together(self, samples: Sequence[Tensor]) -> List[Tensor]:
+        """Frames (T_n, D) of utterances (S_n,), computed side by side; each equals `frames` but for float noise."""
+        raise NotImplementedError(f"{type(self).__name__}: {self.why_not_together()}.")
 
     @property
     def reach(self) -> Optional[Reach]:

@@ -4,7 +4,8 @@ A model is a transformers folder or hub id, or a `.pt` file as fairseq and unilm
 both run in transformers' modules. Layer L >= 1 is the output of the L-th transformer layer, as fairseq's and unilm's
 `output_layer` counts: before the final layer norm that the large models have, which transformers puts into
 `hidden_states[-1]` in some of its releases. Layer 0 is the input of layer 1: projected convolutional features with the
-positional convolution added (`hidden_states[0]`). Letters: S samples, T frames, D dimensions, L layers.
+positional convolution added (`hidden_states[0]`). Letters: N utterances, S samples, T frames, D dimensions, L
+layers.
 """
 
 import contextlib
@@ -13,7 +14,7 @@ import functools
 import inspect
 import re
 from pathlib import Path
-from typing import Any, ClassVar, Dict, List, Mapping, Tuple
+from typing import Any, ClassVar, Dict, List, Mapping, Optional, Sequence, Tuple
 
 import torch
 from torch import Tensor, nn
@@ -39,6 +40,8 @@ MODEL_CLASSES = {
     "unispeech": "UniSpeechModel",
     "unispeech-sat": "UniSpeechSatModel",
 }
+# Of these, the ones whose stack of convolutions over positions has offsets, so that padding speaks after the first.
+HEARS_PADDING = ("data2vec-audio",)
 PREPROCESSOR = "preprocessor_config.json"
 HUB_FILES = ("config.json", PREPROCESSOR, "model.safetensors", "model-*.safetensors")
 PICKLED = "pytorch_model.bin"
@@ -277,6 +280,10 @@ class SslFrames(PretrainedFrames):
         return torch.cat([self._piece(values[start:end]) for start, end in bounds]).float().clone()
 
     def _piece(self, values: Tensor) -> Tensor:
+        return self._states(values[None], None)[0]
+
+    def _states(self, values: Tensor, mask: Optional[Tensor]) -> Tensor:
+        """States (N, T, D) of layer L of scaled samples (N, S); `mask` (N, S) is 0 behind the end of each."""
         model, layer = self._model[0], self.config.layer
         caught: List[Tensor] = []
 
@@ -290,7 +297,37 @@ class SslFrames(PretrainedFrames):
         first = model.encoder.layers[max(1, layer) - 1]
         hook = first.register_forward_hook(keep_output) if layer else first.register_forward_pre_hook(keep_input)
         try:
-            model(values[None])
+            model(values, attention_mask=mask)
         finally:
             hook.remove()
-        return caught[0][0]
+        return caught[0]
+
+    def why_not_together(self) -> str:
+        """See FrameSource: what is told of the padding, and what would hear it."""
+        if self._model[0].config.model_type in HEARS_PADDING:
+            return "its convolutions over positions hear the padding of others"
+        return ""
+
+    @torch.no_grad()
+    def frames_together(self, samples: Sequence[Tensor]) -> List[Tensor]:
+        """See FrameSource; masked, but where norms are over the time of a whole utterance: there, those as long."""
+        most, over_time = self.config.max_chunk_sec * SAMPLE_RATE_HZ, self._model[0].config.feat_extract_norm == "group"
+        groups: Dict[int, List[int]] = {}
+        for row, one in enumerate(samples):
+            is_alone = len(one) > most  # in pieces
+            groups.setdefault(-1 - row if is_alone else len(one) if over_time else 0, []).append(row)
+        found: Dict[int, Tensor] = {}
+        for rows in groups.values():
+            found.update(zip(rows, self._side_by_side([samples[row] for row in rows])))
+        return [found[row] for row in range(len(samples))]
+
+    def _side_by_side(self, samples: Sequence[Tensor]) -> List[Tensor]:
+        if len(samples) == 1:
+            return [self.frames(samples[0])]
+        lens = torch.tensor([len(one) for one in samples])
+        values = nn.utils.rnn.pad_sequence([normalized(one, self._rule) for one in samples], batch_first=True)
+        mask = (torch.arange(values.shape[1]) < lens[:, None]).long() if bool((lens != lens[0]).any()) else None
+        device = self.placement.device
+        states = self._states(values.to(*self.placement), None if mask is None else mask.to(device)).float()
+        num_frames = (lens - FIELD_SAMPLES) // STRIDE_SAMPLES + 1
+        return [one[:size] for one, size in zip(states, num_frames.tolist())]

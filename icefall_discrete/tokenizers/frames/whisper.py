@@ -8,7 +8,7 @@ frames (100 Hz), T states (50 Hz).
 import dataclasses
 import functools
 from pathlib import Path
-from typing import Any, Dict, List, Tuple
+from typing import Any, Dict, List, Sequence, Tuple
 
 import torch
 from torch import Tensor, nn
@@ -46,7 +46,7 @@ class WhisperSettings:
 
 def log_mel(samples: Tensor, filters: Tensor) -> Tensor:
     """Whisper's input (M, F) for samples (S,), S = 160 F: log10 mel power, floored 8 below its peak, then scaled."""
-    window = torch.hann_window(FFT_SIZE)
+    window = torch.hann_window(FFT_SIZE, device=samples.device)
     spectrum = torch.stft(samples, FFT_SIZE, HOP_SAMPLES, window=window, center=True, return_complex=True)
     power = spectrum[:, :-1].abs().square()
     log_power = (filters.T @ power).clamp(min=1e-10).log10()
@@ -138,6 +138,16 @@ class WhisperFrames(PretrainedFrames):
         whole = _WhisperGraph(self._model, self._filters, self._layers, self.config.pad_sec)
         return FrameGraph(whole, max_samples=self._model.sizes.max_states * STATE_SAMPLES)
 
+    def _num_states(self, size: int) -> int:
+        """States of audio of `size` samples and the silence behind it."""
+        padded, most = size + round(self.config.pad_sec * SAMPLE_RATE_HZ), self._model.sizes.max_states * STATE_SAMPLES
+        return -(-(min(padded, most) if size <= most else padded) // STATE_SAMPLES)
+
+    def _mel(self, samples: Tensor, device: torch.device) -> Tensor:
+        """The encoder's input (M, F) for one utterance and the silence behind it, computed on `device`."""
+        behind = self._num_states(len(samples)) * STATE_SAMPLES - len(samples)
+        return log_mel(torch.nn.functional.pad(samples, (0, behind)).to(device), self._filters.to(device))
+
     @torch.no_grad()
     def frames(self, samples: Tensor) -> Tensor:
         """States (T, L D) float32 of one utterance (S,), T = ceil(S / 320): each that begins before the audio ends.
@@ -145,14 +155,32 @@ class WhisperFrames(PretrainedFrames):
         `pad_sec` of silence follows the audio, as in Whisper's training, where it fills up 30 s; all of 30 s changes
         the states little more than a second and costs tenfold. Longer audio is encoded in equal pieces of at most 30 s.
         """
-        encoder = self._model
-        size, limit = len(samples), encoder.sizes.max_states
-        padded = size + round(self.config.pad_sec * SAMPLE_RATE_HZ)
-        if size <= limit * STATE_SAMPLES:
-            padded = min(padded, limit * STATE_SAMPLES)
-        num_states = -(-padded // STATE_SAMPLES)
-        mel = log_mel(torch.nn.functional.pad(samples, (0, num_states * STATE_SAMPLES - size)), self._filters)
+        mel, limit = self._mel(samples, torch.device("cpu")), self._model.sizes.max_states
+        num_states = mel.shape[1] // 2
         piece = 2 * -(-num_states // -(-num_states // limit))
         pieces = [mel[:, start : start + piece] for start in range(0, mel.shape[1], piece)]
-        states = torch.cat([encoder(one.to(*self.placement), self._layers) for one in pieces])
-        return states[: -(-size // STATE_SAMPLES)].float().clone()
+        states = torch.cat([self._model(one.to(*self.placement), self._layers) for one in pieces])
+        return states[: -(-len(samples) // STATE_SAMPLES)].float().clone()
+
+    def why_not_together(self) -> str:
+        """See FrameSource; attention is masked, and convolutions see zeros behind each end, as they do alone."""
+        return ""
+
+    @torch.no_grad()
+    def frames_together(self, samples: Sequence[Tensor]) -> List[Tensor]:
+        """See FrameSource; spectra are computed where the model is. What takes several passes goes alone."""
+        found: Dict[int, Tensor] = {}
+        short = []
+        for row, one in enumerate(samples):
+            if len(one) > self._model.sizes.max_states * STATE_SAMPLES:
+                found[row] = self.frames(one)
+            else:
+                short.append(row)
+        if short:
+            mels = [self._mel(samples[row], self.placement.device).T for row in short]
+            lens = torch.tensor([len(mel) // 2 for mel in mels], device=self.placement.device)
+            mel = torch.nn.utils.rnn.pad_sequence(mels, batch_first=True).transpose(1, 2)
+            mask = torch.arange(int(lens.max()), device=lens.device) < lens[:, None]
+            states = self._model.together(mel.to(self.placement.dtype), self._layers, mask[:, None, None]).float()
+            found.update((row, one[: -(-len(samples[row]) // STATE_SAMPLES)]) for row, one in zip(short, states))
+        return [found[row] for row in range(len(samples))]

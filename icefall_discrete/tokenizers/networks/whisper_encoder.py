@@ -1,13 +1,13 @@
 """Whisper's encoder, from the weights of a folder of CTranslate2 or of transformers.
 
-Radford et al. 2022, https://arxiv.org/abs/2212.04356. Letters: M mel bins, F mel frames (100 Hz), T states (50 Hz), D
-dimensions, H heads. Every weight of the encoder is used, and none may be missing.
+Radford et al. 2022, https://arxiv.org/abs/2212.04356. Letters: N utterances, M mel bins, F mel frames (100 Hz), T
+states (50 Hz), D dimensions, H heads. Every weight of the encoder is used, and none may be missing.
 """
 
 import dataclasses
 import re
 from pathlib import Path
-from typing import Dict, List, Mapping, Sequence, Tuple
+from typing import Dict, List, Mapping, Optional, Sequence, Tuple
 
 import torch
 from torch import Tensor, nn
@@ -62,21 +62,23 @@ class EncoderLayer(nn.Module):
         self.feed_forward_in = skip_init(nn.Linear, dim, inner)
         self.feed_forward_out = skip_init(nn.Linear, inner, dim)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """States (T, D) to (T, D)."""
-        parts = self.attention_in(self.attention_norm(x)).unflatten(1, (3, self.num_heads, -1))
-        queries, keys, values = parts.permute(1, 2, 0, 3)
-        x = x + self.attention_out(_attend(queries, keys, values).transpose(0, 1).flatten(1))
+    def forward(self, x: Tensor, mask: Optional[Tensor]) -> Tensor:
+        """States (N, T, D) to (N, T, D); `mask` (N, 1, 1, T) is true where there is audio, None: everywhere."""
+        parts = self.attention_in(self.attention_norm(x)).unflatten(-1, (3, self.num_heads, -1))
+        queries, keys, values = parts.permute(2, 0, 3, 1, 4)
+        x = x + self.attention_out(_attend(queries, keys, values, mask).transpose(1, 2).flatten(2))
         inner = functional.gelu(self.feed_forward_in(self.feed_forward_norm(x)))
         return x + self.feed_forward_out(inner)
 
 
-def _attend(queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
-    """Attention of heads (H, T, D / H)."""
+def _attend(queries: Tensor, keys: Tensor, values: Tensor, mask: Optional[Tensor]) -> Tensor:
+    """Attention of heads (N, H, T, D / H)."""
     if hasattr(functional, "scaled_dot_product_attention") and not is_traced():  # torch 2
-        return functional.scaled_dot_product_attention(queries[None], keys[None], values[None])[0]
-    scores = torch.bmm(queries * queries.shape[-1] ** -0.5, keys.transpose(1, 2))
-    return torch.bmm(scores.softmax(dim=-1), values)
+        return functional.scaled_dot_product_attention(queries, keys, values, attn_mask=mask)
+    scores = torch.matmul(queries * queries.shape[-1] ** -0.5, keys.transpose(2, 3))
+    if mask is not None:
+        scores = scores.masked_fill(~mask, float("-inf"))
+    return torch.matmul(scores.softmax(dim=-1), values)
 
 
 class WhisperEncoder(nn.Module):
@@ -97,14 +99,22 @@ class WhisperEncoder(nn.Module):
 
         layers: L layers whose outputs are taken side by side, from 1, as they are; 0: the last one's, normalised.
         """
-        x = functional.gelu(self.conv1(mel[None]))
-        x = functional.gelu(self.conv2(x))[0].T
+        return self.together(mel[None], layers, None)[0]
+
+    def together(self, mel: Tensor, layers: Sequence[int], mask: Optional[Tensor]) -> Tensor:
+        """States (N, T, L D) of spectrograms (N, M, F), of which each is 0 behind its end, as if it were alone.
+
+        mask: (N, 1, 1, T), true for states that each has when alone, of which those behind are told nothing; None: all
+        are as long. What is given for states behind an end means nothing.
+        """
+        x = functional.gelu(self.conv1(mel))
+        x = functional.gelu(self.conv2(x)).transpose(1, 2)
         # Positions are absolute, so that the first ones serve short input.
-        x = x + self.positions[: x.shape[0]]
+        x = x + self.positions[: x.shape[1]]
         outputs: Dict[int, Tensor] = {}
         for number, one in enumerate(self.layers[: _depth(layers, len(self.layers))], start=1):
-            outputs[number] = x = one(x)
-        return torch.cat([outputs[layer] if layer else self.layer_norm(x) for layer in layers], dim=1)
+            outputs[number] = x = one(x, mask)
+        return torch.cat([outputs[layer] if layer else self.layer_norm(x) for layer in layers], dim=2)
 
 
 def _depth(layers: Sequence[int], num_layers: int) -> int:
