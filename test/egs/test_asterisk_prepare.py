@@ -2,8 +2,6 @@
 
 import collections
 import hashlib
-import os
-import subprocess
 import sys
 from pathlib import Path
 
@@ -17,6 +15,7 @@ sys.path.insert(0, str(RECIPE / "local"))
 
 import prepare  # noqa: E402
 import soundfile  # noqa: E402
+from forked import run_forked  # noqa: E402
 from lhotse import load_manifest  # noqa: E402
 
 from icefall_discrete.data.manifests import CorpusError, md5_of  # noqa: E402
@@ -159,9 +158,7 @@ def test_subset_is_short_balanced_and_the_same_every_time(tmp_path):
 
 
 def run_script(script, *arguments):
-    command = [sys.executable, str(RECIPE / "local" / script), *map(str, arguments)]
-    environment = {**os.environ, "PYTHONPATH": str(RECIPE.parents[2])}
-    return subprocess.run(command, capture_output=True, text=True, env=environment)
+    return run_forked(f"egs/asterisk/ASR/local/{script}", *arguments)
 
 
 def test_missing_corpus_folder_is_one_sentence(tmp_path):

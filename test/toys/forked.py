@@ -12,20 +12,17 @@ import sys
 import tempfile
 import traceback
 from pathlib import Path
+from typing import Sequence
 
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def _become(script: Path, arguments: list, streams: list) -> None:
-    """In the child: the script, as the interpreter runs it; never returns."""
+def status_of(words: Sequence[str]) -> int:
+    """Run a script with its arguments here, as the interpreter does that was told to; returns the exit status."""
+    sys.argv = list(words)
     status = 0
-    for number, stream in zip((1, 2), streams):
-        os.dup2(stream.fileno(), number)
-    sys.stdout, sys.stderr = (os.fdopen(number, "w", closefd=False) for number in (1, 2))
-    sys.argv = [str(script), *arguments]
-    logging.getLogger().handlers.clear()
     try:
-        runpy.run_path(str(script), run_name="__main__")
+        runpy.run_path(words[0], run_name="__main__")
     except SystemExit as stop:
         status = stop.code if isinstance(stop.code, int) else int(stop.code is not None)
         if isinstance(stop.code, str):
@@ -35,7 +32,16 @@ def _become(script: Path, arguments: list, streams: list) -> None:
         status = 1
     sys.stdout.flush()
     sys.stderr.flush()
-    os._exit(status)
+    return status
+
+
+def _become(words: Sequence[str], streams: list) -> None:
+    """In the child: the script; never returns."""
+    for number, stream in zip((1, 2), streams):
+        os.dup2(stream.fileno(), number)
+    sys.stdout, sys.stderr = (os.fdopen(number, "w", closefd=False) for number in (1, 2))
+    logging.getLogger().handlers.clear()
+    os._exit(status_of(words))
 
 
 def run_forked(script: str, *arguments: object) -> subprocess.CompletedProcess:
@@ -45,7 +51,7 @@ def run_forked(script: str, *arguments: object) -> subprocess.CompletedProcess:
         child = os.fork()
         if child == 0:
             os.chdir(ROOT)
-            _become(ROOT / script, words, [out, err])
+            _become([str(ROOT / script), *words], [out, err])
         status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
         texts = []
         for stream in (out, err):

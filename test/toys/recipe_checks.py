@@ -6,6 +6,7 @@ as in .ci/run, each recipe in one of the two environments, with features or code
 
 import importlib.util
 import json
+import os
 import re
 import subprocess
 import sys
@@ -16,6 +17,7 @@ from typing import Any, Dict, Sequence
 
 import pytest
 from stand_in import ENVIRONMENT, IS_PIPELINE, ROOT
+from warm_python import warm_variables
 
 from icefall_discrete.experiment.recipe_files import read_recipe
 
@@ -164,10 +166,19 @@ def feature_type_of_environment(folder: Path) -> str:
 
 
 def run_sh(recipe: str, *flags: object) -> subprocess.CompletedProcess:
-    """Run a recipe's run.sh to its end; standard error is in `stdout` with the rest."""
+    """Run a recipe's run.sh to its end; standard error is in `stdout` with the rest.
+
+    In the short pipeline its stages begin warm: that they begin by themselves is proved by test/egs/test_pipeline.py.
+    """
     command = ["bash", str(recipe_folder(recipe) / "run.sh"), "--env", ENVIRONMENT, *map(str, flags)]
     return subprocess.run(
-        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=TIMEOUT_SEC, check=False
+        command,
+        env={**os.environ, **(warm_variables() if IS_PIPELINE else {})},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=TIMEOUT_SEC,
+        check=False,
     )
 
 
