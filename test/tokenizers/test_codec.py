@@ -66,6 +66,7 @@ def test_a_missing_path_is_one_sentence(name, tmp_path):
 NO_HUB = {
     name: rf"'{file}': this file does not exist; correct `model`\.$"
     for name, file in {
+        "apcodec": "encoder_16k_4kbps",
         "audiodec": r"checkpoint-500000steps\.pkl",
         "languagecodec": r"languagecodec_paper\.ckpt",
     }.items()

@@ -20,7 +20,7 @@ class Codec(ABC):
     sample_rate_hz: of the audio. frame_rate_hz: code frames a second. frame_samples: samples of one frame (F).
     codebook_sizes: entries of every codebook it has, in the order of their importance.
     frames_to_trace: fewest frames of audio that `encode` can be exported for, where a trace of it is the same for
-    audio of any such length; None: it is not.
+    audio of any such length; None: it is not. not_traced: why, in messages.
     """
 
     sample_rate_hz: int
@@ -28,6 +28,12 @@ class Codec(ABC):
     frame_samples: int
     codebook_sizes: Tuple[int, ...]
     frames_to_trace: Optional[int] = None
+    not_traced: str = "looks at the length of audio"
+
+    @property
+    def min_samples(self) -> int:
+        """Fewest samples that `encode` takes: one frame."""
+        return self.frame_samples
 
     @abstractmethod
     def encode(self, samples: Tensor, num_codebooks: int) -> Tensor:
@@ -118,8 +124,8 @@ class CodecTokenizer(SpeechTokenizer):
 
     @property
     def min_samples(self) -> int:
-        """One frame."""
-        return self._codec.frame_samples
+        """Those of the codec."""
+        return self._codec.min_samples
 
     @functools.cached_property
     def _provenance(self) -> Dict[str, Any]:
@@ -154,7 +160,7 @@ class CodecTokenizer(SpeechTokenizer):
         """See SpeechTokenizer."""
         codec = self._codec
         if codec.frames_to_trace is None:
-            raise NotExported(f"codec '{self.name}' looks at the length of audio, so that it is not exported.")
+            raise NotExported(f"codec '{self.name}' {codec.not_traced}, so that it is not exported.")
         least = codec.frames_to_trace * codec.frame_samples
         return FrameGraph(CodecGraph(codec, self._num_codebooks), min_samples=least)
 
