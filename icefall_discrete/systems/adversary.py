@@ -5,7 +5,7 @@ N utterances, S samples.
 """
 
 import dataclasses
-from typing import Dict, Tuple
+from typing import Dict, Optional, Tuple
 
 import torch
 from torch import Tensor, nn
@@ -17,13 +17,13 @@ from icefall_discrete.training.opponents import Opponents
 
 BETAS = (0.8, 0.99)
 DECEPTION, FEATURES, DISCRIMINATORS = "deception", "features", "discriminators"
+ADVERSARIAL_PARTS = (DECEPTION, FEATURES, DISCRIMINATORS)
 
 
 @dataclasses.dataclass(frozen=True)
-class AdversaryConfig:
-    """The adversarial phase; there is none by default."""
+class DiscriminatorConfig:
+    """Discriminators, and the weight of what they say."""
 
-    adversary_from_epoch: int = setting(0, "first epoch in which discriminators hear what is said; 0: none", minimum=0)
     deception_weight: float = setting(
         0.02, "weight of being heard as a recording: a 45th of that of mel spectra, as HiFi-GAN has it", minimum=0
     )
@@ -47,8 +47,19 @@ class AdversaryConfig:
         if not self.discriminator_periods and not self.discriminator_scales:
             raise ValueError(
                 "discriminator_periods is empty and discriminator_scales is 0, so that there is no discriminator; set "
-                "one of them, or adversary_from_epoch to 0."
+                "one of them."
             )
+
+
+@dataclasses.dataclass(frozen=True)
+class AdversaryConfig(DiscriminatorConfig):
+    """The adversarial phase of a training in epochs; there is none by default."""
+
+    adversary_from_epoch: int = setting(0, "first epoch in which discriminators hear what is said; 0: none", minimum=0)
+
+    def is_on(self, epoch: int) -> bool:
+        """Whether discriminators hear in an epoch."""
+        return 0 < self.adversary_from_epoch <= epoch
 
 
 class Adversary(nn.Module):
@@ -58,7 +69,7 @@ class Adversary(nn.Module):
       sample_rate_hz: of the audio. device: where they are.
     """
 
-    def __init__(self, config: AdversaryConfig, sample_rate_hz: int, device: torch.device) -> None:
+    def __init__(self, config: DiscriminatorConfig, sample_rate_hz: int, device: torch.device) -> None:
         super().__init__()
         self.config = config
         self.heard_samples = round(config.heard_sec * sample_rate_hz)
@@ -71,26 +82,32 @@ class Adversary(nn.Module):
         optimizer = torch.optim.AdamW(self.discriminators.parameters(), self.config.discriminator_lr, BETAS)
         return Opponents(self.discriminators, optimizer)
 
-    def is_on(self, epoch: int) -> bool:
-        """Whether it is heard in an epoch."""
-        return 0 < self.config.adversary_from_epoch <= epoch
+    def pieces(
+        self, said: Tensor, recorded: Tensor, lens: Tensor, generator: Optional[torch.Generator] = None
+    ) -> Tuple[Tensor, Tensor]:
+        """A random piece of each utterance, of both; all of it where there is not more.
 
-    def pieces(self, said: Tensor, recorded: Tensor, lens: Tensor) -> Tuple[Tensor, Tensor]:
-        """A random piece of each utterance, of both; all of it where there is not more. lens: (N,) samples."""
+        Args:
+          lens: (N,) samples. generator: on the CPU, to draw from instead of torch's own on the device.
+        """
         size = self.heard_samples or said.shape[1]
         if size >= said.shape[1]:
             return said, recorded
         room = (lens - size).clamp(min=0) + 1
-        starts = (torch.rand(len(lens), device=said.device) * room).long()
+        drawn_on = said.device if generator is None else generator.device
+        starts = (torch.rand(len(lens), device=drawn_on, generator=generator).to(said.device) * room).long()
         places = starts.unsqueeze(1) + torch.arange(size, device=said.device)
         return said.gather(1, places), recorded.gather(1, places)
 
-    def losses(self, said: Tensor, recorded: Tensor, lens: Tensor) -> Dict[str, Tensor]:
+    def losses(
+        self, said: Tensor, recorded: Tensor, lens: Tensor, generator: Optional[torch.Generator] = None
+    ) -> Dict[str, Tensor]:
         """Losses of said (N, S) against recorded (N, S), silent behind lens (N,), by name, before weights.
 
+        `generator` is that of `pieces`.
         `deception` and `features` have gradients into `said` alone, `discriminators` into those alone.
         """
-        said, recorded = self.pieces(said, recorded, lens)
+        said, recorded = self.pieces(said, recorded, lens, generator)
         of_recorded = self.discriminators(recorded)
         of_others = self.discriminators(said.detach())
         self.discriminators.requires_grad_(False)

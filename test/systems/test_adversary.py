@@ -68,7 +68,7 @@ def test_scores_and_losses_are_those_of_hifigan():
 
 
 def test_each_loss_has_gradients_into_its_own_side_alone():
-    adversary = Adversary(AdversaryConfig(1, **SMALL), 8000, CPU)
+    adversary = Adversary(AdversaryConfig(adversary_from_epoch=1, **SMALL), 8000, CPU)
     recorded, said = torch.randn(2, 2, 1200)
     said.requires_grad_(True)
     losses = adversary.losses(said, recorded, torch.tensor([1200, 900]))
@@ -80,7 +80,7 @@ def test_each_loss_has_gradients_into_its_own_side_alone():
 
 
 def test_pieces_are_of_both_at_the_same_place_and_before_the_end():
-    adversary = Adversary(AdversaryConfig(1, **SMALL), 2000, CPU)
+    adversary = Adversary(AdversaryConfig(adversary_from_epoch=1, **SMALL), 2000, CPU)
     audio, lens = torch.arange(500.0).repeat(3, 1), torch.tensor([500, 300, 50])
     for _ in range(5):
         said, recorded = adversary.pieces(audio, audio + 1000, lens)
@@ -116,7 +116,7 @@ def test_a_killed_training_goes_on_exactly_with_its_discriminators(folder, tmp_p
 
 
 def test_discriminators_learn_to_tell():
-    adversary = Adversary(AdversaryConfig(1, **SMALL, discriminator_lr=0.003), 8000, CPU)
+    adversary = Adversary(AdversaryConfig(adversary_from_epoch=1, **SMALL, discriminator_lr=0.003), 8000, CPU)
     opponents, lens = adversary.opponents(), torch.tensor([400, 400])
     recorded, said = (torch.stack([wave((400,), number), wave((400,), number + 1)]) for number in (3, 40))
     for _ in range(30):

@@ -10,8 +10,9 @@ import pytest
 import soundfile
 import torch
 
+from icefall_discrete.base.checkpoint import load_checkpoint
 from icefall_discrete.losses.reconstruction import FLOOR, ReconstructionLoss
-from icefall_discrete.systems.codec.config import CodecConfig
+from icefall_discrete.systems.codec.config import CodecAdversary, CodecConfig, deciding_settings
 from icefall_discrete.systems.codec.networks import fresh_decoder, fresh_encoder, published_names
 from icefall_discrete.systems.codec.quantizers import EmaCodebook, make_quantizer, perplexity
 from icefall_discrete.systems.codec.segments import AudioPool, read_pool
@@ -41,6 +42,7 @@ SMALL = CodecConfig(
     fft_sizes=(256, 512),
     fit_device="cpu",
 )
+HEARD = {"discriminator_width": 16, "discriminator_periods": (3,), "heard_sec": 0.05}
 
 
 @pytest.fixture(autouse=True)
@@ -252,24 +254,34 @@ def trained(config, pool, folder):
     return train_codec("toy", config, pool, 5, FitFolder(folder, "toy"))
 
 
-@pytest.mark.parametrize("kind, plain_steps", [("rvq", 2), ("rvq", 4), ("factorised", 2), ("group", 4)])
-def test_killed_and_resumed_is_the_same_as_uninterrupted(kind, plain_steps, pool, tmp_path, monkeypatch):
-    config = dataclasses.replace(SMALL, quantizer=kind, plain_steps=plain_steps, quantizer_dropout=0.5)
+def killed_at(last, config, pool, folder, monkeypatch):
+    """A training that is killed before step `last`, from 0."""
+    before_step = CodecSystem.before_step
+
+    def killed(system, step):
+        if step == last:
+            raise KeyboardInterrupt
+        before_step(system, step)
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(CodecSystem, "before_step", killed)
+        trained(config, pool, folder)
+
+
+@pytest.mark.parametrize(
+    "kind, plain_steps, heard",
+    [("rvq", 2, {}), ("rvq", 4, {}), ("factorised", 2, {}), ("group", 4, {"adversary_from_step": 2, **HEARD})],
+)
+def test_killed_and_resumed_is_the_same_as_uninterrupted(kind, plain_steps, heard, pool, tmp_path, monkeypatch):
+    config = dataclasses.replace(SMALL, quantizer=kind, plain_steps=plain_steps, quantizer_dropout=0.5, **heard)
     whole = trained(config, pool, tmp_path / "whole")
+    killed_at(5, config, pool, tmp_path / "killed", monkeypatch)
     steps, before_step = [], CodecSystem.before_step
 
     def noted(system, step):
         steps.append(step)
         before_step(system, step)
 
-    def killed(system, step):
-        if step == 5:
-            raise KeyboardInterrupt
-        before_step(system, step)
-
-    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(CodecSystem, "before_step", killed)
-        trained(config, pool, tmp_path / "killed")
     torch.manual_seed(77)  # what others draw must not matter
     noise = torch.get_rng_state()
     monkeypatch.setattr(CodecSystem, "before_step", noted)
@@ -278,6 +290,24 @@ def test_killed_and_resumed_is_the_same_as_uninterrupted(kind, plain_steps, pool
     ours, theirs = resumed.tensors, whole.tensors
     assert all(torch.equal(ours[name], theirs[name]) for name in theirs) and ours.keys() == theirs.keys()
     assert resumed.summary == whole.summary
+
+
+def test_until_its_step_an_adversary_changes_nothing(pool, tmp_path, monkeypatch):
+    """Nothing is drawn for it, and settings that mean nothing are no part of what a codec is known by."""
+    heard = dataclasses.replace(SMALL, adversary_from_step=4, **HEARD)
+    models = {}
+    for name, config in {"without": SMALL, "later": heard}.items():
+        for last in (3, 4):
+            folder = tmp_path / f"{name}-{last}"
+            killed_at(last, dataclasses.replace(config, checkpoint_steps=last), pool, folder, monkeypatch)
+            models[name, last] = load_checkpoint(folder / f"checkpoint-{last}.pt")["model"]
+    weights = [name for name in models["without", 3] if name != "recent"]
+    for last, same in ((3, True), (4, False)):
+        assert all(torch.equal(models["without", last][name], models["later", last][name]) for name in weights) is same
+    assert not {*deciding_settings(SMALL)} & {*CodecAdversary.__dataclass_fields__}
+    assert deciding_settings(heard)["heard_sec"] == 0.05
+    summary = trained(heard, pool, tmp_path / "later-4").summary
+    assert {"mel", "deception", "features", "discriminators"} <= summary["losses"].keys()
 
 
 def test_the_loop_is_that_of_every_system(pool, tmp_path, caplog):
@@ -342,6 +372,7 @@ def test_max_minutes_ends_a_training_whole(pool, tmp_path, caplog):
         ({"plain_steps": 7}, "plain_steps is 7, expected 0 to 6"),
         ({"ema_decay": 1.5}, "ema_decay is 1.5, expected 0 to 1"),
         ({"segment_sec": 0.0}, "segment_sec is 0.0, expected more than 0"),
+        ({"adversary_from_step": 8}, "adversary_from_step is 8, but there are 7 steps, max_steps; choose one of them"),
         ({"batch_sec": 0.05}, "batch_sec is 0.05, expected at least segment_sec"),
     ],
 )

@@ -6,6 +6,7 @@ from typing import Any, Dict, Mapping, Optional, Tuple
 
 from icefall_discrete.base.device import device_setting
 from icefall_discrete.base.settings import KIND, check_settings, setting, to_dict
+from icefall_discrete.systems.adversary import DiscriminatorConfig
 
 # Levels of residuals of the group-residual quantizer.
 GROUP_LEVELS = 2
@@ -146,7 +147,25 @@ class CodecGuidance:
 
 
 @dataclasses.dataclass(frozen=True)
-class CodecConfig(CodecShape, CodecTraining, CodecGuidance):
+class CodecAdversary(DiscriminatorConfig):
+    """The adversarial phase of the training of a codec; there is none by default."""
+
+    adversary_from_step: int = setting(
+        0, "First step, counted from 1, in which discriminators hear what is decoded; 0: none.", minimum=0
+    )
+
+    @property
+    def mute(self) -> Tuple[str, ...]:
+        """Names of its settings that mean nothing, since there is no such phase."""
+        return () if self.adversary_from_step else tuple(CodecAdversary.__dataclass_fields__)
+
+    def is_on(self, step: int) -> bool:
+        """Whether discriminators hear in the step after `step` others."""
+        return 0 < self.adversary_from_step <= step + 1
+
+
+@dataclasses.dataclass(frozen=True)
+class CodecConfig(CodecShape, CodecTraining, CodecGuidance, CodecAdversary):
     """A codec trained on the corpus at hand."""
 
     fit_device: str = device_setting("where it is trained")
@@ -156,9 +175,20 @@ class CodecConfig(CodecShape, CodecTraining, CodecGuidance):
         CodecShape.__post_init__(self)
         CodecTraining.__post_init__(self)
         CodecGuidance.__post_init__(self)
+        CodecAdversary.__post_init__(self)
+        if self.adversary_from_step > self.max_steps:
+            raise ValueError(
+                f"adversary_from_step is {self.adversary_from_step}, but there are {self.max_steps} steps, max_steps; "
+                "choose one of them, or 0 for no adversary."
+            )
+
+    @property
+    def meaningless(self) -> Tuple[str, ...]:
+        """Names of settings that mean nothing, since what they are of takes no part."""
+        return (*self.unused, *self.mute)
 
 
 def deciding_settings(config: CodecConfig) -> Dict[str, Any]:
     """All that decides the outcome of a training, as JSON."""
-    left_out = (*RUNTIME_SETTINGS, *config.unused)
+    left_out = (*RUNTIME_SETTINGS, *config.meaningless)
     return {key: value for key, value in to_dict(config).items() if key not in left_out}

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from icefall_discrete.base.settings import from_dict
 from icefall_discrete.losses.reconstruction import ReconstructionLoss
+from icefall_discrete.systems.adversary import ADVERSARIAL_PARTS, Adversary
 from icefall_discrete.systems.codec.config import CodecConfig
 from icefall_discrete.systems.codec.guidance import (
     DISTILLATION,
@@ -67,13 +68,13 @@ class CodecNetwork(nn.Module):
         self.quantizer = make_quantizer(config, config, fresh)
         self.decoder = fresh_decoder(config, fresh)
         self.guidance = make_guidance(config, sizes, seeded(seed, "guidance", 0))
-        self.parts = (*PARTS, *self.guidance.weights)
+        self.parts = (*PARTS, *self.guidance.weights, *(ADVERSARIAL_PARTS if config.adversary_from_step else ()))
         # A part of the state: a training that was interrupted tells the same as one that was not.
         self.register_buffer("recent", torch.full((len(self.parts),), math.nan, dtype=torch.float64))
 
     @torch.no_grad()
     def note(self, losses: Tensor) -> None:
-        """Move the running means to the losses of a step, in the order of `parts`."""
+        """Move the running means to the losses of a step, in the order of `parts`; NaN: not yet."""
         before = torch.where(self.recent.isnan(), losses, self.recent)
         self.recent.copy_(SMOOTHING * before + (1 - SMOOTHING) * losses)
 
@@ -82,8 +83,9 @@ class CodecNetwork(nn.Module):
         return [round(perplexity(counts), 3) for counts in self.quantizer.usage()]
 
     def recent_losses(self) -> Dict[str, float]:
-        """The running means by name."""
-        return {name: round(value, 6) for name, value in zip(self.parts, self.recent.tolist())}
+        """The running means by name, of those that there were."""
+        found = zip(self.parts, self.recent.tolist())
+        return {name: round(value, 6) for name, value in found if not math.isnan(value)}
 
     def published_names(self) -> Dict[str, Tensor]:
         """The weights under the names that the modules of inference read, on the CPU."""
@@ -122,6 +124,12 @@ class CodecSystem(System[Segments]):
             f"lower learning_rate, which is {config.learning_rate}, move the folder of this training aside and fit anew"
         )
         self.if_too_large = "lower batch_sec"
+        self._adversary: Optional[Adversary] = None
+        if config.adversary_from_step:
+            with torch.random.fork_rng(devices=[]):
+                torch.manual_seed(seeded(seed, "adversary", 0).initial_seed())
+                self._adversary = Adversary(config, config.codec_rate_hz, next(network.parameters()).device)
+            self.opponents = self._adversary.opponents()
 
     def prepare(self, batch: Batch, device: torch.device) -> Segments:
         """Segments on `device`, and their generator as it was when they were drawn."""
@@ -142,7 +150,8 @@ class CodecSystem(System[Segments]):
             done = network.quantizer(frames, used.to(frames.device), prepared.generator)
             frames, added = done.states, done.loss
         states = frames.unflatten(0, (len(audio), -1)).transpose(1, 2)
-        losses = {**self._reconstruction(network.decoder(states)[:, 0], audio), "quantizer": added, **lessons}
+        said = network.decoder(states)[:, 0]
+        losses = {**self._reconstruction(said, audio), "quantizer": added, **lessons}
         total = (
             config.waveform_weight * losses["waveform"]
             + config.mel_weight * losses["mel"]
@@ -151,9 +160,15 @@ class CodecSystem(System[Segments]):
         )
         for name, value in lessons.items():
             total = total + network.guidance.weights[name] * value
-        parts = {name: losses[name].detach() for name in network.parts}
+        if self.training and self._adversary is not None and config.is_on(step):
+            ends = torch.full((len(audio),), audio.shape[1], device=audio.device)
+            heard = self._adversary.losses(said, audio, ends, prepared.generator)
+            total = total + self._adversary.objective(heard)
+            losses.update(heard)
+        parts = {name: losses[name].detach() for name in network.parts if name in losses}
         if self.training:
-            network.note(torch.stack(list(parts.values())).double())
+            missing = total.new_full((), math.nan)
+            network.note(torch.stack([parts.get(name, missing) for name in network.parts]).double())
         size = len(audio)
         summed = {name: value * size for name, value in parts.items()}
         return Losses(total.detach() * size, summed, torch.tensor(size), total.isfinite().expand(size), total)

@@ -81,9 +81,10 @@ class TrainedCodecTokenizer(CodecTokenizer):
         return with_portable_teacher(deciding_settings(self.config))
 
     def settings_to_save(self) -> Dict[str, Any]:
-        """All settings but those of lessons that there are none of; the teacher is not needed elsewhere."""
+        """All settings but those of lessons and an adversary that there are none of; no teacher is needed elsewhere."""
         saved = super().settings_to_save()
-        return with_portable_teacher({key: value for key, value in saved.items() if key not in self.config.unused})
+        left_out = self.config.meaningless
+        return with_portable_teacher({key: value for key, value in saved.items() if key not in left_out})
 
     @functools.cached_property
     def _provenance(self) -> Dict[str, Any]:

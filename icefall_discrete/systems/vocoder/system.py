@@ -78,7 +78,7 @@ class VocoderSystem(System[Spoken]):
 
     def begin_epoch(self, epoch: int) -> None:
         """From an epoch on discriminators hear."""
-        self.is_adversarial = self.adversary is not None and self.adversary.is_on(epoch)
+        self.is_adversarial = self.loss.adversary.is_on(epoch)
 
     def prepare(self, batch: Batch, device: torch.device) -> Spoken:
         """Tensors on `device` of a batch with audio (data/speech.py); codes of a variable rate are repeated."""
