@@ -1,15 +1,11 @@
 """Recipes that say what differs from another one."""
 
 import json
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
+from forked import run_forked
 
 from icefall_discrete.experiment.recipe_files import SHARED_DIR, read_recipe
-
-SHOW_RECIPE = Path(__file__).resolve().parents[2] / "local" / "show_recipe.py"
 
 
 def write(path, **recipe):
@@ -76,9 +72,8 @@ def test_a_file_that_is_no_object(tmp_path):
 def test_the_whole_recipe_can_be_printed(tmp_path):
     write(tmp_path / "first.json", bpe={"vocab_size": 5})
     recipe = write(tmp_path / "second.json", based_on="first", description="é")
-    command = [sys.executable, str(SHOW_RECIPE), str(recipe)]
-    done = subprocess.run(command, capture_output=True, text=True, encoding="utf-8")
+    done = run_forked("local/show_recipe.py", recipe)
     assert json.loads(done.stdout) == {"bpe": {"vocab_size": 5}, "description": "é"}
     recipe.unlink()
-    done = subprocess.run(command, capture_output=True, text=True)
+    done = run_forked("local/show_recipe.py", recipe)
     assert done.returncode == 1 and done.stderr.startswith("error: ") and "second.json does not exist" in done.stderr

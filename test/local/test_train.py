@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from forked import run_forked
 from lhotse import CutSet
 from synthetic_codes import random_text, write_corpus
 from toy_corpus import run_stage_script
@@ -34,8 +35,15 @@ def environment():
     return {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE"}
 
 
-def run(stage, folder, exp_dir, *flags):
+def run_alone(stage, folder, exp_dir, *flags):
+    """In a Python that begins with nothing, as run.sh has it."""
     done = subprocess.run(command(stage, folder, exp_dir, *flags), env=environment(), capture_output=True, text=True)
+    return done.returncode, done.stdout + done.stderr
+
+
+def run(stage, folder, exp_dir, *flags):
+    _, script, *words = command(stage, folder, exp_dir, *flags)
+    done = run_forked(script, *words)
     return done.returncode, done.stdout + done.stderr
 
 
@@ -47,7 +55,7 @@ def corpus_dir(tmp_path_factory):
 @pytest.fixture(scope="module")
 def trained(corpus_dir, tmp_path_factory):
     exp_dir = tmp_path_factory.mktemp("trained") / "exp"
-    status, output = run("train.py", corpus_dir, exp_dir, "--num-epochs", "3", "--tensorboard", "1")
+    status, output = run_alone("train.py", corpus_dir, exp_dir, "--num-epochs", "3", "--tensorboard", "1")
     assert status == 0, output
     return exp_dir
 
@@ -172,12 +180,7 @@ def test_an_average_is_that_of_the_recipe_that_the_experiment_keeps(trained, tmp
     exp_dir = shutil.copytree(trained, tmp_path / "exp")
     recipe = json.loads((exp_dir / "recipe.json").read_text())
     (exp_dir / "recipe.json").write_text(json.dumps({**recipe, "average": {"avg": 1}}))
-    done = subprocess.run(
-        [sys.executable, str(ROOT / "local" / "average.py"), "--exp-dir", exp_dir],
-        env=environment(),
-        capture_output=True,
-        text=True,
-    )
+    done = run_forked("local/average.py", "--exp-dir", exp_dir)
     assert done.returncode == 0 and json.loads((exp_dir / "average.json").read_text())["settings"]["avg"] == 1
 
 
@@ -207,7 +210,8 @@ def test_other_cuts_are_refused_by_name_and_folders_of_before_take_theirs(corpus
     assert status == 1 and "give the same cuts to go on, or another --exp-dir" in output
 
 
-def test_two_processes_on_this_machine(corpus_dir, tmp_path):
+def test_two_processes_on_this_machine(corpus_dir, tmp_path, monkeypatch):
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))  # for the two, which begin by themselves
     flags = ("--num-epochs", "1", "--world-size", "2", "--backend", "torch")
     status, output = run("train.py", corpus_dir, tmp_path / "exp", *flags)
     assert status == 0, output

@@ -1,12 +1,12 @@
 """Recordings of behaviour: what counts as the same result and what does not, and hashes that see every bit."""
 
 import json
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 import torch
+from forked import run_forked
 from safetensors.torch import save_file
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -125,8 +125,7 @@ def test_command_compares_two_recordings(tmp_path):
         (tmp_path / f"{name}.json").write_text(json.dumps(_record({"figures": {"loss": loss}})))
 
     def run(name, *flags):
-        command = [sys.executable, str(ROOT / "tools/record_behaviour.py"), "--output", str(tmp_path / f"{name}.json")]
-        return subprocess.run([*command, *flags], capture_output=True, text=True)
+        return run_forked("tools/record_behaviour.py", "--output", tmp_path / f"{name}.json", *flags)
 
     against = ("--against", str(tmp_path / "old.json"))
     assert run("same", *against).returncode == 0
