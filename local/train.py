@@ -31,10 +31,12 @@ from icefall_discrete.experiment.initial_weights import (
     require_something_to_adapt,
     try_beginning,
 )
+from icefall_discrete.experiment.published_encoders import is_published
 from icefall_discrete.experiment.recipe import add_setting_flags, read_settings
 from icefall_discrete.experiment.recipe_files import read_recipe
 from icefall_discrete.experiment.transcription_files import RECIPE_FILE, keep_for_transcription
-from icefall_discrete.inference.hub import model_dir
+from icefall_discrete.inference.hub import fetched
+from icefall_discrete.inference.model_folder import check_model_folder
 from icefall_discrete.systems import DEFAULT_SYSTEM
 from icefall_discrete.systems.assembly import (
     build_network,
@@ -121,7 +123,10 @@ def mixed_in_cuts(args: Any, settings: TrainSettings, spec: FeatureSpec) -> Opti
 
 def place_to_begin_with(init_from: str) -> Path:
     """Where the weights that --init-from names lie: on this machine, fetched from a hub if need be."""
-    return model_dir(init_from) if names_no_place(init_from) else Path(init_from)
+    if not names_no_place(init_from):
+        return Path(init_from)
+    folder = fetched(init_from)
+    return folder if is_published(folder) else check_model_folder(folder)
 
 
 def labelled_cuts(args: Any, cuts: CutSet, spec: FeatureSpec, fraction: float) -> CutSet:

@@ -1,4 +1,4 @@
-"""Training that begins with weights of another: an experiment, a checkpoint, ours or icefall's, a published encoder."""
+"""Training that begins with weights of another: an experiment, a checkpoint, ours or icefall's, a published network."""
 
 from pathlib import Path
 from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple
@@ -9,9 +9,16 @@ from torch import Tensor
 from icefall_discrete.base.provenance import digest_of_file
 from icefall_discrete.base.spec import FeatureSpec
 from icefall_discrete.data.targets.contract import Targets
+from icefall_discrete.data.targets.worded_codes import WordedCodes
 from icefall_discrete.experiment.checkpoint_choice import files_of, load_weights, resolve_choice
 from icefall_discrete.experiment.folder import TAKEN, Experiment
 from icefall_discrete.experiment.icefall_checkpoints import read_weights
+from icefall_discrete.experiment.published_decoders import (
+    PublishedDecoder,
+    grown_weights,
+    is_decoder,
+    read_decoder,
+)
 from icefall_discrete.experiment.published_encoders import (
     Published,
     is_published,
@@ -28,6 +35,7 @@ from icefall_discrete.nn.loading import require_finite
 from icefall_discrete.systems.asr.icefall_names import from_icefall, is_icefalls
 from icefall_discrete.systems.contract import system_stages
 from icefall_discrete.systems.training_settings import FITTING, InitialConfig, TrainSettings
+from icefall_discrete.systems.unit_lm.network import ModelConfig as UnitLmConfig
 
 # The part of a network that means the features, and those that mean what is learnt: of another spec, or of other
 # targets, their weights mean nothing even where shapes fit.
@@ -44,6 +52,7 @@ class _Source(NamedTuple):
     targets: Optional[Targets] = None
     is_icefalls: bool = False
     published: Optional[Published] = None
+    decoder: Optional[PublishedDecoder] = None
 
 
 class Beginning(NamedTuple):
@@ -56,6 +65,9 @@ class Beginning(NamedTuple):
 
 def _read(place: Path) -> _Source:
     if place.is_dir() and is_published(place):
+        if is_decoder(place):
+            decoder = read_decoder(place)
+            return _Source({}, decoder.files, decoder=decoder)
         published = read_published(place)
         return _Source(published.weights, published.files, published=published)
     if place.is_dir():
@@ -97,6 +109,8 @@ def begin_with(
     if source.published is not None:
         require_fits(network, source.published, spec, str(place))
         source.weights.update(with_mask_vector(source.published, own))
+    if source.decoder is not None:
+        source.weights.update(grown_weights(source.decoder, network, spec, targets))
     places = _places(network, source)
     if source.is_icefalls and isinstance(network.input_embedding, FeatureNormalizer):
         # icefall's features are as they are: without their mean and deviation taken off.
@@ -153,7 +167,11 @@ def _said(
 def require_something_to_adapt(settings: TrainSettings) -> None:
     """Raise ValueError if adapters or LoRA are asked for, and no weights to adapt."""
     model = settings.model
-    if isinstance(model, AcousticEncoderConfig) and model.adaptation.is_on and not settings.init.init_from:
+    if (
+        isinstance(model, (AcousticEncoderConfig, UnitLmConfig))
+        and model.adaptation.is_on
+        and not settings.init.init_from
+    ):
         raise ValueError(
             f"adapter_dim is {model.adaptation.adapter_dim} and lora_r {model.adaptation.lora_r}, but init_from names "
             "no weights to adapt; give --init-from, or set both to 0."
@@ -206,6 +224,7 @@ def _why_not(part: str, own: Mapping[str, torch.Size], source: _Source, spec: Fe
     if part == _OF_FEATURES and source.spec is not None and source.spec.differences(spec):
         changed = ", ".join(source.spec.differences(spec))
         return f"it was trained on other features, which differ in {changed}"
-    if part not in _OF_ENCODER and source.targets is not None and not source.targets.means_the_same(targets):
+    means_texts = part not in _OF_ENCODER or isinstance(targets, WordedCodes)  # whose input has pieces of them, too
+    if means_texts and source.targets is not None and not source.targets.means_the_same(targets):
         return "it was trained for other pieces or classes"
     return ""

@@ -63,8 +63,9 @@ class TextAndSpeech:
         self.spec, self._longest_sec = trained.spec, trained.settings.filter.max_utterance_sec
         config: AnswerConfig = from_dict(AnswerConfig, load_recipe(exp_dir, None).get("synthesis", {}), str(exp_dir))
         self.config = config
-        layouts = trained.settings.task.read(Vocabulary(trained.spec.codebook_sizes))
-        self.answerer = Answerer(trained.network, layouts, trained.spec)
+        text = trained.targets.text
+        layouts = trained.settings.task.read(Vocabulary(trained.spec.codebook_sizes, text))
+        self.answerer = Answerer(trained.network, layouts, trained.spec, text)
         self._tokenizer: Optional[SpeechTokenizer] = None
 
     def codes(self, samples: Tensor, name: str, tokenizer_dir: Optional[Path] = None) -> Tensor:

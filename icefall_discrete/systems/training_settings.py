@@ -37,7 +37,8 @@ class InitialConfig:
     init_from: str = setting(
         "",
         "experiment or model folder, ORG/NAME of a hub, a checkpoint of ours or of icefall's zipformer, or a folder of "
-        "transformers with a wav2vec 2.0, HuBERT, WavLM or XLSR, to take weights from; empty: none",
+        "transformers with a wav2vec 2.0, HuBERT, WavLM or XLSR, or a LLaMA, Qwen2 or GPT-2, to take weights from; "
+        "empty: none",
     )
     init_modules: Tuple[str, ...] = setting(
         (),

@@ -38,6 +38,16 @@ def test_a_model_of_text_and_speech_is_a_recipe_too(tmp_path):
         assert [one.name for one in settings.task.read(Vocabulary((1000,)))] == ["asr", "tts", "continue"]
 
 
+def test_speechgpts_stages_are_recipes_too():
+    folder = recipe_folder(RECIPE) / "conf"
+    asked = {"adaptation": ["continue"], "instruction": ["asr", "tts", "continue"], "modality_chain": ["asr", "chain"]}
+    for name, tasks in asked.items():
+        settings = read_settings(folder / "recipes" / f"{name}.json", None, [folder], SimpleNamespace())
+        layouts = settings.task.read(Vocabulary((500,)))
+        assert [one.name for one in layouts] == tasks and settings.model.decoder.dim == 192
+    assert settings.model.adaptation.lora_r == 8 and layouts[1].speaks
+
+
 def test_its_recipe_builds_what_it_says():
     folder = recipe_folder(RECIPE)
     settings = read_settings(folder / "conf" / "recipes" / "default.json", None, [folder / "conf"], SimpleNamespace())

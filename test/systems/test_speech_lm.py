@@ -35,7 +35,7 @@ def test_every_id_is_written_and_read_back():
     drawn = np.random.default_rng(0).integers(0, WORDS.size, (200, 12)).tolist()
     assert all(WORDS.read(WORDS.written(ids)) == ids for ids in drawn)
     for text in ("добро <12> [Human] \\ 欢迎", "<sosp>", "é\n\t", ""):
-        ids = WORDS.text_ids(text)
+        ids = WORDS.text.ids(text)
         assert WORDS.text_of(ids) == text and WORDS.read(WORDS.written(ids)) == ids
 
 
@@ -59,7 +59,7 @@ def test_layouts_say_what_stands_where():
     assert WORDS.written(read_layout(TURNS, WORDS).asked(facts, codes, WORDS)) == written[: -len("so<eoa>")]
     spoken = read_layout("tts={text}: {answer}{speech}<eos>", WORDS)
     assert WORDS.written(spoken.asked(facts, codes, WORDS)) == "so: <sosp>"
-    rule = spoken.rule(WORDS)
+    (rule,) = spoken.rules(WORDS)
     assert rule.stop == WORDS.mark("<eosp>") and rule.choosable.sum(dim=1).tolist() == [6, 3]
     with pytest.raises(ValueError, match=r"its speaker is not known \(known: text\), which the layout of tts has"):
         read_layout("tts={speaker}{answer}{speech}<eos>", WORDS).of(facts, codes, WORDS)
@@ -67,6 +67,7 @@ def test_layouts_say_what_stands_where():
         ("{answer}{text}<eos>", "has no name before '='"),
         ("asr={speech}{text}<eos>", "has 0 times {answer}, expected once"),
         ("asr={speech}{answer}{text}", "does not end with a mark"),
+        ("say={answer}{speech}{text}<eos>", "goes on behind the speech of its answer"),
         ("asr={speech}{answer}{text}<end>", "'<end>' is neither a mark"),
     ):
         with pytest.raises(ValueError, match="layout '.*" + reason):
@@ -127,9 +128,36 @@ def test_the_tasks_are_learnt_together_and_answered_alone_and_together():
     layout = system.layouts[1]
     asked = [layout.asked(facts, none, WORDS) for facts in every.facts]
     drawn = SamplingConfig(temperature=3.0)
-    together = answered(system.network, asked, layout.rule(WORDS), drawn, 12)
-    assert together[0] == answered(system.network, asked[:1], layout.rule(WORDS), drawn, 12)[0]
-    assert together[2] == answered(system.network, [[], [], asked[2]], layout.rule(WORDS), drawn, 12)[2]
+    together = answered(system.network, asked, layout.rules(WORDS), drawn, 12)
+    assert together[0] == answered(system.network, asked[:1], layout.rules(WORDS), drawn, 12)[0]
+    assert together[2] == answered(system.network, [[], [], asked[2]], layout.rules(WORDS), drawn, 12)[2]
+
+
+CHAIN = r"chain={speech}<eoh>{answer}{text}; \[ta] {reply}; \[ua] {speech:units}<eoa>"
+
+
+def test_an_answer_in_text_goes_on_in_speech():
+    layout, facts = read_layout(CHAIN, WORDS), {"text": "so", "reply": "no", "units": "<sosp><0:4><1:2><eosp>"}
+    written = WORDS.written(layout.of(facts, torch.tensor([[0, 1]]), WORDS).ids)
+    assert written == r"<sosp><0:0><1:1><eosp><eoh>so; \[ta] no; \[ua] <sosp><0:4><1:2><eosp><eoa>"
+    for units, reason in (("<0:4>so", "more than codes in it"), ("<1:2><0:4>", "not in their order")):
+        with pytest.raises(ValueError, match=f"units: .*{reason}"):
+            layout.of({**facts, "units": units}, torch.tensor([[0, 1]]), WORDS)
+    system, every = system_of(span_prob=0.0, layouts=(CHAIN, DEFAULT[0])), utterances(2)
+    for one, units in zip(every.facts, ("<0:4><1:2>", "<0:1><1:0><0:2><1:1>")):
+        one.update(reply=f"{one['text']}!", units=units)
+    optimizer = torch.optim.Adam(system.parameters(), 0.01)
+    for _ in range(200):
+        nats, counts = system.tell(every, [system.layouts[0]] * 2)
+        optimizer.zero_grad()
+        (nats.sum() / counts.sum()).backward()
+        optimizer.step()
+    answerer, greedy = Answerer(system.network.eval(), system.layouts, TWO), SamplingConfig(temperature=0.0)
+    for facts, codes, said in zip(every.facts, every.codes, ([[4, 2]], [[1, 0], [2, 1]])):
+        text, units = answerer.replies("chain", {}, codes, greedy, 60)
+        assert text == f"{facts['text']}; [ta] {facts['reply']}; [ua]" and units.tolist() == said
+    with pytest.raises(ValueError, match="answer of task 'asr' is not a text that goes on in speech; name another"):
+        answerer.replies("asr", {}, codes, greedy, 60)
 
 
 @pytest.fixture(scope="module")

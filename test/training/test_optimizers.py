@@ -8,7 +8,7 @@ from synthetic_codes import make_trainer
 
 from icefall_discrete.base.settings import from_dict
 from icefall_discrete.training.eden import Eden
-from icefall_discrete.training.optimizers.adam import AdamConfig, linear_rate, tri_stage_rate, warmup_rate
+from icefall_discrete.training.optimizers.adam import AdamConfig, cosine_rate, linear_rate, tri_stage_rate, warmup_rate
 from icefall_discrete.training.scaled_adam import ScaledAdam
 from icefall_discrete.training.train_config import TrainConfig
 
@@ -125,6 +125,11 @@ def test_tri_stage_rises_stays_and_falls_exponentially():
         ValueError, match="schedule tri_stage rises and stays for 50 steps, and total_steps is 50; set it"
     ):
         dataclasses.replace(config, total_steps=50)
+
+
+def test_the_cosine_rate_rises_and_falls_to_nothing():
+    rates = [cosine_rate(step, 2.0, 10, 30) for step in (1, 10, 15, 20, 30, 40)]
+    assert rates == pytest.approx([0.2, 2.0, 1.0 + 0.5**0.5, 1.0, 0.0, 0.0])
 
 
 def test_the_linear_rate_rises_and_falls_to_nothing():

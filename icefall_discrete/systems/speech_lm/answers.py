@@ -12,20 +12,22 @@ from icefall_discrete.systems.speech_lm.layouts import HEARD, Layout, layout_nam
 from icefall_discrete.systems.speech_lm.vocabulary import Vocabulary
 from icefall_discrete.systems.unit_lm.generation import SamplingConfig
 from icefall_discrete.systems.unit_lm.network import UnitLm
+from icefall_discrete.text.text_ids import BYTES, TextIds
 
 
 @dataclasses.dataclass(frozen=True)
 class Answerer:
-    """Asks a network, in evaluation mode, with layouts; codes are of `spec`."""
+    """Asks a network, in evaluation mode, with layouts; codes are of `spec`, texts divided as `text` does."""
 
     network: UnitLm
     layouts: Tuple[Layout, ...]
     spec: FeatureSpec
+    text: TextIds = BYTES
 
     @property
     def vocabulary(self) -> Vocabulary:
         """The ids of the network."""
-        return Vocabulary(self.spec.codebook_sizes)
+        return Vocabulary(self.spec.codebook_sizes, self.text)
 
     def layout(self, task: str) -> Layout:
         """The layout of a task. Raises ValueError if there is none."""
@@ -34,10 +36,10 @@ class Answerer:
     def texts(
         self, task: str, facts: Sequence[Mapping[str, Any]], codes: Sequence[Tensor], config: SamplingConfig, most: int
     ) -> List[str]:
-        """The texts that are said of utterances with facts and codes (T, K), of at most `most` bytes each."""
+        """The texts that are said of utterances with facts and codes (T, K), of at most `most` ids each."""
         layout, words = self.layout(task), self.vocabulary
         asked = [layout.asked(one, heard, words) for one, heard in zip(facts, codes)]
-        found = answered(self.network, asked, layout.rule(words), config, most)
+        found = answered(self.network, asked, layout.rules(words), config, most)
         return [words.text_of(ids).strip() for ids in found]
 
     def units(
@@ -53,5 +55,20 @@ class Answerer:
             raise ValueError(f"task '{task}' is answered with {layout.answers_with}, not with speech; name another.")
         asked = [*layout.asked(facts, begun, words), *words.unit_ids(begun)]
         books = self.spec.num_codebooks
-        found = answered(self.network, [asked], layout.rule(words), config, most_frames * books)[0]
+        found = answered(self.network, [asked], layout.rules(words), config, most_frames * books)[0]
         return torch.cat([begun.long(), words.units_of(found)])
+
+    def replies(
+        self, task: str, facts: Mapping[str, Any], heard: Tensor, config: SamplingConfig, most: int
+    ) -> Tuple[str, Tensor]:
+        """The text of an answer and the codes (T', K) that say it, to codes (T, K) that are heard: chain of modality.
+
+        Raises:
+          ValueError: for a task whose answer is not a text and then speech.
+        """
+        layout, words = self.layout(task), self.vocabulary
+        if layout.answers_with == HEARD or not layout.speaks:
+            raise ValueError(f"the answer of task '{task}' is not a text that goes on in speech; name another.")
+        asked = layout.asked(facts, heard, words)
+        ids = answered(self.network, [asked], layout.rules(words), config, most)[0]
+        return words.text_of(ids).strip(), words.units_of(ids)

@@ -3,6 +3,7 @@
 from typing import List, Sequence
 
 import torch
+from torch import Tensor
 
 from icefall_discrete.nn.decoder.network import Cache
 from icefall_discrete.systems.speech_lm.layouts import AnswerRule
@@ -10,9 +11,36 @@ from icefall_discrete.systems.unit_lm.generation import NEVER, SamplingConfig, c
 from icefall_discrete.systems.unit_lm.network import UnitLm
 
 
+class _Row:
+    """An answer while it is said, part by part."""
+
+    def __init__(self, rules: Sequence[AnswerRule], config: SamplingConfig, number: int) -> None:
+        self._rules, self._config, self._generator = list(rules), config, config.generator(number)
+        self._num_of_part = 0
+        self.ids: List[int] = []
+
+    @property
+    def is_done(self) -> bool:
+        """Whether the last part has ended."""
+        return not self._rules
+
+    def extend(self, scores: Tensor) -> int:
+        """The next id by scores (V,); that of the last end where it is done."""
+        rule = self._rules[0]
+        allowed = rule.choosable[self._num_of_part % len(rule.choosable)]
+        one = chosen(scores.masked_fill(~allowed, NEVER), self._config, self._generator)
+        self._num_of_part += 1
+        if one == rule.stop:
+            self._rules.pop(0)
+            self._num_of_part = 0
+        if self._rules:
+            self.ids.append(one)
+        return one
+
+
 @torch.no_grad()
 def answered(
-    network: UnitLm, asked: Sequence[List[int]], rule: AnswerRule, config: SamplingConfig, max_ids: int
+    network: UnitLm, asked: Sequence[List[int]], rules: Sequence[AnswerRule], config: SamplingConfig, max_ids: int
 ) -> List[List[int]]:
     """The ids of an answer to each sequence that is asked, without the one that ends it, at most `max_ids`.
 
@@ -22,19 +50,12 @@ def answered(
     longest = max(map(len, asked))
     starts = torch.tensor([longest - len(one) for one in asked])
     given = torch.tensor([[pad] * (longest - len(one)) + [end, *one] for one in asked]).unsqueeze(2)
-    generators = [config.generator(number) for number in range(len(asked))]
-    found: List[List[int]] = [[] for _ in asked]
-    done = [False] * len(asked)
+    rows = [_Row(rules, config, number) for number in range(len(asked))]
     cache, places = Cache(), starts.to(device) if bool(starts.any()) else None
-    for step in range(max_ids):
+    for _ in range(max_ids):
         scores = network.scores(given.to(device), cache, places, last_only=True)[:, 0].cpu()
-        scores = scores.masked_fill(~rule.choosable[step % len(rule.choosable)], NEVER)
-        new = [chosen(row, config, generator) for row, generator in zip(scores, generators)]
-        done = [was or one == rule.stop for was, one in zip(done, new)]
-        for row, one, is_done in zip(found, new, done):
-            if not is_done:
-                row.append(one)
-        if all(done):
+        new = [end if row.is_done else row.extend(ours) for row, ours in zip(rows, scores)]
+        if all(row.is_done for row in rows):
             break
         given = torch.tensor(new).view(-1, 1, 1)
-    return found
+    return [row.ids for row in rows]

@@ -1,9 +1,10 @@
 r"""What stands where in a sequence of text and speech: layouts, lines of data.
 
 A layout is a line such as `asr={speech}{answer}{text}<eos>`: the name of a task, and what a sequence of it holds. In
-braces stand `speech` (`<sosp>`, the codes, `<eosp>`), facts of the utterance (`text`, `language`, `speaker`, ...), and
-once `answer`: what is behind it is learnt, and what is before it is asked with. All else is written as vocabulary.py
-says. A layout ends with a mark, with which an answer ends.
+braces stand `speech` (`<sosp>`, the codes, `<eosp>`), facts of the utterance (`text`, `language`, `speaker`, ...),
+`speech:NAME`, a fact that holds other codes, written as vocabulary.py says, and once `answer`: what is behind it is
+learnt, and what is before it is asked with. All else is written as vocabulary.py says. A layout ends with a mark, with
+which an answer ends. An answer in text may go on in speech: it is said one after the other (chain of modality).
 
 SpeechGPT's turns: `asr=[Human]: This is a speech: {speech}<eoh> [SpeechGPT]: {answer}{text}<eoa>`.
 """
@@ -16,10 +17,11 @@ import torch
 from torch import Tensor
 
 from icefall_discrete.base.names import known_names
-from icefall_discrete.systems.speech_lm.vocabulary import MARKS, NUM_BYTES, SPEECH, SPEECH_END, Vocabulary
+from icefall_discrete.systems.speech_lm.vocabulary import MARKS, SPEECH, SPEECH_END, Vocabulary
 
 ANSWER, HEARD, SAID = "answer", "speech", "text"
-_FIELD = re.compile(r"\{(\w+)\}")
+_FIELD = re.compile(r"\{(\w+|speech:\w+)\}")
+_OTHER = f"{HEARD}:"  # before the name of a fact that holds codes
 DEFAULT = (
     "asr={speech}{answer}{text}<eos>",
     "tts={text}{answer}{speech}<eos>",
@@ -35,7 +37,7 @@ class Laid(NamedTuple):
 
 
 class AnswerRule(NamedTuple):
-    """How an answer is said: which ids may stand at its steps, (P, V) bool, step s as row s mod P; where it ends."""
+    """How a part of an answer is said: ids that may stand at its steps, (P, V) bool, step s as row s mod P; its end."""
 
     choosable: Tensor
     stop: int
@@ -55,6 +57,12 @@ class Layout:
         return fields[fields.index(ANSWER) + 1]
 
     @property
+    def speaks(self) -> bool:
+        """Whether its answer ends in speech."""
+        place = self.parts.index((True, ANSWER))
+        return any(is_field and _is_speech(value) for is_field, value in self.parts[place:])
+
+    @property
     def needs_text(self) -> bool:
         """Whether utterances without a transcript cannot be of this task."""
         return (True, SAID) in self.parts
@@ -71,8 +79,10 @@ class Layout:
             elif value == HEARD:
                 marks = vocabulary.mark(SPEECH), vocabulary.mark(SPEECH_END)
                 ids += [marks[0], *vocabulary.unit_ids(codes), marks[1]]
+            elif _is_speech(value):
+                ids += _written_speech(facts, value, self.name, vocabulary)
             else:
-                ids += vocabulary.text_ids(_fact(facts, value, self.name))
+                ids += vocabulary.text.ids(_fact(facts, value, self.name))
         return Laid(ids, answer)
 
     def asked(self, facts: Mapping[str, Any], codes: Tensor, vocabulary: Vocabulary) -> List[int]:
@@ -81,20 +91,38 @@ class Layout:
         ids = dataclasses.replace(self, parts=self.parts[: place + 1]).of(facts, codes, vocabulary).ids
         return [*ids, vocabulary.mark(SPEECH)] if self.answers_with == HEARD else ids
 
-    def rule(self, vocabulary: Vocabulary) -> AnswerRule:
-        """How its answer is said: codes in the order of the codebooks, or bytes."""
-        if self.answers_with == HEARD:
-            stop = vocabulary.mark(SPEECH_END)
-            rows = torch.zeros(len(vocabulary.codebook_sizes), vocabulary.size + 1, dtype=torch.bool)
-            for row, start, size in zip(rows, vocabulary.starts, vocabulary.codebook_sizes):
-                row[start : start + size] = True
-        else:
-            behind = vocabulary.read(self.parts[-1][1])
-            stop = next(one for one in behind if one >= NUM_BYTES)
-            rows = torch.zeros(1, vocabulary.size + 1, dtype=torch.bool)
-            rows[0, :NUM_BYTES] = True
+    def rules(self, vocabulary: Vocabulary) -> Tuple[AnswerRule, ...]:
+        """How its answer is said: codes in the order of the codebooks; or a text, and codes behind if it `speaks`."""
+        stop = vocabulary.mark(SPEECH_END)
+        rows = torch.zeros(len(vocabulary.codebook_sizes), vocabulary.size + 1, dtype=torch.bool)
+        for row, start, size in zip(rows, vocabulary.starts, vocabulary.codebook_sizes):
+            row[start : start + size] = True
         rows[0, stop] = True
-        return AnswerRule(rows, stop)
+        spoken = AnswerRule(rows, stop)
+        if self.answers_with == HEARD:
+            return (spoken,)
+        behind = vocabulary.read(self.parts[-1][1])
+        last = next(one for one in behind if one >= vocabulary.first_mark)
+        stop = vocabulary.mark(SPEECH) if self.speaks else last
+        rows = torch.zeros(1, vocabulary.size + 1, dtype=torch.bool)
+        rows[0, torch.tensor(vocabulary.text.sayable)] = True
+        rows[0, stop] = True
+        return (AnswerRule(rows, stop), spoken) if self.speaks else (AnswerRule(rows, stop),)
+
+
+def _is_speech(field: str) -> bool:
+    return field == HEARD or field.startswith(_OTHER)
+
+
+def _written_speech(facts: Mapping[str, Any], field: str, task: str, vocabulary: Vocabulary) -> List[int]:
+    name, marks = field[len(_OTHER) :], (vocabulary.mark(SPEECH), vocabulary.mark(SPEECH_END))
+    try:
+        ids = [one for one in vocabulary.read(_fact(facts, name, task)) if one not in marks]
+        if not all(one >= vocabulary.first_unit for one in ids):
+            raise ValueError("there is more than codes in it, expected such as <12><400>.")
+        return [marks[0], *vocabulary.unit_ids(vocabulary.units_of(ids)), marks[1]]
+    except ValueError as error:
+        raise ValueError(f"{name}: {error}") from None
 
 
 def _fact(facts: Mapping[str, Any], name: str, task: str) -> str:
@@ -117,11 +145,14 @@ def read_layout(line: str, vocabulary: Vocabulary) -> Layout:
         raise ValueError(f"{what} has no name before '=', expected such as {DEFAULT[0]}.")
     if fields.count(ANSWER) != 1 or fields[-1] == ANSWER:
         raise ValueError(f"{what} has {fields.count(ANSWER)} times {{{ANSWER}}}, expected once, and a field behind it.")
+    spoken = [place for place, value in enumerate(fields) if _is_speech(value) and place > fields.index(ANSWER)]
+    if len(spoken) > 1 or (spoken and spoken[0] != len(fields) - 1):
+        raise ValueError(f"{what} goes on behind the speech of its answer; let that be its last field.")
     try:
         written = [vocabulary.read(value) for is_field, value in parts if not is_field]
     except ValueError as error:
         raise ValueError(f"{what}: {error}") from None
-    if parts[-1][0] or written[-1][-1] < NUM_BYTES:
+    if parts[-1][0] or written[-1][-1] < vocabulary.first_mark:
         raise ValueError(f"{what} does not end with a mark; let it end with one of {', '.join(MARKS)}.")
     return Layout(name, parts)
 

@@ -35,7 +35,7 @@ class AnswerConfig:
     """What is asked, and how answers are said."""
 
     asked_task: str = setting("asr", "the layout that is asked with; its answer is a text")
-    max_ids: int = setting(600, "most bytes of a text, or codes of speech, that are said", minimum=1)
+    max_ids: int = setting(600, "most ids of a text (bytes, or pieces), or codes of speech, that are said", minimum=1)
     sampling: SamplingConfig = section(lambda: SamplingConfig(temperature=0.0), "how the next id is chosen")
 
     def __post_init__(self) -> None:
@@ -81,8 +81,9 @@ class SpeechLmPrediction(Prediction[AnswerConfig, DecodingFiles, TrainSettings, 
         files: DecodingFiles,
     ) -> Json:
         """Write the text of each cut. Raises ValueError for a task whose answers are no texts."""
-        system = SpeechLmSystem(trained.network, trained.settings.task, trained.spec)
-        answerer = Answerer(trained.network, system.layouts, trained.spec)
+        text = trained.targets.text
+        system = SpeechLmSystem(trained.network, trained.settings.task, trained.spec, text)
+        answerer = Answerer(trained.network, system.layouts, trained.spec, text)
         if answerer.layout(config.asked_task).answers_with != SAID:
             raise ValueError(f"answers of task '{config.asked_task}' are no texts; ask with another, --asked-task.")
 

@@ -19,6 +19,11 @@ class TaskConfig:
     """What is learnt of an utterance; the masks are dMel's (https://arxiv.org/abs/2407.15835)."""
 
     layouts: Tuple[str, ...] = setting(DEFAULT, "a line a task, such as asr={speech}{answer}{text}<eos>")
+    text_pieces: str = setting(
+        "",
+        "folder of transformers, or ORG/NAME of a hub, whose tokenizer.json divides texts; an experiment folder that "
+        "has one; empty: bytes",
+    )
     span_prob: float = setting(
         0.8, "share of the utterances whose heard codes are hidden in part, in training", minimum=0, maximum=1
     )

@@ -16,13 +16,16 @@ from icefall_discrete.systems.speech_lm.settings import TrainSettings
 from icefall_discrete.systems.speech_lm.system import SpeechLmSystem
 from icefall_discrete.systems.speech_lm.vocabulary import Vocabulary
 from icefall_discrete.systems.unit_lm.network import UnitLm, build_unit_lm
+from icefall_discrete.text.published_pieces import FILE, PublishedPieces
+from icefall_discrete.text.text_ids import BYTES, TextIds
+from icefall_discrete.tokenizers.formats.pretrained import locate_folder
 
 
-def worded(spec: FeatureSpec) -> FeatureSpec:
+def worded(spec: FeatureSpec, text: TextIds = BYTES) -> FeatureSpec:
     """As if the ids of text, marks and codes of `spec` were one codebook; features that are no codes as they are."""
     if spec.kind != "codes":
         return spec
-    return dataclasses.replace(spec, codebook_sizes=(Vocabulary(spec.codebook_sizes).size,), num_codebooks=1)
+    return dataclasses.replace(spec, codebook_sizes=(Vocabulary(spec.codebook_sizes, text).size,), num_codebooks=1)
 
 
 class SpeechLmStages(SystemStages[TrainSettings, UnitLm, WordedCodes]):
@@ -34,22 +37,23 @@ class SpeechLmStages(SystemStages[TrainSettings, UnitLm, WordedCodes]):
     def targets(
         self, settings: TrainSettings, train: Union[CutSet, SharSource], lang_dir: Optional[Path]
     ) -> WordedCodes:
-        """Codes, and texts if a layout has them."""
-        layouts = settings.task.read(Vocabulary((1,)))
-        return WordedCodes(any(layout.needs_text for layout in layouts))
+        """Codes, and texts if a layout has them. Raises FileNotFoundError, ValueError if there are no such pieces."""
+        layouts, pieces = settings.task.read(Vocabulary((1,))), settings.task.text_pieces
+        text = PublishedPieces.read(locate_folder(pieces, "language", (FILE,))) if pieces else BYTES
+        return WordedCodes(any(layout.needs_text for layout in layouts), text)
 
     def load_targets(self, exp_dir: Path) -> WordedCodes:
-        """Nothing of them is kept."""
-        return WordedCodes()
+        """The pieces of texts."""
+        return WordedCodes.load(exp_dir)
 
     def network(
         self, settings: TrainSettings, spec: FeatureSpec, targets: WordedCodes, codebooks: Optional[Sequence[Tensor]]
     ) -> UnitLm:
         """The network, over the ids of the vocabulary. Raises ValueError for features that are no codes."""
-        return build_unit_lm(settings.model, worded(spec))
+        return build_unit_lm(settings.model, worded(spec, targets.text))
 
     def system(
         self, network: UnitLm, settings: TrainSettings, spec: FeatureSpec, targets: WordedCodes, backend: str
     ) -> SpeechLmSystem:
         """The network and its loss."""
-        return SpeechLmSystem(network, settings.task, spec)
+        return SpeechLmSystem(network, settings.task, spec, targets.text)

@@ -14,6 +14,7 @@ from icefall_discrete.systems.speech_lm.settings import TaskConfig
 from icefall_discrete.systems.speech_lm.vocabulary import MASK, Vocabulary
 from icefall_discrete.systems.unit_lm.network import UnitLm
 from icefall_discrete.systems.unit_lm.patterns import padded
+from icefall_discrete.text.text_ids import BYTES, TextIds
 from icefall_discrete.training.system import Batch, Losses, System
 
 
@@ -43,17 +44,17 @@ class SpeechLmSystem(System[Utterances]):
     Training draws a task for each utterance; validation has always the same of an utterance.
 
     Args:
-      network: over the ids of the vocabulary. config: tasks and masks. spec: of the codes.
+      network: over the ids of the vocabulary. config: tasks and masks. spec: of the codes. text: what divides texts.
     """
 
     network: UnitLm
     if_not_finite = "look at those cuts, or lower --peak-lr and train anew"
     if_too_large = "lower --max-duration or --max-utterance-sec, or set --quadratic-duration 30"
 
-    def __init__(self, network: UnitLm, config: TaskConfig, spec: FeatureSpec) -> None:
+    def __init__(self, network: UnitLm, config: TaskConfig, spec: FeatureSpec, text: TextIds = BYTES) -> None:
         super().__init__(network)
         self.config, self.spec = config, spec
-        self.vocabulary = Vocabulary(spec.codebook_sizes)
+        self.vocabulary = Vocabulary(spec.codebook_sizes, text)
         self.layouts = config.read(self.vocabulary)
 
     def prepare(self, batch: Batch, device: torch.device) -> Utterances:

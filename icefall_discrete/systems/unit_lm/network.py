@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from icefall_discrete.base.settings import check_settings, section, setting
 from icefall_discrete.base.spec import FeatureSpec
+from icefall_discrete.nn.adaptation import AdaptationConfig, adapt
 from icefall_discrete.nn.code_embedding import CodeEmbedding
 from icefall_discrete.nn.decoder.config import DecoderConfig
 from icefall_discrete.nn.decoder.network import Cache, Decoder
@@ -35,6 +36,9 @@ class ModelConfig:
     decoder: DecoderConfig = section(DecoderConfig, "the layers")
     pattern: str = setting(
         "delay", "order of the codes of K codebooks: delay, codebook k by k steps; flat; parallel", choices=PATTERNS
+    )
+    adaptation: AdaptationConfig = section(
+        lambda: AdaptationConfig(lora_layers=("*.query", "*.value")), "LoRA within the layers"
     )
     tied: bool = setting(True, "scores are taken with the vectors of codes; these are of the decoder's dimension then")
 
@@ -162,4 +166,6 @@ def build_unit_lm(config: ModelConfig, spec: FeatureSpec, codebooks: Optional[Se
         nn.init.normal_(embedding.table, std=_INIT)
         with torch.no_grad():
             embedding.table[-1] = 0.0
-    return UnitLm(config, spec.codebook_sizes, embedding)
+    network = UnitLm(config, spec.codebook_sizes, embedding)
+    adapt(network.decoder, config.adaptation)
+    return network

@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import math
 import re
 from typing import Any, Dict, List, Sequence, Tuple
 
@@ -14,7 +15,7 @@ from icefall_discrete.training.newbob import NewBob
 from icefall_discrete.training.optimization import SHARE, RateSchedule, Schedule
 from icefall_discrete.training.optimizers.contract import EdenSettings, NamedParameters, OptimizerConfig
 
-SCHEDULES = ("warmup", "constant", "newbob", "tri_stage", "linear")
+SCHEDULES = ("warmup", "constant", "newbob", "tri_stage", "linear", "cosine")
 # Share of the largest rate that the rise of tri_stage begins with.
 FIRST_SHARE = 0.01
 
@@ -31,6 +32,15 @@ def linear_rate(step: int, peak_lr: float, warmup_steps: int, total_steps: int) 
     """The learning rate of step 1, 2, ...: it rises linearly to `peak_lr`, then falls linearly to 0, as BERT's."""
     fall = (total_steps - step) / max(1, total_steps - warmup_steps)
     return peak_lr * max(0.0, min(step / warmup_steps, fall))
+
+
+def cosine_rate(step: int, peak_lr: float, warmup_steps: int, total_steps: int) -> float:
+    """The learning rate of step 1, 2, ...: it rises linearly to `peak_lr`, then falls to 0 as half a cosine.
+
+    Source: SGDR without restarts, https://arxiv.org/abs/1608.03983, equation 5.
+    """
+    fallen = min(1.0, max(0, step - warmup_steps) / max(1, total_steps - warmup_steps))
+    return peak_lr * min(step / warmup_steps, 0.5 * (1.0 + math.cos(math.pi * fallen)))
 
 
 def tri_stage_rate(step: int, config: "AdamConfig") -> float:
@@ -74,14 +84,14 @@ class AdamConfig(OptimizerConfig):
         "warmup",
         "learning rate: warmup: rises, then falls with the step; constant; newbob: falls after epochs that hardly "
         "bettered the validation loss; tri_stage: rises, stays, falls to final_share of it at total_steps; linear: "
-        "rises, falls to 0 at total_steps",
+        "rises, falls to 0 at total_steps; cosine: the same as half a cosine",
         choices=SCHEDULES,
     )
     warmup_steps: int = setting(
-        15000, "warmup, tri_stage, linear: steps over which the learning rate rises from (about) 0", minimum=1
+        15000, "warmup, tri_stage, linear, cosine: steps over which the learning rate rises from (about) 0", minimum=1
     )
     hold_steps: int = setting(0, "tri_stage: steps behind the warm-up in which the learning rate stays", minimum=0)
-    total_steps: int = setting(0, "tri_stage, linear: step at which the learning rate is at its end", minimum=0)
+    total_steps: int = setting(0, "tri_stage, linear, cosine: step at which the learning rate is at its end", minimum=0)
     final_share: float = setting(0.05, "tri_stage: share of the learning rate at the end", above=0, maximum=1)
     annealing_factor: float = setting(0.8, "newbob: what the learning rate is multiplied by", above=0, maximum=1)
     improvement_threshold: float = setting(
@@ -106,7 +116,7 @@ class AdamConfig(OptimizerConfig):
     def __post_init__(self) -> None:
         check_settings(self)
         least = self.warmup_steps + self.hold_steps
-        if self.schedule in ("tri_stage", "linear") and self.total_steps <= least:
+        if self.schedule in ("tri_stage", "linear", "cosine") and self.total_steps <= least:
             raise ValueError(
                 f"schedule {self.schedule} rises and stays for {least} steps, and total_steps is {self.total_steps}; "
                 "set it to the number of steps of the training, or lower warmup_steps and hold_steps."
@@ -141,8 +151,9 @@ class AdamConfig(OptimizerConfig):
             return RateSchedule(optimizer, lambda step: self.peak_lr)
         if self.schedule == "tri_stage":
             return RateSchedule(optimizer, functools.partial(tri_stage_rate, config=self))
-        if self.schedule == "linear":
+        if self.schedule in ("linear", "cosine"):
             shape = {"warmup_steps": self.warmup_steps, "total_steps": self.total_steps}
-            return RateSchedule(optimizer, functools.partial(linear_rate, peak_lr=self.peak_lr, **shape))
+            falling = linear_rate if self.schedule == "linear" else cosine_rate
+            return RateSchedule(optimizer, functools.partial(falling, peak_lr=self.peak_lr, **shape))
         rate = functools.partial(warmup_rate, peak_lr=self.peak_lr, warmup_steps=self.warmup_steps)
         return RateSchedule(optimizer, rate)
