@@ -21,6 +21,7 @@ COMMANDS: Dict[str, Tuple[str, str]] = {
     "align": ("icefall_discrete.inference.align_command", "print when the words of known texts were said"),
     "resynthesise": ("icefall_discrete.inference.resynthesis_command", "audio files to tokens and back to audio"),
     "continue": ("icefall_discrete.inference.continue_command", "codes or audio that a language model goes on with"),
+    "fill": ("icefall_discrete.inference.fill_command", "the other codes of a codec for first ones, and their audio"),
     "synthesise": ("icefall_discrete.inference.synthesis_command", "codes to audio"),
 }
 

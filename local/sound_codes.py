@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Within stage 7: make audio of the codes that enhancement or separation has found of some splits, a FLAC file each.
+"""Within stage 7: make audio of the codes that enhancement or a perceptual model has found, a FLAC file each.
 
 The tokenizer of the codes decodes them; with --vocoder-exp-dir a vocoder of the same codes does.
 """
@@ -13,7 +13,7 @@ from icefall_discrete.base.flags import ScriptParser
 from icefall_discrete.base.script import run_script
 from icefall_discrete.experiment.folder import Experiment
 from icefall_discrete.inference.sounding import Sounder, sound_split
-from icefall_discrete.systems.enhancement.files import METHOD, EnhancementFiles
+from icefall_discrete.systems.code_files import CodeFiles
 from icefall_discrete.systems.vocoder.files import write_said
 
 LOG = logging.getLogger("sound")
@@ -38,8 +38,10 @@ def main() -> None:
     """Make audio of what was decoded last."""
     args = get_parser().parse_args()
     experiment = Experiment(args.exp_dir)
-    does_neither = "neither enhances nor separates; give the folder of an experiment that does"
-    files, splits = experiment.stages().prediction.last_of(EnhancementFiles, args.exp_dir, METHOD, does_neither)
+    finds_none = "finds no codes; give the folder of an experiment that does"
+    files, splits = experiment.stages().prediction.last_of(
+        CodeFiles, args.exp_dir, experiment.settings().system, finds_none
+    )
     sounder = Sounder(args.exp_dir, experiment.spec(), args.vocoder_exp_dir)
     for split in splits:
         lines = list(tqdm(sound_split(files, split, args.feature_dir, sounder), desc=f"audio of {split}", unit="cut"))

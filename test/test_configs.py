@@ -34,7 +34,7 @@ FEATURES = sorted(path for folder in CONF_DIRS for path in folder.glob("features
 # Bases of recipes that tell classes apart: test/egs/test_class_recipes.py; of vocoders and of texts to units, and their
 # sizes: test/systems/test_vocoder.py, test/systems/test_tts.py; of enhancement: test/egs/test_enhancement_recipes.py;
 # what reads samples: test/systems/test_wav2vec2.py; of published language models:
-# test/experiment/test_published_decoders.py
+# test/experiment/test_published_decoders.py; of perceptual ones: test/systems/test_perceptual.py
 OF_CLASSES = ("classes", "classes_large", "classes_xvector", "classes_ecapa")
 OF_OTHERS = (
     *OF_CLASSES,
@@ -54,6 +54,8 @@ OF_OTHERS = (
     "unit_lm",
     "speech_lm",
     "speech_lm_turns",
+    "perceptual",
+    "perceptual_speechgpt_gen",
     "speechgpt_units",
     "speechgpt_pairs",
     "speechgpt_chain",

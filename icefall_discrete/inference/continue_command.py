@@ -30,7 +30,7 @@ from icefall_discrete.inference.unit_continuer import UnitContinuer
 from icefall_discrete.systems.prediction import RunConfig
 from icefall_discrete.systems.unit_lm.generation import SamplingConfig
 
-_CODES = ".npy"
+CODES = ".npy"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -72,7 +72,8 @@ def _prompts(args: Any, continuer: UnitContinuer) -> Iterator[Tensor]:
         yield continuer.first_of(codes, prompt_sec, str(path))
 
 
-def _write(codes: Tensor, path: Path) -> None:
+def write_codes(codes: Tensor, path: Path) -> None:
+    """Write codes (T, K) as an array, and print the path."""
     path.parent.mkdir(parents=True, exist_ok=True)
     stream = io.BytesIO()
     np.save(stream, codes.numpy())
@@ -97,7 +98,7 @@ def main(prog: str, arguments: Sequence[str]) -> None:
     names, folder = one_each(args.prompts), AudioFolder(args.out, [Path(prompt) for prompt in args.prompts])
     outputs = {name: _called(name, config.num_samples) for name in names}
     for called in chain.from_iterable(outputs.values()):
-        folder.path_of(called, _CODES)
+        folder.path_of(called, CODES)
         if args.vocoder_exp_dir is not None:
             folder.path_of(called)
     if run.num_threads:
@@ -112,6 +113,6 @@ def main(prog: str, arguments: Sequence[str]) -> None:
     for name, prompt in zip(names, _prompts(args, continuer)):
         continued = continuer.continued(prompt, config.max_sec, sampling, config.num_samples)
         for called, codes in zip(outputs[name], continued):
-            _write(codes, folder.path_of(called, _CODES))
+            write_codes(codes, folder.path_of(called, CODES))
             if vocoder is not None:
                 folder.write(_say(vocoder, codes, args.speaker, called), vocoder.sample_rate_hz, called)

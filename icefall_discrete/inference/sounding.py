@@ -12,7 +12,7 @@ from icefall_discrete.base.spec import FeatureSpec
 from icefall_discrete.data.cuts import load_cuts, load_frames
 from icefall_discrete.experiment.transcription_files import load_experiment_tokenizer
 from icefall_discrete.inference.speaker import Speaker
-from icefall_discrete.systems.enhancement.files import EnhancementFiles, output_id
+from icefall_discrete.systems.code_files import CodeFiles
 from icefall_discrete.systems.enhancement.system import in_order
 from icefall_discrete.systems.vocoder.files import NOBODY, Said, audio_name
 from icefall_discrete.systems.vocoder.prediction import fitted, samples_of
@@ -56,21 +56,21 @@ class Sounder:
         return fitted(decoded[0], samples_of(cut, self.spec))
 
 
-def sound_split(files: EnhancementFiles, split: str, feature_dir: Path, sounder: Sounder) -> Iterator[Said]:
-    """Write a FLAC file for each source of each mixture of a split; yields the lines about them.
+def sound_split(files: CodeFiles, split: str, feature_dir: Path, sounder: Sounder) -> Iterator[Said]:
+    """Write a FLAC file for whatever was found of each cut of a split; yields the lines about them.
 
     Outputs that have no order of their own are put in that of the sources which they have most codes in common with.
     """
-    spec, sources = sounder.spec, files.sources
+    spec = sounder.spec
     found = {cut.id: cut for cut in load_cuts(files.said(split))}
     true, folder = files.recordings(feature_dir, split), files.audio(split)
     folder.mkdir(parents=True, exist_ok=True)
     for number, mixture in enumerate(load_cuts(Path(feature_dir) / f"{split}.jsonl.gz")):
-        names = [output_id(mixture.id, source, sources) for source in sources]
+        names = files.names_of(mixture.id)
         if names[0] not in found:  # too short for the network
             continue
         outputs, sought = (_codes(cuts, names, spec) for cuts in (found, true))
-        outputs = in_order(outputs, sought) if len(sources) > 1 else outputs
+        outputs = in_order(outputs, sought) if len(names) > 1 else outputs
         for name, codes in zip(names, outputs.unbind(dim=1)):
             path = folder / audio_name(name, number)
             write_flac(path, sounder.audio(codes, true[name]).numpy(), spec.sample_rate_hz)

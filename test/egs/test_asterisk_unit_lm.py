@@ -48,6 +48,15 @@ def test_speechgpts_stages_are_recipes_too():
     assert settings.model.adaptation.lora_r == 8 and layouts[1].speaks
 
 
+def test_a_perceptual_model_is_a_recipe_too(tmp_path):
+    codec = ASTERISK / "conf" / "features" / "asterisk_codec.json"
+    given = ("--recipe", "perceptual", "--feature-type", codec, "--data-dir", tmp_path / "data", "--prompt-sec", 1)
+    done = run_sh(RECIPE, "--dry-run", "true", *given, "--filling", "flow_matching")
+    assert done.returncode == 0, done.stdout
+    assert "sound_codes.py" in done.stdout and "--decoding-method perceptual" in done.stdout
+    assert "--filling flow_matching" in done.stdout and "--prompt-sec 1" in done.stdout
+
+
 def test_its_recipe_builds_what_it_says():
     folder = recipe_folder(RECIPE)
     settings = read_settings(folder / "conf" / "recipes" / "default.json", None, [folder / "conf"], SimpleNamespace())

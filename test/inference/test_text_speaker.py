@@ -113,7 +113,7 @@ def test_a_split_is_said_measured_and_shown(corpus, speaker, texts, tmp_path):
     [
         ("hear_speech.py", "A", "A says nothing; give the folder of a vocoder, of text to speech or of enhancement"),
         ("speak_units.py", "V", "V tells no units of texts; give the folder of a recipe of system tts"),
-        ("sound_codes.py", "V", "V neither enhances nor separates; give the folder of an experiment that does"),
+        ("sound_codes.py", "V", "V finds no codes; give the folder of an experiment that does"),
         ("speak_units.py", "T", r"last-decoded.json does not exist; decode .*T with --decoding-method synthesis first"),
     ],
 )

@@ -31,11 +31,11 @@ def plan(asked: Asked) -> Plan:
             f"--speed-factors {asked.values['speed_factors']} copies the mixtures, but not their sources; leave it away"
         )
     outcome = Outcome(METHOD, "codes of the sources of dev and test, and audio", "how far it is from the sources")
-    task = Task(SYSTEM, SCRIPTS, SECTIONS, "enhancement has none", "language", _sounding, (SOUND, vocoder.HEAR))
+    task = Task(SYSTEM, SCRIPTS, SECTIONS, "enhancement has none", "language", sounding, (SOUND, vocoder.HEAR))
     return plan_for(asked, outcome, task)
 
 
-def _sounding(facts: TaskFacts) -> Tuple[Command, ...]:
+def sounding(facts: TaskFacts) -> Tuple[Command, ...]:
     """Audio of the codes; a recogniser hears it where one is named."""
     speaker = facts.passed.get(SOUND, {}).get(VOCODER)
     if speaker is not None and not (Path(speaker) / "config.json").is_file():

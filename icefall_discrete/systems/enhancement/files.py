@@ -8,7 +8,7 @@ from lhotse.cut import Cut
 from icefall_discrete.data.cuts import load_cuts
 from icefall_discrete.data.sources import load_source_cuts
 from icefall_discrete.data.targets.sources import SourceTargets
-from icefall_discrete.systems.vocoder.files import VocoderFiles
+from icefall_discrete.systems.code_files import CodeFiles
 
 METHOD = "enhancement"
 
@@ -18,16 +18,12 @@ def output_id(cut_id: str, source: str, sources: Sequence[str]) -> str:
     return cut_id if len(sources) == 1 else f"{cut_id}-{source}"
 
 
-class EnhancementFiles(VocoderFiles):
-    """Paths of one enhancement: codes, and what is made of them as of a vocoder."""
+class EnhancementFiles(CodeFiles):
+    """Paths of one enhancement; a cut for each source of each mixture (`output_id`)."""
 
-    def codes(self, split: str) -> Path:
-        """Folder of codes, like one of features: spec.json, <split>.codes, <split>.jsonl.gz."""
-        return self.folder / f"codes-{split}-{self.suffix}"
-
-    def said(self, split: str) -> Path:
-        """The manifest of the codes; a cut for each source of each mixture (`output_id`)."""
-        return self.codes(split) / f"{split}.jsonl.gz"
+    def names_of(self, cut_id: str) -> List[str]:
+        """What is found of the sources of a mixture."""
+        return [output_id(cut_id, source, self.sources) for source in self.sources]
 
     @property
     def sources(self) -> List[str]:

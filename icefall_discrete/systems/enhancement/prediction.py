@@ -10,8 +10,6 @@ from lhotse.utils import fastcopy
 from torch import Tensor
 
 from icefall_discrete.base.flags import ScriptParser
-from icefall_discrete.data.code_archive import FlatArchiveWriter
-from icefall_discrete.data.cuts import attach_stored, storage_dtype, without_frames, write_cuts
 from icefall_discrete.data.dataset import Batch, batch_key
 from icefall_discrete.data.targets.sources import SourceTargets
 from icefall_discrete.metrics.scoring_rules import ScoringRules
@@ -76,19 +74,13 @@ class EnhancementPrediction(Prediction[NothingToChoose, EnhancementFiles, TrainS
             return in_batches(parted, kept, spec, run)
 
         found, facts = predict_cuts(say, network.config, cuts, spec, f"Finding sources of {split}")
-        for path in (files.listed(split), files.heard(split), files.heard_inputs(split)):
-            path.unlink(missing_ok=True)
-        folder, by_id = files.codes(split), {cut.id: cut for cut in cuts}
-        folder.mkdir(parents=True, exist_ok=True)
-        outputs = []
-        with FlatArchiveWriter(folder / f"{split}.codes") as writer:
-            for name in sorted(found):
-                for source, codes in zip(trained.targets.names, found[name].unbind(dim=1)):
-                    key = writer.store_array(name, codes.numpy().astype(storage_dtype(spec))).storage_key
-                    cut = fastcopy(without_frames(by_id[name]), id=output_id(name, source, trained.targets.names))
-                    outputs.append(attach_stored(cut, [key], spec, f"{split}.codes"))
-        spec.write(folder / "spec.json")
-        write_cuts(files.said(split), outputs)
+        by_id, names = {cut.id: cut for cut in cuts}, trained.targets.names
+        outputs = (
+            (fastcopy(by_id[name], id=output_id(name, source, names)), codes)
+            for name in sorted(found)
+            for source, codes in zip(names, found[name].unbind(dim=1))
+        )
+        files.write(split, outputs, spec)
         return facts
 
     def score(self, split: str, files: EnhancementFiles, feature_dir: Path, rules: ScoringRules) -> Json:

@@ -1,0 +1,72 @@
+"""`icefall-discrete fill`: the other codes of a codec for first ones, and their audio, by a perceptual model.
+
+A file is an array of the first codes of frames, .npy of (frames, 1) or (frames,), as `icefall-discrete continue` writes
+them of a language model of a codec's first codebook. Each becomes <out>/<its name>.npy, codes of all codebooks, and
+<out>/<its name>.flac, which the codec decodes. --prompt, an array of all codes of some speech, tells the voice. With
+--lm-exp-dir, a model of text and speech on first codes, each --text becomes text-1, text-2 and so on (VALL-E's two
+networks, one after the other). The path of each file is printed when it is written.
+"""
+
+from pathlib import Path
+from typing import Any, Iterator, Sequence, Tuple
+
+import torch
+from torch import Tensor
+
+from icefall_discrete.base.flags import ScriptParser, add_flags, override
+from icefall_discrete.experiment.checkpoint_choice import CheckpointChoice
+from icefall_discrete.experiment.transcription_files import load_recipe, settings_in
+from icefall_discrete.inference.code_filler import CodeFiller
+from icefall_discrete.inference.continue_command import CODES, write_codes
+from icefall_discrete.inference.speaker import Speech, one_each, read_array
+from icefall_discrete.inference.speaking import AudioFolder
+from icefall_discrete.inference.text_and_speech import TextAndSpeech
+from icefall_discrete.systems.perceptual.network import FillConfig
+from icefall_discrete.systems.prediction import RunConfig
+
+
+def get_parser(prog: str) -> ScriptParser:
+    """The flags of `fill`; `prog` is what --help calls the command."""
+    parser = ScriptParser(__doc__, prog)
+    parser.add_argument("first", nargs="*", metavar="FILE", help="arrays of first codes")
+    parser.add_argument("--exp-dir", type=Path, required=True, help="folder of the trained perceptual model")
+    parser.add_argument("--lm-exp-dir", type=Path, help="folder of a trained model of text and first codes")
+    parser.add_argument("--text", action="append", default=[], help="a text that is said; may be given more than once")
+    parser.add_argument("--language", default="", help="of the texts, where the model was told it")
+    parser.add_argument("--prompt", type=Path, help="array of all codes of speech in the voice that is to be heard")
+    parser.add_argument("--out", type=Path, default=Path("."), help="folder of what is written (default: this one)")
+    for config in (FillConfig, RunConfig):
+        add_flags(parser, config)
+    add_flags(parser, CheckpointChoice, "average")
+    return parser
+
+
+def _first_codes(args: Any, run: RunConfig) -> Iterator[Tuple[str, Tensor]]:
+    """Names and first codes (T, 1) of files, then of texts."""
+    for name, path in zip(one_each(args.first), args.first):
+        yield name, read_array(Path(path))
+    if args.text:
+        model = TextAndSpeech(args.lm_exp_dir, run=run)
+        for number, text in enumerate(args.text, start=1):
+            yield f"text-{number}", model.units(text, language=args.language)
+
+
+def main(prog: str, arguments: Sequence[str]) -> None:
+    """Fill each array, and print what was written."""
+    args = get_parser(prog).parse_args(arguments)
+    if bool(args.text) != (args.lm_exp_dir is not None) or not (args.text or args.first):
+        raise ValueError("there is nothing to fill: give files of first codes, or both --lm-exp-dir and --text.")
+    run, folder = override(RunConfig(), args), AudioFolder(args.out, [Path(name) for name in args.first])
+    for name in one_each(args.first):
+        folder.path_of(name, CODES)
+    if run.num_threads:
+        torch.set_num_threads(run.num_threads)
+    kept, _ = settings_in(load_recipe(args.exp_dir, None), f"the recipe of {args.exp_dir}")
+    filler = CodeFiller(args.exp_dir, override(kept, args, "average"), run)
+    filler.config = override(filler.config, args)
+    prompt = None if args.prompt is None else read_array(args.prompt)
+    torch.set_flush_denormal(True)
+    for name, first in _first_codes(args, run):
+        codes = filler.filled(first, name, prompt)
+        write_codes(codes, folder.path_of(name, CODES))
+        folder.write(Speech(name, filler.audio(codes)), filler.spec.sample_rate_hz, name)

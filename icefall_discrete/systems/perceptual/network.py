@@ -1,0 +1,113 @@
+"""What both perceptual models have in common: an encoder of frames of which the first codes, and a prompt, are known.
+
+Letters: N utterances, T frames, K codebooks of V_k entries, D dimension.
+"""
+
+import abc
+import dataclasses
+from typing import List, NamedTuple, Sequence, Tuple
+
+import torch
+from torch import Tensor
+
+from icefall_discrete.base.settings import LARGEST_SEED, check_settings, setting
+from icefall_discrete.base.spec import FeatureSpec
+from icefall_discrete.data.augment import AugmentConfig
+from icefall_discrete.nn.acoustic_encoder import AcousticEncoder
+from icefall_discrete.nn.code_embedding import EmbeddingAugment, InputEmbedding
+from icefall_discrete.systems.enhancement import network as enhancer
+from icefall_discrete.systems.perceptual.solver import SOLVERS
+
+FILLINGS = ("soundstorm", "nar", "flow_matching")
+
+
+@dataclasses.dataclass(frozen=True)
+class ModelConfig(enhancer.ModelConfig):
+    """Shape of the network."""
+
+    filling: str = setting(
+        "soundstorm",
+        "how codes are found: soundstorm: codebook by codebook, the surest first; nar: a codebook at once, VALL-E's; "
+        "flow_matching: latents, by a flow from noise",
+        choices=FILLINGS,
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class FillConfig:
+    """How codes are found of those that are known."""
+
+    prompt_sec: float = setting(
+        3.0, "seconds of which all codes are known, at the beginning; at most half of an utterance", minimum=0
+    )
+    draw_seed: int = setting(0, "of the draws; each utterance has its own", minimum=0, maximum=LARGEST_SEED)
+    iterations: Tuple[int, ...] = setting(
+        (16, 1), "soundstorm: passes of the second codebook, and so on; the last is that of all behind it", minimum=1
+    )
+    code_temperature: float = setting(
+        1.0, "soundstorm: scores of codes are divided by it; 0: always the most probable", minimum=0
+    )
+    confidence_temperature: float = setting(
+        1.0, "soundstorm: noise in what is surest, which falls to 0 with the passes; 0: none", minimum=0
+    )
+    num_steps: int = setting(16, "flow_matching: steps from noise to latents", minimum=1)
+    solver: str = setting("midpoint", "flow_matching: how a step is made; midpoint asks twice", choices=SOLVERS)
+
+    def __post_init__(self) -> None:
+        check_settings(self)
+        if not self.iterations:
+            raise ValueError("iterations is empty, expected one number of passes or more, such as 16,1.")
+
+
+class Cost(NamedTuple):
+    """Of each utterance (N,): a loss, and how many codes or frames it is a sum of."""
+
+    sums: Tensor
+    counts: Tensor
+
+
+class Filler(AcousticEncoder, abc.ABC):
+    """A network that finds the codes of all codebooks but the first, behind a prompt whose codes are known.
+
+    Args:
+      config: the settings. spec: of the codes. embedding: of what is known.
+    """
+
+    config: ModelConfig
+
+    def __init__(self, config: ModelConfig, spec: FeatureSpec, embedding: InputEmbedding) -> None:
+        super().__init__(config, embedding, EmbeddingAugment(AugmentConfig(num_embedding_masks=0)), spec.frame_rate_hz)
+        self.codebook_sizes = spec.codebook_sizes
+
+    @abc.abstractmethod
+    def cost(self, codes: Tensor, lens: Tensor, prompts: Tensor, draws: Sequence[torch.Generator]) -> Cost:
+        """The loss of codes (N, T, K) with lens (N,) behind prompts of so many frames (N,).
+
+        Args:
+          draws: a generator for each utterance, on the CPU, from which all that is random of it comes.
+        """
+
+    @abc.abstractmethod
+    def filled(
+        self, codes: Tensor, lens: Tensor, prompts: Tensor, config: FillConfig, draws: Sequence[torch.Generator]
+    ) -> Tensor:
+        """Codes (N, T, K) of which the first codebook, and the prompt, are as they were; as `cost` for the rest."""
+
+
+def behind_prompts(codes: Tensor, lens: Tensor, prompts: Tensor) -> Tensor:
+    """Which frames of codes (N, T, K) are to be found, (N, T) bool: behind the prompts (N,), before the ends (N,)."""
+    places = torch.arange(codes.shape[1], device=codes.device)
+    return (places >= prompts.unsqueeze(1)) & (places < lens.unsqueeze(1))
+
+
+def drawn(draws: Sequence[torch.Generator], lens: Sequence[int], dim: int, device: torch.device) -> Tensor:
+    """Noise (N, T, D) of each utterance's own generator, 0 behind the ends."""
+    noise = torch.zeros(len(draws), max(lens), dim)
+    for row, generator, length in zip(noise, draws, lens):
+        row[:length] = torch.randn(length, dim, generator=generator)
+    return noise.to(device)
+
+
+def generators(seeds: Sequence[int]) -> List[torch.Generator]:
+    """One for each of the seeds."""
+    return [torch.Generator().manual_seed(seed) for seed in seeds]

@@ -1,0 +1,82 @@
+"""What a trained perceptual model does with the cuts of a split: it finds their codes, of the first and of a prompt."""
+
+from pathlib import Path
+from typing import Any, Iterator, List, Mapping, Tuple
+
+from lhotse import CutSet
+from lhotse.cut import Cut
+from torch import Tensor
+
+from icefall_discrete.base.flags import ScriptParser, add_flags, override
+from icefall_discrete.base.settings import from_dict, to_dict
+from icefall_discrete.data.dataset import Batch, batch_key
+from icefall_discrete.data.targets.codes import CodeTargets
+from icefall_discrete.metrics.scoring_rules import ScoringRules
+from icefall_discrete.systems.code_files import CodeFiles
+from icefall_discrete.systems.perceptual.network import FillConfig, Filler, generators
+from icefall_discrete.systems.perceptual.settings import TrainSettings
+from icefall_discrete.systems.perceptual.system import prompts_of, seeds_of
+from icefall_discrete.systems.prediction import Json, Prediction, RunConfig, Trained, in_batches, predict_cuts
+from icefall_discrete.systems.vocoder.scoring import score_speech
+
+METHOD = "perceptual"
+
+
+class PerceptualPrediction(Prediction[FillConfig, CodeFiles, TrainSettings, Filler, CodeTargets]):
+    """Codes of each cut."""
+
+    files = CodeFiles
+
+    def add_flags(self, parser: ScriptParser) -> None:
+        """Those of the filling."""
+        add_flags(parser, FillConfig, "synthesis")
+
+    def read_settings(self, recipe: Mapping[str, Any], where: str, args: Any) -> FillConfig:
+        """Section `synthesis` of the recipe, over it the flags. Raises ValueError for settings of a search."""
+        if recipe.get("decode"):
+            raise ValueError(f"{where}: section decode chooses a search, and codes are found without; leave it away.")
+        return override(from_dict(FillConfig, recipe.get("synthesis", {}), where), args, "synthesis")
+
+    def noted(self, config: FillConfig) -> Json:
+        """All of them."""
+        return to_dict(config)
+
+    def method(self, asked: str) -> str:
+        """There is but one."""
+        return METHOD
+
+    def output(
+        self, exp_dir: Path, settings: TrainSettings, config: FillConfig, checkpoints: str, averaged: bool
+    ) -> CodeFiles:
+        """`<exp>/perceptual`, with the checkpoints as suffix."""
+        return CodeFiles(exp_dir / METHOD, checkpoints + ("_use-averaged-model" if averaged else ""))
+
+    def predict(
+        self,
+        split: str,
+        trained: Trained[TrainSettings, Filler, CodeTargets],
+        cuts: CutSet,
+        config: FillConfig,
+        run: RunConfig,
+        files: CodeFiles,
+    ) -> Json:
+        """Write a folder of codes."""
+        spec, network, device = trained.spec, trained.network, run.torch_device()
+
+        def filled(batch: Batch) -> List[Tensor]:
+            lens = batch["frame_lens"]
+            draws = generators(seeds_of(batch["cut_ids"], config.draw_seed))
+            known = (batch[batch_key(spec)].to(device), lens.to(device), prompts_of(lens, spec, config).to(device))
+            found = network.filled(*known, config, draws).cpu()
+            return [one[:length] for one, length in zip(found, lens.tolist())]
+
+        def say(kept: List[Cut]) -> Iterator[Tuple[str, Tensor]]:
+            return in_batches(filled, kept, spec, run)
+
+        found, facts = predict_cuts(say, network.config, cuts, spec, f"Finding codes of {split}")
+        files.write(split, ((cut, found[cut.id]) for cut in cuts if cut.id in found), spec)
+        return facts
+
+    def score(self, split: str, files: CodeFiles, feature_dir: Path, rules: ScoringRules) -> Json:
+        """How far the audio of the codes is from the recordings. Raises FileNotFoundError if none was made of them."""
+        return score_speech(split, files, feature_dir, rules)
