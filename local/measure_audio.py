@@ -15,7 +15,7 @@ from icefall_discrete.base.json_files import write_json
 from icefall_discrete.base.script import run_script
 from icefall_discrete.base.text_tables import text_table
 from icefall_discrete.extraction.audio_figures import AudioSource, PairSettings, audio_scores
-from icefall_discrete.inference.voice_judge import load_voice_judges
+from icefall_discrete.inference.voice_judge import add_judge_flags, load_voice_judges
 from icefall_discrete.metrics.facts import known_metrics
 from icefall_discrete.metrics.reconstruction import JUDGES, present_judges, require_judges
 
@@ -32,16 +32,7 @@ def get_parser() -> ScriptParser:
     parser.add_argument(
         "--judges", default=",".join(present_judges()), help=f"of {','.join(JUDGES)} (default: those installed)"
     )
-    parser.add_argument(
-        "--verifier-exp-dir", type=Path, help="trained verification (SV): how alike the voices are (default: none)"
-    )
-    parser.add_argument(
-        "--classifier-exp-dir",
-        type=Path,
-        help="trained classifier (SID, LID ...): how often it hears the class of the "
-        "reference, or what it hears in that (default: none)",
-    )
-    parser.add_argument("--asked", default="", help="of --classifier-exp-dir: the class that is to be heard instead")
+    add_judge_flags(parser, "default: that of the reference, or what it hears in that")
     parser.add_argument(
         "--other-pace", action="store_true", help="synthesis with its own durations: what needs no common time"
     )

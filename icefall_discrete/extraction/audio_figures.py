@@ -3,7 +3,7 @@
 import json
 import logging
 from pathlib import Path
-from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 from lhotse import Recording
 from torch import Tensor
@@ -20,14 +20,19 @@ AUDIO_SUFFIXES = (".wav", ".flac", ".ogg", ".mp3", ".opus", ".m4a", ".aiff", ".a
 
 
 class AudioSource:
-    """Utterances by name: cuts of a manifest by their ids, or files of a folder by their paths without suffix."""
+    """Utterances by name: cuts of a manifest by their ids, or files, those of a folder by paths without suffix."""
 
-    def __init__(self, path: PathLike) -> None:
-        """`path`: a manifest, or a folder. Raises ValueError for a folder without audio, or with a name twice."""
+    def __init__(self, path: PathLike, files: Optional[Mapping[str, Path]] = None) -> None:
+        """`path`: a manifest, or a folder. `files`: the only ones, by name, in place of what lies there.
+
+        Raises ValueError for a folder without audio, or with a name twice.
+        """
         self.path = Path(path)
-        self._files: Dict[str, Path] = {}
-        self._cuts = {} if self.path.is_dir() else {cut.id: cut for cut in load_audio_cuts(self.path)}
-        if self.path.is_dir():
+        self._files: Dict[str, Path] = dict(files or {})
+        self._cuts = (
+            {} if files is not None or self.path.is_dir() else {cut.id: cut for cut in load_audio_cuts(self.path)}
+        )
+        if self.path.is_dir() and files is None:
             found = sorted(one for one in self.path.rglob("*") if one.suffix.lower() in AUDIO_SUFFIXES)
             for one in filter(Path.is_file, found):
                 other = self._files.setdefault(str(one.relative_to(self.path).with_suffix("")), one)

@@ -2,8 +2,10 @@
 
 The tokens are those that travel with the vocoder's experiment, --exp-dir; with --feature-type instead, a codec makes
 and decodes them. Each audio file becomes <out>/<its name>.flac, as long as the original, at the rate of the tokens; its
-path is printed when it is written. Without --speaker the voice is that of nobody in particular. A file that
-cannot be read is told on standard error; the others are made all the same, and the exit status is 1.
+path is printed when it is written. Without --speaker the voice is that of nobody in particular. At the end
+--classifier-exp-dir tells how often the voice that was asked for is heard, --verifier-exp-dir how like that of the
+originals it is. A file that cannot be read is told on standard error; the others are made all the same, and the exit
+status is 1.
 """
 
 import logging
@@ -14,9 +16,13 @@ from typing import Any, Sequence
 import torch
 
 from icefall_discrete.base.flags import ScriptParser, add_flags, override
+from icefall_discrete.extraction.audio_figures import AudioSource
 from icefall_discrete.inference.audio_files import AudioConfig, BadAudio
 from icefall_discrete.inference.speaker import Resynthesiser, one_each
 from icefall_discrete.inference.speaking import AudioFolder, add_speaker_flags, make_speaker
+from icefall_discrete.inference.voice_judge import add_judge_flags, load_voice_judges
+from icefall_discrete.metrics.facts import known_metrics
+from icefall_discrete.metrics.reconstruction import ReconstructionFigures
 from icefall_discrete.systems.prediction import RunConfig
 from icefall_discrete.tokenizers.contract import AudioRejected
 
@@ -32,6 +38,7 @@ def get_parser(prog: str) -> ScriptParser:
     parser.add_argument(
         "--tokenizer-dir", type=Path, help="folder with the fitted tokenizer (default: <exp-dir>/tokenizer)"
     )
+    add_judge_flags(parser, "default: --speaker, else what it hears in the original")
     add_flags(parser, AudioConfig)
     add_speaker_flags(parser)
     return parser
@@ -49,24 +56,36 @@ def make_resynthesiser(args: Any) -> Resynthesiser:
     return Resynthesiser.of_codec(args.feature_type, args.tokenizer_dir, audio)
 
 
+def tell(figures: ReconstructionFigures) -> None:
+    """Log the means of what was measured of voices."""
+    scores, metrics = figures.scores(), known_metrics()
+    for name in scores:
+        if name in metrics:
+            LOG.info(f"{metrics[name].head}: {metrics[name].with_interval(scores)}")
+
+
 def main(prog: str, arguments: Sequence[str]) -> None:
     """Resynthesise, print what was written, and end with status 1 if a file failed."""
     args = get_parser(prog).parse_args(arguments)
     names, folder = one_each(args.audio), AudioFolder(args.out, [Path(path) for path in args.audio])
-    for name in names:
-        folder.path_of(name)
+    originals = AudioSource(".", {name: Path(path) for path, name in zip(args.audio, names)})
+    said = AudioSource(args.out, {name: folder.path_of(name) for name in names})
     run = override(RunConfig(), args)
     if run.num_threads:
         torch.set_num_threads(run.num_threads)
+    asked = args.asked or (args.speaker if args.classifier_exp_dir else "")
     maker = make_resynthesiser(args)
+    judges = load_voice_judges(args.verifier_exp_dir, args.classifier_exp_dir, asked)
     torch.set_flush_denormal(True)
-    failed = 0
+    failed, figures = 0, ReconstructionFigures()
     for path, name in zip(args.audio, names):
         try:
             folder.write(maker.resynthesise(path, args.speaker), maker.spec.sample_rate_hz, name)
+            figures.add(judges.figures(name, originals, said))
         except (BadAudio, AudioRejected) as error:
             failed += 1
             LOG.error(str(error))
+    tell(figures)
     if failed:
         LOG.error(f"{failed} of {len(names)} files could not be resynthesised.")
         sys.exit(1)

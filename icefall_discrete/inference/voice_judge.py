@@ -7,6 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from icefall_discrete.base.flags import ScriptParser
 from icefall_discrete.experiment.checkpoint_choice import CheckpointChoice, load_into, resolve_choice
 from icefall_discrete.experiment.folder import Experiment
 from icefall_discrete.experiment.transcription_files import kept_settings, load_experiment_tokenizer
@@ -107,6 +108,21 @@ class VoiceJudges(NamedTuple):
             heard = self.classifier.answer(estimate.samples(name, rate).float(), name)
             found["speaker_accuracy"] = 100.0 * (heard == asked)
         return found
+
+
+def add_judge_flags(parser: ScriptParser, otherwise: str) -> None:
+    """The flags of `load_voice_judges`; `otherwise`: what the help of --asked says of its default."""
+    parser.add_argument(
+        "--verifier-exp-dir", type=Path, help="trained verification (SV): how alike the voices are (default: none)"
+    )
+    parser.add_argument(
+        "--classifier-exp-dir",
+        type=Path,
+        help="trained classifier (SID, LID ...): how often it hears the class that is to be heard (default: none)",
+    )
+    parser.add_argument(
+        "--asked", default="", help=f"of --classifier-exp-dir: the class that is to be heard ({otherwise})"
+    )
 
 
 def load_voice_judges(verifier: Optional[Path], classifier: Optional[Path], asked: str = "") -> VoiceJudges:

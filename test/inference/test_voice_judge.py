@@ -1,6 +1,7 @@
 """Who speaks and how alike voices are, by classifiers of ours: measured beside reconstruction, and what is refused."""
 
 import json
+import logging
 
 import pytest
 import torch
@@ -9,6 +10,7 @@ from toy_speech import SPEAKERS, SPEC, make_experiment, write_speech
 
 from icefall_discrete.experiment.transcription_files import save_tokenizer
 from icefall_discrete.extraction.audio_figures import AudioSource
+from icefall_discrete.inference import resynthesis_command
 from icefall_discrete.inference.audio_files import BadAudio
 from icefall_discrete.inference.voice_judge import VoiceJudge, VoiceJudges, load_voice_judges
 from icefall_discrete.tokenizers import load_tokenizer
@@ -23,13 +25,15 @@ RECIPE = {
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """Toy speech, a classifier of its speakers in C that has learnt nothing, a vocoder in V."""
+    """Toy speech, a classifier of its speakers in C that has learnt nothing, a vocoder in V, one of C's input in D."""
     folder = write_speech(tmp_path_factory.mktemp("judge"), num_train=2)
     (folder / "small_dmel.json").write_text(json.dumps({"tokenizer": "dmel", "num_mel_bins": 8}))
     tokenizer = load_tokenizer(folder / "small_dmel.json")
     make_experiment(folder / "C", tokenizer.spec, recipe=RECIPE)
     save_tokenizer(tokenizer, folder / "C")
     make_experiment(folder / "V", SPEC)
+    make_experiment(folder / "D", tokenizer.spec)
+    save_tokenizer(tokenizer, folder / "D")
     return folder
 
 
@@ -73,6 +77,23 @@ def test_the_stage_measures_voices(folder, tmp_path):
     scored = json.loads((tmp_path / "out.json").read_text())["sets"]["test"]
     assert scored["speaker_similarity"]["value"] == pytest.approx(1.0, abs=1e-4)
     assert scored["speaker_accuracy"]["rate"] in (0.0, 50.0, 100.0)
+
+
+def test_a_changed_voice_is_measured_by_the_command_that_changes_it(folder, judge, tmp_path, caplog):
+    names = ("test-0", "test-1")
+    arguments = ["--exp-dir", folder / "D", "--classifier-exp-dir", folder / "C", "--out", tmp_path]
+    arguments = [*map(str, arguments), *(str(folder / "audio" / f"{name}.wav") for name in names)]
+    with caplog.at_level(logging.INFO):
+        resynthesis_command.main(
+            "resynthesise", ["--speaker", "otto", "--verifier-exp-dir", str(folder / "C"), *arguments]
+        )
+    said, cuts = AudioSource(tmp_path), AudioSource(folder / "features" / "test.jsonl.gz")
+    heard = [judge.answer(said.samples(name, judge.sample_rate_hz).float()) for name in names]
+    alike = [VoiceJudges(judge).figures(name, cuts, said)["speaker_similarity"] for name in names]
+    assert f"speaker %: {100 * heard.count('otto') / 2:.1f}" in caplog.text
+    assert f"speaker similarity: {sum(alike) / 2:.3f}" in caplog.text
+    with pytest.raises(ValueError, match="no classifier hears 'nobody'"):
+        resynthesis_command.main("resynthesise", ["--asked", "nobody", *arguments])
 
 
 def test_what_hears_no_voice_is_refused(folder):
