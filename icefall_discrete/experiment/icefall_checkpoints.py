@@ -38,15 +38,24 @@ _OF_PARALLEL = "module."  # before each name, where a model was saved from withi
 _INPUT = {"input": {"embedding_dim": 0}, "front_end": "conv2d"}
 
 
-def read_weights(path: Path) -> Dict[str, Tensor]:
-    """The weights of a checkpoint of icefall or of ours; ValueError, naming the file, if it has none."""
-    loaded = read_checkpoint(path, _RECORDS, advice=f"give {_EXPECTED}")
+def read_loaded(path: Path) -> Any:
+    """What a checkpoint holds, of icefall, of ours or of fairseq; ValueError, naming the file, if it is damaged."""
+    return read_checkpoint(path, _RECORDS, advice=f"give {_EXPECTED}")
+
+
+def weights_in(loaded: Any, path: Path) -> Dict[str, Tensor]:
+    """The weights of a checkpoint of icefall or of ours, as read from `path`; ValueError, naming it, if it has none."""
     is_bare = isinstance(loaded, dict) and bool(loaded) and all(isinstance(value, Tensor) for value in loaded.values())
     if not isinstance(loaded, dict) or not (is_bare or "model" in loaded):
         raise ValueError(f"{path} has no 'model'; expected {_EXPECTED}.")
     weights = tensors_of(loaded if is_bare else loaded["model"], f"{path}, 'model',")
     within = all(name.startswith(_OF_PARALLEL) for name in weights)
     return {name.removeprefix(_OF_PARALLEL) if within else name: value for name, value in weights.items()}
+
+
+def read_weights(path: Path) -> Dict[str, Tensor]:
+    """The weights of a checkpoint of icefall or of ours; ValueError, naming the file, if it has none."""
+    return weights_in(read_loaded(path), path)
 
 
 class Converted(NamedTuple):

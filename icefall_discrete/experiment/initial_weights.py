@@ -12,7 +12,7 @@ from icefall_discrete.data.targets.contract import Targets
 from icefall_discrete.data.targets.worded_codes import WordedCodes
 from icefall_discrete.experiment.checkpoint_choice import files_of, load_weights, resolve_choice
 from icefall_discrete.experiment.folder import TAKEN, Experiment
-from icefall_discrete.experiment.icefall_checkpoints import read_weights
+from icefall_discrete.experiment.icefall_checkpoints import read_loaded, weights_in
 from icefall_discrete.experiment.published_decoders import (
     PublishedDecoder,
     grown_weights,
@@ -25,6 +25,12 @@ from icefall_discrete.experiment.published_encoders import (
     read_published,
     require_fits,
     with_mask_vector,
+)
+from icefall_discrete.experiment.published_roberta import (
+    PublishedRoberta,
+    checkpoint_of,
+    published_roberta,
+    weights_for,
 )
 from icefall_discrete.experiment.transcription_files import kept_settings
 from icefall_discrete.nn.acoustic_encoder import AcousticEncoderConfig
@@ -53,6 +59,7 @@ class _Source(NamedTuple):
     is_icefalls: bool = False
     published: Optional[Published] = None
     decoder: Optional[PublishedDecoder] = None
+    roberta: Optional[PublishedRoberta] = None
 
 
 class Beginning(NamedTuple):
@@ -70,15 +77,20 @@ def _read(place: Path) -> _Source:
             return _Source({}, decoder.files, decoder=decoder)
         published = read_published(place)
         return _Source(published.weights, published.files, published=published)
-    if place.is_dir():
+    checkpoint = checkpoint_of(place) if place.is_dir() else place
+    if checkpoint is None:
         experiment = Experiment(place)
         choice = resolve_choice(kept_settings(place)[0], place)
         weights, files = load_weights(choice, place), files_of(choice, place)
         return _Source(merged_weights(weights), files, experiment.spec(), experiment.targets())
-    weights = read_weights(place)
+    loaded = read_loaded(checkpoint)
+    roberta = published_roberta(loaded, checkpoint)
+    if roberta is not None:
+        return _Source({}, [checkpoint], roberta=roberta)
+    weights = weights_in(loaded, checkpoint)
     if is_icefalls(weights):
-        return _Source(from_icefall(weights), [place], is_icefalls=True)
-    return _Source(merged_weights(weights), [place])
+        return _Source(from_icefall(weights), [checkpoint], is_icefalls=True)
+    return _Source(merged_weights(weights), [checkpoint])
 
 
 def _places(network: FrameNetwork, source: _Source) -> Dict[str, str]:
@@ -111,6 +123,8 @@ def begin_with(
         source.weights.update(with_mask_vector(source.published, own))
     if source.decoder is not None:
         source.weights.update(grown_weights(source.decoder, network, spec, targets))
+    if source.roberta is not None:
+        source.weights.update(weights_for(network, source.roberta, spec, str(place)))
     places = _places(network, source)
     if source.is_icefalls and isinstance(network.input_embedding, FeatureNormalizer):
         # icefall's features are as they are: without their mean and deviation taken off.

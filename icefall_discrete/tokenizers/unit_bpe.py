@@ -20,7 +20,8 @@ from icefall_discrete.base.settings import setting
 from icefall_discrete.base.shapes import POSITIVE, TEXT, WHOLE, read_shaped
 from icefall_discrete.base.spec import FeatureSpec
 from icefall_discrete.text.pieces import PathLike
-from icefall_discrete.tokenizers.composed.composite import CompositeTokenizer, promise_of
+from icefall_discrete.tokenizers.composed.based import BasedTokenizer
+from icefall_discrete.tokenizers.composed.composite import promise_of
 from icefall_discrete.tokenizers.contract import AudioPairs, AudioRejected, SpeechTokenizer
 from icefall_discrete.tokenizers.formats.unit_pieces import MODEL_TYPES, UnitPieces, as_characters, runs, train_pieces
 
@@ -57,7 +58,7 @@ class _State(NamedTuple):
     sha256: str
 
 
-class UnitBpeTokenizer(CompositeTokenizer):
+class UnitBpeTokenizer(BasedTokenizer):
     """Units of another feature type, without repetitions and joined to pieces: codes (P, 1) at a variable rate.
 
     The durations are the lengths of the runs, (U,) in frames of the base: with them `frames_of` gives the base's codes
@@ -67,6 +68,7 @@ class UnitBpeTokenizer(CompositeTokenizer):
     Config = UnitBpeConfig
     needs_fit = True
     libraries = ("torch", "sentencepiece")
+    wants = "a feature type of one codebook"
 
     def __init__(
         self, name: str, config: Any, state_dir: Optional[Path] = None, conf_dirs: Sequence[Path] = ()
@@ -74,26 +76,6 @@ class UnitBpeTokenizer(CompositeTokenizer):
         """See CompositeTokenizer; the state is read when it is first needed."""
         super().__init__(name, config, state_dir, conf_dirs)
         self._learnt: Optional[_State] = None
-
-    def _part_types(self) -> Sequence[str]:
-        if not self.config.base:
-            raise ValueError(f"feature type '{self.name}' has no `base`; set it to a feature type of one codebook.")
-        return [self.config.base]
-
-    @property
-    def base(self) -> SpeechTokenizer:
-        """The tokenizer of the units."""
-        return self.parts[0]
-
-    @property
-    def min_samples(self) -> int:
-        """That of the base."""
-        return self.base.min_samples
-
-    @property
-    def max_samples(self) -> Optional[int]:
-        """That of the base."""
-        return self.base.max_samples
 
     @property
     def state_files(self) -> List[Path]:
@@ -108,13 +90,8 @@ class UnitBpeTokenizer(CompositeTokenizer):
         """Whether the base is, and the files of this one's state exist."""
         return self.state_dir is not None and self.base.is_fitted and all(path.is_file() for path in self.state_files)
 
-    def _check_part(self, spec: FeatureSpec) -> None:
-        super()._check_part(spec)
-        if spec.num_codebooks != 1:
-            raise ValueError(
-                f"feature type '{self.name}': its base '{spec.name}' has {spec.num_codebooks} codebooks, but runs and "
-                "pieces are of one; name a feature type of one codebook."
-            )
+    def _why_not(self, spec: FeatureSpec) -> str:
+        return "" if spec.num_codebooks == 1 else f"{spec.num_codebooks} codebooks, but runs and pieces are of one"
 
     @property
     def spec(self) -> FeatureSpec:
