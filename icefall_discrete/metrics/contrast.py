@@ -6,9 +6,9 @@ from icefall_discrete.metrics.facts import Metric
 from icefall_discrete.metrics.masked_codes import Recovered
 
 _LEGEND = (
-    "Contrast errors: hidden frames whose own quantised target does not come before those of all its negatives, other "
-    "hidden frames of the utterance; loss: nats a hidden frame. The targets are the network's own, so that both tell "
-    "whether a training goes on well, and little about another network."
+    "Contrast errors: hidden frames whose own target does not come before those of all its negatives, other hidden "
+    "frames of the utterance; loss: nats a hidden frame. Targets are the network's own, quantised, or with Continuous "
+    "BERT its features, so that both tell whether a training goes on well, and little about another network."
 )
 METRICS = (
     Metric("contrast_errors", "contrast errors", "error rate", _LEGEND),

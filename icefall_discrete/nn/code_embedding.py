@@ -186,10 +186,14 @@ class FeatureNormalizer(InputEmbedding):
 
     def forward(self, features: Tensor) -> Tensor:
         """Normalise features (N, T, D) float into (N, T, out_dim); `features` is not changed."""
+        return self.projection(self.normalized(features))
+
+    def normalized(self, features: Tensor) -> Tensor:
+        """The same (N, T, D), before they are projected."""
         if features.shape[-1] != len(self.mean):
             raise ValueError(f"features of shape {tuple(features.shape)}, expected {len(self.mean)} dimensions.")
         present = (features != 0).any(dim=-1, keepdim=True)
-        return self.projection((features - self.mean) * self.scale * present)
+        return (features - self.mean) * self.scale * present
 
 
 class EmbeddingAugment(nn.Module):

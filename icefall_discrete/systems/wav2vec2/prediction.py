@@ -1,5 +1,6 @@
 """What a trained wav2vec 2.0 does with the cuts of a split: it tells hidden frames from others, always the same."""
 
+import abc
 from typing import Dict, Iterable
 
 import torch
@@ -10,22 +11,25 @@ from icefall_discrete.data.targets.codes import CodeTargets
 from icefall_discrete.metrics.contrast import contrast_figures
 from icefall_discrete.metrics.masked_codes import Recovered
 from icefall_discrete.systems.hidden_frames import HiddenPrediction, Look, own_seeds, rows_of
-from icefall_discrete.systems.prediction import Json, Trained
+from icefall_discrete.systems.prediction import Json, N, S, T, Trained
 from icefall_discrete.systems.wav2vec2.network import Wav2Vec2
 from icefall_discrete.systems.wav2vec2.settings import TrainSettings
-from icefall_discrete.systems.wav2vec2.system import Wav2Vec2System
+from icefall_discrete.systems.wav2vec2.system import ContrastSystem, Wav2Vec2System
 
 
-class Wav2Vec2Prediction(HiddenPrediction[TrainSettings, Wav2Vec2, CodeTargets]):
+class ContrastPrediction(HiddenPrediction[S, N, T]):
     """Hidden frames are told from others."""
 
     folder = "contrast"
-    title = "wav2vec 2.0"
     doing = "Comparing frames"
 
-    def look(self, trained: Trained[TrainSettings, Wav2Vec2, CodeTargets], device: torch.device, cuts: CutSet) -> Look:
+    @abc.abstractmethod
+    def system(self, trained: Trained[S, N, T]) -> ContrastSystem:
+        """The network as it compares."""
+
+    def look(self, trained: Trained[S, N, T], device: torch.device, cuts: CutSet) -> Look:
         """See HiddenPrediction."""
-        system = Wav2Vec2System(trained.network, trained.settings, trained.spec).eval()
+        system = self.system(trained).eval()
 
         def compare(batch: Batch) -> Iterable[Recovered]:
             prepared = system.prepare(batch, device)
@@ -44,3 +48,13 @@ class Wav2Vec2Prediction(HiddenPrediction[TrainSettings, Wav2Vec2, CodeTargets])
             f"{scored['contrast_errors']['rate']:.2f} % of the hidden frames are taken for others, "
             f"{scored['contrast_loss']['value']:.3f} nats"
         )
+
+
+class Wav2Vec2Prediction(ContrastPrediction[TrainSettings, Wav2Vec2, CodeTargets]):
+    """Hidden frames of samples are told from others."""
+
+    title = "wav2vec 2.0"
+
+    def system(self, trained: Trained[TrainSettings, Wav2Vec2, CodeTargets]) -> Wav2Vec2System:
+        """See ContrastPrediction."""
+        return Wav2Vec2System(trained.network, trained.settings, trained.spec)

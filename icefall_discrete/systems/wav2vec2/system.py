@@ -1,6 +1,7 @@
 """wav2vec 2.0 as the training loop sees it."""
 
-from typing import Dict, Iterable, List, NamedTuple
+import abc
+from typing import Dict, Iterable, List, NamedTuple, Protocol
 
 import torch
 from torch import Tensor
@@ -23,44 +24,36 @@ class Samples(NamedTuple):
     names: List[str]
 
 
-class Wav2Vec2System(AcousticSystem[Samples]):
-    """The network and its loss: nats for each hidden frame, that of the quantizer, a penalty.
+class Told(Protocol):
+    """Of each utterance (N,): nats lost over its hidden frames, hidden frames, those told from all their negatives."""
 
-    Training hides other frames, and draws other negatives, at every step; validation and figures always the same of an
-    utterance.
+    @property
+    def nats(self) -> Tensor: ...
 
-    Args:
-      network: the network. settings: of the run. spec: of the samples.
-    """
+    @property
+    def hidden(self) -> Tensor: ...
 
-    network: Wav2Vec2
+    @property
+    def correct(self) -> Tensor: ...
 
-    def __init__(self, network: Wav2Vec2, settings: TrainSettings, spec: FeatureSpec) -> None:
-        super().__init__(network, spec)
-        self.mask, self.loss = settings.mask, settings.loss
+
+class ContrastSystem(AcousticSystem[Samples]):
+    """A network that tells hidden frames from others: other ones at every step of training, for figures always the
+    same of an utterance."""
 
     def prepare(self, batch: Batch, device: torch.device) -> Samples:
         """Tensors on `device` of a batch of the loader (data/dataset.py)."""
         frames, lens = (batch[name].to(device, non_blocking=True) for name in (batch_key(self.spec), "frame_lens"))
         return Samples(frames, lens, list(batch["cut_ids"]))
 
-    def contrast(self, prepared: Samples, seeds: List[int], step: int = 0) -> Contrast:
+    @abc.abstractmethod
+    def contrast(self, prepared: Samples, seeds: List[int]) -> Told:
         """Hide frames of each utterance as its seed says, and compare."""
-        lens = self.network.config.num_encoder_frames(prepared.lens, self.spec).tolist()
-        drawn = draw(lens, prepared.names, self.mask, self.loss.num_negatives, seeds)
-        return self.network.contrast(prepared.frames, prepared.lens, drawn.to(prepared.frames.device), step)
 
-    def losses(self, prepared: Samples, step: int) -> Losses:
-        """Nats a hidden frame, with the weighted others; the part `contrast_acc` is the share that is told apart."""
-        seeds = torch.randint(2**31, (len(prepared.names),)).tolist() if self.training else own_seeds(prepared.names)
-        found = self.contrast(prepared, seeds, step)
-        count = found.hidden.sum()
-        weight = self.network.config.quantizer.loss_weight
-        mean = found.nats.sum() / count + weight * found.quantizer_loss + self.loss.feature_penalty * found.penalty
-        whole = {"perplexity": found.perplexity, "quantizer": found.quantizer_loss, "penalty": found.penalty}
-        parts = {name: value.detach() * count for name, value in whole.items()}
-        parts.update(contrastive=found.nats.detach().sum(), contrast_acc=found.correct.sum())
-        return Losses(mean.detach() * count, parts, count, found.nats.isfinite(), mean)
+    def seeds(self, prepared: Samples) -> List[int]:
+        """Those of a step."""
+        names = prepared.names
+        return torch.randint(2**31, (len(names),)).tolist() if self.training else own_seeds(names)
 
     def figures(self, batches: Iterable[Batch]) -> Dict[str, float]:
         """Hidden frames that are taken for another, in percent: {"dev_contrast_errors"}."""
@@ -72,3 +65,34 @@ class Wav2Vec2System(AcousticSystem[Samples]):
                 found = self.contrast(prepared, own_seeds(prepared.names))
                 correct, count = correct + float(found.correct.sum()), count + float(found.hidden.sum())
         return {"dev_contrast_errors": 100.0 * (1.0 - correct / count)} if count else {}
+
+
+class Wav2Vec2System(ContrastSystem):
+    """The network and its loss: nats for each hidden frame, that of the quantizer, a penalty.
+
+    Args:
+      network: the network. settings: of the run. spec: of the samples.
+    """
+
+    network: Wav2Vec2
+
+    def __init__(self, network: Wav2Vec2, settings: TrainSettings, spec: FeatureSpec) -> None:
+        super().__init__(network, spec)
+        self.mask, self.loss = settings.mask, settings.loss
+
+    def contrast(self, prepared: Samples, seeds: List[int], step: int = 0) -> Contrast:
+        """Hide frames of each utterance as its seed says, and compare."""
+        lens = self.network.config.num_encoder_frames(prepared.lens, self.spec).tolist()
+        drawn = draw(lens, prepared.names, self.mask, self.loss.num_negatives, seeds)
+        return self.network.contrast(prepared.frames, prepared.lens, drawn.to(prepared.frames.device), step)
+
+    def losses(self, prepared: Samples, step: int) -> Losses:
+        """Nats a hidden frame, with the weighted others; the part `contrast_acc` is the share that is told apart."""
+        found = self.contrast(prepared, self.seeds(prepared), step)
+        count = found.hidden.sum()
+        weight = self.network.config.quantizer.loss_weight
+        mean = found.nats.sum() / count + weight * found.quantizer_loss + self.loss.feature_penalty * found.penalty
+        whole = {"perplexity": found.perplexity, "quantizer": found.quantizer_loss, "penalty": found.penalty}
+        parts = {name: value.detach() * count for name, value in whole.items()}
+        parts.update(contrastive=found.nats.detach().sum(), contrast_acc=found.correct.sum())
+        return Losses(mean.detach() * count, parts, count, found.nats.isfinite(), mean)
