@@ -5,23 +5,24 @@ speech is most like the text is chosen, without any transcript. A rerun goes on;
 Speech is a folder of features, best of a pretrained network, or of codes of k-means on such. As a control,
 --shuffle-text learns from the same text with its symbols in random order, of which nothing can be learnt.
 
-Example: local/train_unsupervised.py --config icefall_discrete/conf/unsupervised/small.json --feature-dir \
+Example: local/train_unsupervised.py --config icefall_discrete/conf/recipes/wav2vec_u_small.json --feature-dir \
 data/features/whisper_base_l4 --text-file text.txt --exp-dir exp/unsupervised --num-seeds 8
 """
 
 import logging
 from pathlib import Path
-from typing import Any, List
+from typing import Any, List, Optional
 
 from icefall_discrete.base.at_work import LOCK_FILE, at_work
 from icefall_discrete.base.flags import SEED, Number, ScriptParser, add_flags, override
-from icefall_discrete.base.json_files import read_object
 from icefall_discrete.base.script import run_script
 from icefall_discrete.base.settings import from_dict
 from icefall_discrete.base.text_files import numbered_lines
 from icefall_discrete.data.cuts import load_cuts, text_of
 from icefall_discrete.data.filters import chosen_languages
 from icefall_discrete.experiment.folder import read_codebooks
+from icefall_discrete.experiment.recipe_check import NOT_SECTIONS
+from icefall_discrete.experiment.recipe_files import read_recipe
 from icefall_discrete.systems.wav2vec_u.config import Wav2vecUConfig
 from icefall_discrete.systems.wav2vec_u.judge import Judge
 from icefall_discrete.systems.wav2vec_u.material import hear, prepare_speech
@@ -37,7 +38,7 @@ _FIXED_SEED = 42
 def get_parser() -> ScriptParser:
     """The flags of this stage."""
     parser = ScriptParser(__doc__)
-    parser.add_argument("--config", type=Path, help="JSON of settings, below what flags say (default: none)")
+    parser.add_argument("--config", type=Path, help="recipe of settings, below what flags say (default: none)")
     parser.add_argument(
         "--feature-dir", type=Path, required=True, help="folder of continuous features, or of codes with codebooks"
     )
@@ -55,7 +56,14 @@ def get_parser() -> ScriptParser:
     parser.add_argument(
         "--rule", choices=sorted(RULES), default="weighted_perplexity", help="chooses (default: weighted_perplexity)"
     )
-    parser.add_argument("--shuffle-text", action="store_true", help="the control: symbols of lines in random order")
+    parser.add_argument(
+        "--shuffle-text",
+        type=Number(bool),
+        nargs="?",
+        const=True,
+        default=False,
+        help="the control: symbols of lines in random order (default: false)",
+    )
     add_flags(parser, Wav2vecUConfig)
     return parser
 
@@ -75,11 +83,18 @@ def text_in(args: Any, config: Wav2vecUConfig, languages: List[str]) -> Text:
     return shuffled_text(text, _FIXED_SEED) if args.shuffle_text else text
 
 
+def settings_in(recipe_file: Optional[Path]) -> Wav2vecUConfig:
+    """The settings of a recipe of system wav2vec_u; the defaults without one."""
+    if recipe_file is None:
+        return Wav2vecUConfig()
+    sections = {name: value for name, value in read_recipe(recipe_file).items() if name not in NOT_SECTIONS}
+    return from_dict(Wav2vecUConfig, sections, str(recipe_file))
+
+
 def main() -> None:
     """Train what is left of the seeds, choose, and show them all."""
     args = get_parser().parse_args()
-    given = from_dict(Wav2vecUConfig, read_object(args.config), str(args.config)) if args.config else Wav2vecUConfig()
-    config = override(given, args)
+    config = override(settings_in(args.config), args)
     if bool(config.loss.units) != bool(args.unit_feature_dir):
         raise ValueError(
             f"loss.units is {config.loss.units:g} and --unit-feature-dir {args.unit_feature_dir}; give a folder of "

@@ -35,17 +35,22 @@ FEATURES = sorted(path for folder in CONF_DIRS for path in folder.glob("features
 # sizes: test/systems/test_vocoder.py, test/systems/test_tts.py; of enhancement: test/egs/test_enhancement_recipes.py;
 # what reads samples: test/systems/test_wav2vec2.py; of published language models:
 # test/experiment/test_published_decoders.py; of perceptual ones: test/systems/test_perceptual.py
-# RoBERTa: test/experiment/test_published_roberta.py
+# RoBERTa: test/experiment/test_published_roberta.py; no pairs: test/systems/test_wav2vec_u.py
 OF_CLASSES = ("classes", "classes_large", "classes_xvector", "classes_ecapa")
 OF_OTHERS = (
     *OF_CLASSES,
     "discrete_bert",
     "discrete_bert_base",
     "discrete_bert_small",
+    "continuous_bert",
+    "continuous_bert_base",
     "wav2vec2_base",
     "wav2vec2_large",
     "wav2vec2_xlsr",
     "hubert_base",
+    "wav2vec_u",
+    "wav2vec_u2",
+    "wav2vec_u_small",
     "finetune_wav2vec2",
     "wav2vec2_ctc_10",
     "finetune_discrete_bert",

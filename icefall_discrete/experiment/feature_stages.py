@@ -47,7 +47,7 @@ _REPLACEABLE = ("seed", "device", "nj", "ngram-order", "max-duration", "backend"
 RULES, PUBLISHED = Path("conf/scoring.json"), Path("conf/published.json")
 
 
-def _in_names(value: str) -> str:
+def in_names(value: str) -> str:
     """A flag's value as a part of names of folders and files; of a path, its last part."""
     return re.sub(r"[^\w.-]+", "-", Path(value).name if "/" in value else value)
 
@@ -81,7 +81,7 @@ class TaskFacts:
         precision = f"_{self.options.precision}" if self.options.precision else ""
         labels = f"_labels-{self.label_fraction or 1}" if self.options.label_fraction else ""
         passed = {name: value for name, value in self.passed.get("train", {}).items() if name not in passed_over}
-        tuned = "".join(f"_{name.rpartition('.')[2]}-{_in_names(value)}" for name, value in sorted(passed.items()))
+        tuned = "".join(f"_{name.rpartition('.')[2]}-{in_names(value)}" for name, value in sorted(passed.items()))
         taught = f"_st{generation_of(self.options.teacher) + 1}" if self.options.teacher else ""
         return self.corpus.suffix + languages + labels + precision + tuned + taught
 

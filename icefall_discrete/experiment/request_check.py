@@ -51,7 +51,8 @@ def check_request(facts: TaskFacts) -> Tuple[str, ...]:
         check_feature_type(tokenizers, values, str(file))
         require_known_weights(values, str(file))
     _check_languages(facts)
-    _check_checkpoints(facts)
+    if "decode" in facts.scripts:
+        _check_checkpoints(facts)
     absent = _what_is_absent(facts)
     options, last = facts.options, facts.asked.range.last
     for option, path, first in (

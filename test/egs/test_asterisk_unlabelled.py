@@ -1,9 +1,10 @@
 """egs/asterisk/SSL: choices only, on the corpus and the codes of the recogniser's recipe, which begins with it."""
 
 import json
+from pathlib import Path
 
 from recipe_checks import recipe_folder, run_sh
-from stand_in import ASTERISK
+from stand_in import ASTERISK, ROOT
 
 from icefall_discrete.experiment.recipe_files import read_recipe
 
@@ -35,3 +36,27 @@ def test_recognisers_begin_with_what_it_makes():
     rows = json.loads((theirs / "conf" / "rows.json").read_text())["rows"]
     teachers = [one["teacher"] for row in rows for one in row.get("each", ()) if "teacher" in one]
     assert len(teachers) == 4
+
+
+def test_seeds_of_wav2vec_u_are_planned_as_other_trainings_are(tmp_path):
+    small = ("--recipe", "wav2vec_u_small", "--dry-run", "true", "--data-dir", tmp_path / "data", "--languages", "es")
+    done = run_sh(RECIPE, *small, "--num-seeds", 8, "--beam-size", 4)
+    assert done.returncode == 0, done.stdout
+    folder, features = f"exp/{FEATURES}_wav2vec_u_small_es", f"{tmp_path}/data/features/{FEATURES}"
+    assert f"Stage 6: seeds of {folder}: to be run" in done.stdout
+    text = f"--text-cuts {tmp_path}/data/manifests/asterisk_cuts_train.jsonl.gz --num-seeds 8"
+    for said in (
+        f"local/train_unsupervised.py --config {ROOT}/icefall_discrete/conf/recipes/wav2vec_u_small.json",
+        f"--feature-dir {features} --train-split train --dev-split dev --exp-dir {folder} --languages es {text}",
+        f"local/say_unsupervised.py --exp-dir {folder} --feature-dir {features} --languages es --split test",
+        f"--pseudo-labels {tmp_path}/data/pseudo/{Path(folder).name}/train.jsonl.gz --beam-size 4",
+    ):
+        assert said in done.stdout, said
+    other = run_sh(RECIPE, *small, "--steps", 50)
+    assert f"seeds of {folder}_steps-50" in other.stdout, "another training is another folder, more seeds are not"
+    published = run_sh(RECIPE, *small, "--recipe", "wav2vec_u2")
+    assert published.returncode == 2 and "loss.units is 0.5 and there is no --unit-feature-dir" in published.stdout
+    absent = run_sh(RECIPE, *small, "--text-file", tmp_path / "none.txt")
+    assert absent.returncode == 2 and "none.txt does not exist" in absent.stdout
+    mistaken = run_sh(RECIPE, *small, "--num-epochs", 3)
+    assert mistaken.returncode == 2 and "--num-epochs says nothing to wav2vec-U" in mistaken.stdout

@@ -13,6 +13,7 @@ from icefall_discrete.base.json_files import read_object
 from icefall_discrete.base.settings import from_dict, to_dict
 from icefall_discrete.data.cuts import load_cuts, load_frames
 from icefall_discrete.data.label_share import is_pseudo_labelled
+from icefall_discrete.experiment.stages.wav2vec_u import SECTIONS
 from icefall_discrete.extraction.extract import ExtractionConfig, extract
 from icefall_discrete.systems.wav2vec_u import speech as speech_module
 from icefall_discrete.systems.wav2vec_u.config import (
@@ -57,7 +58,8 @@ from icefall_discrete.systems.wav2vec_u.training import (
 )
 
 ROOT = Path(__file__).resolve().parents[2]
-CONF = ROOT / "icefall_discrete" / "conf" / "unsupervised"
+RECIPES = ROOT / "icefall_discrete" / "conf" / "recipes"
+SMALL_RECIPE = RECIPES / "wav2vec_u_small.json"
 GOLDEN = load_file(ROOT / "test" / "assets" / "wav2vec_u.safetensors")
 V = 9
 V1 = Wav2vecUConfig(
@@ -333,8 +335,11 @@ def test_only_one_network_moves_in_a_step(material):
 
 def test_published_shapes_are_built_and_counted():
     counts = {}
-    for name, dim, num_units in (("wav2vec_u", 512, 0), ("wav2vec_u2", 1024, 64), ("small", 64, 0)):
-        config = from_dict(Wav2vecUConfig, read_object(CONF / f"{name}.json"), name)
+    for name, dim, num_units in (("wav2vec_u", 512, 0), ("wav2vec_u2", 1024, 64), ("wav2vec_u_small", 64, 0)):
+        recipe = read_object(RECIPES / f"{name}.json")
+        sections = {key: value for key, value in recipe.items() if key not in ("description", "system")}
+        assert recipe["system"] == "wav2vec_u" and set(sections) <= set(SECTIONS)
+        config = from_dict(Wav2vecUConfig, sections, name)
         network = build_network(config, Sizes(dim, 40, num_units))
         counts[name] = [sum(one.numel() for one in part.parameters()) for part in network.children()]
         assert from_dict(Wav2vecUConfig, to_dict(config), name) == config
@@ -396,14 +401,20 @@ def test_stages_train_say_and_label(tmp_path, capsys):
     flags = ["--feature-dir", tmp_path / "toy", "--exp-dir", tmp_path / "exp"]
     short = ["--steps", 4, "--check-steps", 2, "--batch-size", 2, "--clusters", 6, "--pca-dim", 0, "--num-seeds", 2]
     run_stage_script(
-        "train_unsupervised.py", *flags, "--config", CONF / "small.json", "--text-file", tmp_path / "text.txt", *short
+        "train_unsupervised.py",
+        *flags,
+        "--config",
+        SMALL_RECIPE,
+        "--text-file",
+        tmp_path / "text.txt",
+        *short,
     )
     shown = capsys.readouterr().out
     assert "weighted ppl" in shown and "text: perplexity" in shown
     (tmp_path / "text.txt").write_text("ein anderer text\nnoch einer\n")
     refused = run_stage_script(
         "train_unsupervised.py",
-        *(*flags, "--config", CONF / "small.json", "--text-file", tmp_path / "text.txt", *short),
+        *(*flags, "--config", SMALL_RECIPE, "--text-file", tmp_path / "text.txt", *short),
         check=False,
     )
     assert refused.returncode and "holds seeds trained with other text" in refused.stderr

@@ -1,7 +1,7 @@
 """Settings of wav2vec-U and wav2vec-U 2.0: what frames become, the two networks, their losses and their training.
 
 Baevski et al. 2021, https://arxiv.org/abs/2105.11084; Liu et al. 2022, https://arxiv.org/abs/2204.02492. Defaults are
-those of the first, `conf/unsupervised/` has both as published.
+those of the first, `conf/recipes/wav2vec_u.json` and `wav2vec_u2.json` have both as published.
 """
 
 import dataclasses

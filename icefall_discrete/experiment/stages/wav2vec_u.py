@@ -1,0 +1,124 @@
+"""The stages of recognition without any pair (wav2vec-U): features, check, training of several seeds, what is said.
+
+A seed that is done stays, and `--num-seeds` may rise later: it is no setting of the experiment's name.
+"""
+
+import dataclasses
+from pathlib import Path
+from typing import Dict, Optional, Tuple
+
+from icefall_discrete.experiment import feature_stages
+from icefall_discrete.experiment.feature_stages import (
+    TaskFacts,
+    data_settings,
+    data_stages,
+    in_names,
+    recipe_digest,
+    shell_names,
+    stage_flags,
+)
+from icefall_discrete.experiment.plan import Command, Plan, Stage, digest_of
+from icefall_discrete.experiment.request_check import check_choice, check_options, check_request
+from icefall_discrete.experiment.run_options import Asked, Corpus, RunOptions, choose, first_stages
+from icefall_discrete.experiment.stage_flags import dashed
+from icefall_discrete.experiment.stages.discrete_bert import NO_FACTS
+
+SYSTEM = "wav2vec_u"
+_OF_FEATURES = ("fit", "extract", "check")
+GAN, SAY = "unsupervised", "say"
+SCRIPTS: Dict[str, str] = {
+    **{stage: feature_stages.SCRIPTS[stage] for stage in _OF_FEATURES},
+    GAN: "train_unsupervised",
+    SAY: "say_unsupervised",
+}
+# Sections of a recipe file, and the stage that reads each.
+SECTIONS: Dict[str, str] = dict.fromkeys(("pooling", "text", "generator", "discriminator", "loss", "train"), GAN)
+# Flags of the training that more of the same is asked for by, or another choice of it.
+_OF_MORE = ("num-seeds", "first-seed", "rule")
+# Options of run.sh that mean nothing here.
+_OF_OTHERS = (
+    *("backend", "shar", "world_size", "label_fraction", "max_duration", "num_epochs", "precision"),
+    *("vocab_size", "decoding_method", "lm", "lm_scale", "teacher"),
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Facts(TaskFacts):
+    """All that the stages are made from."""
+
+    @property
+    def exp_dir(self) -> str:
+        """The experiment folder."""
+        languages = f"_{self.options.languages.replace(',', '_')}" if self.options.languages else ""
+        told = {flag: value for flag, value in self.passed.get(GAN, {}).items() if flag not in _OF_MORE}
+        tuned = "".join(f"_{flag.rpartition('.')[2]}-{in_names(value)}" for flag, value in sorted(told.items()))
+        name = f"{self.choice.feature_name}_{self.choice.recipe_name}{self.corpus.suffix}{languages}{tuned}"
+        return self.options.exp_dir or f"exp/{name}"
+
+    @property
+    def text_file(self) -> Optional[str]:
+        """Text of any origin; None: the transcripts of the training split, in no order."""
+        return self.passed.get(GAN, {}).get("text-file")
+
+
+def plan(asked: Asked) -> Plan:
+    """What run.sh will do. Raises ValueError for whatever can be known to be wrong now."""
+    facts = _facts(asked)
+    warnings = check_request(facts)
+    _check_material(facts)
+    old_words: Dict[str, str] = {}
+    data = data_settings(facts, old_words)
+    languages = asked.settings_of(["languages"]) if facts.options.languages else ()
+    trained = (*data.features, *languages, recipe_digest(facts, old_words), *facts.extra(GAN))
+    trained += (digest_of(facts.text_file),) if facts.text_file else ()
+    flags: Dict[str, Optional[str]] = {"config": facts.choice.recipe_file, "feature-dir": facts.features_dir}
+    flags.update({"train-split": facts.corpus.train_split, "dev-split": facts.corpus.dev_splits.split()[0]})
+    flags.update({"exp-dir": facts.exp_dir, "languages": facts.options.languages or None})
+    flags["text-cuts"] = None if facts.text_file else facts.cuts(facts.corpus.train_split)
+    marker = f"{facts.exp_dir}/.done"
+    stages = [
+        *first_stages(asked, facts.corpus, data.data),
+        *data_stages(facts, data, NO_FACTS),
+        Stage(6, f"seeds of {facts.exp_dir}", f"{marker}-6", trained, (), (facts.command(GAN, flags),), (1, 3)),
+        Stage(7, "what is said", f"{marker}-7", (*trained, *facts.extra(SAY)), (), _said(facts), (3, 6)),
+    ]
+    return Plan(tuple(stages), shell_names(facts), warnings, old_words)
+
+
+def _facts(asked: Asked) -> _Facts:
+    options, corpus = asked.read(RunOptions), asked.read(Corpus)
+    given = next((name for name in _OF_OTHERS if name in asked.given), None)
+    if given:
+        raise ValueError(f"--{dashed(given)} says nothing to wav2vec-U, which learns without any pair; leave it away")
+    flags = stage_flags(asked.root, SYSTEM, SCRIPTS)
+    handed = {name: one for name, one in feature_stages.OPTIONS.items() if one[0] in SCRIPTS}
+    check_options(flags, options, handed)
+    passed = flags.assign(asked.flags, list(SCRIPTS), list(asked.values))
+    choice = choose(options)
+    check_choice(choice, flags, SYSTEM, SECTIONS, {})
+    return _Facts(asked, options, corpus, choice, flags, passed, SYSTEM, SCRIPTS)
+
+
+def _check_material(facts: _Facts) -> None:
+    """Raise ValueError for a text that is not there, and for units that are not said, or not asked for."""
+    if facts.text_file and not Path(facts.text_file).is_file():
+        raise ValueError(f"--text-file {facts.text_file} does not exist; paths are relative to the recipe's folder")
+    weight = facts.choice.section("loss").get("units", facts.flags.default(GAN, "units"))
+    weight = float(facts.passed.get(GAN, {}).get("units", weight))
+    if bool(weight) != ("unit-feature-dir" in facts.passed.get(GAN, {})):
+        raise ValueError(
+            f"loss.units is {weight:g} {'and there is no' if weight else 'beside'} --unit-feature-dir; give a folder "
+            "of units and a weight of their loss, or neither"
+        )
+
+
+def _said(facts: _Facts) -> Tuple[Command, ...]:
+    """Of the scored splits, and of the training split as pseudo-labels, where what is said is a text."""
+    of_all = {"exp-dir": facts.exp_dir, "feature-dir": facts.features_dir, "languages": facts.options.languages or None}
+    commands = [facts.command(SAY, {**of_all, "split": split}) for split in facts.corpus.scored_splits]
+    front = facts.choice.section("text").get("front", facts.flags.default(GAN, "front"))
+    if facts.passed.get(GAN, {}).get("front", front) == "letters":
+        split = facts.corpus.train_split
+        labels = f"{facts.options.data_dir}/pseudo/{Path(facts.exp_dir).name}/{split}.jsonl.gz"
+        commands.append(facts.command(SAY, {**of_all, "split": split, "pseudo-labels": labels}))
+    return tuple(commands)
