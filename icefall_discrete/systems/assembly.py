@@ -32,6 +32,7 @@ from icefall_discrete.data.pseudo_labels import pseudo_label_hours, require_trut
 from icefall_discrete.data.shar import KeptCuts, SharSource
 from icefall_discrete.data.statistics import feature_statistics
 from icefall_discrete.data.targets.contract import Targets
+from icefall_discrete.data.unlabelled import interleaved, places_of, unlabelled_batches, without_labels
 from icefall_discrete.nn.acoustic_encoder import AcousticEncoder
 from icefall_discrete.nn.code_embedding import FeatureNormalizer
 from icefall_discrete.nn.frame_network import FrameNetwork
@@ -50,12 +51,16 @@ _STATISTICS_CUTS = 500
 
 @dataclasses.dataclass(frozen=True)
 class Corpus:
-    """What is trained on: features of a spec, cuts that survived the filter, and what is learnt of them."""
+    """What is trained on: features of a spec, cuts that survived the filter, and what is learnt of them.
+
+    unlabelled: cuts without text, for systems that have use for them.
+    """
 
     spec: FeatureSpec
     train: Cuts
     valid: CutSet
     targets: Targets
+    unlabelled: Optional[CutSet] = None
 
     @functools.cached_property
     def hours(self) -> Dict[str, float]:
@@ -100,8 +105,14 @@ def filtered_corpus(
         require_truth(valid, "validation")
         kept_valid = filter_cuts(valid, settings.filter, spec, frames, frames_needed, "validation (dev)").cuts
     kept: Cuts
+    unlabelled = None
+    stages = system_stages(settings.system)
     with _covered("training", targets, settings.filter) as frames_needed:
         if isinstance(train, SharSource):
+            if stages.uses_unlabelled(settings):
+                raise ValueError(
+                    "own_labels.batches_each is above 0, which data in Shar cannot serve; leave --shar-dir away."
+                )
             kept = filter_shar(train, settings.filter, frames, frames_needed)
         else:
             labelled = with_labels(train, settings.filter.label_fraction)
@@ -110,8 +121,11 @@ def filtered_corpus(
                 whole = dataclasses.replace(settings.filter, languages=())
                 others = filter_cuts(mixed_in, whole, spec, frames, frames_needed, "mixed in").cuts
                 kept = with_mixed_in(kept, others)
-            report_long_cuts(system_stages(settings.system).cuts_of_epoch(settings, kept, spec, 1), settings.loader)
-    corpus = Corpus(spec, kept, kept_valid, targets)
+            report_long_cuts(stages.cuts_of_epoch(settings, kept, spec, 1), settings.loader)
+            if stages.uses_unlabelled(settings):
+                rest = without_labels(train, labelled)
+                unlabelled = filter_cuts(rest, settings.filter, spec, frames, lambda cut: 1, "without labels").cuts
+    corpus = Corpus(spec, kept, kept_valid, targets, unlabelled)
     if len(corpus.hours) > 1:
         LOG.info(f"Training data by language: {_shown_hours(corpus.hours)}.")
     return corpus
@@ -196,7 +210,15 @@ def training_data(settings: TrainSettings, corpus: Corpus, resegment: Optional[R
         dataset = BatchDataset(
             spec, settings.augmentation, seed, epoch, num_views=num_views, resegment=resegment, completion=completion
         )
-        return make_epoch_batches(stages.cuts_of_epoch(settings, corpus.train, spec, epoch), loader, dataset, start)
+        cuts, each = (
+            stages.cuts_of_epoch(settings, corpus.train, spec, epoch),
+            stages.unlabelled_batches(settings, epoch),
+        )
+        if corpus.unlabelled is None or not each:
+            return make_epoch_batches(cuts, loader, dataset, start)
+        begun, others = places_of(start, each)
+        untold = unlabelled_batches(corpus.unlabelled, loader, spec, seed, epoch, others)
+        return interleaved(make_epoch_batches(cuts, loader, dataset, begun), untold, each, start)
 
     return TrainingData(
         train_batches=batches,
@@ -237,6 +259,8 @@ def build_trainer(
     facts = {"backend": backend, "train_cuts": len(corpus.train), "label_hours": round(corpus.label_hours, 4)}
     if corpus.pseudo_label_hours:
         facts["pseudo_label_hours"] = round(corpus.pseudo_label_hours, 4)
+    if corpus.unlabelled is not None:
+        facts["unlabelled_hours"] = round(label_hours(corpus.unlabelled), 4)
     system = system_stages(settings.system).system(network, settings, corpus.spec, corpus.targets, backend)
     if isinstance(system, AcousticSystem):
         system.frozen_steps = settings.init.frozen_steps

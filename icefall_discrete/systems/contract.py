@@ -58,6 +58,14 @@ class SystemStages(abc.ABC, Generic[S, N, T]):
         """How often a training batch holds each utterance, each time augmented in another way."""
         return 1
 
+    def uses_unlabelled(self, settings: S) -> bool:
+        """Whether training has use for utterances whose labels are not used."""
+        return False
+
+    def unlabelled_batches(self, settings: S, epoch: int) -> int:
+        """How many batches of such follow each batch with labels in epoch number `epoch` (from 1)."""
+        return 0
+
     def with_more(self, settings: S, cuts: CutSet, spec: FeatureSpec, feature_dir: Path, split: str) -> CutSet:
         """The cuts of a split with what else of the folder of codes belongs to them, such as codes of their sources.
 

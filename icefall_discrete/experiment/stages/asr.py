@@ -48,7 +48,7 @@ SCRIPTS: Dict[str, str] = {
 }
 # Sections of a recipe file, and the stage that reads each.
 SECTIONS: Dict[str, str] = {
-    **dict.fromkeys(("model", "loader", "filter", "augment", "loss", "train", "init"), "train"),
+    **dict.fromkeys(("model", "loader", "filter", "augment", "loss", "train", "init", "own_labels"), "train"),
     "bpe": "bpe",
     "average": "decode",
     "decode": "decode",

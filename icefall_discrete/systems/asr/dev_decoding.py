@@ -34,7 +34,8 @@ LOG = logging.getLogger(__name__)
 _NUM_EXAMPLES = 3
 
 
-def _search(model: Transducer, encoder_out: Tensor, encoder_lens: Tensor) -> List[Hypothesis]:
+def greedy_hypotheses(model: Transducer, encoder_out: Tensor, encoder_lens: Tensor) -> List[Hypothesis]:
+    """What greedy search finds with the head that is trained: the transducer, or else CTC, or else the decoder."""
     if has_transducer(model):
         return greedy_search(require_transducer(model, "greedy search"), encoder_out, encoder_lens)
     if has_attention_decoder(model) and not has_ctc(model):
@@ -67,7 +68,7 @@ def decode_dev(
     batch_of = iter(batches)
     while len(refs) < num_utterances and (batch := next(batch_of, None)) is not None:
         encoded = model.encode(batch[batch_key(spec)].to(device), batch["frame_lens"].to(device))
-        found = _search(model, encoded.encoder_out, encoded.lens)
+        found = greedy_hypotheses(model, encoded.encoder_out, encoded.lens)
         hyps.extend(text_encoder.decode(hypothesis.labels) for hypothesis in found)
         refs.extend(batch["text"])
         said = (text_encoder.language_of(hypothesis.labels) for hypothesis in found)

@@ -9,6 +9,7 @@ from icefall_discrete.data.filters import FilterConfig
 from icefall_discrete.data.loaders import LoaderConfig
 from icefall_discrete.losses.transducer_loss import LossConfig
 from icefall_discrete.systems import training_settings
+from icefall_discrete.systems.asr.own_labels import OwnLabelsConfig
 from icefall_discrete.systems.asr.transducer import ModelConfig
 from icefall_discrete.systems.training_settings import InitialConfig
 from icefall_discrete.training.train_config import TrainConfig
@@ -26,6 +27,7 @@ class TrainSettings(training_settings.TrainSettings):
     loss: LossConfig = section(LossConfig)
     train: TrainConfig = section(TrainConfig)
     init: InitialConfig = section(InitialConfig)
+    own_labels: OwnLabelsConfig = section(OwnLabelsConfig)
 
     @property
     def augmentation(self) -> AugmentConfig:

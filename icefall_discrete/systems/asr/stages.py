@@ -48,8 +48,19 @@ class AsrStages(SystemStages[TrainSettings, Transducer, PieceTargets]):
         self, network: Transducer, settings: TrainSettings, spec: FeatureSpec, targets: PieceTargets, backend: str
     ) -> AsrSystem:
         """The transducer and its losses."""
-        return AsrSystem(network, settings.loss, spec, targets, backend, settings.train.decode_utterances)
+        system = AsrSystem(network, settings.loss, spec, targets, backend, settings.train.decode_utterances)
+        if settings.own_labels.batches_each:
+            system.labels_itself(settings.own_labels, settings.augment)
+        return system
 
     def num_views(self, settings: TrainSettings) -> int:
         """Two for CR-CTC."""
         return NUM_VIEWS if settings.loss.cr_loss_scale > 0 else 1
+
+    def unlabelled_batches(self, settings: TrainSettings, epoch: int) -> int:
+        """Those that it labels itself."""
+        return settings.own_labels.batches_in(epoch)
+
+    def uses_unlabelled(self, settings: TrainSettings) -> bool:
+        """If it labels some itself."""
+        return settings.own_labels.batches_each > 0
