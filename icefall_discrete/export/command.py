@@ -24,8 +24,8 @@ from icefall_discrete.experiment.transcription_files import kept_settings, load_
 from icefall_discrete.export.for_sherpa import known_to_sherpa, require_known_to_sherpa
 from icefall_discrete.export.onnx_files import export_onnx, require_packages
 from icefall_discrete.export.parts import Part, whole_parts
-from icefall_discrete.export.streaming import streaming_parts
-from icefall_discrete.export.tokenizer import longest_audio, shortest_audio, tokenizer_part
+from icefall_discrete.export.streaming import chunks_of, streaming_parts
+from icefall_discrete.export.tokenizer import edge_samples, longest_audio, shortest_audio, tokenizer_part
 from icefall_discrete.export.torchscript import export_torchscript
 from icefall_discrete.nn.adaptation import merge_changes
 from icefall_discrete.onnx.folder import (
@@ -122,8 +122,8 @@ def export(
     if config.to == SHERPA:
         parts = known_to_sherpa(parts)
     tokenizer = None
-    if config.to == ONNX and not config.streaming:
-        tokenizer = exported_tokenizer(exp_dir, spec, tokenizer_dir)
+    if config.to == ONNX:
+        tokenizer = exported_tokenizer(exp_dir, spec, tokenizer_dir, config.streaming)
         parts += [] if tokenizer is None else [tokenizer_part(tokenizer)]
     with new_folder(out_dir) as folder:
         files = export_parts(parts, folder, config)
@@ -131,7 +131,9 @@ def export(
         shutil.copyfile(pieces.path, folder / PIECES_FILE)
         spec.write(folder / SPEC_FILE)
         described = _described(parts, config, choice, decode)
-        if tokenizer is not None:
+        if config.streaming:
+            described = _of_streams(described, model, config, tokenizer)
+        elif tokenizer is not None:
             longest = longest_audio(tokenizer, experiment.settings().filter.max_utterance_sec)
             least = max(shortest_audio(tokenizer), _samples_for_a_frame(model, spec))
             described = dataclasses.replace(described, min_samples=least, max_samples=longest)
@@ -139,14 +141,19 @@ def export(
     LOG.info(f"{out_dir}: {', '.join(files)}, {TOKENS_FILE}, {PIECES_FILE}")
 
 
-def exported_tokenizer(exp_dir: Path, spec: FeatureSpec, tokenizer_dir: Optional[Path]) -> Optional[SpeechTokenizer]:
+def exported_tokenizer(
+    exp_dir: Path, spec: FeatureSpec, tokenizer_dir: Optional[Path], of_streams: bool = False
+) -> Optional[SpeechTokenizer]:
     """The experiment's tokenizer; None, with a line in the log, where it is not exported.
 
+    of_streams: whether it is to make frames while audio comes.
     Raises ValueError if it is another one than in training.
     """
     try:
         tokenizer = load_experiment_tokenizer(exp_dir, spec, tokenizer_dir)
         tokenizer.graph()
+        if of_streams and tokenizer.reach is None:
+            raise NotExported(f"'{tokenizer.name}' hears the whole utterance before its first frame is made.")
     except (FileNotFoundError, NotExported) as error:
         LOG.warning(f"the folder will take {spec.kind}, not audio: {error}")
         return None
@@ -157,6 +164,24 @@ def _samples_for_a_frame(model: Transducer, spec: FeatureSpec) -> int:
     """Samples of the shortest audio that gives the encoder a frame."""
     frames = next(count for count in itertools.count(1) if model.config.num_encoder_frames(count, spec) > 0)
     return math.ceil(frames * spec.sample_rate_hz / spec.frame_rate_hz)
+
+
+def _of_streams(
+    described: ExportedModel, model: Transducer, config: StreamingConfig, tokenizer: Optional[SpeechTokenizer]
+) -> ExportedModel:
+    """The description with what divides streams of frames, and of audio where the tokenizer goes along."""
+    chunks = chunks_of(model, config)
+    if tokenizer is None or tokenizer.reach is None:
+        return dataclasses.replace(described, chunks=chunks)
+    reach = tokenizer.reach
+    chunks = dataclasses.replace(
+        chunks,
+        hop_samples=reach.hop,
+        edge_samples=edge_samples(tokenizer, reach.hop),
+        behind_samples=reach.behind,
+        ahead_samples=reach.ahead,
+    )
+    return dataclasses.replace(described, chunks=chunks, min_samples=shortest_audio(tokenizer))
 
 
 def _described(

@@ -7,6 +7,7 @@ Letters: N streams, T frames of a window, T' encoder frames, L frames of left co
 channels.
 """
 
+import itertools
 from typing import Callable, Dict, Iterable, List, NamedTuple, Tuple, Union, cast
 
 import torch
@@ -21,13 +22,14 @@ from icefall_discrete.nn.encoders.zipformer.config import ZipformerConfig
 from icefall_discrete.nn.encoders.zipformer.state import EncoderState, LayerState
 from icefall_discrete.nn.heads.contract import has_ctc, has_transducer, require_ctc, require_transducer
 from icefall_discrete.nn.stream_state import Past
-from icefall_discrete.onnx.folder import CTC, ENCODER
+from icefall_discrete.onnx.folder import CTC, ENCODER, Chunks
 from icefall_discrete.systems.asr.streaming_model import StreamingConfig, StreamingEncoder, StreamState
 from icefall_discrete.systems.asr.transducer import Transducer
 
 PROCESSED, FRONT_END = "processed_lens", "embed_states"
 # Chunks that streams of an example have had.
 _CHUNKS_BEFORE = 3
+_MANY = 8
 
 
 class _Cached(NamedTuple):
@@ -195,6 +197,21 @@ def _chunk_part(name: str, encoder: ChunkEncoder, spec: FeatureSpec, out: str, m
         open_axes.update({state: {axis: "N"}, f"new_{state}": {axis: "N"}})
     outputs = (out, *(f"new_{state}" for state in encoder.names))
     return Part(name, encoder, example, outputs, open_axes, metadata)
+
+
+def chunks_of(model: Transducer, config: StreamingConfig) -> Chunks:
+    """How a stream of frames is divided for the encoder of `streaming_parts`."""
+    window, frames_out = model.front_end.window, model.config.front_end.frames_out
+    # Frames that give as many behind the front end as any number above 0, here 8.
+    least = next(count for count in itertools.count(1) if frames_out(count) >= _MANY)
+    return Chunks(
+        chunk_size=config.chunk_size,
+        window_frames=window.num_frames(config.chunk_size),
+        lead_frames=window.lead,
+        front_end_stride=window.stride,
+        edge_frames=_MANY * window.stride - least,
+        encoder_stride=model.config.encoder.stride,
+    )
 
 
 def streaming_parts(model: Transducer, spec: FeatureSpec, config: StreamingConfig) -> List[Part]:

@@ -6,7 +6,7 @@ from typing import Dict, Iterable, Tuple
 
 from icefall_discrete.base.json_files import read_object, write_json
 from icefall_discrete.base.provenance import digest_of_file
-from icefall_discrete.base.settings import from_dict, setting, to_dict
+from icefall_discrete.base.settings import from_dict, section, setting, to_dict
 from icefall_discrete.decoding.joint_settings import LabelSearchConfig
 from icefall_discrete.decoding.settings import DecodeConfig
 
@@ -15,6 +15,22 @@ MODEL_FILE, SPEC_FILE, PIECES_FILE, TOKENS_FILE = "model.json", "spec.json", "bp
 FORMAT = 1
 ENCODER, DECODER, JOINER, CTC, TOKENIZER = "encoder", "decoder", "joiner", "ctc", "tokenizer"
 ATTENTION_ENCODER, ATTENTION_DECODER = "attention_encoder", "attention_decoder"
+
+
+@dataclasses.dataclass(frozen=True)
+class Chunks:
+    """How a stream is divided for an encoder of chunks; nothing of it for an encoder of whole utterances."""
+
+    chunk_size: int = setting(0, "frames of a chunk behind the front end", minimum=0)
+    window_frames: int = setting(0, "frames that the encoder takes for a chunk", minimum=0)
+    lead_frames: int = setting(0, "frames of padding before the first", minimum=0)
+    front_end_stride: int = setting(1, "frames for one behind the front end", minimum=1)
+    edge_frames: int = setting(0, "what makes all frames of a stream, divided by that, all behind the front end")
+    encoder_stride: int = setting(1, "frames behind the front end for one of the encoder", minimum=1)
+    hop_samples: int = setting(0, "samples from frame to frame; 0: the folder takes frames, not audio", minimum=0)
+    edge_samples: int = setting(0, "what makes all samples of a stream, divided by those of a hop, its frames")
+    behind_samples: int = setting(0, "samples that a frame hears before its hop", minimum=0)
+    ahead_samples: int = setting(0, "samples that it hears behind it", minimum=0)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,6 +51,7 @@ class ExportedModel(LabelSearchConfig):
     attention_scale: float = setting(1.0, "weight of the attention decoder where it rescores")
     min_samples: int = setting(0, "the shortest audio, in samples", minimum=0)
     max_samples: int = setting(0, "the longest audio that is recognised in one piece, in samples; 0: any", minimum=0)
+    chunks: Chunks = section(Chunks, "of an encoder of streams")
     sha256: Tuple[str, ...] = setting((), "of each file: its name, a colon, its hash")
 
     def digests(self) -> Dict[str, str]:

@@ -70,9 +70,15 @@ class Heads:
         return self.predictor(np.array([prefix[-self.context_size :] for prefix in prefixes], dtype=np.int64))
 
 
-def greedy_search(heads: Heads, encoder_out: np.ndarray, max_sym_per_frame: int = 1) -> Found:
-    """The labels of the best units of each frame of encoder_out (T', J); at most `max_sym_per_frame` a frame."""
-    prefix, score = heads.start(), np.float32(0.0)
+NOTHING = Found([], 0.0)
+
+
+def greedy_search(heads: Heads, encoder_out: np.ndarray, max_sym_per_frame: int = 1, begun: Found = NOTHING) -> Found:
+    """The labels of the best units of each frame of encoder_out (T', J); at most `max_sym_per_frame` a frame.
+
+    begun: what was found in the frames before.
+    """
+    prefix, score = (*heads.start(), *begun.labels), np.float32(begun.score)
     predicted = heads.predict([prefix])
     for am in encoder_out:
         for _ in range(max_sym_per_frame):
@@ -86,9 +92,17 @@ def greedy_search(heads: Heads, encoder_out: np.ndarray, max_sym_per_frame: int 
     return Found(list(prefix[heads.context_size :]), float(score))
 
 
+# Log-probabilities, in nats, of prefixes of labels with their first context.
+Beam = Dict[Tuple[int, ...], float]
+
+
 def modified_beam_search(heads: Heads, encoder_out: np.ndarray, beam_size: int) -> List[Found]:
     """The `beam_size` prefixes that are left, best score over length first; at most one label a frame."""
-    scores: Dict[Tuple[int, ...], float] = {heads.start(): 0.0}
+    return ranked(heads, extended({heads.start(): 0.0}, heads, encoder_out, beam_size))
+
+
+def extended(scores: Beam, heads: Heads, encoder_out: np.ndarray, beam_size: int) -> Beam:
+    """The `beam_size` best prefixes after the frames of encoder_out (T', J), from those before them."""
     known: Dict[Tuple[int, ...], np.ndarray] = {}
     for am in encoder_out:
         prefixes = list(scores)
@@ -102,8 +116,13 @@ def modified_beam_search(heads: Heads, encoder_out: np.ndarray, beam_size: int) 
             prefix = prefixes[row] if unit == BLANK_ID else (*prefixes[row], unit)
             score = float(total[row, unit])
             scores[prefix] = float(np.logaddexp(scores[prefix], score)) if prefix in scores else score
-    ranked = sorted(scores, key=lambda prefix: -scores[prefix] / len(prefix))
-    return [Found(list(prefix[heads.context_size :]), scores[prefix]) for prefix in ranked]
+    return scores
+
+
+def ranked(heads: Heads, scores: Beam) -> List[Found]:
+    """Prefixes, best score over length first."""
+    best_first = sorted(scores, key=lambda prefix: -scores[prefix] / len(prefix))
+    return [Found(list(prefix[heads.context_size :]), scores[prefix]) for prefix in best_first]
 
 
 def best_places(scores: np.ndarray, num: int) -> List[Tuple[int, int]]:
@@ -115,9 +134,12 @@ def best_places(scores: np.ndarray, num: int) -> List[Tuple[int, int]]:
 
 def ctc_greedy_search(log_probs: np.ndarray) -> Found:
     """The labels of the best path through log_probs (T', V)."""
-    units = log_probs.argmax(axis=1).tolist()
-    labels = [unit for before, unit in zip([BLANK_ID, *units], units) if unit not in (BLANK_ID, before)]
-    return Found(labels, float(log_probs.max(axis=1).sum()))
+    return Found(without_blanks(log_probs.argmax(axis=1).tolist()), float(log_probs.max(axis=1).sum()))
+
+
+def without_blanks(units: List[int]) -> List[int]:
+    """Labels of the units of a path."""
+    return [unit for before, unit in zip([BLANK_ID, *units], units) if unit not in (BLANK_ID, before)]
 
 
 def ctc_prefix_beam_search(log_probs: np.ndarray, beam_size: int) -> List[Found]:

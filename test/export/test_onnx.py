@@ -12,18 +12,24 @@ import pytest
 import scipy.signal
 import soundfile
 import torch
-from toy_export import filter_banks
+from toy_export import STREAMING, filter_banks
 
 from icefall_discrete.decoding.methods import METHODS, PREFIXES_RESCORED, known_methods
 from icefall_discrete.experiment.transcription_files import kept_settings
-from icefall_discrete.export import command
+from icefall_discrete.export import command as export_command
 from icefall_discrete.export.onnx_files import onnx_runner
 from icefall_discrete.export.tokenizer import tokenizer_part
+from icefall_discrete.inference.streaming.endpoints import EndpointConfig
+from icefall_discrete.inference.streaming.transcriber import StreamingTranscriber
 from icefall_discrete.inference.transcriber import Transcriber
+from icefall_discrete.onnx import command as onnx_command
 from icefall_discrete.onnx.audio import read_audio, resampled
 from icefall_discrete.onnx.folder import read_model, write_model
+from icefall_discrete.onnx.networks import STREAM_METHODS
 from icefall_discrete.onnx.recogniser import Recogniser
 from icefall_discrete.onnx.searches import UnitScores
+from icefall_discrete.onnx.streams import StreamingRecogniser
+from icefall_discrete.systems.asr.streaming_model import StreamingConfig
 from icefall_discrete.tokenizers import load_tokenizer
 from icefall_discrete.tokenizers.frames.whisper import _WhisperGraph, log_mel
 
@@ -42,7 +48,7 @@ def exported(codes_dir, tmp_path_factory):
     pytest.importorskip("onnx")
     pytest.importorskip("onnxruntime")
     out_dir = tmp_path_factory.mktemp("onnx") / "model"
-    command.main("export", ["--exp-dir", str(codes_dir), "--out-dir", str(out_dir)])
+    export_command.main("export", ["--exp-dir", str(codes_dir), "--out-dir", str(out_dir)])
     return out_dir
 
 
@@ -76,6 +82,48 @@ def test_no_torch_is_imported(exported, codes_dir, voice, tmp_path):
     decode = dataclasses.replace(kept_settings(codes_dir)[1], decoding_method=search)
     text = next(Transcriber(codes_dir, None, decode).transcribe([tmp_path / "a.wav"])).text
     assert done.stdout == f"{text}\n[]\n", done.stderr
+
+
+def test_the_command_prints_as_many_texts_as_are_asked_for(exported, voice, tmp_path, capsys):
+    soundfile.write(tmp_path / "a.wav", voice, RATE)
+    arguments = ["--model", str(exported), "--decoding-method", "modified_beam_search", str(tmp_path / "a.wav")]
+    onnx_command.main("onnx", [*arguments, "--nbest", "2"])
+    found = Recogniser(exported, "modified_beam_search").hypotheses_of_file(tmp_path / "a.wav", 2)
+    assert len(found) == 2 and capsys.readouterr().out == "".join(f"{one.score:.4f}\t{one.text}\n" for one in found)
+    with pytest.raises(ValueError, match="nbest is 6, but the search of"):
+        onnx_command.main("onnx", [*arguments, "--nbest", "6"])
+
+
+def test_streams_find_what_transcribe_finds_in_them(codes_dir, voice, tmp_path):
+    """Chunk by chunk up to the last, which is filled up with silence here."""
+    pytest.importorskip("onnxruntime")
+    out_dir, streams, audio = tmp_path / "model", StreamingConfig(16, 32), np.tile(voice, 2)
+    export_command.main("export", ["--exp-dir", str(codes_dir), "--out-dir", str(out_dir), "--int8", "0", *STREAMING])
+    with pytest.raises(ValueError, match="holds an encoder of streams; recognise with --streaming"):
+        Recogniser(out_dir)
+    for method in STREAM_METHODS:
+        decode = dataclasses.replace(kept_settings(codes_dir)[1], decoding_method=method)
+        whole = StreamingTranscriber(codes_dir, None, decode, streams, EndpointConfig(enable_endpoint=False))
+        theirs, ours, ends, wanted = whole.open(), StreamingRecogniser(out_dir, method).open(), [], ""
+        for begin in range(0, len(audio), 1000):
+            theirs.accept(torch.from_numpy(audio[begin : begin + 1000]))
+            while theirs.is_ready:
+                ((_, update),) = whole.advance([theirs])
+                wanted = update.text
+                ends.append(update.end_sec)
+            assert ours.accept(audio[begin : begin + 1000]) == wanted
+        assert len(ends) > 3 and wanted
+        frame_sec = ends[-1] / ours.num_frames
+        theirs.finish()
+        while theirs.is_ready:
+            ((_, update),) = whole.advance([theirs])
+        assert ours.finish() and ours.num_frames == round(update.end_sec / frame_sec)
+    soundfile.write(tmp_path / "a.wav", voice, RATE)
+    words = (sys.executable, "-c", WITHOUT_TORCH, "--model", out_dir, "--streaming", "--partial", tmp_path / "a.wav")
+    done = subprocess.run([str(word) for word in words], capture_output=True, text=True)
+    *partial, last, modules = done.stdout.splitlines()
+    assert modules == "[]" and partial and all(line.split("\t")[1] == "..." for line in partial), done.stderr
+    assert last.split("\t")[:2] == [f"{len(voice) / RATE:.2f}", ""]
 
 
 def test_weights_of_8_bits_say_something(exported, voice):
@@ -123,7 +171,7 @@ def test_whispers_spectrogram_by_products(voice):
 
 def test_a_tokenizer_takes_audio_of_any_length(tmp_path, voice):
     pytest.importorskip("onnxruntime")
-    command.export_parts([tokenizer_part(load_tokenizer("fbank"))], tmp_path, command.ExportConfig())
+    export_command.export_parts([tokenizer_part(load_tokenizer("fbank"))], tmp_path, export_command.ExportConfig())
     run = onnx_runner(tmp_path / "tokenizer.onnx")
     for size in (400, 4001, 32000):
         (found,) = run({"samples": torch.from_numpy(voice[:size])})

@@ -1,0 +1,236 @@
+"""StreamingRecogniser: audio that comes to text that grows, by an exported encoder of chunks.
+
+It runs on onnxruntime, numpy, soundfile and sentencepiece; torch is not imported. Letters: S samples, T frames, T'
+encoder frames.
+"""
+
+from pathlib import Path
+from typing import Callable, List, Optional, Protocol, Union
+
+import numpy as np
+
+from icefall_discrete.onnx.folder import CTC, ENCODER, TOKENIZER, Chunks
+from icefall_discrete.onnx.networks import ExportedNetworks
+from icefall_discrete.onnx.searches import (
+    NOTHING,
+    Found,
+    Heads,
+    UnitScores,
+    extended,
+    greedy_search,
+    ranked,
+    without_blanks,
+)
+from icefall_discrete.text.words import plain_spaces
+
+_TYPES = {"tensor(int64)": np.int64, "tensor(float)": np.float32}
+
+
+class FramesAsTheyCome:
+    """Frames of audio that comes, those of the whole; as audio/as_it_comes.py, and with the same law.
+
+    Args:
+      compute: from samples (S,), at least `min_samples`, to frames (T, ...).
+    """
+
+    def __init__(self, compute: Callable[[np.ndarray], np.ndarray], chunks: Chunks, min_samples: int) -> None:
+        self._compute, self._chunks, self._min_samples = compute, chunks, min_samples
+        self._kept = -(-(chunks.behind_samples + min_samples) // chunks.hop_samples) + 1
+        self._samples = np.zeros(0, np.float32)
+        self._first, self._num_given, self._num_samples = 0, 0, 0
+
+    def accept(self, samples: np.ndarray) -> Optional[np.ndarray]:
+        """Take the next samples (S,); the frames that are certain now, None where there is none."""
+        hop = self._chunks.hop_samples
+        self._samples = np.concatenate([self._samples, samples])
+        self._num_samples += len(samples)
+        certain = max(0, self._num_samples - self._chunks.ahead_samples) // hop
+        if certain <= self._num_given or len(self._samples) < self._min_samples:
+            return None
+        begin = self._num_given - self._first
+        frames = self._compute(self._samples)[begin : begin + certain - self._num_given]
+        self._num_given += len(frames)
+        first = max(self._first, self._num_given - self._kept)
+        self._samples = self._samples[(first - self._first) * hop :]
+        self._first = first
+        return frames
+
+
+class _Search(Protocol):
+    """A search that goes on."""
+
+    def advance(self, encoder_out: np.ndarray) -> None:
+        """Take the next frames (T', J), or (T', V) of the CTC head."""
+
+    def best(self) -> Found:
+        """What was found so far."""
+
+
+class _Greedy:
+    def __init__(self, heads: Heads) -> None:
+        self._heads, self._found = heads, NOTHING
+
+    def advance(self, encoder_out: np.ndarray) -> None:
+        self._found = greedy_search(self._heads, encoder_out, begun=self._found)
+
+    def best(self) -> Found:
+        return self._found
+
+
+class _ModifiedBeam:
+    def __init__(self, heads: Heads, beam_size: int) -> None:
+        self._heads, self._beam_size, self._scores = heads, beam_size, {heads.start(): 0.0}
+
+    def advance(self, encoder_out: np.ndarray) -> None:
+        self._scores = extended(self._scores, self._heads, encoder_out, self._beam_size)
+
+    def best(self) -> Found:
+        return ranked(self._heads, self._scores)[0]
+
+
+class _CtcGreedy:
+    def __init__(self, units: UnitScores) -> None:
+        self._units, self._score = units, 0.0
+        self._path: List[int] = []
+
+    def advance(self, encoder_out: np.ndarray) -> None:
+        log_probs = self._units.of(encoder_out)
+        self._path += log_probs.argmax(axis=1).tolist()
+        self._score += float(log_probs.max(axis=1).sum())
+
+    def best(self) -> Found:
+        return Found(without_blanks(self._path), self._score)
+
+
+class StreamingRecogniser(ExportedNetworks):
+    """Recognises audio while it comes, as `icefall-discrete transcribe --streaming` without endpoints.
+
+    What is found before the end of a stream is what that finds; at its end the last chunk is filled up with silence
+    here, and with nothing there.
+
+    Args:
+      As ExportedNetworks.
+    Raises:
+      FileNotFoundError, ValueError: as ExportedNetworks; ValueError if the encoder is one of whole utterances.
+    """
+
+    def __init__(
+        self, folder: Union[str, Path], method: Optional[str] = None, int8: bool = False, num_threads: int = 1
+    ) -> None:
+        super().__init__(Path(folder), method, int8, num_threads)
+        if not self._model.streaming:
+            raise ValueError(
+                f"{folder} holds an encoder of whole utterances; recognise without --streaming, or export a causal "
+                "model with --to onnx --streaming 1."
+            )
+
+    def open(self, name: str = "audio") -> "Stream":
+        """A stream before its first sample; `name` is what errors call it."""
+        return Stream(self, name)
+
+    @property
+    def chunks(self) -> Chunks:
+        """How streams are divided."""
+        return self._model.chunks
+
+    def frames_as_they_come(self) -> FramesAsTheyCome:
+        """The tokenizer, for one stream."""
+
+        def frames(samples: np.ndarray) -> np.ndarray:
+            return self._run(TOKENIZER, {"samples": np.ascontiguousarray(samples, dtype=np.float32)})[0]
+
+        return FramesAsTheyCome(frames, self.chunks, self._model.min_samples)
+
+    def new_search(self) -> _Search:
+        """The search, for one stream."""
+        if self._main_head == "ctc":
+            return _CtcGreedy(self._units(False))
+        if self.method == "greedy_search":
+            return _Greedy(self._heads(False))
+        return _ModifiedBeam(self._heads(True), self._model.beam_size)
+
+    @property
+    def _encoder(self) -> str:
+        return CTC if self._main_head == "ctc" else ENCODER
+
+    def initial_states(self) -> List[np.ndarray]:
+        """What the encoder remembers before the first chunk of one stream, in the order of its inputs."""
+        found = []
+        for one in self._sessions[self._encoder].get_inputs()[1:]:
+            found.append(np.zeros([size if isinstance(size, int) else 1 for size in one.shape], _TYPES[one.type]))
+        return found
+
+    def encode(self, window: np.ndarray, states: List[np.ndarray]) -> List[np.ndarray]:
+        """Encoder frames (T', J or V) of a window (T, K or D), then the states after it."""
+        names = [one.name for one in self._sessions[self._encoder].get_inputs()]
+        out, *after = self._run(self._encoder, dict(zip(names, [window[None], *states])))
+        return [out[0], *after]
+
+    def padding(self) -> np.ndarray:
+        """The frames (T, K or D) before the first one of a stream."""
+        if self.spec.kind == "codes":
+            return np.tile(np.array(self.spec.pad_ids, dtype=np.int64), (self.chunks.lead_frames, 1))
+        return np.zeros((self.chunks.lead_frames, self.spec.feature_dim), np.float32)
+
+    def text_of(self, found: Found) -> str:
+        """The text of labels."""
+        return plain_spaces(self._text_encoder.decode(found.labels))
+
+
+class Stream:
+    """One stream of audio; `StreamingRecogniser.open` makes it."""
+
+    def __init__(self, recogniser: StreamingRecogniser, name: str) -> None:
+        self._recogniser, self._name, self._chunks = recogniser, name, recogniser.chunks
+        self._frames, self._search = recogniser.frames_as_they_come(), recogniser.new_search()
+        self._states, self._waiting = recogniser.initial_states(), recogniser.padding()
+        self._num_samples, self._num_searched = 0, 0
+        # Encoder frames that the stream has, known at its end.
+        self._num_there: Optional[int] = None
+
+    @property
+    def num_frames(self) -> int:
+        """Encoder frames that were searched so far."""
+        return self._num_searched
+
+    @property
+    def text(self) -> str:
+        """What was found so far."""
+        return self._recogniser.text_of(self._search.best())
+
+    def accept(self, samples: np.ndarray) -> str:
+        """Take the next samples (S,) float32 in [-1, 1] at the rate of `spec`; the text so far.
+
+        Raises:
+          ValueError: after the end, and for samples that are not finite.
+        """
+        if self._num_there is not None:
+            raise ValueError(f"{self._name}: samples came after the end of the stream; open a new one.")
+        if not np.isfinite(samples).all():
+            raise ValueError(f"{self._name}: has samples that are not finite.")
+        self._num_samples += len(samples)
+        self._push(samples)
+        return self.text
+
+    def finish(self) -> str:
+        """Say that no samples follow; the whole text."""
+        if self._num_there is None:
+            chunks = self._chunks
+            num_frames = (self._num_samples + chunks.edge_samples) // chunks.hop_samples
+            front = max(0, num_frames + chunks.edge_frames) // chunks.front_end_stride
+            self._num_there = -(-front // chunks.encoder_stride)
+            silent_frames = chunks.window_frames + chunks.chunk_size * chunks.front_end_stride
+            self._push(np.zeros(silent_frames * chunks.hop_samples + chunks.ahead_samples, np.float32))
+        return self.text
+
+    def _push(self, samples: np.ndarray) -> None:
+        frames = self._frames.accept(samples)
+        if frames is None:
+            return
+        self._waiting = np.concatenate([self._waiting, frames.astype(self._waiting.dtype)])
+        while len(self._waiting) >= self._chunks.window_frames:
+            out, *self._states = self._recogniser.encode(self._waiting[: self._chunks.window_frames], self._states)
+            self._waiting = self._waiting[self._chunks.chunk_size * self._chunks.front_end_stride :]
+            wanted = len(out) if self._num_there is None else max(0, self._num_there - self._num_searched)
+            self._search.advance(out[:wanted])
+            self._num_searched += len(out[:wanted])
