@@ -30,6 +30,8 @@ from icefall_discrete.systems.language_model.training import NeuralLmTraining, N
 from icefall_discrete.text.coverage import MAX_UNKNOWN_PERCENT, Coverage
 from icefall_discrete.text.pieces import SPECIAL_PIECES, UNK_ID, TextEncoder
 from icefall_discrete.text.words import words_in
+from icefall_discrete.training.averages import training_checkpoints
+from icefall_discrete.training.fit_folder import TRAINING_DIR
 
 LOG = logging.getLogger("train_lm")
 RECORD = "inputs.json"  # written first, since training goes on where it was
@@ -113,7 +115,8 @@ def is_trained(lm_dir: Path, origin: Provenance) -> bool:
     Raises ValueError if it was begun with other settings.
     """
     begun = Provenance.read_if_there(lm_dir / RECORD)
-    if begun is None:
+    made = [*(lm_dir / name for name in (FACTS, ARPA, WEIGHTS)), *training_checkpoints(lm_dir / TRAINING_DIR)]
+    if begun is None or not any(path.is_file() for path in made):  # what has saved nothing holds nobody to its settings
         return False
     if origin.is_stale(
         begun, f"{lm_dir} holds a language model trained", "choose another --lm-dir, or the same settings"

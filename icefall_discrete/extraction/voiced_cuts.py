@@ -40,7 +40,7 @@ def write_voiced(
     audio_dir = Path(audio_dir).resolve()
     origin = Provenance({"cuts": cuts_digest(cuts)}, to_dict(config))
     begun = Provenance.read_if_there(audio_dir / _RECORD)
-    if begun is not None:
+    if begun is not None and any(audio_dir.rglob("*.flac")):  # before that nothing is lost
         origin.require_same(begun, f"{audio_dir} holds audio made", "choose another --audio-dir, or move it aside")
     audio_dir.mkdir(parents=True, exist_ok=True)
     origin.write(audio_dir / _RECORD)

@@ -21,6 +21,8 @@ from icefall_discrete.training.progress import logged_to
 TRAINING_DIR = "training"  # its usual name, in the folder of what is made
 INPUTS = "inputs.json"
 SYSTEM = "system.json"
+# What is there before anything is saved.
+_OF_A_BEGINNING = {INPUTS, SYSTEM, "log", "tensorboard", "bad-batches.jsonl", "bad-batches"}
 
 
 class SystemRecord(NamedTuple):
@@ -64,12 +66,14 @@ class FitFolder:
     def begin(self, origin: Provenance) -> None:
         """Note what the training is made from, or see that an interrupted one was made from the same.
 
+        One that ended before it had saved anything, as with settings that cannot be, holds nobody to its beginning.
+
         Raises:
           ValueError: if it was not.
         """
         self.path.mkdir(parents=True, exist_ok=True)
         begun = Provenance.read_if_there(self.path / INPUTS)
-        if begun is None:
+        if begun is None or {path.name for path in self.path.iterdir()} <= _OF_A_BEGINNING:
             origin.write(self.path / INPUTS)
             return
         origin.require_same(

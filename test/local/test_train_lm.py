@@ -6,6 +6,7 @@ import pytest
 import torch
 from toy_corpus import run_stage_script, write_manifest
 
+from icefall_discrete.base.provenance import Provenance
 from icefall_discrete.decoding.fusion import Fusion, fusion_files
 from icefall_discrete.decoding.settings import FusionConfig
 from icefall_discrete.lm.arpa import read_arpa
@@ -87,6 +88,11 @@ def test_mistakes_are_one_sentence(corpus):
     words = ("--lm-dir", folder / "none", "--lm-unit", "words", "--lm-type", "lstm")
     done = run_stage_script("train_lm.py", *flags, *words, check=False)
     assert done.returncode == 1 and done.stderr.startswith("error: lm_unit words is for n-gram models only")
+    # What ended before anything was made holds nobody to its settings.
+    (folder / "begun").mkdir()
+    Provenance({"texts": "others"}, {"lm_type": "lstm"}).write(folder / "begun" / "inputs.json")
+    run_stage_script("train_lm.py", *flags, "--lm-dir", folder / "begun", "--ngram-order", 1)
+    assert (folder / "begun" / "lm.arpa").is_file()
     with pytest.raises(FileNotFoundError, match=r"none holds no language model .*train one with train_lm\.py"):
         load_language_model(folder / "none")
 

@@ -11,6 +11,7 @@ import soundfile
 import torch
 
 from icefall_discrete.base.checkpoint import load_checkpoint
+from icefall_discrete.base.provenance import Provenance
 from icefall_discrete.losses.reconstruction import FLOOR, ReconstructionLoss
 from icefall_discrete.systems.codec.config import CodecAdversary, CodecConfig, deciding_settings
 from icefall_discrete.systems.codec.networks import fresh_decoder, fresh_encoder, published_names
@@ -384,3 +385,12 @@ def test_impossible_settings_are_refused(settings, message):
 def test_too_few_frames_for_a_codebook_are_one_sentence(pool, tmp_path):
     with pytest.raises(ValueError, match="cannot start 512 entries of a codebook; set more kmeans_batches"):
         trained(dataclasses.replace(SMALL, codebook_size=512), pool, tmp_path)
+
+
+def test_a_training_that_saved_nothing_holds_nobody_to_its_beginning(tmp_path):
+    folder = FitFolder(tmp_path, "toy")
+    folder.begin(Provenance({"audio": "a"}, {"rate": 9.0}))
+    folder.begin(Provenance({"audio": "a"}, {"rate": 1.0}))
+    (tmp_path / "checkpoint-1.pt").write_bytes(b"")
+    with pytest.raises(ValueError, match="unfinished training of 'toy' with other rate"):
+        folder.begin(Provenance({"audio": "a"}, {"rate": 9.0}))

@@ -71,6 +71,14 @@ def test_refusals(manifest, tmp_path, caplog):
         data_file.line_of(silent[0], named[0], SPEC, "")
     assert [layout.name for _, layout in data_file.sequences(silent, LAYOUTS)] == ["continue"]
     assert "1 sequences are left out" in caplog.text
+    # What could not be begun holds nobody to how it was asked for.
+    fresh, origins = tmp_path / "fresh.jsonl", [Provenance({}, {"layouts": name}) for name in ("shoe", "asr", "both")]
+    with pytest.raises(ValueError, match="its shoe is not known"):
+        data_file.write_file(fresh, load_cuts(manifest), SPEC, named, "", origins[0])
+    with pytest.raises(ValueError, match=r"no utterance can be laid out as asr; give another split or layout"):
+        data_file.write_file(fresh, silent, SPEC, LAYOUTS[:1], "", origins[1])
+    assert not fresh.exists()
+    assert data_file.write_file(fresh, silent, SPEC, LAYOUTS, "", origins[2]) == 1
 
 
 def test_the_command_writes_speechgpts_turns(manifest, tmp_path):

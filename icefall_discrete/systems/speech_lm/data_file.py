@@ -69,12 +69,13 @@ def _num_whole_lines(path: Path) -> int:
 def write_file(
     path: Path, cuts: Iterable[Cut], spec: FeatureSpec, layouts: Sequence[Layout], prefix: str, origin: Provenance
 ) -> int:
-    """Write the lines of all cuts, or what is missing of them; return how many the file has, 0 if it was there.
+    """Write the lines of all cuts, or what is missing of them; return how many the file has, 0 if it was there before.
 
     Args:
       path: of the file. spec: of the codes. origin: what the file is made from; it is kept beside it.
     Raises:
-      ValueError: if the features are no codes, or the file is there and was made from something else.
+      ValueError: if the features are no codes, there is not one line to write, or the file is there and was made from
+        something else.
     """
     if spec.kind != "codes":
         raise ValueError(f"'{spec.name}' has {spec.kind}, expected codes; give the folder of another feature type.")
@@ -84,12 +85,12 @@ def write_file(
         before = Provenance.read_if_there(record)
         if before is None and path.exists():
             raise ValueError(f"{path} is there and was not written by this; give another name as --out.")
-        if before is not None:
+        number = _num_whole_lines(unfinished)
+        if before is not None and (number or path.exists()):
             origin.require_same(before, f"{path} was written", "give another name as --out")
             if path.exists():
                 return 0
         origin.write(record)
-        number = _num_whole_lines(unfinished)
         if number:
             LOG.info(f"{path}: going on behind {number} lines")
         with open(unfinished, "ab") as stream:
@@ -97,5 +98,10 @@ def write_file(
                 if place >= number:
                     stream.write(line_of(cut, layout, spec, prefix).encode("utf-8"))
                     number += 1
+        if not number:
+            for left in (unfinished, record):
+                left.unlink()
+            names = ", ".join(layout.name for layout in layouts)
+            raise ValueError(f"{path}: no utterance can be laid out as {names}; give another split or layout.")
         os.replace(unfinished, path)
     return number

@@ -114,7 +114,8 @@ def prepare_speech(folder: Path, train: Heard, dev: Heard, config: PoolingConfig
         "units": train.units_spec.name if train.units_spec is not None else None,
     }
     origin = Provenance(inputs, {**to_dict(config), "seed": seed})
-    begun = Provenance.read_if_there(folder / RECORD)
+    # Before there is a pooling nothing is made: whoever asked for more clusters than there are frames may ask again.
+    begun = Provenance.read_if_there(folder / RECORD) if (folder / FILE).is_file() else None
     if begun is not None:
         origin.require_same(begun, f"{folder} holds speech made", "take another --exp-dir, or move that folder aside")
     folder.mkdir(parents=True, exist_ok=True)

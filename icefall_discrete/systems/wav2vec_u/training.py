@@ -173,10 +173,13 @@ class Sweep:
         self._config, self._settings, self._material, self._folder = config, settings, material, folder
 
     def begin(self) -> None:
-        """Note what seeds are trained from. Raises ValueError if others in the folder are of something else."""
+        """Note what seeds are trained from. Raises ValueError if others in the folder are of something else.
+
+        Seeds that have saved nothing yet hold nobody to what they began with.
+        """
         origin = Provenance(self._material.digests, dict(self._settings))
-        begun = Provenance.read_if_there(self._folder / ORIGIN)
-        if begun is not None:
+        begun, seeds = Provenance.read_if_there(self._folder / ORIGIN), self._folder / SEEDS_DIR
+        if begun is not None and any(any(seeds.glob(f"*/{saved}")) for saved in ("*.pt", SEED_FILE)):
             origin.require_same(begun, f"{self._folder} holds seeds trained", "take another --exp-dir")
         origin.write(self._folder / ORIGIN)
 
