@@ -10,7 +10,7 @@ from pathlib import Path
 from icefall_discrete.audio.voice_activity import VoiceActivityConfig
 from icefall_discrete.base.flags import ScriptParser, add_flags, override
 from icefall_discrete.base.script import run_script
-from icefall_discrete.data.cuts import load_audio_cuts
+from icefall_discrete.data.cuts import load_audio_cuts, require_manifest_name
 from icefall_discrete.data.filters import chosen_languages
 from icefall_discrete.extraction.voiced_cuts import write_voiced
 
@@ -29,6 +29,7 @@ def get_parser() -> ScriptParser:
 def main() -> None:
     """Cut one manifest."""
     args = get_parser().parse_args()
+    require_manifest_name(args.output)
     languages = [name for name in args.languages.split(",") if name]
     cuts = list(chosen_languages(load_audio_cuts(args.cuts), languages))
     write_voiced(cuts, override(VoiceActivityConfig(), args), args.output, args.audio_dir)

@@ -23,7 +23,13 @@ from icefall_discrete.base.json_files import write_json
 from icefall_discrete.base.provenance import Provenance, digest_of_file, read_record, recorded_in
 from icefall_discrete.base.script import run_script
 from icefall_discrete.base.settings import from_dict, to_dict
-from icefall_discrete.data.cuts import is_speed_perturbed, load_feature_cuts, without_frames, write_cuts
+from icefall_discrete.data.cuts import (
+    is_speed_perturbed,
+    load_feature_cuts,
+    require_manifest_name,
+    without_frames,
+    write_cuts,
+)
 from icefall_discrete.data.label_share import labelled_ids
 from icefall_discrete.data.pseudo_labels import pseudo_labelled, transcribed
 from icefall_discrete.decoding.methods import find_method
@@ -153,6 +159,7 @@ def digests(paths: Iterable[Path]) -> Json:
 def main() -> None:
     """Label the split, or say that it was labelled from the same before."""
     args = get_parser().parse_args()
+    require_manifest_name(args.output)
     experiment = Experiment(args.exp_dir)
     if experiment.settings().system != DEFAULT_SYSTEM:
         raise ValueError(

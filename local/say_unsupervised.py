@@ -20,7 +20,7 @@ from icefall_discrete.base.flags import ScriptParser, add_flags, override
 from icefall_discrete.base.json_files import write_json
 from icefall_discrete.base.provenance import digest_of_file
 from icefall_discrete.base.script import run_script
-from icefall_discrete.data.cuts import without_frames, write_cuts
+from icefall_discrete.data.cuts import require_manifest_name, without_frames, write_cuts
 from icefall_discrete.data.label_share import is_pseudo_labelled
 from icefall_discrete.data.pseudo_labels import pseudo_labelled
 from icefall_discrete.experiment.folder import read_codebooks
@@ -62,15 +62,27 @@ def said_of(speaker: Speaker, pooling: Pooling, heard: Heard, config: SayConfig)
 def score(speaker: Speaker, heard: Heard, said: Dict[str, List[int]]) -> Dict[str, Any]:
     """Errors over symbols, silence left out, of the cuts that have a transcript of their own."""
     total = ErrorCounts()
-    scored = 0
+    scored, unsaid = 0, []
     for cut in heard.cuts:
         text = " ".join(one.text or "" for one in cut.supervisions).strip()
         if not text or is_pseudo_labelled(cut):
             continue
-        ref = tuple(symbol for word in words_of(text, speaker.config.text) for symbol in word)
+        try:
+            ref = tuple(symbol for word in words_of(text, speaker.config.text) for symbol in word)
+        except ValueError:
+            unsaid.append(cut.id)
+            continue
         total += count_errors(ref, [speaker.symbols[one] for one in said[cut.id]])
         scored += 1
-    return {"num_cuts": len(heard.cuts), "num_scored": scored, "errors": total.errors, "symbols": total.num_ref}
+    if unsaid:
+        LOG.warning(f"{len(unsaid)} cuts are not scored, such as {unsaid[0]}: nothing of their transcripts is said")
+    return {
+        "num_cuts": len(heard.cuts),
+        "num_scored": scored,
+        "num_unsaid": len(unsaid),
+        "errors": total.errors,
+        "symbols": total.num_ref,
+    }
 
 
 def main() -> None:
@@ -78,6 +90,9 @@ def main() -> None:
     args = get_parser().parse_args()
     config = override(SayConfig(), args)
     speaker = Speaker(args.exp_dir, args.seed)
+    if args.pseudo_labels:
+        require_manifest_name(args.pseudo_labels)
+        speaker.require_text()
     languages = [name for name in args.languages.split(",") if name]
     books = read_codebooks(args.feature_dir / "codebooks.safetensors")
     heard = hear(args.feature_dir, args.split, languages, books, speaker.spec)

@@ -35,6 +35,7 @@ FIELDS = {"codes": "codes", "continuous": "features_frames"}
 DURATIONS_FIELD = "code_durations"
 # Our archives, what lhotse makes of a shard's, and what was moved to memory, whose bytes no manifest can hold.
 _STORED = (FlatArchiveReader.name, "memory_npy", "memory_raw")
+MANIFEST_SUFFIX = ".jsonl.gz"  # of what is written; .jsonl is read too
 SPEED_SUFFIX = re.compile(r"_sp(\d+(?:\.\d+)?)$")  # of the ids of speed-perturbed copies
 EDGE_FRAMES = 3  # frames by which a tokenizer may differ from duration x rate: windows without padding, rounding up
 
@@ -324,6 +325,12 @@ def cuts_digest(cuts: Iterable[Cut]) -> str:
         for cut in cuts
     )
     return digest_of_lines(lines)
+
+
+def require_manifest_name(path: PathLike) -> None:
+    """Raise ValueError if a manifest of cuts that is to be written has another name than those that can be read."""
+    if not str(path).endswith(MANIFEST_SUFFIX):
+        raise ValueError(f"{path} does not end in {MANIFEST_SUFFIX}, as manifests do that are read; name it so.")
 
 
 def write_cuts(path: PathLike, cuts: Iterable[Cut]) -> None:

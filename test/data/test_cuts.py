@@ -18,6 +18,7 @@ from icefall_discrete.data.cuts import (
     load_feature_cuts,
     load_frames,
     num_frames,
+    require_manifest_name,
     storage_dtype,
     text_of,
     without_frames,
@@ -224,3 +225,9 @@ def test_cuts_of_several_are_refused_where_audio_is_to_be_encoded(tmp_path):
     write_cuts(tmp_path / "padded.jsonl.gz", [padded])
     with pytest.raises(ValueError, match=rf"padded\.jsonl\.gz: cut {padded.id} is mixed, padded or joined of 2 others"):
         load_audio_cuts(tmp_path / "padded.jsonl.gz")
+
+
+def test_a_manifest_is_written_under_a_name_that_can_be_read(tmp_path):
+    require_manifest_name(tmp_path / "cuts.jsonl.gz")
+    with pytest.raises(ValueError, match=r"cuts\.jsonl does not end in \.jsonl\.gz, as manifests do that are read"):
+        require_manifest_name(tmp_path / "cuts.jsonl")

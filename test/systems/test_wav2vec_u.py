@@ -1,6 +1,7 @@
 """wav2vec-U: losses against fairseq's, the ladder's first rungs, choices without transcripts, trainings that go on."""
 
 import dataclasses
+import json
 from pathlib import Path
 
 import numpy as np
@@ -40,10 +41,10 @@ from icefall_discrete.systems.wav2vec_u.ladder import (
     symbol_error_rate,
 )
 from icefall_discrete.systems.wav2vec_u.loss import Rows, discriminator_losses, generator_losses
-from icefall_discrete.systems.wav2vec_u.material import hear
+from icefall_discrete.systems.wav2vec_u.material import hear, prepare_speech
 from icefall_discrete.systems.wav2vec_u.network import Said, best_symbols, join_runs
 from icefall_discrete.systems.wav2vec_u.pooling import Pooling, fit_pooling, pair_means, run_means
-from icefall_discrete.systems.wav2vec_u.saying import divide_into_words
+from icefall_discrete.systems.wav2vec_u.saying import Speaker, divide_into_words
 from icefall_discrete.systems.wav2vec_u.speech import padded_batch, write_speech
 from icefall_discrete.systems.wav2vec_u.system import Pairing, Sizes, Wav2vecUSystem, build_network
 from icefall_discrete.systems.wav2vec_u.text import Text, read_text, shuffled_text, with_silence
@@ -352,6 +353,8 @@ def test_published_shapes_are_built_and_counted():
 def test_settings_that_do_not_go_together_are_named():
     with pytest.raises(ValueError, match=r"loss.units is 0.5: units are predicted of single frames by the residual"):
         Wav2vecUConfig(loss=LossConfig(units=0.5))
+    with pytest.raises(ValueError, match="--front is phones, and whose is not said; give a --text-language"):
+        read_text(["ein satz", "noch einer"], TextConfig(front="phones"), "text")
 
 
 def test_symbols_are_divided_into_words_of_the_text():
@@ -423,3 +426,49 @@ def test_stages_train_say_and_label(tmp_path, capsys):
     assert "% of" in capsys.readouterr().out
     assert all(is_pseudo_labelled(cut) and cut.supervisions[0].text for cut in load_cuts(tmp_path / "pseudo.jsonl.gz"))
     torch.set_flush_denormal(False)
+
+
+def test_what_was_not_made_holds_nobody_to_its_settings(tmp_path):
+    cuts = make_cuts(tmp_path / "audio", 2)
+    extract(cuts, lambda: make_tokenizer(ToyConfig(kind="continuous")), tmp_path / "toy", "train", ExtractionConfig())
+    heard = hear(tmp_path / "toy", "train", [])
+    with pytest.raises(ValueError, match=r"999999 clusters .* lower --clusters"):
+        prepare_speech(tmp_path / "exp", heard, heard, PoolingConfig(clusters=999999), 0)
+    small = PoolingConfig(clusters=3, pca_dim=0)
+    speech = prepare_speech(tmp_path / "exp", heard, heard, small, 0)
+    assert speech["train"].ids == [cut.id for cut in heard.cuts]
+    with pytest.raises(ValueError, match="holds speech made with other clusters"):
+        prepare_speech(tmp_path / "exp", heard, heard, PoolingConfig(clusters=4, pca_dim=0), 0)
+
+
+@pytest.mark.parametrize(
+    "name, content, sentence",
+    [
+        ("speech.json", b"[]", "speech.json holds a list, expected an object; move the folder aside"),
+        ("speech.json", b'{"ids": []}', "speech.json has no 'lens'"),
+        ("segments.f16", b"12", "segments.f16 has 2 bytes, expected "),
+        ("segments.f16", None, "segments.f16 does not exist"),
+    ],
+)
+def test_speech_that_is_not_whole_is_named(material, tmp_path, name, content, sentence):
+    path = tmp_path / "dev" / name
+    path.unlink()
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises((ValueError, FileNotFoundError), match=sentence):
+        speech_module.read_speech(tmp_path / "dev")
+
+
+@pytest.mark.parametrize(
+    "values, sentence",
+    [
+        ({"words": [[1, 2]]}, "'words' of .*wav2vec_u.json is .*, expected a list of words, each its symbols"),
+        ({"sizes": [3]}, "'sizes' of .* is .3., expected three whole numbers"),
+        ({"symbols": 5}, "'symbols' of .* is 5, expected a list of texts; train it"),
+    ],
+)
+def test_a_model_of_something_else_is_named(tmp_path, values, sentence):
+    whole = {"config": {}, "symbols": ["<sil>", "a"], "sizes": [2, 2, 0], "words": [[[1], 3]]}
+    (tmp_path / "wav2vec_u.json").write_text(json.dumps({**whole, **values}))
+    with pytest.raises(ValueError, match=sentence):
+        Speaker(tmp_path)

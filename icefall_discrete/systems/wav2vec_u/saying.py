@@ -13,8 +13,8 @@ import torch
 from torch import Tensor, nn
 
 from icefall_discrete.base.json_files import write_json
-from icefall_discrete.base.provenance import read_record
 from icefall_discrete.base.settings import check_settings, from_dict, setting, to_dict
+from icefall_discrete.base.shapes import COUNTS, OBJECT, TEXTS, WHOLE, Shape, read_shaped
 from icefall_discrete.base.spec import FeatureSpec
 from icefall_discrete.base.tensor_files import read_tensors
 from icefall_discrete.decoding.ctc_prefix_beam import ctc_prefix_beam_search
@@ -35,6 +35,17 @@ MODEL, ARPA, SPEC = "wav2vec_u.json", "lm.arpa", "spec.json"
 _TRAIN = "train it with train_unsupervised.py"
 # Searches number labels from 3, as text pieces are numbered; the places between have this score.
 _NOT_SAID = -1e4
+
+
+def _are_words(value: Any) -> bool:
+    return isinstance(value, list) and all(
+        isinstance(pair, list) and len(pair) == 2 and COUNTS.fits(pair[0]) and WHOLE.fits(pair[1]) for pair in value
+    )
+
+
+_SIZES = Shape("three whole numbers from 0", lambda value: COUNTS.fits(value) and len(value) == 3)
+_WORDS = Shape("a list of words, each its symbols and how often it occurs", _are_words)
+_SHAPES = {"config": OBJECT, "symbols": TEXTS, "sizes": _SIZES, "words": _WORDS}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -90,12 +101,12 @@ class Speaker:
     """
 
     def __init__(self, folder: Path, seed: int = -1) -> None:
-        kept = read_record(folder / MODEL, "config", "symbols", "sizes", "words")
+        kept = read_shaped(folder / MODEL, _SHAPES, _TRAIN)
         self.config = from_dict(Wav2vecUConfig, kept["config"], str(folder / MODEL))
         self.symbols: List[str] = kept["symbols"]
         self.words = {tuple(word): int(count) for word, count in kept["words"]}
         self.spec = FeatureSpec.read(folder / SPEC)
-        self.seed = seed if seed >= 0 else int(read_record(folder / TABLE, "chosen")["chosen"])
+        self.seed = seed if seed >= 0 else int(read_shaped(folder / TABLE, {"chosen": WHOLE}, _TRAIN)["chosen"])
         path = folder / SEEDS_DIR / str(self.seed) / WEIGHTS
         if not path.is_file():
             raise FileNotFoundError(f"{path} does not exist: seed {self.seed} was not trained; {_TRAIN}.")
@@ -133,14 +144,18 @@ class Speaker:
 
         return search
 
+    def require_text(self) -> None:
+        """Raise ValueError if symbols are phones, of which no text can be made."""
+        if self.config.text.front != "letters":
+            raise ValueError("phones are no text; pseudo-labels need a model of letters (--front letters).")
+
     def as_text(self, symbols: Sequence[int]) -> str:
         """Symbols as words of the text where letters are symbols: the most probable division into its words.
 
         Raises:
-          ValueError: if symbols are phones, of which no text can be made.
+          ValueError: see `require_text`.
         """
-        if self.config.text.front != "letters":
-            raise ValueError("phones are no text; pseudo-labels need a model of letters (--front letters).")
+        self.require_text()
         divided = divide_into_words(symbols, self.words)
         return " ".join("".join(self.symbols[symbol] for symbol in word) for word in divided)
 

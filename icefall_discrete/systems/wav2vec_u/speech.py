@@ -11,13 +11,16 @@ import numpy as np
 import torch
 
 from icefall_discrete.base.atomic_files import naming, replacing
-from icefall_discrete.base.json_files import read_object, write_json
+from icefall_discrete.base.json_files import write_json
+from icefall_discrete.base.shapes import BOOLEAN, COUNT, COUNTS, ID, NUMBER, TEXTS, read_shaped
 from icefall_discrete.data.dataset import derived_seed
 from icefall_discrete.systems.wav2vec_u.text import Text, with_silence
 from icefall_discrete.training.system import Batch
 
 FACTS = "speech.json"
 SEGMENTS, UNITS = "segments.f16", "units.i32"
+_SHAPES = {"ids": TEXTS, "lens": COUNTS, "dim": COUNT, "has_units": BOOLEAN, "heard_sec": NUMBER, "sha256": ID}
+_AGAIN = "move the folder aside and run the stage again"
 
 Utterance = Tuple[str, np.ndarray, Optional[np.ndarray]]
 
@@ -96,14 +99,33 @@ def write_speech(folder: Path, utterances: Iterable[Utterance], heard_sec: float
     return read_speech(folder)
 
 
+def _mapped(path: Path, dtype: type, shape: Tuple[int, ...]) -> np.ndarray:
+    """An array of a file, which stays there. Raises FileNotFoundError, or ValueError for a file of another size."""
+    if not path.is_file():
+        raise FileNotFoundError(f"{path} does not exist; {_AGAIN}.")
+    size, expected = path.stat().st_size, int(np.prod(shape)) * np.dtype(dtype).itemsize
+    if size != expected:
+        raise ValueError(f"{path} has {size} bytes, expected {expected}; {_AGAIN}.")
+    return np.memmap(path, dtype, "r", shape=shape)
+
+
 def read_speech(folder: Path) -> Speech:
-    """What `write_speech` wrote. Raises FileNotFoundError if it did not."""
-    facts = read_object(folder / FACTS)
-    lens = np.array(facts["lens"])
+    """What `write_speech` wrote.
+
+    Raises:
+      FileNotFoundError: if it did not. ValueError: if it was changed or cut short.
+    """
+    facts = read_shaped(folder / FACTS, _SHAPES, _AGAIN)
+    lens = np.array(facts["lens"], dtype=np.int64)
     total = int(lens.sum())
+    if len(facts["ids"]) != len(lens) or not total:
+        raise ValueError(
+            f"{folder / FACTS} has {len(facts['ids'])} ids and {len(lens)} lengths, together {total} segments, "
+            f"expected a length of each id; {_AGAIN}."
+        )
     return Speech(
-        np.memmap(folder / SEGMENTS, np.float16, "r", shape=(total, facts["dim"])),
-        np.memmap(folder / UNITS, np.int32, "r", shape=(total,)) if facts["has_units"] else None,
+        _mapped(folder / SEGMENTS, np.float16, (total, facts["dim"])),
+        _mapped(folder / UNITS, np.int32, (total,)) if facts["has_units"] else None,
         lens,
         np.concatenate([[0], np.cumsum(lens)[:-1]]),
         facts["ids"],

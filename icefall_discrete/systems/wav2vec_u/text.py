@@ -48,8 +48,10 @@ def read_text(lines: Sequence[str], config: TextConfig, where: str) -> Text:
     """Symbols and lines of a text; of equal lines one stays as often as it stands there.
 
     Raises:
-      ValueError: if hardly anything can be used; why is counted.
+      ValueError: if hardly anything can be used; why is counted. For phones of no language.
     """
+    if config.front == "phones" and not config.text_language:
+        raise ValueError("--front is phones, and whose is not said; give a --text-language of espeak-ng, such as de.")
     kept: List[List[Word]] = []
     left_out: collections.Counter = collections.Counter()
     for line in lines:
