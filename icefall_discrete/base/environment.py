@@ -3,11 +3,14 @@
 import importlib.metadata
 import os
 import platform
+import re
 import resource
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any, Dict, List, Mapping
+from typing import Any, Dict, List, Mapping, Optional
+
+from icefall_discrete import __version__
 
 PACKAGES = (
     "torch",
@@ -20,6 +23,7 @@ PACKAGES = (
     "kaldialign",
     "scikit-learn",
 )
+PROJECT = "icefall_discrete"  # among versions
 UNKNOWN = "unknown"  # in place of a commit, outside a checkout
 CLEAN = "-clean"  # ends the name of a commit that holds all that was run
 DIRTY = "-dirty"  # ends the name of a commit that does not hold all that was run
@@ -29,7 +33,7 @@ _NOT_CODE = ("**/*.md", "docs/**", "egs/*/*/results/**")
 
 def installed_versions() -> Dict[str, str]:
     """Versions of the packages that can change a result; an absent package is left out."""
-    versions = {"python": platform.python_version()}
+    versions = {"python": platform.python_version(), PROJECT: __version__}
     for package in PACKAGES:
         try:
             versions[package] = importlib.metadata.version(package)
@@ -68,6 +72,32 @@ def is_since(revision: str, earlier: str) -> bool:
         raise ValueError(f"'{earlier}' is no commit of this clone; give one that git log lists.")
     sha = _git("rev-parse", "--verify", "--quiet", f"{revision.partition('-')[0]}^{{commit}}")
     return bool(sha) and _git("merge-base", sha, earlier) == _git("rev-parse", f"{earlier}^{{commit}}")
+
+
+def _holds(commit: str) -> bool:
+    """Whether this checkout holds all of a commit."""
+    sha = _git("rev-parse", "--verify", "--quiet", f"{commit}^{{commit}}")
+    return bool(sha) and _git("merge-base", sha, "HEAD") == sha
+
+
+def newer_than_this(described: Mapping[str, Any]) -> Optional[str]:
+    """The version or the commit that made something, by what `describe` gave, if it is newer than this program.
+
+    A commit that this checkout does not hold is taken for newer. None: it is not newer, or that cannot be known.
+    """
+    versions = described.get("versions")
+    version = versions.get(PROJECT) if isinstance(versions, Mapping) else None
+    if isinstance(version, str) and _numbers(version) > _numbers(__version__):
+        return f"version {version}"
+    if git_revision() == UNKNOWN:
+        return None
+    shas = (str(commit).partition("-")[0] for commit in commits_in(described))
+    other = next((sha for sha in shas if re.fullmatch("[0-9a-f]{7,40}", sha) and not _holds(sha)), None)
+    return None if other is None else f"commit {other}"
+
+
+def _numbers(version: str) -> List[int]:
+    return [int(number) for number in re.findall(r"\d+", version)]
 
 
 def commits_in(described: Mapping[str, Any]) -> List[str]:

@@ -1,11 +1,12 @@
 """The experiment folder: what it holds, written before the first step, and checked before any later one."""
 
+import contextlib
 import filecmp
 import logging
 import shutil
 import tempfile
 from pathlib import Path
-from typing import Any, Dict, List, Optional
+from typing import Any, Dict, Iterator, List, Optional
 
 from torch import Tensor
 
@@ -75,6 +76,21 @@ def read_codebooks(path: Path) -> Optional[List[Tensor]]:
         names = ", ".join(f"'{name}' {tuple(value.shape)}" for name, value in sorted(found.tensors.items())[:8])
         raise ValueError(f"{path} holds {names or 'nothing'}, expected finite codebooks (V, D) '0', '1' ...; {advice}.")
     return good
+
+
+@contextlib.contextmanager
+def told_if_newer(exp_dir: Path) -> Iterator[None]:
+    """Let a ValueError about the folder say that a newer program made it, where its env.json tells so."""
+    try:
+        yield
+    except ValueError as error:
+        env = exp_dir / "env.json"
+        newer = environment.newer_than_this(read_object(env)) if env.is_file() else None
+        if newer is None:
+            raise
+        raise ValueError(
+            f"{str(error).rstrip('.')}: {exp_dir} was made by {newer}, newer than this program; use a newer one."
+        ) from None
 
 
 def hand_on(exp_dir: Path, to: Path) -> int:
@@ -207,11 +223,14 @@ class Experiment:
 
     def stages(self) -> SystemStages[Any, Any, Any]:
         """What the system of the run offers; of the default one if there is no run yet."""
-        return stages_of(self._config() if (self.exp_dir / "config.json").is_file() else {})
+        with told_if_newer(self.exp_dir):
+            return stages_of(self._config() if (self.exp_dir / "config.json").is_file() else {})
 
     def settings(self) -> TrainSettings:
         """The settings of the run."""
-        return self.stages().settings.from_dict(self._config(), str(self.exp_dir / "config.json"))
+        stages = self.stages()
+        with told_if_newer(self.exp_dir):
+            return stages.settings.from_dict(self._config(), str(self.exp_dir / "config.json"))
 
     def digest_but_seed(self) -> str:
         """Short proof of what decides the training but its seed: settings, features, cuts, processes, when it ends.
@@ -229,7 +248,8 @@ class Experiment:
 
     def spec(self) -> FeatureSpec:
         """The features that the model was trained on."""
-        return FeatureSpec.read(self.exp_dir / "spec.json")
+        with told_if_newer(self.exp_dir):
+            return FeatureSpec.read(self.exp_dir / "spec.json")
 
     def targets(self) -> Targets:
         """What the run learns."""

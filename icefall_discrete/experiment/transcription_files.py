@@ -18,7 +18,7 @@ from icefall_discrete.base.spec import FeatureSpec
 from icefall_discrete.decoding.settings import DecodeConfig
 from icefall_discrete.experiment.checkpoint_choice import CheckpointChoice
 from icefall_discrete.experiment.fitted_recipe import Facts, fitted_recipe
-from icefall_discrete.experiment.folder import TOKENIZER_DIR
+from icefall_discrete.experiment.folder import TOKENIZER_DIR, told_if_newer
 from icefall_discrete.experiment.recipe_files import read_recipe
 from icefall_discrete.tokenizers import load_tokenizer
 from icefall_discrete.tokenizers.contract import SpeechTokenizer
@@ -95,7 +95,8 @@ def settings_in(recipe: Mapping[str, Any], where: str) -> Tuple[CheckpointChoice
 
 def kept_settings(exp_dir: PathLike) -> Tuple[CheckpointChoice, DecodeConfig]:
     """Checkpoints and search that the recipe chooses which the experiment keeps; the defaults if it keeps none."""
-    return settings_in(load_recipe(Path(exp_dir), None), str(Path(exp_dir) / RECIPE_FILE))
+    with told_if_newer(Path(exp_dir)):
+        return settings_in(load_recipe(Path(exp_dir), None), str(Path(exp_dir) / RECIPE_FILE))
 
 
 def load_experiment_tokenizer(

@@ -2,6 +2,7 @@
 
 import dataclasses
 import errno
+import json
 import math
 import os
 import shutil
@@ -14,6 +15,7 @@ from icefall_discrete.base import backend, environment
 from icefall_discrete.base.atomic_files import copy_file, new_folder, replacing, write_text
 from icefall_discrete.base.registry import find_class, modules_in
 from icefall_discrete.base.spec import FeatureSpec
+from icefall_discrete.experiment.folder import Experiment
 
 CODES = FeatureSpec("encodec", "codes", 24000, 75.0, 2, (1024, 1024), 0, {"model": "a", "layer": 3})
 
@@ -104,3 +106,29 @@ def test_a_copy_to_a_full_disk_names_what_was_to_be_written(tmp_path, monkeypatc
     with pytest.raises(OSError, match=r"could not write .*copy\.txt: No space left on device"):
         copy_file(source, tmp_path / "copy.txt")
     assert [path.name for path in tmp_path.iterdir()] == ["source.txt"]
+
+
+def test_what_is_newer_is_known_by_its_version_or_its_commit(monkeypatch):
+    monkeypatch.setattr(environment, "git_revision", lambda: "abc1234-clean")
+    monkeypatch.setattr(environment, "_holds", lambda commit: commit == "abc1234")
+    described = {"git": "abc1234-dirty", "versions": {environment.PROJECT: "0.1.0"}}
+    assert environment.newer_than_this(described) is None and environment.newer_than_this({}) is None
+    assert environment.newer_than_this({"versions": {environment.PROJECT: "0.10"}}) == "version 0.10"
+    assert environment.newer_than_this({"commits": ["abc1234-clean", "fedcba9-clean"]}) == "commit fedcba9"
+    assert environment.newer_than_this({"git": "--help"}) is None
+    monkeypatch.setattr(environment, "git_revision", lambda: environment.UNKNOWN)
+    assert environment.newer_than_this({"git": "fedcba9-clean"}) is None
+
+
+@pytest.mark.parametrize("wrong", [{"system": "newer"}, {"system": "asr", "new": {}}, {"train": {"new": 1}}])
+def test_an_experiment_of_a_newer_program_says_so(tmp_path, wrong):
+    (tmp_path / "config.json").write_text(json.dumps(wrong))
+    (tmp_path / "env.json").write_text(json.dumps({"versions": {environment.PROJECT: "9.0"}}))
+    with pytest.raises(
+        ValueError, match=r"new.* was made by version 9\.0, newer than this program; use a newer one\.$"
+    ):
+        Experiment(tmp_path).settings()
+    (tmp_path / "env.json").unlink()
+    with pytest.raises(ValueError, match="new") as found:
+        Experiment(tmp_path).settings()
+    assert "newer than this program" not in str(found.value)
