@@ -26,6 +26,9 @@ from icefall_discrete.systems import DEFAULT_SYSTEM
 TRAINING = 6  # the stage
 Flags = Mapping[str, str]
 _PROCESSES_A_CORE = 16  # more would only fill the memory
+# Systems that learn from codes alone, and from samples alone, which this tokenizer gives.
+_FROM_CODES = ("discrete_bert", "unit_lm", "speech_lm", "enhancement", "tts")
+_FROM_SAMPLES, _SAMPLES = ("wav2vec2", "hubert"), "waveform"
 _MANY_HOURS = 1e6  # above every condition of a recipe
 
 
@@ -49,6 +52,7 @@ def check_request(facts: TaskFacts) -> Tuple[str, ...]:
     for file, _ in digests_of(facts.choice.feature_files, [FEATURES]):
         values = read_feature_settings(file, [FEATURES])
         check_feature_type(tokenizers, values, str(file))
+        _check_what_is_heard(facts, str(values.get("tokenizer")))
         require_known_weights(values, str(file))
     _check_languages(facts)
     if "decode" in facts.scripts:
@@ -103,6 +107,21 @@ def _chosen_kind(layers: Sequence[Mapping[str, Any]], train: Flags, name: str) -
         kind = value.get(KIND) if isinstance(value, Mapping) else value
         found = kind if isinstance(kind, str) else found
     return found
+
+
+def _check_what_is_heard(facts: TaskFacts, tokenizer: str) -> None:
+    """Raise ValueError where a system learns from codes or from samples, and the feature type has others."""
+    sources = Path(facts.asked.root) / "icefall_discrete" / "tokenizers" / "frames"
+    # A tokenizer called as a source of frames gives these frames as they are.
+    has_codes = not (sources / f"{tokenizer}.py").is_file()
+    of_codes, of_samples = facts.system in _FROM_CODES, facts.system in _FROM_SAMPLES
+    if (of_codes and not has_codes) or (of_samples and tokenizer != _SAMPLES):
+        wanted, such_as = ("codes", "mfcc_km500") if of_codes else ("samples", "waveform")
+        raise ValueError(
+            f"{facts.choice.recipe_file} is a recipe of system {facts.system}, which learns from {wanted}, and feature "
+            f"type '{facts.choice.feature_name}' is made by tokenizer {tokenizer}; give another one, such as "
+            f"--feature-type {such_as}"
+        )
 
 
 def _check_languages(facts: TaskFacts) -> None:

@@ -4,13 +4,13 @@ import json
 from pathlib import Path
 
 import pytest
-from planned_runs import planned
+from planned_runs import asked, planned
 
 from icefall_discrete.base.feature_types import read_feature_settings
 from icefall_discrete.experiment import machine, request_check
 from icefall_discrete.experiment.plan import StageRange, check_folders
 from icefall_discrete.experiment.stage_flags import FLAGS_FILE, TOKENIZERS, StageFlags, check_feature_type
-from icefall_discrete.experiment.stages import asr
+from icefall_discrete.experiment.stages import asr, discrete_bert, unit_lm, wav2vec2
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -246,3 +246,38 @@ def test_weights_that_nobody_knows(here):
     for name in ("base", "units", "fbank+base"):
         with pytest.raises(ValueError, match=r"base\.json: unknown weights 'whisper_bse'; did you mean whisper_base\?"):
             planned(ROOT, here, feature_type=name)
+
+
+@pytest.mark.parametrize(
+    "stages, size, wrong, right, sentence",
+    [
+        (
+            discrete_bert,
+            "tiny",
+            "fbank",
+            "dmel",
+            "system discrete_bert, which learns from codes, and feature type 'fbank'",
+        ),
+        (
+            wav2vec2,
+            "tiny_wav2vec2",
+            "mfcc_km500",
+            "waveform",
+            "made by tokenizer mfcc_kmeans; .*such as --feature-type waveform",
+        ),
+    ],
+)
+def test_features_that_a_system_cannot_learn_from(here, stages, size, wrong, right, sentence):
+    (here / "own.json").write_text(json.dumps({"system": stages.SYSTEM, "model_size": size}))
+    with pytest.raises(ValueError, match=sentence):
+        stages.plan(asked(ROOT, here, feature_type=wrong, recipe="own.json"))
+    assert stages.plan(asked(ROOT, here, feature_type=right, recipe="own.json")).stages
+
+
+def test_alignments_that_are_not_there_are_told_before_a_training(here):
+    (here / "own.json").write_text(json.dumps({"system": "unit_lm", "model_size": "tiny"}))
+    (here / "words.ctm").write_text("")
+    with pytest.raises(ValueError, match=r"--alignments nowhere\.ctm does not exist; paths are relative"):
+        unit_lm.plan(asked(ROOT, here, (("decode.alignments", "nowhere.ctm"),), feature_type="dmel", recipe="own.json"))
+    flags = (("ranking.alignments", "words.ctm"),)
+    assert unit_lm.plan(asked(ROOT, here, flags, feature_type="dmel", recipe="own.json")).stages

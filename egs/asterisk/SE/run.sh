@@ -26,6 +26,10 @@ copies=1                               # noisy versions of each training utteran
 subset=                                # keep this many short utterances a split: a test of the pipeline, no result
 . "$ROOT/tools/parse_options.sh"
 [[ -z $subset || $subset =~ ^[1-9][0-9]*$ ]] || _option_error "--subset must be a whole number above 0, not '$subset'"
+[[ $copies =~ ^[1-9][0-9]*$ ]] || _option_error "--copies must be a whole number above 0, not '$copies'"
+[[ $snrs =~ ^-?[0-9.]+(,-?[0-9.]+)*$ ]] || _option_error "--snrs must be numbers (dB), separated by commas, not '$snrs'"
+[[ $kinds =~ ^(babble|white|pink|brown)(,(babble|white|pink|brown))*$ ]] ||
+  _option_error "--kinds must be some of babble, white, pink, brown, separated by commas, not '$kinds'"
 
 corpus=asterisk
 title="Asterisk core sounds: noisy speech made clean"
