@@ -4,7 +4,7 @@ import logging
 from pathlib import Path
 from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence
 
-from icefall_discrete.base.shapes import OBJECTS, read_shaped
+from icefall_discrete.base.shapes import OBJECT, OBJECTS, WHOLE, read_shaped, require
 from icefall_discrete.results.inline_charts import Line, line_chart
 
 LOG = logging.getLogger(__name__)
@@ -27,7 +27,14 @@ def read_epochs(exp_dir: Path) -> List[Dict[str, Any]]:
     path = exp_dir / _SUMMARY
     if not path.is_file():
         return []
-    return read_shaped(path, {"epochs": OBJECTS}, "let training go on, which writes it again")["epochs"]
+    advice = "let training go on, which writes it again"
+    epochs = read_shaped(path, {"epochs": OBJECTS}, advice)["epochs"]
+    for number, epoch in enumerate(epochs, start=1):
+        try:
+            require(epoch, {"step": WHOLE, **{name: OBJECT for name in _SETS if name in epoch}}, f"epoch {number}")
+        except ValueError as error:
+            raise ValueError(f"{path}: {error}; {advice}.") from None
+    return epochs
 
 
 def _line(name: str, epochs: Sequence[Mapping[str, Any]], values: Sequence[Optional[float]]) -> Line:
@@ -51,6 +58,8 @@ def read_scalars(folder: Path) -> Dict[str, Line]:
             "TensorBoard is not installed, so that figures between epochs are left out: pip install tensorboard."
         )
         return {}
+    # It tells of several files in a folder, which is what a training that went on leaves.
+    logging.getLogger("tensorboard").setLevel(logging.ERROR)
     accumulator = EventAccumulator(str(folder), size_guidance={"scalars": 0})
     accumulator.Reload()
     return {

@@ -10,7 +10,7 @@ from lhotse import CutSet
 
 from icefall_discrete.audio.loudness import loudness_of
 from icefall_discrete.audio.reading import UnreadableAudio, load_finite
-from icefall_discrete.base.json_files import read_object
+from icefall_discrete.base.shapes import OBJECT, or_null, read_shaped, require
 from icefall_discrete.metrics.facts import leading_metrics
 from icefall_discrete.metrics.wer import (
     ErrorCounts,
@@ -23,6 +23,7 @@ from icefall_discrete.metrics.wer import (
 )
 from icefall_discrete.results.error_groups import confusions, groups_of
 from icefall_discrete.results.inline_charts import bar_chart
+from icefall_discrete.results.ledger import read_optional
 from icefall_discrete.results.training_curves import training_charts
 from icefall_discrete.systems.asr.error_page import STYLE, article, audio_links
 from icefall_discrete.systems.asr.error_report import shown_rate
@@ -86,8 +87,7 @@ def _figure(heading: str, svg: str) -> str:
 
 def _facts(exp_dir: Path) -> Iterator[str]:
     """What was trained, how long, and what came of it, as far as it is noted."""
-    result = read_object(exp_dir / "result.json") if (exp_dir / "result.json").is_file() else {}
-    summary = read_object(exp_dir / "train.json") if (exp_dir / "train.json").is_file() else {}
+    result, summary = _result(exp_dir / "result.json"), read_optional(exp_dir / "train.json")
     facts = {"feature type": result.get("feature_type"), "recipe": result.get("recipe")}
     facts.update({"parameters": summary.get("num_params"), "epochs": summary.get("num_epochs")})
     facts.update({"steps": summary.get("num_steps"), "minutes": _minutes(summary), "device": summary.get("device")})
@@ -97,16 +97,30 @@ def _facts(exp_dir: Path) -> Iterator[str]:
         yield _table(("", ""), rows)
     if not summary:
         yield '<p class="note">Training has not ended an epoch yet.</p>'
-    sets = result.get("sets", {})
+    sets = result.get("sets") or {}
     metrics = leading_metrics([result])
     figures = [
-        (name, scored["num_utterances"], *(_rate(scored.get(metric.name)) for metric in metrics))
+        (name, scored.get("num_utterances", "-"), *(_rate(scored.get(metric.name)) for metric in metrics))
         for name, scored in sets.items()
     ]
     if figures:
-        method = result.get("decoding", {}).get("method", "")
+        method = (result.get("decoding") or {}).get("method", "")
         yield f"<h2 class=part>Figures of {html.escape(str(method))}</h2>"
         yield _table(("set", "utterances", *(one.head for one in metrics)), figures)
+
+
+def _result(path: Path) -> Json:
+    """A result.json, or an empty object; ValueError, naming the file and the key, for something else."""
+    if not path.is_file():
+        return {}
+    advice = "score again, or move it away"
+    result = read_shaped(path, {"sets": or_null(OBJECT), "decoding": or_null(OBJECT)}, advice)
+    sets = result.get("sets") or {}
+    try:
+        require(sets, dict.fromkeys(sets, OBJECT), f"'sets' of {path}")
+    except ValueError as error:
+        raise ValueError(f"{error}; {advice}.") from None
+    return result
 
 
 def _minutes(summary: Json) -> Optional[float]:

@@ -122,3 +122,28 @@ def test_a_chart_is_the_same_every_time():
     chart = line_chart(lines, "nats & more", "step")
     assert chart == line_chart(lines, "nats & more", "step")
     assert chart.startswith("<svg") and "nats &amp; more" in chart
+
+
+def test_a_training_that_went_on_is_read_without_a_word_of_tensorboards(tmp_path, caplog):
+    writers = pytest.importorskip("torch.utils.tensorboard")
+    for step in (5, 3):  # two files, as of a run that went on; the other way round it warns
+        writer = writers.SummaryWriter(str(tmp_path / "tensorboard"))
+        writer.add_scalar("train/tot_loss", 1.0, step)
+        writer.close()
+    (chart,) = training_charts(tmp_path)
+    assert chart.heading == "Loss" and not caplog.records
+
+
+@pytest.mark.parametrize(
+    "name, content, sentence",
+    [
+        ("train.json", {"epochs": [{"train": {}}]}, r"train\.json: epoch 1 has no 'step', expected a whole number"),
+        ("train.json", {"epochs": [{"step": 1, "valid": 3}]}, r"'valid' of epoch 1 is 3, expected an object"),
+        ("result.json", {"sets": {"test": 7}}, r"'test' of 'sets' of .*result\.json is 7, expected an object; score"),
+        ("result.json", [], r"result\.json holds a list, expected an object"),
+    ],
+)
+def test_records_of_something_else_are_named(tmp_path, name, content, sentence):
+    (tmp_path / name).write_text(json.dumps(content))
+    with pytest.raises(ValueError, match=sentence):
+        report_page(tmp_path, [], tmp_path / "report.html", 3)
