@@ -28,6 +28,8 @@ class AudioSource:
         Raises ValueError for a folder without audio, or with a name twice.
         """
         self.path = Path(path)
+        if files is None and not self.path.exists():
+            raise FileNotFoundError(f"{self.path} does not exist; give a manifest of cuts, or a folder of audio files.")
         self._files: Dict[str, Path] = dict(files or {})
         self._cuts = (
             {} if files is not None or self.path.is_dir() else {cut.id: cut for cut in load_audio_cuts(self.path)}

@@ -5,13 +5,16 @@ travels with the experiment makes codes; of either the first --prompt-sec second
 <out>/<its name>.npy, the prompt and what follows it, and with --vocoder-exp-dir, a vocoder of the same codes,
 <out>/<its name>.flac as well. The path of each file is printed when it is written. With --num-samples each is gone on
 with several times, <name>-1, <name>-2 and so on. The same seed gives the same codes, whatever prompts come together.
+The exit status is 1 if a prompt could not be read; the others are gone on with all the same.
 """
 
 import dataclasses
 import io
+import logging
+import sys
 from itertools import chain
 from pathlib import Path
-from typing import Any, Iterator, List, Sequence
+from typing import Any, Iterator, List, Sequence, Union
 
 import numpy as np
 import torch
@@ -19,6 +22,7 @@ from torch import Tensor
 
 from icefall_discrete.base.atomic_files import write_bytes
 from icefall_discrete.base.flags import ScriptParser, add_flags, override
+from icefall_discrete.base.script import one_sentence
 from icefall_discrete.base.settings import setting
 from icefall_discrete.experiment.checkpoint_choice import CheckpointChoice
 from icefall_discrete.experiment.transcription_files import load_experiment_tokenizer, load_recipe, settings_in
@@ -27,9 +31,11 @@ from icefall_discrete.inference.speaker import ARRAYS, Speaker, Speech, one_each
 from icefall_discrete.inference.speaking import AudioFolder
 from icefall_discrete.inference.text_and_speech import encoded_alone
 from icefall_discrete.inference.unit_continuer import UnitContinuer
+from icefall_discrete.systems.asr.transcription import Failure
 from icefall_discrete.systems.prediction import RunConfig
 from icefall_discrete.systems.unit_lm.generation import SamplingConfig
 
+LOG = logging.getLogger(__name__)
 CODES = ".npy"
 
 
@@ -59,17 +65,22 @@ def get_parser(prog: str) -> ScriptParser:
     return parser
 
 
-def _prompts(args: Any, continuer: UnitContinuer) -> Iterator[Tensor]:
-    """Codes (T, K) of each prompt."""
-    audio, prompt_sec, tokenizer = override(AudioConfig(), args), override(ContinuationConfig(), args).prompt_sec, None
-    for path in map(Path, args.prompts):
-        if path.name.endswith(ARRAYS):
-            codes = read_array(path)
-        else:
-            tokenizer = tokenizer or load_experiment_tokenizer(args.exp_dir, continuer.spec, args.tokenizer_dir)
-            samples = read_samples(open_audio(str(path)), continuer.spec.sample_rate_hz, audio.channel)
-            codes = encoded_alone(tokenizer, samples, str(path))
-        yield continuer.first_of(codes, prompt_sec, str(path))
+def _prompts(args: Any, continuer: UnitContinuer) -> Iterator[Union[Tensor, Failure]]:
+    """Codes (T, K) of each prompt, or why it has none."""
+    audio, prompt_sec = override(AudioConfig(), args), override(ContinuationConfig(), args).prompt_sec
+    tokenizer = None
+    if not all(path.endswith(ARRAYS) for path in args.prompts):
+        tokenizer = load_experiment_tokenizer(args.exp_dir, continuer.spec, args.tokenizer_dir)
+    for path in args.prompts:
+        try:
+            if tokenizer is None or path.endswith(ARRAYS):
+                codes = read_array(Path(path))
+            else:
+                samples = read_samples(open_audio(path), continuer.spec.sample_rate_hz, audio.channel)
+                codes = encoded_alone(tokenizer, samples, path)
+            yield continuer.first_of(codes, prompt_sec, path)
+        except (ValueError, FileNotFoundError) as error:
+            yield Failure(path, one_sentence(error))
 
 
 def write_codes(codes: Tensor, path: Path) -> None:
@@ -92,7 +103,7 @@ def _say(vocoder: Speaker, codes: Tensor, voice: str, name: str) -> Speech:
 
 
 def main(prog: str, arguments: Sequence[str]) -> None:
-    """Go on with each prompt, and print what was written."""
+    """Go on with each prompt, print what was written, and end with status 1 if a prompt could not be read."""
     args = get_parser(prog).parse_args(arguments)
     config, run = override(ContinuationConfig(), args), override(RunConfig(), args)
     names, folder = one_each(args.prompts), AudioFolder(args.out, [Path(prompt) for prompt in args.prompts])
@@ -108,11 +119,19 @@ def main(prog: str, arguments: Sequence[str]) -> None:
     vocoder = None if args.vocoder_exp_dir is None else Speaker(args.vocoder_exp_dir, run=run)
     if vocoder is not None:
         continuer.spec.require_same(vocoder.spec, str(args.exp_dir), f"the vocoder in {args.vocoder_exp_dir}")
+        vocoder.voices.number_of(args.speaker)  # who is unknown says nothing at all
     torch.set_flush_denormal(True)
-    sampling = override(SamplingConfig(), args)
+    sampling, failed = override(SamplingConfig(), args), 0
     for name, prompt in zip(names, _prompts(args, continuer)):
+        if isinstance(prompt, Failure):
+            LOG.error(prompt.message)
+            failed += 1
+            continue
         continued = continuer.continued(prompt, config.max_sec, sampling, config.num_samples)
         for called, codes in zip(outputs[name], continued):
             write_codes(codes, folder.path_of(called, CODES))
             if vocoder is not None:
                 folder.write(_say(vocoder, codes, args.speaker, called), vocoder.sample_rate_hz, called)
+    if failed:
+        LOG.error(f"{failed} of {len(names)} prompts could not be gone on with.")
+        sys.exit(1)

@@ -8,6 +8,7 @@ import torch
 from lhotse import CutSet
 from torch import Tensor
 
+from icefall_discrete.base.inert_pickle import reason_of
 from icefall_discrete.base.spec import FeatureSpec
 from icefall_discrete.data.cuts import load_feature_cuts
 from icefall_discrete.data.speech import frame_samples
@@ -122,11 +123,13 @@ class Speaker:
 def read_array(path: Path) -> Tensor:
     """Codes (T, K) of a .npy of whole numbers (T, K) or (T,), or features (T, D). Raises ValueError, naming it."""
     try:
-        held = np.load(path, allow_pickle=False)
+        held = np.load(path, mmap_mode="r", allow_pickle=False)  # so that no header can ask for any amount of memory
     except (ValueError, EOFError, OSError) as error:
         if isinstance(error, FileNotFoundError):
             raise FileNotFoundError(f"{path} does not exist; correct its name.") from None
-        raise ValueError(f"{path}: cannot be read as an array ({error}); write it with numpy.save.") from None
+        raise ValueError(
+            f"{path}: cannot be read as an array ({reason_of(error)}); write it with numpy.save."
+        ) from None
     if held.dtype.kind not in "iuf":
         raise ValueError(f"{path}: holds values of type {held.dtype}, expected numbers; write codes with numpy.save.")
     held = held[:, None] if held.ndim == 1 else held

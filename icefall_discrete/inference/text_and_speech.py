@@ -32,7 +32,7 @@ def encoded_alone(tokenizer: SpeechTokenizer, samples: Tensor, name: str) -> Ten
         raise BadAudio(f"{name}: {samples.numel()} samples of audio are too short for a frame of codes.")
     with one_thread(), torch.random.fork_rng(devices=[]), torch.no_grad():
         torch.manual_seed(0)
-        return tokenizer.encode(samples[None], torch.tensor([samples.numel()]))[0][0].long()
+        return tokenizer.encode(samples[None], torch.tensor([samples.numel()]), [name])[0][0].long()
 
 
 def is_text_and_speech(exp_dir: Union[str, Path]) -> bool:

@@ -307,6 +307,21 @@ class SpeechTokenizer(ABC):
     def check_audio(self, samples: Tensor, who: str, row: int = 0) -> None:
         """Raise AudioRejected if `samples` (S,) of the cut named `who` cannot be encoded."""
         size = samples.numel()
+        self.check_length(size, who, row)
+        if not torch.isfinite(samples).all():
+            bad = int((~torch.isfinite(samples)).sum())
+            raise AudioRejected("non_finite", row, f"{who}: {bad} of {size} samples are NaN or infinite; drop the cut.")
+        peak = float(samples.abs().max())
+        if peak > MAX_AMPLITUDE:
+            raise AudioRejected(
+                "out_of_range",
+                row,
+                f"{who}: the audio reaches {peak:.6g}, expected float samples in [-1, 1]; "
+                "was it read as integers? Divide 16-bit samples by 32768.",
+            )
+
+    def check_length(self, size: int, who: str, row: int = 0) -> None:
+        """Raise AudioRejected if the cut named `who` has no samples, or its `size` samples are too few or too many."""
         rate = self.sample_rate_hz
         if size == 0:
             raise AudioRejected("empty", row, f"{who}: the audio is empty; drop the cut.")
@@ -323,17 +338,6 @@ class SpeechTokenizer(ABC):
                 row,
                 f"{who}: {size / rate:.1f} s, but {self.name} takes at most {self.max_samples / rate:.1f} s; "
                 "cut it into shorter pieces.",
-            )
-        if not torch.isfinite(samples).all():
-            bad = int((~torch.isfinite(samples)).sum())
-            raise AudioRejected("non_finite", row, f"{who}: {bad} of {size} samples are NaN or infinite; drop the cut.")
-        peak = float(samples.abs().max())
-        if peak > MAX_AMPLITUDE:
-            raise AudioRejected(
-                "out_of_range",
-                row,
-                f"{who}: the audio reaches {peak:.6g}, expected float samples in [-1, 1]; "
-                "was it read as integers? Divide 16-bit samples by 32768.",
             )
 
     def warn_if_loud(self, samples: Tensor, who: str) -> None:

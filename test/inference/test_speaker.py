@@ -90,12 +90,18 @@ def test_codes_of_another_kind_are_told(corpus, tmp_path, speaker):
     np.save(tmp_path / "wide.npy", np.zeros((3, 2), dtype=np.int64))
     np.save(tmp_path / "none.npy", np.zeros((0, 1), dtype=np.int64))
     np.save(tmp_path / "text.npy", np.array(["a"]))
+    np.save(tmp_path / "object.npy", np.array([{}], dtype=object))
+    with open(tmp_path / "huge.npy", "wb") as stream:
+        header = {"descr": "<i8", "fortran_order": False, "shape": (10**13,)}
+        np.lib.format.write_array_header_1_0(stream, header)
     (tmp_path / "bad.npy").write_bytes(b"no array")
     for name, sentence in {
         "wide.npy": "codes of shape (3, 2), expected (frames, 1)",
         "none.npy": "there are no codes",
         "text.npy": "expected numbers",
         "bad.npy": "cannot be read as an array",
+        "object.npy": "cannot be read as an array (it holds more than data)",
+        "huge.npy": "cannot be read as an array",
         "codes.txt": "expected codes as an array, .npy, or a manifest",
     }.items():
         with pytest.raises(ValueError) as caught:

@@ -2,10 +2,12 @@
 
 import io
 import json
+import re
 import sys
 
 import numpy as np
 import pytest
+import soundfile
 import torch
 from toy_streaming import CHUNKS, CPU, NO_ENDPOINTS, said_in, transcriber_of
 
@@ -186,9 +188,11 @@ def run(causal_exp, monkeypatch, capsys):
 
 def test_command(run, files, transcriber, voice, tmp_path):
     expected = [said_in(transcriber, read_whole(file))[-1].text for file in files[:2]]
-    status, out, err = run("--streaming", *files[:2], tmp_path / "gone.wav")
+    soundfile.write(tmp_path / "short.wav", np.zeros(5), 16000)
+    status, out, err = run("--streaming", *files[:2], tmp_path / "gone.wav", tmp_path / "short.wav")
     assert status == 1 and out.splitlines() == [f"{file}\t{text}" for file, text in zip(files, expected)]
-    assert "gone.wav" in err and "1 of 3 files could not be transcribed" in err
+    assert "gone.wav" in err and "2 of 4 files could not be transcribed" in err
+    assert re.search(r"short\.wav: 5 samples \(0\.000 s\), but small_km needs at least \d+", err)
     assert "latency: a chunk lasts 0.32 s and waits for 0.122 s more (model 0.12 s, small_km 0.0025 s)" in err
     data = (np.clip(voice, -1, 1) * 32767).astype("<i2").tobytes()
     status, out, _ = run("--streaming", "--pcm-rate", 16000, "--json", "--partial", stdin=data)
@@ -202,8 +206,6 @@ def test_command(run, files, transcriber, voice, tmp_path):
 
 
 def read_whole(file):
-    import soundfile
-
     return torch.from_numpy(soundfile.read(file, dtype="float32")[0])
 
 

@@ -224,7 +224,7 @@ def test_bits_of_a_second_are_those_of_all_codes(folder):
     )
 
 
-def test_the_stages_train_it_tell_codes_and_rank_them(folder):
+def test_the_stages_train_it_tell_codes_and_rank_them(folder, caplog):
     of_data = ("--feature-dir", folder / "features", "--device", "cpu")
     of_training = (*of_data, "--conf-dir", folder, "--backend", "torch", "--try-largest-batches", "false")
     exp_dir = folder / "lm"
@@ -240,10 +240,10 @@ def test_the_stages_train_it_tell_codes_and_rank_them(folder):
     assert 10 < scored["fourgram_bits"]["value"] < scored["unigram_bits"]["value"] < 300
     assert 0 <= scored["order_ranked"]["rate"] <= 100 and scored["going_on_ranked"]["num"] == 4
     assert set(scored["languages"]) == {"de", "fr"} and scored["unit_bits"]["value"] > 10
-    goes_on_with_codes(folder, exp_dir)
+    goes_on_with_codes(folder, exp_dir, caplog)
 
 
-def goes_on_with_codes(folder, exp_dir):
+def goes_on_with_codes(folder, exp_dir, caplog):
     prompts, out = [folder / "one.npy", folder / "two.npy"], folder / "said"
     np.save(prompts[0], np.arange(16))
     np.save(prompts[1], np.array([[3], [4]], dtype=np.int16))
@@ -266,7 +266,12 @@ def goes_on_with_codes(folder, exp_dir):
     main("continue", [str(prompts[0]), *flags, "--out", str(out / "again")])
     assert np.array_equal(np.load(out / "again" / "one-2.npy"), found["one-2"]), "its seed decides, not its company"
     np.save(prompts[0], np.array([99]))
-    with pytest.raises(ValueError, match=r"one\.npy: code 99 "):
-        main("continue", [str(prompts[0]), *flags])
+    with pytest.raises(SystemExit, match="1"):
+        main(
+            "continue", [str(prompts[0]), str(prompts[1]), str(folder / "gone.npy"), *flags, "--out", str(out / "rest")]
+        )
+    assert "one.npy: code 99 " in caplog.text and "gone.npy does not exist" in caplog.text
+    assert "2 of 3 prompts could not be gone on with" in caplog.text
+    assert sorted(path.name for path in (out / "rest").iterdir()) == ["two-1.npy", "two-2.npy"]
     with pytest.raises(ValueError, match=r"one\.npy is read, and would be overwritten by what is made of it"):
         main("continue", [str(prompts[0]), *flags, "--num-samples", "1", "--out", str(prompts[0].parent)])

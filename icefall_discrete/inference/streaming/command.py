@@ -156,6 +156,8 @@ def _recognise(transcriber: StreamingTranscriber, name: str, args: Any, figures:
     except (BadAudio, AudioRejected) as error:
         broken = error
     figures.audio_sec += stream.num_samples / transcriber.sample_rate_hz
+    if broken is None:  # where there is not one frame nothing is found, which is another thing than silence
+        transcriber.tokenizer.check_length(stream.num_samples, shown(name))
     if broken is None or stream.num_samples:  # what was heard before audio broke off is told too
         stream.finish()
         _advance(transcriber, stream, figures, printer)

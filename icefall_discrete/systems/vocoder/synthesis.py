@@ -41,7 +41,7 @@ def require_codes(codes: Tensor, spec: FeatureSpec, name: str) -> None:
     if codes.dim() != 2 or codes.shape[1] != width:
         raise ValueError(
             f"{name}: {what} of shape {tuple(codes.shape)}, expected (frames, {width}), as '{spec.name}' has them; "
-            "give those of the feature type that the vocoder was trained on."
+            "give those of the feature type that the model was trained on."
         )
     if len(codes) == 0:
         raise ValueError(f"{name}: there are no {what}, expected at least one frame; leave it out.")
