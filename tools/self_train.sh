@@ -21,6 +21,7 @@ while [ $# -gt 0 ]; do
     --generations) generations=$2 ;;
     --first-recipe) first=$2 ;;
     --recipe) later=$2 ;;
+    --exp-dir) echo "tools/self_train.sh: --exp-dir would be one folder for all generations; leave it away" >&2; exit 2 ;;
     --teacher) echo "tools/self_train.sh: --teacher is what this script gives; leave it away" >&2; exit 2 ;;
     --pseudo.* | --loader.pseudo-share | --pseudo-share) of_students+=("$1" "$2") ;;
     *) shared+=("$1" "$2") ;;
@@ -42,4 +43,6 @@ for generation in $(seq 0 "$generations"); do
     options=(--recipe "${later:-$first}" ${shared[@]+"${shared[@]}"} ${of_students[@]+"${of_students[@]}"} --teacher "$teacher")
   "$recipe_dir/run.sh" "${options[@]}"
   teacher=$(exp_dir_of "${options[@]}")
+  [ -n "$teacher" ] || [ "$generation" = "$generations" ] ||
+    { echo "tools/self_train.sh: with these options run.sh trains nothing that could teach; leave --stop-stage away" >&2; exit 2; }
 done

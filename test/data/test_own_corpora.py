@@ -212,6 +212,10 @@ def test_what_is_no_corpus_is_said(tmp_path):
         find_format("auto", tmp_path / "nowhere")
     with pytest.raises(CorpusError, match=r"is of no known format; say which .*known: folder, huggingface"):
         find_format("auto", tmp_path)
+    cut_short = tmp_path / "train.jsonl.gz"
+    cut_short.write_bytes(gzip.compress(b'{"id": "a"}\n' * 99)[:-9])
+    with pytest.raises(ValueError, match=r"train\.jsonl\.gz is damaged after line \d+|train\.jsonl\.gz: line 1"):
+        find_format("auto", cut_short)[1].read(cut_short, Reading("en", {}, 1, tmp_path))
 
 
 @pytest.mark.parametrize(

@@ -103,7 +103,7 @@ class DiscreteBert(AcousticEncoder):
         nats = torch.stack([F.cross_entropy(part, target, reduction="none") for part, target in pairs]).mean(dim=0)
         right = torch.stack([part.detach().argmax(dim=1) == target for part, target in pairs]).float().mean(dim=0)
         sums = scores.new_zeros(3, len(codes)).index_add(1, rows, torch.stack([nats, torch.ones_like(right), right]))
-        return Found(*sums)
+        return Found(sums[0], *sums[1:].detach())
 
 
 def build_discrete_bert(

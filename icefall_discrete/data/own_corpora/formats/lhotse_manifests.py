@@ -17,7 +17,9 @@ _ADVICE = "correct the manifest, or have lhotse make it again"
 
 def _manifests(source: Path, kind: str) -> List[Path]:
     if source.is_file():
-        return [source] if kind == "cuts" and source.name.endswith(_ENDS) and "cuts" in source.name else []
+        # No other format has .jsonl.gz, so that such a file is one of cuts whatever it is called.
+        is_one = source.name.endswith(".jsonl.gz") or ("cuts" in source.name and source.name.endswith(_ENDS))
+        return [source] if kind == "cuts" and is_one else []
     return sorted(path for path in source.glob(f"*{kind}*") if path.name.endswith(_ENDS))
 
 
