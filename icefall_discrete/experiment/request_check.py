@@ -26,6 +26,15 @@ from icefall_discrete.systems import DEFAULT_SYSTEM
 TRAINING = 6  # the stage
 Flags = Mapping[str, str]
 _PROCESSES_A_CORE = 16  # more would only fill the memory
+# Settings, by their sections, that mean nothing where training begins with weights of its own.
+_OF_A_BEGINNING = (
+    ("init", "init_modules"),
+    ("init", "frozen_modules"),
+    ("init", "frozen_steps"),
+    ("model.adaptation", "lora_r"),
+    ("model.adaptation", "adapter_dim"),
+    ("train", "first_batch_count"),
+)
 # Systems that learn from codes alone, and from samples alone, which this tokenizer gives.
 _FROM_CODES = ("discrete_bert", "unit_lm", "speech_lm", "enhancement", "tts")
 _FROM_SAMPLES, _SAMPLES = ("wav2vec2", "hubert"), "waveform"
@@ -57,6 +66,7 @@ def check_request(facts: TaskFacts) -> Tuple[str, ...]:
     _check_languages(facts)
     if "decode" in facts.scripts:
         _check_checkpoints(facts)
+    _check_beginning(facts)
     absent = _what_is_absent(facts)
     options, last = facts.options, facts.asked.range.last
     for option, path, first in (
@@ -147,6 +157,36 @@ def _check_checkpoints(facts: TaskFacts) -> None:
             raise ValueError(
                 f"--{flag} is {value}, expected at most {epochs}, the epochs that are trained (num_epochs)."
             )
+
+
+def _said_of_training(facts: TaskFacts, section: str, name: str) -> Any:
+    """What a flag, or else the recipe, says of a setting of training; None if neither does."""
+    flags = facts.passed.get("train", {})
+    found = next((value for flag, value in flags.items() if flag.rpartition(".")[2] == name.replace("_", "-")), None)
+    if found is None:
+        value: Any = facts.choice.recipe
+        for key in (*section.split("."), name):
+            value = value.get(key) if isinstance(value, Mapping) else None
+        found = value
+    return None if found in ("0", "") else found
+
+
+def _check_beginning(facts: TaskFacts) -> None:
+    """Raise ValueError for what is said of weights of another training, or of pseudo-labels, where there are none."""
+    if TRAINING not in facts.asked.range:
+        return
+    for section, name in _OF_A_BEGINNING if not _said_of_training(facts, "init", "init_from") else ():
+        value = _said_of_training(facts, section, name)
+        if value:
+            raise ValueError(
+                f"{section}.{name} is {value}, which is for weights of another training, and none are named; give "
+                "--init-from, an experiment folder or a checkpoint."
+            )
+    share = _said_of_training(facts, "loader", "pseudo_share")
+    if share and not facts.options.teacher and "pseudo-labels" not in facts.passed.get("train", {}):
+        raise ValueError(
+            f"loader.pseudo_share is {share}, but nothing has pseudo-labels; give --teacher, which says them."
+        )
 
 
 def _what_is_absent(facts: TaskFacts) -> Tuple[str, ...]:

@@ -1,6 +1,7 @@
 """Whatever can be known to be wrong is told before an environment is made, with option or file and key."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -281,3 +282,24 @@ def test_alignments_that_are_not_there_are_told_before_a_training(here):
         unit_lm.plan(asked(ROOT, here, (("decode.alignments", "nowhere.ctm"),), feature_type="dmel", recipe="own.json"))
     flags = (("ranking.alignments", "words.ctm"),)
     assert unit_lm.plan(asked(ROOT, here, flags, feature_type="dmel", recipe="own.json")).stages
+
+
+@pytest.mark.parametrize(
+    "recipe, flags, sentence",
+    [
+        ({}, (("lora-r", "4"),), "model.adaptation.lora_r is 4, which is for weights of another training, and none"),
+        ({}, (("init-modules", "encoder"),), "init.init_modules is encoder"),
+        ({"train": {"first_batch_count": 1e5}}, (), "train.first_batch_count is 100000.0"),
+        ({"loader": {"pseudo_share": 0.5}}, (), "loader.pseudo_share is 0.5, but nothing has pseudo-labels; give --t"),
+    ],
+)
+def test_what_is_for_weights_or_labels_of_another_training_wants_them(here, recipe, flags, sentence):
+    (here / "own.json").write_text(json.dumps({"train": {}, **recipe}))
+    with pytest.raises(ValueError, match=re.escape(sentence)):
+        planned(ROOT, here, flags, recipe="own.json")
+    (here / "weights").mkdir()
+    others = (("init-from", "weights"), *flags)
+    if "loader" not in recipe:
+        assert planned(ROOT, here, others, recipe="own.json").stages
+    else:
+        assert planned(ROOT, here, flags, recipe="own.json", stop_stage="5").stages
