@@ -2,7 +2,7 @@
 
 import functools
 from pathlib import Path
-from typing import Any, Mapping, Optional, Sequence, Tuple
+from typing import Any, Iterator, Mapping, Optional, Sequence, Tuple
 
 from icefall_discrete.base.device import check_name
 from icefall_discrete.base.feature_types import read_feature_settings
@@ -66,7 +66,6 @@ def check_request(facts: TaskFacts) -> Tuple[str, ...]:
     _check_languages(facts)
     if "decode" in facts.scripts:
         _check_checkpoints(facts)
-    _check_beginning(facts)
     absent = _what_is_absent(facts)
     options, last = facts.options, facts.asked.range.last
     for option, path, first in (
@@ -171,22 +170,18 @@ def _said_of_training(facts: TaskFacts, section: str, name: str) -> Any:
     return None if found in ("0", "") else found
 
 
-def _check_beginning(facts: TaskFacts) -> None:
-    """Raise ValueError for what is said of weights of another training, or of pseudo-labels, where there are none."""
-    if TRAINING not in facts.asked.range:
-        return
+def _is_wanted(facts: TaskFacts) -> Iterator[str]:
+    """Sentences about what is said of weights of another training, or of pseudo-labels, where none are named."""
     for section, name in _OF_A_BEGINNING if not _said_of_training(facts, "init", "init_from") else ():
         value = _said_of_training(facts, section, name)
         if value:
-            raise ValueError(
+            yield (
                 f"{section}.{name} is {value}, which is for weights of another training, and none are named; give "
                 "--init-from, an experiment folder or a checkpoint."
             )
     share = _said_of_training(facts, "loader", "pseudo_share")
     if share and not facts.options.teacher and "pseudo-labels" not in facts.passed.get("train", {}):
-        raise ValueError(
-            f"loader.pseudo_share is {share}, but nothing has pseudo-labels; give --teacher, which says them."
-        )
+        yield f"loader.pseudo_share is {share}, but nothing has pseudo-labels; give --teacher, which says them."
 
 
 def _what_is_absent(facts: TaskFacts) -> Tuple[str, ...]:
@@ -204,6 +199,8 @@ def _what_is_absent(facts: TaskFacts) -> Tuple[str, ...]:
             f"--init-from {name} does not exist; paths are relative to the recipe's folder, and a model of a hub is "
             "ORG/NAME."
         )
+    if TRAINING in facts.asked.range:
+        absent += _is_wanted(facts)
     if absent and facts.asked.values.get("dry_run") != "true":
         raise ValueError(absent[0])
     return tuple(absent)
