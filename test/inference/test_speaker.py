@@ -99,14 +99,15 @@ def test_codes_of_another_kind_are_told(corpus, tmp_path, speaker):
         "wide.npy": "codes of shape (3, 2), expected (frames, 1)",
         "none.npy": "there are no codes",
         "text.npy": "expected numbers",
-        "bad.npy": "cannot be read as an array",
-        "object.npy": "cannot be read as an array (it holds more than data)",
+        "bad.npy": "cannot be read as an array (it holds more than data)",
+        "object.npy": "cannot be read as an array",
         "huge.npy": "cannot be read as an array",
         "codes.txt": "expected codes as an array, .npy, or a manifest",
     }.items():
         with pytest.raises(ValueError) as caught:
             list(speaker.say_file(tmp_path / name))
         assert sentence in str(caught.value) and name in str(caught.value)
+        assert "allow_pickle" not in str(caught.value), "nobody is told to trust a file"
     with pytest.raises(FileNotFoundError, match="does not exist"):
         list(speaker.say_file(tmp_path / "absent.npy"))
     other = write_speech(tmp_path / "other", dataclasses.replace(SPEC, name="others"), 2)
