@@ -90,13 +90,19 @@ class Costs:
 
     def _epoch_seconds(self, row: Row) -> float:
         """Audio of an epoch, with the copies at other speeds."""
-        return (self._seen_seconds() or _manifest_seconds(row) * len(_speeds(row))) * _share_of_languages(row)
+        seen = self._seen_seconds(sum(_seconds_in(_manifest(row)).values()))
+        return (seen or _manifest_seconds(row) * len(_speeds(row))) * _share_of_languages(row)
 
-    def _seen_seconds(self) -> float:
-        """Seconds of audio that an epoch of an earlier row had; 0: there is none."""
+    def _seen_seconds(self, corpus_seconds: float = 0.0) -> float:
+        """Seconds of audio that an epoch of an earlier row had, or would have had of all labels; 0: there is none.
+
+        corpus_seconds: audio of the corpus, by which it is known what share of the labels a row had; 0: not known.
+        """
         for one in self._known:
-            if _has_speed(one) and one["training"].get("seconds_per_epoch"):
-                return one["training"]["audio_sec_per_sec"] * one["training"]["seconds_per_epoch"]
+            training = one["training"]
+            if _has_speed(one) and training.get("seconds_per_epoch"):
+                share = 3600.0 * (training.get("label_hours") or 0.0) / corpus_seconds if corpus_seconds else 0.0
+                return training["audio_sec_per_sec"] * training["seconds_per_epoch"] / (share or 1.0)
         return 0.0
 
 

@@ -9,9 +9,11 @@ import sys
 from pathlib import Path
 
 import pytest
+from lhotse import MonoCut
 
 from icefall_discrete.base import environment
 from icefall_discrete.base.environment import cpu_name
+from icefall_discrete.data.cuts import write_cuts
 from icefall_discrete.results import planned_rows
 from icefall_discrete.results.planned_rows import Row, Trust, planned, wanted_rows
 from icefall_discrete.results.row_costs import Costs
@@ -271,6 +273,17 @@ def test_minutes_are_known_from_what_rows_took_before(here, before, minutes, kno
     (row,) = rows_of(here, "km default seed 42")
     cost = Costs(here).of(row)
     assert cost.minutes == pytest.approx(minutes) and cost.known_from.startswith(known)
+
+
+def test_an_epoch_with_few_labels_tells_what_one_with_all_would_take(here):
+    # 900 s of audio in an epoch, 120 a second, on a quarter of an hour of labels: 3600 s with all of the hour.
+    before = result(9.0, "fbank", "labels", 50.0, audio_sec_per_sec=120.0, seconds_per_epoch=7.5, label_hours=0.25)
+    write(here / "results" / "before.json", before)
+    (row,) = rows_of(here, "km default seed 42")
+    manifest = here / row.flags("fit_tokenizer.py")["cuts"]
+    manifest.parent.mkdir(parents=True)
+    write_cuts(manifest, [MonoCut(f"cut{number}", 0.0, 900.0, 0) for number in range(4)])
+    assert Costs(here).of(row).minutes == pytest.approx(6.0 + 1.5 + 4 * 3600 / 120 / 60)
 
 
 def test_what_rows_share_and_what_is_trained_already_is_not_counted_again(here):
