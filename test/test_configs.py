@@ -35,7 +35,8 @@ FEATURES = sorted(path for folder in CONF_DIRS for path in folder.glob("features
 # sizes: test/systems/test_vocoder.py, test/systems/test_tts.py; of enhancement: test/egs/test_enhancement_recipes.py;
 # what reads samples: test/systems/test_wav2vec2.py; of published language models:
 # test/experiment/test_published_decoders.py; of perceptual ones: test/systems/test_perceptual.py
-# RoBERTa: test/experiment/test_published_roberta.py; no pairs: test/systems/test_wav2vec_u.py
+# RoBERTa: test/experiment/test_published_roberta.py; no pairs: test/systems/test_wav2vec_u.py;
+# of features alone: test/nn/test_learned_codes.py
 OF_CLASSES = ("classes", "classes_large", "classes_xvector", "classes_ecapa")
 OF_OTHERS = (
     *OF_CLASSES,
@@ -55,6 +56,7 @@ OF_OTHERS = (
     "wav2vec2_ctc_10",
     "finetune_discrete_bert",
     "roberta_base",
+    "learned_km500",
     "tiny_wav2vec2",
     "wavlm_base",
     "wavlm_large",

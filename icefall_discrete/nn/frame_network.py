@@ -12,6 +12,7 @@ from icefall_discrete.base.settings import setting
 from icefall_discrete.base.spec import FeatureSpec
 from icefall_discrete.nn.adaptation import freeze, hold_still
 from icefall_discrete.nn.code_embedding import COMBINATIONS, CodeEmbedding, FeatureNormalizer, InputEmbedding
+from icefall_discrete.nn.learned_codes import LearnedCodes
 from icefall_discrete.nn.lengths import Lens
 from icefall_discrete.nn.loading import load_strictly
 
@@ -48,6 +49,17 @@ class InputConfig:
     )
     input_positions_dropout: float = setting(
         0.1, "dropout rate behind them, with input_positions", minimum=0, maximum=0.99
+    )
+
+    learned_codes: int = setting(
+        0,
+        "of continuous features: centroids of a k-means that is learnt with the network, whose codes it reads; 0: it "
+        "reads the features",
+        minimum=0,
+    )
+    code_temperature: float = setting(0.05, "how soft the assignment to those is in training", above=0)
+    straight_through: bool = setting(
+        True, "in training only the gradients are of a soft assignment; false: the vectors too"
     )
 
     def __post_init__(self) -> None:
@@ -114,13 +126,22 @@ def build_input_embedding(
     Args:
       codebooks: the tokenizer's, K tensors (V_k, D_k), or None; used as `config.embedding_init` says.
     Raises:
-      ValueError: if `embedding_init` is "codebook" and there are none, or `input_frame_rate_hz` asks for another rate
-        of codes that have no constant one.
+      ValueError: if `embedding_init` is "codebook" and there are none, `learned_codes` are of codes, or
+        `input_frame_rate_hz` asks for another rate of codes that have no constant one.
     """
     if spec.has_variable_rate and config.input_frame_rate_hz:
         raise ValueError(
             f"input_frame_rate_hz is {config.input_frame_rate_hz}, but '{spec.name}' has a variable rate, which cannot "
             "be matched; use --input-frame-rate-hz 0."
+        )
+    if config.learned_codes:
+        if spec.kind != "continuous":
+            raise ValueError(
+                f"learned_codes is {config.learned_codes}, but '{spec.name}' are codes already; set it to 0."
+            )
+        return LearnedCodes(
+            *(spec.feature_dim, config.embedding_dim, config.learned_codes),
+            *(config.code_temperature, config.straight_through),
         )
     if spec.kind == "continuous":
         return FeatureNormalizer(spec.feature_dim, config.embedding_dim)

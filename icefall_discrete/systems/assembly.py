@@ -8,11 +8,13 @@ import math
 from pathlib import Path
 from typing import Any, Callable, Dict, Iterator, List, Optional, Union
 
+import torch
 from lhotse import CutSet
 from lhotse.cut import Cut
 from torch import Tensor
 
 from icefall_discrete.base import random_state
+from icefall_discrete.base.clustering import fit_centroids
 from icefall_discrete.base.spec import FeatureSpec
 from icefall_discrete.data.dataset import Batch, BatchDataset, Resegment, with_views
 from icefall_discrete.data.filters import FilterConfig, chosen_languages, filter_cuts, filter_shar
@@ -30,12 +32,13 @@ from icefall_discrete.data.loaders import (
 from icefall_discrete.data.mixing import has_mixed_in, with_mixed_in
 from icefall_discrete.data.pseudo_labels import pseudo_label_hours, require_truth
 from icefall_discrete.data.shar import KeptCuts, SharSource
-from icefall_discrete.data.statistics import feature_statistics
+from icefall_discrete.data.statistics import feature_statistics, sampled_frames
 from icefall_discrete.data.targets.contract import Targets
 from icefall_discrete.data.unlabelled import interleaved, places_of, unlabelled_batches, without_labels
 from icefall_discrete.nn.acoustic_encoder import AcousticEncoder
 from icefall_discrete.nn.code_embedding import FeatureNormalizer
 from icefall_discrete.nn.frame_network import FrameNetwork
+from icefall_discrete.nn.learned_codes import LearnedCodes
 from icefall_discrete.systems.acoustic import AcousticSystem
 from icefall_discrete.systems.contract import system_stages
 from icefall_discrete.systems.training_settings import TrainSettings
@@ -47,6 +50,8 @@ from icefall_discrete.training.training_data import TrainingData
 LOG = logging.getLogger(__name__)
 # Cuts from which mean and deviation of continuous features are taken: enough for three digits, seconds to read.
 _STATISTICS_CUTS = 500
+# Frames of those on which centroids are found that are to be learnt: a beginning.
+_CENTROID_FRAMES = 50000
 
 
 @dataclasses.dataclass(frozen=True)
@@ -244,6 +249,12 @@ def build_network(settings: TrainSettings, corpus: Corpus, codebooks: Optional[L
     if isinstance(network.input_embedding, FeatureNormalizer) and not raw:
         statistics = feature_statistics(corpus.train, corpus.spec, _STATISTICS_CUTS, settings.train.seed)
         network.input_embedding.set_statistics(*statistics)
+    if isinstance(network.input_embedding, LearnedCodes):
+        frames = sampled_frames(corpus.train, corpus.spec, _STATISTICS_CUTS, _CENTROID_FRAMES, settings.train.seed)
+        with torch.no_grad():
+            normal = network.input_embedding.normalized(frames).numpy()
+        found, _ = fit_centroids(normal, len(network.input_embedding.centroids), 1, 1, 5, 0, settings.train.seed)
+        network.input_embedding.set_centroids(torch.from_numpy(found))
     return network
 
 

@@ -114,6 +114,8 @@ def build_continuous_bert(
         )
     if config.front_end.reads_samples:
         raise ValueError("Continuous BERT reads features, not samples: take another front_end, or system wav2vec2.")
+    if config.input.learned_codes:
+        raise ValueError("Continuous BERT reads features themselves: set learned_codes to 0.")
     if config.input.input_frame_rate_hz:
         raise ValueError(
             f"input_frame_rate_hz is {config.input.input_frame_rate_hz:g}, but Continuous BERT tells of each frame of "
