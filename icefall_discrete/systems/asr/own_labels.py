@@ -14,9 +14,10 @@ from torch import Tensor
 
 from icefall_discrete.base.settings import check_settings, setting
 from icefall_discrete.base.spec import FeatureSpec
-from icefall_discrete.data.dataset import Batch, batch_key
+from icefall_discrete.data.dataset import batch_key
 from icefall_discrete.systems.asr.dev_decoding import greedy_hypotheses
 from icefall_discrete.systems.asr.transducer import Transducer
+from icefall_discrete.training.system import Batch
 
 STATE = "own_labels"
 

@@ -36,6 +36,13 @@ class ModelBatch:
     is_taught: bool = True
 
 
+def _on(device: torch.device, frames: Tensor, frame_lens: Tensor, labels: Tensor, label_lens: Tensor) -> ModelBatch:
+    """The tensors on a device."""
+    tensors = (frames, frame_lens, labels, label_lens)
+    first, second, third, fourth = (tensor.to(device, non_blocking=True) for tensor in tensors)
+    return ModelBatch(first, second, third, fourth)
+
+
 class AsrSystem(AcousticSystem[ModelBatch]):
     """A transducer and its losses.
 
@@ -97,8 +104,7 @@ class AsrSystem(AcousticSystem[ModelBatch]):
         frames, frame_lens = batch[batch_key(self.spec)], batch["frame_lens"]
         if OTHER_VIEW in batch:
             frames, frame_lens = torch.cat((frames, batch[OTHER_VIEW])), frame_lens.repeat(2)
-        tensors = (frames, frame_lens, labels, label_lens)
-        return ModelBatch(*(tensor.to(device, non_blocking=True) for tensor in tensors))
+        return _on(device, frames, frame_lens, labels, label_lens)
 
     def _with_own_labels(self, batch: Batch, device: torch.device) -> ModelBatch:
         """A batch without transcripts as `losses` takes it, or another one in its place."""
@@ -114,8 +120,8 @@ class AsrSystem(AcousticSystem[ModelBatch]):
             values, rate = padding_values(self.spec), self.spec.frame_rate_hz
             of_all = (found.frames, found.frame_lens, values, rate, self.augment, generator)
             shown = augment_views(*of_all) if len(shown) > 1 else (augment_frames(*of_all),)
-        tensors = (torch.cat(shown), found.frame_lens.repeat(len(shown)), found.labels, found.label_lens)
-        return ModelBatch(*(tensor.to(device, non_blocking=True) for tensor in tensors))
+        lens = found.frame_lens.repeat(len(shown))
+        return _on(device, torch.cat(shown), lens, found.labels, found.label_lens)
 
     def losses(self, prepared: ModelBatch, step: int) -> Losses:
         """Encode and compare; warm-up weights depend on `step`."""
