@@ -28,13 +28,16 @@ class Told(Protocol):
     """Of each utterance (N,): nats lost over its hidden frames, hidden frames, those told from all their negatives."""
 
     @property
-    def nats(self) -> Tensor: ...
+    def nats(self) -> Tensor:
+        """Nats lost over its hidden frames."""
 
     @property
-    def hidden(self) -> Tensor: ...
+    def hidden(self) -> Tensor:
+        """Its hidden frames."""
 
     @property
-    def correct(self) -> Tensor: ...
+    def correct(self) -> Tensor:
+        """Those that were told from all of their negatives."""
 
 
 class ContrastSystem(AcousticSystem[Samples]):
