@@ -9,11 +9,11 @@ from icefall_discrete.base.text_tables import markdown_table
 from icefall_discrete.metrics.facts import Metric
 from icefall_discrete.results.drawing import Caption, colours_of, dress, finish, shapes_of, stacked_panels
 from icefall_discrete.results.feature_kinds import feature_kind
+from icefall_discrete.results.ledger import DEFAULT_RECIPE
 
 Json = Dict[str, Any]
 # Recipes that are another with a part of the labels: labels_10 of default, full_labels_10 (or full_labels-0.1) of full.
 _SHARE = re.compile(r"(?:(?P<whole>.+?)_)?labels[_-][\d.]+$")
-_WHOLE = "default"
 
 
 class LabelCurve(NamedTuple):
@@ -27,7 +27,7 @@ class LabelCurve(NamedTuple):
 def recipe_of_all(recipe: str) -> str:
     """The recipe that uses all labels, of one that uses a part of them; a recipe that does is its own."""
     share = _SHARE.match(recipe)
-    return recipe if share is None else share["whole"] or _WHOLE
+    return recipe if share is None else share["whole"] or DEFAULT_RECIPE
 
 
 def label_curves(rows: Sequence[Json], split: str, conf_dirs: Sequence[Path] = ()) -> List[LabelCurve]:

@@ -24,6 +24,7 @@ from icefall_discrete.training.train_config import TrainConfig
 
 LOG = logging.getLogger(__name__)
 Json = Dict[str, Any]
+DEFAULT_RECIPE = "default"  # the one that is meant where none is named
 _ADVICE = "it is not a result: score the experiment again, or move the file away"
 
 

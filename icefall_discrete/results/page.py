@@ -7,6 +7,7 @@ import itertools
 from typing import Any, Dict, List, Optional, Sequence
 
 from icefall_discrete.metrics.facts import Metric, first_metric, leading_metrics, metrics_of
+from icefall_discrete.results.ledger import DEFAULT_RECIPE
 from icefall_discrete.results.published import published_table
 from icefall_discrete.results.seeds import of_the_searched, over_seeds
 from icefall_discrete.results.tables import (
@@ -39,9 +40,12 @@ def _legends(metrics: Sequence[Metric]) -> str:
 
 
 def compared(rows: Sequence[Json]) -> List[List[Json]]:
-    """The rows of each recipe and device that has several feature types; those of every recipe if none has."""
+    """The rows of each recipe and device with several feature types, and of the default one; else of every recipe."""
     groups = [list(group) for _, group in itertools.groupby(rows, key=lambda row: (row["recipe"], row["device"]))]
-    return [group for group in groups if len({row["feature_type"] for row in group}) > 1] or groups
+    several = [group for group in groups if len({row["feature_type"] for row in group}) > 1]
+    return (
+        [group for group in groups if group in several or group[0]["recipe"] == DEFAULT_RECIPE] if several else groups
+    )
 
 
 def _section(

@@ -11,6 +11,7 @@ from icefall_discrete.metrics.facts import metric_named
 from icefall_discrete.results.chart import Point, draw_chart, points_of
 from icefall_discrete.results.drawing import LEADER, colours_of
 from icefall_discrete.results.feature_kinds import FEATURE_KINDS, feature_kind, origins_in
+from icefall_discrete.results.page import compared
 
 ROOT = Path(__file__).resolve().parents[2]
 NAMES = {"fbank": 256000, "dmel": 12800, "encodec": 6000, "mfcc_km500": 448, "fbank_km500": 448, "whisper_km500": 448}
@@ -170,3 +171,15 @@ def test_rows_without_bit_rate_or_without_the_split_are_left_out():
     rows = [whole, {**whole, "features": {}}, {**whole, "sets": {"dev": {}}}]
     expected = Point("a", "r (cpu)", "tokens of a codec", 10, {"wer": 50.0}, {"wer": (48.0, 52.0)})
     assert points_of(rows, "test") == [expected]
+
+
+def test_recipes_of_several_feature_types_and_the_default_one_are_compared():
+    def row(recipe, feature_type, device="cpu"):
+        return {"recipe": recipe, "device": device, "feature_type": feature_type}
+
+    def names(rows):
+        return [(group[0]["recipe"], len(group)) for group in compared(rows)]
+
+    few = [row("labels_10", "fbank"), row("labels_10", "dmel")]
+    assert names([row("default", "dmel"), *few, row("units", "dmel")]) == [("default", 1), ("labels_10", 2)]
+    assert names([row("full", "dmel"), row("units", "dmel")]) == [("full", 1), ("units", 1)]
