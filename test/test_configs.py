@@ -52,6 +52,7 @@ OF_OTHERS = (
     "wav2vec_u",
     "wav2vec_u2",
     "wav2vec_u_small",
+    "finetune_ctc",
     "finetune_wav2vec2",
     "wav2vec2_ctc_10",
     "finetune_discrete_bert",

@@ -114,7 +114,7 @@ def tree(tmp_path_factory):
     for document in (path for path in DOCUMENTS if (path.parent / "run.sh").exists()):  # what hears, and what speaks
         own = re.findall(r"^feature_type=(\S+)", (document.parent / "run.sh").read_text(encoding="utf-8"), re.MULTILINE)
         for block in map(as_shell, written(document)):
-            for name in re.findall(r"--alignments (\S+)", block):
+            for name in re.findall(r"--(?:decode\.)?alignments (\S+)", block):
                 (folder / document.parent.relative_to(ROOT) / name).mkdir(exist_ok=True)
             for name in filter(None, sum(HEARING_OR_SPEAKING.findall(block), ())):
                 experiment = folder / document.parent.relative_to(ROOT) / name

@@ -44,6 +44,7 @@ RECIPE = {
     "augment": {"augment_prob": 0.25},
     "loss": {"ctc_loss_scale": 0.125},
     "train": {"num_epochs": 3, "precision": "bf16"},
+    "own_labels": {"cache_batches": 7},
     "init": {"init_from": "conf", "init_modules": ["encoder"]},
     "bpe": {"vocab_size": 77, "piece_type": "unigram", "language_token": True},
     "average": {"avg": 4, "use_averaged_model": False},
