@@ -48,6 +48,26 @@ def test_speechgpts_stages_are_recipes_too():
     assert settings.model.adaptation.lora_r == 8 and layouts[1].speaks
 
 
+def test_what_cannot_be_asked_for_texts_ends_with_its_training(tmp_path):
+    given = (
+        "--dry-run",
+        "true",
+        "--recipe",
+        "adaptation",
+        "--data-dir",
+        tmp_path / "data",
+        "--exp-dir",
+        tmp_path / "e",
+    )
+    done = run_sh(RECIPE, *given)
+    assert done.returncode == 0, done.stdout
+    assert "no layout of recipe adaptation is of task asr: stages 7 and 8 are left out" in done.stdout
+    assert "Stage 6" in done.stdout and "decode.py" not in done.stdout
+    later = run_sh(RECIPE, *given, "--stage", 7)
+    assert later.returncode == 2 and "there is nothing behind stage 6" in later.stdout
+    assert "decode.py" in run_sh(RECIPE, *given, "--asked-task", "continue").stdout, "a flag decides"
+
+
 def test_a_perceptual_model_is_a_recipe_too(tmp_path):
     codec = ASTERISK / "conf" / "features" / "asterisk_codec.json"
     given = ("--recipe", "perceptual", "--feature-type", codec, "--data-dir", tmp_path / "data", "--prompt-sec", 1)
