@@ -7,10 +7,9 @@ import torch
 from torch import Tensor
 
 from icefall_discrete.base.settings import from_dict
-from icefall_discrete.experiment.checkpoint_choice import CheckpointChoice, resolve_choice
-from icefall_discrete.experiment.folder import Experiment
-from icefall_discrete.experiment.trained import trained_system
-from icefall_discrete.experiment.transcription_files import kept_settings, load_experiment_tokenizer, load_recipe
+from icefall_discrete.experiment.checkpoint_choice import CheckpointChoice
+from icefall_discrete.experiment.transcription_files import load_experiment_tokenizer, load_recipe
+from icefall_discrete.inference.trained_network import trained_as
 from icefall_discrete.systems.perceptual.network import FillConfig, generators
 from icefall_discrete.systems.perceptual.system import seeds_of
 from icefall_discrete.systems.prediction import RunConfig
@@ -32,13 +31,8 @@ class CodeFiller:
         self, exp_dir: Union[str, Path], choice: Optional[CheckpointChoice] = None, run: Optional[RunConfig] = None
     ) -> None:
         self._exp_dir = exp_dir = Path(exp_dir)
-        experiment = Experiment(exp_dir)
-        found = experiment.settings().system
-        if found != SYSTEM:
-            raise ValueError(f"{exp_dir} was trained as system '{found}', expected '{SYSTEM}'; give another folder.")
-        chosen = resolve_choice(choice or kept_settings(exp_dir)[0], exp_dir)
         self._device = (run or RunConfig()).torch_device()
-        trained = trained_system(experiment, chosen, self._device)
+        trained = trained_as(SYSTEM, exp_dir, choice, run)
         self.spec, self.network = trained.spec, trained.network
         config: FillConfig = from_dict(FillConfig, load_recipe(exp_dir, None).get("synthesis", {}), str(exp_dir))
         self.config = config

@@ -7,13 +7,13 @@ import torch
 from torch import Tensor
 
 from icefall_discrete.base.settings import from_dict
-from icefall_discrete.experiment.checkpoint_choice import CheckpointChoice, resolve_choice
+from icefall_discrete.experiment.checkpoint_choice import CheckpointChoice
 from icefall_discrete.experiment.folder import Experiment
-from icefall_discrete.experiment.trained import trained_system
-from icefall_discrete.experiment.transcription_files import kept_settings, load_experiment_tokenizer, load_recipe
+from icefall_discrete.experiment.transcription_files import load_experiment_tokenizer, load_recipe
 from icefall_discrete.extraction.workers import one_thread
 from icefall_discrete.inference.audio_files import AudioConfig, BadAudio, open_audio, read_samples
 from icefall_discrete.inference.pauses import split_at_pauses
+from icefall_discrete.inference.trained_network import trained_as
 from icefall_discrete.systems.asr.transcription import Failure, Outcome, Segment, Transcription
 from icefall_discrete.systems.prediction import RunConfig
 from icefall_discrete.systems.speech_lm.answers import Answerer
@@ -54,12 +54,7 @@ class TextAndSpeech:
         self, exp_dir: Union[str, Path], choice: Optional[CheckpointChoice] = None, run: Optional[RunConfig] = None
     ) -> None:
         self._exp_dir = exp_dir = Path(exp_dir)
-        experiment = Experiment(exp_dir)
-        if not is_text_and_speech(exp_dir):
-            found = experiment.settings().system
-            raise ValueError(f"{exp_dir} was trained as system '{found}', expected '{SYSTEM}'; give another folder.")
-        chosen = resolve_choice(choice or kept_settings(exp_dir)[0], exp_dir)
-        trained = trained_system(experiment, chosen, (run or RunConfig()).torch_device())
+        trained = trained_as(SYSTEM, exp_dir, choice, run)
         self.spec, self._longest_sec = trained.spec, trained.settings.filter.max_utterance_sec
         config: AnswerConfig = from_dict(AnswerConfig, load_recipe(exp_dir, None).get("synthesis", {}), str(exp_dir))
         self.config = config

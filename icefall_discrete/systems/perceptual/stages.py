@@ -1,15 +1,12 @@
 """What a perceptual model offers to the stages of a recipe."""
 
-from pathlib import Path
-from typing import Optional, Sequence, Union
+from typing import Optional, Sequence
 
-from lhotse import CutSet
 from torch import Tensor
 
 from icefall_discrete.base.spec import FeatureSpec
-from icefall_discrete.data.shar import SharSource
 from icefall_discrete.data.targets.codes import CodeTargets
-from icefall_discrete.systems.contract import SystemStages
+from icefall_discrete.systems.hidden_frames import HiddenStages
 from icefall_discrete.systems.perceptual.build import build_filler
 from icefall_discrete.systems.perceptual.network import Filler
 from icefall_discrete.systems.perceptual.prediction import PerceptualPrediction
@@ -17,21 +14,11 @@ from icefall_discrete.systems.perceptual.settings import TrainSettings
 from icefall_discrete.systems.perceptual.system import PerceptualSystem
 
 
-class PerceptualStages(SystemStages[TrainSettings, Filler, CodeTargets]):
+class PerceptualStages(HiddenStages[TrainSettings, Filler]):
     """An encoder that finds the codes which the first codebook leaves over."""
 
     settings = TrainSettings
     prediction = PerceptualPrediction()
-
-    def targets(
-        self, settings: TrainSettings, train: Union[CutSet, SharSource], lang_dir: Optional[Path]
-    ) -> CodeTargets:
-        """The codes themselves."""
-        return CodeTargets()
-
-    def load_targets(self, exp_dir: Path) -> CodeTargets:
-        """The codes themselves."""
-        return CodeTargets.load(exp_dir)
 
     def network(
         self, settings: TrainSettings, spec: FeatureSpec, targets: CodeTargets, codebooks: Optional[Sequence[Tensor]]
