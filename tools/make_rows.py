@@ -35,6 +35,7 @@ def get_parser() -> ScriptParser:
         "--recipe", type=Path, action="append", help=f"folder of a recipe (repeatable; default: all with {ROWS_FILE})"
     )
     parser.add_argument("--only", action="append", default=[], help="rows with this text in their name (repeatable)")
+    parser.add_argument("--without", action="append", default=[], help="none with this text in it (repeatable)")
     parser.add_argument("--dry-run", action="store_true", help="say what is to do and how long it takes, and end")
     parser.add_argument(
         "--hours",
@@ -101,13 +102,15 @@ def jobs_of(rows: List[Row], here: Path, trust: Trust) -> Tuple[List[Job], str]:
     return jobs, text_table([str(here), "state", "minutes", "known"], lines)
 
 
-def require_some(recipes: List[Path], only: List[str]) -> None:
-    """Raise ValueError, naming what there is, if no row has the words of `only` in its name."""
-    if any(wanted_rows(here, only) for here in recipes):
+def require_some(recipes: List[Path], only: List[str], without: List[str]) -> None:
+    """Raise ValueError, naming what there is, if no row has the words of `only` in its name and none of `without`."""
+    if any(wanted_rows(here, only, without) for here in recipes):
         return
-    names = list(dict.fromkeys(str(Row(here, options)) for here in recipes for options in wanted_rows(here, [])))
+    names = list(dict.fromkeys(str(Row(here, options)) for here in recipes for options in wanted_rows(here)))
     asked = ", ".join(f"'{text}'" for text in only) or "anything"
-    raise ValueError(f"--only: no row has {asked} in its name; there are: {'; '.join(names) or 'none'}.")
+    but = " without " + ", ".join(f"'{text}'" for text in without) if without else ""
+    flags = "--only, --without" if without else "--only"
+    raise ValueError(f"{flags}: no row has {asked}{but} in its name; there are: {'; '.join(names) or 'none'}.")
 
 
 def hours_and_minutes(minutes: float) -> str:
@@ -122,11 +125,12 @@ def main() -> None:
     require_clean(args.allow_dirty)
     recipes = args.recipe or sorted(path.parents[1] for path in (ROOT / "egs").glob(f"*/*/{ROWS_FILE}"))
     trust, further = Trust(args.since, args.allow_dirty), ["--env", args.env]
-    require_some(recipes, args.only)
+    require_some(recipes, args.only, args.without)
     rows: List[Row] = []
     jobs: List[Job] = []
     for here in recipes:
-        found = [planned(here, options, os.environ, further) for options in wanted_rows(here, args.only)]
+        wanted = wanted_rows(here, args.only, args.without)
+        found = [planned(here, options, os.environ, further) for options in wanted]
         to_do, table = jobs_of(found, here, trust)
         rows, jobs = rows + found, jobs + to_do
         print(table)

@@ -199,9 +199,14 @@ def planned(here: Path, options: Options, env: Mapping[str, str], further: Seque
     return dataclasses.replace(row, stages=tuple(told_stages(done.stdout)))
 
 
-def wanted_rows(here: Path, only: Sequence[str]) -> List[Options]:
-    """The rows of a recipe whose words contain each of `only`, perhaps none. Raises as `read_wanted`."""
+def wanted_rows(here: Path, only: Sequence[str] = (), without: Sequence[str] = ()) -> List[Options]:
+    """The rows of a recipe whose words hold each of `only`, none of `without`, or no rows. Raises as `read_wanted`."""
     path = here / ROWS_FILE
     if not (here / RUN).is_file():
         raise FileNotFoundError(f"{here} has no {RUN}; give the folder of a recipe, egs/<corpus>/<TASK>.")
-    return [options for options in read_wanted(path) if all(text in str(Row(here, options)) for text in only)]
+    named = [(str(Row(here, options)), options) for options in read_wanted(path)]
+    return [
+        options
+        for name, options in named
+        if all(text in name for text in only) and not any(text in name for text in without)
+    ]

@@ -363,9 +363,17 @@ def test_a_row_that_is_refused_is_named_and_the_others_are_made(here, tool, caps
     assert "refused: no km" in told and "1 rows made, 1 failed, 0 left for later." in told
 
 
+def test_rows_can_be_left_out_by_name(here, tool, capsys):
+    tool("--only", "seed 42", "--without", "fbank", "--dry-run")
+    told = capsys.readouterr().out
+    assert "km default seed 42" in told and "fbank" not in told
+
+
 def test_words_that_no_row_has_are_refused_and_so_is_an_unknown_environment(here, tool, capsys):
     with pytest.raises(ValueError, match="no row has 'fbnk' in its name; there are: fbank default seed 42; km default"):
         tool("--only", "fbnk")
+    with pytest.raises(ValueError, match="--only, --without: no row has 'fbank' without 'seed', 'km' in its name"):
+        tool("--only", "fbank", "--without", "seed", "--without", "km")
     with pytest.raises(SystemExit):
         tool("--env", "foo")
     assert "invalid choice: 'foo'" in capsys.readouterr().err and calls(here) == []
