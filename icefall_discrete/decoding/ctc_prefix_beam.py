@@ -66,14 +66,14 @@ def ctc_prefix_beam_search(
     log_probs = config.log_probs(model.ctc_output(encoder_out[index]), model)
     prefixes = _start(len(index), config.beam_size, blank_id, device)
     extra = SlotScores(scorer, index, config.beam_size, blank_id)
-    traces = Traces(order, config.beam_size, blank_id, device)
+    traces = Traces(order, config.beam_size, blank_id)
     for frame in range(order.num_frames):
         active = order.num_active(frame)
         current, frame_probs = prefixes.first(active), log_probs[:active, frame]
         longer = extra.add_to(_longer(current, frame_probs))
         parents, units = _advance(current, frame_probs, longer, blank_id)
         extra.move(parents, units)
-        traces.add(frame, parents, units)
+        traces.add(parents, units)
     score = extra.final(prefixes.score)
     return traces.best(score, score, config.nbest)
 

@@ -10,7 +10,7 @@ from torch import nn
 from toy_transducer import random_model, random_output
 
 from icefall_discrete.base import backend
-from icefall_discrete.decoding import modified_beam
+from icefall_discrete.decoding import ctc_prefix_beam, greedy, modified_beam, prediction
 from icefall_discrete.decoding.methods import METHODS, k2_methods, known_methods
 from icefall_discrete.decoding.search import check_method, search, search_nbest
 from icefall_discrete.decoding.settings import DecodeConfig
@@ -58,13 +58,41 @@ def test_prefixes_that_share_their_next_units_find_what_they_find_apart(context_
     model = random_model(context_size=context_size)
     out, lens = random_output(num_frames=30)
     config, found = DecodeConfig(blank_penalty=0.3, beam_size=6, nbest=6), []
-    for least in (0, 2**62):
-        monkeypatch.setattr(modified_beam, "MIN_SHARED_WEIGHTS", least)
+    for devices in (("cpu",), ()):
+        monkeypatch.setattr(prediction, "ANSWERS_AT_ONCE", devices)
         found.append(search_nbest("modified_beam_search", model, out, lens, config))
     assert sum(len(hypotheses) for hypotheses in found[0]) > 12
     for shared, apart in zip(*found):
         assert [hypothesis.labels for hypothesis in shared] == [hypothesis.labels for hypothesis in apart]
         assert [hypothesis.score for hypothesis in shared] == pytest.approx([h.score for h in apart], abs=1e-4)
+
+
+def test_contexts_are_forgotten_when_they_are_too_many(monkeypatch):
+    model = random_model()
+    out, lens = random_output(num_frames=30)
+    config = DecodeConfig(blank_penalty=0.3)
+    expected = search("modified_beam_search", model, out, lens, config)
+    monkeypatch.setattr(prediction, "_MOST_KEPT", 20)
+    assert search("modified_beam_search", model, out, lens, config) == expected
+    predictions = prediction.Predictions(model)
+    predictions.known(range(21), torch.zeros(21, 2, dtype=torch.int64), range(21))
+    assert predictions.known([5], torch.zeros(1, 2, dtype=torch.int64), [0]) == [0]
+
+
+@pytest.mark.skipif(torch.__version__ < "2", reason="many operations of torch 1.13 do not know the device meta")
+@pytest.mark.parametrize(
+    "method, end",
+    [
+        ("greedy_search", (greedy, "_collect")),
+        ("modified_beam_search", (modified_beam.Traces, "best")),
+        ("ctc_prefix_beam_search", (ctc_prefix_beam.Traces, "best")),
+    ],
+)
+def test_an_accelerator_is_not_waited_for_between_the_first_and_the_last_frame(method, end, monkeypatch):
+    # Tensors of this device have no values: whoever asks for one fails.
+    monkeypatch.setattr(*end, lambda *args: [["reached"]])
+    model, (out, lens) = random_model().to("meta"), random_output()
+    assert search_nbest(method, model, out.to("meta"), lens, DecodeConfig())[0] in (["reached"], [["reached"]])
 
 
 def step_log_probs(model, prefix, frame_out):
