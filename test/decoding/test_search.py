@@ -213,6 +213,32 @@ def test_ctc_prefix_beam_equals_the_plain_one(beam_size):
         assert [h.score for h in ours] == pytest.approx([score for _, score in theirs], abs=1e-3)
 
 
+class Silent(OnlyRising):
+    """Adds nothing; with it a search looks at all units."""
+
+    def start(self, utterances):
+        return (utterances,), torch.zeros(len(utterances), 40)
+
+    def advance(self, state, units):
+        return state, torch.zeros(len(units), 40)
+
+    def final(self, state):
+        return torch.zeros(len(state[0]))
+
+
+@pytest.mark.parametrize("beam_size", [2, 5])
+def test_the_likely_labels_of_a_frame_are_all_that_ctc_prefixes_need(beam_size):
+    # Labels that stay for some frames, so that prefixes often hold what others would become.
+    torch.manual_seed(3)
+    logits = torch.randn(6, 20, 40).repeat_interleave(2, dim=1) * 2.0 + torch.randn(6, 40, 40)
+    model = SimpleNamespace(blank_id=0, ctc_output=nn.Identity())
+    config, lens = DecodeConfig(beam_size=beam_size, nbest=beam_size), torch.tensor([40, 39, 30, 20, 10, 1])
+    few, every = (search_nbest("ctc_prefix_beam_search", model, logits, lens, config, one) for one in (None, Silent()))
+    for ours, theirs in zip(few, every):
+        assert [(h.labels, h.timestamps) for h in ours] == [(h.labels, h.timestamps) for h in theirs]
+        assert [h.score for h in ours] == pytest.approx([h.score for h in theirs], abs=1e-4)
+
+
 @torch.no_grad()
 def test_wide_ctc_beam_sums_over_all_alignments():
     model = random_model(vocab_size=4)
