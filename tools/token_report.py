@@ -31,7 +31,9 @@ def get_parser() -> ScriptParser:
 
 
 def require_own(page: Path) -> None:
-    """Raise ValueError if somebody else wrote the page that is to be written."""
+    """Raise ValueError if somebody else wrote the page that is to be written, or its folder is a file."""
+    if page.parent.exists() and not page.parent.is_dir():
+        raise ValueError(f"--output {page.parent} is a file, expected a folder for pages; give another name.")
     if page.exists() and MARK.encode() not in page.read_bytes():
         raise ValueError(
             f"{page} is there already, and is no page of this tool; give --output a folder of its own, such as "

@@ -39,7 +39,7 @@ def write_feature_type(exp_dir: Path, choice: CheckpointChoice, path: Path) -> D
     load_into(network, resolve_choice(choice, exp_dir), exp_dir)
     name = experiment.spec().name
     settings = read_object(exp_dir / TOKENIZER_DIR / f"{name}.json")
-    tokenizer = f"{settings.pop('tokenizer')}{_QUANTIZED}"
+    tokenizer = f"{settings.pop('tokenizer', '')}{_QUANTIZED}"
     if tokenizer not in tokenizer_names():
         raise ValueError(f"{exp_dir}: '{name}' is of no frame source, so that there is no tokenizer {tokenizer}.")
     found = network.input_embedding.kmeans()

@@ -123,6 +123,9 @@ def test_an_export_gives_the_codes_that_the_recogniser_reads(corpus_dir, tmp_pat
     own = load_tokenizer("../ASR/conf/features/own.json").spec
     assert own.provenance["kmeans_sha256"] == learnt.spec.provenance["kmeans_sha256"]
     (tmp_path / "mine.json").write_text('{"tokenizer": "fbank"}')
+    write_json(exp_dir / "tokenizer" / "fbank.json", {})
+    with pytest.raises(ValueError, match="'fbank' is of no frame source"):
+        write_feature_type(exp_dir, CheckpointChoice(checkpoint="averaged.pt"), tmp_path / "second.json")
     for name, said in (("learnt.safetensors", "expected a JSON file"), ("mine.json", "is there already")):
         with pytest.raises(ValueError, match=said):
             write_feature_type(exp_dir, CheckpointChoice(checkpoint="averaged.pt"), tmp_path / name)

@@ -108,6 +108,10 @@ def test_the_tool_writes_a_page_for_each_feature_type_and_one_over_all(corpus, t
     (corpus / "README.md").write_text("# Toy\n")
     others = run_stage_script("../tools/token_report.py", "--corpus", corpus, "--output", corpus, check=False)
     assert others.returncode == 1 and "README.md is there already, and is no page of this tool" in others.stderr
+    file = run_stage_script(
+        "../tools/token_report.py", "--corpus", corpus, "--output", corpus / "README.md", check=False
+    )
+    assert file.returncode == 1 and "README.md is a file, expected a folder for pages" in file.stderr
     assert (corpus / "README.md").read_text() == "# Toy\n" and not (corpus / "km.md").exists()
 
 
