@@ -48,7 +48,9 @@ class LoaderConfig:
         0.0, "max_duration in those epochs, in seconds; 0: as max_duration", minimum=0
     )
     language_temperature: float = setting(
-        1.0, "T: a language with h of H hours is drawn with (h/H)^(1/T), normalised; 1: each cut once an epoch", above=0
+        1.0,
+        "T: a language with h of H hours is drawn with (h/H)^(1/T), normalised; 1: each cut once an epoch",
+        minimum=0.01,
     )
     pseudo_share: float = setting(
         0.0,

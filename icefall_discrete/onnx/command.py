@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Callable, Iterator, List, Sequence
 
 from icefall_discrete.base.flags import Number, ScriptParser
+from icefall_discrete.base.settings import MOST_THREADS
 from icefall_discrete.base.text_files import shown_name
 from icefall_discrete.decoding.methods import known_methods
 from icefall_discrete.onnx.audio import read_audio
@@ -37,7 +38,8 @@ def get_parser(prog: str) -> ScriptParser:
     parser.add_argument("--streaming", action="store_true", help="recognise chunk by chunk, as the audio comes")
     parser.add_argument("--partial", action="store_true", help="with --streaming: print unfinished texts too")
     parser.add_argument("--int8", action="store_true", help="take weights of 8 bits")
-    parser.add_argument("--num-threads", type=Number(int, minimum=1), default=1, help="threads of each network")
+    threads = Number(int, minimum=1, maximum=MOST_THREADS)
+    parser.add_argument("--num-threads", type=threads, default=1, help="threads of each network")
     return parser
 
 
