@@ -17,7 +17,7 @@ from icefall_discrete.experiment.folder import Experiment
 from icefall_discrete.inference.transcriber import Transcriber
 from icefall_discrete.systems.asr.transcription import Failure, Outcome
 from icefall_discrete.systems.vocoder.files import VocoderFiles, read_said
-from icefall_discrete.systems.vocoder.scoring import Heard, write_heard
+from icefall_discrete.systems.vocoder.heard import Heard, write_heard
 
 LOG = logging.getLogger("hear")
 # Recordings of so many cuts are held in memory at once.

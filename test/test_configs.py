@@ -75,6 +75,7 @@ OF_OTHERS = (
     "vocoder",
     "vocos",
     "unit_hifigan",
+    "ctx_vec2wav",
     "tts",
     "tiny_text_to_units",
     "text_to_units",

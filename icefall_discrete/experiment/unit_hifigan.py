@@ -14,10 +14,10 @@ from icefall_discrete.base.settings import to_dict
 from icefall_discrete.base.spec import FeatureSpec
 from icefall_discrete.data.speech import frame_samples
 from icefall_discrete.data.targets.voices import VoiceTargets
-from icefall_discrete.experiment.folder import TOKENIZER_DIR, Experiment
+from icefall_discrete.experiment.folder import CODEBOOKS_FILE, TOKENIZER_DIR, Experiment, read_codebooks
 from icefall_discrete.experiment.transcription_files import RECIPE_FILE
 from icefall_discrete.nn.loading import require_finite
-from icefall_discrete.systems.vocoder.network import build_vocoder
+from icefall_discrete.systems.vocoder.network import Vocoder, build_vocoder
 from icefall_discrete.systems.vocoder.published_names import from_published
 from icefall_discrete.systems.vocoder.settings import TrainSettings
 from icefall_discrete.training.averages import AVERAGED, save_averaged
@@ -69,12 +69,22 @@ def write_experiment(exp_dir: Path, checkpoint: Path, config_path: Path, feature
     targets = VoiceTargets("speaker", dict.fromkeys(found.voices, 0))
     network = build_vocoder(settings.model, spec, targets.size)
     network.load_trained(found.state, str(checkpoint))
+    keep_vocoder(exp_dir, settings, targets, network, feature_dir, checkpoint)
+    return settings
+
+
+def keep_vocoder(
+    exp_dir: Path, settings: TrainSettings, targets: VoiceTargets, network: Vocoder, feature_dir: Path, checkpoint: Path
+) -> None:
+    """Write an experiment folder of a network that was published as `checkpoint`, for the codes of `feature_dir`."""
+    spec, codebooks = FeatureSpec.read(feature_dir / "spec.json"), None
+    if settings.model.input.uses_codebooks(spec):
+        codebooks = read_codebooks(feature_dir / CODEBOOKS_FILE)
     with new_folder(exp_dir) as unfinished:
-        Experiment(unfinished).start(settings, spec, targets, None)
+        Experiment(unfinished).start(settings, spec, targets, codebooks)
         if (feature_dir / TOKENIZER_DIR).is_dir():
             shutil.copytree(
                 feature_dir / TOKENIZER_DIR, unfinished / TOKENIZER_DIR, ignore=shutil.ignore_patterns(".*")
             )
         save_averaged(unfinished, network.state_dict(), Provenance({checkpoint.name: digest_of_file(checkpoint)}))
         write_json(unfinished / RECIPE_FILE, {"system": settings.system, "average": {"checkpoint": AVERAGED}})
-    return settings

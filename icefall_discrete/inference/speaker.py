@@ -10,19 +10,19 @@ from torch import Tensor
 
 from icefall_discrete.base.inert_pickle import reason_of
 from icefall_discrete.base.spec import FeatureSpec
-from icefall_discrete.base.text_files import shown_name
 from icefall_discrete.data.cuts import load_feature_cuts
 from icefall_discrete.data.speech import frame_samples
 from icefall_discrete.experiment.checkpoint_choice import CheckpointChoice, load_into, resolve_choice
 from icefall_discrete.experiment.folder import Experiment
 from icefall_discrete.experiment.transcription_files import kept_settings, load_experiment_tokenizer
 from icefall_discrete.extraction.workers import one_thread
-from icefall_discrete.inference.audio_files import AudioConfig, BadAudio, open_audio, read_samples
+from icefall_discrete.inference.audio_files import AudioConfig, BadAudio, open_audio, read_samples, shown
 from icefall_discrete.inference.languages import in_language
 from icefall_discrete.inference.pauses import MIN_SEGMENT_SEC, split_at_pauses
 from icefall_discrete.systems.prediction import RunConfig
 from icefall_discrete.systems.vocoder.network import Vocoder
 from icefall_discrete.systems.vocoder.prediction import fitted, frames_of_cut, samples_of
+from icefall_discrete.systems.vocoder.prompting import Prompter
 from icefall_discrete.systems.vocoder.synthesis import SynthesisConfig, frames_to_speak, require_codes, waveform
 from icefall_discrete.tokenizers import load_tokenizer
 from icefall_discrete.tokenizers.contract import Encoded, SpeechTokenizer
@@ -64,6 +64,7 @@ class Speaker:
         load_into(network, resolve_choice(choice or kept_settings(exp_dir)[0], exp_dir), exp_dir)
         self.network = network.to((run or RunConfig()).torch_device()).eval()
         self.voices = self.experiment.stages().load_targets(self.experiment.exp_dir)
+        self._prompter = Prompter(self.network, self.voices, self._synthesis.prompt)
 
     @property
     def sample_rate_hz(self) -> int:
@@ -77,7 +78,8 @@ class Speaker:
         """
         require_codes(frames, self.spec, name)
         number = self.voices.number_of(voice)
-        return waveform(self.network, frames, number, self._synthesis.window_frames(self.spec))
+        prompt = self._prompter.of_voice(number)
+        return waveform(self.network, frames, number, self._synthesis.window_frames(self.spec), prompt)
 
     def say_units(
         self, units: Tensor, voice: str = "", name: str = "codes", durations: Optional[Tensor] = None
@@ -114,10 +116,11 @@ class Speaker:
             )
 
     def _say_cuts(self, cuts: CutSet, voice: str) -> Iterator[Speech]:
+        asked = self.voices.number_of(voice)
+        prompt_of = self._prompter.among(list(cuts), asked)
         for cut in cuts:
-            number = self.voices.number_of(voice) if voice else self.voices.of(cut)
-            frames = frames_of_cut(self.network, cut, self.spec)
-            audio = waveform(self.network, frames, number, self._synthesis.window_frames(self.spec))
+            number, frames = asked or self.voices.of(cut), frames_of_cut(self.network, cut, self.spec)
+            audio = waveform(self.network, frames, number, self._synthesis.window_frames(self.spec), prompt_of(cut))
             yield Speech(cut.id, fitted(audio, samples_of(cut, self.spec)))
 
 
@@ -187,7 +190,7 @@ class Resynthesiser:
         """
         recording = open_audio(str(path))
         samples = read_samples(recording, self.spec.sample_rate_hz, self._audio.channel)
-        return Speech(str(path), self.resynthesise_samples(samples, voice, shown_name(str(path))))
+        return Speech(str(path), self.resynthesise_samples(samples, voice, shown(str(path))))
 
     @torch.no_grad()
     def resynthesise_samples(self, samples: Tensor, voice: str = "", name: str = "audio") -> Tensor:

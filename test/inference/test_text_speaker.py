@@ -21,7 +21,7 @@ from icefall_discrete.systems.prediction import RunConfig, Trained
 from icefall_discrete.systems.tts.files import SynthesisFiles
 from icefall_discrete.systems.tts.prediction import TtsPrediction
 from icefall_discrete.systems.tts.synthesis import SynthesisConfig
-from icefall_discrete.systems.vocoder.scoring import Heard, write_heard
+from icefall_discrete.systems.vocoder.heard import Heard, write_heard
 from icefall_discrete.text.alignments import read_alignments
 
 STAGE = Path(__file__).resolve().parents[2] / "local" / "speak_units.py"

@@ -26,7 +26,7 @@ from icefall_discrete.systems.enhancement.prediction import EnhancementPredictio
 from icefall_discrete.systems.enhancement.settings import TargetConfig, TrainSettings
 from icefall_discrete.systems.enhancement.system import in_order
 from icefall_discrete.systems.prediction import RunConfig, Trained
-from icefall_discrete.systems.vocoder.scoring import Heard, write_heard
+from icefall_discrete.systems.vocoder.heard import Heard, write_heard
 
 MODEL = {
     "encoder": {

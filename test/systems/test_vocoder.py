@@ -27,9 +27,10 @@ from icefall_discrete.nn.generators.hifigan import HifiganConfig
 from icefall_discrete.nn.generators.vocos import VocosConfig
 from icefall_discrete.systems.prediction import RunConfig, Trained
 from icefall_discrete.systems.vocoder.files import VocoderFiles, read_said
+from icefall_discrete.systems.vocoder.heard import Heard, write_heard
 from icefall_discrete.systems.vocoder.network import ModelConfig, build_vocoder
 from icefall_discrete.systems.vocoder.prediction import VocoderPrediction
-from icefall_discrete.systems.vocoder.scoring import Heard, score_speech, write_heard
+from icefall_discrete.systems.vocoder.scoring import score_speech
 from icefall_discrete.systems.vocoder.settings import TrainSettings
 from icefall_discrete.systems.vocoder.synthesis import (
     SynthesisConfig,
@@ -105,7 +106,7 @@ def test_frames_of_codes_fit_or_are_refused():
     with pytest.raises(ValueError, match="fft_size is 32, expected an even number of at least the 160 samples"):
         VocosConfig(fft_size=32).build(4, FRAME)
     with pytest.raises(ValueError, match="expected a kernel for each rate"):
-        HifiganConfig(upsample_rates=(8, 5), upsample_kernels=(16, 10))
+        HifiganConfig(upsample_rates=(8, 5), upsample_kernels=(16, 4))
     assert VocosConfig().build(4, 1920).repeats == 4
 
 
@@ -266,6 +267,8 @@ def test_what_is_said_is_measured_and_heard(folder, tmp_path):
     files.said("test").write_text("".join(lines))
     scored = score_speech("test", files, folder / "features", ScoringRules())
     assert scored["num_utterances"] == 2 and scored["num_not_measured"] == 0 and "wer" not in scored
+    page = files.page("test").read_text()
+    assert page.count("<audio") == 4 and 'src="audio-test-x/test-0.flac"' in page
     assert scored["mel_distance"]["value"] == pytest.approx(0.0, abs=1e-3) and scored["ffe"]["rate"] == 0.0
     write_heard(files.heard("test"), [Heard("test-0", "la la", "la lo"), Heard("test-1", "la", "la")])
     scored = score_speech("test", files, folder / "features", ScoringRules())

@@ -36,11 +36,11 @@ class HifiganConfig(GeneratorConfig):
     def __post_init__(self) -> None:
         check_settings(self)
         pairs = list(zip(self.upsample_rates, self.upsample_kernels))
-        uneven = [(rate, kernel) for rate, kernel in pairs if kernel < rate or (kernel - rate) % 2]
-        if len(self.upsample_rates) != len(self.upsample_kernels) or uneven or not pairs:
+        short = [(rate, kernel) for rate, kernel in pairs if kernel < rate]
+        if len(self.upsample_rates) != len(self.upsample_kernels) or short or not pairs:
             raise ValueError(
                 f"upsample_rates is {list(self.upsample_rates)} and upsample_kernels {list(self.upsample_kernels)}, "
-                "expected a kernel for each rate, larger by an even number or the same."
+                "expected a kernel for each rate, and none that is shorter than it."
             )
         if any(kernel % 2 == 0 for kernel in self.resblock_kernels):
             raise ValueError(f"resblock_kernels is {list(self.resblock_kernels)}, expected odd numbers.")
@@ -52,13 +52,25 @@ class HifiganConfig(GeneratorConfig):
 
     def build(self, in_dim: int, frame_samples: int) -> "Hifigan":
         """See GeneratorConfig."""
+        self.require_rates(frame_samples)
+        return Hifigan(self, in_dim)
+
+    def require_rates(self, frame_samples: int) -> None:
+        """Raise ValueError if the strides do not make so many samples of a frame."""
         made = math.prod(self.upsample_rates)
         if made != frame_samples:
             raise ValueError(
                 f"upsample_rates {', '.join(map(str, self.upsample_rates))} make {made} samples of a frame, but these "
                 f"codes have a frame every {frame_samples} samples; set rates whose product that is."
             )
-        return Hifigan(self, in_dim)
+
+
+def _upsampling(channels: int, rate: int, kernel: int) -> nn.ConvTranspose1d:
+    """From C channels at T places to half of them at T `rate` places."""
+    beyond = kernel - rate
+    # A kernel that is longer by an odd number takes one place more away than it adds, which is added again behind.
+    padding, added = (beyond + 1) // 2, beyond % 2
+    return nn.ConvTranspose1d(channels, channels // 2, kernel, rate, padding=padding, output_padding=added)
 
 
 class ResidualBlock(nn.Module):
@@ -100,7 +112,7 @@ class Hifigan(Generator):
         reach += EDGE_KERNEL // 2 / samples
         made = 1
         for rate, kernel in zip(config.upsample_rates, config.upsample_kernels):
-            ups.append(nn.ConvTranspose1d(channels, channels // 2, kernel, rate, padding=(kernel - rate) // 2))
+            ups.append(_upsampling(channels, rate, kernel))
             channels //= 2
             reach += math.ceil(kernel / rate) / made
             made *= rate

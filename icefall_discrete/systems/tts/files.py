@@ -17,7 +17,3 @@ class SynthesisFiles(VocoderFiles):
     def said(self, split: str) -> Path:
         """The manifest of the units."""
         return self.units(split) / f"{split}.jsonl.gz"
-
-    def page(self, split: str) -> Path:
-        """What was said beside the recordings, to listen to; there once there is audio."""
-        return self.folder / f"audio-{split}-{self.suffix}.html"

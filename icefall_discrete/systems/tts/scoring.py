@@ -16,9 +16,10 @@ from icefall_discrete.metrics.reconstruction import Figures, ReconstructionFigur
 from icefall_discrete.metrics.scoring_rules import ScoringRules
 from icefall_discrete.metrics.unit_edit_distance import UnitEditDistance
 from icefall_discrete.systems.tts.files import SynthesisFiles
-from icefall_discrete.systems.tts.page import listening_page
 from icefall_discrete.systems.vocoder.files import Said, read_said
-from icefall_discrete.systems.vocoder.scoring import NOT_KNOWN, add_heard, read_heard, speech_table
+from icefall_discrete.systems.vocoder.heard import read_heard
+from icefall_discrete.systems.vocoder.page import listening_page
+from icefall_discrete.systems.vocoder.scoring import NOT_KNOWN, add_heard, speech_table
 
 LOG = logging.getLogger(__name__)
 Json = Dict[str, Any]

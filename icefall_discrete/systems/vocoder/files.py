@@ -56,8 +56,8 @@ class VocoderFiles(OutputFiles):
         return {}
 
     def page(self, split: str) -> Path:
-        """The same as `listed`: there is no page of errors."""
-        return self.listed(split)
+        """What was said beside the recordings, to listen to; scoring writes it, where there is audio."""
+        return self.folder / f"audio-{split}-{self.suffix}.html"
 
 
 def audio_name(cut_id: str, number: int) -> str:

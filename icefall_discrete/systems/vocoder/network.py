@@ -1,5 +1,7 @@
 """The network of a vocoder: vectors of codes beside that of the voice, and a generator of the waveform.
 
+A generator may have a front end, which looks at the whole utterance and at a prompt, and expects prosody.
+
 Letters: N utterances, T frames, K codebooks, U units, F samples of a frame.
 """
 
@@ -15,8 +17,9 @@ from icefall_discrete.data.speech import frame_samples
 from icefall_discrete.nn.code_embedding import InputEmbedding
 from icefall_discrete.nn.durations import DurationPredictor
 from icefall_discrete.nn.frame_network import FrameNetwork, InputConfig, build_input_embedding
-from icefall_discrete.nn.generators.contract import GENERATORS, GeneratorConfig
+from icefall_discrete.nn.generators.contract import GENERATORS, Fronted, FrontEnd, GeneratorConfig, Prompt
 from icefall_discrete.nn.lengths import Lens
+from icefall_discrete.nn.log_mel import LogMel
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,29 +61,68 @@ class Vocoder(FrameNetwork):
     """See the module.
 
     Args:
-      input_embedding: of codes or features. num_voices: rows of the table of voices. frame_samples: F.
+      input_embedding: of codes or features. num_voices: rows of the table of voices. spec: of the input.
     """
 
     def __init__(
-        self, config: ModelConfig, input_embedding: InputEmbedding, num_voices: int, frame_samples: int
+        self, config: ModelConfig, input_embedding: InputEmbedding, num_voices: int, spec: FeatureSpec
     ) -> None:
         super().__init__()
-        self.config, self.frame_samples = config, frame_samples
+        self.config = config
+        self.sample_rate_hz, self.frame_samples = spec.sample_rate_hz, frame_samples(spec)
         self.input_embedding = input_embedding
         self.voices = nn.Embedding(num_voices, config.voice_dim) if config.voice_dim else None
-        self.generator = config.generator.build(input_embedding.out_dim + config.voice_dim, frame_samples)
+        self.generator = config.generator.build(input_embedding.out_dim + config.voice_dim, self.frame_samples)
+        self.log_mel: Optional[LogMel] = None
+        if self.generator.front is not None:
+            self.log_mel = LogMel(spec.sample_rate_hz, self.frame_samples, self.generator.front.prompt_bins)
         self.durations: Optional[DurationPredictor] = None
         said = config.durations
         if said.predict_durations:
             sizes = (said.duration_dim, said.duration_kernel, said.duration_dropout)
             self.durations = DurationPredictor(input_embedding.out_dim, *sizes)
 
-    def forward(self, frames: Tensor, voices: Tensor) -> Tensor:
-        """Audio (N, T F) of codes (N, T, K) or features (N, T, D) in voices (N,), rows of their table."""
+    def vectors(self, frames: Tensor, voices: Tensor) -> Tensor:
+        """Vectors (N, T, C) of codes (N, T, K) or features (N, T, D) in voices (N,), rows of their table."""
         x = self.input_embedding(frames)
         if self.voices is not None:
             x = torch.cat([x, self.voices(voices)[:, None].expand(-1, x.shape[1], -1)], dim=2)
-        return self.generator(x.transpose(1, 2))
+        return x
+
+    def forward(self, frames: Tensor, voices: Tensor) -> Tensor:
+        """Audio (N, T F) of codes (N, T, K) or features (N, T, D) in voices (N,), where there is no front end."""
+        return self.generator(self.vectors(frames, voices).transpose(1, 2))
+
+    @property
+    def front(self) -> FrontEnd:
+        """The front end, of a vocoder that takes prompts."""
+        assert self.generator.front is not None, "only a generator with a front end is asked for it"
+        return self.generator.front
+
+    @property
+    def takes_prompt(self) -> bool:
+        """Whether there is a front end."""
+        return self.generator.front is not None
+
+    def frames_in(self, seconds: float) -> int:
+        """Frames of so much audio, one at least."""
+        return max(1, round(seconds * self.sample_rate_hz / self.frame_samples))
+
+    def fronted(
+        self, frames: Tensor, voices: Tensor, lens: Tensor, prompt: Prompt, prosody: Optional[Tensor] = None
+    ) -> Fronted:
+        """What the front end makes of codes (N, T, K) or features (N, T, D) with lens (N,)."""
+        return self.front(self.vectors(frames, voices), lens, prompt, prosody)
+
+    def spoken(self, states: Tensor) -> Tensor:
+        """Audio (N, T F) of states (N, T, C) of the front end."""
+        return self.generator(states.transpose(1, 2))
+
+    def prompt(self, audio: Tensor, lens: Tensor) -> Prompt:
+        """The prompts that audio (N, S) is, with lens (N,) in samples. Raises ValueError if there is no front end."""
+        if self.log_mel is None:
+            raise ValueError("the generator of this vocoder takes no prompt; leave it away, or train ctx_vec2wav.")
+        return Prompt(self.log_mel(audio), lens // self.frame_samples)
 
     def log_durations(self, units: Tensor, lens: Tensor) -> Tensor:
         """log(d + 1) (N, U) of the durations of units (N, U, K) with lens (N,).
@@ -106,4 +148,4 @@ def build_vocoder(
             "repetitions of units of one: set it to false."
         )
     embedding = build_input_embedding(config.input, spec, codebooks)
-    return Vocoder(config, embedding, num_voices, frame_samples(spec))
+    return Vocoder(config, embedding, num_voices, spec)

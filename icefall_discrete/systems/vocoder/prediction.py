@@ -3,6 +3,7 @@
 import logging
 from pathlib import Path
 from typing import Any, Iterator, List, Mapping, Tuple
+from urllib.parse import quote
 
 import torch
 from lhotse import CutSet
@@ -25,6 +26,7 @@ from icefall_discrete.systems.prediction import (
 )
 from icefall_discrete.systems.vocoder.files import METHOD, NOBODY, Said, VocoderFiles, audio_name, write_said
 from icefall_discrete.systems.vocoder.network import Vocoder
+from icefall_discrete.systems.vocoder.prompting import Prompter
 from icefall_discrete.systems.vocoder.scoring import score_speech
 from icefall_discrete.systems.vocoder.settings import TrainSettings
 from icefall_discrete.systems.vocoder.synthesis import SynthesisConfig, frames_to_speak, waveform
@@ -65,8 +67,12 @@ class VocoderPrediction(Prediction[SynthesisConfig, VocoderFiles, TrainSettings,
         return override(from_dict(SynthesisConfig, recipe.get("synthesis", {}), where), args, "synthesis")
 
     def noted(self, config: SynthesisConfig) -> Json:
-        """Nothing that changes what is said."""
-        return {}
+        """What changes what is said: a prompt."""
+        return {"prompt": config.prompt} if config.prompt else {}
+
+    def inputs(self, config: SynthesisConfig) -> List[Path]:
+        """The prompt."""
+        return [Path(config.prompt)] if config.prompt else []
 
     def method(self, asked: str) -> str:
         """There is one."""
@@ -75,8 +81,9 @@ class VocoderPrediction(Prediction[SynthesisConfig, VocoderFiles, TrainSettings,
     def output(
         self, exp_dir: Path, settings: TrainSettings, config: SynthesisConfig, checkpoints: str, averaged: bool
     ) -> VocoderFiles:
-        """`<exp>/resynthesis`, with the checkpoints as suffix."""
-        return VocoderFiles(exp_dir / METHOD, checkpoints + ("_use-averaged-model" if averaged else ""))
+        """`<exp>/resynthesis`, with the checkpoints as suffix, and the name of a prompt."""
+        prompted = f"_prompt-{quote(Path(config.prompt).stem, safe='')}" if config.prompt else ""
+        return VocoderFiles(exp_dir / METHOD, checkpoints + ("_use-averaged-model" if averaged else "") + prompted)
 
     def predict(
         self,
@@ -89,6 +96,7 @@ class VocoderPrediction(Prediction[SynthesisConfig, VocoderFiles, TrainSettings,
     ) -> Json:
         """Write a FLAC file for each cut, as long as the cut is; then the list of them."""
         spec, network, targets = trained.spec, trained.network, trained.targets
+        prompt_of = Prompter(network, targets, config.prompt).among(list(cuts))
         folder = files.audio(split)
         folder.mkdir(parents=True, exist_ok=True)
 
@@ -96,14 +104,14 @@ class VocoderPrediction(Prediction[SynthesisConfig, VocoderFiles, TrainSettings,
             for number, cut in enumerate(kept):
                 voice = targets.of(cut)
                 frames = frames_of_cut(network, cut, spec)
-                audio = waveform(network, frames, voice, config.window_frames(spec))
+                audio = waveform(network, frames, voice, config.window_frames(spec), prompt_of(cut))
                 name = audio_name(cut.id, number)
                 write_flac(folder / name, fitted(audio, samples_of(cut, spec)).numpy(), spec.sample_rate_hz)
                 yield cut.id, Said(cut.id, f"{folder.name}/{name}", targets.names[voice - 1] if voice else NOBODY)
 
         found, facts = predict_cuts(say, network.config, cuts, spec, f"Speaking {split}")
         unknown = sum(said.voice == NOBODY for said in found.values())
-        if unknown and targets.names:
+        if unknown and targets.names and not network.takes_prompt:
             LOG.warning(
                 f"{split}: the voices of {unknown} of {len(found)} cuts are none of the {len(targets.names)} of the "
                 "training data; they are said by the voice of nobody in particular."

@@ -3,12 +3,13 @@
 import collections
 import logging
 from pathlib import Path
-from typing import Any, Dict, List, Mapping, NamedTuple, Sequence
+from typing import Any, Dict, Mapping, Sequence
 
+from lhotse import CutSet
 from lhotse.cut import Cut
 
 from icefall_discrete.audio.reading import load_finite, load_recording, open_recording
-from icefall_discrete.base.atomic_files import PathLike, write_text
+from icefall_discrete.base.atomic_files import write_text
 from icefall_discrete.base.spec import FeatureSpec
 from icefall_discrete.base.text_tables import text_table
 from icefall_discrete.data.cuts import language_of
@@ -23,8 +24,9 @@ from icefall_discrete.metrics.reconstruction import (
 from icefall_discrete.metrics.scoring_rules import ScoringRules
 from icefall_discrete.metrics.wer import Transcript
 from icefall_discrete.systems.asr.scoring import score_transcripts
-from icefall_discrete.systems.prediction import rows_of_split
 from icefall_discrete.systems.vocoder.files import VocoderFiles, read_said
+from icefall_discrete.systems.vocoder.heard import Heard, read_heard
+from icefall_discrete.systems.vocoder.page import listening_page
 from icefall_discrete.text.words import words_in
 
 LOG = logging.getLogger(__name__)
@@ -32,31 +34,10 @@ Json = Dict[str, Any]
 NOT_KNOWN = "not known"
 
 
-class Heard(NamedTuple):
-    """What a recogniser heard in the recording of a cut, and in what was said of it."""
-
-    cut_id: str
-    original: str
-    said: str
-
-
-def write_heard(path: PathLike, lines: Sequence[Heard]) -> None:
-    """Write `<cut id><tab><of the recording><tab><of what was said>`, sorted by cut id."""
-    write_text(path, "".join("\t".join(line) + "\n" for line in sorted(lines)))
-
-
-def read_heard(path: PathLike) -> List[Heard]:
-    """Read what `write_heard` wrote. Raises FileNotFoundError, or ValueError naming the line."""
-    lines = []
-    for number, parts in rows_of_split(path):
-        if len(parts) != len(Heard._fields):
-            raise ValueError(f"{path}:{number}: {len(parts)} columns, expected {len(Heard._fields)}; make it again.")
-        lines.append(Heard(*parts))
-    return lines
-
-
 def score_speech(split: str, files: VocoderFiles, feature_dir: Path, rules: ScoringRules) -> Json:
     """Figures of a split, over all and by language, from its audio and, where a recogniser heard it, its texts.
+
+    Also writes the page to listen to.
 
     Raises:
       ValueError: if the folder's cuts are others than those that were said. UnreadableAudio: if a recording is gone.
@@ -65,7 +46,8 @@ def score_speech(split: str, files: VocoderFiles, feature_dir: Path, rules: Scor
     cuts, inputs = files.recordings(feature_dir, split), files.inputs(feature_dir, split)
     groups: Dict[str, ReconstructionFigures] = collections.defaultdict(ReconstructionFigures)
     everyone, judges, left_out = ReconstructionFigures(), present_judges(), 0
-    for line in read_said(files.listed(split)):
+    lines = read_said(files.listed(split))
+    for line in lines:
         if line.cut_id not in cuts:
             raise ValueError(f"{files.listed(split)}: cut {line.cut_id} is not in {feature_dir}; say the split again.")
         cut = cuts[line.cut_id]
@@ -86,8 +68,12 @@ def score_speech(split: str, files: VocoderFiles, feature_dir: Path, rules: Scor
     scored["languages"] = {
         name: {"num_utterances": group.num_utterances, **group.scores()} for name, group in sorted(groups.items())
     }
-    if files.heard(split).is_file():
-        add_heard(scored, read_heard(files.heard(split)), cuts, rules)
+    heard = read_heard(files.heard(split)) if files.heard(split).is_file() else []
+    if heard:
+        add_heard(scored, heard, cuts, rules)
+    said_of = {line.cut_id: line for line in lines}
+    shown = CutSet.from_cuts(cuts[cut_id] for cut_id in said_of)
+    write_text(files.page(split), listening_page(split, files.page(split), shown, said_of, heard))
     if files.heard_inputs(split).is_file():
         of_inputs: Json = {"languages": {}}
         add_heard(of_inputs, read_heard(files.heard_inputs(split)), cuts, rules)

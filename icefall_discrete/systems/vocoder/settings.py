@@ -6,6 +6,7 @@ from typing import ClassVar, Tuple
 from icefall_discrete.base.settings import check_settings, section, setting
 from icefall_discrete.data.filters import FilterConfig
 from icefall_discrete.data.loaders import LoaderConfig
+from icefall_discrete.data.prompts import SHORTEST_SEC, PromptRange
 from icefall_discrete.systems import training_settings
 from icefall_discrete.systems.adversary import AdversaryConfig
 from icefall_discrete.systems.training_settings import InitialConfig
@@ -24,9 +25,22 @@ class TargetConfig:
     part_sec: float = setting(
         2.0, "longer utterances are divided anew in each epoch, into parts of about this, in seconds", above=0
     )
+    prompt_sec: Tuple[float, ...] = setting(
+        (2.0, 3.0), "shortest and longest prompts in training, in seconds, for a generator that takes one", above=0
+    )
 
     def __post_init__(self) -> None:
         check_settings(self)
+        if len(self.prompt_sec) != 2 or not SHORTEST_SEC <= self.prompt_sec[0] <= self.prompt_sec[1]:
+            raise ValueError(
+                f"prompt_sec is {list(self.prompt_sec)}, expected two numbers of seconds, at least {SHORTEST_SEC}, the "
+                "shorter one first."
+            )
+
+    @property
+    def prompts(self) -> PromptRange:
+        """`prompt_sec` by their names."""
+        return PromptRange(*self.prompt_sec)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,6 +51,15 @@ class LossConfig:
     stft_weight: float = setting(
         0.2, "weight of the loss of magnitude spectra: spectral convergence and L1 of logs", minimum=0
     )
+    prosody_weight: float = setting(
+        0.1111,
+        "weight of the L1 loss of the prosody that a front end expects: a 9th, CTX-vec2wav's 5 where spectra have 45",
+        minimum=0,
+    )
+    front_mel_weight: float = setting(
+        1.3333, "weight of the L1 loss of the mel spectra that it expects; the published 60 of 45", minimum=0
+    )
+    front_mel_steps: int = setting(200000, "steps after which those are no longer learnt", minimum=0)
     duration_weight: float = setting(1.0, "weight of the square error of log durations, with predict_durations")
     fft_sizes: Tuple[int, ...] = setting((256, 512, 1024, 2048), "windows of the spectra, in samples", minimum=16)
     max_mel_bins: int = setting(80, "mel bins; fewer in short windows", minimum=1)

@@ -1,11 +1,12 @@
 """A waveform of one utterance's codes, in windows: memory does not grow with its length, but for the samples.
 
 A window is computed with as many frames on each side as its samples depend on, so that it gives what the whole would,
-but for the last bits of floats. Each utterance is computed alone, whatever it comes with.
+but for the last bits of floats. Each utterance is computed alone, whatever it comes with. A front end that attends to
+all frames does so within WHOLE_SEC seconds; more than that is longer than what anybody trains on, and is divided.
 """
 
 import dataclasses
-from typing import Iterator, Optional
+from typing import Callable, Iterator, Optional
 
 import torch
 from torch import Tensor
@@ -14,14 +15,20 @@ from icefall_discrete.base.settings import check_settings, setting
 from icefall_discrete.base.spec import FeatureSpec
 from icefall_discrete.data.speech import expanded
 from icefall_discrete.nn.durations import durations_of
+from icefall_discrete.nn.generators.contract import Prompt
 from icefall_discrete.systems.vocoder.network import Vocoder
+
+WHOLE_SEC = 30.0
 
 
 @dataclasses.dataclass(frozen=True)
 class SynthesisConfig:
-    """How waveforms are made; but for the last bits it does not change them."""
+    """How waveforms are made; but for the last bits the window does not change them."""
 
     window_sec: float = setting(10.0, "audio that is made at once, in seconds: more needs more memory", above=0)
+    prompt: str = setting(
+        "", "audio file whose voice is spoken in, by a vocoder that takes a prompt (default: that of the speaker)"
+    )
 
     def __post_init__(self) -> None:
         check_settings(self)
@@ -82,22 +89,53 @@ def frames_to_speak(
     return expanded(codes, durations_of(predicted[0].float().cpu()))
 
 
+def _windows(
+    made: Callable[[Tensor], Tensor], frames: Tensor, size: int, reach: int, made_of_frame: int
+) -> Iterator[Tensor]:
+    """What is `made` of frames (T, ...), window by window: `made_of_frame` T rows in all."""
+    for start in range(0, len(frames), size):
+        end = min(start + size, len(frames))
+        left = max(0, start - reach)
+        yield made(frames[left : end + reach])[(start - left) * made_of_frame : (end - left) * made_of_frame]
+
+
 @torch.no_grad()
-def in_windows(network: Vocoder, frames: Tensor, voice: int, window_frames: int) -> Iterator[Tensor]:
+def in_windows(
+    network: Vocoder, frames: Tensor, voice: int, window_frames: int, prompt: Optional[Prompt] = None
+) -> Iterator[Tensor]:
     """Yield the audio (S,) float32 of frames (T, K or D), on the CPU, window by window: T F samples in all.
 
     Args:
       network: in evaluation mode. voice: row of its table. window_frames: frames that are made at once.
+      prompt: of one utterance, for a network that takes one.
     """
-    device, reach = next(network.parameters()).device, network.generator.reach
+    device = next(network.parameters()).device
     row = torch.tensor([voice], device=device)
-    for start in range(0, len(frames), window_frames):
-        end = min(start + window_frames, len(frames))
-        left = max(0, start - reach)
-        audio = network(frames[left : end + reach][None].to(device), row)[0].float().cpu()
-        yield audio[(start - left) * network.frame_samples : (end - left) * network.frame_samples]
+    if prompt is not None:
+        frames = _states(network, frames, row, window_frames, prompt)
+
+    def audio(part: Tensor) -> Tensor:
+        one = part[None].to(device)
+        return (network(one, row) if prompt is None else network.spoken(one))[0].float().cpu()
+
+    yield from _windows(audio, frames, window_frames, network.generator.reach, network.frame_samples)
 
 
-def waveform(network: Vocoder, frames: Tensor, voice: int, window_frames: int) -> Tensor:
+def _states(network: Vocoder, frames: Tensor, row: Tensor, window_frames: int, prompt: Prompt) -> Tensor:
+    """States (T, C) of the front end, on the CPU."""
+    device, reach = row.device, network.front.reach
+    prompt = Prompt(*(one.to(device) for one in prompt))
+
+    def fronted(part: Tensor) -> Tensor:
+        lens = torch.tensor([len(part)], device=device)
+        return network.fronted(part[None].to(device), row, lens, prompt).states[0].float().cpu()
+
+    size, sides = (window_frames, reach) if reach is not None else (network.frames_in(WHOLE_SEC), 0)
+    return torch.cat(list(_windows(fronted, frames, size, sides, 1)))
+
+
+def waveform(
+    network: Vocoder, frames: Tensor, voice: int, window_frames: int, prompt: Optional[Prompt] = None
+) -> Tensor:
     """The whole of `in_windows`, (T F,)."""
-    return torch.cat(list(in_windows(network, frames, voice, window_frames)))
+    return torch.cat(list(in_windows(network, frames, voice, window_frames, prompt)))

@@ -13,7 +13,7 @@ from lhotse.cut import Cut
 from icefall_discrete.data.cuts import language_of, text_of
 from icefall_discrete.systems.asr.error_page import STYLE, audio_links
 from icefall_discrete.systems.vocoder.files import Said
-from icefall_discrete.systems.vocoder.scoring import Heard
+from icefall_discrete.systems.vocoder.heard import Heard
 
 _TABLE = "table { border-collapse: collapse; } td { padding: 0.1em 1em 0.1em 0; } td:first-child { color: #666; }"
 
