@@ -10,8 +10,9 @@ from lhotse.audio import DurationMismatchError
 from lhotse.cut import MixedCut
 from torch import Tensor
 
+from icefall_discrete.audio.lhotse_reader import read_whole_files
 from icefall_discrete.audio.resampling import with_bounded_memory
-from icefall_discrete.audio.sound_files import TOLERANCE_SEC, read_whole_files
+from icefall_discrete.audio.sound_files import TOLERANCE_SEC
 from icefall_discrete.audio.sources import refusal, refusal_of, why_no_audio
 
 TRUNCATED = "it holds less or more audio than its manifest says: fetch the file again, or remake the manifests"

@@ -1,7 +1,6 @@
 """How much audio a file holds, by decoding where its header does not know; a difference is made good, or named.
 
-`read_whole_files` makes lhotse read files this way, its own recipes included. Where header and file agree, as almost
-always, the samples are those of lhotse's usual reader.
+By soundfile and numpy alone: lhotse_reader.py makes lhotse read files this way.
 """
 
 import functools
@@ -13,13 +12,6 @@ from typing import Any, BinaryIO, NamedTuple, Optional, Tuple
 
 import numpy as np
 import soundfile
-from lhotse.audio.backend import (
-    CompositeAudioBackend,
-    LibsndfileCompatibleAudioInfo,
-    get_default_audio_backend,
-    set_current_audio_backend,
-)
-from lhotse.utils import compute_num_samples
 
 from icefall_discrete.audio.containers import (
     Samples,
@@ -38,7 +30,6 @@ _UNKNOWN_FRAMES = (1 << 63) - 1  # libsndfile's SF_COUNT_MAX
 # makes every guess too long, so that all is decoded.
 _STRETCH = 64
 _HEAD_FRAME_SEC = 0.25
-_OTHER_READERS = (".sph", ".mp4", ".m4a", ".m4b")
 _ADVICE = "fetch the file again, or convert it anew if this is all there is"
 
 
@@ -210,62 +201,24 @@ def _flac_samples(path: Path, held: Held) -> np.ndarray:
     return samples
 
 
-class WholeFileBackend(CompositeAudioBackend):
-    """lhotse's usual reader for all but the files whose header does not know how much they hold."""
-
-    def __init__(self) -> None:
-        super().__init__(get_default_audio_backend().backends)
-
-    def _examine(self, source: Any) -> Optional[Held]:
-        """None for what is no file, or may be read by another library."""
-        is_file = isinstance(source, (str, Path)) and ".tar/" not in str(source)
-        if not is_file or str(source).lower().endswith(_OTHER_READERS):
-            return None
-        try:
-            return examine(Path(source))
-        except soundfile.LibsndfileError:
-            return None
-
-    def info(self, path_or_fd: Any, force_opus_sampling_rate: Optional[int] = None) -> LibsndfileCompatibleAudioInfo:
-        """Channels, samples and rate of a file; BadSoundFile says why it cannot be used."""
-        held = self._examine(path_or_fd)
-        if held is None:
-            return super().info(path_or_fd, force_opus_sampling_rate)
-        return LibsndfileCompatibleAudioInfo(held.channels, held.frames, held.rate_hz, held.frames / held.rate_hz)
-
-    def read_audio(
-        self,
-        path_or_fd: Any,
-        offset: float = 0.0,
-        duration: Optional[float] = None,
-        force_opus_sampling_rate: Optional[int] = None,
-    ) -> Tuple[np.ndarray, int]:
-        """Samples (C, S) float32 and their rate."""
-        held = self._examine(path_or_fd)
-        if held is None or held.is_usual:
-            return super().read_audio(path_or_fd, offset, duration, force_opus_sampling_rate)
-        path = Path(path_or_fd)
-        with soundfile.SoundFile(path) as stream:
-            kind, is_known = stream.format, stream.frames != _UNKNOWN_FRAMES
-        if kind == "FLAC" and is_known:
-            if offset > 0 or duration is not None:
-                return super().read_audio(path_or_fd, offset, duration, force_opus_sampling_rate)
-            return _flac_samples(path, held).T, held.rate_hz
-        start = compute_num_samples(offset, held.rate_hz)
-        end = held.frames if duration is None else start + compute_num_samples(duration, held.rate_hz)
-        return _decode_whole(path, kind)[start:end].T, held.rate_hz
+def is_exact_flac(path: Path) -> bool:
+    """Whether a file is FLAC that says how long it is, so that any part of it can be found."""
+    with soundfile.SoundFile(path) as stream:
+        return bool(stream.format == "FLAC" and stream.frames != _UNKNOWN_FRAMES)
 
 
-def read_whole_files() -> None:
-    """Let lhotse read files by `WholeFileBackend`, and take nothing longer than TOLERANCE_SEC for a rounding error.
+def decoded(path: Path, held: Held) -> np.ndarray:
+    """All samples (S, C) float32 of a file that `examine` found to hold so much.
 
-    Where its variables LHOTSE_AUDIO_BACKEND and LHOTSE_AUDIO_DURATION_MISMATCH_TOLERANCE are set, they hold.
+    Raises:
+      BadSoundFile: if it is damaged or cut short. soundfile.LibsndfileError: if libsndfile cannot read it.
     """
-    os.environ.setdefault("LHOTSE_AUDIO_DURATION_MISMATCH_TOLERANCE", str(TOLERANCE_SEC))
-    if "LHOTSE_AUDIO_BACKEND" not in os.environ:
-        set_current_audio_backend(_backend())
-
-
-@functools.lru_cache(maxsize=1)
-def _backend() -> WholeFileBackend:
-    return WholeFileBackend()
+    if held.is_usual:
+        samples, _ = soundfile.read(path, dtype="float32", always_2d=True)
+        _require_near(held.frames, len(samples), "samples", held.rate_hz)
+        return samples
+    if is_exact_flac(path):
+        return _flac_samples(path, held)
+    with soundfile.SoundFile(path) as stream:
+        kind = stream.format
+    return _decode_whole(path, kind)

@@ -5,10 +5,11 @@ import re
 import shlex
 import stat
 from pathlib import Path
-from typing import Optional
+from typing import TYPE_CHECKING, Optional
 
-from lhotse import Recording
-from lhotse.audio import AudioSource
+if TYPE_CHECKING:  # who reads files without lhotse asks here too
+    from lhotse import Recording
+    from lhotse.audio import AudioSource
 
 # lhotse hands the names of these files to a shell, for the program that decodes them.
 SHELL_SUFFIX = ".sph"
@@ -49,7 +50,7 @@ def why_no_audio(path: Path) -> Optional[str]:
     return "it is a page of the web, not audio: fetch it again" if _WEB_PAGE.match(head) else None
 
 
-def _refusal_of_file(source: AudioSource) -> str:
+def _refusal_of_file(source: "AudioSource") -> str:
     refused = refusal(source.type, source.source)
     if refused or source.type != "file":
         return refused
@@ -57,7 +58,7 @@ def _refusal_of_file(source: AudioSource) -> str:
     return why_no_audio(Path(source.source)) or ""
 
 
-def refusal_of(recording: Optional[Recording]) -> str:
+def refusal_of(recording: Optional["Recording"]) -> str:
     """Why a recording's audio is not read, as in `refusal`, or since a file is not there; empty if it may be."""
     if recording is None:
         return "it has no recording"

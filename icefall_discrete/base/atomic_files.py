@@ -17,6 +17,7 @@ from typing import Iterator, Set, Union
 PathLike = Union[str, Path]
 NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _TEMPORARY = re.compile(r"\.[0-9a-f]{8}\.partial\..+")
+_HELD = (errno.EACCES, errno.EAGAIN)
 _seen_folders: Set[Path] = set()
 
 
@@ -134,25 +135,57 @@ def require_new_folder(path: PathLike) -> None:
         raise ValueError(f"{path} exists and is not empty; give a folder that is new.")
 
 
+def _folder_to_fill(target: Path) -> "tuple[Path, int]":
+    """An empty folder beside `target`, and a descriptor that holds its lock.
+
+    Raises RuntimeError if another process fills it.
+    """
+    unfinished = target.with_name(f".{target.name}.partial")
+    while True:
+        unfinished.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(unfinished, os.O_RDONLY)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            if error.errno in _HELD:
+                os.close(descriptor)
+                raise RuntimeError(
+                    f"another process is making {target}; wait for it, end it, or give another folder."
+                ) from None
+        with contextlib.suppress(FileNotFoundError):
+            if os.path.samestat(os.fstat(descriptor), os.stat(unfinished)):
+                break
+        os.close(descriptor)  # its holder has just finished, or given up
+    for left in unfinished.iterdir():
+        shutil.rmtree(left) if left.is_dir() and not left.is_symlink() else left.unlink()
+    return unfinished, descriptor
+
+
 @contextlib.contextmanager
 def new_folder(path: PathLike) -> Iterator[Path]:
     """Yield a folder beside `path` to fill; on success it is renamed to `path`, else nothing of it is left.
 
-    What a killed writer left is begun anew. Raises as `require_new_folder`.
+    What a killed writer left is begun anew. Raises as `require_new_folder`, and RuntimeError if another process is
+    making the same folder now, of which nothing is touched.
     """
     target = Path(path)
     require_new_folder(target)
-    unfinished = target.with_name(f".{target.name}.partial")
     try:
-        shutil.rmtree(unfinished, ignore_errors=True)
-        unfinished.mkdir(parents=True)
+        unfinished, descriptor = _folder_to_fill(target)
+    except OSError as error:
+        raise cannot_write(target, error) from error
+    is_whole = False
+    try:
         yield unfinished
         if target.exists():
             target.rmdir()
         unfinished.rename(target)
+        is_whole = True
     except OSError as error:
         if _is_told(error):
             raise
         raise cannot_write(target, error) from error
     finally:
-        shutil.rmtree(unfinished, ignore_errors=True)
+        if not is_whole:
+            shutil.rmtree(unfinished, ignore_errors=True)
+        os.close(descriptor)

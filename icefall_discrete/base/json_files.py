@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 from pathlib import Path
 from typing import Any, Dict, Iterator, List, Tuple, Union
 
@@ -10,6 +11,8 @@ from icefall_discrete.base.atomic_files import write_text
 JSON_NAMES = {dict: "an object", list: "a list", str: "text", bool: "true or false", int: "a number", float: "a number"}
 # What no file of ours comes near; whoever walks through a value, or reckons with a number, is then safe.
 _MAX_DEPTH, _MAX_WHOLE = 64, 2**64
+# Without an exponent or twenty digits in a row, a number is finite and below that.
+_SUSPICIOUS = re.compile(r"NaN|Infinity|[0-9][eE]|[0-9]{20}")
 _ADVICE = "correct it there, or, if a stage wrote the file, run that stage again"
 
 
@@ -54,6 +57,11 @@ def _wrong_numbers(value: Any) -> Iterator[Tuple[str, str]]:
     return ((key, wrong) for key, number in _numbers(value) if (wrong := _wrong_number(number)))
 
 
+def _may_be_wrong(text: str) -> bool:
+    """Whether a JSON text could hold a number that is none, or be nested too deeply; to find out takes longer."""
+    return text.count("[") + text.count("{") > _MAX_DEPTH or _SUSPICIOUS.search(text) is not None
+
+
 def _place(text: str, error: json.JSONDecodeError) -> str:
     message = "a comma stands before a closing bracket" if _ends_in_comma(text, error.pos) else error.msg
     return f"line {error.lineno}, column {error.colno}: {message}"
@@ -67,7 +75,7 @@ def parse_json(text: str) -> Any:
     """The value of a JSON text. Raises ValueError, a part of a sentence, where `read_json` does."""
     try:
         value = json.loads(text, object_pairs_hook=_object)
-        wrong = next(_wrong_numbers(value), None)
+        wrong = next(_wrong_numbers(value), None) if _may_be_wrong(text) else None
     except json.JSONDecodeError as error:
         raise ValueError(f"is not valid JSON, {_place(text, error)}") from None
     except RecursionError:

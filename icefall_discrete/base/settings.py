@@ -33,6 +33,8 @@ C = TypeVar("C")
 KIND = "kind"
 FLAG = "--"
 LARGEST_SEED = 2**32 - 1  # that numpy takes
+LEAST_TEMPERATURE = 0.001  # scores over smaller ones are no numbers of 32 bits any more
+MOST_THREADS = 1024  # of one process
 
 
 def setting(
@@ -87,6 +89,12 @@ def choice(default: Optional[str], help: str, kinds: Kinds, formerly: Union[str,
 
 def _default_kind(kinds: Kinds, kind: Optional[str]) -> Any:
     return None if kind is None else kinds.find(kind)()
+
+
+def require_temperature(name: str, value: float) -> None:
+    """Raise ValueError for a temperature of draws, where 0 is none, that is so small that scores over it overflow."""
+    if 0 < value < LEAST_TEMPERATURE:
+        raise ValueError(f"{name} is {value:g}, expected 0, the most probable always, or at least {LEAST_TEMPERATURE}.")
 
 
 def check_settings(config: Any) -> None:

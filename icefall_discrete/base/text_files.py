@@ -1,9 +1,10 @@
 """Text files that people and other tools wrote: UTF-8 with or without a byte order mark, one line at a time."""
 
 import codecs
+import json
 import unicodedata
 from pathlib import Path
-from typing import Iterator, Tuple
+from typing import Any, Iterator, Tuple
 
 _MARKS = (
     *((codecs.BOM_UTF32_LE, "UTF-32"), (codecs.BOM_UTF32_BE, "UTF-32")),  # first: the others begin these
@@ -71,7 +72,28 @@ def numbered_lines(path: Path) -> Iterator[Tuple[int, str]]:
 
 def is_one_line(text: str) -> bool:
     """Whether a text has no control character, end of a line or undecodable byte, so that it may be part of a line."""
-    return not any(unicodedata.category(char) in _NOT_IN_LINES for char in text)
+    # What is printable has no such character, and asking that takes a twentieth of the time.
+    return text.isprintable() or not any(unicodedata.category(char) in _NOT_IN_LINES for char in text)
+
+
+def json_in(value: Any, encoding: str) -> str:
+    """`value` as JSON on one line, with escapes for letters if `encoding` lacks one of them."""
+    text = json.dumps(value, ensure_ascii=False)
+    try:
+        text.encode(encoding)
+    except UnicodeEncodeError:
+        return json.dumps(value)
+    return text if len(text.splitlines()) == 1 else json.dumps(value)
+
+
+def shown_name(name: str, encoding: str = "utf-8") -> str:
+    """The name of a file as it is printed: as a JSON string if it would break a line or cannot be printed as it is."""
+    is_plain = not name.startswith('"') and is_one_line(name)
+    try:
+        name.encode(encoding)
+    except UnicodeEncodeError:
+        is_plain = False
+    return name if is_plain else json_in(name, encoding)
 
 
 def lines_in(text: str) -> Iterator[Tuple[int, str]]:

@@ -25,9 +25,10 @@ from icefall_discrete.base.atomic_files import replacing
 from icefall_discrete.base.inert_pickle import reason_of
 from icefall_discrete.base.provenance import digest_of_lines
 from icefall_discrete.base.spec import FeatureSpec
+from icefall_discrete.data.array_shards import npy_frames
 from icefall_discrete.data.checksums import require_as_extracted
 from icefall_discrete.data.code_archive import ArchiveKey, FlatArchiveReader
-from icefall_discrete.data.manifest_lines import read_lines
+from icefall_discrete.data.manifest_lines import line_of, read_lines
 
 PathLike = Union[str, Path]
 FIELDS = {"codes": "codes", "continuous": "features_frames"}
@@ -37,6 +38,8 @@ DURATIONS_FIELD = "code_durations"
 _STORED = (FlatArchiveReader.name, "memory_npy", "memory_raw")
 MANIFEST_SUFFIX = ".jsonl.gz"  # of what is written; .jsonl is read too
 SPEED_SUFFIX = re.compile(r"_sp(\d+(?:\.\d+)?)$")  # of the ids of speed-perturbed copies
+_LARGEST_INT16 = int(np.iinfo(np.int16).max)
+_UNSIGNED = {2: np.uint16, 4: np.uint32}  # by bytes of an id
 EDGE_FRAMES = 3  # frames by which a tokenizer may differ from duration x rate: windows without padding, rounding up
 
 
@@ -49,7 +52,7 @@ def storage_dtype(spec: FeatureSpec) -> str:
     """dtype on disk: float32 for features, int16 for codes, int32 where an id (or the padding id) does not fit."""
     if spec.kind == "continuous":
         return "float32"
-    return "int16" if max(spec.codebook_sizes) <= np.iinfo(np.int16).max else "int32"
+    return "int16" if max(spec.codebook_sizes) <= _LARGEST_INT16 else "int32"
 
 
 def load_audio_cuts(path: PathLike) -> CutSet:
@@ -197,22 +200,29 @@ def load_frames(cut: Cut, spec: FeatureSpec) -> np.ndarray:
 
 
 def _require_sound(frames: np.ndarray, cut: MonoCut, spec: FeatureSpec) -> None:
-    archive = _array_of(cut, spec).array.storage_path
-    advice = f"{archive} was changed or damaged: move the folder of '{spec.name}' aside and extract again."
     if spec.kind == "continuous":
         if not np.isfinite(frames).all():
-            raise ValueError(f"cut {cut.id}: {(~np.isfinite(frames)).sum()} features are NaN or infinite; {advice}")
+            number = (~np.isfinite(frames)).sum()
+            raise ValueError(f"cut {cut.id}: {number} features are NaN or infinite; {_advice(cut, spec)}")
         return
-    sizes = np.asarray(spec.codebook_sizes)
-    if frames.shape[1] != len(sizes) or frames.dtype.name != storage_dtype(spec):
+    sizes = spec.codebook_sizes
+    if frames.shape[1] != len(sizes) or frames.dtype.name != storage_dtype(spec) or not frames.size:
         return  # which others say
-    wrong = (frames < 0) | (frames >= sizes)
+    # Read as unsigned, an id below 0 is larger than any size: one pass finds that there is nothing to be found.
+    if int(frames.view(_UNSIGNED[frames.dtype.itemsize]).max()) < min(sizes):
+        return
+    wrong = (frames < 0) | (frames >= np.asarray(sizes))
     if wrong.any():
         frame, codebook = np.argwhere(wrong)[0]
         raise ValueError(
             f"cut {cut.id}: id {frames[frame, codebook]} in frame {frame} of codebook {codebook}, expected 0 to "
-            f"{sizes[codebook] - 1}; {advice}"
+            f"{sizes[codebook] - 1}; {_advice(cut, spec)}"
         )
+
+
+def _advice(cut: MonoCut, spec: FeatureSpec) -> str:
+    archive = _array_of(cut, spec).array.storage_path
+    return f"{archive} was changed or damaged: move the folder of '{spec.name}' aside and extract again."
 
 
 def load_durations(cut: MonoCut, spec: FeatureSpec) -> np.ndarray:
@@ -229,6 +239,10 @@ def _read(cut: MonoCut, array: TemporalArray, left: int, right: int) -> np.ndarr
         raise ValueError(
             f"cut {cut.id}: its array is stored as '{stored.storage_type}', expected {' or '.join(_STORED)}."
         )
+    if stored.storage_type == "memory_npy":
+        frames = npy_frames(stored.storage_key, left, right)
+        if frames is not None:
+            return frames
     try:
         return get_reader(stored.storage_type)(stored.storage_path).read(
             stored.storage_key, left_offset_frames=left, right_offset_frames=right
@@ -341,4 +355,4 @@ def write_cuts(path: PathLike, cuts: Iterable[Cut]) -> None:
         gzip.GzipFile(filename="", mode="wb", fileobj=raw, mtime=0) as stream,
     ):
         for cut in cuts:
-            stream.write(json.dumps(cut.to_dict(), ensure_ascii=False).encode("utf-8") + b"\n")
+            stream.write(json.dumps(line_of(cut), ensure_ascii=False).encode("utf-8") + b"\n")

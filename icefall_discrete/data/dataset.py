@@ -3,6 +3,7 @@
 import hashlib
 from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Tuple
 
+import numpy as np
 import torch
 from lhotse import CutSet
 from torch import Tensor
@@ -31,20 +32,17 @@ def padding_values(spec: FeatureSpec) -> Tuple[float, ...]:
     return spec.pad_ids if spec.kind == "codes" else (0.0,) * spec.feature_dim
 
 
-def _as_it_is(cut_id: str, frames: Tensor) -> Tensor:
-    return frames
-
-
 def complete(cuts: CutSet, batch: Batch) -> Batch:
     """The batch as it is: the Completion of systems that need no more than `collate` gives."""
     return batch
 
 
-def collate(cuts: CutSet, spec: FeatureSpec, changed: Callable[[str, Tensor], Tensor] = _as_it_is) -> Batch:
+def collate(cuts: CutSet, spec: FeatureSpec, changed: Optional[Callable[[str, Tensor], Tensor]] = None) -> Batch:
     """Read the cuts' frames and pad them into one batch.
 
     Args:
-      cuts: with frames of `spec`. changed: other frames (T', K) or (T', D) for those (T, K) or (T, D) of a cut's id.
+      cuts: with frames of `spec`. changed: if given, other frames (T', K) or (T', D) for those (T, K) or (T, D) of
+        a cut's id.
     Returns:
       `codes` (N, T, K) int64 padded with the padding ids, or `features` (N, T, D) float32 padded with 0;
       `frame_lens` (N,) int64; `cut_ids`: list of N strings; `text`, `languages`: the same, or None for a cut that has
@@ -53,23 +51,25 @@ def collate(cuts: CutSet, spec: FeatureSpec, changed: Callable[[str, Tensor], Te
       ValueError: if a cut has no frames of this spec, or other than K (or D) columns; the cut is named.
     """
     values = padding_values(spec)
-    dtype = torch.int64 if spec.kind == "codes" else torch.float32
-    rows: List[Tensor] = []
+    dtype = np.int64 if spec.kind == "codes" else np.float32
+    rows: List[np.ndarray] = []
     for cut in cuts:
-        frames = torch.from_numpy(load_frames(cut, spec)).to(dtype)
+        frames = load_frames(cut, spec)
         if frames.shape[1] != len(values):
             raise ValueError(
                 f"cut {cut.id}: {frames.shape[1]} columns, but {spec.name} promises {len(values)}; extract it again."
             )
-        rows.append(changed(cut.id, frames))
-    frame_lens = torch.tensor([len(row) for row in rows], dtype=torch.int64)
-    padded = torch.tensor(values, dtype=dtype).repeat(len(rows), int(frame_lens.max()), 1)
+        rows.append(frames if changed is None else changed(cut.id, torch.from_numpy(frames.astype(dtype))).numpy())
+    frame_lens = [len(row) for row in rows]
+    # In numpy: of many short rows, most of the time goes into calls, which cost torch several times as much.
+    padded = np.empty((len(rows), max(frame_lens), len(values)), dtype)
     for target, row in zip(padded, rows):
         target[: len(row)] = row
+        target[len(row) :] = values
     facts = [facts_of(cut) for cut in cuts]
     return {
-        batch_key(spec): padded,
-        "frame_lens": frame_lens,
+        batch_key(spec): torch.from_numpy(padded),
+        "frame_lens": torch.tensor(frame_lens, dtype=torch.int64),
         "text": [one.pop("text") for one in facts],
         "languages": [one.pop("language") for one in facts],
         "facts": facts,
@@ -130,7 +130,8 @@ class BatchDataset(torch.utils.data.Dataset):
         index, cuts = item
         if self.augment is None or not self.augment.is_on(self.epoch):
             return self.completion(cuts, collate(cuts, self.spec))
-        batch = self.completion(cuts, collate(cuts, self.spec, self._resegmented))
+        changed = None if self.resegment is None else self._resegmented
+        batch = self.completion(cuts, collate(cuts, self.spec, changed))
         key = batch_key(self.spec)
         generator = torch.Generator().manual_seed(derived_seed(self.seed, self.epoch, index, self.rank))
         values, rate = padding_values(self.spec), self.spec.frame_rate_hz
@@ -143,7 +144,6 @@ class BatchDataset(torch.utils.data.Dataset):
         return {**batch, key: views[0], OTHER_VIEW: views[1]}
 
     def _resegmented(self, cut_id: str, frames: Tensor) -> Tensor:
-        if self.resegment is None:
-            return frames
+        assert self.resegment is not None
         seed = derived_seed(self.seed, self.epoch, *cut_id.encode())
         return torch.tensor(self.resegment(frames[:, 0].tolist(), seed), dtype=frames.dtype).unsqueeze(1)

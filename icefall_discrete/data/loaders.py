@@ -1,5 +1,6 @@
 """Epochs of batches: bucketed by duration, deterministic, resumable at any batch, optionally short utterances first."""
 
+import collections
 import dataclasses
 import functools
 import itertools
@@ -7,9 +8,10 @@ import logging
 import math
 import random
 import warnings
-from typing import Callable, Dict, Iterable, Iterator, List, Tuple, TypeVar, Union
+from typing import Callable, Deque, Dict, Iterable, Iterator, List, Optional, Tuple, TypeVar, Union
 
 from lhotse import CutSet
+from lhotse.cut import Cut
 from lhotse.dataset.sampling import DynamicBucketingSampler, SimpleCutSampler
 from lhotse.dataset.sampling.base import CutSampler
 from torch.utils.data import DataLoader, Sampler
@@ -46,7 +48,9 @@ class LoaderConfig:
         0.0, "max_duration in those epochs, in seconds; 0: as max_duration", minimum=0
     )
     language_temperature: float = setting(
-        1.0, "T: a language with h of H hours is drawn with (h/H)^(1/T), normalised; 1: each cut once an epoch", above=0
+        1.0,
+        "T: a language with h of H hours is drawn with (h/H)^(1/T), normalised; 1: each cut once an epoch",
+        minimum=0.01,
     )
     pseudo_share: float = setting(
         0.0,
@@ -111,6 +115,37 @@ class _SimpleSampler(SimpleCutSampler, _SamplerBase):
         self.time_constraint.quadratic_duration = config.quadratic_duration or None
 
 
+class _Begun:
+    """Cuts that are read in sequence, and the first of which are asked for twice: the second time they are the same.
+
+    lhotse finds the bounds of its buckets in the durations of the first cuts, then fills the buckets with the same
+    ones. A pass that stops early leaves its cuts to the next one, which lets go of each as it gives it away; whatever
+    comes later reads anew.
+    """
+
+    def __init__(self, cuts: CutSet) -> None:
+        self._cuts = cuts
+        self._first: Optional[Deque[Cut]] = collections.deque()
+        self._rest: Iterator[Cut] = iter(cuts)
+
+    def __iter__(self) -> Iterator[Cut]:
+        first, self._first = self._first, None
+        if first is None:
+            yield from self._cuts
+        elif not first:
+            yield from self._noting(first)
+        else:
+            while first:
+                yield first.popleft()
+            yield from self._rest
+
+    def _noting(self, first: Deque[Cut]) -> Iterator[Cut]:
+        self._first = first
+        for cut in self._rest:
+            first.append(cut)
+            yield cut
+
+
 class _BucketingSampler(DynamicBucketingSampler, _SamplerBase):
     """lhotse's DynamicBucketingSampler for torch 1 and 2."""
 
@@ -126,7 +161,7 @@ def _bucketing_sampler(cuts: CutSet, config: LoaderConfig, num_buckets: int, see
         warnings.filterwarnings("ignore", message="You are using DynamicBucketingSampler with an eagerly read CutSet")
         # sync_buckets stays on: lhotse 1.33 ends an epoch early, and loses cuts, without it.
         return _BucketingSampler(
-            cuts,
+            CutSet(_Begun(cuts)) if cuts.is_lazy else cuts,
             max_duration=config.max_duration,
             max_cuts=config.max_cuts or None,
             num_buckets=num_buckets,

@@ -19,9 +19,8 @@ from pathlib import Path
 from typing import Any, Callable, Dict, Iterable, Iterator, List, Optional
 
 from lhotse import CutSet
-from lhotse.array import Array, TemporalArray
-from lhotse.cut import MonoCut
-from lhotse.shar import ArrayTarWriter, JsonlShardWriter
+from lhotse.cut import MixedCut, MonoCut
+from lhotse.shar import JsonlShardWriter
 from lhotse.utils import fastcopy
 
 from icefall_discrete.base.inert_pickle import reason_of
@@ -39,16 +38,17 @@ from icefall_discrete.base.provenance import (
 from icefall_discrete.base.settings import check_settings, setting, to_dict
 from icefall_discrete.base.shapes import COUNT, FROM_0, TEXT, read_shaped
 from icefall_discrete.base.spec import FeatureSpec
+from icefall_discrete.data.array_shards import ArrayShardWriter, read_arrays
 from icefall_discrete.data.checksums import checksum_of, damage, known_checksums
 from icefall_discrete.data.cuts import cuts_digest, field_name, load_frames, without_frames
 from icefall_discrete.data.dataset import derived_seed
+from icefall_discrete.data.manifest_lines import line_of, read_lines
 
 LOG = logging.getLogger(__name__)
 CUTS_FOLDER = "cuts"
 SUMMARY_FILE = "shar.json"
 ORIGIN_FILE = "made_from.json"
 CHECKSUM_FILE = "checksums.json"
-_TAR_BLOCK, _USTAR = 512, 257  # bytes of a header, and where its magic word stands
 
 
 @dataclasses.dataclass(frozen=True)
@@ -112,12 +112,6 @@ def _complete_or_absent(folder: Path) -> Iterator[Path]:
     partial.rename(folder)
 
 
-def _placed(cut: MonoCut, spec: FeatureSpec, shape: Iterable[int]) -> TemporalArray:
-    """The entry of a cut's frames in the tar file, where they follow as bytes."""
-    array = Array(storage_type="shar", storage_path="", storage_key="", shape=list(shape))
-    return TemporalArray(array, temporal_dim=0, frame_shift=1.0 / spec.frame_rate_hz, start=cut.start)
-
-
 def _require_whole_rate(spec: FeatureSpec) -> None:
     if spec.has_variable_rate:
         raise ValueError(
@@ -148,16 +142,16 @@ def export_shar(cuts: Iterable[MonoCut], spec: FeatureSpec, folder: Path, config
     summary = _Summary(config.shard_size)
     with contextlib.ExitStack() as stack:
         frames_folder = stack.enter_context(_complete_or_absent(target))
-        tar = stack.enter_context(ArrayTarWriter(_shards(frames_folder, "frames.%06d.tar"), config.shard_size, "numpy"))
+        tar = stack.enter_context(ArrayShardWriter(frames_folder, config.shard_size))
         manifest = None
         if not cuts_folder.exists():
             new_cuts = stack.enter_context(_complete_or_absent(cuts_folder))
             manifest = stack.enter_context(JsonlShardWriter(_shards(new_cuts, "cuts.%06d.jsonl.gz"), config.shard_size))
         for cut in cuts:
             frames = load_frames(cut, spec)
-            tar.write(cut.id, frames, manifest=_placed(cut, spec, frames.shape))
+            tar.write(cut.id, frames, 1.0 / spec.frame_rate_hz)
             if manifest is not None:
-                manifest.write(without_frames(cut))
+                manifest.write(line_of(without_frames(cut)))
             summary.add(cut)
         if summary.values()["num_cuts"] == 0:
             raise ValueError(f"there are no cuts to export to {folder}; extract '{spec.name}' first.")
@@ -275,11 +269,12 @@ class _Pass:
             )
 
     def _read(self) -> Iterator[MonoCut]:
-        for path in self._fields[self._field]:
-            with open(path, "rb") as stream:
-                if stream.read(_TAR_BLOCK)[_USTAR : _USTAR + 5] != b"ustar":
-                    raise ValueError(f"{path.name} is no tar file, or a compressed one")
-        yield from (_as_extracted(cut, self._field) for cut in CutSet.from_shar(fields=self._fields))
+        for manifest, archive in zip(self._fields["cuts"], self._fields[self._field]):
+            for cut, (cut_id, array) in zip(read_lines(manifest), read_arrays(archive)):
+                if cut.id != cut_id or isinstance(cut, MixedCut):
+                    raise ValueError(f"{archive.name} has frames of {cut_id}, where {manifest.name} has cut {cut.id}")
+                cut.custom = {**(cut.custom or {}), self._field: fastcopy(array, start=cut.start)}
+                yield cut
 
 
 class SharSource:
@@ -352,10 +347,3 @@ class KeptCuts:
     def of_epoch(self, epoch: int, seed: int) -> CutSet:
         """The cuts of epoch number `epoch`, lazily, the shards in an order of its own."""
         return self._source.cuts(derived_seed(seed, epoch)).filter(self._keep)
-
-
-def _as_extracted(cut: MonoCut, field: str) -> MonoCut:
-    """The cut without what lhotse's reader notes about the shard in it, its frames where the cut begins."""
-    custom = {key: value for key, value in cut.custom.items() if key not in ("shard_origin", "shar_epoch")}
-    custom[field] = fastcopy(custom[field], start=cut.start)
-    return fastcopy(cut, custom=custom)

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from icefall_discrete.decoding.hypothesis import Hypothesis, check_encoder_output, initial_context
-from icefall_discrete.decoding.prediction import Predictions
+from icefall_discrete.decoding.prediction import Predictions, answers_at_once
 from icefall_discrete.decoding.unit_scores import unit_log_probs
 from icefall_discrete.nn.heads.contract import TransducerModel
 
@@ -49,7 +49,7 @@ def greedy_search(
             best, unit = unit_log_probs(logits, model, blank_penalty, emit_unk=emit_unk).max(dim=1)
             score += best * searching
             searching = searching & (unit != blank_id)
-            if not searching.any():
+            if answers_at_once(am.device) and not searching.any():
                 break
             chosen.append(torch.where(searching, unit, blank_id))
             frames.append(frame)

@@ -1,13 +1,13 @@
 """Modified beam search of a transducer: at most one label a frame, equal prefixes merged, a whole batch at once."""
 
 from dataclasses import dataclass
-from typing import List, Optional, Tuple
+from typing import Callable, List, NamedTuple, Optional, Tuple
 
 import torch
 from torch import Tensor
 
 from icefall_discrete.decoding.hypothesis import Hypothesis, check_encoder_output, initial_context
-from icefall_discrete.decoding.prediction import Predictions
+from icefall_discrete.decoding.prediction import Predictions, answers_at_once
 from icefall_discrete.decoding.scorer import Scorer, SlotScores
 from icefall_discrete.decoding.traces import Order, Traces
 from icefall_discrete.decoding.unit_scores import unit_log_probs
@@ -15,8 +15,6 @@ from icefall_discrete.nn.heads.contract import LabelModel, TransducerModel
 
 # Prefixes are told apart by a 64-bit polynomial hash, wrapping around; the multiplier is odd.
 HASH_MULTIPLIER = 6364136223846793005
-# Weights of the joiner's output layer from which it pays to look for prefixes that share their next units.
-MIN_SHARED_WEIGHTS = 2**15
 
 
 @dataclass(frozen=True)
@@ -52,11 +50,17 @@ class Beams:
 
     score: Tensor  # (N, K) nats
     prefix: Tensor  # (N, K, context_size + 2) int64: the context, the length, the hash
-    predicted: Tensor  # (N, K, D) projected predictor output for the context
 
     def first(self, num: int) -> "Beams":
         """The first `num` utterances, as views."""
-        return Beams(self.score[:num], self.prefix[:num], self.predicted[:num])
+        return Beams(self.score[:num], self.prefix[:num])
+
+
+class Candidates(NamedTuple):
+    """What may follow the K prefixes of N utterances: scores (N, K, L) in nats, and units; None: the L are all."""
+
+    scores: Tensor
+    units: Optional[Tensor]
 
 
 @torch.no_grad()
@@ -84,19 +88,19 @@ def modified_beam_search(
     device, blank_id = encoder_out.device, model.blank_id
     index = order.index(device)
     am = model.joiner.encoder_proj(encoder_out[index])
-    predictions = Predictions(model)
-    beams = start_beams(model, predictions, len(index), config.beam_size, device)
+    next_units = NextUnits(model, config)
+    beams = start_beams(model, len(index), config.beam_size, device)
     final_score, final_length = beams.score.clone(), beams.prefix[..., -2].clone()
     extra = SlotScores(scorer, index, config.beam_size, blank_id)
-    traces = Traces(order, config.beam_size, blank_id, device)
-    for frame in range(order.num_frames):
+    traces = Traces(order, config.beam_size, blank_id)
+    for frame, frame_am in enumerate(am.unbind(1)[: order.num_frames]):
         active = order.num_active(frame)
         if active < len(beams.score):
             beams = beams.first(active)
-        scores = extra.add_to(next_log_probs(model, am[:active, frame], beams, config)) + beams.score.unsqueeze(2)
-        beams, parents, units = advance_beams(beams, scores, predictions, blank_id)
+        candidates = next_units.candidates(frame_am[:active], beams, None if scorer is None else extra.add_to)
+        beams, parents, units = advance_beams(beams, candidates, blank_id)
         extra.move(parents, units)
-        traces.add(frame, parents, units)
+        traces.add(parents, units)
         ended = order.num_active(frame + 1)
         if ended < active:
             final_score[ended:active], final_length[ended:active] = beams.score[ended:], beams.prefix[ended:, :, -2]
@@ -104,73 +108,89 @@ def modified_beam_search(
     return traces.best(score, score / (final_length + model.predictor.context_size), config.nbest)
 
 
-def start_beams(
-    model: TransducerModel, predictions: Predictions, num: int, beam_size: int, device: torch.device
-) -> Beams:
+def start_beams(model: TransducerModel, num: int, beam_size: int, device: torch.device) -> Beams:
     """One empty prefix for each utterance."""
     score = torch.full((num, beam_size), float("-inf"), device=device)
     score[:, 0] = 0.0
     context = initial_context(num * beam_size, model.predictor.context_size, model.blank_id, device)
-    predicted = predictions.of(context)
     prefix = torch.cat([context, context.new_zeros(num * beam_size, 2)], dim=1)
-    return Beams(score, *(tensor.view(num, beam_size, tensor.size(1)) for tensor in (prefix, predicted)))
+    return Beams(score, prefix.view(num, beam_size, prefix.size(1)))
 
 
-def next_log_probs(model: TransducerModel, am: Tensor, beams: Beams, config: BeamConfig) -> Tensor:
-    """Log-probabilities (N, K, V) of the next unit of each prefix, on a frame with projected encoder output am (N, D).
+class NextUnits:
+    """What may follow the prefixes of a beam, by the joiner.
 
-    Prefixes of an utterance that end in the same labels share them. Where the output layer is large and computing costs
-    more than launching, they are computed once.
+    Prefixes of an utterance that end in the same labels share it. On the CPU it is computed for them once; on an
+    accelerator, where finding them would mean to wait for it at every frame, for each.
+
+    Args:
+      model: has `predictor` and `joiner`. config: beam and logits.
     """
-    joiner = model.joiner
-    num, size, _ = beams.predicted.shape
-    if am.device.type != "cpu" or joiner.output_linear.weight.numel() < MIN_SHARED_WEIGHTS:
-        return config.log_probs(joiner(am.unsqueeze(1), beams.predicted, project_input=False), model)
-    context = beams.prefix[..., :-2]
-    same = (context.unsqueeze(2) == context.unsqueeze(1)).all(dim=3)
-    first = same.to(torch.uint8).argmax(dim=2)  # the first slot with the same context
-    is_first = (first == torch.arange(size)).flatten()
-    rows = is_first.nonzero().squeeze(1)
-    utterance = torch.div(rows, size, rounding_mode="floor")
-    predicted = beams.predicted.flatten(0, 1).index_select(0, rows)
-    log_probs = config.log_probs(joiner(am.index_select(0, utterance), predicted, project_input=False), model)
-    owner = (first + torch.arange(0, num * size, size).unsqueeze(1)).flatten()
-    place = is_first.cumsum(0)[owner] - 1
-    return log_probs.index_select(0, place).view(num, size, -1)
+
+    def __init__(self, model: TransducerModel, config: BeamConfig) -> None:
+        self._model, self._config = model, config
+        self._predictions = Predictions(model)
+        device, size = model.predictor.embedding.weight.device, model.predictor.context_size
+        self._key_weights = torch.tensor([pow(HASH_MULTIPLIER, n, 2**62) for n in range(size)], device=device)
+
+    def candidates(self, am: Tensor, beams: Beams, add_to: Optional[Callable[[Tensor], Tensor]]) -> Candidates:
+        """The units that may be among the best ones of the next frame, projected encoder output am (N, D).
+
+        Args:
+          add_to: makes log-probabilities (N, K, V) scores of units; None: they are.
+        """
+        (num, size), before = beams.score.shape, beams.score.unsqueeze(2)
+        log_probs, place = self._shared(am, beams) if answers_at_once(am.device) else self._apart(am, beams)
+        if add_to is not None:
+            every = log_probs if place is None else log_probs.index_select(0, place)
+            return Candidates(add_to(every.view(num, size, -1)) + before, None)
+        # None of the best of all is outside of the best of its prefix.
+        best = log_probs.topk(min(size, log_probs.size(1)), dim=1)
+        scores, units = best if place is None else (part.index_select(0, place) for part in best)
+        return Candidates(scores.view(num, size, -1) + before, units)
+
+    def _apart(self, am: Tensor, beams: Beams) -> Tuple[Tensor, None]:
+        """Log-probabilities (N x K, V)."""
+        contexts = beams.prefix[..., :-2]
+        predicted = self._predictions.of(contexts.flatten(0, 1)).view(*contexts.shape[:2], -1)
+        logits = self._model.joiner(am.unsqueeze(1), predicted, project_input=False)
+        return self._config.log_probs(logits, self._model).flatten(0, 1), None
+
+    def _shared(self, am: Tensor, beams: Beams) -> Tuple[Tensor, Tensor]:
+        """Log-probabilities (M, V) of different contexts, and which of them each prefix (N x K,) has."""
+        contexts = beams.prefix[..., :-2]
+        keys = (contexts * self._key_weights).sum(dim=2).tolist()
+        own = [(n, key) for n, row in enumerate(keys) for key in row]
+        # The first slot of an utterance with a context: of equal ones the last that is written counts.
+        first_of = dict(zip(reversed(own), range(len(own) - 1, -1, -1)))
+        place_of = dict(zip(first_of, range(len(first_of))))
+        rows = self._predictions.known([key for _, key in first_of], contexts.flatten(0, 1), list(first_of.values()))
+        index = torch.tensor([*rows, *(n for n, _ in first_of), *(place_of[mine] for mine in own)])
+        own_rows, utterances, places = index.split([len(rows), len(rows), len(own)])
+        predicted = self._predictions.kept.index_select(0, own_rows)
+        logits = self._model.joiner(am.index_select(0, utterances), predicted, project_input=False)
+        return self._config.log_probs(logits, self._model), places
 
 
-def advance_beams(
-    beams: Beams, scores: Tensor, predictions: Predictions, blank_id: int
-) -> Tuple[Beams, Tensor, Tensor]:
-    """The best extensions of the prefixes in `beams`, and each one's parent slot and unit.
-
-    scores: (N, K, V) of each prefix followed by each unit.
-    """
-    num, size, vocab_size = scores.shape
-    score, place = scores.view(num, -1).topk(size, dim=1)
-    parent = torch.div(place, vocab_size, rounding_mode="floor")
-    unit = place - parent * vocab_size
-    emits = unit != blank_id
-    rows = (parent + torch.arange(0, num * size, size, device=place.device).unsqueeze(1)).flatten()
-    prefix = beams.prefix.flatten(0, 1).index_select(0, rows).view(beams.prefix.shape)
-    longer = torch.cat([prefix[..., 1:-1], prefix[..., -2:]], dim=2)
-    longer[..., -3] = unit
-    longer[..., -2] += 1
-    longer[..., -1] = longer[..., -1] * HASH_MULTIPLIER + unit
-    prefix = torch.where(emits.unsqueeze(2), longer, prefix)
-    # The predictor sees labels only, so that a prefix that took a blank keeps what was predicted.
-    predicted = beams.predicted.flatten(0, 1).index_select(0, rows)
-    emitting = emits.flatten().nonzero().squeeze(1)
-    if emitting.numel():
-        predicted[emitting] = predictions.of(prefix.flatten(0, 1)[emitting, :-2])
-    return Beams(_merge_equal(score, prefix[..., -1]), prefix, predicted.view(beams.predicted.shape)), parent, unit
+def advance_beams(beams: Beams, candidates: Candidates, blank_id: int) -> Tuple[Beams, Tensor, Tensor]:
+    """The best extensions of the prefixes in `beams`, and each one's parent slot and unit (N, K)."""
+    num, size, width = candidates.scores.shape
+    score, place = candidates.scores.view(num, -1).topk(size, dim=1)
+    parent = torch.div(place, width, rounding_mode="floor")
+    unit = place - parent * width if candidates.units is None else candidates.units.view(num, -1).gather(1, place)
+    prefix = beams.prefix.gather(1, parent.unsqueeze(2).expand(-1, -1, beams.prefix.size(2)))
+    appended = unit.unsqueeze(2)
+    hashes = prefix[..., -1:] * HASH_MULTIPLIER + appended
+    longer = torch.cat([prefix[..., 1:-2], appended, prefix[..., -2:-1] + 1, hashes], dim=2)
+    prefix = torch.where(appended != blank_id, longer, prefix)
+    return Beams(_merge_equal(score, prefix[..., -1]), prefix), parent, unit
 
 
 def _merge_equal(score: Tensor, hashes: Tensor) -> Tensor:
     """Add up the probabilities of equal prefixes in the first of them, and set the others to -inf."""
     same = hashes.unsqueeze(2) == hashes.unsqueeze(1)
-    earlier = same.tril(diagonal=-1).any(dim=2)
-    if not earlier.any():
+    if answers_at_once(same.device) and int(same.count_nonzero()) == score.numel():
         return score
+    earlier = same.tril(diagonal=-1).any(dim=2)
     total = score.unsqueeze(1).masked_fill(~same, float("-inf")).logsumexp(dim=2)
     return total.masked_fill(earlier, float("-inf"))

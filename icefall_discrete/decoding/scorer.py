@@ -77,11 +77,13 @@ class SlotScores:
             self._state, self._scores = tuple(tensor.clone() for tensor in state), scores.clone()
             self._scores[:, blank_id] = 0.0
 
-    def add_to(self, log_probs: Tensor) -> Tensor:
-        """Scores (N', K, V) of labels with the scorer's added, for the first N' utterances."""
+    def add_to(self, log_probs: Tensor, units: Optional[Tensor] = None) -> Tensor:
+        """Scores (N', K, V) of labels, or (N', K, L) of `units`, with the scorer's added, for the first utterances."""
         if self._scorer is None:
             return log_probs
-        return log_probs + self._scores[: log_probs.size(0) * self._beam_size].view_as(log_probs)
+        num, size = log_probs.shape[:2]
+        scores = self._scores[: num * size].view(num, size, -1)
+        return log_probs + (scores if units is None else scores.gather(2, units))
 
     def move(self, parents: Tensor, units: Tensor) -> None:
         """Follow the search: slot (n, k) of the first N' utterances is now slot (n, parents[n, k]) with its unit.

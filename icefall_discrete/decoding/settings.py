@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import List
 
-from icefall_discrete.base.settings import check_settings, setting
+from icefall_discrete.base.settings import LEAST_TEMPERATURE, check_settings, setting
 from icefall_discrete.decoding.joint_settings import LabelSearchConfig, label_search_parts
 from icefall_discrete.decoding.k2_settings import K2SearchConfig
 from icefall_discrete.decoding.methods import METHODS
@@ -36,7 +36,7 @@ class DecodeConfig(FusionConfig, LabelSearchConfig, K2SearchConfig):
     beam_size: int = setting(4, "prefixes kept for each utterance by the beam searches that need no k2", minimum=1)
     max_sym_per_frame: int = setting(1, "most labels that greedy_search emits on one encoder frame", minimum=1)
     blank_penalty: float = setting(0.0, "taken off the logit of blank; above 0 gives fewer deletions, more insertions")
-    temperature: float = setting(1.0, "divides the logits in beam searches", above=0)
+    temperature: float = setting(1.0, "divides the logits in beam searches", minimum=LEAST_TEMPERATURE)
     emit_unk: bool = setting(False, "let searches emit <unk>, which stands for text outside the pieces")
     nbest: int = setting(
         1, "hypotheses kept for each utterance; above 1 they are written with scores and times", minimum=1

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from icefall_discrete.decoding.hypothesis import Hypothesis, initial_context
-from icefall_discrete.decoding.modified_beam import BeamConfig, Beams, advance_beams, next_log_probs, start_beams
+from icefall_discrete.decoding.modified_beam import BeamConfig, Beams, NextUnits, advance_beams, start_beams
 from icefall_discrete.decoding.prediction import Predictions
 from icefall_discrete.decoding.scorer import Scorer, SlotScores
 from icefall_discrete.decoding.unit_scores import unit_log_probs
@@ -189,7 +189,7 @@ class StreamingModifiedBeam:
     def __init__(self, model: TransducerModel, config: BeamConfig, scorer_of: Optional[ScorerOfStream] = None) -> None:
         self._model, self._config, self._scorer_of = model, config, scorer_of
         with torch.no_grad():
-            self._predictions = Predictions(model)
+            self._next_units = NextUnits(model, config)
 
     @torch.no_grad()
     def open(self, name: str = "") -> BeamStream:
@@ -197,24 +197,26 @@ class StreamingModifiedBeam:
         size, device = self._config.beam_size, self._model.predictor.embedding.weight.device
         scorer = None if self._scorer_of is None else self._scorer_of(name)
         extra = SlotScores(scorer, torch.zeros(1, dtype=torch.int64, device=device), size, self._model.blank_id)
-        return BeamStream(start_beams(self._model, self._predictions, 1, size, device), extra, [None] * size)
+        return BeamStream(start_beams(self._model, 1, size, device), extra, [None] * size)
 
     @torch.no_grad()
     def advance(self, encoder_out: Tensor, lens: Sequence[int], streams: Sequence[BeamStream]) -> None:
         """Extend the prefixes of each stream by its next frames."""
-        model, config = self._model, self._config
+        model = self._model
         # Longest first: at any frame the streams still searched are then the first ones.
         order = sorted(range(len(streams)), key=lambda row: -lens[row])
         lens = [lens[row] for row in order]
         am = model.joiner.encoder_proj(encoder_out[torch.tensor(order, device=encoder_out.device)])
         beams = _joined([streams[row].beams for row in order])
+
+        def add_to(log_probs: Tensor) -> Tensor:
+            rows = zip((streams[row].extra for row in order), log_probs.split(1))
+            return torch.cat([extra.add_to(row) for extra, row in rows])
+
         for frame in range(lens[0]):
-            log_probs = next_log_probs(model, am[: len(beams.score), frame], beams, config)
-            if self._scorer_of is not None:
-                rows = zip((streams[row].extra for row in order), log_probs.split(1))
-                log_probs = torch.cat([extra.add_to(row) for extra, row in rows])
-            scores = log_probs + beams.score.unsqueeze(2)
-            beams, parents, units = advance_beams(beams, scores, self._predictions, model.blank_id)
+            frame_am = am[: len(beams.score), frame]
+            candidates = self._next_units.candidates(frame_am, beams, None if self._scorer_of is None else add_to)
+            beams, parents, units = advance_beams(beams, candidates, model.blank_id)
             active = sum(length > frame + 1 for length in lens)
             for place, (row_parents, row_units) in enumerate(zip(parents.tolist(), units.tolist())):
                 stream = streams[order[place]]

@@ -1,8 +1,11 @@
 """What beam searches share: the order of utterances, the way back through the beam, and the list of what was found."""
 
+import bisect
 import dataclasses
-from typing import List, Tuple
+import functools
+from typing import List
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -33,7 +36,11 @@ class Order:
 
     def num_active(self, frame: int) -> int:
         """How many utterances have frame `frame` (from 0)."""
-        return sum(length > frame for length in self.lens)
+        return len(self.lens) - bisect.bisect_right(self._shortest_first, frame)
+
+    @functools.cached_property
+    def _shortest_first(self) -> List[int]:
+        return self.lens[::-1]
 
 
 class Traces:
@@ -43,16 +50,15 @@ class Traces:
       order: of the utterances. beam_size: K. blank_id: unit of a slot that emits nothing.
     """
 
-    def __init__(self, order: Order, beam_size: int, blank_id: int, device: torch.device) -> None:
-        self._order, self._blank_id = order, blank_id
-        # After the end of an utterance every slot is its own parent and emits nothing.
-        slots = torch.arange(beam_size, device=device)
-        self._parents = slots.repeat(order.num_frames, len(order.lens), 1)
-        self._units = torch.full_like(self._parents, blank_id)
+    def __init__(self, order: Order, beam_size: int, blank_id: int) -> None:
+        self._order, self._beam_size, self._blank_id = order, beam_size, blank_id
+        self._parents: List[Tensor] = []
+        self._units: List[Tensor] = []
 
-    def add(self, frame: int, parents: Tensor, units: Tensor) -> None:
-        """Note parents and units (N', K) of the utterances that have this frame."""
-        self._parents[frame, : len(parents)], self._units[frame, : len(units)] = parents, units
+    def add(self, parents: Tensor, units: Tensor) -> None:
+        """Note parents and units (N', K) of the utterances that have the next frame."""
+        self._parents.append(parents)
+        self._units.append(units)
 
     def best(self, score: Tensor, rank: Tensor, nbest: int) -> List[List[Hypothesis]]:
         """The `nbest` hypotheses of each utterance, best first, in the order of the batch.
@@ -63,22 +69,33 @@ class Traces:
         slots = rank.masked_fill(score == float("-inf"), float("-inf")).sort(dim=1, descending=True).indices
         slots = slots[:, : min(nbest, slots.size(1))]
         scores = score.gather(1, slots).tolist()
-        found = self._follow(slots.cpu())
+        ways = self._follow(slots.cpu().numpy())
         lists: List[List[Hypothesis]] = [[] for _ in scores]
-        for n, row_scores, row_found in zip(self._order.utterances, scores, found):
-            in_use = [(trace, s) for trace, s in zip(row_found, row_scores) if s > float("-inf")]
-            lists[n] = [Hypothesis(labels, times, s) for (labels, times), s in in_use]
+        for place, n in enumerate(self._order.utterances):
+            in_use = [(ways[:, place, rank], s) for rank, s in enumerate(scores[place]) if s > float("-inf")]
+            lists[n] = [self._hypothesis(way, s) for way, s in in_use]
         return lists
 
-    def _follow(self, slots: Tensor) -> List[List[Tuple[List[int], List[int]]]]:
-        """Labels and their frames on the ways to `slots` (N, B)."""
-        parents, units = self._parents.cpu(), self._units.cpu()
-        path = torch.empty(*slots.shape, parents.size(0), dtype=torch.int64)
-        for frame in range(parents.size(0) - 1, -1, -1):
-            path[:, :, frame] = units[frame].gather(1, slots)
-            slots = parents[frame].gather(1, slots)
-        return [[self._read(way) for way in row] for row in path.tolist()]
+    def _follow(self, slots: np.ndarray) -> np.ndarray:
+        """The units (T', N, B) on the ways to `slots` (N, B); blank behind the end of an utterance."""
+        parents, units = _on_cpu(self._parents), _on_cpu(self._units)
+        path = np.full((len(units), *slots.shape), self._blank_id)
+        firsts = np.arange(0, slots.shape[0] * self._beam_size, self._beam_size)[:, None]
+        for frame in range(len(units) - 1, -1, -1):
+            active = len(units[frame]) // self._beam_size
+            places = slots[:active] + firsts[:active]
+            path[frame, :active] = units[frame][places]
+            slots[:active] = parents[frame][places]
+        return path
 
-    def _read(self, way: List[int]) -> Tuple[List[int], List[int]]:
-        frames = [frame for frame, unit in enumerate(way) if unit != self._blank_id]
-        return [way[frame] for frame in frames], frames
+    def _hypothesis(self, way: np.ndarray, score: float) -> Hypothesis:
+        frames = np.flatnonzero(way != self._blank_id)
+        return Hypothesis(way[frames].tolist(), frames.tolist(), score)
+
+
+def _on_cpu(frames: List[Tensor]) -> List[np.ndarray]:
+    """Tensors of several frames, flat, brought to the CPU in one go."""
+    if not frames:
+        return []
+    ends = np.cumsum([frame.numel() for frame in frames])
+    return np.split(torch.cat([frame.flatten() for frame in frames]).cpu().numpy(), ends[:-1])

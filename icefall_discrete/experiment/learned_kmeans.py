@@ -20,11 +20,18 @@ _QUANTIZED = "_kmeans"
 def write_feature_type(exp_dir: Path, choice: CheckpointChoice, path: Path) -> Dict[str, Any]:
     """Write the feature type `path`, NAME.json, and its centroids beside it, NAME.safetensors; what the JSON holds.
 
-    Codes of it are those that the recogniser reads in evaluation mode, of the same frames.
+    Codes of it are those that the recogniser reads in evaluation mode, of the same frames. Centroids are named by where
+    they lie, so that the file says the same from any folder.
 
     Raises:
-      FileNotFoundError, ValueError: if the experiment has learnt no codes, or its frames have no k-means.
+      FileNotFoundError, ValueError: if the experiment has learnt no codes, its frames have no k-means, or `path` is no
+        NAME.json, or what somebody else wrote.
     """
+    centroids = path.with_suffix(".safetensors").resolve()
+    if path.suffix != ".json":
+        raise ValueError(f"the feature type to write is '{path}', expected a JSON file, such as {path}.json.")
+    if path.exists() and read_object(path).get("kmeans_path") != str(centroids):
+        raise ValueError(f"{path} is there already, and is no export of learnt codes; give another name.")
     experiment = Experiment(exp_dir)
     network = experiment.build_model()
     if not isinstance(network.input_embedding, LearnedCodes):
@@ -32,11 +39,10 @@ def write_feature_type(exp_dir: Path, choice: CheckpointChoice, path: Path) -> D
     load_into(network, resolve_choice(choice, exp_dir), exp_dir)
     name = experiment.spec().name
     settings = read_object(exp_dir / TOKENIZER_DIR / f"{name}.json")
-    tokenizer = f"{settings.pop('tokenizer')}{_QUANTIZED}"
+    tokenizer = f"{settings.pop('tokenizer', '')}{_QUANTIZED}"
     if tokenizer not in tokenizer_names():
         raise ValueError(f"{exp_dir}: '{name}' is of no frame source, so that there is no tokenizer {tokenizer}.")
     found = network.input_embedding.kmeans()
-    centroids = path.with_suffix(".safetensors")
     made = {METADATA_KEY: as_text({"feature_type": path.stem, "learnt_by": exp_dir.resolve().name})}
     write_tensors(centroids, {key: value.contiguous() for key, value in found._asdict().items()}, made)
     values = {"tokenizer": tokenizer, **settings, "num_clusters": len(found.centroids), "kmeans_path": str(centroids)}

@@ -16,7 +16,7 @@ from lhotse.cut import Cut
 
 from icefall_discrete.audio.reading import UnreadableAudio, load_finite
 from icefall_discrete.base.flags import ScriptParser, add_flags, override
-from icefall_discrete.base.text_files import read_text
+from icefall_discrete.base.text_files import read_text, shown_name
 from icefall_discrete.data.cuts import language_of, load_cuts, text_of
 from icefall_discrete.experiment.checkpoint_choice import CheckpointChoice
 from icefall_discrete.experiment.transcription_files import load_recipe, settings_in
@@ -26,7 +26,7 @@ from icefall_discrete.inference.alignment_files import (
     write_alignments,
     write_text_grid,
 )
-from icefall_discrete.inference.audio_files import AudioConfig, BadAudio, shown
+from icefall_discrete.inference.audio_files import AudioConfig, BadAudio
 from icefall_discrete.inference.chosen_model import add_model_flags, chosen_exp_dir
 from icefall_discrete.inference.samples import Samples
 from icefall_discrete.inference.transcriber import Transcriber
@@ -137,7 +137,7 @@ def _aligned(aligner: Aligner, utterances: Sequence[Said]) -> Iterator[Optional[
             LOG.error(str(error))
             yield None
         except CannotAlign as error:
-            LOG.error(f"{shown(said.name)} cannot be aligned: {error}.")
+            LOG.error(f"{shown_name(said.name)} cannot be aligned: {error}.")
             yield None
 
 

@@ -1,17 +1,15 @@
 """Audio files as a tokenizer wants them, and one sentence that names the file when they cannot be had."""
 
 import dataclasses
-import json
 import os
 from pathlib import Path
-from typing import Any
 
 from lhotse import Recording
 from torch import Tensor
 
 from icefall_discrete.audio.reading import TRUNCATED, UnreadableAudio, load_recording, open_recording
 from icefall_discrete.base.settings import setting
-from icefall_discrete.base.text_files import is_one_line
+from icefall_discrete.base.text_files import shown_name
 from icefall_discrete.inference.pauses import MIN_SEGMENT_SEC
 
 MIX = -1
@@ -42,34 +40,14 @@ class BadAudio(ValueError):
     """Audio that cannot be transcribed; the message names the file and the reason."""
 
 
-def json_in(value: Any, encoding: str) -> str:
-    """`value` as JSON on one line, with escapes for letters if `encoding` lacks one of them."""
-    text = json.dumps(value, ensure_ascii=False)
-    try:
-        text.encode(encoding)
-    except UnicodeEncodeError:
-        return json.dumps(value)
-    return text if len(text.splitlines()) == 1 else json.dumps(value)
-
-
-def shown(name: str, encoding: str = "utf-8") -> str:
-    """The name of a file as it is printed: as a JSON string if it would break a line or cannot be printed as it is."""
-    is_plain = not name.startswith('"') and is_one_line(name)
-    try:
-        name.encode(encoding)
-    except UnicodeEncodeError:
-        is_plain = False
-    return name if is_plain else json_in(name, encoding)
-
-
 def open_audio(path: str) -> Recording:
     """Read the header of an audio file. Raises BadAudio if it is missing, empty, cut short or no audio."""
     if os.path.isdir(path):
-        raise BadAudio(f"{shown(path)}: this is a folder; give the audio files in it.")
+        raise BadAudio(f"{shown_name(path)}: this is a folder; give the audio files in it.")
     try:
         return open_recording(Path(path), path)
     except UnreadableAudio as error:
-        raise BadAudio(f"{shown(path)}: {str(error).rstrip('.')}.") from error
+        raise BadAudio(f"{shown_name(path)}: {str(error).rstrip('.')}.") from error
 
 
 def read_samples(recording: Recording, sample_rate_hz: int, channel: int = MIX) -> Tensor:
@@ -82,11 +60,11 @@ def read_samples(recording: Recording, sample_rate_hz: int, channel: int = MIX) 
     """
     if channel >= recording.num_channels:
         raise BadAudio(
-            f"{shown(recording.id)}: has {recording.num_channels} channels, so there is no channel {channel}."
+            f"{shown_name(recording.id)}: has {recording.num_channels} channels, so there is no channel {channel}."
         )
     try:
         return load_recording(recording, sample_rate_hz, None if channel == MIX else channel)
     except UnreadableAudio as error:
         reason = str(error)
         said = FETCH_AGAIN if reason == TRUNCATED else reason.rstrip(".")
-        raise BadAudio(f"{shown(recording.id)}: cannot be read as audio: {said}.") from error
+        raise BadAudio(f"{shown_name(recording.id)}: cannot be read as audio: {said}.") from error

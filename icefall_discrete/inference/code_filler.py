@@ -49,7 +49,9 @@ class CodeFiller:
         sizes = torch.tensor(self.spec.codebook_sizes)
         begun = torch.zeros(0, len(sizes), dtype=torch.int64) if prompt is None else prompt.long()
         for codes, wanted, what in ((first, sizes[:1], name), (begun, sizes, f"the prompt of {name}")):
-            if codes.is_floating_point() or codes.shape[1:] != wanted.shape or bool((codes < 0).any()):
+            if codes.is_floating_point():
+                raise ValueError(f"{what} holds fractions, expected codes: whole numbers from 0.")
+            if codes.shape[1:] != wanted.shape or bool((codes < 0).any()):
                 raise ValueError(
                     f"{what} has shape {tuple(codes.shape)}, expected codes of {len(wanted)} codebooks, none below 0."
                 )
@@ -58,6 +60,8 @@ class CodeFiller:
                     f"{what} has the code {int(codes.max())}, expected codes below {wanted.tolist()}: they are of "
                     "another feature type."
                 )
+        if not len(first):
+            raise ValueError(f"{name} has no frames, expected first codes of speech.")
         codes = torch.cat([begun, torch.cat([first.long(), first.new_zeros(len(first), len(sizes) - 1).long()], dim=1)])
         known = (one.to(self._device) for one in (codes[None], torch.tensor([len(codes)]), torch.tensor([len(begun)])))
         found = self.network.filled(*known, self.config, generators(seeds_of([name], self.config.draw_seed)))

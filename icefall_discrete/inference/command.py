@@ -24,11 +24,11 @@ from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
 from icefall_discrete.base.flags import ScriptParser, add_flags, override
-from icefall_discrete.base.text_files import lines_in, numbered_lines
+from icefall_discrete.base.text_files import json_in, lines_in, numbered_lines, shown_name
 from icefall_discrete.decoding.settings import DecodeConfig
 from icefall_discrete.experiment.checkpoint_choice import CheckpointChoice
 from icefall_discrete.experiment.transcription_files import load_recipe, settings_in
-from icefall_discrete.inference.audio_files import AudioConfig, json_in, shown
+from icefall_discrete.inference.audio_files import AudioConfig
 from icefall_discrete.inference.chosen_model import add_model_flags, chosen_exp_dir
 from icefall_discrete.inference.streaming.command import add_streaming_flags, refuse_streaming_flags, stream_files
 from icefall_discrete.inference.text_and_speech import TextAndSpeech, is_text_and_speech
@@ -104,7 +104,7 @@ def line_of(outcome: Outcome, as_json: bool, with_name: bool, encoding: str = "u
     if isinstance(outcome, Failure):
         return ""
     text = outcome.text.encode(encoding, "backslashreplace").decode(encoding)
-    return f"{shown(outcome.file, encoding)}\t{text}" if with_name else text
+    return f"{shown_name(outcome.file, encoding)}\t{text}" if with_name else text
 
 
 def main(prog: str, arguments: Sequence[str]) -> None:

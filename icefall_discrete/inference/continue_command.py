@@ -28,7 +28,7 @@ from icefall_discrete.experiment.checkpoint_choice import CheckpointChoice
 from icefall_discrete.experiment.transcription_files import load_experiment_tokenizer, load_recipe, settings_in
 from icefall_discrete.inference.audio_files import AudioConfig, open_audio, read_samples
 from icefall_discrete.inference.speaker import ARRAYS, Speaker, Speech, one_each, read_array
-from icefall_discrete.inference.speaking import AudioFolder
+from icefall_discrete.inference.speaking import AudioFolder, print_path
 from icefall_discrete.inference.text_and_speech import encoded_alone
 from icefall_discrete.inference.unit_continuer import UnitContinuer
 from icefall_discrete.systems.asr.transcription import Failure
@@ -89,7 +89,7 @@ def write_codes(codes: Tensor, path: Path) -> None:
     stream = io.BytesIO()
     np.save(stream, codes.numpy())
     write_bytes(path, stream.getvalue())
-    print(path, flush=True)
+    print_path(path)
 
 
 def _called(name: str, num_samples: int) -> List[str]:

@@ -8,12 +8,13 @@ networks, one after the other). The path of each file is printed when it is writ
 """
 
 from pathlib import Path
-from typing import Any, Iterator, Sequence, Tuple
+from typing import Any, Iterator, List, Optional, Sequence, Tuple
 
 import torch
 from torch import Tensor
 
 from icefall_discrete.base.flags import ScriptParser, add_flags, override
+from icefall_discrete.base.spec import FeatureSpec
 from icefall_discrete.experiment.checkpoint_choice import CheckpointChoice
 from icefall_discrete.experiment.transcription_files import load_recipe, settings_in
 from icefall_discrete.inference.code_filler import CodeFiller
@@ -41,14 +42,31 @@ def get_parser(prog: str) -> ScriptParser:
     return parser
 
 
-def _first_codes(args: Any, run: RunConfig) -> Iterator[Tuple[str, Tensor]]:
-    """Names and first codes (T, 1) of files, then of texts."""
+def _first_codes(args: Any, model: Optional[TextAndSpeech]) -> Iterator[Tuple[str, Tensor]]:
+    """Names and first codes (T, 1) of files, then of texts, which `model` says."""
     for name, path in zip(one_each(args.first), args.first):
         yield name, read_array(Path(path))
-    if args.text:
-        model = TextAndSpeech(args.lm_exp_dir, run=run)
-        for number, text in enumerate(args.text, start=1):
-            yield f"text-{number}", model.units(text, language=args.language)
+    for name, text in zip(_names_of_texts(args.text), args.text):
+        assert model is not None
+        yield name, model.units(text, language=args.language)
+
+
+def _names_of_texts(texts: Sequence[str]) -> List[str]:
+    return [f"text-{number}" for number in range(1, len(texts) + 1)]
+
+
+def _require_first_codes_of(spec: FeatureSpec, first: FeatureSpec, lm_exp_dir: Path, exp_dir: Path) -> None:
+    """Raise ValueError unless `first`, what a model of texts says, can be the first codebook of `spec`."""
+    (said, wanted) = (
+        {"codebook_sizes": sizes, "frame_rate_hz": one.frame_rate_hz, "sample_rate_hz": one.sample_rate_hz}
+        for one, sizes in ((first, first.codebook_sizes), (spec, spec.codebook_sizes[:1]))
+    )
+    wrong = [f"{name} {said[name]}, expected {wanted[name]}" for name in said if said[name] != wanted[name]]
+    if wrong:
+        raise ValueError(
+            f"--lm-exp-dir {lm_exp_dir} says '{first.name}', which is not the first codebook of '{spec.name}' that "
+            f"{exp_dir} fills: {'; '.join(wrong)}. Give a model of the same codec's first codebook."
+        )
 
 
 def main(prog: str, arguments: Sequence[str]) -> None:
@@ -56,8 +74,9 @@ def main(prog: str, arguments: Sequence[str]) -> None:
     args = get_parser(prog).parse_args(arguments)
     if bool(args.text) != (args.lm_exp_dir is not None) or not (args.text or args.first):
         raise ValueError("there is nothing to fill: give files of first codes, or both --lm-exp-dir and --text.")
-    run, folder = override(RunConfig(), args), AudioFolder(args.out, [Path(name) for name in args.first])
-    for name in one_each(args.first):
+    read = [Path(name) for name in args.first] + [path for path in (args.prompt,) if path is not None]
+    run, folder = override(RunConfig(), args), AudioFolder(args.out, read)
+    for name in one_each([*args.first, *_names_of_texts(args.text)]):
         folder.path_of(name, CODES)
     if run.num_threads:
         torch.set_num_threads(run.num_threads)
@@ -65,8 +84,11 @@ def main(prog: str, arguments: Sequence[str]) -> None:
     filler = CodeFiller(args.exp_dir, override(kept, args, "average"), run)
     filler.config = override(filler.config, args)
     prompt = None if args.prompt is None else read_array(args.prompt)
+    model = TextAndSpeech(args.lm_exp_dir, run=run) if args.text else None
+    if model is not None:
+        _require_first_codes_of(filler.spec, model.spec, args.lm_exp_dir, args.exp_dir)
     torch.set_flush_denormal(True)
-    for name, first in _first_codes(args, run):
+    for name, first in _first_codes(args, model):
         codes = filler.filled(first, name, prompt)
         write_codes(codes, folder.path_of(name, CODES))
         folder.write(Speech(name, filler.audio(codes)), filler.spec.sample_rate_hz, name)

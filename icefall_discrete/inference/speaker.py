@@ -10,13 +10,14 @@ from torch import Tensor
 
 from icefall_discrete.base.inert_pickle import reason_of
 from icefall_discrete.base.spec import FeatureSpec
+from icefall_discrete.base.text_files import shown_name
 from icefall_discrete.data.cuts import load_feature_cuts
 from icefall_discrete.data.speech import frame_samples
 from icefall_discrete.experiment.checkpoint_choice import CheckpointChoice, load_into, resolve_choice
 from icefall_discrete.experiment.folder import Experiment
 from icefall_discrete.experiment.transcription_files import kept_settings, load_experiment_tokenizer
 from icefall_discrete.extraction.workers import one_thread
-from icefall_discrete.inference.audio_files import AudioConfig, BadAudio, open_audio, read_samples, shown
+from icefall_discrete.inference.audio_files import AudioConfig, BadAudio, open_audio, read_samples
 from icefall_discrete.inference.languages import in_language
 from icefall_discrete.inference.pauses import MIN_SEGMENT_SEC, split_at_pauses
 from icefall_discrete.systems.prediction import RunConfig
@@ -190,7 +191,7 @@ class Resynthesiser:
         """
         recording = open_audio(str(path))
         samples = read_samples(recording, self.spec.sample_rate_hz, self._audio.channel)
-        return Speech(str(path), self.resynthesise_samples(samples, voice, shown(str(path))))
+        return Speech(str(path), self.resynthesise_samples(samples, voice, shown_name(str(path))))
 
     @torch.no_grad()
     def resynthesise_samples(self, samples: Tensor, voice: str = "", name: str = "audio") -> Tensor:

@@ -1,11 +1,13 @@
 """What the commands that speak share: flags, and audio files that are written."""
 
 import logging
+import sys
 from pathlib import Path
 from typing import Any, Sequence, Set
 
 from icefall_discrete.audio.writing import write_flac
 from icefall_discrete.base.flags import ScriptParser, add_flags, override
+from icefall_discrete.base.text_files import shown_name
 from icefall_discrete.experiment.checkpoint_choice import CheckpointChoice
 from icefall_discrete.experiment.transcription_files import load_recipe, settings_in
 from icefall_discrete.inference.speaker import Speaker, Speech
@@ -34,6 +36,11 @@ def make_speaker(args: Any, exp_dir: Path) -> Speaker:
         override(RunConfig(), args),
         override(SynthesisConfig(), args, "synthesis"),
     )
+
+
+def print_path(path: Path) -> None:
+    """Print the path of a file that was written: a line, whatever its name; as a JSON string where it would be none."""
+    print(shown_name(str(path), sys.stdout.encoding or "utf-8"), flush=True)
 
 
 class AudioFolder:
@@ -69,4 +76,4 @@ class AudioFolder:
         self._written.add(name)
         self._out.mkdir(parents=True, exist_ok=True)
         write_flac(path, speech.samples.numpy(), sample_rate_hz)
-        print(path, flush=True)
+        print_path(path)

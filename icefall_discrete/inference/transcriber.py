@@ -11,6 +11,7 @@ from lhotse import Recording
 from torch import Tensor
 from tqdm import tqdm
 
+from icefall_discrete.base.text_files import shown_name
 from icefall_discrete.data.loaders import padded_groups
 from icefall_discrete.decoding.fusion import Fusion
 from icefall_discrete.decoding.hypothesis import Hypothesis
@@ -20,7 +21,7 @@ from icefall_discrete.decoding.settings import DecodeConfig
 from icefall_discrete.experiment.checkpoint_choice import CheckpointChoice
 from icefall_discrete.experiment.transcription_files import kept_settings
 from icefall_discrete.extraction.workers import one_thread
-from icefall_discrete.inference.audio_files import AudioConfig, BadAudio, open_audio, read_samples, shown
+from icefall_discrete.inference.audio_files import AudioConfig, BadAudio, open_audio, read_samples
 from icefall_discrete.inference.pauses import MIN_SEGMENT_SEC, split_at_pauses
 from icefall_discrete.inference.samples import Samples, as_samples
 from icefall_discrete.inference.trained_recogniser import load_recogniser
@@ -213,12 +214,12 @@ class Transcriber:
         rate, size = self.spec.sample_rate_hz, samples.numel()
         if size < self.tokenizer.min_samples:
             raise BadAudio(
-                f"{shown(name)}: {size / rate:.4f} s of audio is too short for {self.spec.name}, which needs "
+                f"{shown_name(name)}: {size / rate:.4f} s of audio is too short for {self.spec.name}, which needs "
                 f"{self.tokenizer.min_samples / rate:.4f} s for one frame."
             )
         if not torch.isfinite(samples).all():
             raise BadAudio(
-                f"{shown(name)}: {int((~torch.isfinite(samples)).sum())} of {size} samples are NaN or infinite."
+                f"{shown_name(name)}: {int((~torch.isfinite(samples)).sum())} of {size} samples are NaN or infinite."
             )
         pieces = []
         # As in extraction: one thread, and random numbers (if a tokenizer draws any) that depend on nothing else.
@@ -226,11 +227,11 @@ class Transcriber:
             torch.manual_seed(0)
             for start, end in split_at_pauses(samples, rate, self.max_segment_sec):
                 part = samples[start:end].unsqueeze(0)
-                frames, lens = self.tokenizer.encode(part, torch.tensor([end - start]), [shown(name)])
+                frames, lens = self.tokenizer.encode(part, torch.tensor([end - start]), [shown_name(name)])
                 pieces.append(_Piece(name, (start / rate, end / rate), frames[0, : int(lens[0])]))
         if self._model.config.num_encoder_frames(len(pieces[0].frames), self.spec) < 1:
             raise BadAudio(
-                f"{shown(name)}: {size / rate:.4f} s of audio is too short for the model, it gives no frame."
+                f"{shown_name(name)}: {size / rate:.4f} s of audio is too short for the model, it gives no frame."
             )
         return pieces
 

@@ -8,7 +8,7 @@ from typing import Mapping, Optional, Protocol, Sequence, Tuple, TypeVar
 
 from torch import Tensor, nn
 
-from icefall_discrete.base.settings import setting
+from icefall_discrete.base.settings import LEAST_TEMPERATURE, setting
 from icefall_discrete.base.spec import FeatureSpec
 from icefall_discrete.nn.adaptation import freeze, hold_still
 from icefall_discrete.nn.code_embedding import COMBINATIONS, CodeEmbedding, FeatureNormalizer, InputEmbedding
@@ -57,7 +57,9 @@ class InputConfig:
         "reads the features",
         minimum=0,
     )
-    code_temperature: float = setting(0.05, "how soft the assignment to those is in training", above=0)
+    code_temperature: float = setting(
+        0.05, "how soft the assignment to those is in training", minimum=LEAST_TEMPERATURE
+    )
     straight_through: bool = setting(
         True, "in training only the gradients are of a soft assignment; false: the vectors too"
     )

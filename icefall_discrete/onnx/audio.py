@@ -7,7 +7,10 @@ import math
 from pathlib import Path
 
 import numpy as np
-import soundfile
+
+from icefall_discrete.audio.sound_files import BadSoundFile, decoded, examine
+from icefall_discrete.audio.sources import why_no_audio
+from icefall_discrete.base.text_files import shown_name
 
 # Of the low-pass filter of a change of rate, those of scipy.signal.resample_poly: samples of the slower rate on each
 # side, and the shape of its Kaiser window.
@@ -48,14 +51,24 @@ def resampled(samples: np.ndarray, from_hz: int, to_hz: int) -> np.ndarray:
 def read_audio(path: Path, sample_rate_hz: int) -> np.ndarray:
     """The samples (S,) float32 in [-1, 1] of a file at a rate; several channels become their mean.
 
+    As `transcribe`, it takes nothing whose header announces more or less audio than there is.
+
     Raises:
-      ValueError: for a file that is missing, no audio, empty or not finite; the sentence names it.
+      ValueError: for a file that is missing, no audio, cut short, empty or not finite; the sentence names it.
     """
+    name, reason = shown_name(str(path)), why_no_audio(path)
+    if reason:
+        raise ValueError(f"{name}: {reason}.")
     try:
-        samples, rate_hz = soundfile.read(str(path), dtype="float32", always_2d=True)
-    except (OSError, RuntimeError) as error:
-        reason = "it does not exist" if not path.exists() else " ".join(str(error).split())
-        raise ValueError(f"{path}: cannot be read as audio: {reason.rstrip('.')}.") from None
+        held = examine(path)
+        samples = decoded(path, held)
+    except (OSError, RuntimeError, BadSoundFile) as error:
+        reason = " ".join(str(getattr(error, "error_string", error)).split()).rstrip(".")
+        raise ValueError(f"{name}: cannot be read as audio: {reason}.") from None
     if not len(samples) or not np.isfinite(samples).all():
-        raise ValueError(f"{path}: {'holds no audio' if not len(samples) else 'has samples that are not finite'}.")
-    return resampled(samples.mean(axis=1) if samples.shape[1] > 1 else samples[:, 0], rate_hz, sample_rate_hz)
+        raise ValueError(f"{name}: {'holds no audio' if not len(samples) else 'has samples that are not finite'}.")
+    mixed = samples.mean(axis=1) if samples.shape[1] > 1 else samples[:, 0]
+    try:
+        return resampled(mixed, held.rate_hz, sample_rate_hz)
+    except ValueError as error:
+        raise ValueError(f"{name}: {error}") from None

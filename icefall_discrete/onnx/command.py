@@ -1,10 +1,11 @@
 """`icefall-discrete onnx`: prints the text of audio files by a model that `icefall-discrete export --to onnx` wrote.
 
-PyTorch need not be installed. One line a file: the text alone for one file, <file><tab><text> for several. With
---nbest, a line for each hypothesis, best first, and before its text its score in nats and a tab. What could not be
-recognised is named on standard error, and the exit status is 1 then. With --streaming, for a folder that was exported
-so, each file is heard piece by piece, as it would come from a microphone; --partial prints what is known after each
-piece that changes it: seconds, "...", text; the whole text has nothing in place of the dots.
+PyTorch need not be installed. One line a file: the text alone for one file, <file><tab><text> for several. A name with
+a tab, the end of a line or what the output's encoding lacks is written as a JSON string, in quotes. With --nbest, a
+line for each hypothesis, best first, and before its text its score in nats and a tab. What could not be recognised is
+named on standard error, and the exit status is 1 then. With --streaming, for a folder that was exported so, each file
+is heard piece by piece, as it would come from a microphone; --partial prints what is known after each piece that
+changes it: seconds, "...", text; the whole text has nothing in place of the dots.
 """
 
 import logging
@@ -13,6 +14,8 @@ from pathlib import Path
 from typing import Callable, Iterator, List, Sequence
 
 from icefall_discrete.base.flags import Number, ScriptParser
+from icefall_discrete.base.settings import MOST_THREADS
+from icefall_discrete.base.text_files import shown_name
 from icefall_discrete.decoding.methods import known_methods
 from icefall_discrete.onnx.audio import read_audio
 from icefall_discrete.onnx.recogniser import Recogniser
@@ -35,7 +38,8 @@ def get_parser(prog: str) -> ScriptParser:
     parser.add_argument("--streaming", action="store_true", help="recognise chunk by chunk, as the audio comes")
     parser.add_argument("--partial", action="store_true", help="with --streaming: print unfinished texts too")
     parser.add_argument("--int8", action="store_true", help="take weights of 8 bits")
-    parser.add_argument("--num-threads", type=Number(int, minimum=1), default=1, help="threads of each network")
+    threads = Number(int, minimum=1, maximum=MOST_THREADS)
+    parser.add_argument("--num-threads", type=threads, default=1, help="threads of each network")
     return parser
 
 
@@ -58,7 +62,7 @@ def _of_streams(recogniser: StreamingRecogniser, partial: bool) -> _Recognise:
     size = round(PIECE_SEC * rate)
 
     def recognise(name: str) -> Iterator[List[str]]:
-        samples, stream, known = read_audio(Path(name), rate), recogniser.open(name), ""
+        samples, stream, known = read_audio(Path(name), rate), recogniser.open(shown_name(name)), ""
         for begin in range(0, len(samples), size):
             text = stream.accept(samples[begin : begin + size])
             if partial and text != known:
@@ -79,12 +83,13 @@ def main(prog: str, arguments: Sequence[str]) -> None:
         recognise = _of_streams(StreamingRecogniser(*chosen), args.partial)
     else:
         recognise = _of_files(Recogniser(*chosen), args.nbest)
-    failed = 0
+    failed, encoding = 0, sys.stdout.encoding or "utf-8"
     for name in args.audio:
-        before = [name] if len(args.audio) > 1 else []
+        before = [shown_name(name, encoding)] if len(args.audio) > 1 else []
         try:
             for columns in recognise(name):
-                print("\t".join([*before, *columns]), flush=True)
+                line = "\t".join([*before, *columns])
+                print(line.encode(encoding, "backslashreplace").decode(encoding), flush=True)
         except ValueError as error:
             failed += 1
             LOG.error(str(error))

@@ -6,7 +6,7 @@ from typing import Dict, Iterable, Tuple
 
 from icefall_discrete.base.json_files import read_object, write_json
 from icefall_discrete.base.provenance import digest_of_file
-from icefall_discrete.base.settings import from_dict, section, setting, to_dict
+from icefall_discrete.base.settings import LEAST_TEMPERATURE, from_dict, section, setting, to_dict
 from icefall_discrete.decoding.joint_settings import LabelSearchConfig
 from icefall_discrete.decoding.settings import DecodeConfig
 
@@ -46,7 +46,7 @@ class ExportedModel(LabelSearchConfig):
     beam_size: int = setting(4, "prefixes kept by beam searches", minimum=1)
     max_sym_per_frame: int = setting(1, "most labels that greedy_search finds on a frame", minimum=1)
     blank_penalty: float = setting(0.0, "taken off the logit of blank")
-    temperature: float = setting(1.0, "divides the logits in beam searches", above=0)
+    temperature: float = setting(1.0, "divides the logits in beam searches", minimum=LEAST_TEMPERATURE)
     emit_unk: bool = setting(False, "whether searches may find <unk>")
     attention_scale: float = setting(1.0, "weight of the attention decoder where it rescores")
     min_samples: int = setting(0, "the shortest audio, in samples", minimum=0)

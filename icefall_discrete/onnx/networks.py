@@ -56,7 +56,10 @@ class ExportedNetworks:
         self.folder = folder
         self._model = read_model(folder)
         if TOKENIZER not in self._model.parts:
-            raise ValueError(f"{folder} holds no tokenizer, so that it does not take audio; export with --to onnx.")
+            raise ValueError(
+                f"{folder} holds no tokenizer, so that it does not take audio; export with --to onnx a model whose "
+                "tokenizer can go along (the export says why one cannot)."
+            )
         self._int8, self._num_threads = int8, num_threads
         if int8 and not self._model.has_int8:
             raise ValueError(f"{folder} holds no weights of 8 bits; export with --int8 1.")

@@ -9,6 +9,7 @@ from typing import Dict, List, NamedTuple, Optional, Union
 
 import numpy as np
 
+from icefall_discrete.base.text_files import shown_name
 from icefall_discrete.decoding.joint_settings import ATTENTION
 from icefall_discrete.decoding.methods import PREFIXES_RESCORED
 from icefall_discrete.onnx.audio import read_audio
@@ -120,7 +121,7 @@ class Recogniser(ExportedNetworks):
 
     def hypotheses_of_file(self, path: Union[str, Path], nbest: int = 1) -> List[ScoredText]:
         """As `hypotheses`, of an audio file of any rate; names it in errors, also for what is no such audio."""
-        return self.hypotheses(read_audio(Path(path), self.spec.sample_rate_hz), nbest, str(path))
+        return self.hypotheses(read_audio(Path(path), self.spec.sample_rate_hz), nbest, shown_name(str(path)))
 
     def recognise_file(self, path: Union[str, Path]) -> str:
         """The text of an audio file of any rate. Raises ValueError, naming the file, for what is no such audio."""

@@ -2,10 +2,11 @@
 
 import dataclasses
 from pathlib import Path
-from typing import Any, Dict, List, Mapping, Optional, Sequence
+from typing import Any, Dict, List, Mapping, Optional, Sequence, Set
 
 from icefall_discrete import CONF_DIR
 from icefall_discrete.base.json_files import read_json
+from icefall_discrete.base.names import known_names
 from icefall_discrete.base.shapes import NAME, NUMBER, OBJECT, OBJECTS, TEXT, or_null, read_shaped, require, shown
 from icefall_discrete.base.spec import FeatureSpec
 from icefall_discrete.metrics.facts import Metric, metric_named
@@ -83,25 +84,31 @@ def read_tokens(corpus: Path, split: str) -> List[TokenFacts]:
     Of several recipes or searches of a feature type the best by WER counts, of several vocoders the least mel distance.
 
     Raises:
-      ValueError: for a file that is no result. FileNotFoundError: if there is nothing of any feature type.
+      ValueError: for a file that is no result, or a split of which nothing is known, where of others something is.
+      FileNotFoundError: if there is nothing of any feature type.
     """
     found: Dict[str, TokenFacts] = {}
+    splits: Set[str] = set()
     for task in sorted(path for path in Path(corpus).glob("*") if path.is_dir()):
         for row in over_seeds(read_ledger(sorted((task / "results").glob("*.json")))):
+            splits.update(row.get("sets") or {})
             _add_row(found.setdefault(row["feature_type"], TokenFacts(row["feature_type"])), row, split, task.name)
         for path in sorted((task / "results" / UNITS_FOLDER).glob("*.json")):
-            _add_units(found, path, split)
+            splits.update(_add_units(found, path, split))
         for path in sorted(task.glob("data/features/*/spec.json")):
             spec = FeatureSpec.read(path)
             facts = found.setdefault(spec.name, TokenFacts(spec.name))
             facts.features = {**unit_result(spec, split, {}, "", {})["features"], **facts.features}
             report = path.parent / "report.json"
             facts.report = read_shaped(report, {"splits": OBJECT}, "run stage 4 again") if report.is_file() else {}
+            splits.update(facts.report.get("splits", {}))
     if not found:
         raise FileNotFoundError(
             f"{corpus} has neither results nor features of a feature type, <task>/results/*.json or "
             "<task>/data/features/*/; give the folder of a corpus, such as egs/<corpus>."
         )
+    if splits and split not in splits:
+        raise ValueError(f"{corpus} has nothing of the split '{split}'; {known_names(sorted(splits), split)}")
     return sorted(found.values(), key=lambda facts: (-(facts.bits_per_second or 0.0), facts.name))
 
 
@@ -129,13 +136,15 @@ def _add_figures(facts: TokenFacts, scored: Json, made_by: str) -> None:
             facts.figures[name], facts.made_by[name] = dict(figure), made_by
 
 
-def _add_units(found: Dict[str, TokenFacts], path: Path, split: str) -> None:
+def _add_units(found: Dict[str, TokenFacts], path: Path, split: str) -> Sequence[str]:
+    """Add what a file of units has of a split; the splits that it knows."""
     result = read_shaped(path, _UNIT_FILE, "it holds no figures of units: run local/measure_units.py again")
     facts = found.setdefault(result["feature_type"], TokenFacts(result["feature_type"]))
     facts.features = {**result["features"], **facts.features}
     scored: Json = result["sets"].get(split) or {}
     facts.units = {**(scored.get("units") or {}), "alignment": result["alignment"]}
     _add_figures(facts, scored, f"labels of {result['alignment']}")
+    return list(result["sets"])
 
 
 def read_literature(path: Optional[Path] = None) -> List[Json]:

@@ -32,7 +32,7 @@ from icefall_discrete.base.environment import peak_memory_mib
 from icefall_discrete.base.flags import ScriptParser
 from icefall_discrete.base.inside import path_inside
 from icefall_discrete.base.provenance import STRICT, Provenance, Rules, read_record, recorded_in
-from icefall_discrete.base.settings import setting
+from icefall_discrete.base.settings import MOST_THREADS, setting
 from icefall_discrete.base.spec import FeatureSpec
 from icefall_discrete.base.text_files import read_text
 from icefall_discrete.data.cuts import num_frames
@@ -57,7 +57,7 @@ class RunConfig:
 
     max_duration: float = setting(200.0, "largest total duration of a batch, in seconds of audio", above=0)
     device: str = device_setting("where it decodes")
-    num_threads: int = setting(0, "threads of torch; 0: as the environment says", minimum=0)
+    num_threads: int = setting(0, "threads of torch; 0: as the environment says", minimum=0, maximum=MOST_THREADS)
 
     def torch_device(self) -> torch.device:
         """The device to decode on. Raises ValueError if CUDA is asked for and absent."""

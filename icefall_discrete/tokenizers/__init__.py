@@ -39,6 +39,8 @@ __all__ = [
 CONTRACT = "contract"
 # In folders of this room lie the tokenizers that training makes, in files called trained_*.
 SYSTEMS, TRAINED = "icefall_discrete.systems", "trained_"
+# Where in a recipe's folder its feature types lie.
+RECIPE_CONF = ("conf", "features")
 # Makes feature types whose names are joined streams of one cut.
 VIEWS_TOKENIZER = "multi_view"
 
@@ -122,10 +124,21 @@ class FeatureConf(NamedTuple):
     conf_dirs: Tuple[Path, ...]
 
 
+def _from_recipe(value: Any, recipe: Path) -> Any:
+    """A path `./...` that is not below the working folder is taken below the recipe's, in nested settings too."""
+    if isinstance(value, dict):
+        return {key: _from_recipe(held, recipe) for key, held in value.items()}
+    if isinstance(value, list):
+        return [_from_recipe(held, recipe) for held in value]
+    is_elsewhere = isinstance(value, str) and value.startswith("./") and not Path(value).exists()
+    return str(recipe / value) if is_elsewhere and (recipe / value).exists() else value
+
+
 def read_feature_conf(feature_type: Union[str, Path], conf_dirs: Sequence[Path] = ()) -> FeatureConf:
     """Find a feature type and read its settings; see `load_tokenizer` for names and errors.
 
-    What its settings name in their turn is looked for beside its file, then in `conf_dirs`, then in the package.
+    What its settings name in their turn is looked for beside its file, then in `conf_dirs`, then in the package. Paths
+    `./...` of a recipe's file, <recipe>/conf/features/NAME.json, hold for other recipes that are given that file, too.
     """
     asked = str(feature_type)
     paths = find_feature_confs(asked, conf_dirs)
@@ -139,6 +152,8 @@ def read_feature_conf(feature_type: Union[str, Path], conf_dirs: Sequence[Path] 
     if tokenizer not in tokenizer_names():
         raise ValueError(f"{path}: unknown tokenizer {tokenizer!r}; known: {', '.join(tokenizer_names())}.")
     known = find_tokenizer(tokenizer)
+    if path.parent.parts[-2:] == RECIPE_CONF:
+        values = _from_recipe(values, path.parents[2])
     return FeatureConf(path.stem, known.tokenizer, known.read(values, str(path)), (path.parent, *conf_dirs))
 
 

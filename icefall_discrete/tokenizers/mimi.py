@@ -4,7 +4,8 @@ Défossez et al. 2024, https://arxiv.org/abs/2410.00037. The first codebook is t
 own. Audio is filled up with zeros to whole frames, as by the authors: T = ceil(S / 1920) at 24 kHz.
 
 Unless they are given a mask, older releases of transformers (4.47) attend to the future (eager attention) or forget the
-window of 250 frames (SDPA). There the stages are run one by one, with a mask: codes are those of newer releases.
+window of 250 frames (SDPA), and newer ones look for several sequences in one, which ONNX cannot. So the stages of the
+encoder are run one by one, with a mask, and of the older ones those of the decoder: codes are those of newer releases.
 """
 
 import dataclasses
@@ -34,6 +35,8 @@ class MimiConfig:
 class MimiCodec(Codec):
     """A loaded MimiModel."""
 
+    frames_to_trace = 1
+
     def __init__(self, model: TransformersModel) -> None:
         """`model`: a MimiModel in evaluation mode."""
         self._model = model
@@ -53,10 +56,10 @@ class MimiCodec(Codec):
     def encode(self, samples: Tensor, num_codebooks: int) -> Tensor:
         """See Codec."""
         audio = pad_to_frames(samples, self.frame_samples)[None, None]
-        if not self._needs_mask:
-            return self._model.encode(audio, num_quantizers=num_codebooks).audio_codes[0].t()
-        states = _attend(self._model.encoder_transformer, self._model.encoder(audio))
-        return self._model.quantizer.encode(self._model.downsample(states), num_codebooks)[:, 0].t()
+        inner = self._model if self._needs_mask else self._model.encoder
+        seanet = self._model.encoder if self._needs_mask else inner.encoder_seanet
+        states = inner.downsample(_attend(inner.encoder_transformer, seanet(audio)))
+        return self._model.quantizer.encode(states, num_codebooks)[:, 0].t()
 
     def decode(self, codes: Tensor) -> Tensor:
         """See Codec."""
@@ -71,7 +74,7 @@ class MimiCodec(Codec):
 
 
 def _attend(transformer: nn.Module, states: Tensor) -> Tensor:
-    """Run a Transformer of an older release over states (1, D, T) with its causal, windowed mask."""
+    """Run a Transformer over states (1, D, T) with its causal, windowed mask."""
     mask = torch.ones(1, states.shape[2], dtype=torch.int64, device=states.device)
     output = transformer(states.transpose(1, 2), attention_mask=mask, use_cache=False, return_dict=True)
     return output.last_hidden_state.transpose(1, 2)

@@ -30,6 +30,8 @@ class XcodecConfig:
 class XcodecCodec(Codec):
     """A loaded XcodecModel."""
 
+    frames_to_trace = 1
+
     def __init__(self, model: TransformersModel) -> None:
         """`model`: an XcodecModel in evaluation mode."""
         self._model = model

@@ -3,7 +3,7 @@
 import dataclasses
 
 from icefall_discrete.base.device import device_setting
-from icefall_discrete.base.settings import LARGEST_SEED, check_settings, choice, setting
+from icefall_discrete.base.settings import LARGEST_SEED, MOST_THREADS, check_settings, choice, setting
 from icefall_discrete.training.optimizers.contract import OPTIMIZERS, OptimizerConfig
 
 PRECISIONS = ("fp32", "bf16", "fp16")
@@ -70,7 +70,9 @@ class TrainConfig:
         minimum=1,
     )
     device: str = device_setting("where it trains")
-    num_threads: int = setting(0, "threads of torch in a process; 0: as the environment says", minimum=0)
+    num_threads: int = setting(
+        0, "threads of torch in a process; 0: as the environment says", minimum=0, maximum=MOST_THREADS
+    )
     tensorboard: bool = setting(True, "write TensorBoard curves")
 
     def __post_init__(self) -> None:

@@ -108,6 +108,25 @@ def test_a_copy_to_a_full_disk_names_what_was_to_be_written(tmp_path, monkeypatc
     assert [path.name for path in tmp_path.iterdir()] == ["source.txt"]
 
 
+def test_a_folder_is_filled_by_one_process_at_a_time(tmp_path):
+    """The one that comes second touches nothing of the first one's; what a killed one left is begun anew."""
+    (tmp_path / ".model.partial" / "old").mkdir(parents=True)
+    (tmp_path / ".model.partial" / "old" / "a.txt").write_text("half")
+    with new_folder(tmp_path / "model") as folder:
+        assert not any(folder.iterdir())
+        (folder / "a.txt").write_text("x")
+        second = pytest.raises(RuntimeError, match=r"another process is making .*model; wait for it, end it, or give")
+        with second, new_folder(tmp_path / "model"):
+            pass
+        (folder / "b.txt").write_text("y")
+    assert sorted(os.listdir(tmp_path / "model")) == ["a.txt", "b.txt"] and os.listdir(tmp_path) == ["model"]
+    with pytest.raises(ValueError, match="stop"), new_folder(tmp_path / "other"):
+        raise ValueError("stop")
+    with pytest.raises(ValueError, match="model exists and is not empty"), new_folder(tmp_path / "model"):
+        pass
+    assert os.listdir(tmp_path) == ["model"]
+
+
 def test_what_is_newer_is_known_by_its_version_or_its_commit(monkeypatch):
     monkeypatch.setattr(environment, "git_revision", lambda: "abc1234-clean")
     monkeypatch.setattr(environment, "_holds", lambda commit: commit == "abc1234")

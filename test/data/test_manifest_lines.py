@@ -10,6 +10,7 @@ from lhotse import Recording
 from icefall_discrete.audio.reading import UnreadableAudio, load_samples
 from icefall_discrete.data.corpus_files import read_headers
 from icefall_discrete.data.cuts import load_cuts
+from icefall_discrete.data.manifest_lines import line_of
 from icefall_discrete.inference.audio_files import BadAudio, open_audio
 
 SUPERVISION = {"id": "s", "recording_id": "r", "start": 0.0, "duration": 1.0, "channel": 0, "text": "a b"}
@@ -209,3 +210,21 @@ def test_another_encoding_is_named(tmp_path):
     path.write_text(json.dumps(cut()), encoding="utf-16")
     with pytest.raises(ValueError, match="UTF-16, not UTF-8"):
         load_cuts(path)
+
+
+def test_a_cut_is_written_as_lhotse_writes_it(tmp_path):
+    step = {"name": "Speed", "kwargs": {"factor": 0.9}}
+    alignment = {"word": [["a", 0.0, 0.5, 1.0], ["b", 0.5, 0.5, None]]}
+    lines = (
+        cut(recording={**recording(), "transforms": [step]}),
+        cut(
+            supervisions=[{**SUPERVISION, "custom": {"mood": None, "tags": ["x", {"y": None}]}, "alignment": alignment}]
+        ),
+        cut(recording=None, custom={"codes": array("lilcom_files"), "other": recording()}),
+        {"type": "MultiCut", **{key: value for key, value in cut().items() if key != "type"}, "channel": [0, 1]},
+    )
+    path = tmp_path / "cuts.jsonl"
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
+    cuts = list(load_cuts(path, lazy=True))
+    for one in (*cuts, cuts[0].pad(duration=2.0), cuts[0].perturb_speed(1.1)):
+        assert json.dumps(line_of(one)) == json.dumps(one.to_dict())

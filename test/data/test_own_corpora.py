@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import soundfile
 
+from icefall_discrete.base.settings import from_dict
 from icefall_discrete.data.cuts import load_cuts
 from icefall_discrete.data.manifests import CorpusError
 from icefall_discrete.data.own_corpora.formats.contract import Reading, find_format, known_split
@@ -299,6 +300,14 @@ def test_what_is_suspicious_is_reported(strange, tmp_path):
             assert by_text.setdefault(cut.supervisions[0].text, split) == split
     rest = read_corpus(config(strange, exclude=str(tmp_path / "suspicious.tsv")), "Rest", tmp_path, 1, 0).contents
     assert len(rest.cuts) == 25 and rest.dropped["excluded by its id"] == 4
+
+
+def test_settings_that_leave_nothing_to_train_on_are_refused(strange, tmp_path):
+    with pytest.raises(CorpusError, match=r"no utterance is left to train on: all 2\d .* longer than 0\.4 s; give"):
+        read_corpus(config(strange, longest=0.4), "x", tmp_path, 1, 0)
+    for rate in (0, 16, 10**12):
+        with pytest.raises(ValueError, match=f"sample_rate.* {rate}, .*at least 1000"):
+            from_dict(SourceConfig, {"source": str(strange), "sample_rate": rate}, "test")
 
 
 def _manifest(folder, split):

@@ -9,6 +9,7 @@ import pytest
 import torch
 import toy_corpus
 from lhotse import CutSet
+from lhotse.dataset.sampling import DynamicBucketingSampler
 from lhotse.utils import fastcopy
 
 from icefall_discrete.base.spec import FeatureSpec
@@ -273,3 +274,24 @@ def test_the_stage_exports_anew_what_is_out_of_date_and_takes_exports_of_before(
     assert "small_km was exported with other" in toy_corpus.run_stage_script(*flags).stderr
     assert {text_of(cut) for cut in SharSource(shar / "train", "small_km").cuts()} == {"said anew"}
     assert len(list(shar.glob("train.before-*"))) == 1
+
+
+def test_an_epoch_reads_each_cut_once_and_has_the_batches_of_lhotse(kept):
+    cuts, _ = kept
+    read = []
+
+    class Counted:
+        def __iter__(self):
+            for cut in cuts.of_epoch(1, 7):
+                read.append(cut.id)
+                yield cut
+
+    config = LoaderConfig(max_duration=5.0, num_buckets=2)
+    sampler = epoch_sampler(CutSet(Counted()), config, 1, 7)
+    found = [[cut.id for cut in batch] for batch in sampler]
+    assert sorted(read) == sorted(cut.id for cut in cuts) and len(found) > 2
+    again = [[cut.id for cut in batch] for batch in sampler]  # read anew
+    assert again == found and len(read) == 2 * len(cuts)
+    theirs = DynamicBucketingSampler(cuts.of_epoch(1, 7), max_duration=5.0, num_buckets=2, shuffle=True, seed=7)
+    theirs.set_epoch(1)
+    assert [[cut.id for cut in batch] for batch in theirs] == found

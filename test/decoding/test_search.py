@@ -10,7 +10,7 @@ from torch import nn
 from toy_transducer import random_model, random_output
 
 from icefall_discrete.base import backend
-from icefall_discrete.decoding import modified_beam
+from icefall_discrete.decoding import ctc_prefix_beam, greedy, modified_beam, prediction
 from icefall_discrete.decoding.methods import METHODS, k2_methods, known_methods
 from icefall_discrete.decoding.search import check_method, search, search_nbest
 from icefall_discrete.decoding.settings import DecodeConfig
@@ -58,13 +58,41 @@ def test_prefixes_that_share_their_next_units_find_what_they_find_apart(context_
     model = random_model(context_size=context_size)
     out, lens = random_output(num_frames=30)
     config, found = DecodeConfig(blank_penalty=0.3, beam_size=6, nbest=6), []
-    for least in (0, 2**62):
-        monkeypatch.setattr(modified_beam, "MIN_SHARED_WEIGHTS", least)
+    for devices in (("cpu",), ()):
+        monkeypatch.setattr(prediction, "ANSWERS_AT_ONCE", devices)
         found.append(search_nbest("modified_beam_search", model, out, lens, config))
     assert sum(len(hypotheses) for hypotheses in found[0]) > 12
     for shared, apart in zip(*found):
         assert [hypothesis.labels for hypothesis in shared] == [hypothesis.labels for hypothesis in apart]
         assert [hypothesis.score for hypothesis in shared] == pytest.approx([h.score for h in apart], abs=1e-4)
+
+
+def test_contexts_are_forgotten_when_they_are_too_many(monkeypatch):
+    model = random_model()
+    out, lens = random_output(num_frames=30)
+    config = DecodeConfig(blank_penalty=0.3)
+    expected = search("modified_beam_search", model, out, lens, config)
+    monkeypatch.setattr(prediction, "_MOST_KEPT", 20)
+    assert search("modified_beam_search", model, out, lens, config) == expected
+    predictions = prediction.Predictions(model)
+    predictions.known(range(21), torch.zeros(21, 2, dtype=torch.int64), range(21))
+    assert predictions.known([5], torch.zeros(1, 2, dtype=torch.int64), [0]) == [0]
+
+
+@pytest.mark.skipif(torch.__version__ < "2", reason="many operations of torch 1.13 do not know the device meta")
+@pytest.mark.parametrize(
+    "method, end",
+    [
+        ("greedy_search", (greedy, "_collect")),
+        ("modified_beam_search", (modified_beam.Traces, "best")),
+        ("ctc_prefix_beam_search", (ctc_prefix_beam.Traces, "best")),
+    ],
+)
+def test_an_accelerator_is_not_waited_for_between_the_first_and_the_last_frame(method, end, monkeypatch):
+    # Tensors of this device have no values: whoever asks for one fails.
+    monkeypatch.setattr(*end, lambda *args: [["reached"]])
+    model, (out, lens) = random_model().to("meta"), random_output()
+    assert search_nbest(method, model, out.to("meta"), lens, DecodeConfig())[0] in (["reached"], [["reached"]])
 
 
 def step_log_probs(model, prefix, frame_out):
@@ -183,6 +211,32 @@ def test_ctc_prefix_beam_equals_the_plain_one(beam_size):
         theirs = plain_ctc_prefix_beam_search(log_probs, beam_size)
         assert [tuple(h.labels) for h in ours] == [prefix for prefix, _ in theirs]
         assert [h.score for h in ours] == pytest.approx([score for _, score in theirs], abs=1e-3)
+
+
+class Silent(OnlyRising):
+    """Adds nothing; with it a search looks at all units."""
+
+    def start(self, utterances):
+        return (utterances,), torch.zeros(len(utterances), 40)
+
+    def advance(self, state, units):
+        return state, torch.zeros(len(units), 40)
+
+    def final(self, state):
+        return torch.zeros(len(state[0]))
+
+
+@pytest.mark.parametrize("beam_size", [2, 5])
+def test_the_likely_labels_of_a_frame_are_all_that_ctc_prefixes_need(beam_size):
+    # Labels that stay for some frames, so that prefixes often hold what others would become.
+    torch.manual_seed(3)
+    logits = torch.randn(6, 20, 40).repeat_interleave(2, dim=1) * 2.0 + torch.randn(6, 40, 40)
+    model = SimpleNamespace(blank_id=0, ctc_output=nn.Identity())
+    config, lens = DecodeConfig(beam_size=beam_size, nbest=beam_size), torch.tensor([40, 39, 30, 20, 10, 1])
+    few, every = (search_nbest("ctc_prefix_beam_search", model, logits, lens, config, one) for one in (None, Silent()))
+    for ours, theirs in zip(few, every):
+        assert [(h.labels, h.timestamps) for h in ours] == [(h.labels, h.timestamps) for h in theirs]
+        assert [h.score for h in ours] == pytest.approx([h.score for h in theirs], abs=1e-4)
 
 
 @torch.no_grad()

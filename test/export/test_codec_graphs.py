@@ -6,6 +6,7 @@ import importlib.util
 import pytest
 import torch
 import toy_codecs
+import transformers
 from toy_fits import SMALL_CODEC
 
 from icefall_discrete.export.onnx_files import export_onnx, onnx_runner
@@ -14,8 +15,10 @@ from icefall_discrete.systems.codec.trained_codec import TrainedCodecTokenizer
 from icefall_discrete.tokenizers.dac import DacConfig, DacTokenizer
 from icefall_discrete.tokenizers.encodec import EncodecConfig, EncodecTokenizer
 from icefall_discrete.tokenizers.hificodec import HificodecConfig, HificodecTokenizer
+from icefall_discrete.tokenizers.mimi import MimiConfig, MimiTokenizer
 from icefall_discrete.tokenizers.networks.frame_graph import NotExported
 from icefall_discrete.tokenizers.speechtokenizer import SpeechtokenizerConfig, SpeechtokenizerTokenizer
+from icefall_discrete.tokenizers.xcodec import XcodecConfig, XcodecTokenizer
 
 HAS_RUNTIME = bool(importlib.util.find_spec("onnx") and importlib.util.find_spec("onnxruntime"))
 
@@ -41,7 +44,10 @@ MAKE = {
     "dac": published(toy_codecs.dac, DacTokenizer, DacConfig),
     "hificodec": published(toy_codecs.hificodec, HificodecTokenizer, HificodecConfig),
     "speechtokenizer": published(toy_codecs.speechtokenizer, SpeechtokenizerTokenizer, SpeechtokenizerConfig),
+    "mimi": published(toy_codecs.mimi, MimiTokenizer, MimiConfig),
 }
+if hasattr(transformers, "XcodecModel"):
+    MAKE["xcodec"] = published(toy_codecs.xcodec, XcodecTokenizer, XcodecConfig)
 
 
 @pytest.mark.parametrize("kind", MAKE)

@@ -94,6 +94,37 @@ def test_the_command_prints_as_many_texts_as_are_asked_for(exported, voice, tmp_
         onnx_command.main("onnx", [*arguments, "--nbest", "6"])
 
 
+def test_half_a_file_is_named_and_a_pipes_is_heard_whole(voice, tmp_path):
+    """As by transcribe: nothing is recognised whose header announces other audio than there is."""
+    for suffix in ("wav", "flac", "ogg", "mp3"):
+        path = tmp_path / f"a.{suffix}"
+        soundfile.write(path, voice, RATE)
+        assert len(read_audio(path, RATE)) == len(soundfile.read(path)[0])
+        path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+        said = rf"a\.{suffix}: cannot be read as audio: .*(announces|cut short|malformed)"
+        with pytest.raises(ValueError, match=said):
+            read_audio(path, RATE)
+    soundfile.write(tmp_path / "pipe.wav", voice, RATE, subtype="FLOAT")
+    data = bytearray((tmp_path / "pipe.wav").read_bytes())
+    place = data.index(b"data") + 4
+    data[place : place + 4] = bytes(4)
+    (tmp_path / "pipe.wav").write_bytes(data)
+    assert np.array_equal(read_audio(tmp_path / "pipe.wav", RATE), voice)
+    soundfile.write(tmp_path / "odd.wav", voice, 15991)
+    with pytest.raises(ValueError, match=r"odd\.wav: 15991 Hz cannot be brought to 16000 Hz here"):
+        read_audio(tmp_path / "odd.wav", RATE)
+
+
+def test_the_command_goes_on_behind_a_file_that_is_none_and_quotes_names(exported, voice, tmp_path, capsys):
+    names = [tmp_path / name for name in ("of two\nlines.wav", "x" * 300, "tab\t.wav")]
+    for path in names[::2]:
+        soundfile.write(path, voice, RATE)
+    with pytest.raises(SystemExit):
+        onnx_command.main("onnx", ["--model", str(exported), *map(str, names)])
+    lines = capsys.readouterr().out.splitlines()
+    assert [json.loads(line.split('"\t')[0] + '"') for line in lines] == [str(path) for path in names[::2]]
+
+
 def test_streams_find_what_transcribe_finds_in_them(codes_dir, voice, tmp_path):
     """Chunk by chunk up to the last, which is filled up with silence here."""
     pytest.importorskip("onnxruntime")
@@ -193,7 +224,7 @@ def test_refusals_name_the_file_and_what_to_do(exported, voice, tmp_path, capsys
         recogniser.recognise(voice[:10], "x.wav")
     with pytest.raises(ValueError, match="in one piece; cut it in its pauses"):
         recogniser.recognise(np.zeros(100 * RATE, np.float32), "long.wav")
-    with pytest.raises(ValueError, match=r"no\.wav: cannot be read as audio: it does not exist"):
+    with pytest.raises(ValueError, match=r"no\.wav: the file does not exist"):
         recogniser.recognise_file(tmp_path / "no.wav")
     with pytest.raises(ValueError, match=r"knows no search '1best'; .*ctc_greedy_search"):
         Recogniser(exported, "1best")

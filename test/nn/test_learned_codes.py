@@ -1,11 +1,13 @@
 """Codes that are learnt with the network: hard ones are a k-means', gradients are soft ones', exports give the same."""
 
-import json
+from pathlib import Path
 
 import pytest
 import torch
 from synthetic_codes import TINY_RECIPE
 
+from icefall_discrete.base.atomic_files import copy_file
+from icefall_discrete.base.json_files import write_json
 from icefall_discrete.base.provenance import Provenance
 from icefall_discrete.base.settings import from_dict
 from icefall_discrete.base.spec import FeatureSpec
@@ -85,7 +87,7 @@ def test_centroids_follow_a_loss_that_the_first_ones_cannot_serve():
     assert 0.3 < before < 0.7 and right() > 0.95
 
 
-def test_an_export_gives_the_codes_that_the_recogniser_reads(corpus_dir, tmp_path, speech):
+def test_an_export_gives_the_codes_that_the_recogniser_reads(corpus_dir, tmp_path, speech, monkeypatch):
     fbank = load_tokenizer("fbank")
     recipe = {name: value for name, value in TINY_RECIPE.items() if name != "bpe"}
     changes = {"embedding_dim": 12, "learned_codes": 6, "embedding_init": "learned"}
@@ -107,7 +109,27 @@ def test_an_export_gives_the_codes_that_the_recogniser_reads(corpus_dir, tmp_pat
     learnt = load_tokenizer(tmp_path / "learnt.json")
     found = learnt.encode(speech[None], torch.tensor([len(speech)]))[0][0, :, 0]
     assert torch.equal(found, embedding.codes(heard)[0]) and len(found.unique()) > 3
-    assert json.loads((tmp_path / "learnt.json").read_text())["kmeans_path"].endswith("learnt.safetensors")
+    # Whoever reads it may be in another folder; an export again is in place of the first.
+    monkeypatch.chdir(tmp_path)
+    assert write_feature_type(exp_dir, CheckpointChoice(checkpoint="averaged.pt"), Path("learnt.json")) == values
+    monkeypatch.chdir("/")
+    assert load_tokenizer(tmp_path / "learnt.json").spec.provenance == learnt.spec.provenance
+    # What a recipe says of its own folder holds for another recipe, too.
+    recipe = tmp_path / "toy" / "ASR"
+    write_json(recipe / "conf" / "features" / "own.json", {**values, "kmeans_path": "./data/km.safetensors"})
+    copy_file(tmp_path / "learnt.safetensors", recipe / "data" / "km.safetensors")
+    (tmp_path / "toy" / "LM").mkdir()
+    monkeypatch.chdir(tmp_path / "toy" / "LM")
+    own = load_tokenizer("../ASR/conf/features/own.json").spec
+    assert own.provenance["kmeans_sha256"] == learnt.spec.provenance["kmeans_sha256"]
+    (tmp_path / "mine.json").write_text('{"tokenizer": "fbank"}')
+    write_json(exp_dir / "tokenizer" / "fbank.json", {})
+    with pytest.raises(ValueError, match="'fbank' is of no frame source"):
+        write_feature_type(exp_dir, CheckpointChoice(checkpoint="averaged.pt"), tmp_path / "second.json")
+    for name, said in (("learnt.safetensors", "expected a JSON file"), ("mine.json", "is there already")):
+        with pytest.raises(ValueError, match=said):
+            write_feature_type(exp_dir, CheckpointChoice(checkpoint="averaged.pt"), tmp_path / name)
+    assert load_tokenizer(tmp_path / "learnt.json").spec.provenance == learnt.spec.provenance
 
 
 def test_what_cannot_be_learnt_is_refused_in_a_sentence():

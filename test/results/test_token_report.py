@@ -105,6 +105,19 @@ def test_the_tool_writes_a_page_for_each_feature_type_and_one_over_all(corpus, t
         "../tools/token_report.py", "--corpus", tmp_path / "none", "--output", tmp_path / "pages", check=False
     )
     assert missing.returncode == 1 and "has neither results nor features of a feature type" in missing.stderr
+    (corpus / "README.md").write_text("# Toy\n")
+    others = run_stage_script("../tools/token_report.py", "--corpus", corpus, "--output", corpus, check=False)
+    assert others.returncode == 1 and "README.md is there already, and is no page of this tool" in others.stderr
+    file = run_stage_script(
+        "../tools/token_report.py", "--corpus", corpus, "--output", corpus / "README.md", check=False
+    )
+    assert file.returncode == 1 and "README.md is a file, expected a folder for pages" in file.stderr
+    assert (corpus / "README.md").read_text() == "# Toy\n" and not (corpus / "km.md").exists()
+
+
+def test_a_split_that_is_none_is_refused(corpus):
+    with pytest.raises(ValueError, match=r"toy has nothing of the split 'tset'; did you mean test\? known: .*test"):
+        read_tokens(corpus, "tset")
 
 
 def test_files_of_another_form_are_named(corpus, tmp_path):

@@ -19,6 +19,7 @@ from icefall_discrete.base.settings import from_dict
 from icefall_discrete.base.spec import FeatureSpec
 from icefall_discrete.data.code_archive import FlatArchiveWriter
 from icefall_discrete.data.cuts import attach, load_feature_cuts, load_frames, write_cuts
+from icefall_discrete.decoding.settings import DecodeConfig
 from icefall_discrete.experiment.recipe import read_settings
 from icefall_discrete.inference import code_filler, fill_command
 from icefall_discrete.systems.perceptual.build import build_filler
@@ -30,6 +31,7 @@ from icefall_discrete.systems.perceptual.solver import solved
 from icefall_discrete.systems.perceptual.soundstorm import num_masked
 from icefall_discrete.systems.perceptual.system import CodecBatch, PerceptualSystem
 from icefall_discrete.systems.prediction import RunConfig, Trained
+from icefall_discrete.systems.unit_lm.generation import SamplingConfig
 
 SIZES = (6, 5, 4)
 SPEC = FeatureSpec("toy_codec", "codes", 16000, 50.0, 3, SIZES, 0)
@@ -268,7 +270,17 @@ def test_published_recipes_build_what_they_say():
         assert least < sum(value.numel() for value in network.parameters()) < most
 
 
-def test_the_stages_train_it_and_first_codes_become_audio(folder, tmp_path, monkeypatch):
+def test_temperatures_that_overflow_and_threads_without_end_are_refused():
+    for made, name in ((FillConfig, "code_temperature"), (SamplingConfig, "temperature")):
+        assert made(**{name: 0.0}) and made(**{name: 0.001})
+        with pytest.raises(ValueError, match=rf"{name} is 1e-30, expected 0, .*, or at least 0\.001"):
+            made(**{name: 1e-30})
+    for made, key, value in ((DecodeConfig, "temperature", 1e-30), (RunConfig, "num_threads", 10**6)):
+        with pytest.raises(ValueError, match=f"{key}.* is {value}, "):
+            from_dict(made, {key: value}, "test")
+
+
+def test_the_stages_train_it_and_first_codes_become_audio(folder, tmp_path, monkeypatch, capsys):
     data = ("--feature-dir", folder / "features", "--device", "cpu")
     more = ("--conf-dir", folder, "--backend", "torch", "--try-largest-batches", "false", "--exp-dir", tmp_path / "exp")
     run_stage_script("train.py", "--recipe-config", folder / "recipe.json", *data, *more)
@@ -284,7 +296,8 @@ def test_the_stages_train_it_and_first_codes_become_audio(folder, tmp_path, monk
     found = np.load(tmp_path / "said" / "first.npy")
     assert found.shape == (6, 3) and found[:, 0].tolist() == list(range(6))
     assert soundfile.info(tmp_path / "said" / "first.flac").frames == 6 * 320
-    model = SimpleNamespace(units=lambda text, language: torch.tensor([[len(text)]] * 4))
+    first = dataclasses.replace(SPEC, name="toy_codec_rvq1", num_codebooks=1, codebook_sizes=SIZES[:1])
+    model = SimpleNamespace(units=lambda text, language: torch.tensor([[len(text)]] * 4), spec=first)
     monkeypatch.setattr(fill_command, "TextAndSpeech", lambda exp_dir, run: model)
     fill_command.main("fill", ["--text", "so", "--lm-exp-dir", "first", *flags])
     torch.set_flush_denormal(False)
@@ -294,3 +307,23 @@ def test_the_stages_train_it_and_first_codes_become_audio(folder, tmp_path, monk
     np.save(tmp_path / "other.npy", np.array([6]))
     with pytest.raises(ValueError, match=r"other has the code 6, expected codes below \[6\]: they are of another feat"):
         fill_command.main("fill", [str(tmp_path / "other.npy"), *flags])
+    texts = ["--text", "so", "--lm-exp-dir", "first", *flags]
+    np.save(tmp_path / "text-1.npy", np.arange(6))
+    with pytest.raises(ValueError, match="two inputs would be written as 'text-1'"):
+        fill_command.main("fill", [str(tmp_path / "text-1.npy"), *texts])
+    np.save(tmp_path / "said" / "first.npy", codes_of(1).numpy())
+    prompt = ["--prompt", str(tmp_path / "said" / "first.npy"), *flags]
+    with pytest.raises(ValueError, match=r"said/first\.npy is read, and would be overwritten"):
+        fill_command.main("fill", [str(tmp_path / "first.npy"), *prompt])
+    model.spec = dataclasses.replace(first, codebook_sizes=(500,), frame_rate_hz=25.0)
+    with pytest.raises(ValueError, match=r"is not the first codebook .*codebook_sizes \(500,\), expected \(6,\); f"):
+        fill_command.main("fill", texts)
+    for held, reason in ((np.zeros(3, np.float32), "holds fractions"), (np.zeros(0, np.int64), "has no frames")):
+        np.save(tmp_path / "other.npy", held)
+        with pytest.raises(ValueError, match=f"^other {reason}, expected"):
+            fill_command.main("fill", [str(tmp_path / "other.npy"), *flags])
+    np.save(tmp_path / "two\nlines.npy", np.arange(2))
+    capsys.readouterr()
+    fill_command.main("fill", [str(tmp_path / "two\nlines.npy"), *flags])
+    torch.set_flush_denormal(False)
+    assert [json.loads(line)[-10:] for line in capsys.readouterr().out.splitlines()] == ["\nlines.npy", "lines.flac"]

@@ -3,15 +3,17 @@
 
 All run in one process on the same random model, whose blank is made as likely as in speech, on one batch, and must find
 the same labels. The plain modified beam search is that of the tests, once with the network called once a frame for the
-whole batch, and once for one utterance after the other. Times are of the processor, so that other processes count less.
+whole batch, and once for one utterance after the other. With --icefall and k2, icefall's own is asked with the same
+network. Times are of the processor, so that other processes count less.
 """
 
 import dataclasses
+import importlib
 import statistics
 import sys
 import time
 from pathlib import Path
-from typing import Any, Callable, List
+from typing import Any, Callable, Dict, List
 
 import torch
 from torch import Tensor, nn
@@ -23,6 +25,7 @@ from plain_search import plain_modified_beam_search
 
 from icefall_discrete.base.flags import config_from_flags
 from icefall_discrete.base.settings import setting
+from icefall_discrete.decoding.hypothesis import Hypothesis
 from icefall_discrete.decoding.search import search
 from icefall_discrete.decoding.settings import DecodeConfig
 from icefall_discrete.nn.heads.joiner import Joiner
@@ -42,6 +45,8 @@ class BenchConfig:
     blank_share: float = setting(0.75, "share of the frames on which greedy search finds blank")
     threads: int = setting(1, "CPU threads; their times are added up")
     repeats: int = setting(3, "timed runs; the median is reported")
+    plain: bool = setting(True, "whether the plain search is measured too")
+    icefall: str = setting("", "checkout of icefall, to measure its search; needs k2, pypinyin, kaldialign")
 
 
 def build(config: BenchConfig) -> Any:
@@ -82,6 +87,20 @@ def fastest_of(name: str) -> str:
     return "greedy_search" if name.startswith("greedy") else "modified_beam_search"
 
 
+def icefall_search(checkout: str, model: Any) -> Callable[[Tensor, Tensor, int], List[Hypothesis]]:
+    """icefall's modified_beam_search with the network of `model`; times of labels are left out."""
+    sys.path[:0] = [checkout, f"{checkout}/egs/librispeech/ASR/zipformer"]
+    modified_beam_search = importlib.import_module("beam_search").modified_beam_search
+    model.decoder = model.predictor  # the name that it has there
+
+    def run(encoder_out: Tensor, lens: Tensor, beam_size: int) -> List[Hypothesis]:
+        with torch.no_grad():
+            found = modified_beam_search(model, encoder_out, lens, beam=beam_size)
+        return [Hypothesis(labels, [], 0.0) for labels in found]
+
+    return run
+
+
 def main() -> None:
     """Measure and print the table."""
     config = config_from_flags(BenchConfig, __doc__)
@@ -100,11 +119,17 @@ def main() -> None:
         one = [(encoder_out[n : n + 1, : lens[n]], lens[n : n + 1]) for n in range(config.batch)]
         return [plain_modified_beam_search(model, out, length, config.beam_size)[0][0] for out, length in one]
 
+    def plain_together() -> List[Any]:
+        return [found[0] for found in plain_modified_beam_search(model, encoder_out, lens, config.beam_size)]
+
+    peers: Dict[str, Callable[[], List[Any]]] = {}
+    if config.plain:
+        peers = {"plain modified beam, one by one": plain_alone, "plain modified beam, in batch": plain_together}
+    if config.icefall:
+        theirs = icefall_search(config.icefall, model)
+        peers["icefall's modified_beam_search"] = lambda: theirs(encoder_out, lens, config.beam_size)
     runs = {
-        "plain modified beam, one by one": plain_alone,
-        "plain modified beam, in batch": lambda: [
-            found[0] for found in plain_modified_beam_search(model, encoder_out, lens, config.beam_size)
-        ],
+        **peers,
         "modified_beam_search": lambda: search("modified_beam_search", model, encoder_out, lens, settings),
         "greedy_search, one by one": lambda: alone("greedy_search"),
         "greedy_search": lambda: search("greedy_search", model, encoder_out, lens, settings),

@@ -17,7 +17,8 @@ from typing import Any, Dict, List
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 import numpy as np
-from lhotse import MonoCut, SupervisionSegment
+from lhotse import MonoCut, Recording, SupervisionSegment
+from lhotse.audio import AudioSource
 
 from icefall_discrete.base.environment import peak_memory_mib
 from icefall_discrete.base.flags import config_from_flags
@@ -45,8 +46,8 @@ class BenchConfig:
     replicas: int = setting(1, "copies that a child process makes")
 
 
-def make(config: BenchConfig, folder: Path) -> None:
-    """Write the corpus as archive and manifest, and as Shar."""
+def make(config: BenchConfig, folder: Path) -> Dict[str, Any]:
+    """Write the corpus as archive and manifest, and from there as Shar; the cuts and seconds of the latter."""
     rng = np.random.default_rng(0)
     cuts: List[MonoCut] = []
     with FlatArchiveWriter(folder / "train.codes") as writer:
@@ -55,12 +56,16 @@ def make(config: BenchConfig, folder: Path) -> None:
             key = writer.write(str(index), rng.integers(0, 500, (size, 1)).astype(np.int16))
             text = " ".join(rng.choice(["forty", "two", "words"], size // 20 + 1))
             supervision = SupervisionSegment(f"cut-{index}", "recording", 0.0, size / 50, text=text, language="en")
-            cut = MonoCut(f"cut-{index}", 0.0, size / 50, 0, supervisions=[supervision])
+            source = AudioSource("file", [0], f"audio/{index % 100}/recording-{index}.flac")
+            recording = Recording(f"recording-{index}", [source], 16000, size * 320, size / 50)
+            cut = MonoCut(f"cut-{index}", 0.0, size / 50, 0, recording=recording, supervisions=[supervision])
             cuts.append(attach_stored(cut, [key], SPEC, "train.codes"))
     copies = (dataclasses.replace(cut, id=f"{cut.id}-{copy}") for copy in range(config.replicas) for cut in cuts)
     write_cuts(folder / "train.jsonl.gz", copies)
     SPEC.write(folder / "spec.json")
-    export_shar(load_cuts(folder / "train.jsonl.gz", lazy=True), SPEC, folder / "shar", SharConfig())
+    start = time.process_time()
+    summary = export_shar(load_cuts(folder / "train.jsonl.gz", lazy=True), SPEC, folder / "shar", SharConfig())
+    return {"cuts": summary["num_cuts"], "sec": time.process_time() - start}
 
 
 def read(config: BenchConfig, folder: Path) -> Dict[str, Any]:
@@ -81,29 +86,29 @@ def in_child(config: BenchConfig, folder: Path, reading: str, replicas: int) -> 
     command = [sys.executable, __file__, "--replicas", str(replicas)]
     command += [str(part) for name, value in flags.items() for part in (f"--{name}", value)]
     done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
-    return json.loads(done.stdout) if reading != "make" else {}
+    return json.loads(done.stdout)
 
 
 def main() -> None:
     """Measure and print the table."""
     config = config_from_flags(BenchConfig, __doc__)
     if config.reading == "make":
-        make(config, Path(config.folder))
+        print(json.dumps(make(config, Path(config.folder))))
         return
     if config.reading:
         print(json.dumps(read(config, Path(config.folder))))
         return
-    print("| cuts | manifest in memory, MiB | Shar, MiB | manifest, cuts/s | Shar, cuts/s |")
-    print("|---|---|---|---|---|")
+    print("| cuts | manifest in memory, MiB | Shar, MiB | manifest, cuts/s | Shar, cuts/s | Shar written, cuts/s |")
+    print("|---|---|---|---|---|---|")
     for replicas in map(int, config.times.split(",")):
         with tempfile.TemporaryDirectory() as folder:
-            in_child(config, Path(folder), "make", replicas)
+            made = in_child(config, Path(folder), "make", replicas)
             found = {reading: in_child(config, Path(folder), reading, replicas) for reading in READINGS}
         base, manifest, shar = (found[reading] for reading in READINGS)
         if not manifest["cuts"] == shar["cuts"] == replicas * config.cuts:
             raise RuntimeError(f"{manifest['cuts']} and {shar['cuts']} cuts were read of {replicas * config.cuts}.")
         memory = " | ".join(f"{one['mib'] - base['mib']:.0f}" for one in (manifest, shar))
-        speed = " | ".join(f"{one['cuts'] / one['sec']:.0f}" for one in (manifest, shar))
+        speed = " | ".join(f"{one['cuts'] / one['sec']:.0f}" for one in (manifest, shar, made))
         print(f"| {replicas * config.cuts} | {memory} | {speed} |", flush=True)
 
 

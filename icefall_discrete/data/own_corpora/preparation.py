@@ -10,6 +10,7 @@ from typing import Counter, Dict, List, NamedTuple, Set
 from lhotse import MonoCut
 from lhotse.utils import fastcopy
 
+from icefall_discrete.audio.sound_files import HIGHEST_RATE_HZ, LOWEST_RATE_HZ
 from icefall_discrete.base.settings import setting
 from icefall_discrete.base.text_files import numbered_lines
 from icefall_discrete.data.manifests import CorpusError, write_split
@@ -36,7 +37,12 @@ class SourceConfig(TextRules):
     split_by: str = setting(
         "auto", "given: as the source says; speaker; text; auto: the first of these that can be", WAYS
     )
-    sample_rate: int = setting(16000, "rate (Hz) that audio of other rates is resampled to as it is read", minimum=1)
+    sample_rate: int = setting(
+        16000,
+        "rate (Hz) that audio of other rates is resampled to as it is read",
+        minimum=LOWEST_RATE_HZ,
+        maximum=HIGHEST_RATE_HZ,
+    )
     shortest: float = setting(0.3, "shortest utterance (s)", minimum=0)
     longest: float = setting(30.0, "longest utterance of training (s); dev and test keep all", above=0)
     exclude: str = setting("", "file with the ids of utterances to leave out, each the first word of a line")
@@ -108,6 +114,11 @@ def read_corpus(config: SourceConfig, title: str, audio_dir: Path, num_jobs: int
     lengths = {cut.id: _length_reason(cut, splits[cut.id], config) for cut in kept}
     dropped.update(collections.Counter(filter(None, lengths.values())))
     cuts: List[MonoCut] = [cut for cut in kept if not lengths[cut.id]]
+    if not any(splits[cut.id] == "train" for cut in cuts):
+        raise CorpusError(
+            f"{source}: no utterance is left to train on: all {len(kept) - len(cuts)} of the training split are longer "
+            f"than {config.longest:g} s; give a longer --longest, or divide them in their pauses."
+        )
     texts = {cut.id: cut.supervisions[0].text or "" for cut in cuts}
     heard = hear(cuts, num_heard, num_jobs)
     suspicions = [*of_audio(heard, texts), *of_rates(cuts), *(of_copies(cuts, splits) if num_heard else ())]

@@ -10,8 +10,9 @@ import torch
 from torch import Tensor
 
 from icefall_discrete.base.flags import Number, ScriptParser, add_flags, override
+from icefall_discrete.base.text_files import json_in, shown_name
 from icefall_discrete.experiment.transcription_files import load_recipe, settings_in
-from icefall_discrete.inference.audio_files import AudioConfig, BadAudio, json_in, open_audio, read_samples, shown
+from icefall_discrete.inference.audio_files import AudioConfig, BadAudio, open_audio, read_samples
 from icefall_discrete.inference.streaming.endpoints import EndpointConfig
 from icefall_discrete.inference.streaming.pcm import pcm_pieces, pieces
 from icefall_discrete.inference.streaming.transcriber import AudioStream, StreamingTranscriber
@@ -113,7 +114,7 @@ class _Printer:
             self._line(json_in({"file": name, **update.to_json()}, self._encoding))
         elif update.text or not self._partial:
             text = update.text.encode(self._encoding, "backslashreplace").decode(self._encoding)
-            parts = [shown(name, self._encoding)] if self._with_names else []
+            parts = [shown_name(name, self._encoding)] if self._with_names else []
             parts += [f"{update.end_sec:.2f}", "" if update.is_final else "..."] if self._partial else []
             self._line("\t".join([*parts, text]))
 
@@ -157,7 +158,7 @@ def _recognise(transcriber: StreamingTranscriber, name: str, args: Any, figures:
         broken = error
     figures.audio_sec += stream.num_samples / transcriber.sample_rate_hz
     if broken is None:  # where there is not one frame nothing is found, which is another thing than silence
-        transcriber.tokenizer.check_length(stream.num_samples, shown(name))
+        transcriber.tokenizer.check_length(stream.num_samples, shown_name(name))
     if broken is None or stream.num_samples:  # what was heard before audio broke off is told too
         stream.finish()
         _advance(transcriber, stream, figures, printer)

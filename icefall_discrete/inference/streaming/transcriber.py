@@ -9,12 +9,13 @@ from torch import Tensor
 
 from icefall_discrete.audio.as_it_comes import AsItComes
 from icefall_discrete.audio.resampling import Resampler
+from icefall_discrete.base.text_files import shown_name
 from icefall_discrete.data.targets.pieces import FILE_NAME
 from icefall_discrete.decoding.fusion import Fusion
 from icefall_discrete.decoding.settings import DecodeConfig
 from icefall_discrete.experiment.checkpoint_choice import CheckpointChoice
 from icefall_discrete.experiment.transcription_files import kept_settings
-from icefall_discrete.inference.audio_files import BadAudio, shown
+from icefall_discrete.inference.audio_files import BadAudio
 from icefall_discrete.inference.streaming.endpoints import EndpointConfig
 from icefall_discrete.inference.streaming.updates import Update
 from icefall_discrete.inference.streaming.waits import causal_reach, waits_of
@@ -48,7 +49,7 @@ class AudioStream:
             self.waiting_since = time.monotonic() if arrived is None else arrived
         bad = int((~torch.isfinite(samples)).sum())
         if bad:
-            raise BadAudio(f"{shown(self.name)}: {bad} of {len(samples)} samples are NaN or infinite.")
+            raise BadAudio(f"{shown_name(self.name)}: {bad} of {len(samples)} samples are NaN or infinite.")
         self._push(samples if self._resampler is None else self._resampler.accept(samples))
 
     def finish(self) -> None:
@@ -140,7 +141,7 @@ class StreamingTranscriber:
 
     @torch.no_grad()
     def _frames_of(self, samples: Tensor, name: str) -> Tensor:
-        return self.tokenizer.encode(samples.unsqueeze(0), torch.tensor([len(samples)]), [shown(name)])[0][0]
+        return self.tokenizer.encode(samples.unsqueeze(0), torch.tensor([len(samples)]), [shown_name(name)])[0][0]
 
     def advance(self, streams: Sequence[AudioStream]) -> List[Tuple[AudioStream, Update]]:
         """Recognise a chunk of each stream that is ready, in one batch, and say what is known of its utterance."""

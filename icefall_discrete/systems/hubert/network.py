@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from icefall_discrete.base.settings import setting
+from icefall_discrete.base.settings import LEAST_TEMPERATURE, setting
 from icefall_discrete.base.spec import FeatureSpec
 from icefall_discrete.data.augment import AugmentConfig
 from icefall_discrete.nn.acoustic_encoder import AcousticEncoder, AcousticEncoderConfig
@@ -27,7 +27,7 @@ class ModelConfig(AcousticEncoderConfig):
     """Shape of the network: front end, encoder, and the space where states and units are compared."""
 
     target_dim: int = setting(256, "dimension in which states and units are compared (large models: 768)", minimum=1)
-    logit_temperature: float = setting(0.1, "cosines are divided by this", above=0)
+    logit_temperature: float = setting(0.1, "cosines are divided by this", minimum=LEAST_TEMPERATURE)
 
 
 class Known(NamedTuple):

@@ -10,7 +10,7 @@ from typing import List, NamedTuple, Sequence, Tuple
 import torch
 from torch import Tensor
 
-from icefall_discrete.base.settings import LARGEST_SEED, check_settings, setting
+from icefall_discrete.base.settings import LARGEST_SEED, check_settings, require_temperature, setting
 from icefall_discrete.base.spec import FeatureSpec
 from icefall_discrete.data.augment import AugmentConfig
 from icefall_discrete.nn.acoustic_encoder import AcousticEncoder
@@ -55,6 +55,7 @@ class FillConfig:
 
     def __post_init__(self) -> None:
         check_settings(self)
+        require_temperature("code_temperature", self.code_temperature)
         if not self.iterations:
             raise ValueError("iterations is empty, expected one number of passes or more, such as 16,1.")
 

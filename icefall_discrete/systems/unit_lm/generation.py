@@ -10,7 +10,7 @@ from typing import List, Sequence
 import torch
 from torch import Tensor
 
-from icefall_discrete.base.settings import LARGEST_SEED, check_settings, setting
+from icefall_discrete.base.settings import LARGEST_SEED, check_settings, require_temperature, setting
 from icefall_discrete.nn.decoder.network import Cache
 from icefall_discrete.systems.unit_lm.network import UnitLm
 from icefall_discrete.systems.unit_lm.patterns import padded
@@ -31,6 +31,7 @@ class SamplingConfig:
 
     def __post_init__(self) -> None:
         check_settings(self)
+        require_temperature("temperature", self.temperature)
 
     def generator(self, number: int) -> torch.Generator:
         """That of sequence `number`."""

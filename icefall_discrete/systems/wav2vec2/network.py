@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from icefall_discrete.base.settings import choice, setting
+from icefall_discrete.base.settings import LEAST_TEMPERATURE, choice, setting
 from icefall_discrete.base.spec import FeatureSpec
 from icefall_discrete.data.augment import AugmentConfig
 from icefall_discrete.nn.acoustic_encoder import AcousticEncoder, AcousticEncoderConfig
@@ -30,7 +30,7 @@ class ModelConfig(AcousticEncoderConfig):
     quantizer: QuantizerConfig = choice("gumbel", "from frames of the front end to targets", QUANTIZERS)
     target_dim: int = setting(256, "dimension in which states and targets are compared (large models: 768)", minimum=1)
     target_dropout: float = setting(0.1, "dropout rate of the frames that are quantised", minimum=0, maximum=0.99)
-    logit_temperature: float = setting(0.1, "cosines are divided by this", above=0)
+    logit_temperature: float = setting(0.1, "cosines are divided by this", minimum=LEAST_TEMPERATURE)
 
 
 class Contrast(NamedTuple):
