@@ -121,7 +121,7 @@ def _replayed(exp_dir: Path, path: Path, backend: str, device: torch.device, pre
         prepared = system.prepare(batch, device)
         with precision.autocast():
             output = system.losses(prepared, state["place"]["step"])
-        precision.backward(output.objective())
+        precision.backward(output.objective(num_batches=len(state["batches"])))
         loss += float(output.total.detach())
         for name, value in output.parts.items():
             parts[name] = parts.get(name, 0.0) + float(value)

@@ -74,11 +74,7 @@ class FailureBoard:
     """
 
     def __init__(self, group: Group) -> None:
-        address, port = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])
-        store = dist.TCPStore(address, port, is_master=False)
-        # A launcher that starts processes again after a failure keeps the store.
-        attempt = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")
-        self._store = dist.PrefixStore(f"icefall_discrete/{attempt}", store)
+        self._store = _store_of_attempt()
         self._group = group
         self._done = threading.Event()
 
@@ -109,6 +105,17 @@ class FailureBoard:
     def close(self) -> None:
         """Stop watching."""
         self._done.set()
+
+
+def _store_of_attempt() -> dist.Store:
+    """A connection to where the processes meet, for what those say that were started together.
+
+    A launcher that starts processes again after a failure keeps the store, and with it the addresses of those that are
+    gone; torch 2.13 takes them for the new ones, and waits for them.
+    """
+    address, port = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])
+    store = dist.TCPStore(address, port, is_master=False, timeout=dist.default_pg_timeout)
+    return dist.PrefixStore(f"icefall_discrete/{os.environ.get('TORCHELASTIC_RESTART_COUNT', '0')}", store)
 
 
 def _has_agent_store() -> bool:
@@ -150,7 +157,8 @@ def joined_group(device_type: str) -> Iterator[Group]:
                 f"{torch.cuda.device_count()} CUDA devices; start at most that many processes on it."
             )
         torch.cuda.set_device(group.local_rank)
-    dist.init_process_group("nccl" if device_type == "cuda" else "gloo")
+    own = {"store": _store_of_attempt(), "rank": group.rank, "world_size": world_size} if _has_agent_store() else {}
+    dist.init_process_group("nccl" if device_type == "cuda" else "gloo", **own)
     board = FailureBoard(group)
     threading.Thread(target=board.watch, daemon=True).start()
     try:

@@ -25,7 +25,7 @@ class Losses(NamedTuple):
     total: scalar that is minimised, summed over the batch (in nats). parts: its terms before weighting, by name,
     detached and summed likewise. frames: scalar, the frames (or labels) that the log divides by. finite: (N,) bool,
     whether the losses of an utterance are finite. mean: a scalar that is minimised instead of `total`, for systems
-    whose gradients are of the mean over `frames`; over several processes the mean of theirs.
+    whose gradients are of the mean over `frames`; over several batches of a step, or processes, the mean of theirs.
     """
 
     total: Tensor
@@ -34,9 +34,9 @@ class Losses(NamedTuple):
     finite: Tensor
     mean: Optional[Tensor] = None
 
-    def objective(self, world_size: int = 1) -> Tensor:
-        """What to differentiate where gradients are averaged over `world_size` processes."""
-        return self.total * world_size if self.mean is None else self.mean
+    def objective(self, world_size: int = 1, num_batches: int = 1) -> Tensor:
+        """What to differentiate where gradients are added over batches, and averaged over `world_size` processes."""
+        return self.total * world_size if self.mean is None else self.mean / num_batches
 
 
 class System(nn.Module, abc.ABC, Generic[Prepared]):

@@ -1,11 +1,12 @@
 """The loop: epochs, steps, validation, checkpoints; resumed exactly where it stopped."""
 
+import contextlib
 import functools
 import logging
 import math
 import time
 from pathlib import Path
-from typing import Any, Dict, Iterable, Iterator, List, Mapping, NamedTuple, Optional, Tuple
+from typing import Any, ContextManager, Dict, Iterable, Iterator, List, Mapping, NamedTuple, Optional, Tuple
 
 import torch
 from torch import nn
@@ -249,10 +250,11 @@ class Trainer:
     def _backward(self, batches: List[Batch]) -> Tuple[LossMeter, Optional[str]]:
         """Gradients of the sum of the losses over batches and processes; this process's losses, and what is bad."""
         meter, reason = LossMeter(), None
-        for batch in batches:
-            output = self._forward(self._parallel, batch)
-            # DistributedDataParallel gives the mean over the processes; totals are sums over utterances.
-            self.precision.backward(output.objective(self.group.world_size))
+        for number, batch in enumerate(batches, 1):
+            with self._exchange_of_gradients(number == len(batches)):
+                output = self._forward(self._parallel, batch)
+                # DistributedDataParallel gives the mean over the processes; totals are sums over utterances.
+                self.precision.backward(output.objective(self.group.world_size, len(batches)))
             sums = values_of(output)
             if not math.isfinite(sums["loss"]):
                 guilty = [cut_id for cut_id, finite in zip(batch["cut_ids"], output.finite.tolist()) if not finite]
@@ -263,6 +265,12 @@ class Trainer:
         if reason is None and not self.precision.overflows_are_expected and not self._gradients_are_finite():
             reason = _BAD_GRADIENT
         return meter, reason
+
+    def _exchange_of_gradients(self, is_last: bool) -> ContextManager[None]:
+        """Context of a batch's passes: processes exchange gradients in the last one of a step, for all of them."""
+        if is_last or not isinstance(self._parallel, nn.parallel.DistributedDataParallel):
+            return contextlib.nullcontext()
+        return self._parallel.no_sync()
 
     def _summed(self, meter: LossMeter, reason: Optional[str], amount: float) -> _Sums:
         """Add up a step's figures over the processes, in one exchange."""

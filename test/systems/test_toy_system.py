@@ -163,6 +163,24 @@ def test_gradients_are_of_the_mean_and_shortened(toy, tmp_path):
     assert all(torch.equal(a, b) for a, b in zip(by_hand.parameters(), trainer.system.parameters()))
 
 
+def test_batches_of_a_step_in_turn_are_a_batch_of_all(toy, tmp_path):
+    parts = [make_batch(1, number) for number in range(3)]
+    joined = {name: torch.cat([part[name] for part in parts]) for name in ("features", "classes")}
+    joined["cut_ids"] = [name for part in parts for name in part["cut_ids"]]
+    found = []
+    for batches in (parts, [joined]):
+        # Adam forgets how long gradients are, clipping does not.
+        settings = {"num_epochs": 1, "accum_grad": len(batches), "max_grad_norm": 0.1}
+        trainer = make_trainer(toy, tmp_path / str(len(batches)), **settings)
+        trainer.optimizer = torch.optim.SGD(trainer.system.parameters(), lr=1.0)
+        trainer.system.network[0].p = 0.0
+        before = weights_of(trainer)
+        trainer.fit(dataclasses.replace(DATA, train_batches=lambda epoch, start, batches=batches: batches))
+        found.append(weights_of(trainer) - before)
+    assert float(found[1].norm()) > 0.01
+    assert torch.allclose(*found, rtol=1e-4, atol=1e-7)
+
+
 def test_patience_ends_it_and_the_best_weights_are_kept(toy, tmp_path):
     trainer = make_trainer(toy, tmp_path, num_epochs=9, best_by="error_rate", patience=2, keep_epochs=1)
     rates = iter([40.0, 30.0, 35.0, 30.0, 1.0])

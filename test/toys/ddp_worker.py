@@ -88,6 +88,13 @@ def with_bad_batch(corpus, exp_dir, group):
     return {"bad_batches": summary["bad_batches"], "finite": finite}
 
 
+def quietly(corpus, exp_dir, group, seen, **changes):
+    """Train after `without_noise`; `seen` gets losses, and the cuts of each batch, by the name of the folder."""
+    trainer, data = make_trainer(corpus, exp_dir, group, **NO_NOISE, **changes)
+    cuts = seen[f"{exp_dir.name}_cuts"] = []
+    seen[exp_dir.name] = losses_of(trainer.fit(recorded(data, cuts)))
+
+
 def main():
     corpus, results = Path(sys.argv[1]), Path(sys.argv[2])
     torch.set_num_threads(1)
@@ -98,9 +105,8 @@ def main():
         seen["resumed"] = killed_and_resumed(corpus, results / "resumed", group)
         seen["bad"] = with_bad_batch(corpus, results / "bad", group)
         without_noise()
-        trainer, data = make_trainer(corpus, results / "quiet", group, **NO_NOISE)
-        seen["quiet_cuts"] = []
-        seen["quiet"] = losses_of(trainer.fit(recorded(data, seen["quiet_cuts"])))
+        quietly(corpus, results / "quiet", group, seen)
+        quietly(corpus, results / "accumulated", group, seen, train__accum_grad=2)
         report.write_text(json.dumps(seen))
         trainer, data = make_trainer(corpus, results / "failed", group, **NO_NOISE)
         error = ValueError("this cut has no codes.") if group.rank == 1 else None

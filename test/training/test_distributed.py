@@ -72,6 +72,13 @@ def test_two_processes_train_as_one_with_the_same_global_batches(corpus_dir, tmp
     def together_in_one(epoch, start):
         return [batch_of(left + right) for left, right in zip(first[epoch - 1], second[epoch - 1])]
 
+    # Each process has as many batches a step; gradients are exchanged once for all of them.
+    assert [seen["accumulated_cuts"] for seen in together[1]] == [first, second]
+    trainer, data = make_trainer(corpus_dir, tmp_path / "accumulated", train__accum_grad=4, **NO_NOISE)
+    summary = trainer.fit(dataclasses.replace(data, train_batches=one_after_the_other))
+    for seen in together[1]:
+        assert_close(seen["accumulated"], losses_of(summary), 1e-5)
+
     # In one batch the shorter half gets more padding, whose edge the strided layers see; apart they are equal.
     for train_batches, accum_grad, rel in ((one_after_the_other, 2, 1e-5), (together_in_one, 1, 2e-3)):
         exp_dir = tmp_path / train_batches.__name__
@@ -89,6 +96,16 @@ def test_two_processes_train_as_one_with_the_same_global_batches(corpus_dir, tmp
         for left, right in ((both, alone), (both, initial))
     )
     assert moved > 0.1 and apart < 1e-3 * moved
+
+
+def test_a_process_that_is_killed_is_started_again_and_training_goes_on(corpus_dir, tmp_path, together):
+    worker = Path(__file__).parents[1] / "toys" / "elastic_worker.py"
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, str(worker), str(corpus_dir), str(tmp_path / "exp")]
+    subprocess.run(command, env=environment, check=True, capture_output=True)
+    for rank in (0, 1):
+        seen = json.loads((tmp_path / "exp" / f"rank-{rank}.json").read_text())
+        assert seen == {"attempt": 1, "losses": together[1][rank]["whole"]}
 
 
 def test_the_last_batch_is_divided_and_no_cut_is_lost(corpus_dir, tmp_path, together):

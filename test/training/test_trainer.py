@@ -1,9 +1,12 @@
 import dataclasses
 import json
+import random
 
 import pytest
 import torch
+from ddp_worker import NO_NOISE
 from synthetic_codes import Killed, killed_after, make_trainer
+from torch.nn import functional
 
 from icefall_discrete.base.checkpoint import load_checkpoint
 from icefall_discrete.training.averages import average_epochs, epoch_path
@@ -11,6 +14,33 @@ from icefall_discrete.training.averages import average_epochs, epoch_path
 
 def losses_of(summary):
     return [(record["train"], record["valid"], record["lr"], record["step"]) for record in summary["epochs"]]
+
+
+def test_batches_in_turn_give_the_gradients_of_the_batches_together(corpus_dir, tmp_path, monkeypatch):
+    monkeypatch.setattr(random, "random", lambda: 1.0)
+    monkeypatch.setattr(torch, "rand", lambda *shape, device=None: torch.ones(*shape, device=device))
+    monkeypatch.setattr(functional, "dropout", lambda x, rate, training: x)
+    trainer, data = make_trainer(corpus_dir, tmp_path, **NO_NOISE)
+    system = trainer.system.train()
+    whole = max(data.train_batches(1, 0), key=lambda batch: len(batch["cut_ids"]))
+    # As long as the longest, by frames of code 0 in place of padding: strided layers see where padding begins.
+    is_padding = torch.arange(whole["codes"].shape[1]) >= whole["frame_lens"].unsqueeze(1)
+    whole["codes"].masked_fill_(is_padding.unsqueeze(2), 0)
+    whole["frame_lens"].fill_(whole["codes"].shape[1])
+    half = len(whole["cut_ids"]) // 2
+    parts = [
+        {name: None if value is None else value[rows] for name, value in whole.items()}
+        for rows in (slice(half), slice(half, None))
+    ]
+    found = []
+    for batches in (parts, [whole]):
+        for batch in batches:
+            output = system(system.prepare(batch, trainer.device), 100)
+            output.objective(num_batches=len(batches)).backward()
+        gradients = [value.grad.flatten() for value in system.parameters() if value.grad is not None]
+        found.append(torch.cat(gradients))
+        system.zero_grad()
+    assert half > 0 and float((found[0] - found[1]).norm()) < 1e-5 * float(found[1].norm())
 
 
 @pytest.fixture(scope="module")
@@ -39,6 +69,19 @@ def test_a_killed_run_goes_on_as_if_it_had_not_been(corpus_dir, tmp_path, uninte
             assert torch.equal(resumed["model"][key], value), key
             assert torch.equal(resumed["model_avg"]["weights"][key], expected["model_avg"]["weights"][key]), key
         assert resumed["step"] == expected["step"]
+
+
+def test_in_bf16_it_learns_what_it_learns_in_fp32(corpus_dir, tmp_path, uninterrupted):
+    trainer, data = make_trainer(corpus_dir, tmp_path, train__precision="bf16")
+    figures = losses_of(trainer.fit(data))
+    assert all(
+        value.dtype == torch.float32 for value in trainer.model.state_dict().values() if value.is_floating_point()
+    )
+    for found, expected in zip(figures, losses_of(uninterrupted[1])):
+        assert found != expected
+        assert [found[part]["loss"] for part in (0, 1)] == pytest.approx(
+            [expected[part]["loss"] for part in (0, 1)], 0.05
+        )
 
 
 def test_more_epochs_go_on_where_fewer_ended(corpus_dir, tmp_path, uninterrupted):
