@@ -69,6 +69,9 @@ class TrainConfig:
         "processes that train together on this machine, each with batches of its own (--max-duration is of each)",
         minimum=1,
     )
+    compile: bool = setting(
+        False, "torch.compile makes chains of operations inside the network into one each; needs a compiler"
+    )
     device: str = device_setting("where it trains")
     num_threads: int = setting(
         0, "threads of torch in a process; 0: as the environment says", minimum=0, maximum=MOST_THREADS

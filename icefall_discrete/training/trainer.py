@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from icefall_discrete.base.json_files import write_json
+from icefall_discrete.nn.fused import compiled
 from icefall_discrete.training.averages import RunningAverage
 from icefall_discrete.training.bad_batches import BadBatches
 from icefall_discrete.training.budget import TimeBudget
@@ -122,7 +123,12 @@ class Trainer:
 
         Raises:
           RuntimeError: if more than `max_bad_batches` batches were not finite, or a batch failed; it is saved.
+          ValueError: if the network is to be compiled where that is not possible.
         """
+        with compiled(self.config.compile, self.device.type):
+            return self._trained(data)
+
+    def _trained(self, data: TrainingData) -> Dict[str, Any]:
         self.resume_points.load_newest()
         self._warn_of_other_processes()
         if self.config.try_largest_batches:

@@ -2,10 +2,11 @@
 """Audio seconds a second of a whole training step (forward, losses, backward, optimiser), and where its time goes.
 
 Codes at `--rate-hz` (100: as the paper's code makes them by repetition), `--batch` utterances of `--frames`. Variants:
-`ours`; `ours, bf16` (as `--precision bf16`) where the processor has the instructions and torch uses them; `plain`, the
-same maths from PyTorch's own operations (plain_modules.py); where k2 is installed, also both with k2's loss, and plain
-with k2's Swoosh too. Variants take turns, and the median step counts. The loss of the first step shows that they
-compute the same (k2's Swoosh draws random numbers itself, so that other ones are left for the dropout).
+`ours`; `ours, bf16` (as `--precision bf16`) where the processor has the instructions and torch uses them; both
+`compiled` (as `--compile 1`) where torch and the machine can; `plain`, the same maths from PyTorch's own operations
+(plain_modules.py); where k2 is installed, also both with k2's loss, and plain with k2's Swoosh too. Variants take
+turns, and the median step counts. The loss of the first step shows that they compute the same (k2's Swoosh draws
+random numbers itself, so that other ones are left for the dropout).
 """
 
 import contextlib
@@ -32,6 +33,7 @@ from icefall_discrete.base.settings import from_layers, setting
 from icefall_discrete.base.spec import FeatureSpec
 from icefall_discrete.data.augment import AugmentConfig
 from icefall_discrete.losses.transducer_loss import LossConfig, transducer_losses
+from icefall_discrete.nn.fused import can_compile, compiled
 from icefall_discrete.nn.scaling import set_batch_count
 from icefall_discrete.systems.asr.transducer import ModelConfig, Transducer, build_transducer
 from icefall_discrete.training.scaled_adam import ScaledAdam
@@ -56,6 +58,7 @@ class BenchConfig:
     vocab_size: int = setting(500, "output units V")
     steps: int = setting(3, "steps after one to warm up; the median counts")
     batch_count: float = setting(2000.0, "batch count that sets the schedules")
+    ours_only: bool = setting(False, "measure no variant but ours")
     clock: str = setting("wall", "cpu: processor time, for one thread on a busy machine", choices=tuple(CLOCKS))
     profile: int = setting(0, "show the operations that take most time in a step of ours, so many of them")
 
@@ -80,6 +83,9 @@ def variants() -> List[Variant]:
     found = [Variant("ours", "torch", contextlib.nullcontext), Variant("plain", "torch", plain)]
     if has_bf16():
         found.insert(1, Variant("ours, bf16", "torch", contextlib.nullcontext, bf16=True))
+    if can_compile("cpu"):
+        own = [one for one in found if one.name.startswith("ours")]
+        found += [one._replace(name=f"{one.name}, compiled", parts=_compiled) for one in own]
     if backend.resolve("auto") == "k2":
         k2 = backend.k2_module()
         functions = {"l": k2.swoosh_l, "r": k2.swoosh_r}
@@ -89,6 +95,10 @@ def variants() -> List[Variant]:
             Variant("plain, k2 loss and swoosh", "k2", lambda: plain(lambda x, kind: functions[kind](x))),
         ]
     return found
+
+
+def _compiled() -> ContextManager[None]:
+    return compiled(True, "cpu")
 
 
 class Step:
@@ -138,7 +148,8 @@ class Step:
 
 def measured(model: Transducer, config: BenchConfig) -> List[Step]:
     """All variants, step by step in turn."""
-    steps = [Step(model, variant, config) for variant in variants()]
+    chosen = [variant for variant in variants() if variant.name.startswith("ours") or not config.ours_only]
+    steps = [Step(model, variant, config) for variant in chosen]
     for _ in range(config.steps + 1):
         for step in steps:
             step.run()

@@ -2,11 +2,12 @@
 
 import math
 import random
-from typing import Any, List, Tuple
+from typing import Any, Tuple
 
 import torch
 from torch import Tensor, nn
 
+from icefall_discrete.nn.fused import fusible
 from icefall_discrete.nn.scaling.schedule import Schedule, Scheduled
 
 TINY = 1e-20
@@ -23,6 +24,20 @@ def mean_over_deviation(proportion_positive: float) -> float:
     return INVERSE_ERF_SCALE * 0.5 * (math.log(1.0 + y + margin) - math.log(1.0 - y + margin))
 
 
+@fusible
+def _moments(values: Tensor, dims: Tuple[int, ...]) -> Tuple[Tensor, Tensor]:
+    """Mean and mean square over `dims`, which stay with size 1."""
+    return values.mean(dim=dims, keepdim=True), (values * values).mean(dim=dims, keepdim=True)
+
+
+@fusible
+def _pushed(grad: Tensor, values: Tensor, a: Tensor, b: Tensor) -> Tensor:
+    """grad + |grad| (a + b values)."""
+    push = (values * b).add_(a)
+    wide = grad.to(torch.float32)
+    return push.mul_(wide.abs()).add_(wide).to(grad.dtype)
+
+
 def balancer_gradient(
     x: Tensor, grad: Tensor, mean_range: Tuple[float, float], rms_range: Tuple[float, float], scale: float, channel: int
 ) -> Tensor:
@@ -33,10 +48,8 @@ def balancer_gradient(
     mean square `scale`.
     """
     values = x.to(torch.float32)
-    dims: List[int] = [i for i in range(x.ndim) if i != channel]
     count = x.numel() // x.shape[channel]
-    mean = values.mean(dim=dims, keepdim=True)
-    square = (values * values).mean(dim=dims, keepdim=True)
+    mean, square = _moments(values, tuple(i for i in range(x.ndim) if i != channel))
     variance = square - mean * mean
     deviation = variance.clamp(min=TINY).sqrt()
     rms = square.clamp(min=TINY).sqrt()
@@ -47,9 +60,7 @@ def balancer_gradient(
     a = (mean_sign / deviation + slant * mean) / count
     b = -(slant + rms_sign / (rms * rms)) / count
     size = ((a + b * mean) ** 2 + b * b * variance.clamp(min=0.0)).sqrt().clamp(min=TINY)
-    push = (values * (b * scale / size)).add_(a * scale / size)
-    wide = grad.to(torch.float32)
-    return push.mul_(wide.abs()).add_(wide).to(grad.dtype)
+    return _pushed(grad, values, a * scale / size, b * scale / size)
 
 
 class _Balance(torch.autograd.Function):

@@ -5,9 +5,24 @@ from typing import Any, Optional, Tuple
 import torch
 from torch import Tensor, nn
 
+from icefall_discrete.nn.fused import fusible
 from icefall_discrete.nn.scaling.limits import draw_limit, limited_gradient
 from icefall_discrete.nn.scaling.schedule import Schedule, Scheduled
 from icefall_discrete.nn.tracing import applied
+
+
+@fusible
+def _mixed(origin: Tensor, x: Tensor, factor: Tensor) -> Tuple[Tensor, Tensor]:
+    """x - origin, and origin + (x - origin) * factor."""
+    difference = x - origin
+    return difference, torch.addcmul(origin.to(factor.dtype), difference.to(factor.dtype), factor).to(origin.dtype)
+
+
+@fusible
+def _mix_gradients(grad: Tensor, difference: Tensor, factor: Tensor) -> Tuple[Tensor, Tensor, Tensor]:
+    """Gradients of origin and x, and that of the factor, summed over the frames of each utterance."""
+    x_grad = (grad * factor).to(grad.dtype)
+    return grad - x_grad, x_grad, (grad * difference).to(factor.dtype).sum(dim=1, keepdim=True)
 
 
 class _Mix(torch.autograd.Function):
@@ -17,24 +32,22 @@ class _Mix(torch.autograd.Function):
     def forward(
         ctx: Any, origin: Tensor, x: Tensor, scale: Tensor, keep: Optional[Tensor], low: Optional[float]
     ) -> Tensor:
-        difference = x - origin
-        factor = scale if keep is None else scale * keep
+        difference, mixed = _mixed(origin, x, scale if keep is None else scale * keep)
         ctx.save_for_backward(difference, scale, keep)
         ctx.low = low
-        return torch.addcmul(origin.to(factor.dtype), difference.to(factor.dtype), factor).to(origin.dtype)
+        return mixed
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> Tuple[Optional[Tensor], ...]:
         difference, scale, keep = ctx.saved_tensors
         factor = scale if keep is None else scale * keep
-        x_grad = (grad * factor).to(grad.dtype)
-        by_utterance = (grad * difference).to(scale.dtype).sum(dim=1, keepdim=True)
+        origin_grad, x_grad, by_utterance = _mix_gradients(grad, difference, factor)
         if keep is not None:
             by_utterance = by_utterance * keep
         scale_grad = by_utterance.sum(dim=(0, 1))
         if ctx.low is not None:
             scale_grad = limited_gradient(scale, scale_grad, ctx.low, 1.0)
-        return grad - x_grad, x_grad, scale_grad, None, None
+        return origin_grad, x_grad, scale_grad, None, None
 
 
 class Bypass(nn.Module):

@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from icefall_discrete.nn.fused import fusible
 from icefall_discrete.nn.scaling.linear import scaled_linear
 from icefall_discrete.nn.scaling.schedule import Scheduled
 from icefall_discrete.nn.tracing import applied
@@ -28,21 +29,31 @@ def _value(shifted: Tensor, kind: str) -> Tensor:
     return F.softplus(shifted).add_(shifted, alpha=-SLOPE).sub_(CONSTANT[kind])
 
 
-def _times_slope(grad: Tensor, shifted: Tensor) -> Tensor:
-    return torch.sigmoid(shifted).sub_(SLOPE).mul_(grad)
+@fusible
+def _activated(x: Tensor, mask: Optional[Tensor], kind: str) -> Tuple[Tensor, Tensor]:
+    """x - shift, for the backward pass, and mask * swoosh(x)."""
+    shifted = _shifted(x, kind)
+    hidden = _value(shifted, kind)
+    return shifted, hidden if mask is None else hidden.mul_(mask)
+
+
+@fusible
+def _times_slope(grad: Tensor, shifted: Tensor, mask: Optional[Tensor]) -> Tensor:
+    x_grad = torch.sigmoid(shifted).sub_(SLOPE).mul_(grad)
+    return x_grad if mask is None else x_grad.mul_(mask)
 
 
 class _Swoosh(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, kind: str) -> Tensor:
-        shifted = _shifted(x, kind)
+        shifted, value = _activated(x, None, kind)
         ctx.save_for_backward(shifted)
-        return _value(shifted, kind).to(x.dtype)
+        return value.to(x.dtype)
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> Tuple[Tensor, None]:
         (shifted,) = ctx.saved_tensors
-        return _times_slope(grad, shifted).to(grad.dtype), None
+        return _times_slope(grad, shifted, None).to(grad.dtype), None
 
 
 def swoosh_l(x: Tensor) -> Tensor:
@@ -60,10 +71,7 @@ class _SwooshLinear(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, mask: Optional[Tensor], kind: str) -> Tensor:
-        shifted = _shifted(x, kind)
-        hidden = _value(shifted, kind)
-        if mask is not None:
-            hidden.mul_(mask)
+        shifted, hidden = _activated(x, mask, kind)
         ctx.save_for_backward(shifted, None if x.is_cuda else hidden, weight, mask)
         ctx.kind = kind
         ctx.x_dtype = x.dtype
@@ -79,9 +87,7 @@ class _SwooshLinear(torch.autograd.Function):
         rows = grad.reshape(-1, grad.shape[-1])
         weight_grad = torch.mm(rows.t(), hidden.reshape(-1, hidden.shape[-1]).to(rows.dtype))
         hidden_grad = torch.mm(rows, weight.to(rows.dtype)).view(hidden.shape)
-        x_grad = _times_slope(hidden_grad, shifted)
-        if mask is not None:
-            x_grad.mul_(mask)
+        x_grad = _times_slope(hidden_grad, shifted, mask)
         return x_grad.to(ctx.x_dtype), weight_grad.to(weight.dtype), rows.sum(dim=0).to(weight.dtype), None, None
 
 
