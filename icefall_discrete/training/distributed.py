@@ -157,8 +157,11 @@ def joined_group(device_type: str) -> Iterator[Group]:
                 f"{torch.cuda.device_count()} CUDA devices; start at most that many processes on it."
             )
         torch.cuda.set_device(group.local_rank)
-    own = {"store": _store_of_attempt(), "rank": group.rank, "world_size": world_size} if _has_agent_store() else {}
-    dist.init_process_group("nccl" if device_type == "cuda" else "gloo", **own)
+    store = _store_of_attempt() if _has_agent_store() else None  # none: rank, size and store by the environment
+    known = (-1, -1) if store is None else (group.rank, world_size)
+    dist.init_process_group(
+        "nccl" if device_type == "cuda" else "gloo", store=store, rank=known[0], world_size=known[1]
+    )
     board = FailureBoard(group)
     threading.Thread(target=board.watch, daemon=True).start()
     try:
