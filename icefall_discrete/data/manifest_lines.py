@@ -46,6 +46,7 @@ STORED = (
     *("numpy_hdf5", "memory_lilcom", "memory_npy", "shar"),
 )
 Line = Dict[str, Any]
+_LEAVES = {str, float, int, bool, type(None)}
 T = TypeVar("T")
 _ADVICE = "mend or fetch the file, or, if a stage wrote it, run that stage again"
 
@@ -75,9 +76,9 @@ def _objects_in(value: Any) -> Iterator[Line]:
         found = waiting.pop()
         if isinstance(found, dict):
             yield found
-            waiting.extend(found.values())
+            waiting += [inner for inner in found.values() if isinstance(inner, (dict, list))]
         elif isinstance(found, list):
-            waiting.extend(found)
+            waiting += [inner for inner in found if isinstance(inner, (dict, list))]
 
 
 def _check_array(array: Line) -> None:
@@ -159,6 +160,8 @@ def _field_names(kind: type) -> Tuple[str, ...]:
 
 def _plain(value: Any) -> Any:
     kind: type = type(value)
+    if kind in _LEAVES:
+        return value
     if dataclasses.is_dataclass(kind):
         entries = ((name, getattr(value, name)) for name in _field_names(kind))
         found = {name: _plain(entry) for name, entry in entries if entry is not None}
