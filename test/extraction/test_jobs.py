@@ -1,5 +1,6 @@
 import functools
 import os
+import signal
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -7,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from toy_corpus import ToyConfig, make_tokenizer, run_stage_script, write_manifest
+from toy_corpus import ToyConfig, ToyTokenizer, make_tokenizer, run_stage_script, write_manifest
 
 from icefall_discrete.base.spec import FeatureSpec
 from icefall_discrete.data.cuts import load_cuts, load_frames
@@ -123,11 +124,41 @@ def test_a_dask_cluster_does_the_shards(manifest, fbank, tmp_path):
     assert_same(tmp_path, fbank)
 
 
-def test_local_dask_workers_are_processes(manifest, tmp_path):
+class DyingTokenizer(ToyTokenizer):
+    """Kills the process that it is in at the third utterance, once: the first such process leaves its number behind."""
+
+    encoded, left_behind = 0, Path()
+
+    def _encode_one(self, samples):
+        self.encoded += 1
+        if self.encoded == 3 and not self.left_behind.exists():
+            self.left_behind.write_text(str(os.getpid()))
+            os.kill(os.getpid(), signal.SIGKILL)
+        return super()._encode_one(samples)
+
+
+def make_dying_tokenizer(left_behind):
+    extraction.BATCH_SEC = 3.0  # in the worker, a process of its own, which no fixture reaches
+    tokenizer = DyingTokenizer("toy", ToyConfig())
+    tokenizer.left_behind = left_behind
+    return tokenizer
+
+
+def test_a_local_dask_worker_that_is_killed_changes_no_byte(manifest, tmp_path):
     pytest.importorskip("dask.distributed", reason="Dask is not installed (extra 'dask')")
+    read_cuts, config = functools.partial(load_cuts, manifest), ExtractionConfig(num_shards=2)
+    with ThreadPoolExecutor(1) as executor:
+        jobs.extract_with(executor, read_cuts, make_tokenizer, tmp_path / "alone", "train", config)
+    dying = functools.partial(make_dying_tokenizer, tmp_path / "killed")
     with jobs.dask_client("", 1) as client:
         (process,) = client.run(os.getpid).values()
         assert process != os.getpid()
+        jobs.extract_with(client.get_executor(), read_cuts, dying, tmp_path / "out", "train", config)
+    assert (tmp_path / "killed").read_text() == str(process)
+    written = [*sorted(path.name for path in (tmp_path / "alone").glob("train*.codes")), "train.jsonl.gz", "spec.json"]
+    assert len(written) == 4
+    for name in written:
+        assert (tmp_path / "out" / name).read_bytes() == (tmp_path / "alone" / name).read_bytes()
 
 
 def test_without_dask_the_error_says_what_to_install(manifest, tmp_path, monkeypatch):
