@@ -15,6 +15,7 @@ from icefall_discrete.nn.heads.contract import LabelModel, TransducerModel
 
 # Prefixes are told apart by a 64-bit polynomial hash, wrapping around; the multiplier is odd.
 HASH_MULTIPLIER = 6364136223846793005
+UTTERANCE_MULTIPLIER = 1442695040888963407
 
 
 @dataclass(frozen=True)
@@ -158,14 +159,15 @@ class NextUnits:
 
     def _shared(self, am: Tensor, beams: Beams) -> Tuple[Tensor, Tensor]:
         """Log-probabilities (M, V) of different contexts, and which of them each prefix (N x K,) has."""
-        contexts = beams.prefix[..., :-2]
-        keys = (contexts * self._key_weights).sum(dim=2).tolist()
-        own = [(n, key) for n, row in enumerate(keys) for key in row]
+        contexts, size = beams.prefix[..., :-2], beams.score.size(1)
+        of_context = (contexts * self._key_weights).sum(dim=2)
+        utterances = torch.arange(len(contexts)).unsqueeze(1)
+        keys, own = of_context.flatten().tolist(), (of_context + utterances * UTTERANCE_MULTIPLIER).flatten().tolist()
         # The first slot of an utterance with a context: of equal ones the last that is written counts.
         first_of = dict(zip(reversed(own), range(len(own) - 1, -1, -1)))
-        place_of = dict(zip(first_of, range(len(first_of))))
-        rows = self._predictions.known([key for _, key in first_of], contexts.flatten(0, 1), list(first_of.values()))
-        index = torch.tensor([*rows, *(n for n, _ in first_of), *(place_of[mine] for mine in own)])
+        place_of, slots = dict(zip(first_of, range(len(first_of)))), list(first_of.values())
+        rows = self._predictions.known([keys[slot] for slot in slots], contexts.flatten(0, 1), slots)
+        index = torch.tensor([*rows, *(slot // size for slot in slots), *map(place_of.__getitem__, own)])
         own_rows, utterances, places = index.split([len(rows), len(rows), len(own)])
         predicted = self._predictions.kept.index_select(0, own_rows)
         logits = self._model.joiner(am.index_select(0, utterances), predicted, project_input=False)

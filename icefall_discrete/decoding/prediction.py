@@ -57,4 +57,4 @@ class Predictions:
                 self.kept = torch.cat([self.kept[:first], room])
             self.kept[first:end] = predicted
             row_of.update(zip(new, range(first, end)))
-        return [row_of[key] for key in keys]
+        return list(map(row_of.__getitem__, keys))
