@@ -2,10 +2,10 @@
 
 PyTorch need not be installed. One line a file: the text alone for one file, <file><tab><text> for several. A name with
 a tab, the end of a line or what the output's encoding lacks is written as a JSON string, in quotes. With --nbest, a
-line for each hypothesis, best first, and before its text its score in nats and a tab. What could not be recognised is
-named on standard error, and the exit status is 1 then. With --streaming, for a folder that was exported so, each file
-is heard piece by piece, as it would come from a microphone; --partial prints what is known after each piece that
-changes it: seconds, "...", text; the whole text has nothing in place of the dots.
+line for each hypothesis, best first (of a transducer: by nats a label), and before its text its score in nats and a
+tab. What could not be recognised is named on standard error, and the exit status is 1 then. With --streaming, for a
+folder that was exported so, each file is heard piece by piece, as it would come from a microphone; --partial prints
+what is known after each piece that changes it: seconds, "...", text; the whole text has nothing in place of the dots.
 """
 
 import logging

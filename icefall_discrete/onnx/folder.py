@@ -13,6 +13,7 @@ from icefall_discrete.decoding.settings import DecodeConfig
 MODEL_FILE, SPEC_FILE, PIECES_FILE, TOKENS_FILE = "model.json", "spec.json", "bpe.model", "tokens.txt"
 # Raised by whoever changes what a file means.
 FORMAT = 1
+_AGAIN = "copy the folder anew, or export the model again"
 ENCODER, DECODER, JOINER, CTC, TOKENIZER = "encoder", "decoder", "joiner", "ctc", "tokenizer"
 ATTENTION_ENCODER, ATTENTION_DECODER = "attention_encoder", "attention_decoder"
 
@@ -75,7 +76,7 @@ def read_model(folder: Path) -> ExportedModel:
     """Read model.json.
 
     Raises:
-      FileNotFoundError: for a folder that holds no exported model. ValueError: for one of a later version.
+      FileNotFoundError: for a folder that holds no exported model. ValueError: for one of a later version, or damaged.
     """
     path = folder / MODEL_FILE
     if not path.is_file():
@@ -86,7 +87,11 @@ def read_model(folder: Path) -> ExportedModel:
             f"{path} is of format {values['format']}, but this version reads {FORMAT}; install the version that wrote "
             "it, or export the model again."
         )
-    return from_dict(ExportedModel, values, str(path))
+    model: ExportedModel = from_dict(ExportedModel, values, str(path))
+    wrong = [entry for entry in model.sha256 if ":" not in entry]
+    if wrong:
+        raise ValueError(f"{path}: 'sha256' has {wrong[0]!r}, expected a name, a colon and a hash; {_AGAIN}.")
+    return model
 
 
 def checked_file(folder: Path, model: ExportedModel, name: str) -> Path:

@@ -75,6 +75,9 @@ class ExportedNetworks:
         weight, wanted = self._model.ctc_weight, self._model.decoding_method
         names = STREAM_METHODS if self._model.streaming else known_methods()
         known = [name for name in names if there.issuperset(METHODS[name].heads_asked(weight))]
+        if not known:
+            parts = ", ".join(self._model.parts) or "none"
+            raise ValueError(f"{self.folder} holds networks for no search ({parts}); export the model again.")
         if asked is not None and asked not in known:
             raise ValueError(f"{self.folder} knows no search '{asked}'; {known_names(known, asked)}")
         instead = METHODS[wanted].without_k2 if wanted in METHODS else None

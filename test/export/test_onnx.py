@@ -237,6 +237,13 @@ def test_refusals_name_the_file_and_what_to_do(exported, voice, tmp_path, capsys
     with pytest.raises(ValueError, match=r"encoder\.onnx cannot be run by onnxruntime \(.*\); export the model again"):
         Recogniser(broken, "greedy_search")
     said = json.loads((broken / "model.json").read_text())
+    for change, reason in (
+        ({"sha256": ["x"]}, r"model\.json: 'sha256' has 'x', expected a name, a colon and a hash; copy the folder"),
+        ({"parts": ["tokenizer"]}, r"holds networks for no search \(tokenizer\); export the model again"),
+    ):
+        (broken / "model.json").write_text(json.dumps({**said, **change}))
+        with pytest.raises(ValueError, match=reason):
+            Recogniser(broken)
     (broken / "model.json").write_text(json.dumps({**said, "format": 2}))
     with pytest.raises(ValueError, match="is of format 2, but this version reads 1; install the version that wrote"):
         Recogniser(broken)
