@@ -9,6 +9,7 @@ import torch
 
 from icefall_discrete.base.flags import SEED, Number, ScriptParser
 from icefall_discrete.base.script import run_script
+from icefall_discrete.base.settings import MOST_PROCESSES
 from icefall_discrete.data.cuts import load_audio_cuts
 from icefall_discrete.extraction.fitting import MAX_UNREADABLE_FRACTION, fit_tokenizer
 from icefall_discrete.extraction.workers import placed, share_frames
@@ -41,7 +42,7 @@ def get_parser() -> ScriptParser:
     parser.add_argument("--device", default="cpu", help="where networks run: cpu, cuda, cuda:N or auto (default: cpu)")
     parser.add_argument(
         "--nj",
-        type=Number(int, minimum=1),
+        type=Number(int, minimum=1, maximum=MOST_PROCESSES),
         default=1,
         help="processes that compute what is clustered, a thread each (default: 1)",
     )

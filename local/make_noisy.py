@@ -16,6 +16,7 @@ from lhotse import MonoCut
 from icefall_discrete.audio.noise import MAX_SOURCES, Condition, NoiseConfig, NoiseSource, sample_cuts
 from icefall_discrete.base.flags import Number, ScriptParser, add_flags, override
 from icefall_discrete.base.script import run_script
+from icefall_discrete.base.settings import MOST_THREADS
 from icefall_discrete.data.cuts import load_cuts
 from icefall_discrete.extraction.noisy_cuts import write_noisy_set
 
@@ -27,7 +28,8 @@ def get_parser() -> ScriptParser:
     parser.add_argument("--audio-dir", type=Path, required=True, help="folder for the noisy audio, one folder a set")
     parser.add_argument("--train-cuts", type=Path, help="manifest of training speech that babble is made of")
     parser.add_argument("--noise-cuts", type=Path, help="manifest of recorded noise (default: none)")
-    parser.add_argument("--nj", type=Number(int, minimum=1), default=1, help="threads (default: 1)")
+    threads = Number(int, minimum=1, maximum=MOST_THREADS)
+    parser.add_argument("--nj", type=threads, default=1, help="threads (default: 1)")
     add_flags(parser, NoiseConfig)
     return parser
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from icefall_discrete.base.flags import config_from_flags
 from icefall_discrete.base.script import run_script
-from icefall_discrete.base.settings import setting
+from icefall_discrete.base.settings import MOST_PROCESSES, setting
 from icefall_discrete.data.own_corpora.preparation import SourceConfig, read_corpus, write_corpus
 
 
@@ -26,7 +26,7 @@ class PrepareConfig(SourceConfig):
     audio_checked: int = setting(
         20000, "utterances that are decoded for the report; 0: none, and no copies are looked for", minimum=0
     )
-    nj: int = setting(2, "processes that read audio")
+    nj: int = setting(2, "processes that read audio", minimum=1, maximum=MOST_PROCESSES)
 
 
 def prepare(config: PrepareConfig) -> None:

@@ -12,7 +12,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from icefall_discrete.base.flags import config_from_flags
 from icefall_discrete.base.script import run_script
-from icefall_discrete.base.settings import setting
+from icefall_discrete.base.settings import MOST_PROCESSES, setting
 from icefall_discrete.data.own_corpora.preparation import SourceConfig
 from icefall_discrete.experiment.own_recipe import DEFAULT_FEATURE_TYPE, NewRecipe, make_recipe
 
@@ -27,7 +27,7 @@ class MakeConfig(SourceConfig):
     feature_type: str = setting(DEFAULT_FEATURE_TYPE, "default of the recipe")
     egs_dir: str = setting(str(EGS), "folder of the recipes")
     audio_checked: int = setting(1000, "utterances that are decoded for the report; stage 1 takes more", minimum=0)
-    nj: int = setting(2, "processes that read audio")
+    nj: int = setting(2, "processes that read audio", minimum=1, maximum=MOST_PROCESSES)
 
 
 def main() -> None:

@@ -35,6 +35,7 @@ FLAG = "--"
 LARGEST_SEED = 2**32 - 1  # that numpy takes
 LEAST_TEMPERATURE = 0.001  # scores over smaller ones are no numbers of 32 bits any more
 MOST_THREADS = 1024  # of one process
+MOST_PROCESSES = 1024  # of one command
 
 
 def setting(

@@ -26,7 +26,7 @@ from typing import (
 from lhotse import AudioSource, MonoCut, Recording, SupervisionSegment
 from tqdm import tqdm
 
-from icefall_discrete.base.settings import setting
+from icefall_discrete.base.settings import MOST_PROCESSES, setting
 from icefall_discrete.data.manifests import CorpusError, write_split
 
 SPLITS = ("train", "dev", "test")
@@ -203,7 +203,7 @@ class PrepareConfig:
     max_duration: float = setting(20.0, "longest utterance (s); part of the corpus's definition")
     subset: int = setting(0, "keep only about this many utterances a split, balanced over languages; 0 keeps all")
     subset_max_duration: float = setting(4.0, "longest utterance of a subset (s)")
-    nj: int = setting(2, "processes that convert audio")
+    nj: int = setting(2, "processes that convert audio", minimum=1, maximum=MOST_PROCESSES)
     check_counts: bool = setting(True, "refuse a full corpus whose counts differ from the published definition")
 
     def why_not(self, duration: float) -> Optional[str]:

@@ -80,6 +80,7 @@ def _read(place: Path) -> _Source:
     checkpoint = checkpoint_of(place) if place.is_dir() else place
     if checkpoint is None:
         experiment = Experiment(place)
+        experiment.settings()  # of a folder that holds no experiment, that is to be said, not what it lacks
         choice = resolve_choice(kept_settings(place)[0], place)
         weights, files = load_weights(choice, place), files_of(choice, place)
         return _Source(merged_weights(weights), files, experiment.spec(), experiment.targets())

@@ -28,7 +28,7 @@ from icefall_discrete.base.atomic_files import NO_SPACE, write_text
 from icefall_discrete.base.device import check_name
 from icefall_discrete.base.json_files import write_json
 from icefall_discrete.base.provenance import Provenance, recorded_in, set_aside
-from icefall_discrete.base.settings import check_settings, setting
+from icefall_discrete.base.settings import MOST_PROCESSES, check_settings, setting
 from icefall_discrete.base.spec import FeatureSpec
 from icefall_discrete.data.audio_files import note_audio, require_same_audio
 from icefall_discrete.data.checksums import add_checksums, checksums_of, damage, read_figures, require_same_places
@@ -68,7 +68,7 @@ class ExtractionConfig:
     speed_factors: Tuple[float, ...] = setting(
         (1.0,), "speeds to encode each cut at, such as 0.9,1.0,1.1", minimum=0.1, maximum=10, distinct=True
     )
-    nj: int = setting(1, "number of processes", minimum=1)
+    nj: int = setting(1, "number of processes", minimum=1, maximum=MOST_PROCESSES)
     max_drop_fraction: float = setting(
         0.05, "largest part of a split that may be dropped before it is an error", minimum=0, maximum=1
     )

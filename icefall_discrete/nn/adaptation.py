@@ -27,6 +27,7 @@ LORA_LAYERS = (
     "*.w_[12]",
 )
 _WEIGHT = "weight"
+_WIDEST = 4096  # adapters and changes are narrow; what is wider than most layers is a slip, and fills the memory
 _KEPT = f".parametrizations.{_WEIGHT}.original"
 _CHANGE = f".parametrizations.{_WEIGHT}.0."
 
@@ -36,9 +37,14 @@ class AdaptationConfig:
     """What learns within an encoder whose own weights are kept; nothing by default."""
 
     adapter_dim: int = setting(
-        0, "size of the adapters' narrow layers, several adapters in each layer; 0: none; icefall: 16", minimum=0
+        0,
+        "size of the adapters' narrow layers, several adapters in each layer; 0: none; icefall: 16",
+        minimum=0,
+        maximum=_WIDEST,
     )
-    lora_r: int = setting(0, "rank of the change to the matrices of linear layers (LoRA); 0: no change", minimum=0)
+    lora_r: int = setting(
+        0, "rank of the change to the matrices of linear layers (LoRA); 0: no change", minimum=0, maximum=_WIDEST
+    )
     lora_alpha: float = setting(4.0, "the change is multiplied by lora_alpha / lora_r; icefall: 4", above=0)
     lora_layers: Tuple[str, ...] = setting(
         LORA_LAYERS, "which linear layers of the encoder change: patterns of their names, such as *.linear_q"

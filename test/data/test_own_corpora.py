@@ -14,6 +14,8 @@ from icefall_discrete.data.own_corpora.formats.contract import Reading, find_for
 from icefall_discrete.data.own_corpora.preparation import SourceConfig, read_corpus, write_corpus
 from icefall_discrete.data.own_corpora.splits import divide, splits_of_speakers, splits_of_texts
 from icefall_discrete.data.own_corpora.texts import TextRules, ruled
+from icefall_discrete.data.small_corpora import PrepareConfig
+from icefall_discrete.extraction.extract import ExtractionConfig
 
 RATE = 8000
 TEXTS = {f"s{number % 4}-u{number}": f"Word{chr(97 + number)}, and more!" for number in range(12)}
@@ -308,6 +310,15 @@ def test_settings_that_leave_nothing_to_train_on_are_refused(strange, tmp_path):
     for rate in (0, 16, 10**12):
         with pytest.raises(ValueError, match=f"sample_rate.* {rate}, .*at least 1000"):
             from_dict(SourceConfig, {"source": str(strange), "sample_rate": rate}, "test")
+
+
+def test_processes_and_lists_that_are_none_are_refused(strange, tmp_path):
+    with pytest.raises(ValueError, match=r"--exclude .*nowhere is no file; give a list of ids"):
+        read_corpus(config(strange, exclude=str(tmp_path / "nowhere")), "x", tmp_path, 1, 0)
+    for made in (PrepareConfig, ExtractionConfig):
+        for number in (0, 10**12):
+            with pytest.raises(ValueError, match=f"'nj' is {number}, .*at least 1 and at most 1024"):
+                from_dict(made, {"nj": number}, "test")
 
 
 def _manifest(folder, split):

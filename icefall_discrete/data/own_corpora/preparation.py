@@ -71,6 +71,8 @@ class Contained(NamedTuple):
 
 
 def _excluded(config: SourceConfig) -> Set[str]:
+    if config.exclude and not Path(config.exclude).is_file():
+        raise ValueError(f"--exclude {config.exclude} is no file; give a list of ids, each the first word of a line.")
     lines = numbered_lines(Path(config.exclude)) if config.exclude else ()
     return {line.split()[0] for _, line in lines}
 
