@@ -14,6 +14,7 @@ import dataclasses
 import hashlib
 import logging
 import random
+import re
 import shutil
 from pathlib import Path
 from typing import Any, Callable, Dict, Iterable, Iterator, List, Optional
@@ -49,6 +50,7 @@ CUTS_FOLDER = "cuts"
 SUMMARY_FILE = "shar.json"
 ORIGIN_FILE = "made_from.json"
 CHECKSUM_FILE = "checksums.json"
+_ADDRESS = re.compile(r"[a-z][a-z0-9+-]+:/", re.IGNORECASE)  # as a path has it: of two slashes one is left
 
 
 @dataclasses.dataclass(frozen=True)
@@ -283,11 +285,16 @@ class SharSource:
     Args:
       folder: that of the split. feature_type: name of the fields.
     Raises:
-      FileNotFoundError: if it was not exported. ValueError: if shards are missing.
+      FileNotFoundError: if it was not exported. ValueError: if shards are missing, or the folder is an address.
     """
 
     def __init__(self, folder: Path, feature_type: str) -> None:
         self._folder = folder = Path(folder)
+        if _ADDRESS.match(str(folder)):
+            raise ValueError(
+                f"{folder} is an address, and Shar is read from folders; mount what lies there as a folder, or copy it "
+                "to one, and name that."
+            )
         for needed in (folder / CUTS_FOLDER / SUMMARY_FILE, folder / feature_type / "spec.json"):
             if not needed.is_file():
                 raise FileNotFoundError(

@@ -9,7 +9,6 @@ import pytest
 import torch
 import toy_corpus
 from lhotse import CutSet
-from lhotse.dataset.sampling import DynamicBucketingSampler
 from lhotse.utils import fastcopy
 
 from icefall_discrete.base.spec import FeatureSpec
@@ -18,7 +17,7 @@ from icefall_discrete.data.cuts import load_cuts, load_frames, text_of, without_
 from icefall_discrete.data.dataset import BatchDataset
 from icefall_discrete.data.filters import FilterConfig, filter_cuts, filter_shar
 from icefall_discrete.data.language_sampling import hours_by_language
-from icefall_discrete.data.loaders import LoaderConfig, epoch_sampler, make_epoch_batches
+from icefall_discrete.data.loaders import LoaderConfig, _BucketingSampler, epoch_sampler, make_epoch_batches
 from icefall_discrete.data.shar import KeptCuts, SharConfig, SharSource, export_shar, require_current
 from icefall_discrete.data.statistics import feature_statistics
 
@@ -138,6 +137,12 @@ def test_a_missing_shard_is_told(work, tmp_path):
     (tmp_path / "small_km" / "frames.000002.tar").unlink()
     with pytest.raises(ValueError, match=r"has 5 shards of codes of 'small_km', expected 6"):
         SharSource(tmp_path, "small_km")
+
+
+def test_an_address_is_refused(tmp_path):
+    for address in ("s3://bucket/shar/train", "https://example.org/shar"):
+        with pytest.raises(ValueError, match=r"is an address, and Shar is read from folders; mount what lies there"):
+            SharSource(address, "small_km")
 
 
 def test_nothing_to_export_and_variable_rates_are_refused(work, tmp_path):
@@ -292,6 +297,6 @@ def test_an_epoch_reads_each_cut_once_and_has_the_batches_of_lhotse(kept):
     assert sorted(read) == sorted(cut.id for cut in cuts) and len(found) > 2
     again = [[cut.id for cut in batch] for batch in sampler]  # read anew
     assert again == found and len(read) == 2 * len(cuts)
-    theirs = DynamicBucketingSampler(cuts.of_epoch(1, 7), max_duration=5.0, num_buckets=2, shuffle=True, seed=7)
+    theirs = _BucketingSampler(cuts.of_epoch(1, 7), max_duration=5.0, num_buckets=2, shuffle=True, seed=7)
     theirs.set_epoch(1)
     assert [[cut.id for cut in batch] for batch in theirs] == found
