@@ -33,7 +33,7 @@ CONF_DIRS = [ROOT / "icefall_discrete" / "conf", *sorted(ROOT.glob("egs/*/ASR/co
 FEATURES = sorted(path for folder in CONF_DIRS for path in folder.glob("features/*.json"))
 # Bases of recipes that tell classes apart: test/egs/test_class_recipes.py; of vocoders and of texts to units, and their
 # sizes: test/systems/test_vocoder.py, test/systems/test_tts.py; of enhancement: test/egs/test_enhancement_recipes.py;
-# what reads samples: test/systems/test_wav2vec2.py; of published language models:
+# what reads samples: test/systems/test_wav2vec2.py, test_predictive_coding.py; of published language models:
 # test/experiment/test_published_decoders.py; of perceptual ones: test/systems/test_perceptual.py
 # RoBERTa: test/experiment/test_published_roberta.py; no pairs: test/systems/test_wav2vec_u.py;
 # of features alone: test/nn/test_learned_codes.py
@@ -49,6 +49,13 @@ OF_OTHERS = (
     "wav2vec2_large",
     "wav2vec2_xlsr",
     "hubert_base",
+    "wav2vec_large",
+    "vq_wav2vec_gumbel",
+    "vq_wav2vec_kmeans",
+    "vq_wav2vec",
+    "cpc",
+    "tiny_wav2vec",
+    "tiny_cpc",
     "wav2vec_u",
     "wav2vec_u2",
     "wav2vec_u_small",

@@ -94,7 +94,10 @@ def drop_reason(
         needed = frames_needed(cut)
     except LeftOut as reason:
         return str(reason)
-    return "fewer encoder frames than labels" if encoder_frames(num_frames(cut, spec)) < max(1, needed) else None
+    found = encoder_frames(num_frames(cut, spec))
+    if found < 1:
+        return "too short: the network learns of none of its frames"
+    return "fewer encoder frames than labels" if found < needed else None
 
 
 def filter_cuts(

@@ -37,7 +37,7 @@ _OF_A_BEGINNING = (
 )
 # Systems that learn from codes alone, and from samples alone, which this tokenizer gives.
 _FROM_CODES = ("discrete_bert", "unit_lm", "speech_lm", "enhancement", "tts")
-_FROM_SAMPLES, _SAMPLES = ("wav2vec2", "hubert"), "waveform"
+_FROM_SAMPLES, _SAMPLES = ("wav2vec2", "hubert", "predictive_coding"), "waveform"
 _MANY_HOURS = 1e6  # above every condition of a recipe
 
 

@@ -29,14 +29,14 @@ MODEL = {
 }
 
 
-def hand_on(folder):
+def hand_on(folder, model=MODEL):
     """A recogniser of samples with random weights, as local/average.py --to leaves it; its network."""
     (folder / "tokenizer").mkdir(parents=True)
     conf = folder / "tokenizer" / "waveform.json"
     conf.write_text(json.dumps({"tokenizer": "waveform", "frame_samples": 80}))
     spec = load_tokenizer(conf).spec
     spec.write(folder / "spec.json")
-    config = from_dict(ModelConfig, MODEL, "test")
+    config = from_dict(ModelConfig, model, "test")
     (folder / "config.json").write_text(json.dumps({"system": "asr", "model": to_dict(config)}))
     torch.manual_seed(0)
     network = build_transducer(config, spec, 11, AugmentConfig()).eval()

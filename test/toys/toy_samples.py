@@ -51,7 +51,7 @@ def samples(lens, seed=0):
 
 
 def write_samples(folder, recipe):
-    """Cuts of noise, as the stages before training leave them."""
+    """Cuts of noise, as the stages before training leave them; a section of None is left out of the recipe."""
     (folder / "features").mkdir(parents=True)
     SPEC.write(folder / "features" / "spec.json")
     for split, count in (("train", 12), ("dev", 3)):
@@ -77,5 +77,6 @@ def write_samples(folder, recipe):
             "optimizer": {"kind": "adam", "warmup_steps": 4},
         },
     }
-    (folder / "recipe.json").write_text(json.dumps({**general, **recipe}))
+    sections = {name: value for name, value in {**general, **recipe}.items() if value is not None}
+    (folder / "recipe.json").write_text(json.dumps(sections))
     return folder

@@ -71,6 +71,27 @@ class FrontEnd(nn.Module, abc.ABC):
         return x * dropout_mask(x, rate).to(x.dtype) if rate > 0.0 else x
 
 
+class WholeFrontEnd(FrontEnd):
+    """One that reads whole utterances."""
+
+    def _no_stream(self) -> ValueError:
+        kind = type(self).__module__.rpartition(".")[2]
+        return ValueError(f"front end {kind} reads whole utterances; it cannot stream.")
+
+    @property
+    def window(self) -> StreamWindow:
+        """None. Raises ValueError."""
+        raise self._no_stream()
+
+    def initial_past(self, num: int) -> Past:
+        """None. Raises ValueError."""
+        raise self._no_stream()
+
+    def stream(self, x: Tensor, num_frames: Optional[Tensor], past: Past) -> Tensor:
+        """Nothing. Raises ValueError."""
+        raise self._no_stream()
+
+
 class FrontEndConfig(abc.ABC):
     """Settings of a front end, a frozen dataclass in a file of its own, whose name is the kind."""
 

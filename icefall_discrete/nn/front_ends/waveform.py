@@ -14,16 +14,14 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from icefall_discrete.base.settings import check_settings, setting
-from icefall_discrete.nn.front_ends.contract import FrontEnd, FrontEndConfig, StreamWindow
+from icefall_discrete.nn.front_ends.contract import FrontEndConfig, WholeFrontEnd
 from icefall_discrete.nn.lengths import Lens, padding_mask, with_whole_gradients
 from icefall_discrete.nn.module_row import ModuleRow
 from icefall_discrete.nn.scaling import Scheduled
 from icefall_discrete.nn.spans import span_masks
-from icefall_discrete.nn.stream_state import Past
 from icefall_discrete.nn.utterance_frames import UtteranceFrames
 
 _EPSILON = 1e-5
-_NO_STREAM = "front end waveform reads whole utterances; it cannot stream."
 
 
 @dataclasses.dataclass(frozen=True)
@@ -103,7 +101,7 @@ class Heard(NamedTuple):
     penalty: Tensor
 
 
-class WaveformFrontEnd(FrontEnd):
+class WaveformFrontEnd(WholeFrontEnd):
     """Convolutions and GELU, then a normalisation and a projection; hidden frames are one vector that is learned.
 
     An utterance in a padded batch gives the same as alone: statistics of its channels are of its own frames.
@@ -196,16 +194,3 @@ class WaveformFrontEnd(FrontEnd):
             dropped = span_masks(sizes, config.mask_channel_start_prob, config.mask_channel_length)
             vectors = vectors.masked_fill(dropped.unsqueeze(1).to(vectors.device), 0.0)
         return vectors, heard.lens
-
-    @property
-    def window(self) -> StreamWindow:
-        """None. Raises ValueError."""
-        raise ValueError(_NO_STREAM)
-
-    def initial_past(self, num: int) -> Past:
-        """None. Raises ValueError."""
-        raise ValueError(_NO_STREAM)
-
-    def stream(self, x: Tensor, num_frames: Optional[Tensor], past: Past) -> Tensor:
-        """Nothing. Raises ValueError."""
-        raise ValueError(_NO_STREAM)

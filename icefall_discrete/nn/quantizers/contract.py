@@ -4,7 +4,7 @@ Letters: M frames, C channels, G groups (codebooks) of V codes, E dimension of w
 """
 
 import abc
-from typing import NamedTuple
+from typing import List, NamedTuple, Optional
 
 import torch
 from torch import Tensor, nn
@@ -25,16 +25,27 @@ class Quantized(NamedTuple):
 
 
 class Quantizer(nn.Module, abc.ABC):
-    """Maps frames to vectors of which there are but few."""
+    """Maps frames to vectors of which there are but few: `vectors` (G, V, E / G), or (1, V, E / G) shared by groups."""
+
+    config: "QuantizerConfig"
+    vectors: nn.Parameter
+
+    def codebooks(self) -> List[Tensor]:
+        """The vectors (V, E / G) of each group, on the CPU."""
+        return list(self.vectors.detach().cpu().expand(self.config.num_groups, -1, -1).clone())
 
     @abc.abstractmethod
-    def forward(self, x: Tensor, step: int) -> Quantized:
-        """Quantise frames x (M, C) of optimiser step number `step`, which schedules follow."""
+    def forward(self, x: Tensor, step: int, utterances: Optional[Tensor] = None) -> Quantized:
+        """Quantise frames x (M, C) of optimiser step number `step`, which schedules follow.
+
+        `utterances` (M,): number of the utterance of each frame, from 0; None: all are of one.
+        """
 
 
 class QuantizerConfig(abc.ABC):
     """Settings of a quantizer, a frozen dataclass in a file of its own, whose name is the kind."""
 
+    num_groups: int
     out_dim: int
     loss_weight: float
 

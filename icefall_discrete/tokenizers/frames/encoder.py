@@ -1,4 +1,4 @@
-"""Frames of an encoder that was trained here: of a recogniser, of HuBERT, wav2vec 2.0 or Discrete BERT.
+"""Frames of an encoder that was trained here: of a recogniser, HuBERT, wav2vec (2.0), CPC or Discrete BERT.
 
 A later iteration of HuBERT clusters a layer of the one before, units of a recogniser's layer know what text asks for
 (VietASR, https://arxiv.org/abs/2505.21527), and Discrete BERT hears codes in their context. The model is a folder that
@@ -8,7 +8,7 @@ A later iteration of HuBERT clusters a layer of the one before, units of a recog
 import dataclasses
 import functools
 from pathlib import Path
-from typing import Any, ClassVar, Dict, List, Mapping, NamedTuple, Optional
+from typing import Any, ClassVar, Dict, List, Mapping, NamedTuple, Optional, Tuple
 
 import torch
 from torch import Tensor
@@ -24,6 +24,8 @@ from icefall_discrete.nn.acoustic_encoder import AcousticEncoder, AcousticEncode
 from icefall_discrete.nn.adaptation import merged_weights
 from icefall_discrete.nn.code_embedding import EmbeddingAugment
 from icefall_discrete.nn.frame_network import build_input_embedding
+from icefall_discrete.nn.front_ends.wav2vec import Wav2VecFrontEnd
+from icefall_discrete.nn.quantizers.contract import Quantizer
 from icefall_discrete.tokenizers import load_tokenizer
 from icefall_discrete.tokenizers.contract import SpeechTokenizer
 from icefall_discrete.tokenizers.frames import PretrainedFrames
@@ -161,12 +163,33 @@ class EncoderFrames(PretrainedFrames):
         """See PretrainedFrames; and what the model reads."""
         return {**super().provenance, "reads": self._model.spec.name}
 
+    @property
+    def quantizer(self) -> Quantizer:
+        """That of the front end, which vq-wav2vec has. Raises ValueError if there is none."""
+        front_end = self._model.network.front_end
+        if not isinstance(front_end, Wav2VecFrontEnd) or front_end.quantizer is None:
+            raise ValueError(f"{self._folder}: its front end has no quantizer; take tokenizer encoder_kmeans.")
+        return front_end.quantizer
+
+    def _read_by_it(self, samples: Tensor) -> Tuple[Tensor, Tensor]:
+        codes, lens = self._tokenizer.encode(samples[None], torch.tensor([len(samples)]))
+        return codes.to(self.placement.device), lens.to(self.placement.device)
+
+    @torch.no_grad()
+    def codes(self, samples: Tensor) -> Tensor:
+        """Codes (T', G) of the front end's quantizer. Raises ValueError if there is none."""
+        network, (read, lens) = self._model.network, self._read_by_it(samples)
+        front_end = network.front_end
+        assert isinstance(front_end, Wav2VecFrontEnd)
+        quantized = front_end.hear(network.input_embedding(read.to(self.placement.dtype)), lens).quantized
+        assert quantized is not None
+        return quantized.codes
+
     @torch.no_grad()
     def frames(self, samples: Tensor) -> Tensor:
         """See FrameSource."""
         network, layer = self._model.network, self.config.layer
-        codes, lens = self._tokenizer.encode(samples[None], torch.tensor([len(samples)]))
         inner = [layer - 1] if layer else []
-        found = network.encode(codes.to(self.placement.device), lens.to(self.placement.device), inner)
+        found = network.encode(*self._read_by_it(samples), inner)
         frames, frame_lens = found.inner[0] if layer else (found.encoder_out, found.lens)
         return frames[0, : int(frame_lens[0])].float().contiguous()

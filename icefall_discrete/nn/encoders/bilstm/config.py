@@ -14,6 +14,7 @@ class BilstmConfig(EncoderConfig):
     in_dim: int = setting(1024, "dimension of the front end's vectors", minimum=1)
     hidden_dim: int = setting(1024, "cells of a layer and direction", minimum=1)
     num_layers: int = setting(2, "number of layers", minimum=1)
+    cell: str = setting("lstm", "what layers are made of; GRU is that of the first CPC", choices=("lstm", "gru"))
     bidirectional: bool = setting(True, "read in both directions; only an encoder of one direction can stream")
     layer_dropout: float = setting(0.2, "dropout between layers", minimum=0.0, maximum=1.0)
     stride = 1

@@ -11,9 +11,10 @@ from icefall_discrete.nn.encoders.contract import Encoder, EncoderOutput
 from icefall_discrete.nn.module_row import ModuleRow
 
 
-def _lstm(in_dim: int, config: BilstmConfig) -> nn.LSTM:
+def _layer(in_dim: int, config: BilstmConfig) -> nn.RNNBase:
     """A layer whose recurrent weights begin orthogonal, as SpeechBrain's."""
-    layer = nn.LSTM(in_dim, config.hidden_dim, batch_first=True, bidirectional=config.bidirectional)
+    kind = nn.GRU if config.cell == "gru" else nn.LSTM
+    layer = kind(in_dim, config.hidden_dim, batch_first=True, bidirectional=config.bidirectional)
     for name, weight in layer.named_parameters():
         if name.startswith("weight_hh"):
             nn.init.orthogonal_(weight)
@@ -21,13 +22,13 @@ def _lstm(in_dim: int, config: BilstmConfig) -> nn.LSTM:
 
 
 class BilstmEncoder(Encoder):
-    """Layers of LSTM with dropout between them. Sequences are packed: no state ever sees padding."""
+    """Layers of LSTM (or GRU) with dropout between them. Sequences are packed: no state ever sees padding."""
 
     def __init__(self, config: BilstmConfig) -> None:
         super().__init__()
         self.config = config
         in_dims = [config.in_dim, *config.inner_dims[:-1]]
-        self.layers: ModuleRow[nn.LSTM] = ModuleRow(_lstm(in_dim, config) for in_dim in in_dims)
+        self.layers: ModuleRow[nn.RNNBase] = ModuleRow(_layer(in_dim, config) for in_dim in in_dims)
 
     def forward(self, x: Tensor, lens: Tensor, inner: Sequence[int] = ()) -> EncoderOutput:
         """Encode x (N, T, in_dim) with lens (N,); `inner` are numbers of layers."""

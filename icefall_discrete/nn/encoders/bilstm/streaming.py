@@ -32,6 +32,8 @@ class StreamingLstm(StreamingEncoder[LstmState]):
                 "encoder bilstm reads from both ends, so that it cannot stream; train it with bidirectional false "
                 "(--model.encoder.bidirectional false)."
             )
+        if encoder.config.cell != "lstm":
+            raise ValueError(f"encoder bilstm streams with cell lstm, not {encoder.config.cell}; train it with that.")
         self.encoder = encoder
         self.chunk_size = chunk_size
 
