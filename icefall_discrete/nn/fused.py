@@ -31,7 +31,8 @@ def fusible(function: F) -> F:
             return function(*inputs)
         if not made:
             made.append(torch.compile(function, dynamic=True))
-        return made[0](*inputs)
+        # What is a parameter, or asks for a gradient, would be another kind of tensor, and be compiled again.
+        return made[0](*(value.detach() if isinstance(value, torch.Tensor) else value for value in inputs))
 
     return cast(F, call)
 
