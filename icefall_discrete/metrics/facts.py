@@ -8,7 +8,7 @@ its name: `{"rate": percent, ...}`, or `{"value": ...}` where the unit is anothe
 import dataclasses
 import functools
 import importlib
-from typing import Any, Dict, Iterable, List, Mapping, Optional
+from typing import Any, Dict, Iterable, List, Mapping, Optional, Tuple
 
 from icefall_discrete.base.registry import modules_in
 
@@ -58,6 +58,12 @@ class Metric:
     def shown(self, value: Optional[float], more_decimals: int = 0) -> str:
         """The number without its unit; nothing for None."""
         return "" if value is None else f"{value:.{self.decimals + more_decimals}f}"
+
+    def possible(self, low: float, high: float) -> Tuple[float, float]:
+        """What a figure can have of an interval: no percentage is below 0, no share of what is right above 100."""
+        if self.unit != "%":
+            return low, high
+        return max(low, 0.0), min(high, 100.0) if self.higher_is_better else high
 
     def best(self, values: Iterable[Optional[float]]) -> Optional[float]:
         """The best of the values that are there; None if none is."""

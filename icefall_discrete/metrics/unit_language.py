@@ -26,10 +26,10 @@ _RANKS = (
     "where words are not known), and how they go on more probable than how another utterance does."
 )
 METRICS = (
-    Metric("unit_bits", "LM", "bit rate", _LEGEND, unit="bits/s"),
+    Metric("unit_bits", "LM", "model bit rate", _LEGEND, unit="bits/s"),
     Metric("unit_perplexity", "perplexity", "perplexity", _LEGEND, unit="", is_aside=True),
-    Metric("unigram_bits", "unigram", "bit rate", _NGRAMS, unit="bits/s", is_aside=True),
-    Metric("fourgram_bits", "4-gram", "bit rate", _NGRAMS, unit="bits/s", is_aside=True),
+    Metric("unigram_bits", "unigram", "model bit rate", _NGRAMS, unit="bits/s", is_aside=True),
+    Metric("fourgram_bits", "4-gram", "model bit rate", _NGRAMS, unit="bits/s", is_aside=True),
     Metric("order_ranked", "order ranked", "accuracy", _RANKS, higher_is_better=True, is_aside=True),
     Metric("going_on_ranked", "going on ranked", "accuracy", _RANKS, higher_is_better=True, is_aside=True),
 )

@@ -48,7 +48,7 @@ def draw_chart(path: PathLike, points: Sequence[Point], panels: Sequence[Metric]
 
 def _caption(point: Point, panel: Metric, colours: Dict[str, str], shapes: Dict[str, str]) -> Caption:
     value = point.figures[panel.name]
-    bar = point.intervals.get(panel.name, (value, value))
+    bar = panel.possible(*point.intervals.get(panel.name, (value, value)))
     text = f"{point.label} {panel.shown(value)}"
     return Caption(point.bits_per_second / 1000, value, bar, text, colours[point.series], shapes[point.kind])
 

@@ -2,6 +2,7 @@
 
 import colorsys
 import math
+import textwrap
 from pathlib import Path
 from typing import Dict, List, Literal, NamedTuple, Sequence, Tuple
 
@@ -71,11 +72,19 @@ def shapes_of(kinds: Sequence[str]) -> Dict[str, str]:
     return {kind: MARKERS[number] for number, kind in enumerate(FEATURE_KINDS) if kind in kinds}
 
 
+def add_heading(figure: Figure, title: str) -> None:
+    """Write the figure's heading, on as many lines as its width asks for."""
+    heading = figure.suptitle(title, fontsize=13, fontweight="bold")
+    wide, room = heading.get_window_extent().width, 0.96 * figure.get_figwidth() * figure.dpi
+    if wide > room:
+        heading.set_text(textwrap.fill(title, int(len(title) * room / wide)))
+
+
 def stacked_panels(title: str, texts: Sequence[Sequence[str]]) -> Tuple[Figure, List[Axes]]:
     """A figure with a heading and panels upon each other, high enough for labels of these texts in each."""
     figure = Figure(figsize=(INCHES_WIDE, 1.0), dpi=DOTS_PER_INCH, layout="constrained")
     FigureCanvasAgg(figure)
-    figure.suptitle(title, fontsize=13, fontweight="bold")
+    add_heading(figure, title)
     axes = list(figure.subplots(len(texts), 1, squeeze=False, sharex=True)[:, 0])
     high = max(_PANEL_INCHES, *(_inches_for(axes[0], part) for part in texts))
     figure.set_figheight(len(texts) * high + _BESIDE_PANELS)

@@ -59,10 +59,10 @@ def _captions(curve: LabelCurve, panel: Metric, split: str, colour: str, marker:
         scored = row["sets"][split]
         value = panel.of(scored)
         if value is not None:
-            bar = tuple(scored[panel.name].get("interval") or (value, value))
+            low, high = scored[panel.name].get("interval") or (value, value)
             text = f"{curve.label} {panel.shown(value)}"
             captions = [one._replace(text="") for one in captions]
-            captions.append(Caption(hours, value, (bar[0], bar[1]), text, colour, marker))
+            captions.append(Caption(hours, value, panel.possible(low, high), text, colour, marker))
     return captions
 
 

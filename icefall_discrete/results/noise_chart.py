@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 
 from icefall_discrete.base.atomic_files import PathLike, replacing
 from icefall_discrete.metrics.facts import Metric, first_metric
-from icefall_discrete.results.drawing import COLOURS, MARKERS
+from icefall_discrete.results.drawing import COLOURS, MARKERS, add_heading
 from icefall_discrete.results.noise import CLEAN, NoiseResults, conditions_of
 
 Json = Dict[str, Any]
@@ -83,7 +83,7 @@ def draw_noise_chart(path: PathLike, results: NoiseResults, split: str, title: s
     ratios = sorted({ratio for curve in every for ratio in curve.percent})
     figure = Figure(figsize=(1.2 + 3.6 * len(kinds), 1.6 + 3.2 * len(rows)), dpi=120, layout="constrained")
     FigureCanvasAgg(figure)
-    figure.suptitle(title, fontsize=13, fontweight="bold")
+    add_heading(figure, title)
     grid = figure.subplots(len(rows), len(kinds), squeeze=False, sharex=True, sharey="row")
     for axes, (shown, curves) in zip(grid, rows.items()):
         for axis, kind in zip(axes, kinds):

@@ -32,6 +32,12 @@ def test_a_value_is_read_below_its_name_or_plain():
     assert UP.shown(1.5, more_decimals=1) == "1.500" and UP.head == "Up"
 
 
+def test_an_interval_ends_where_its_figure_does():
+    assert metric_named("accuracy").possible(77.0, 106.0) == (77.0, 100.0)
+    assert metric_named("wer").possible(-1.0, 106.0) == (0.0, 106.0)
+    assert UP.possible(-1.0, 106.0) == (-1.0, 106.0)
+
+
 def test_the_best_follows_the_direction():
     assert UP.best([1.0, None, 3.0]) == 3.0 and metric_named("wer").best([1.0, None, 3.0]) == 1.0
     assert UP.best([None]) is None

@@ -30,11 +30,11 @@ def _points(lowest=60.0):
 def drawn(tmp_path, monkeypatch):
     """Draw points; the figure."""
 
-    def draw(points, panels):
+    def draw(points, panels, title="title"):
         figures = []
         with monkeypatch.context() as patch:
             patch.setattr(matplotlib.figure.Figure, "savefig", lambda figure, *_, **options: figures.append(figure))
-            draw_chart(tmp_path / "a.png", points, panels, "title")
+            draw_chart(tmp_path / "a.png", points, panels, title)
         return figures[0]
 
     return draw
@@ -50,6 +50,15 @@ def test_same_rows_same_picture(tmp_path):
         draw_chart(tmp_path / name, _points(), [WER], "title")
     assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
     assert (tmp_path / "a.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_heading_lies_within_the_picture(drawn):
+    for number in (3, 30):
+        figure = drawn(_points(), [WER], " ".join(["heading"] * number))
+        (heading,) = (one for one in figure.findobj(Text) if one.get_text().startswith("heading"))
+        box = heading.get_window_extent()
+        assert len(heading.get_text().split()) == number and ("\n" in heading.get_text()) == (number == 30)
+        assert box.x0 >= 0 and box.x1 <= figure.bbox.width and box.y1 <= figure.bbox.height
 
 
 def test_labels_lie_in_the_picture_and_upon_nothing(drawn):
