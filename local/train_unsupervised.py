@@ -13,20 +13,23 @@ import logging
 from pathlib import Path
 from typing import Any, List, Optional
 
+from icefall_discrete.base import environment
 from icefall_discrete.base.at_work import LOCK_FILE, at_work
 from icefall_discrete.base.flags import SEED, Number, ScriptParser, add_flags, override
+from icefall_discrete.base.json_files import write_json
 from icefall_discrete.base.script import run_script
 from icefall_discrete.base.settings import from_dict
 from icefall_discrete.base.text_files import numbered_lines
 from icefall_discrete.data.cuts import load_cuts, text_of
 from icefall_discrete.data.filters import chosen_languages
-from icefall_discrete.experiment.folder import read_codebooks
+from icefall_discrete.experiment.folder import Experiment, read_codebooks
 from icefall_discrete.experiment.recipe_check import NOT_SECTIONS
 from icefall_discrete.experiment.recipe_files import read_recipe
 from icefall_discrete.systems.wav2vec_u.config import Wav2vecUConfig
 from icefall_discrete.systems.wav2vec_u.judge import Judge
 from icefall_discrete.systems.wav2vec_u.material import hear, prepare_speech
 from icefall_discrete.systems.wav2vec_u.saying import SPEC, keep_model
+from icefall_discrete.systems.wav2vec_u.seed_scores import weights_of
 from icefall_discrete.systems.wav2vec_u.text import Text, read_text, shuffled_text
 from icefall_discrete.systems.wav2vec_u.training import RULES, Material, Sweep, settings_to_keep, table_of
 
@@ -91,6 +94,14 @@ def settings_in(recipe_file: Optional[Path]) -> Wav2vecUConfig:
     return from_dict(Wav2vecUConfig, sections, str(recipe_file))
 
 
+def note_who_trains(exp_dir: Path) -> None:
+    """Write env.json, or add this commit to those that it names."""
+    path = exp_dir / "env.json"
+    if not path.is_file():
+        write_json(path, environment.describe())
+    Experiment(exp_dir).note_commit()
+
+
 def main() -> None:
     """Train what is left of the seeds, choose, and show them all."""
     args = get_parser().parse_args()
@@ -114,6 +125,8 @@ def main() -> None:
         train.spec.write(args.exp_dir / SPEC)
         keep_model(args.exp_dir, config, text, material.sizes, judge)
         seeds = range(args.first_seed, args.first_seed + args.num_seeds)
+        if not all(weights_of(args.exp_dir, seed).is_file() for seed in seeds):
+            note_who_trains(args.exp_dir)
         found = sweep.run(seeds, args.rule)
     print(table_of(found), end="")
 

@@ -269,20 +269,16 @@ def training_stage(
 
 def scoring_stage(facts: TaskFacts, title: str, method: str, search_name: str, settings: Tuple[str, ...]) -> Stage:
     """Stage 8: figures of what was decoded with `method`, and RESULTS.md."""
-    corpus, exp_dir = facts.corpus, facts.exp_dir
+    exp_dir = facts.exp_dir
     scores = f"{exp_dir}/{method}/scores.txt"
-    rules, published = (str(path) if path.is_file() else None for path in (RULES, PUBLISHED))
+    rules = str(RULES) if RULES.is_file() else None
     flags: Dict[str, Optional[str]] = {"exp-dir": exp_dir, "decoding-method": method}
     flags.update(recipe=facts.row_recipe)
     flags.update({"search-name": search_name or None, "results-dir": facts.results_dir, "scoring-rules": rules})
     flags["settings-digest"] = json_digest(list(settings))
     score = facts.command("score", {**flags, "run-command": shlex.join(facts.asked.command)}, output=scores)
-    page = ["--results-dir", facts.results_dir, "--output", str(Path(facts.results_dir).parent / "RESULTS.md")]
-    page += ["--title", corpus.title, "--test-split", ",".join(corpus.test_splits.split())]
-    page += ["--dev-split", ",".join(corpus.dev_splits.split()), *(["--published", published] if published else [])]
-    results = Command(("python", f"{facts.asked.root}/tools/make_results.py", *page))
     marker = f"{exp_dir}/.done-8-{method}"
-    return Stage(8, title, marker, settings, (scores,), (score, results), (7,))
+    return Stage(8, title, marker, settings, (scores,), (score, page_of_results(facts)), (7,))
 
 
 def shell_names(facts: TaskFacts) -> Dict[str, str]:
@@ -297,3 +293,12 @@ def shell_names(facts: TaskFacts) -> Dict[str, str]:
         "recipe_digest": recipe_digest(facts, {}).partition("=")[2],
         "suffix": facts.corpus.suffix,
     }
+
+
+def page_of_results(facts: TaskFacts) -> Command:
+    """The command that makes RESULTS.md of all rows."""
+    corpus, published = facts.corpus, ["--published", str(PUBLISHED)] if PUBLISHED.is_file() else []
+    page = ["--results-dir", facts.results_dir, "--output", str(Path(facts.results_dir).parent / "RESULTS.md")]
+    page += ["--title", corpus.title, "--test-split", ",".join(corpus.test_splits.split())]
+    page += ["--dev-split", ",".join(corpus.dev_splits.split()), *published]
+    return Command(("python", f"{facts.asked.root}/tools/make_results.py", *page))

@@ -48,12 +48,18 @@ def test_seeds_of_wav2vec_u_are_planned_as_other_trainings_are(tmp_path):
     for said in (
         f"local/train_unsupervised.py --config {ROOT}/icefall_discrete/conf/recipes/wav2vec_u_small.json",
         f"--feature-dir {features} --train-split train --dev-split dev --exp-dir {folder} --languages es {text}",
-        f"local/say_unsupervised.py --exp-dir {folder} --feature-dir {features} --languages es --split test",
+        f"local/say_unsupervised.py --exp-dir {folder} --feature-dir {features} --languages es --all-seeds true",
+        f"local/score_unsupervised.py --exp-dir {folder} --feature-dir {features} --beam-size 4 --splits dev,test "
+        f"--recipe wav2vec_u_small_es_num-seeds-8 --results-dir {recipe_folder(RECIPE)}/results --settings-digest ",
+        "Stage 8: errors of all seeds: to be run",
+        f"tools/make_results.py --results-dir {recipe_folder(RECIPE)}/results --output ",
         f"--pseudo-labels {tmp_path}/data/pseudo/{Path(folder).name}/train.jsonl.gz --beam-size 4",
     ):
         assert said in done.stdout, said
-    other = run_sh(RECIPE, *small, "--steps", 50)
-    assert f"seeds of {folder}_steps-50" in other.stdout, "another training is another folder, more seeds are not"
+    other = run_sh(RECIPE, *small, "--steps", 50, "--shuffle-text", "true")
+    control = f"seeds of {folder}_shuffle-text-true_steps-50"
+    assert control in other.stdout, "another training is another folder, more seeds are not"
+    assert "--recipe wav2vec_u_small_es_steps-50 " in other.stdout, "scoring adds what training noted of its text"
     published = run_sh(RECIPE, *small, "--recipe", "wav2vec_u2")
     assert published.returncode == 2 and "loss.units is 0.5 and there is no --unit-feature-dir" in published.stdout
     absent = run_sh(RECIPE, *small, "--text-file", tmp_path / "none.txt")

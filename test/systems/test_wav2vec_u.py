@@ -421,9 +421,15 @@ def test_stages_train_say_and_label(tmp_path, capsys):
         check=False,
     )
     assert refused.returncode and "holds seeds trained with other text" in refused.stderr
-    say = ["--split", "dev", "--pseudo-labels", tmp_path / "pseudo.jsonl.gz", "--beam-size", 3]
-    run_stage_script("say_unsupervised.py", *flags, *say)
+    say = ["--split", "dev", "--all-seeds", "true", "--beam-size", 3]
+    run_stage_script("say_unsupervised.py", *flags, *say, "--pseudo-labels", tmp_path / "pseudo.jsonl.gz")
     assert "% of" in capsys.readouterr().out
+    run_stage_script("score_unsupervised.py", *flags, "--splits", "dev", "--beam-size", 3)
+    result = read_object(tmp_path / "exp" / "result.json")
+    chosen = read_object(tmp_path / "exp" / "said" / f"dev-beam3_lm0.5-seed{result['seeds']['chosen']}.json")
+    assert result["sets"]["dev"]["ler"]["errors"] == chosen["errors"] and chosen["symbols"]
+    assert [set(row["errors"]) for row in result["seeds"]["seeds"]] == [{"dev"}, {"dev"}]
+    assert result["training"]["device"] and result["environment"]["commits"] and result["recipe"] == "custom"
     assert all(is_pseudo_labelled(cut) and cut.supervisions[0].text for cut in load_cuts(tmp_path / "pseudo.jsonl.gz"))
     torch.set_flush_denormal(False)
 

@@ -1,18 +1,21 @@
-"""The stages of recognition without any pair (wav2vec-U): features, check, training of several seeds, what is said.
+"""The stages of recognition without any pair (wav2vec-U): features, check, training of seeds, what is said, its errors.
 
 A seed that is done stays, and `--num-seeds` may rise later: it is no setting of the experiment's name.
 """
 
 import dataclasses
+import shlex
 from pathlib import Path
 from typing import Dict, Optional, Tuple
 
+from icefall_discrete.base.settings_digest import json_digest
 from icefall_discrete.experiment import feature_stages
 from icefall_discrete.experiment.feature_stages import (
     TaskFacts,
     data_settings,
     data_stages,
     in_names,
+    page_of_results,
     recipe_digest,
     shell_names,
     stage_flags,
@@ -25,16 +28,19 @@ from icefall_discrete.experiment.stages.discrete_bert import NO_FACTS
 
 SYSTEM = "wav2vec_u"
 _OF_FEATURES = ("fit", "extract", "check")
-GAN, SAY = "unsupervised", "say"
+GAN, SAY, SCORE = "unsupervised", "say", "score"
 SCRIPTS: Dict[str, str] = {
     **{stage: feature_stages.SCRIPTS[stage] for stage in _OF_FEATURES},
     GAN: "train_unsupervised",
     SAY: "say_unsupervised",
+    SCORE: "score_unsupervised",
 }
 # Sections of a recipe file, and the stage that reads each.
 SECTIONS: Dict[str, str] = dict.fromkeys(("pooling", "text", "generator", "discriminator", "loss", "train"), GAN)
 # Flags of the training that more of the same is asked for by, or another choice of it.
 _OF_MORE = ("num-seeds", "first-seed", "rule")
+# The flag of the control, whose row is named by what its training noted.
+_CONTROL = "shuffle-text"
 # Options of run.sh that mean nothing here.
 _OF_OTHERS = (
     *("backend", "shar", "world_size", "label_fraction", "max_duration", "num_epochs", "precision"),
@@ -49,11 +55,20 @@ class _Facts(TaskFacts):
     @property
     def exp_dir(self) -> str:
         """The experiment folder."""
-        languages = f"_{self.options.languages.replace(',', '_')}" if self.options.languages else ""
-        told = {flag: value for flag, value in self.passed.get(GAN, {}).items() if flag not in _OF_MORE}
-        tuned = "".join(f"_{flag.rpartition('.')[2]}-{in_names(value)}" for flag, value in sorted(told.items()))
-        name = f"{self.choice.feature_name}_{self.choice.recipe_name}{self.corpus.suffix}{languages}{tuned}"
+        name = f"{self.choice.feature_name}_{self.choice.recipe_name}{self._tuned(_OF_MORE)}"
         return self.options.exp_dir or f"exp/{name}"
+
+    @property
+    def row_recipe(self) -> str:
+        """The recipe's name in tables: the best of more seeds, or by another choice, is another row."""
+        return self.choice.recipe_name + self._tuned((_CONTROL,))
+
+    def _tuned(self, passed_over: Tuple[str, ...]) -> str:
+        """What tells runs of the recipe apart."""
+        languages = f"_{self.options.languages.replace(',', '_')}" if self.options.languages else ""
+        told = {flag: value for flag, value in self.passed.get(GAN, {}).items() if flag not in passed_over}
+        tuned = "".join(f"_{flag.rpartition('.')[2]}-{in_names(value)}" for flag, value in sorted(told.items()))
+        return f"{self.corpus.suffix}{languages}{tuned}"
 
     @property
     def text_file(self) -> Optional[str]:
@@ -75,14 +90,17 @@ def plan(asked: Asked) -> Plan:
     flags.update({"train-split": facts.corpus.train_split, "dev-split": facts.corpus.dev_splits.split()[0]})
     flags.update({"exp-dir": facts.exp_dir, "languages": facts.options.languages or None})
     flags["text-cuts"] = None if facts.text_file else facts.cuts(facts.corpus.train_split)
+    said = (*trained, "say.all_seeds=true", *facts.extra(SAY))
     marker = f"{facts.exp_dir}/.done"
     stages = [
         *first_stages(asked, facts.corpus, data.data),
         *data_stages(facts, data, NO_FACTS),
         Stage(6, f"seeds of {facts.exp_dir}", f"{marker}-6", trained, (), (facts.command(GAN, flags),), (1, 3)),
-        Stage(7, "what is said", f"{marker}-7", (*trained, *facts.extra(SAY)), (), _said(facts), (3, 6)),
+        Stage(7, "what is said", f"{marker}-7", said, (), _said(facts), (3, 6)),
+        _scoring(facts, f"{marker}-8", (*said, *facts.extra(SCORE))),
     ]
-    return Plan(tuple(stages), shell_names(facts), warnings, old_words)
+    scores = stages[-1].outputs[0] if asked.range.last >= stages[-1].number else ""
+    return Plan(tuple(stages), shell_names(facts), warnings, old_words, "", scores)
 
 
 def _facts(asked: Asked) -> _Facts:
@@ -93,7 +111,8 @@ def _facts(asked: Asked) -> _Facts:
     flags = stage_flags(asked.root, SYSTEM, SCRIPTS)
     handed = {name: one for name, one in feature_stages.OPTIONS.items() if one[0] in SCRIPTS}
     check_options(flags, options, handed)
-    passed = flags.assign(asked.flags, list(SCRIPTS), list(asked.values))
+    # What is said is scored: flags of the search are those of saying.
+    passed = flags.assign(asked.flags, [stage for stage in SCRIPTS if stage != SCORE], list(asked.values))
     choice = choose(options)
     check_choice(choice, flags, SYSTEM, SECTIONS, {})
     return _Facts(asked, options, corpus, choice, flags, passed, SYSTEM, SCRIPTS)
@@ -113,12 +132,25 @@ def _check_material(facts: _Facts) -> None:
 
 
 def _said(facts: _Facts) -> Tuple[Command, ...]:
-    """Of the scored splits, and of the training split as pseudo-labels, where what is said is a text."""
+    """Of the scored splits, by all seeds, and of the training split as pseudo-labels, where what is said is a text."""
     of_all = {"exp-dir": facts.exp_dir, "feature-dir": facts.features_dir, "languages": facts.options.languages or None}
-    commands = [facts.command(SAY, {**of_all, "split": split}) for split in facts.corpus.scored_splits]
+    of_seeds = {**of_all, "all-seeds": "true"}
+    commands = [facts.command(SAY, {**of_seeds, "split": split}) for split in facts.corpus.scored_splits]
     front = facts.choice.section("text").get("front", facts.flags.default(GAN, "front"))
     if facts.passed.get(GAN, {}).get("front", front) == "letters":
         split = facts.corpus.train_split
         labels = f"{facts.options.data_dir}/pseudo/{Path(facts.exp_dir).name}/{split}.jsonl.gz"
         commands.append(facts.command(SAY, {**of_all, "split": split, "pseudo-labels": labels}))
     return tuple(commands)
+
+
+def _scoring(facts: _Facts, marker: str, settings: Tuple[str, ...]) -> Stage:
+    """Stage 8: the row of the chosen seed, all seeds beside it, and RESULTS.md."""
+    searched = {flag: value for flag, value in facts.passed.get(SAY, {}).items() if flag != "seed"}
+    flags: Dict[str, Optional[str]] = {"exp-dir": facts.exp_dir, "feature-dir": facts.features_dir, **searched}
+    flags.update({"splits": ",".join(facts.corpus.scored_splits), "recipe": facts.row_recipe})
+    flags.update({"results-dir": facts.results_dir, "settings-digest": json_digest(list(settings))})
+    scores = f"{facts.exp_dir}/said/scores.txt"
+    score = facts.command(SCORE, {**flags, "run-command": shlex.join(facts.asked.command)}, output=scores)
+    commands = (score, page_of_results(facts))
+    return Stage(8, "errors of all seeds", marker, settings, (scores,), commands, (7,))

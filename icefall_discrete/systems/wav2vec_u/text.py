@@ -17,10 +17,11 @@ Word = Tuple[str, ...]
 
 
 class Text(NamedTuple):
-    """symbols: names, silence first. lines: words of each line, each a row of numbers above 0."""
+    """symbols: names, silence first. lines: words of each line, each a row of numbers above 0. shuffled: a control."""
 
     symbols: List[str]
     lines: List[List[List[int]]]
+    shuffled: bool = False
 
     @property
     def flat(self) -> List[List[int]]:
@@ -100,4 +101,4 @@ def shuffled_text(text: Text, seed: int) -> Text:
         flat = [symbol for word in words for symbol in word]
         order = iter([flat[place] for place in torch.randperm(len(flat), generator=generator).tolist()])
         lines.append([[next(order) for _ in word] for word in words])
-    return text._replace(lines=lines)
+    return text._replace(lines=lines, shuffled=True)

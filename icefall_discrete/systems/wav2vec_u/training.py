@@ -9,7 +9,7 @@ seeds.json                   all of them, and which one is chosen
 import logging
 import math
 from pathlib import Path
-from typing import Any, Dict, List, Mapping, NamedTuple, Sequence
+from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence
 
 import torch
 
@@ -208,21 +208,25 @@ class Sweep:
         text_ppl = self._material.judge.text_ppl
         for row, one in zip(rows, candidates):
             row["verdict"] = verdict(one, text_ppl)
-        found = {"text_ppl": text_ppl, "rule": rule, "chosen": chosen.seed, "seeds": rows, "failed": failed}
+        found = {"text_ppl": text_ppl, "shuffled_text": self._material.text.shuffled, "rule": rule}
+        found.update({"chosen": chosen.seed, "seeds": rows, "failed": failed})
         write_json(self._folder / TABLE, found)
         return found
 
 
-def table_of(found: Mapping[str, Any]) -> str:
-    """The table of seeds, for a terminal."""
-    header = ("seed", "step", "lm ppl", "symbols seen %", "weighted ppl", "minutes", "")
+def table_of(found: Mapping[str, Any], errors: Optional[Mapping[str, Mapping[int, str]]] = None) -> str:
+    """The table of seeds, for a terminal; `errors`: by the head of a further column, what it says of each seed."""
+    errors = errors or {}
+    header = ("seed", "step", "lm ppl", "symbols seen %", "weighted ppl", "minutes", *errors, "")
     rows = []
     for row in found["seeds"]:
         mark = "chosen, " if row["seed"] == found["chosen"] else ""
         shown = (f"{row['lm_ppl']:.2f}", f"{100 * row['symbols_seen']:.0f}", f"{row[WEIGHTED]:.2f}")
-        rows.append((str(row["seed"]), str(row["step"]), *shown, f"{row['minutes']:.1f}", mark + row["verdict"]))
-    rows += [(seed, "", "", "", "", "", f"failed: {why}") for seed, why in found["failed"].items()]
-    return text_table(header, rows) + f"text: perplexity {found['text_ppl']:.2f}\n"
+        told = (f"{row['minutes']:.1f}", *(column[row["seed"]] for column in errors.values()))
+        rows.append((str(row["seed"]), str(row["step"]), *shown, *told, mark + row["verdict"]))
+    rows += [(seed, *[""] * (len(header) - 2), f"failed: {why}") for seed, why in found["failed"].items()]
+    control = "; its symbols are in random order: a control" if found["shuffled_text"] else ""
+    return text_table(header, rows) + f"text: perplexity {found['text_ppl']:.2f}{control}\n"
 
 
 def settings_to_keep(config: Wav2vecUConfig) -> Dict[str, Any]:
