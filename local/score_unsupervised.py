@@ -91,7 +91,7 @@ def gather(args: Any, found: ScoredSeeds, config: SayConfig) -> Dict[str, Any]:
         "decoding": {
             "method": config.name,
             "suffix": f"seed {found.table['chosen']} of {len(found.table['seeds'])}, by {found.table['rule']}",
-            "git": found.commits()[0],
+            "git": found.said_by(),
         },
         "environment": {**{key: made_by.get(key) for key in kept}, "commits": commits_in(made_by)},
         "seeds": found.to_json(),

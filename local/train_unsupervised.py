@@ -31,7 +31,7 @@ from icefall_discrete.systems.wav2vec_u.material import hear, prepare_speech
 from icefall_discrete.systems.wav2vec_u.saying import SPEC, keep_model
 from icefall_discrete.systems.wav2vec_u.seed_scores import weights_of
 from icefall_discrete.systems.wav2vec_u.text import Text, read_text, shuffled_text
-from icefall_discrete.systems.wav2vec_u.training import RULES, Material, Sweep, settings_to_keep, table_of
+from icefall_discrete.systems.wav2vec_u.training import RULES, SEED_FILE, Material, Sweep, settings_to_keep, table_of
 
 LOG = logging.getLogger("train_unsupervised")
 # Of clusters and of the control, which all seeds of a folder share.
@@ -125,7 +125,7 @@ def main() -> None:
         train.spec.write(args.exp_dir / SPEC)
         keep_model(args.exp_dir, config, text, material.sizes, judge)
         seeds = range(args.first_seed, args.first_seed + args.num_seeds)
-        if not all(weights_of(args.exp_dir, seed).is_file() for seed in seeds):
+        if not all(weights_of(args.exp_dir, seed).with_name(SEED_FILE).is_file() for seed in seeds):
             note_who_trains(args.exp_dir)
         found = sweep.run(seeds, args.rule)
     print(table_of(found), end="")

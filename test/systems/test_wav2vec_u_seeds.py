@@ -12,7 +12,7 @@ from icefall_discrete.base.spec import FeatureSpec
 from icefall_discrete.metrics.facts import metric_named
 from icefall_discrete.metrics.symbol_errors import symbol_scores
 from icefall_discrete.metrics.wer import count_errors
-from icefall_discrete.results.ledger import read_ledger, traceable
+from icefall_discrete.results.ledger import commits_of, is_dirty, read_ledger, traceable
 from icefall_discrete.results.page import results_page
 from icefall_discrete.systems.wav2vec_u.config import TextConfig
 from icefall_discrete.systems.wav2vec_u.seed_scores import METRIC_OF, ScoredSeeds, said_file, weights_of
@@ -25,6 +25,7 @@ SAID = {
     1: {"a": "cosa", "b": "masa", "c": "so"},
     2: {"a": "casa", "b": "mesa", "c": "so"},
 }
+COMMAND = "egs/toy/SSL/run.sh --recipe toy --languages es"
 VERDICTS = ("collapsed: says few of the symbols", "near the text", "not near the text")
 
 
@@ -61,6 +62,7 @@ def trained(folder, shuffled=False):
 def score(folder, results, **flags):
     words = [word for name, value in flags.items() for word in (f"--{name}", value)]
     always = ["--feature-dir", folder, "--splits", "dev,test", "--recipe", "toy_es", "--results-dir", results]
+    always += ["--run-command", COMMAND, "--settings-digest", "0123"]
     return run_stage_script("score_unsupervised.py", "--exp-dir", folder, *always, *words, check=False)
 
 
@@ -76,6 +78,7 @@ def test_the_row_is_that_of_the_chosen_seed_and_the_others_stand_beside_it(tmp_p
     assert "10.0" in by_seed["2"] and "chosen" not in by_seed["2"]
     assert "failed: the loss is not finite" in by_seed["3"]
     result = read_object(folder / "result.json")
+    assert result["command"] == COMMAND and result["settings_digests"] == ["0123"]
     assert result["sets"]["test"]["ler"]["rate"] == pytest.approx(30.0)
     assert result["training"]["minutes"] == 6.0 and result["training"]["core_minutes"] == 3.0
     kept = read_object(folder / "said" / "seeds-greedy.json")
@@ -94,6 +97,7 @@ def test_a_control_has_a_row_of_its_own(tmp_path):
         "toy_toy_es_shuffled-text_cpu.json",
     ]
     assert rows[0]["training"]["digest_but_seed"] != rows[1]["training"]["digest_but_seed"]
+    assert not is_dirty(rows[0]) and commits_of(rows[0]) == ["abc-clean", "def-clean"]
     page = results_page("Toys", rows, ["test"], ["dev"], None, [])
     assert "Recipe `toy_es` on cpu" in page and "Recipe `toy_es_shuffled-text` on cpu" in page
     assert "test LER %" in page and "seed 1 of 3, by weighted_perplexity, commits abc-clean, def-clean" in page
@@ -108,10 +112,17 @@ def test_another_search_has_its_own_name_and_what_is_missing_is_named(tmp_path):
         path.rename(path.with_name(path.name.replace("greedy", "beam4_lm0.5")))
     assert score(folder, results, **{"beam-size": 4}).returncode == 0
     assert [path.name for path in results.iterdir()] == ["toy_toy_es_cpu__beam4_lm0.5.json"]
+    said = said_file(folder, "test", "beam4_lm0.5", 1)
+    write_json(said, {**read_object(said), "git": "eee-dirty"})
+    assert score(folder, results, **{"beam-size": 4}).returncode == 0
+    assert is_dirty(read_object(folder / "result.json")), "a split that was said otherwise is not hidden by another"
     write_text(weights_of(folder, 2), "trained anew")
     other = score(folder, results, **{"beam-size": 4})
     assert other.returncode and "-seed2.json was said by other weights than" in other.stderr
     table = json.loads((folder / "seeds.json").read_text())
+    write_json(folder / "seeds.json", {**table, "chosen": 9})
+    with pytest.raises(ValueError, match=r"seeds.json: 'chosen' is 9, no seed of its table"):
+        ScoredSeeds.read(folder, ["test"], "greedy")
     del table["shuffled_text"]
     write_json(folder / "seeds.json", table)
     with pytest.raises(ValueError, match=r"seeds.json.*shuffled_text.*train it with train_unsupervised.py"):

@@ -6,8 +6,9 @@ said/seeds-<search>.json           all seeds (`ScoredSeeds`)
 """
 
 from pathlib import Path
-from typing import Any, Dict, List, Mapping, NamedTuple, Sequence
+from typing import Any, Dict, Mapping, NamedTuple, Sequence
 
+from icefall_discrete.base.environment import CLEAN
 from icefall_discrete.base.provenance import digest_of_file
 from icefall_discrete.base.shapes import (
     BOOLEAN,
@@ -28,6 +29,7 @@ from icefall_discrete.systems.wav2vec_u.training import SEEDS_DIR, TABLE, WEIGHT
 Json = Dict[str, Any]
 # What errors are called, by what a text is said by.
 METRIC_OF = {"letters": "ler", "phones": "per"}
+_ORIGIN = "made_from"  # of a seed's record, the same for all of them
 # Ends the recipe's name of a control in tables.
 CONTROL = "_shuffled-text"
 _TRAIN, _SAY = "train it with train_unsupervised.py", "say it with say_unsupervised.py and --all-seeds"
@@ -60,6 +62,8 @@ def read_seeds(folder: Path) -> Json:
             require(row, _SEED, f"entry {place} of 'seeds'")
         except ValueError as error:
             raise ValueError(f"{folder / TABLE}: {error}; {_TRAIN}.") from None
+    if table["chosen"] not in [row["seed"] for row in table["seeds"]]:
+        raise ValueError(f"{folder / TABLE}: 'chosen' is {table['chosen']}, no seed of its table; {_TRAIN}.")
     return table
 
 
@@ -97,9 +101,9 @@ class ScoredSeeds(NamedTuple):
 
     def to_json(self) -> Json:
         """The table, with the error rates of each seed in percent by split; None where nothing has a transcript."""
+        kept = [{name: value for name, value in row.items() if name != _ORIGIN} for row in self.table["seeds"]]
         rows = [
-            {**row, "errors": {split: _rate(seeds[row["seed"]]) for split, seeds in self.said.items()}}
-            for row in self.table["seeds"]
+            {**row, "errors": {split: _rate(seeds[row["seed"]]) for split, seeds in self.said.items()}} for row in kept
         ]
         return {**self.table, "seeds": rows}
 
@@ -115,9 +119,9 @@ class ScoredSeeds(NamedTuple):
         """What all seeds took."""
         return sum(row["minutes"] for row in self.table["seeds"])
 
-    def commits(self) -> List[str]:
-        """The commits that said what the chosen seed said."""
-        return sorted({said["git"] for said in self.chosen.values()})
+    def said_by(self) -> str:
+        """The commit that said what the chosen seed said; of several, one that does not hold all that was run."""
+        return min((said["git"] for said in self.chosen.values()), key=lambda commit: commit.endswith(CLEAN))
 
 
 def _rate(said: Json) -> Any:
