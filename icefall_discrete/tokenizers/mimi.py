@@ -74,9 +74,13 @@ class MimiCodec(Codec):
 
 
 def _attend(transformer: nn.Module, states: Tensor) -> Tensor:
-    """Run a Transformer over states (1, D, T) with its causal, windowed mask."""
-    mask = torch.ones(1, states.shape[2], dtype=torch.int64, device=states.device)
-    output = transformer(states.transpose(1, 2), attention_mask=mask, use_cache=False, return_dict=True)
+    """Run a Transformer over states (1, D, T) with its causal, windowed mask (1, 1, T, T), to be added to the scores."""
+    places = torch.arange(states.shape[2], device=states.device)
+    before = places[:, None] - places
+    is_heard = (before >= 0) & (before < transformer.config.sliding_window)
+    mask = torch.zeros_like(before, dtype=states.dtype).masked_fill(~is_heard, torch.finfo(states.dtype).min)
+    states = states.transpose(1, 2)
+    output = transformer(states, attention_mask=mask[None, None], use_cache=False, return_dict=True)
     return output.last_hidden_state.transpose(1, 2)
 
 

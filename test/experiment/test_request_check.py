@@ -89,7 +89,7 @@ def here(tmp_path, monkeypatch):
         ((), {"feature_type": "a/b.json"}, "--feature-type a/b.json does not exist"),
         ((), {"recipe": "nowhere.json"}, "--recipe nowhere.json does not exist"),
         ((("model-size", "tinny"),), {}, "--model-size: unknown model size 'tinny'; did you mean tiny? known: .*large"),
-        ((), {"nj": "9999"}, "--nj is 9999, expected at most 32 with 2 processor cores"),
+        ((), {"nj": "999"}, "--nj is 999, expected at most 32 with 2 processor cores"),
         ((), {"world_size": "64"}, "--world-size is 64, expected at most 32"),
         ((), {"data_dir": ""}, "--data-dir is empty"),
         ((), {"results_dir": "phrases.txt"}, "--results-dir phrases.txt cannot be a folder"),
