@@ -74,7 +74,7 @@ class MimiCodec(Codec):
 
 
 def _attend(transformer: nn.Module, states: Tensor) -> Tensor:
-    """Run a Transformer over states (1, D, T) with its causal, windowed mask (1, 1, T, T), to be added to the scores."""
+    """Run a Transformer over states (1, D, T) with a causal, windowed mask (1, 1, T, T), to be added to the scores."""
     places = torch.arange(states.shape[2], device=states.device)
     before = places[:, None] - places
     is_heard = (before >= 0) & (before < transformer.config.sliding_window)

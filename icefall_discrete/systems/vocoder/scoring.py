@@ -72,7 +72,8 @@ def score_speech(split: str, files: VocoderFiles, feature_dir: Path, rules: Scor
     if heard:
         add_heard(scored, heard, cuts, rules)
     said_of = {line.cut_id: line for line in lines}
-    shown = CutSet.from_cuts(cuts[cut_id] for cut_id in said_of)
+    # Of a mixture several sources are said, each under an id of its own.
+    shown = CutSet.from_cuts(cuts[cut_id].with_id(cut_id) for cut_id in said_of)
     write_text(files.page(split), listening_page(split, files.page(split), shown, said_of, heard))
     if files.heard_inputs(split).is_file():
         of_inputs: Json = {"languages": {}}
