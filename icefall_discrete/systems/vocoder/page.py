@@ -10,7 +10,8 @@ from typing import List, Mapping, Optional, Sequence
 from lhotse import CutSet
 from lhotse.cut import Cut
 
-from icefall_discrete.data.cuts import language_of, text_of
+from icefall_discrete.data.cuts import language_of
+from icefall_discrete.data.facts import facts_of, text_fact
 from icefall_discrete.systems.asr.error_page import STYLE, audio_links
 from icefall_discrete.systems.vocoder.files import Said
 from icefall_discrete.systems.vocoder.heard import Heard
@@ -46,5 +47,6 @@ def _row(what: str, link: Optional[str], heard: str = "") -> str:
 
 def _article(cut: Cut, voice: str, rows: List[str]) -> str:
     about = html.escape(", ".join(part for part in (language_of(cut), voice) if part))
+    text = text_fact(facts_of(cut), "text") or ""
     head = f"<h2>{html.escape(cut.id)} <span>{about}</span></h2>"
-    return f"<article>{head}<p>{html.escape(text_of(cut))}</p><table>{''.join(rows)}</table></article>"
+    return f"<article>{head}<p>{html.escape(text)}</p><table>{''.join(rows)}</table></article>"
