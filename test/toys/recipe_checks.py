@@ -210,16 +210,24 @@ def check_trials(exp_dir: Path, split: str, scored: Dict[str, Any]) -> None:
     assert scores.read_text(encoding="utf-8").count("\n") == scored["num_trials"], split
 
 
+def check_audio(folder: Path, split: str, num_utterances: int) -> None:
+    """A file of audio for each utterance, and its players on the page that has the recordings beside itself."""
+    (said,) = (path for path in folder.glob(f"audio-{split}-*") if path.is_dir() and path.suffix != ".audio")
+    (page,) = folder.glob(f"audio-{split}-*.html")
+    assert len(list(said.glob("*.flac"))) == num_utterances, split
+    assert page.read_text(encoding="utf-8").count("<article>") == num_utterances, split
+
+
 def check_speech(exp_dir: Path, split: str, scored: Dict[str, Any]) -> None:
     """Distances that a vocoder may have after some steps, and a file of audio for each utterance."""
     assert scored["mel_distance"]["value"] > 0 and scored["num_not_measured"] == 0, split
-    assert len(list(exp_dir.glob(f"resynthesis/audio-{split}-*/*.flac"))) == scored["num_utterances"], split
+    check_audio(exp_dir / "resynthesis", split, scored["num_utterances"])
 
 
 def check_enhanced(exp_dir: Path, split: str, scored: Dict[str, Any]) -> None:
     """Distances of output and input, and a file of audio for each utterance."""
     assert scored["mel_distance"]["value"] > 0 < scored["mel_distance_input"]["value"], split
-    assert len(list(exp_dir.glob(f"enhancement/audio-{split}-*/*.flac"))) == scored["num_utterances"], split
+    check_audio(exp_dir / "enhancement", split, scored["num_utterances"])
 
 
 def check_bits(exp_dir: Path, split: str, scored: Dict[str, Any]) -> None:
