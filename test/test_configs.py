@@ -55,7 +55,6 @@ OF_OTHERS = (
     "vq_wav2vec",
     "cpc",
     "tiny_wav2vec",
-    "tiny_cpc",
     "wav2vec_u",
     "wav2vec_u2",
     "wav2vec_u_small",
