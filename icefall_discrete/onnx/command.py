@@ -76,8 +76,10 @@ def _of_streams(recogniser: StreamingRecogniser, partial: bool) -> _Recognise:
 def main(prog: str, arguments: Sequence[str]) -> None:
     """Recognise, print, and end with status 1 if a file failed."""
     args = get_parser(prog).parse_args(arguments)
-    if (args.partial and not args.streaming) or (args.streaming and args.nbest > 1):
-        raise ValueError("--partial is for streams, and --nbest for whole files: add --streaming, or leave it out.")
+    if args.partial and not args.streaming:
+        raise ValueError("--partial is for streams; without --streaming files are recognised whole: add it.")
+    if args.streaming and args.nbest > 1:
+        raise ValueError(f"--nbest {args.nbest} is for whole files, and a stream has one text; leave out --streaming.")
     chosen = (args.model, args.decoding_method, args.int8, args.num_threads)
     if args.streaming:
         recognise = _of_streams(StreamingRecogniser(*chosen), args.partial)

@@ -92,6 +92,12 @@ def test_the_command_prints_as_many_texts_as_are_asked_for(exported, voice, tmp_
     assert len(found) == 2 and capsys.readouterr().out == "".join(f"{one.score:.4f}\t{one.text}\n" for one in found)
     with pytest.raises(ValueError, match="nbest is 6, but the search of"):
         onnx_command.main("onnx", [*arguments, "--nbest", "6"])
+    for flags, sentence in (
+        (["--partial"], "--partial is for streams"),
+        (["--streaming", "--nbest", "2"], "--nbest 2 is"),
+    ):
+        with pytest.raises(ValueError, match=sentence):
+            onnx_command.main("onnx", [*arguments, *flags])
 
 
 def test_half_a_file_is_named_and_a_pipes_is_heard_whole(voice, tmp_path):
