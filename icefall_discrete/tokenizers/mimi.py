@@ -47,6 +47,7 @@ class MimiCodec(Codec):
             *quantizer.semantic_residual_vector_quantizer.layers,
             *quantizer.acoustic_residual_vector_quantizer.layers,
         ]
+        self._window = model.config.sliding_window
         self.sample_rate_hz = model.config.sampling_rate
         self.frame_rate_hz = model.config.frame_rate
         self.frame_samples = round(self.sample_rate_hz / self.frame_rate_hz)
@@ -58,7 +59,7 @@ class MimiCodec(Codec):
         audio = pad_to_frames(samples, self.frame_samples)[None, None]
         inner = self._model if self._needs_mask else self._model.encoder
         seanet = self._model.encoder if self._needs_mask else inner.encoder_seanet
-        states = inner.downsample(_attend(inner.encoder_transformer, seanet(audio)))
+        states = inner.downsample(_attend(inner.encoder_transformer, seanet(audio), self._window))
         return self._model.quantizer.encode(states, num_codebooks)[:, 0].t()
 
     def decode(self, codes: Tensor) -> Tensor:
@@ -66,18 +67,18 @@ class MimiCodec(Codec):
         if not self._needs_mask:
             return self._model.decode(codes.t()[None]).audio_values[0, 0]
         states = self._model.upsample(self._model.quantizer.decode(codes.t()[None]))
-        return self._model.decoder(_attend(self._model.decoder_transformer, states))[0, 0]
+        return self._model.decoder(_attend(self._model.decoder_transformer, states, self._window))[0, 0]
 
     def codebooks(self) -> List[Tensor]:
         """See Codec."""
         return [layer.codebook.embed for layer in self._layers]
 
 
-def _attend(transformer: nn.Module, states: Tensor) -> Tensor:
-    """Run a Transformer over states (1, D, T) with a causal, windowed mask (1, 1, T, T), to be added to the scores."""
+def _attend(transformer: nn.Module, states: Tensor, window: int) -> Tensor:
+    """Run a Transformer over states (1, D, T), of which each hears the `window` frames that end with it."""
     places = torch.arange(states.shape[2], device=states.device)
     before = places[:, None] - places
-    is_heard = (before >= 0) & (before < transformer.config.sliding_window)
+    is_heard = (before >= 0) & (before < window)
     mask = torch.zeros_like(before, dtype=states.dtype).masked_fill(~is_heard, torch.finfo(states.dtype).min)
     states = states.transpose(1, 2)
     output = transformer(states, attention_mask=mask[None, None], use_cache=False, return_dict=True)
