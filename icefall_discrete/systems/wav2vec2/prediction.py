@@ -1,7 +1,7 @@
 """What a trained wav2vec 2.0 does with the cuts of a split: it tells hidden frames from others, always the same."""
 
 import abc
-from typing import Dict, Iterable
+from typing import ClassVar, Dict, Iterable
 
 import torch
 from lhotse import CutSet
@@ -18,10 +18,15 @@ from icefall_discrete.systems.wav2vec2.system import ContrastSystem, Wav2Vec2Sys
 
 
 class ContrastPrediction(HiddenPrediction[S, N, T]):
-    """Hidden frames are told from others."""
+    """Frames are told from others.
+
+    Class attributes a subclass may set:
+      looked_for: what the frames are called.
+    """
 
     folder = "contrast"
     doing = "Comparing frames"
+    looked_for: ClassVar[str] = "hidden frames"
 
     @abc.abstractmethod
     def system(self, trained: Trained[S, N, T]) -> ContrastSystem:
@@ -45,7 +50,7 @@ class ContrastPrediction(HiddenPrediction[S, N, T]):
     def told(self, scored: Json) -> str:
         """See HiddenPrediction."""
         return (
-            f"{scored['contrast_errors']['rate']:.2f} % of the hidden frames are taken for others, "
+            f"{scored['contrast_errors']['rate']:.2f} % of the {self.looked_for} are taken for others, "
             f"{scored['contrast_loss']['value']:.3f} nats"
         )
 
