@@ -153,6 +153,28 @@ def test_rooms_import_in_one_direction():
     assert not wrong
 
 
+# What a system stands on besides what all systems share, beside their folders.
+BUILT_ON = {
+    "speech_lm": {"unit_lm", "asr"},  # a language model of units that says text too, which is scored as a recogniser's
+    "tts": {"vocoder"},  # its speech is a vocoder's, and is heard and shown as that
+    "enhancement": {"vocoder"},  # speech is scored as a vocoder's
+    "perceptual": {"enhancement", "vocoder"},  # networks from codes to codes; speech is scored as a vocoder's
+    "vocoder": {"asr"},  # what a recogniser hears is scored and shown as a recogniser's
+}
+
+
+def test_systems_import_no_other_system_but_what_they_are_built_on():
+    start = "icefall_discrete.systems."
+    systems = {path.name for path in (ROOT / "icefall_discrete" / "systems").iterdir() if path.is_dir()}
+    found: Dict[str, Set[str]] = {}
+    for name, imported in _imports().items():
+        own = name[len(start) :].split(".")[0] if name.startswith(start) else ""
+        if own in systems:
+            others = {other[len(start) :].split(".")[0] for other in imported if other.startswith(start)}
+            found.setdefault(own, set()).update((others & systems) - {own})
+    assert {own: others for own, others in found.items() if others} == BUILT_ON
+
+
 def test_modules_import_in_no_circle():
     imports = _imports()
     # Whoever imports nothing that is left can be taken away; what stays in the end imports itself by others.

@@ -89,6 +89,22 @@ class LoaderConfig:
         return epoch <= self.curriculum_epochs
 
 
+@dataclasses.dataclass(frozen=True)
+class CropLoaderConfig(LoaderConfig):
+    """How cuts are grouped into batches, whole or in part: a class is that of every part of an utterance."""
+
+    crop_sec: float = setting(
+        0.0,
+        "train on a random part of so many seconds of each longer utterance, another in each epoch; 0: on all of it",
+        minimum=0,
+    )
+
+    @property
+    def longest_sec(self) -> float:
+        """See LoaderConfig."""
+        return self.crop_sec or math.inf
+
+
 def _do_nothing(sampler: Sampler) -> None:
     """As torch's own constructor of samplers."""
 

@@ -34,6 +34,11 @@ class AcousticEncoderConfig:
     encoder: EncoderConfig = choice("zipformer", "network from the front end's vectors to frames", ENCODERS)
     adaptation: AdaptationConfig = section(AdaptationConfig, "adapters and LoRA within the encoder")
 
+    @property
+    def frames_each(self) -> int:
+        """S, input frames for a frame of the encoder, where none are resampled."""
+        return self.front_end.stride * self.encoder.stride
+
     def num_encoder_frames(self, num_frames: Lens, spec: Optional[FeatureSpec] = None) -> Lens:
         """The encoder's output frames T' for `num_frames` frames of codes or features, never below 0.
 
@@ -52,8 +57,7 @@ class AcousticEncoderConfig:
 
         Where the rate is variable, the average: times that are reckoned with it are approximate.
         """
-        stride = self.front_end.stride * self.encoder.stride
-        return stride / (self.input.input_frame_rate_hz or spec.frame_rate_hz)
+        return self.frames_each / (self.input.input_frame_rate_hz or spec.frame_rate_hz)
 
 
 class AcousticEncoder(FrameNetwork):

@@ -3,7 +3,8 @@
 from typing import Any, Dict, Mapping
 
 from icefall_discrete.base.spec import FeatureSpec
-from icefall_discrete.nn.acoustic_encoder import AcousticEncoder
+from icefall_discrete.nn.acoustic_encoder import AcousticEncoder, AcousticEncoderConfig
+from icefall_discrete.nn.front_ends.waveform import WaveformConfig
 from icefall_discrete.nn.scaling import load_noise_state, noise_state, set_batch_count
 from icefall_discrete.training.system import Losses, Prepared, System
 
@@ -48,3 +49,14 @@ class AcousticSystem(EncoderSystem[Prepared]):
     def begin_epoch(self, epoch: int) -> None:
         """Augmentation may start at a later epoch."""
         self.network.set_epoch(epoch)
+
+
+def require_samples(config: AcousticEncoderConfig, title: str) -> None:
+    """Raise ValueError unless the system `title` can learn with that front end and that encoder."""
+    if not isinstance(config.front_end, WaveformConfig):
+        raise ValueError(f"{title} learns from samples: its front_end must be waveform; set --front-end waveform.")
+    if config.encoder.stride != 1 or config.input.input_frame_rate_hz:
+        raise ValueError(
+            f"{title} tells of each frame of its front end, so that the encoder must keep their rate; set "
+            "output_downsampling_factor of a Zipformer to 1, and input_frame_rate_hz to 0."
+        )

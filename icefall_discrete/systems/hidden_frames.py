@@ -16,7 +16,7 @@ from icefall_discrete.data.cuts import language_of, load_cuts
 from icefall_discrete.data.dataset import Batch
 from icefall_discrete.data.shar import SharSource
 from icefall_discrete.data.targets.codes import CodeTargets
-from icefall_discrete.metrics.masked_codes import Recovered
+from icefall_discrete.metrics.masked_codes import Recovered, masked_figures
 from icefall_discrete.metrics.scoring_rules import ScoringRules
 from icefall_discrete.systems.contract import SystemStages
 from icefall_discrete.systems.prediction import (
@@ -158,6 +158,23 @@ class HiddenPrediction(Prediction[None, RecoveredFiles, S, N, T]):
         }
         print(f"{split}: {self.told(scored)}, of {len(found)} utterances")
         return scored
+
+
+class MaskedCodePrediction(HiddenPrediction[S, N, T]):
+    """Codes of hidden frames are looked for."""
+
+    folder = "masked_prediction"
+
+    def measured(self, lines: Iterable[Recovered]) -> Dict[str, Dict[str, float]]:
+        """See HiddenPrediction."""
+        return masked_figures(lines)
+
+    def told(self, scored: Json) -> str:
+        """See HiddenPrediction."""
+        return (
+            f"{scored['masked_errors']['rate']:.2f} % of the hidden codes are not found, perplexity "
+            f"{scored['code_perplexity']['value']:.2f}"
+        )
 
 
 class HiddenStages(SystemStages[S, N, CodeTargets]):

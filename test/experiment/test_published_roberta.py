@@ -12,8 +12,8 @@ from icefall_discrete.base.spec import FeatureSpec
 from icefall_discrete.data.augment import AugmentConfig
 from icefall_discrete.experiment.initial_weights import begin_with
 from icefall_discrete.experiment.recipe import read_settings
+from icefall_discrete.nn.acoustic_encoder import AcousticEncoderConfig
 from icefall_discrete.systems.asr.transducer import ModelConfig, build_transducer
-from icefall_discrete.systems.discrete_bert.network import ModelConfig as BertConfig
 from icefall_discrete.systems.discrete_bert.network import build_discrete_bert
 from icefall_discrete.systems.training_settings import InitialConfig
 from icefall_discrete.tokenizers.joint_codes import symbols_sha256
@@ -116,7 +116,9 @@ def states(model, ids):
 
 def begun(place, spec=SPEC, **changes):
     torch.manual_seed(1)
-    network = build_discrete_bert(from_dict(BertConfig, {**MODEL, "encoder": {**SHAPE, **changes}}, "test"), spec)
+    network = build_discrete_bert(
+        from_dict(AcousticEncoderConfig, {**MODEL, "encoder": {**SHAPE, **changes}}, "test"), spec
+    )
     said = begin_with(network, InitialConfig(str(place), FITTING), spec, None).said
     return network.eval(), said
 

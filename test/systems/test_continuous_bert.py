@@ -12,7 +12,7 @@ from icefall_discrete.experiment.recipe_files import read_recipe
 from icefall_discrete.systems.continuous_bert.network import build_continuous_bert
 from icefall_discrete.systems.continuous_bert.settings import TrainSettings
 from icefall_discrete.systems.continuous_bert.system import ContinuousBertSystem
-from icefall_discrete.systems.wav2vec2.negatives import draw
+from icefall_discrete.systems.negatives import draw
 
 SPEC = FeatureSpec("toy_fbank", "continuous", 16000, 100.0, 0, (), 6)
 STILL = {"dropout": [0.0], "attention_dropout": 0.0, "positional_dropout": 0.0}

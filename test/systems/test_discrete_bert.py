@@ -16,10 +16,12 @@ from icefall_discrete.base.spec import FeatureSpec
 from icefall_discrete.data.cuts import load_feature_cuts
 from icefall_discrete.data.dataset import collate
 from icefall_discrete.experiment.recipe_files import read_recipe
-from icefall_discrete.systems.discrete_bert.masks import MaskConfig, hidden_frames, what_is_shown
-from icefall_discrete.systems.discrete_bert.network import ModelConfig, build_discrete_bert
+from icefall_discrete.nn.acoustic_encoder import AcousticEncoderConfig
+from icefall_discrete.systems.discrete_bert.masks import MaskConfig, what_is_shown
+from icefall_discrete.systems.discrete_bert.network import build_discrete_bert
 from icefall_discrete.systems.discrete_bert.settings import TrainSettings
 from icefall_discrete.systems.discrete_bert.system import DiscreteBertSystem
+from icefall_discrete.systems.hidden_spans import hidden_frames
 
 OF_HEADS = ("decoder_dim", "joiner_dim", "inner_ctc_stacks")
 ENCODER = {name: value for name, value in TINY_RECIPE["model"].items() if name not in OF_HEADS}
@@ -88,7 +90,7 @@ def folder(tmp_path_factory):
 
 def small(model, spec=SPEC):
     torch.manual_seed(0)
-    network = build_discrete_bert(from_dict(ModelConfig, model, "test"), spec)
+    network = build_discrete_bert(from_dict(AcousticEncoderConfig, model, "test"), spec)
     torch.nn.init.normal_(network.mask_vector)
     return DiscreteBertSystem(network, MaskConfig(start_prob=0.1, length=4), spec)
 

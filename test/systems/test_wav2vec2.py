@@ -22,9 +22,9 @@ from icefall_discrete.nn.encoders.wav2vec2.transformers_names import from_transf
 from icefall_discrete.nn.front_ends.waveform import WaveformConfig
 from icefall_discrete.systems.asr.transducer import ModelConfig as RecogniserConfig
 from icefall_discrete.systems.asr.transducer import build_transducer
-from icefall_discrete.systems.discrete_bert.masks import SpanConfig
+from icefall_discrete.systems.hidden_spans import SpanConfig
+from icefall_discrete.systems.negatives import draw, others_of
 from icefall_discrete.systems.training_settings import InitialConfig
-from icefall_discrete.systems.wav2vec2.negatives import draw, others_of
 from icefall_discrete.systems.wav2vec2.network import build_wav2vec2
 from icefall_discrete.systems.wav2vec2.settings import LossConfig, TrainSettings
 from icefall_discrete.systems.wav2vec2.system import Wav2Vec2System

@@ -1,13 +1,12 @@
 """The settings of a classifier's training run."""
 
 import dataclasses
-import math
 from typing import ClassVar
 
 from icefall_discrete.base.settings import section, setting
 from icefall_discrete.data.augment import AugmentConfig
 from icefall_discrete.data.filters import FilterConfig
-from icefall_discrete.data.loaders import LoaderConfig
+from icefall_discrete.data.loaders import CropLoaderConfig
 from icefall_discrete.losses.class_loss import ClassLossConfig
 from icefall_discrete.systems import training_settings
 from icefall_discrete.systems.classification.network import ModelConfig
@@ -22,22 +21,6 @@ class TargetConfig:
     fact: str = setting(
         "language", "what is told apart: language, speaker, gender, or a custom field of the cuts' supervisions"
     )
-
-
-@dataclasses.dataclass(frozen=True)
-class CropLoaderConfig(LoaderConfig):
-    """How cuts are grouped into batches, whole or in part: a class is that of every part of an utterance."""
-
-    crop_sec: float = setting(
-        0.0,
-        "train on a random part of so many seconds of each longer utterance, another in each epoch; 0: on all of it",
-        minimum=0,
-    )
-
-    @property
-    def longest_sec(self) -> float:
-        """See LoaderConfig."""
-        return self.crop_sec or math.inf
 
 
 @dataclasses.dataclass(frozen=True)

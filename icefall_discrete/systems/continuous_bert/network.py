@@ -16,15 +16,14 @@ from torch import Tensor, nn
 from icefall_discrete.base.settings import setting
 from icefall_discrete.base.spec import FeatureSpec
 from icefall_discrete.data.augment import AugmentConfig
-from icefall_discrete.nn.acoustic_encoder import AcousticEncoder
+from icefall_discrete.nn.acoustic_encoder import AcousticEncoder, AcousticEncoderConfig
 from icefall_discrete.nn.code_embedding import EmbeddingAugment, FeatureNormalizer
 from icefall_discrete.nn.frame_network import build_input_embedding
-from icefall_discrete.systems.discrete_bert import network as discrete_bert
-from icefall_discrete.systems.wav2vec2.negatives import Drawn
+from icefall_discrete.systems.negatives import Drawn
 
 
 @dataclasses.dataclass(frozen=True)
-class ModelConfig(discrete_bert.ModelConfig):
+class ModelConfig(AcousticEncoderConfig):
     """Shape of the network: input, front end and encoder."""
 
     logit_clamp: float = setting(20.0, "logits x become c tanh(x / c) with this c; 0: they stay as they are", minimum=0)

@@ -4,8 +4,8 @@ from icefall_discrete.data.targets.codes import CodeTargets
 from icefall_discrete.systems.continuous_bert.network import ContinuousBert
 from icefall_discrete.systems.continuous_bert.settings import TrainSettings
 from icefall_discrete.systems.continuous_bert.system import ContinuousBertSystem
+from icefall_discrete.systems.contrast import ContrastPrediction
 from icefall_discrete.systems.prediction import Trained
-from icefall_discrete.systems.wav2vec2.prediction import ContrastPrediction
 
 
 class ContinuousBertPrediction(ContrastPrediction[TrainSettings, ContinuousBert, CodeTargets]):

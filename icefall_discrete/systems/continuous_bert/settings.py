@@ -8,7 +8,7 @@ from icefall_discrete.data.filters import FilterConfig
 from icefall_discrete.data.loaders import LoaderConfig
 from icefall_discrete.systems import training_settings
 from icefall_discrete.systems.continuous_bert.network import ModelConfig
-from icefall_discrete.systems.discrete_bert.masks import SpanConfig
+from icefall_discrete.systems.hidden_spans import SpanConfig
 from icefall_discrete.systems.training_settings import InitialConfig
 from icefall_discrete.training.train_config import TrainConfig
 

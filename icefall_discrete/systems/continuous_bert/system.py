@@ -7,8 +7,8 @@ import torch
 from icefall_discrete.base.spec import FeatureSpec
 from icefall_discrete.systems.continuous_bert.network import ContinuousBert, Told
 from icefall_discrete.systems.continuous_bert.settings import TrainSettings
-from icefall_discrete.systems.wav2vec2.negatives import draw
-from icefall_discrete.systems.wav2vec2.system import ContrastSystem, Samples
+from icefall_discrete.systems.contrast import ContrastSystem, Samples
+from icefall_discrete.systems.negatives import draw
 from icefall_discrete.training.system import Losses
 
 

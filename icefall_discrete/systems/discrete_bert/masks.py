@@ -1,9 +1,7 @@
-"""Which frames are hidden from Discrete BERT, and what stands in their place.
+"""What is shown of frames that are hidden from Discrete BERT.
 
-Baevski, Schneider and Auli 2020 (https://arxiv.org/abs/1910.05453): each frame begins a span of 10 hidden ones with
-probability 0.05, and spans may overlap; as fairseq draws them, the number of beginnings is 0.05 T, rounded down or up
-at random, and their places are drawn without replacement. Of the hidden frames a tenth keep their codes, and a tenth
-have other codes, as in BERT (https://arxiv.org/abs/1810.04805).
+Baevski, Schneider and Auli 2020 (https://arxiv.org/abs/1910.05453): of the hidden frames a tenth keep their codes, and
+a tenth have other codes, as in BERT (https://arxiv.org/abs/1810.04805). Spans: `../hidden_spans.py`.
 """
 
 import dataclasses
@@ -12,26 +10,8 @@ from typing import Tuple
 import torch
 from torch import Tensor
 
-from icefall_discrete.base.settings import check_settings, setting
-
-# Fewer hidden frames tell nothing; as few must be left to be seen.
-LEAST = 2
-
-
-@dataclasses.dataclass(frozen=True)
-class SpanConfig:
-    """Spans of hidden frames."""
-
-    start_prob: float = setting(0.05, "share of the frames that begin a hidden span", above=0, maximum=1)
-    length: int = setting(10, "frames of a hidden span, which the end of the utterance may cut short", minimum=1)
-    length_deviation: float = setting(
-        0.0,
-        "standard deviation of that (arXiv 1911.03912: 10), rounded, at least one frame; 0: all are equal",
-        minimum=0,
-    )
-
-    def __post_init__(self) -> None:
-        check_settings(self)
+from icefall_discrete.base.settings import setting
+from icefall_discrete.systems.hidden_spans import SpanConfig
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,31 +27,6 @@ class MaskConfig(SpanConfig):
             raise ValueError(
                 f"kept_share {self.kept_share:g} and random_share {self.random_share:g} together are above 1."
             )
-
-
-def hidden_frames(num_frames: int, config: SpanConfig, generator: torch.Generator) -> Tensor:
-    """Which of T frames are hidden, (T,) bool.
-
-    Where this leaves fewer than two frames hidden or seen, as in short utterances, a stretch of half of the frames is
-    hidden instead; fewer than four frames have none.
-    """
-    hidden = torch.zeros(num_frames, dtype=torch.bool)
-    if num_frames < 2 * LEAST:
-        return hidden
-    count = int(config.start_prob * num_frames + float(torch.rand((), generator=generator)))
-    starts = torch.randperm(num_frames, generator=generator)[:count]
-    lengths = torch.full((len(starts),), config.length)
-    if config.length_deviation:
-        drawn = config.length + config.length_deviation * torch.randn(len(starts), generator=generator)
-        lengths = drawn.round().long().clamp(min=1)
-    for start, length in zip(starts.tolist(), lengths.tolist()):
-        hidden[start : start + length] = True
-    if not LEAST <= int(hidden.sum()) <= num_frames - LEAST:
-        half = num_frames // 2
-        start = int(torch.randint(num_frames - half + 1, (), generator=generator))
-        hidden[:] = False
-        hidden[start : start + half] = True
-    return hidden
 
 
 def what_is_shown(

@@ -6,7 +6,6 @@ every S frames of codes, each of its frames tells of S.
 Letters: N utterances, T frames of codes, K codebooks, V_k their sizes, M hidden frames, D dimension of the encoder.
 """
 
-import dataclasses
 from typing import NamedTuple, Optional, Sequence
 
 import torch
@@ -18,16 +17,6 @@ from icefall_discrete.data.augment import AugmentConfig
 from icefall_discrete.nn.acoustic_encoder import AcousticEncoder, AcousticEncoderConfig
 from icefall_discrete.nn.code_embedding import EmbeddingAugment, InputEmbedding
 from icefall_discrete.nn.frame_network import build_input_embedding
-
-
-@dataclasses.dataclass(frozen=True)
-class ModelConfig(AcousticEncoderConfig):
-    """Shape of the network: input, front end and encoder."""
-
-    @property
-    def frames_each(self) -> int:
-        """S, frames of codes for a frame of the encoder."""
-        return self.front_end.stride * self.encoder.stride
 
 
 class CodeHead(nn.Module):
@@ -66,11 +55,11 @@ class DiscreteBert(AcousticEncoder):
     The mask is a vector that is learned, in the place of that of the codes; it begins as that of padding.
     """
 
-    config: ModelConfig
+    config: AcousticEncoderConfig
 
     def __init__(
         self,
-        config: ModelConfig,
+        config: AcousticEncoderConfig,
         input_embedding: InputEmbedding,
         augment: EmbeddingAugment,
         frame_rate_hz: float,
@@ -107,7 +96,7 @@ class DiscreteBert(AcousticEncoder):
 
 
 def build_discrete_bert(
-    config: ModelConfig, spec: FeatureSpec, codebooks: Optional[Sequence[Tensor]] = None
+    config: AcousticEncoderConfig, spec: FeatureSpec, codebooks: Optional[Sequence[Tensor]] = None
 ) -> DiscreteBert:
     """The network for codes of `spec`; `codebooks` as for build_input_embedding.
 

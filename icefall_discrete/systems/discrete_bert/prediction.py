@@ -1,35 +1,18 @@
 """What a trained Discrete BERT does with the cuts of a split: it finds what is hidden of them, always the same."""
 
-from typing import Dict, Iterable
+from typing import Iterable
 
 import torch
 from lhotse import CutSet
 
 from icefall_discrete.data.dataset import Batch
 from icefall_discrete.data.targets.codes import CodeTargets
-from icefall_discrete.metrics.masked_codes import Recovered, masked_figures
+from icefall_discrete.metrics.masked_codes import Recovered
 from icefall_discrete.systems.discrete_bert.network import DiscreteBert
 from icefall_discrete.systems.discrete_bert.settings import TrainSettings
 from icefall_discrete.systems.discrete_bert.system import DiscreteBertSystem, find_hidden
-from icefall_discrete.systems.hidden_frames import HiddenPrediction, Look, own_seeds, rows_of
-from icefall_discrete.systems.prediction import Json, N, S, T, Trained
-
-
-class MaskedCodePrediction(HiddenPrediction[S, N, T]):
-    """Codes of hidden frames are looked for."""
-
-    folder = "masked_prediction"
-
-    def measured(self, lines: Iterable[Recovered]) -> Dict[str, Dict[str, float]]:
-        """See HiddenPrediction."""
-        return masked_figures(lines)
-
-    def told(self, scored: Json) -> str:
-        """See HiddenPrediction."""
-        return (
-            f"{scored['masked_errors']['rate']:.2f} % of the hidden codes are not found, perplexity "
-            f"{scored['code_perplexity']['value']:.2f}"
-        )
+from icefall_discrete.systems.hidden_frames import Look, MaskedCodePrediction, own_seeds, rows_of
+from icefall_discrete.systems.prediction import Trained
 
 
 class DiscreteBertPrediction(MaskedCodePrediction[TrainSettings, DiscreteBert, CodeTargets]):

@@ -6,9 +6,9 @@ from typing import ClassVar
 from icefall_discrete.base.settings import section
 from icefall_discrete.data.filters import FilterConfig
 from icefall_discrete.data.loaders import LoaderConfig
+from icefall_discrete.nn.acoustic_encoder import AcousticEncoderConfig
 from icefall_discrete.systems import training_settings
 from icefall_discrete.systems.discrete_bert.masks import MaskConfig
-from icefall_discrete.systems.discrete_bert.network import ModelConfig
 from icefall_discrete.systems.training_settings import InitialConfig
 from icefall_discrete.training.train_config import TrainConfig
 
@@ -19,7 +19,7 @@ class TrainSettings(training_settings.TrainSettings):
 
     system: ClassVar[str] = "discrete_bert"
     mask: MaskConfig = section(MaskConfig)
-    model: ModelConfig = section(ModelConfig)
+    model: AcousticEncoderConfig = section(AcousticEncoderConfig)
     loader: LoaderConfig = section(LoaderConfig)
     filter: FilterConfig = section(FilterConfig)
     train: TrainConfig = section(TrainConfig)

@@ -8,9 +8,10 @@ from torch import Tensor
 from icefall_discrete.base.spec import FeatureSpec
 from icefall_discrete.data.dataset import batch_key
 from icefall_discrete.systems.acoustic import AcousticSystem
-from icefall_discrete.systems.discrete_bert.masks import LEAST, MaskConfig, hidden_frames, what_is_shown
+from icefall_discrete.systems.discrete_bert.masks import MaskConfig, what_is_shown
 from icefall_discrete.systems.discrete_bert.network import DiscreteBert, Found
 from icefall_discrete.systems.hidden_frames import own_seeds
+from icefall_discrete.systems.hidden_spans import LEAST, hidden_frames
 from icefall_discrete.training.system import Batch, Losses
 
 

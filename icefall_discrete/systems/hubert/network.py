@@ -19,7 +19,7 @@ from icefall_discrete.nn.acoustic_encoder import AcousticEncoder, AcousticEncode
 from icefall_discrete.nn.code_embedding import EmbeddingAugment, InputEmbedding
 from icefall_discrete.nn.frame_network import build_input_embedding
 from icefall_discrete.nn.front_ends.waveform import WaveformFrontEnd
-from icefall_discrete.systems.wav2vec2.network import require_samples
+from icefall_discrete.systems.acoustic import require_samples
 
 
 @dataclasses.dataclass(frozen=True)

@@ -11,8 +11,7 @@ from icefall_discrete.data.dataset import Batch
 from icefall_discrete.data.targets.units import UnitTargets
 from icefall_discrete.data.units import WithUnits, with_units
 from icefall_discrete.metrics.masked_codes import Recovered
-from icefall_discrete.systems.discrete_bert.prediction import MaskedCodePrediction
-from icefall_discrete.systems.hidden_frames import Look, own_seeds, rows_of
+from icefall_discrete.systems.hidden_frames import Look, MaskedCodePrediction, own_seeds, rows_of
 from icefall_discrete.systems.hubert.network import Hubert
 from icefall_discrete.systems.hubert.settings import TrainSettings
 from icefall_discrete.systems.hubert.system import HubertSystem

@@ -5,9 +5,9 @@ from typing import ClassVar
 
 from icefall_discrete.base.settings import check_settings, section, setting
 from icefall_discrete.data.filters import FilterConfig
+from icefall_discrete.data.loaders import CropLoaderConfig
 from icefall_discrete.systems import training_settings
-from icefall_discrete.systems.classification.settings import CropLoaderConfig
-from icefall_discrete.systems.discrete_bert.masks import SpanConfig
+from icefall_discrete.systems.hidden_spans import SpanConfig
 from icefall_discrete.systems.hubert.network import ModelConfig
 from icefall_discrete.systems.training_settings import InitialConfig
 from icefall_discrete.training.train_config import TrainConfig

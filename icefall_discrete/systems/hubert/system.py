@@ -10,9 +10,9 @@ from icefall_discrete.data.dataset import batch_key
 from icefall_discrete.data.units import UNITS
 from icefall_discrete.systems.acoustic import AcousticSystem
 from icefall_discrete.systems.hidden_frames import own_seeds
+from icefall_discrete.systems.hidden_spans import spans_of
 from icefall_discrete.systems.hubert.network import Hubert, Known
 from icefall_discrete.systems.hubert.settings import TrainSettings
-from icefall_discrete.systems.wav2vec2.negatives import spans_of
 from icefall_discrete.training.system import Batch, Losses
 
 

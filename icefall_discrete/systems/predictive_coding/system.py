@@ -7,10 +7,10 @@ from torch import Tensor
 
 from icefall_discrete.base.spec import FeatureSpec
 from icefall_discrete.nn.acoustic_encoder import AcousticEncoderConfig
+from icefall_discrete.systems.contrast import ContrastSystem, Samples
+from icefall_discrete.systems.negatives import others_of
 from icefall_discrete.systems.predictive_coding.network import PredictiveCoding, Told
 from icefall_discrete.systems.predictive_coding.settings import TrainSettings
-from icefall_discrete.systems.wav2vec2.negatives import others_of
-from icefall_discrete.systems.wav2vec2.system import ContrastSystem, Samples
 from icefall_discrete.training.system import Losses
 
 

@@ -18,9 +18,10 @@ from icefall_discrete.data.augment import AugmentConfig
 from icefall_discrete.nn.acoustic_encoder import AcousticEncoder, AcousticEncoderConfig
 from icefall_discrete.nn.code_embedding import EmbeddingAugment, InputEmbedding
 from icefall_discrete.nn.frame_network import build_input_embedding
-from icefall_discrete.nn.front_ends.waveform import WaveformConfig, WaveformFrontEnd
+from icefall_discrete.nn.front_ends.waveform import WaveformFrontEnd
 from icefall_discrete.nn.quantizers.contract import QUANTIZERS, QuantizerConfig
-from icefall_discrete.systems.wav2vec2.negatives import Drawn
+from icefall_discrete.systems.acoustic import require_samples
+from icefall_discrete.systems.negatives import Drawn
 
 
 @dataclasses.dataclass(frozen=True)
@@ -100,17 +101,6 @@ class Wav2Vec2(AcousticEncoder):
             zeros.index_add(0, rows, one) for one in (nats, torch.ones_like(nats), told.to(nats.dtype))
         )
         return Contrast(lost, count, correct, quantised.perplexity, quantised.loss, heard.penalty)
-
-
-def require_samples(config: AcousticEncoderConfig, title: str) -> None:
-    """Raise ValueError unless the system `title` can learn with that front end and that encoder."""
-    if not isinstance(config.front_end, WaveformConfig):
-        raise ValueError(f"{title} learns from samples: its front_end must be waveform; set --front-end waveform.")
-    if config.encoder.stride != 1 or config.input.input_frame_rate_hz:
-        raise ValueError(
-            f"{title} tells of each frame of its front end, so that the encoder must keep their rate; set "
-            "output_downsampling_factor of a Zipformer to 1, and input_frame_rate_hz to 0."
-        )
 
 
 def build_wav2vec2(config: ModelConfig, spec: FeatureSpec, codebooks: Optional[Sequence[Tensor]] = None) -> Wav2Vec2:

@@ -1,73 +1,13 @@
 """wav2vec 2.0 as the training loop sees it."""
 
-import abc
-from typing import Dict, Iterable, List, NamedTuple, Protocol
-
-import torch
-from torch import Tensor
+from typing import List
 
 from icefall_discrete.base.spec import FeatureSpec
-from icefall_discrete.data.dataset import batch_key
-from icefall_discrete.systems.acoustic import AcousticSystem
-from icefall_discrete.systems.hidden_frames import own_seeds
-from icefall_discrete.systems.wav2vec2.negatives import draw
+from icefall_discrete.systems.contrast import ContrastSystem, Samples
+from icefall_discrete.systems.negatives import draw
 from icefall_discrete.systems.wav2vec2.network import Contrast, Wav2Vec2
 from icefall_discrete.systems.wav2vec2.settings import TrainSettings
-from icefall_discrete.training.system import Batch, Losses
-
-
-class Samples(NamedTuple):
-    """Frames of samples (N, T, F) with lens (N,), on the device; names of the utterances."""
-
-    frames: Tensor
-    lens: Tensor
-    names: List[str]
-
-
-class Told(Protocol):
-    """Of each utterance (N,): nats lost over its hidden frames, hidden frames, those told from all their negatives."""
-
-    @property
-    def nats(self) -> Tensor:
-        """Nats lost over its hidden frames."""
-
-    @property
-    def hidden(self) -> Tensor:
-        """Its hidden frames."""
-
-    @property
-    def correct(self) -> Tensor:
-        """Those that were told from all of their negatives."""
-
-
-class ContrastSystem(AcousticSystem[Samples]):
-    """A network that tells hidden frames from others: other ones at every step of training, for figures always the
-    same of an utterance."""
-
-    def prepare(self, batch: Batch, device: torch.device) -> Samples:
-        """Tensors on `device` of a batch of the loader (data/dataset.py)."""
-        frames, lens = (batch[name].to(device, non_blocking=True) for name in (batch_key(self.spec), "frame_lens"))
-        return Samples(frames, lens, list(batch["cut_ids"]))
-
-    @abc.abstractmethod
-    def contrast(self, prepared: Samples, seeds: List[int]) -> Told:
-        """Hide frames of each utterance as its seed says, and compare."""
-
-    def seeds(self, prepared: Samples) -> List[int]:
-        """Those of a step."""
-        names = prepared.names
-        return torch.randint(2**31, (len(names),)).tolist() if self.training else own_seeds(names)
-
-    def figures(self, batches: Iterable[Batch]) -> Dict[str, float]:
-        """Hidden frames that are taken for another, in percent: {"dev_contrast_errors"}."""
-        device = next(self.network.parameters()).device
-        correct = count = 0.0
-        with torch.no_grad():
-            for batch in batches:
-                prepared = self.prepare(batch, device)
-                found = self.contrast(prepared, own_seeds(prepared.names))
-                correct, count = correct + float(found.correct.sum()), count + float(found.hidden.sum())
-        return {"dev_contrast_errors": 100.0 * (1.0 - correct / count)} if count else {}
+from icefall_discrete.training.system import Losses
 
 
 class Wav2Vec2System(ContrastSystem):

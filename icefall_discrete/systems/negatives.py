@@ -8,7 +8,7 @@ from typing import NamedTuple, Sequence
 import torch
 from torch import Tensor
 
-from icefall_discrete.systems.discrete_bert.masks import LEAST, SpanConfig, hidden_frames
+from icefall_discrete.systems.hidden_spans import SpanConfig, spans_of
 
 
 class Drawn(NamedTuple):
@@ -29,23 +29,6 @@ def others_of(count: int, num_negatives: int, generator: torch.Generator) -> Ten
     """
     drawn = torch.randint(max(1, count - 1), (count, num_negatives), generator=generator)
     return drawn + (drawn >= torch.arange(count).unsqueeze(1))
-
-
-def spans_of(lens: Sequence[int], names: Sequence[str], config: SpanConfig, seeds: Sequence[int]) -> Tensor:
-    """Which frames (N, T) are hidden of utterances of `lens` frames, of each as its seed says.
-
-    Raises:
-      ValueError: if no utterance has frames enough to hide two and show two; one is named.
-    """
-    hidden = torch.zeros(len(lens), max(lens), dtype=torch.bool)
-    for row, (length, seed) in enumerate(zip(lens, seeds)):
-        hidden[row, :length] = hidden_frames(length, config, torch.Generator().manual_seed(seed))
-    if not hidden.any():
-        raise ValueError(
-            f"cut {names[0]}: {lens[0]} frames, of which fewer than {LEAST} can be hidden while as many are seen, and "
-            "no other of its batch has more; raise --min-utterance-sec."
-        )
-    return hidden
 
 
 def draw(
