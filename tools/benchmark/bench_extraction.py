@@ -23,8 +23,9 @@ from pathlib import Path
 from typing import Dict, List, NamedTuple, Tuple
 
 import numpy as np
+import soundfile
 import torch
-from lhotse import MonoCut
+from lhotse import MonoCut, Recording
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
@@ -41,11 +42,15 @@ FEATURE_TYPE = "large"
 class BenchConfig:
     """What is measured."""
 
-    cuts: str = setting("egs/asterisk/ASR/data/manifests/asterisk_cuts_test.jsonl.gz", "manifest to take cuts from")
+    cuts: str = setting(
+        "egs/asterisk/ASR/data/manifests/asterisk_cuts_test.jsonl.gz", "manifest to take cuts from; empty: of noise"
+    )
     num_cuts: int = setting(20, "number of cuts")
     min_sec: float = setting(2.0, "duration of the shortest")
     max_sec: float = setting(3.0, "duration of the longest")
-    layer: int = setting(24, "layer whose units are wanted, of 24")
+    num_layers: int = setting(24, "layers of the network", minimum=1)
+    dim: int = setting(1024, "dimension of its layers, of 64 in each attention head", minimum=64)
+    layer: int = setting(24, "layer whose units are wanted")
     num_clusters: int = setting(2000, "entries of the codebook")
     device: str = setting("cpu", "where networks run: cpu, cuda, or cuda:N")
     dtype: str = setting("float32", "numbers that ours computes in")
@@ -76,8 +81,11 @@ class Variant(NamedTuple):
 
 
 def variants(config: BenchConfig) -> List[Variant]:
-    """The plain loop on all cores, ours with a process on each; then both on one core, and ours side by side."""
-    cores = len(os.sched_getaffinity(0))
+    """The plain loop on all cores, ours with a process on each; then both on one core, and ours side by side.
+
+    A device is one process's: there the plain loop, ours, and ours side by side.
+    """
+    cores = len(os.sched_getaffinity(0)) if config.device == "cpu" else 1
     found = [Variant("plain", 1, cores), Variant("ours", cores, 1), Variant("plain", 1, 1), Variant("ours", 1, 1)]
     if config.batch_duration:
         found.append(Variant("ours", 1, 1, config.batch_duration))
@@ -90,17 +98,19 @@ def make_model(work_dir: Path, config: BenchConfig) -> None:
 
     torch.manual_seed(0)
     large = HubertConfig(
-        hidden_size=1024,
-        num_hidden_layers=24,
-        num_attention_heads=16,
-        intermediate_size=4096,
+        hidden_size=config.dim,
+        num_hidden_layers=config.num_layers,
+        num_attention_heads=config.dim // 64,
+        intermediate_size=4 * config.dim,
         feat_extract_norm="layer",
         do_stable_layer_norm=True,
         conv_bias=True,
     )
     HubertModel(large).save_pretrained(work_dir / "model")
     (work_dir / "model" / "preprocessor_config.json").write_text(json.dumps({"do_normalize": True}))
-    np.save(work_dir / "centroids.npy", np.random.default_rng(0).standard_normal((config.num_clusters, 1024), "f4"))
+    np.save(
+        work_dir / "centroids.npy", np.random.default_rng(0).standard_normal((config.num_clusters, config.dim), "f4")
+    )
     values = {
         "tokenizer": "ssl_kmeans",
         "model": str(work_dir / "model"),
@@ -188,22 +198,46 @@ def measure(index: int, config: BenchConfig, work_dir: Path) -> Tuple[float, flo
     return statistics.median(rates), memory, flips
 
 
+def noise_cuts(config: BenchConfig, folder: Path) -> List[MonoCut]:
+    """Cuts of white noise, their durations spread evenly from the shortest to the longest, in a mixed order."""
+    generator = np.random.default_rng(0)
+    found = []
+    for index, seconds in enumerate(
+        generator.permutation(np.linspace(config.min_sec, config.max_sec, config.num_cuts))
+    ):
+        path = folder / f"noise-{index}.wav"
+        soundfile.write(path, 0.1 * generator.standard_normal(round(16000 * seconds)), 16000)
+        found.append(Recording.from_file(path).to_cut())
+    return found
+
+
+def chosen_cuts(config: BenchConfig, folder: Path) -> List[MonoCut]:
+    """The cuts that are encoded.
+
+    Raises:
+      ValueError: if the manifest has too few of the wanted durations.
+    """
+    if not config.cuts:
+        return noise_cuts(config, folder)
+    fitting = [cut for cut in load_cuts(config.cuts) if config.min_sec <= cut.duration <= config.max_sec]
+    if len(fitting) < config.num_cuts:
+        raise ValueError(f"{config.cuts} has only {len(fitting)} cuts of {config.min_sec} to {config.max_sec} s.")
+    return fitting[: config.num_cuts]
+
+
 def main() -> None:
     """Measure and print the table."""
     config = config_from_flags(BenchConfig, __doc__)
     if config.variant:
         print(json.dumps(run_variant(variants(config)[int(config.variant)], config.num_cuts, config)))
         return
-    fitting = [cut for cut in load_cuts(config.cuts) if config.min_sec <= cut.duration <= config.max_sec]
-    cuts = fitting[: config.num_cuts]
-    if len(cuts) < config.num_cuts:
-        raise ValueError(f"{config.cuts} has only {len(cuts)} cuts of {config.min_sec} to {config.max_sec} s.")
     with tempfile.TemporaryDirectory() as folder:
+        cuts = chosen_cuts(config, Path(folder))
         make_model(Path(folder), config)
         write_cuts(Path(folder) / "cuts.jsonl.gz", cuts)
         seconds = sum(cut.duration for cut in cuts)
         where = f"{config.device}, {config.dtype}, torch {torch.__version__}"
-        print(f"{len(cuts)} utterances, {seconds:.0f} s, layer {config.layer} of 24, {where}")
+        print(f"{len(cuts)} utterances, {seconds:.0f} s, layer {config.layer} of {config.num_layers}, {where}")
         print(f"| variant | audio s a second ({config.clock}) | times the first | MiB | codes unlike those alone |")
         print("|---|---|---|---|---|")
         base = 0.0

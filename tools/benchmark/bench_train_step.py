@@ -2,22 +2,25 @@
 """Audio seconds a second of a whole training step (forward, losses, backward, optimiser), and where its time goes.
 
 Codes at `--rate-hz` (100: as the paper's code makes them by repetition), `--batch` utterances of `--frames`. Variants:
-`ours`; `ours, bf16` (as `--precision bf16`) where the processor has the instructions and torch uses them; both
+`ours`; `ours in bf16` (as `--precision bf16`) where the device has the instructions and torch uses them; both
 `compiled` (as `--compile 1`) where torch and the machine can; `plain`, the same maths from PyTorch's own operations
 (plain_modules.py); where k2 is installed, also both with k2's loss, and plain with k2's Swoosh too. Variants take
 turns, and the median step counts. The loss of the first step shows that they compute the same (k2's Swoosh draws
-random numbers itself, so that other ones are left for the dropout).
+random numbers itself, so that other ones are left for the dropout). The share of peak is that of the speed which one
+large product of matrices has in the same number format, measured beforehand; what is counted as work are the products
+and convolutions of a `plain` step, whatever the variant does instead.
 """
 
 import contextlib
 import copy
 import dataclasses
+import functools
 import random
 import statistics
 import sys
 import time
 from pathlib import Path
-from typing import Callable, ContextManager, Dict, List, NamedTuple, Tuple
+from typing import Callable, ContextManager, Dict, List, NamedTuple, Optional, Tuple
 
 import torch
 from torch import Tensor
@@ -49,6 +52,7 @@ class BenchConfig:
 
     size: str = setting("small", "model size, a file of conf/models")
     front_ends: Tuple[str, ...] = setting(("conv2d", "conv1d"), "front ends")
+    device: str = setting("cpu", "cpu, cuda or cuda:N; by the wall clock, if not cpu")
     threads: Tuple[int, ...] = setting((1, 2), "thread counts")
     batch: int = setting(16, "utterances N")
     rate_hz: float = setting(100.0, "frames a second of the codes")
@@ -58,7 +62,7 @@ class BenchConfig:
     vocab_size: int = setting(500, "output units V")
     steps: int = setting(3, "steps after one to warm up; the median counts")
     batch_count: float = setting(2000.0, "batch count that sets the schedules")
-    ours_only: bool = setting(False, "measure no variant but ours")
+    only: Tuple[str, ...] = setting((), "variants to measure; all that there are")
     clock: str = setting("wall", "cpu: processor time, for one thread on a busy machine", choices=tuple(CLOCKS))
     profile: int = setting(0, "show the operations that take most time in a step of ours, so many of them")
 
@@ -72,33 +76,33 @@ class Variant(NamedTuple):
     bf16: bool = False
 
 
-def has_bf16() -> bool:
-    """Whether this torch multiplies bf16 matrices by the processor's own instructions."""
+def has_bf16(device: str) -> bool:
+    """Whether this torch multiplies bf16 matrices by the device's own instructions."""
+    if torch.device(device).type != "cpu":
+        return torch.cuda.is_bf16_supported()
     flags = Path("/proc/cpuinfo").read_text() if Path("/proc/cpuinfo").is_file() else ""
     return int(torch.__version__.split(".")[0]) >= 2 and ("avx512_bf16" in flags or "amx_bf16" in flags)
 
 
-def variants() -> List[Variant]:
-    """Those that this environment has."""
+def variants(device: str) -> List[Variant]:
+    """Those that this environment has for the device."""
     found = [Variant("ours", "torch", contextlib.nullcontext), Variant("plain", "torch", plain)]
-    if has_bf16():
-        found.insert(1, Variant("ours, bf16", "torch", contextlib.nullcontext, bf16=True))
-    if can_compile("cpu"):
+    kind = torch.device(device).type
+    if has_bf16(device):
+        found.insert(1, Variant("ours in bf16", "torch", contextlib.nullcontext, bf16=True))
+    if can_compile(kind):
         own = [one for one in found if one.name.startswith("ours")]
-        found += [one._replace(name=f"{one.name}, compiled", parts=_compiled) for one in own]
+        parts = functools.partial(compiled, True, kind)
+        found += [one._replace(name=f"{one.name} compiled", parts=parts) for one in own]
     if backend.resolve("auto") == "k2":
         k2 = backend.k2_module()
         functions = {"l": k2.swoosh_l, "r": k2.swoosh_r}
         found += [
-            Variant("ours, k2 loss", "k2", contextlib.nullcontext),
-            Variant("plain, k2 loss", "k2", plain),
-            Variant("plain, k2 loss and swoosh", "k2", lambda: plain(lambda x, kind: functions[kind](x))),
+            Variant("ours by k2 loss", "k2", contextlib.nullcontext),
+            Variant("plain by k2 loss", "k2", plain),
+            Variant("plain by k2 loss and swoosh", "k2", lambda: plain(lambda x, kind: functions[kind](x))),
         ]
     return found
-
-
-def _compiled() -> ContextManager[None]:
-    return compiled(True, "cpu")
 
 
 class Step:
@@ -107,13 +111,14 @@ class Step:
     def __init__(self, model: Transducer, variant: Variant, config: BenchConfig) -> None:
         self.model = copy.deepcopy(model)
         self.variant = variant
-        self.now = CLOCKS[config.clock]
+        self.device = torch.device(config.device)
+        self.clock = CLOCKS[config.clock]
         self.optimizer = ScaledAdam(self.model.named_parameters(), lr=1e-3, clipping_scale=2.0)
         torch.manual_seed(1)
-        self.codes = torch.randint(0, config.codebook_size, (config.batch, config.frames, 1))
-        self.lens = torch.linspace(0.8 * config.frames, config.frames, config.batch).long()
-        self.labels = torch.randint(1, config.vocab_size, (config.batch, config.labels))
-        self.label_lens = torch.full((config.batch,), config.labels)
+        self.codes = torch.randint(0, config.codebook_size, (config.batch, config.frames, 1)).to(self.device)
+        self.lens = torch.linspace(0.8 * config.frames, config.frames, config.batch).long().to(self.device)
+        self.labels = torch.randint(1, config.vocab_size, (config.batch, config.labels)).to(self.device)
+        self.label_lens = torch.full((config.batch,), config.labels, device=self.device)
         self.losses: List[float] = []
         self.times: List[Dict[str, float]] = []
 
@@ -123,7 +128,7 @@ class Step:
         random.seed(len(self.times))
         marks = [self.now()]
         with self.variant.parts():
-            with torch.autocast("cpu", torch.bfloat16, enabled=self.variant.bf16):
+            with torch.autocast(self.device.type, torch.bfloat16, enabled=self.variant.bf16):
                 encoded = self.model.encode(self.codes, self.lens)
                 marks.append(self.now())
                 loss = self._loss(encoded)
@@ -135,6 +140,12 @@ class Step:
         marks.append(self.now())
         self.losses.append(float(loss.detach()))
         self.times.append({name: end - begin for name, begin, end in zip(PARTS, marks, marks[1:])})
+
+    def now(self) -> float:
+        """The time, after the device has finished."""
+        if self.device.type != "cpu":
+            torch.cuda.synchronize(self.device)
+        return self.clock()
 
     def _loss(self, encoded) -> Tensor:
         config = LossConfig()
@@ -148,12 +159,41 @@ class Step:
 
 def measured(model: Transducer, config: BenchConfig) -> List[Step]:
     """All variants, step by step in turn."""
-    chosen = [variant for variant in variants() if variant.name.startswith("ours") or not config.ours_only]
+    known = {variant.name: variant for variant in variants(config.device)}
+    unknown = [name for name in config.only if name not in known]
+    if unknown:
+        raise ValueError(f"--only names '{unknown[0]}'; here are {', '.join(known)}.")
+    chosen = [known[name] for name in config.only or known]
     steps = [Step(model, variant, config) for variant in chosen]
     for _ in range(config.steps + 1):
         for step in steps:
             step.run()
     return steps
+
+
+def work_of(model: Transducer, config: BenchConfig) -> Optional[int]:
+    """Floating-point operations of products and convolutions in a plain step; None where torch cannot count them."""
+    if int(torch.__version__.split(".")[0]) < 2:
+        return None
+    from torch.utils.flop_counter import FlopCounterMode
+
+    step = Step(model, Variant("plain", "torch", plain), config)
+    with FlopCounterMode(display=False) as counter:
+        step.run()
+    return counter.get_total_flops()
+
+
+def peak(step: Step) -> float:
+    """Floating-point operations a second of one large product of square matrices, in the number format of the step."""
+    size = 1024 if step.device.type == "cpu" else 8192
+    dtype = torch.bfloat16 if step.variant.bf16 else torch.float32
+    square = torch.randn(size, size, device=step.device).to(dtype)
+    times = []
+    for _ in range(5):
+        begin = step.now()
+        torch.mm(square, square)
+        times.append(step.now() - begin)
+    return 2 * size**3 / statistics.median(times[1:])
 
 
 def show_profile(step: Step, rows: int) -> None:
@@ -163,33 +203,46 @@ def show_profile(step: Step, rows: int) -> None:
     print(profile.key_averages().table(sort_by="self_cpu_time_total", row_limit=rows, max_name_column_width=40))
 
 
+def build(front_end: str, config: BenchConfig) -> Transducer:
+    """A model of random weights on codes."""
+    spec = FeatureSpec("benchmark", "codes", 16000, config.rate_hz, 1, (config.codebook_size,), 0)
+    size = (read_json(SIZES / f"{config.size}.json"), config.size)
+    settings = from_layers(ModelConfig, [size, ({"front_end": front_end}, "--front-end")])
+    torch.manual_seed(0)
+    model = build_transducer(settings, spec, config.vocab_size, AugmentConfig()).train().to(config.device)
+    set_batch_count(model, config.batch_count)
+    return model
+
+
+def row(step: Step, first: Step, work: Optional[int], config: BenchConfig) -> str:
+    """Cells of a variant, from its name on."""
+    seconds = step.median()
+    speed = config.batch * config.frames / config.rate_hz / seconds
+    share = "" if work is None else f"{100 * work / seconds / peak(step):.0f} %"
+    parts = [f"{100 * step.median(part) / seconds:.0f} %" for part in PARTS]
+    ratio = f"{seconds / first.median():.2f}"
+    return " | ".join(
+        [step.variant.name, f"{seconds:.3g}", f"{speed:.1f}", ratio, f"{step.losses[0]:.2f}", share, *parts]
+    )
+
+
 def main() -> None:
     """Print one row for each front end, thread count and variant."""
     config = config_from_flags(BenchConfig, __doc__)
     torch.set_flush_denormal(True)
-    spec = FeatureSpec("benchmark", "codes", 16000, config.rate_hz, 1, (config.codebook_size,), 0)
-    print(f"{config.size}, batch {config.batch} x {config.frames} frames, U={config.labels}, torch {torch.__version__}")
-    print(
-        "| front end | threads | variant | step (s) | audio s/s | ours is faster by | loss | "
-        + " | ".join(PARTS)
-        + " |"
-    )
-    print("|---" * (7 + len(PARTS)) + "|")
+    sizes = f"{config.size}, batch {config.batch} x {config.frames} frames, U={config.labels}"
+    print(f"{sizes}, {config.device}, torch {torch.__version__}")
+    figures = ["step (s)", "audio s/s", "ours is faster by", "loss", "of peak", *PARTS]
+    print("| " + " | ".join(["front end", "threads", "variant", *figures]) + " |")
+    print("|---" * (3 + len(figures)) + "|")
     for front_end in config.front_ends:
-        size = (read_json(SIZES / f"{config.size}.json"), config.size)
-        settings = from_layers(ModelConfig, [size, ({"front_end": front_end}, "--front-end")])
-        torch.manual_seed(0)
-        model = build_transducer(settings, spec, config.vocab_size, AugmentConfig()).train()
-        set_batch_count(model, config.batch_count)
+        model = build(front_end, config)
+        work = work_of(model, config)
         for threads in config.threads:
             torch.set_num_threads(threads)
             steps = measured(model, config)
             for step in steps:
-                wall = step.median()
-                speed = config.batch * config.frames / config.rate_hz / wall
-                shares = " | ".join(f"{100 * step.median(part) / wall:.0f} %" for part in PARTS)
-                row = f"{wall:.2f} | {speed:.1f} | {wall / steps[0].median():.2f} | {step.losses[0]:.2f}"
-                print(f"| {front_end} | {threads} | {step.variant.name} | {row} | {shares} |", flush=True)
+                print(f"| {front_end} | {threads} | {row(step, steps[0], work, config)} |", flush=True)
             if config.profile:
                 show_profile(steps[0], config.profile)
 
