@@ -1,5 +1,6 @@
 """Predictive coding: equal to fairseq's and CPC_audio's, negatives, padding, exact resume, the published shapes."""
 
+import dataclasses
 import functools
 from types import SimpleNamespace
 
@@ -18,6 +19,7 @@ from icefall_discrete.data.cuts import load_feature_cuts
 from icefall_discrete.data.dataset import collate
 from icefall_discrete.experiment.recipe import read_settings
 from icefall_discrete.systems.predictive_coding.network import build_predictive_coding
+from icefall_discrete.systems.predictive_coding.predictors import LinearConfig, TransformerConfig
 from icefall_discrete.systems.predictive_coding.settings import TrainSettings
 from icefall_discrete.systems.predictive_coding.system import PredictiveCodingSystem, negatives_of
 
@@ -73,7 +75,16 @@ CPC = {
     "score": "mean",
     "step_bias": False,
 }
-MODELS = {"wav2vec": WAV2VEC, "infonce": INFONCE, "gumbel": GUMBEL, "kmeans": KMEANS, "cpc": CPC}
+LAYERS = {"kind": "transformer", "num_heads": 2, "feedforward_dim": 10, "dropout": 0.0, "context": 22}
+CPC_LAYERS = {**changed(CPC, encoder={"hidden_dim": 8, "num_layers": 1}), "predictor": LAYERS}
+MODELS = {
+    "wav2vec": WAV2VEC,
+    "infonce": INFONCE,
+    "gumbel": GUMBEL,
+    "kmeans": KMEANS,
+    "cpc": CPC,
+    "cpc_transformer": CPC_LAYERS,
+}
 each_model = pytest.mark.parametrize("name", MODELS)
 
 
@@ -101,13 +112,26 @@ NAMES = {
     "gEncoder.conv#": "front_end.convolutions.#",
     "gEncoder.batchNorm#": "front_end.norms.#",
     "vector_quantizer": "front_end.quantizer",
+    **{
+        f"crit.wPrediction.predictors.#.0.{theirs}": f"predictor.layers.#.{own}"
+        for theirs, own in {
+            **{f"multihead.W{name[0]}": f"attention.{name}" for name in ("query", "key", "value", "out")},
+            "multihead.Att": "attention",
+            "ln_multihead": "attention_norm",
+            "ffnetwork.lin1": "feed_forward.w_1",
+            "ffnetwork.lin2": "feed_forward.w_2",
+            "ln_ffnetwork": "feed_forward_norm",
+        }.items()
+    },
 }
+PARTS = {"vars": "vectors", "embedding": "vectors", "Krelpos": "distances"}
 
 
 def ours(state):
     """Weights, or gradients, of theirs by our names."""
     found = {}
-    steps = [state[name] for name in sorted(state) if name.startswith("crit.wPrediction.predictors")]
+    matrices = [f"crit.wPrediction.predictors.{step}.weight" for step in range(8)]
+    steps = [state[name] for name in matrices if name in state]
     if steps:
         found["predictor.weight"] = torch.cat(steps)
     for name, value in state.items():
@@ -117,13 +141,12 @@ def ours(state):
             found["predictor.weight" if part == "weight" else "step_bias"] = flat
         elif stem == "gAR.baseNet":
             found[f"encoder.layers.{part[-1]}.{part[:-1]}0"] = value
-        elif not stem.startswith("crit"):
+        elif name not in matrices:
             for theirs, own in NAMES.items():
                 layers = [index for index in range(8) if theirs.replace("#", str(index)) == stem]
                 if layers:
-                    own_part = "vectors" if part in ("vars", "embedding") else part
                     value = value.transpose(0, 1) if part == "embedding" else value
-                    found[f"{own.replace('#', str(layers[0]))}.{own_part}"] = value
+                    found[f"{own.replace('#', str(layers[0]))}.{PARTS.get(part, part)}"] = value
                     break
     return found
 
@@ -157,8 +180,8 @@ def test_losses_and_gradients_are_those_of_fairseq_and_cpc_audio(name, monkeypat
     if quantizer is not None:
         assert contrastive.item() == pytest.approx(float(golden()[f"{name}.contrastive"]), rel=1e-4)
         loss = loss + quantizer.loss_weight * found.quantizer_loss
-    if name == "cpc":
-        assert float(found.correct.sum() / count) == pytest.approx(float(golden()["cpc.accuracy"]), rel=1e-5)
+    if name.startswith("cpc"):
+        assert float(found.correct.sum() / count) == pytest.approx(float(golden()[f"{name}.accuracy"]), rel=1e-5)
     else:
         assert int(count) == int(golden()[f"{name}.count"])
     assert loss.item() == pytest.approx(float(golden()[f"{name}.loss"]), rel=1e-4)
@@ -198,10 +221,11 @@ def test_padding_changes_no_loss_and_a_batch_is_its_utterances(name):
         )
 
 
-def test_what_is_ahead_is_not_heard():
+@pytest.mark.parametrize("name", ["cpc", "cpc_transformer"])
+def test_what_is_ahead_is_not_heard(name):
     """A prediction does not change with samples that only later frames hear (of wav2vec's context it does, as
     published: its normalisations are over the whole utterance)."""
-    network = toy(CPC).eval().network
+    network = toy(MODELS[name]).eval().network
     frames = samples([80])["features"]
     other = frames.clone()
     other[:, 60:] = 0.0
@@ -213,12 +237,27 @@ def test_what_is_ahead_is_not_heard():
     assert not torch.allclose(said[:, 30:], after[:, 30:])
 
 
-@pytest.mark.parametrize("name", ["infonce", "kmeans", "cpc"])
+def test_a_layer_that_predicts_looks_back_on_so_many_frames_and_the_distance_counts():
+    torch.manual_seed(0)
+    predictor = TransformerConfig(num_heads=2, feedforward_dim=10, dropout=0.0, context=4).build(8, 8, 2).eval()
+    states = torch.randn(1, 12, 8)
+    other = states.clone()
+    other[:, 3] += 1.0
+    with torch.no_grad():
+        said, after = predictor(states), predictor(other)
+        turned = predictor(states[:, [0, 2, 1, 3]])
+    assert said.shape == (1, 12, 2, 8)
+    changed_at = (said != after).flatten(2).any(dim=2)[0]
+    assert changed_at.tolist() == [False] * 3 + [True] * 4 + [False] * 5
+    assert not torch.allclose(said[:, 3], turned[:, 3], atol=1e-3), "of frames before, it matters which comes first"
+
+
+@pytest.mark.parametrize("name", ["infonce", "kmeans", "cpc", "cpc_transformer"])
 def test_frames_ahead_are_learnt_to_be_told(name):
     short = {**MODELS[name], "steps": 2, "first_step": 1, "objective": "softmax"}
     model = changed(short, front_end={"channels": 16})
-    if name == "cpc":
-        model = changed(model, encoder={"in_dim": 16, "hidden_dim": 24})
+    if name.startswith("cpc"):
+        model = changed(model, encoder={"in_dim": 16, "hidden_dim": 16})
     else:
         model = changed(model, encoder={"dim": 16})
     if name == "kmeans":
@@ -250,6 +289,8 @@ def test_what_cannot_be_is_refused_in_a_sentence():
         (changed(WAV2VEC, front_end={"frame_samples": 64}), "which is no multiple of frame_samples, 64"),
         (changed(WAV2VEC, front_end={"frame_samples": 40}), "takes frames of 40 samples, and the input has 80"),
         (changed(WAV2VEC, encoder={"context_kernels": []}), "context_kernels is empty"),
+        (changed(CPC_LAYERS, encoder={"hidden_dim": 6}), "the encoder has 6 dimensions and the front end 8"),
+        (changed(CPC_LAYERS, predictor={"num_heads": 3}), "3 heads of the predictor cannot share 8 dimensions"),
     ):
         with pytest.raises(ValueError, match=match):
             toy(model)
@@ -288,10 +329,13 @@ def test_figures_of_cuts_do_not_depend_on_their_company(tmp_path):
 
 @pytest.mark.parametrize(
     "recipe, parameters",
-    # Counted in fairseq's Wav2VecModel and in CPC_audio's encoder, context and linear predictions.
-    [("wav2vec_large", 32537088), ("vq_wav2vec_gumbel", 34063488), ("vq_wav2vec_kmeans", 33014272), ("cpc", 2629888)],
+    # Counted in fairseq's Wav2VecModel and in CPC_audio's encoder, context and predictions.
+    [("wav2vec_large", 32537088), ("vq_wav2vec_gumbel", 34063488), ("vq_wav2vec_kmeans", 33014272), ("cpc", 17656576)],
 )
 def test_the_published_shapes_build(recipe, parameters):
     settings = read_settings(CONF_DIR / "recipes" / f"{recipe}.json", None, [CONF_DIR], SimpleNamespace())
     network = build_predictive_coding(settings.model, SPEC)
     assert sum(value.numel() for value in network.parameters()) == parameters
+    if recipe == "cpc":
+        first = dataclasses.replace(settings.model, predictor=LinearConfig())
+        assert sum(value.numel() for value in build_predictive_coding(first, SPEC).parameters()) == 2629888

@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from icefall_discrete.base.settings import check_settings, setting
+from icefall_discrete.base.settings import check_settings, choice, setting
 from icefall_discrete.base.spec import FeatureSpec
 from icefall_discrete.data.augment import AugmentConfig
 from icefall_discrete.nn.acoustic_encoder import AcousticEncoder, AcousticEncoderConfig
@@ -24,6 +24,7 @@ from icefall_discrete.nn.frame_network import build_input_embedding
 from icefall_discrete.nn.front_ends.wav2vec import Wav2VecFrontEnd, Wav2VecFrontEndConfig
 from icefall_discrete.nn.lengths import Lens
 from icefall_discrete.nn.utterance_frames import UtteranceFrames
+from icefall_discrete.systems.predictive_coding.predictors import PREDICTORS, LinearPredictor, PredictorConfig
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,6 +49,9 @@ class ModelConfig(AcousticEncoderConfig):
         "product", "of a prediction and a frame: their product, or its mean over dimensions (CPC)", ("product", "mean")
     )
     step_bias: bool = setting(True, "predictions have a bias, one for all steps (CPC: none)")
+    predictor: PredictorConfig = choice(
+        "linear", "what tells each step from the context: a matrix, or a layer that looks back (CPC)", PREDICTORS
+    )
 
     def __post_init__(self) -> None:
         check_settings(self)
@@ -90,16 +94,16 @@ class PredictiveCoding(AcousticEncoder):
     ) -> None:
         super().__init__(config, input_embedding, augment, frame_rate_hz)
         dim = self.front_end.config.out_dim
-        self.predictor = nn.Linear(config.encoder.out_dim, config.steps * dim, bias=False)
+        self.predictor = config.predictor.build(config.encoder.out_dim, dim, config.steps)
         self.step_bias = nn.Parameter(torch.zeros(dim)) if config.step_bias else None
-        if config.score == "product":
+        if config.score == "product" and isinstance(self.predictor, LinearPredictor):
             # Sums over all dimensions: as small as fairseq begins them.
             bound = (dim * config.steps) ** -0.5
             nn.init.uniform_(self.predictor.weight, -bound, bound)
 
     def predicted(self, states: Tensor) -> Tensor:
         """What is to be heard (N, T', H, D) ahead of states (N, T', E)."""
-        said = self.predictor(states).unflatten(2, (self.config.steps, -1))
+        said = self.predictor(states)
         return said if self.step_bias is None else said + self.step_bias
 
     def nats(self, scores: Tensor) -> Tensor:
