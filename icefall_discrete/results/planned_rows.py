@@ -19,7 +19,10 @@ RUN, RESULTS = "run.sh", "results"
 TRAINING, DECODING, SCORING = 6, 7, 8  # numbers of stages
 _MADE_BY = {"git": or_null(TEXT), "commits": or_null(TEXTS)}
 _ADVICE = "move the experiment aside, and train anew"
-_TRAIN, _SCORE, _PAGE = "train.py", "score.py", "make_results.py"
+_OF_SEEDS = "train_unsupervised.py"
+_TRAIN, _SCORE, _PAGE = ("train.py", _OF_SEEDS), ("score.py", "score_unsupervised.py"), "make_results.py"
+# One of these is in the folder of an experiment that has begun: of a model, of seeds.
+_BEGUN = ("config.json", "trained_from.json")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -75,30 +78,42 @@ class Row:
         """The name of the row that is made of this one and others; empty: it is a row by itself."""
         return dict(self.options).get(TOGETHER, "")
 
-    def flags(self, script: str) -> Dict[str, str]:
-        """Flags that a script is given, without dashes in front."""
-        words = self.words(script)
+    def flags(self, *scripts: str) -> Dict[str, str]:
+        """Flags that the first of the scripts is given, without dashes in front."""
+        words = self.words(*scripts)
         return {name[2:]: value for name, value in itertools.pairwise(words) if name.startswith("--")}
 
-    def words(self, script: str) -> Tuple[str, ...]:
-        """The command line of a script. Raises ValueError if no stage runs it."""
+    def words(self, *scripts: str) -> Tuple[str, ...]:
+        """The command line of the first one of the scripts. Raises ValueError if no stage runs any."""
         for stage in self.stages:
             for words in stage.commands:
-                if len(words) > 1 and Path(words[1]).name == script:
+                if len(words) > 1 and Path(words[1]).name in scripts:
                     return words
         raise ValueError(
-            f"the dry run of {self.here / RUN} for {self} names no {script}; rows need stages 0 to {SCORING}."
+            f"the dry run of {self.here / RUN} for {self} names no {' or '.join(scripts)}; rows need stages 0 to "
+            f"{SCORING}."
         )
 
     @property
     def training(self) -> Dict[str, str]:
         """The flags of its training."""
-        return self.flags(_TRAIN)
+        return self.flags(*_TRAIN)
+
+    @property
+    def is_of_seeds(self) -> bool:
+        """Whether it trains seeds, each of so many steps, of which one is chosen without transcripts (wav2vec-U)."""
+        return Path(self.words(*_TRAIN)[1]).name == _OF_SEEDS
+
+    @property
+    def recipe_file(self) -> Path:
+        """Its settings."""
+        training = self.training
+        return self.here / (training["config"] if self.is_of_seeds else training["recipe-config"])
 
     @property
     def scoring(self) -> Dict[str, str]:
         """The flags of its scoring."""
-        return self.flags(_SCORE)
+        return self.flags(*_SCORE)
 
     @property
     def page(self) -> Tuple[str, ...]:
@@ -119,6 +134,11 @@ class Row:
     def settings_changed(self) -> bool:
         """Whether it was trained with other settings than now."""
         return any(stage.settings_changed for stage in self.stages if stage.number == TRAINING)
+
+    def marker(self, number: int) -> Path:
+        """What says that decoding or scoring is done: of its search, where one model may have several."""
+        method = self.scoring.get("decoding-method")
+        return self.exp_dir / (f".done-{number}-{method}" if method else f".done-{number}")
 
     def has_done(self, number: int) -> bool:
         """Whether the stages of a number were done."""
@@ -155,7 +175,7 @@ class Row:
 
     def mistrusted_experiment(self, trust: Trust) -> str:
         """Why the experiment folder that is there does not count; empty: it does, or there is none."""
-        if not (self.exp_dir / "config.json").is_file():
+        if not any((self.exp_dir / name).is_file() for name in _BEGUN):
             return ""
         if self.settings_changed:
             return "of other settings"

@@ -15,6 +15,9 @@ from icefall_discrete.data.cuts import language_of, load_cuts
 from icefall_discrete.experiment.fitted_recipe import Facts, fitted_recipe
 from icefall_discrete.results.ledger import Json, read_ledger
 from icefall_discrete.results.planned_rows import TRAINING, Row
+from icefall_discrete.systems.wav2vec_u.config import GanTraining
+from icefall_discrete.systems.wav2vec_u.seed_scores import CONTROL
+from icefall_discrete.systems.wav2vec_u.training import SEED_FILE, SEEDS_DIR
 from icefall_discrete.training.averages import read_summary
 from icefall_discrete.training.train_config import TrainConfig
 
@@ -23,6 +26,8 @@ _FRAMES_A_SECOND = 3750.0
 _USUAL_FRAME_RATE_HZ = 50.0
 # Loading, decoding and scoring a row; fitting and extracting features, which depends most on what they are.
 _DECODING_MINUTES, _FEATURE_MINUTES = 1.5, 6.0
+# A step of wav2vec-U's small recipe on one core, which hardly depends on how much speech there is.
+_SECONDS_A_STEP = 0.036
 GUESS = "a guess"
 _SIMILAR = 0.25  # frame rates that differ by less are alike
 
@@ -55,8 +60,8 @@ class Costs:
         if not (row.has_done(2) and row.has_done(3)) and self._is_first(features, "features"):
             minutes += _FEATURE_MINUTES
         if (begins_anew or not row.has_done(TRAINING)) and self._is_first(row.exp_dir, "model"):
-            training = self._training(row, features)
-            done = 0.0 if begins_anew else _epochs_done(row.exp_dir) / max(1, _epochs(row))
+            training = self._training_of_seeds(row) if row.is_of_seeds else self._training(row, features)
+            done = 0.0 if begins_anew else _share_done(row)
             minutes, known_from = minutes + training.minutes * max(0.0, 1.0 - done), training.known_from
         return Cost(minutes, known_from)
 
@@ -65,6 +70,16 @@ class Costs:
         is_new = key not in self._counted
         self._counted.add(key)
         return is_new
+
+    def _training_of_seeds(self, row: Row) -> Cost:
+        """Of one seed after the other; a control, whose text is shuffled, takes as long."""
+        name, num_seeds = row.scoring["recipe"], _num_seeds(row)
+        same = [one for one in self._known if one["recipe"] in (name, name + CONTROL) and one.get("seeds")]
+        if same:
+            each = _mean([one["training"]["minutes"] / len(one["seeds"]["seeds"]) for one in same])
+            return Cost(num_seeds * each, "as before" + (" of another machine" if self._of_others else ""))
+        steps = int(row.training.get("steps") or _section(row, "train").get("steps", GanTraining.steps))
+        return Cost(num_seeds * steps * _SECONDS_A_STEP / 60.0, f"by a usual speed ({GUESS}: speed not known)")
 
     def _training(self, row: Row, features: Path) -> Cost:
         recipe, name, epochs = row.scoring["recipe"], features.name, _epochs(row)
@@ -167,11 +182,17 @@ def _epochs(row: Row) -> int:
 
 def _section(row: Row, name: str) -> Dict[str, Any]:
     """A section of its recipe, as it fits itself to the corpus and this machine."""
-    recipe = row.here / row.training["recipe-config"]
     device = resolve(row.training.get("device", "auto"), "training").type
-    return fitted_recipe(recipe, Facts(_manifest_seconds(row) / 3600.0, device)).get(name, {})
+    return fitted_recipe(row.recipe_file, Facts(_manifest_seconds(row) / 3600.0, device)).get(name, {})
 
 
-def _epochs_done(exp_dir: Path) -> int:
-    path = exp_dir / "train.json"
-    return read_summary(path)["num_epochs"] if path.is_file() else 0
+def _num_seeds(row: Row) -> int:
+    return int(row.training["num-seeds"])
+
+
+def _share_done(row: Row) -> float:
+    """Which part of its training is done."""
+    if row.is_of_seeds:
+        return len([*row.exp_dir.glob(f"{SEEDS_DIR}/*/{SEED_FILE}")]) / _num_seeds(row)
+    path = row.exp_dir / "train.json"
+    return (read_summary(path)["num_epochs"] if path.is_file() else 0) / max(1, _epochs(row))

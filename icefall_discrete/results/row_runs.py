@@ -150,7 +150,7 @@ class RowMaker:
             for place in set_aside(row.exp_dir):
                 self._say(f"{time.strftime('%H:%M')} moved aside: {place}")
         for number in (DECODING, SCORING):
-            (row.exp_dir / f".done-{number}-{row.scoring['decoding-method']}").unlink(missing_ok=True)
+            row.marker(number).unlink(missing_ok=True)
 
     def _run_part(self, row: Row, first: str, last: str, log: Path) -> int:
         """Run some stages of a row; returns the status."""

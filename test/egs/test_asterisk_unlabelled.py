@@ -1,12 +1,14 @@
 """egs/asterisk/SSL: choices only, on the corpus and the codes of the recogniser's recipe, which begins with it."""
 
 import json
+import os
 from pathlib import Path
 
 from recipe_checks import recipe_folder, run_sh
-from stand_in import ASTERISK, ROOT
+from stand_in import ASTERISK, ENVIRONMENT, ROOT
 
 from icefall_discrete.experiment.recipe_files import read_recipe
+from icefall_discrete.results.planned_rows import Trust, planned, wanted_rows
 
 RECIPE = "asterisk/SSL"
 FEATURES = "whisper_base_l5l0_2km1000"
@@ -60,6 +62,13 @@ def test_seeds_of_wav2vec_u_are_planned_as_other_trainings_are(tmp_path):
     control = f"seeds of {folder}_shuffle-text-true_steps-50"
     assert control in other.stdout, "another training is another folder, more seeds are not"
     assert "--recipe wav2vec_u_small_es_steps-50 " in other.stdout, "scoring adds what training noted of its text"
+    here, further = recipe_folder(RECIPE), ["--env", ENVIRONMENT, "--data-dir", str(tmp_path / "data")]
+    row, control = (planned(here, options, os.environ, further) for options in wanted_rows(here, ["wav2vec_u_small"]))
+    assert row.is_of_seeds and row.training["num-seeds"] == "5" and row.exp_dir == here / folder
+    assert row.recipe_file == ROOT / "icefall_discrete" / "conf" / "recipes" / "wav2vec_u_small.json"
+    assert row.what_is_to_do(Trust(), "no such device") == "to do"
+    assert control.exp_dir == here / f"{folder}_shuffle-text-true"
+    assert control.scoring["recipe"] == row.scoring["recipe"] == "wav2vec_u_small_es_num-seeds-5"
     published = run_sh(RECIPE, *small, "--recipe", "wav2vec_u2")
     assert published.returncode == 2 and "loss.units is 0.5 and there is no --unit-feature-dir" in published.stdout
     absent = run_sh(RECIPE, *small, "--text-file", tmp_path / "none.txt")

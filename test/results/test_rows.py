@@ -124,6 +124,37 @@ def test_a_failure_is_told_and_the_others_go_on(here):
     ]
 
 
+def test_rows_of_seeds_are_planned_made_and_known_again(here):
+    """Those of wav2vec-U: the control beside them, named by what its training noted."""
+    seeds = {"feature_type": "km", "recipe": "gan", "languages": "es", "num_seeds": 2}
+    write(here / "conf" / "rows.json", {"rows": [{**seeds, "each": [{}, {"shuffle_text": True}]}]})
+    write(here / "conf" / "recipes" / "default.json", {"train": {"steps": 5000}})
+    row, control = rows_of(here)
+    assert str(control) == "km gan languages es num_seeds 2 shuffle_text true"
+    assert row.is_of_seeds and row.exp_dir != control.exp_dir
+    cost = Costs(here).of(row)
+    # Twice 5000 steps of 36 ms are 6 minutes, beside features and scoring.
+    assert cost.minutes == pytest.approx(6.0 + 6.0 + 1.5) and cost.known_from.endswith("(a guess: speed not known)")
+    outcomes, said = make(here)
+    assert [outcome.is_done for outcome in outcomes] == [True, True] and "test LER 30.5" in said[0]
+    assert set(to_do(here).values()) == {""} and make(here) == ([], [])
+    names = {json.loads(path.read_text())["recipe"] for path in (here / "results").glob("*.json")}
+    assert names == {"gan_es", "gan_es_shuffled-text"}
+    # Each of the two seeds of both rows took a minute; one of this row's is there already.
+    (row.exp_dir / ".done-6").unlink()
+    write(row.exp_dir / "seeds" / "0" / "seed.json", {})
+    cost = Costs(here).of(rows_of(here)[0])
+    assert cost.minutes == pytest.approx(1.0 + 1.5) and cost.known_from == "as before of another machine"
+    (here / "commit").write_text("bbb2222-dirty")
+    for path in (here / "results").glob("*.json"):
+        path.unlink()
+    write(row.exp_dir / "env.json", {"git": "bbb2222-dirty"})
+    assert to_do(here)[str(row)] == "to do, its experiment is of bbb2222-dirty"
+    (here / "commit").write_text("bbb2222-clean")
+    _, said = make(here)
+    assert set(to_do(here).values()) == {""} and sum("moved aside: " in line for line in said) == 1
+
+
 def test_rows_of_a_dirty_commit_are_made_again_beside_what_was(here):
     (here / "commit").write_text("aaa1111-dirty")
     make(here, Trust(allow_dirty=True))

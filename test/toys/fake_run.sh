@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
 # Stands for a recipe's run.sh: tells its stages as a dry run does, and leaves the files that they would leave.
+# With --num-seeds it is one of wav2vec-U, whose stages have other scripts and no search in the names of their markers.
 # `commit` of its folder holds the commit that it is run with, `fail-<feature type>` makes training fail.
 set -eu
 cd "$(dirname "$0")"
@@ -16,6 +17,13 @@ exp=exp/${features}_${said[recipe]}
 [ "$seed" = 42 ] || exp+=_seed-$seed
 [ -z "${said[languages]-}" ] || exp+=_${said[languages]}
 results=${said[results-dir]-results} recipe=${said[recipe]}${said[languages]+_${said[languages]}}
+training="train.py --recipe-config conf/recipes/default.json --num-epochs 4" begun=config.json error=wer control=
+scoring="score.py --decoding-method $method" search_marker=-$method seeds=
+if [ -n "${said[num-seeds]-}" ]; then
+  training="train_unsupervised.py --config conf/recipes/default.json --num-seeds ${said[num-seeds]}" begun=trained_from.json
+  scoring=score_unsupervised.py search_marker='' error=ler seeds=', "seeds": {"seeds": [{"seed": 0}, {"seed": 1}]}'
+  [ -z "${said[shuffle-text]-}" ] || { exp+=_shuffle-text-true; control=_shuffled-text; }
+fi
 digest=$(cksum conf/recipes/default.json)
 
 asked() { [ "${said[stage]}" -le "$1" ] && [ "$1" -le "${said[stop-stage]}" ]; }
@@ -29,10 +37,10 @@ tell() { # tell <stage> <marker> <command>...
 if [ "${said[dry-run]-false}" = true ]; then
   tell 2 "data/$features/.done-2" "python x/fit_tokenizer.py --cuts data/train.jsonl.gz"
   tell 3 "data/$features/.done-3" "python x/extract_codes.py --speed-factors '0.9 1.0'"
-  tell 6 "$exp/.done-6" "python x/train.py --recipe-config conf/recipes/default.json --feature-dir data/$features --num-epochs 4"
-  tell 7 "$exp/.done-7-$method" "python x/decode.py"
-  tell 8 "$exp/.done-8-$method" \
-    "python x/score.py --exp-dir $exp --decoding-method $method --recipe $recipe --results-dir $results --run-command '$command' --settings-digest '$digest' >x" \
+  tell 6 "$exp/.done-6" "python x/$training --feature-dir data/$features"
+  tell 7 "$exp/.done-7$search_marker" "python x/decode.py"
+  tell 8 "$exp/.done-8$search_marker" \
+    "python x/$scoring --exp-dir $exp --recipe $recipe --results-dir $results --run-command '$command' --settings-digest '$digest' >x" \
     "python make_results.py"
   exit
 fi
@@ -45,17 +53,17 @@ if asked 6 && [ ! -f "$exp/.done-6" ]; then
   [ ! -f "fail-$features" ] || { echo "error: the loss is not finite." >&2; exit 1; }
   mkdir -p "$exp"
   echo "{\"git\": \"$commit\"}" >"$exp/env.json"
-  echo "{}" >"$exp/config.json"
+  echo "{}" >"$exp/$begun"
   echo "$digest" >"$exp/.done-6"
 fi
-if asked 8 && [ ! -f "$exp/.done-8-$method" ]; then
-  touch "$exp/.done-8-$method"
+if asked 8 && [ ! -f "$exp/.done-8$search_marker" ]; then
+  touch "$exp/.done-8$search_marker"
   search=null
   [ "$method" = greedy_search ] || search="\"$method\""
   mkdir -p "$results"
   cat >"$results/${exp#exp/}_$method.json" <<END
-{"feature_type": "$features", "recipe": "$recipe", "settings_digests": ["$digest"], "device": "cpu", "search": $search, "command": "$command",
- "sets": {"test": {"wer": {"rate": 30.5, "interval": [29.5, 31.5]}}}, "training": {"seed": $seed, "minutes": 2.0},
+{"feature_type": "$features", "recipe": "$recipe$control"$seeds, "settings_digests": ["$digest"], "device": "cpu", "search": $search, "command": "$command",
+ "sets": {"test": {"$error": {"rate": 30.5, "interval": [29.5, 31.5]}}}, "training": {"seed": $seed, "minutes": 2.0},
  "features": {"kind": "codes", "bits_per_second": 450.0}, "environment": $(<"$exp/env.json"), "decoding": {"git": "$commit", "method": "$method", "suffix": "x"}}
 END
 fi

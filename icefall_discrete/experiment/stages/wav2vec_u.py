@@ -89,6 +89,8 @@ def plan(asked: Asked) -> Plan:
     flags: Dict[str, Optional[str]] = {"config": facts.choice.recipe_file, "feature-dir": facts.features_dir}
     flags.update({"train-split": facts.corpus.train_split, "dev-split": facts.corpus.dev_splits.split()[0]})
     flags.update({"exp-dir": facts.exp_dir, "languages": facts.options.languages or None})
+    if "num-seeds" not in facts.passed.get(GAN, {}):  # what reads a dry run reckons with them
+        flags["num-seeds"] = facts.flags.default(GAN, "num-seeds")
     flags["text-cuts"] = None if facts.text_file else facts.cuts(facts.corpus.train_split)
     said = (*trained, "say.all_seeds=true", *facts.extra(SAY))
     marker = f"{facts.exp_dir}/.done"
