@@ -7,12 +7,13 @@ import torch
 from lhotse import CutSet
 from torch import Tensor
 
-from icefall_discrete.data.dataset import Batch, batch_key
+from icefall_discrete.data.dataset import batch_key
 from icefall_discrete.metrics.contrast import contrast_figures
 from icefall_discrete.metrics.masked_codes import Recovered
 from icefall_discrete.systems.acoustic import AcousticSystem
 from icefall_discrete.systems.hidden_frames import HiddenPrediction, Look, own_seeds, rows_of
 from icefall_discrete.systems.prediction import Json, N, S, T, Trained
+from icefall_discrete.training.system import Batch
 
 
 class Samples(NamedTuple):
