@@ -35,8 +35,8 @@ _PITCH = (
 _JUDGED = "DNSMOS is a judge's guess of the quality that listeners hear, of the reconstruction and of the original."
 _INPUT = "Figures of the input are of what was enhanced or parted, held against the same speech as the output."
 _HEARD = (
-    "dWER counts words that a recogniser hears otherwise than in the original; speaker accuracy is how often a "
-    "classifier hears the voice that was asked for."
+    "dWER counts words that a recogniser hears otherwise than in the original, original WER is its own on the original, "
+    "which WER is to be held against; speaker accuracy is how often a classifier hears the voice that was asked for."
 )
 _ALIKE = "Speaker similarity is the cosine between a verification model's embeddings of the two (1: one voice)."
 METRICS = (
@@ -51,6 +51,8 @@ METRICS = (
     Metric("ffe", "FFE", "error rate", _PITCH, is_aside=True),
     Metric("dnsmos", "DNSMOS", "quality", _JUDGED, unit="", higher_is_better=True, decimals=2, is_aside=True),
     Metric("dnsmos_original", "DNSMOS original", "quality", _JUDGED, "", True, 2, is_aside=True),
+    Metric("wer_original", "original WER", "error rate", _HEARD, is_aside=True),
+    Metric("cer_original", "original CER", "error rate", _HEARD, is_aside=True),
     Metric("dwer", "dWER", "error rate", _HEARD, is_aside=True),
     Metric("speaker_accuracy", "speaker", "accuracy", _HEARD, higher_is_better=True, is_aside=True),
     Metric("speaker_similarity", "speaker similarity", "similarity", _ALIKE, "", True, 3, is_aside=True),
