@@ -22,13 +22,13 @@ from icefall_discrete.base.settings import from_dict
 from icefall_discrete.base.text_files import numbered_lines
 from icefall_discrete.data.cuts import load_cuts, text_of
 from icefall_discrete.data.filters import chosen_languages
-from icefall_discrete.experiment.folder import Experiment, read_codebooks
+from icefall_discrete.experiment.folder import Experiment, read_codebooks, require_no_other
 from icefall_discrete.experiment.recipe_check import NOT_SECTIONS
 from icefall_discrete.experiment.recipe_files import read_recipe
 from icefall_discrete.systems.wav2vec_u.config import Wav2vecUConfig
 from icefall_discrete.systems.wav2vec_u.judge import Judge
 from icefall_discrete.systems.wav2vec_u.material import hear, prepare_speech
-from icefall_discrete.systems.wav2vec_u.saying import SPEC, keep_model
+from icefall_discrete.systems.wav2vec_u.saying import MODEL, SPEC, keep_model
 from icefall_discrete.systems.wav2vec_u.seed_scores import weights_of
 from icefall_discrete.systems.wav2vec_u.text import Text, read_text, shuffled_text
 from icefall_discrete.systems.wav2vec_u.training import RULES, SEED_FILE, Material, Sweep, settings_to_keep, table_of
@@ -111,6 +111,7 @@ def main() -> None:
             f"loss.units is {config.loss.units:g} and --unit-feature-dir {args.unit_feature_dir}; give a folder of "
             "units and a weight of their loss, or neither."
         )
+    require_no_other(args.exp_dir, MODEL)
     languages = [name for name in args.languages.split(",") if name]
     text = text_in(args, config, languages)
     books, units = read_codebooks(args.feature_dir / "codebooks.safetensors"), args.unit_feature_dir

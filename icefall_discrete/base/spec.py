@@ -108,9 +108,12 @@ class FeatureSpec:
         """Fields (and provenance entries) that differ, as {name: (self, other)}; versions are not compared."""
         return {found.name: (found.was, found.now) for found in self._differences(other)}
 
+    def promise(self) -> Dict[str, Any]:
+        """All that is compared: every field but the versions of libraries."""
+        return {name: value for name, value in to_dict(self).items() if name != "made_with"}
+
     def _differences(self, other: "FeatureSpec") -> List[Difference]:
-        mine, theirs = to_dict(self), to_dict(other)
-        return differences({**mine, "made_with": {}}, {**theirs, "made_with": {}})
+        return differences(self.promise(), other.promise())
 
     def require_same(self, other: "FeatureSpec", mine: str, theirs: str) -> None:
         """Raise ValueError, naming every difference, if `other` (called `theirs`) promises something else than this."""

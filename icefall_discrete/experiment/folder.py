@@ -57,6 +57,17 @@ DATA_FILE = "data.json"
 TAKEN = "taken"  # what it says of weights that training began with
 TOKENIZER_DIR = "tokenizer"
 CODEBOOKS_FILE = "codebooks.safetensors"
+CONFIG_FILE = "config.json"
+# What tells whose a folder is, and what it holds then.
+_MARKS = {
+    CONFIG_FILE: "an experiment",
+    "fit.json": "a tokenizer's state",
+    "extract-*.json": "features",
+    "lm.json": "a language model",
+    "wav2vec_u.json": "a training of wav2vec-U",
+}
+# A key that a file of an experiment has; without it somebody else wrote it.
+_OWN_KEYS = {CONFIG_FILE: "system", DATA_FILE: "inputs", "env.json": "versions"}
 # Files of the folder that tell of epochs, or of what other weights may have scored.
 ONLY_FOR_TRAINING = ("train.json", "result.json")
 
@@ -76,6 +87,17 @@ def read_codebooks(path: Path) -> Optional[List[Tensor]]:
         names = ", ".join(f"'{name}' {tuple(value.shape)}" for name, value in sorted(found.tensors.items())[:8])
         raise ValueError(f"{path} holds {names or 'nothing'}, expected finite codebooks (V, D) '0', '1' ...; {advice}.")
     return good
+
+
+def require_no_other(folder: Path, own: str) -> None:
+    """Raise ValueError if a folder that a training is to write to holds something of another kind.
+
+    Args:
+      own: the mark of that training, `CONFIG_FILE` of an experiment.
+    """
+    for mark, what in _MARKS.items():
+        if mark != own and any(folder.glob(mark)):
+            raise ValueError(f"{folder} holds {what}, which this training would be mixed with; give another --exp-dir.")
 
 
 @contextlib.contextmanager
@@ -138,6 +160,8 @@ class Experiment:
         """
         self.exp_dir.mkdir(parents=True, exist_ok=True)
         config_file, spec_file = self.exp_dir / "config.json", self.exp_dir / "spec.json"
+        if not config_file.is_file():
+            require_no_other(self.exp_dir, CONFIG_FILE)
         if not self.has_learnt():
             self._forget_beginning(targets)
         if config_file.is_file():
@@ -176,13 +200,23 @@ class Experiment:
             or any(self.exp_dir.glob("*.pt"))
         )
 
+    def _require_own(self, name: str) -> None:
+        """Raise ValueError if a file that a beginning would have left is somebody else's."""
+        path = self.exp_dir / name
+        if path.is_file() and _OWN_KEYS[name] not in read_object(path):
+            raise ValueError(
+                f"{path} was not written by a training: it has no '{_OWN_KEYS[name]}'; give another --exp-dir."
+            )
+
     def _forget_beginning(self, targets: Targets) -> None:
         """Remove what `start` wrote for a training that has saved nothing; not what would be written again."""
         with tempfile.TemporaryDirectory() as folder:
             targets.save(Path(folder))  # it may be read from this very experiment
             written = [path.name for path in Path(folder).iterdir()]
             _, others, _ = filecmp.cmpfiles(folder, self.exp_dir, written, shallow=False)
-        began = ("config.json", "spec.json", DATA_FILE, "env.json", CODEBOOKS_FILE)
+        for name in _OWN_KEYS:
+            self._require_own(name)
+        began = (*_OWN_KEYS, "spec.json", CODEBOOKS_FILE)
         found = [path for path in (self.exp_dir / name for name in (*began, *others)) if path.is_file()]
         for path in found:
             path.unlink()

@@ -195,3 +195,20 @@ def test_other_pieces_in_the_same_folder_are_refused(corpus_dir, tmp_path):
     (tmp_path / "exp" / "bpe.model").write_bytes(b"another")
     with pytest.raises(ValueError, match=r"differs from .*bpe\.model"):
         start(corpus_dir, tmp_path / "exp")
+
+
+@pytest.mark.parametrize(
+    "name, content, sentence",
+    [
+        ("config.json", {"mine": 1}, r"config\.json was not written by a training: it has no 'system'"),
+        ("env.json", {"mine": 1}, r"env\.json was not written by a training: it has no 'versions'"),
+        ("lm.json", {}, "holds a language model, which this training would be mixed with"),
+        ("extract-dev.json", {}, "holds features, which this training would be mixed with"),
+    ],
+)
+def test_a_folder_of_something_else_is_refused_and_left_as_it_is(corpus_dir, tmp_path, name, content, sentence):
+    (tmp_path / name).write_text(json.dumps(content))
+    with pytest.raises(ValueError, match=f"{sentence}; give another --exp-dir"):
+        start(corpus_dir, tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+    assert json.loads((tmp_path / name).read_text()) == content

@@ -432,6 +432,12 @@ def test_stages_train_say_and_label(tmp_path, capsys):
     assert result["training"]["device"] and result["environment"]["commits"] and result["recipe"] == "custom"
     assert all(is_pseudo_labelled(cut) and cut.supervisions[0].text for cut in load_cuts(tmp_path / "pseudo.jsonl.gz"))
     torch.set_flush_denormal(False)
+    (tmp_path / "exp" / "config.json").write_text("{}")
+    before = (tmp_path / "exp" / "spec.json").stat().st_mtime_ns
+    text = ["--text-file", tmp_path / "text.txt", "--num-seeds", 3]
+    refused = run_stage_script("train_unsupervised.py", *flags, *text, check=False)
+    assert refused.returncode and "exp holds an experiment, which this training would be mixed with" in refused.stderr
+    assert (tmp_path / "exp" / "spec.json").stat().st_mtime_ns == before
 
 
 def test_what_was_not_made_holds_nobody_to_its_settings(tmp_path):
@@ -445,6 +451,18 @@ def test_what_was_not_made_holds_nobody_to_its_settings(tmp_path):
     assert speech["train"].ids == [cut.id for cut in heard.cuts]
     with pytest.raises(ValueError, match="holds speech made with other clusters"):
         prepare_speech(tmp_path / "exp", heard, heard, PoolingConfig(clusters=4, pca_dim=0), 0)
+    # Features of another fit may have the same name, and the same cuts.
+    provenance = {**heard.spec.provenance, "kmeans_sha256": "another"}
+    other = heard._replace(spec=dataclasses.replace(heard.spec, provenance=provenance))
+    with pytest.raises(ValueError, match=r"holds speech made with other spec\.provenance\.kmeans_sha256"):
+        prepare_speech(tmp_path / "exp", other, heard, small, 0)
+
+
+@pytest.mark.parametrize("value", [1e6, np.nan])
+def test_what_half_precision_does_not_hold_is_named(tmp_path, value):
+    with pytest.raises(ValueError, match=r"^utt-7: its features have numbers that 16 bits do not hold"):
+        write_speech(tmp_path, [("utt-6", np.ones((3, 2)), None), ("utt-7", np.full((3, 2), value), None)], 1.0)
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from lhotse.cut import Cut
 from torch import Tensor
 from tqdm import tqdm
 
-from icefall_discrete.base.provenance import Provenance
+from icefall_discrete.base.provenance import Provenance, Rules
 from icefall_discrete.base.settings import to_dict
 from icefall_discrete.base.spec import FeatureSpec
 from icefall_discrete.data.cuts import cuts_digest, is_speed_perturbed, load_feature_cuts, load_frames
@@ -20,6 +20,8 @@ from icefall_discrete.systems.wav2vec_u.speech import FACTS, Speech, Utterance, 
 
 LOG = logging.getLogger(__name__)
 RECORD = "made_from.json"
+# A name may stand for other features than before: what they promise is held against the record too, if it has that.
+_SPEC, _UNITS_SPEC = "spec", "units_spec"
 # Above, nothing was learnt in the paper of 2.0; of its table, 16 Hz is the highest that was.
 _HIGHEST_HZ = 20.0
 
@@ -112,12 +114,17 @@ def prepare_speech(folder: Path, train: Heard, dev: Heard, config: PoolingConfig
         "dev_cuts": cuts_digest(dev.cuts),
         "features": train.spec.name,
         "units": train.units_spec.name if train.units_spec is not None else None,
+        _SPEC: train.spec.promise(),
+        _UNITS_SPEC: train.units_spec.promise() if train.units_spec is not None else None,
     }
     origin = Provenance(inputs, {**to_dict(config), "seed": seed})
     # Before there is a pooling nothing is made: whoever asked for more clusters than there are frames may ask again.
     begun = Provenance.read_if_there(folder / RECORD) if (folder / FILE).is_file() else None
     if begun is not None:
-        origin.require_same(begun, f"{folder} holds speech made", "take another --exp-dir, or move that folder aside")
+        advice = "take another --exp-dir, or move that folder aside"
+        # Of a record that has it, what is absent in it counts.
+        later = tuple(name for name in (_SPEC, _UNITS_SPEC) if name not in begun.inputs)
+        origin.require_same(begun, f"{folder} holds speech made", advice, Rules(later=later))
     folder.mkdir(parents=True, exist_ok=True)
     origin.write(folder / RECORD)
     if not (folder / FILE).is_file():

@@ -58,11 +58,23 @@ class Speech(NamedTuple):
         return self.units[start : start + self.lens[utterance]]
 
 
+def _halved(name: str, segments: np.ndarray) -> np.ndarray:
+    """Segments as float16. Raises ValueError, naming the utterance, for numbers that this does not hold."""
+    with np.errstate(over="ignore"):
+        values: np.ndarray = segments.astype(np.float16)
+    if not np.isfinite(values).all():
+        raise ValueError(
+            f"{name}: its features have numbers that 16 bits do not hold, above {np.finfo(np.float16).max:g} or none; "
+            "take a feature type that is standardised, and see what stage 4 says of this one."
+        )
+    return values
+
+
 def write_speech(folder: Path, utterances: Iterable[Utterance], heard_sec: float) -> Speech:
     """Write segments and units of `utterances`, read once; `heard_sec` is how long they last together.
 
     Raises:
-      ValueError: if there are none.
+      ValueError: if there are none, or one is not finite in 16 bits.
     """
     folder.mkdir(parents=True, exist_ok=True)
     lens: List[int] = []
@@ -77,7 +89,7 @@ def write_speech(folder: Path, utterances: Iterable[Utterance], heard_sec: float
         open(units_path, "wb") as units_file,
     ):
         for name, segments, units in utterances:
-            values = segments.astype(np.float16)
+            values = _halved(name, segments)
             said = b"" if units is None else units.astype(np.int32).tobytes()
             digest.update(f"{name} {len(values)}\n".encode() + values.tobytes() + said)
             segments_file.write(values.tobytes())
