@@ -13,25 +13,36 @@ from icefall_discrete.decoding.settings import DecodeConfig
 MODEL_FILE, SPEC_FILE, PIECES_FILE, TOKENS_FILE = "model.json", "spec.json", "bpe.model", "tokens.txt"
 # Raised by whoever changes what a file means.
 FORMAT = 1
-_AGAIN = "copy the folder anew, or export the model again"
+AGAIN = "copy the folder anew, or export the model again"
 ENCODER, DECODER, JOINER, CTC, TOKENIZER = "encoder", "decoder", "joiner", "ctc", "tokenizer"
 ATTENTION_ENCODER, ATTENTION_DECODER = "attention_encoder", "attention_decoder"
+# What no encoder of chunks comes near: more would fill the memory before a network is asked.
+_MOST_FRAMES, _MOST_SAMPLES = 1 << 16, 1 << 20
 
 
 @dataclasses.dataclass(frozen=True)
 class Chunks:
     """How a stream is divided for an encoder of chunks; nothing of it for an encoder of whole utterances."""
 
-    chunk_size: int = setting(0, "frames of a chunk behind the front end", minimum=0)
-    window_frames: int = setting(0, "frames that the encoder takes for a chunk", minimum=0)
-    lead_frames: int = setting(0, "frames of padding before the first", minimum=0)
-    front_end_stride: int = setting(1, "frames for one behind the front end", minimum=1)
+    chunk_size: int = setting(0, "frames of a chunk behind the front end", minimum=0, maximum=_MOST_FRAMES)
+    window_frames: int = setting(0, "frames that the encoder takes for a chunk", minimum=0, maximum=_MOST_FRAMES)
+    lead_frames: int = setting(0, "frames of padding before the first", minimum=0, maximum=_MOST_FRAMES)
+    front_end_stride: int = setting(1, "frames for one behind the front end", minimum=1, maximum=_MOST_FRAMES)
     edge_frames: int = setting(0, "what makes all frames of a stream, divided by that, all behind the front end")
-    encoder_stride: int = setting(1, "frames behind the front end for one of the encoder", minimum=1)
-    hop_samples: int = setting(0, "samples from frame to frame; 0: the folder takes frames, not audio", minimum=0)
+    encoder_stride: int = setting(
+        1, "frames behind the front end for one of the encoder", minimum=1, maximum=_MOST_FRAMES
+    )
+    hop_samples: int = setting(
+        0, "samples from frame to frame; 0: the folder takes frames, not audio", minimum=0, maximum=_MOST_SAMPLES
+    )
     edge_samples: int = setting(0, "what makes all samples of a stream, divided by those of a hop, its frames")
-    behind_samples: int = setting(0, "samples that a frame hears before its hop", minimum=0)
-    ahead_samples: int = setting(0, "samples that it hears behind it", minimum=0)
+    behind_samples: int = setting(0, "samples that a frame hears before its hop", minimum=0, maximum=_MOST_SAMPLES)
+    ahead_samples: int = setting(0, "samples that it hears behind it", minimum=0, maximum=_MOST_SAMPLES)
+
+    @property
+    def go_on(self) -> bool:
+        """Whether a stream that is divided so comes to an end."""
+        return self.hop_samples > 0 and 0 < self.chunk_size * self.front_end_stride <= self.window_frames
 
 
 @dataclasses.dataclass(frozen=True)
@@ -90,7 +101,7 @@ def read_model(folder: Path) -> ExportedModel:
     model: ExportedModel = from_dict(ExportedModel, values, str(path))
     wrong = [entry for entry in model.sha256 if ":" not in entry]
     if wrong:
-        raise ValueError(f"{path}: 'sha256' has {wrong[0]!r}, expected a name, a colon and a hash; {_AGAIN}.")
+        raise ValueError(f"{path}: 'sha256' has {wrong[0]!r}, expected a name, a colon and a hash; {AGAIN}.")
     return model
 
 

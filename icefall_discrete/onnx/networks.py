@@ -3,6 +3,7 @@
 It runs on onnxruntime, numpy and sentencepiece; torch is not imported.
 """
 
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Dict, List, Optional
 
@@ -12,6 +13,7 @@ from icefall_discrete.base.names import known_names
 from icefall_discrete.base.spec import FeatureSpec
 from icefall_discrete.decoding.methods import METHODS, known_methods
 from icefall_discrete.onnx.folder import (
+    AGAIN,
     ATTENTION_DECODER,
     ATTENTION_ENCODER,
     CTC,
@@ -36,6 +38,7 @@ _PARTS_OF = {
     "ctc": (CTC,),
     "attention_decoder": (ATTENTION_ENCODER, ATTENTION_DECODER),
 }
+_CONTEXT_SIZE = re.compile(r"[1-9][0-9]?", re.ASCII)
 # Searches that go on where they stopped.
 STREAM_METHODS = ("greedy_search", "modified_beam_search", "ctc_greedy_search")
 
@@ -83,24 +86,29 @@ class ExportedNetworks:
         instead = METHODS[wanted].without_k2 if wanted in METHODS else None
         return next(name for name in (asked, wanted, instead, known[0]) if name in known)
 
+    def _file(self, name: str) -> str:
+        small = f"{name}.int8.onnx"
+        return small if self._int8 and small in self._model.digests() else f"{name}.onnx"
+
     def _session(self, name: str) -> "onnxruntime.InferenceSession":
         try:
             import onnxruntime
         except ImportError:
             raise ImportError("onnxruntime is not installed; pip install 'icefall-discrete[export]'.") from None
-        small = self._int8 and f"{name}.int8.onnx" in self._model.digests()
-        path = checked_file(self.folder, self._model, f"{name}.int8.onnx" if small else f"{name}.onnx")
+        path = checked_file(self.folder, self._model, self._file(name))
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads, options.inter_op_num_threads = self._num_threads, 1
         options.log_severity_level = 3
         try:
             return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
         except Exception as error:  # onnxruntime's have no base of their own
-            reason = " ".join(str(error).split())[:200]
-            raise ValueError(f"{path} cannot be run by onnxruntime ({reason}); export the model again.") from None
+            raise _unusable(path, error) from None
 
     def _run(self, name: str, inputs: Dict[str, np.ndarray]) -> List[np.ndarray]:
-        return self._sessions[name].run(None, inputs)
+        try:
+            return self._sessions[name].run(None, inputs)
+        except Exception as error:  # as above; of networks that do not belong together
+            raise _unusable(self.folder / self._file(name), error) from None
 
     def _predicted(self, contexts: np.ndarray) -> np.ndarray:
         return self._run(DECODER, {"y": contexts})[0]
@@ -114,5 +122,15 @@ class ExportedNetworks:
 
     def _heads(self, in_beam: bool) -> Heads:
         """What a search of the transducer asks."""
-        context_size = int(self._sessions[DECODER].get_modelmeta().custom_metadata_map["context_size"])
-        return Heads(self._predicted, self._joined, context_size, self._units(in_beam))
+        said = self._sessions[DECODER].get_modelmeta().custom_metadata_map.get("context_size", "nothing")
+        if not _CONTEXT_SIZE.fullmatch(said):
+            raise ValueError(
+                f"{self.folder / DECODER}.onnx says {said[:20]!r} of its context_size, expected a number from 1 to 99; "
+                f"{AGAIN}."
+            )
+        return Heads(self._predicted, self._joined, int(said), self._units(in_beam))
+
+
+def _unusable(path: Path, error: Exception) -> ValueError:
+    reason = " ".join(str(error).split())[:200]
+    return ValueError(f"{path} cannot be run by onnxruntime ({reason}); export the model again.")

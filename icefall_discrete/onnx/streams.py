@@ -4,12 +4,13 @@ It runs on onnxruntime, numpy, soundfile and sentencepiece; torch is not importe
 encoder frames.
 """
 
+import math
 from pathlib import Path
 from typing import Callable, List, Optional, Protocol, Union
 
 import numpy as np
 
-from icefall_discrete.onnx.folder import CTC, ENCODER, TOKENIZER, Chunks
+from icefall_discrete.onnx.folder import AGAIN, CTC, ENCODER, MODEL_FILE, TOKENIZER, Chunks
 from icefall_discrete.onnx.networks import ExportedNetworks
 from icefall_discrete.onnx.searches import (
     NOTHING,
@@ -23,6 +24,7 @@ from icefall_discrete.onnx.searches import (
 )
 from icefall_discrete.text.words import plain_spaces
 
+_MOST_STATES = 1 << 28  # numbers of one stream, a gibibyte and more
 _TYPES = {"tensor(int64)": np.int64, "tensor(float)": np.float32}
 
 
@@ -123,6 +125,11 @@ class StreamingRecogniser(ExportedNetworks):
                 f"{folder} holds an encoder of whole utterances; recognise without --streaming, or export a causal "
                 "model with --to onnx --streaming 1."
             )
+        if not self.chunks.go_on:
+            raise ValueError(
+                f"{self.folder / MODEL_FILE}: {self.chunks.chunk_size} frames a chunk, {self.chunks.window_frames} a "
+                f"window and {self.chunks.hop_samples} samples a frame are no division of a stream; {AGAIN}."
+            )
 
     def open(self, name: str = "audio") -> "Stream":
         """A stream before its first sample; `name` is what errors call it."""
@@ -155,10 +162,11 @@ class StreamingRecogniser(ExportedNetworks):
 
     def initial_states(self) -> List[np.ndarray]:
         """What the encoder remembers before the first chunk of one stream, in the order of its inputs."""
-        found = []
-        for one in self._sessions[self._encoder].get_inputs()[1:]:
-            found.append(np.zeros([size if isinstance(size, int) else 1 for size in one.shape], _TYPES[one.type]))
-        return found
+        wanted = self._sessions[self._encoder].get_inputs()[1:]
+        shapes = [[size if isinstance(size, int) else 1 for size in one.shape] for one in wanted]
+        if sum(map(math.prod, shapes)) > _MOST_STATES or any(one.type not in _TYPES for one in wanted):
+            raise ValueError(f"{self.folder / self._encoder}.onnx asks for states that no encoder has; {AGAIN}.")
+        return [np.zeros(shape, _TYPES[one.type]) for shape, one in zip(shapes, wanted)]
 
     def encode(self, window: np.ndarray, states: List[np.ndarray]) -> List[np.ndarray]:
         """Encoder frames (T', J or V) of a window (T, K or D), then the states after it."""

@@ -158,6 +158,16 @@ def test_streams_find_what_transcribe_finds_in_them(codes_dir, voice, tmp_path):
     soundfile.write(tmp_path / "a.wav", voice, RATE)
     words = (sys.executable, "-c", WITHOUT_TORCH, "--model", out_dir, "--streaming", "--partial", tmp_path / "a.wav")
     done = subprocess.run([str(word) for word in words], capture_output=True, text=True)
+    model = read_model(out_dir)
+    for change, reason in (
+        ({"chunk_size": 0}, "0 frames a chunk, .* are no division of a stream; copy the folder anew"),
+        ({"lead_frames": 10**12}, "'chunks.lead_frames' is 1000000000000, but .* at most 65536"),
+    ):
+        said = json.loads((out_dir / "model.json").read_text())
+        (out_dir / "model.json").write_text(json.dumps({**said, "chunks": {**said["chunks"], **change}}))
+        with pytest.raises(ValueError, match=reason):
+            StreamingRecogniser(out_dir)
+        write_model(out_dir, model, model.digests())
     *partial, last, modules = done.stdout.splitlines()
     assert modules == "[]" and partial and all(line.split("\t")[1] == "..." for line in partial), done.stderr
     assert last.split("\t")[:2] == [f"{len(voice) / RATE:.2f}", ""]
@@ -221,6 +231,24 @@ def test_log_probs_of_unknown_pieces_are_never_the_best():
     assert int(found[0].argmax()) == 3 and found[0, 2] == -np.inf
 
 
+def refuses_networks_of_something_else(exported, broken, voice):
+    """Digests tell of accidents; whoever makes a folder makes them too."""
+    onnx = pytest.importorskip("onnx")
+    network = onnx.load(str(exported / "decoder.onnx"))
+    (size,) = (entry for entry in network.metadata_props if entry.key == "context_size")
+    size.value = "9" * 6000
+    shutil.copyfile(exported / "encoder.onnx", broken / "encoder.onnx")
+    onnx.save(network, str(broken / "decoder.onnx"))
+    write_model(broken, read_model(exported), read_model(exported).digests())
+    with pytest.raises(ValueError, match=r"decoder\.onnx says '9{20}' of its context_size, expected a number from 1"):
+        Recogniser(broken, "greedy_search").recognise(voice)
+    shutil.copyfile(exported / "decoder.onnx", broken / "decoder.onnx")
+    shutil.copyfile(exported / "encoder.onnx", broken / "joiner.onnx")
+    write_model(broken, read_model(exported), read_model(exported).digests())
+    with pytest.raises(ValueError, match=r"joiner\.onnx cannot be run by onnxruntime \(.*\); export the model again"):
+        Recogniser(broken, "greedy_search").recognise(voice)
+
+
 def test_refusals_name_the_file_and_what_to_do(exported, voice, tmp_path, capsys):
     recogniser = Recogniser(exported)
     assert recogniser.method == PREFIXES_RESCORED  # for the recipe's, which needs k2
@@ -242,6 +270,7 @@ def test_refusals_name_the_file_and_what_to_do(exported, voice, tmp_path, capsys
     write_model(broken, read_model(exported), read_model(exported).digests())
     with pytest.raises(ValueError, match=r"encoder\.onnx cannot be run by onnxruntime \(.*\); export the model again"):
         Recogniser(broken, "greedy_search")
+    refuses_networks_of_something_else(exported, broken, voice)
     said = json.loads((broken / "model.json").read_text())
     for change, reason in (
         ({"sha256": ["x"]}, r"model\.json: 'sha256' has 'x', expected a name, a colon and a hash; copy the folder"),
