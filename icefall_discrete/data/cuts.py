@@ -115,9 +115,14 @@ def original_id(cut: MonoCut, its_id: str) -> str:
     return SPEED_SUFFIX.sub("", its_id) if is_speed_perturbed(cut) else its_id
 
 
+def text_if_any(cut: Cut) -> str:
+    """The cut's transcript (several supervisions are joined in time order); empty if there is none."""
+    return " ".join(s.text for s in sorted(cut.supervisions, key=lambda s: s.start) if s.text)
+
+
 def text_of(cut: Cut) -> str:
-    """The cut's transcript (several supervisions are joined in time order). Raises ValueError if there is none."""
-    text = " ".join(s.text for s in sorted(cut.supervisions, key=lambda s: s.start) if s.text)
+    """The same. Raises ValueError if there is none."""
+    text = text_if_any(cut)
     if not text.strip():
         raise ValueError(f"cut {cut.id}: its text is empty; drop it in the manifest stage, or give it a transcript.")
     return text

@@ -17,12 +17,13 @@ from lhotse.cut import Cut
 from icefall_discrete.audio.reading import UnreadableAudio, load_finite
 from icefall_discrete.base.flags import ScriptParser, add_flags, override
 from icefall_discrete.base.text_files import read_text, shown_name
-from icefall_discrete.data.cuts import language_of, load_cuts, text_of
+from icefall_discrete.data.cuts import language_of, load_audio_cuts, text_if_any
 from icefall_discrete.experiment.checkpoint_choice import CheckpointChoice
 from icefall_discrete.experiment.transcription_files import load_recipe, settings_in
 from icefall_discrete.inference.alignment_files import (
     AlignedUtterance,
     ctm_lines,
+    require_own_files,
     write_alignments,
     write_text_grid,
 )
@@ -88,7 +89,7 @@ def utterances_of(args: Any) -> List[Said]:
     if args.text is not None and len(args.audio) != 1:
         raise ValueError(f"--text is the text of one audio file, but there are {len(args.audio)}.")
     if args.cuts is not None:
-        return [Said(cut.id, cut, text_of(cut), language_of(cut) or "") for cut in load_cuts(args.cuts)]
+        return [Said(cut.id, cut, text_if_any(cut), language_of(cut) or "") for cut in load_audio_cuts(args.cuts)]
     paths = [Path(name) for name in args.audio]
     texts = [args.text] if args.text is not None else [_text_beside(path) for path in paths]
     return [Said(path.stem, path, text, args.text_language) for path, text in zip(paths, texts)]
@@ -145,6 +146,8 @@ def main(prog: str, arguments: Sequence[str]) -> None:
     """Align, print or write, and end with status 1 if an utterance could not be aligned."""
     args = get_parser(prog).parse_args(arguments)
     utterances = utterances_of(args)
+    if args.to is not None:
+        require_own_files(args.to, (said.name for said in utterances))
     args.exp_dir = chosen_exp_dir(args)
     choice, _ = settings_in(load_recipe(args.exp_dir, None), f"the recipe of {args.exp_dir}")
     transcriber = Transcriber(

@@ -102,10 +102,26 @@ def text_grid(utterance: AlignedUtterance) -> str:
     return "\n".join(lines) + "\n"
 
 
+def _grid_path(folder: Path, name: str) -> Path:
+    return path_inside(folder, name.replace("/", "-"), "the id of an utterance", ".TextGrid")
+
+
+def require_own_files(folder: Path, ids: Iterable[str]) -> None:
+    """Raise ValueError if an id is no name of a file, or two utterances would be written as the same one."""
+    found: Dict[Path, str] = {}
+    for name in ids:
+        path = _grid_path(folder, name)
+        if path in found:
+            raise ValueError(
+                f"{found[path]!r} and {name!r} are two utterances, and would both be written as {path}; align them in "
+                "two calls, with another --to."
+            )
+        found[path] = name
+
+
 def write_text_grid(folder: Path, utterance: AlignedUtterance) -> None:
     """Write <id>.TextGrid below `folder`. Raises ValueError for an id that is no name of a file."""
-    name = utterance.id.replace("/", "-")
-    write_text(path_inside(folder, name, "the id of an utterance", ".TextGrid"), text_grid(utterance))
+    write_text(_grid_path(folder, utterance.id), text_grid(utterance))
 
 
 def write_alignments(folder: Path, utterances: Iterable[AlignedUtterance]) -> None:

@@ -1,5 +1,6 @@
 """An experiment folder of a vocoder as a function from codes, or from audio by way of codes, to a waveform."""
 
+from collections import Counter
 from pathlib import Path
 from typing import Iterator, List, NamedTuple, Optional, Sequence, Tuple, Union
 
@@ -250,7 +251,7 @@ class Resynthesiser:
 def one_each(names: Sequence[str]) -> List[str]:
     """Stems of names of inputs, as names of their outputs. Raises ValueError if two are the same."""
     stems = [Path(name).stem for name in names]
-    twice = [stem for stem in stems if stems.count(stem) > 1]
-    if twice:
-        raise ValueError(f"two inputs would be written as '{twice[0]}'; give them in two calls, with another --out.")
+    twice = next((stem for stem, times in Counter(stems).items() if times > 1), None)
+    if twice is not None:
+        raise ValueError(f"two inputs would be written as '{twice}'; give them in two calls, with another --out.")
     return stems

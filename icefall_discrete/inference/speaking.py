@@ -3,7 +3,7 @@
 import logging
 import sys
 from pathlib import Path
-from typing import Any, Sequence, Set
+from typing import Any, Sequence, Set, Tuple
 
 from icefall_discrete.audio.writing import write_flac
 from icefall_discrete.base.flags import ScriptParser, add_flags, override
@@ -43,6 +43,12 @@ def print_path(path: Path) -> None:
     print(shown_name(str(path), sys.stdout.encoding or "utf-8"), flush=True)
 
 
+def _identity(path: Path) -> Tuple[int, int]:
+    """What the system knows a file by, whatever it is called."""
+    status = path.stat()
+    return status.st_dev, status.st_ino
+
+
 class AudioFolder:
     """Where speech is written. What is read, or was written in the same call, is not overwritten.
 
@@ -55,13 +61,13 @@ class AudioFolder:
     def __init__(self, out: Path, inputs: Sequence[Path]) -> None:
         if out.exists() and not out.is_dir():
             raise ValueError(f"--out {out} is a file, expected a folder for audio files; give another name.")
-        self._out, self._inputs = out, [path for path in inputs if path.exists()]
+        self._out, self._inputs = out, {_identity(path) for path in inputs if path.exists()}
         self._written: Set[str] = set()
 
     def path_of(self, name: str, suffix: str = SUFFIX) -> Path:
         """<out>/<name><suffix>. Raises ValueError if it is one of the inputs."""
         path = self._out / f"{name}{suffix}"
-        if path.exists() and any(path.samefile(one) for one in self._inputs):
+        if path.exists() and _identity(path) in self._inputs:
             raise ValueError(f"{path} is read, and would be overwritten by what is made of it; give another --out.")
         return path
 

@@ -7,7 +7,7 @@ from lhotse import SupervisionSet
 
 from icefall_discrete.data.cuts import load_cuts, write_cuts
 from icefall_discrete.inference.align_command import main
-from icefall_discrete.inference.alignment_files import AlignedUtterance, text_grid
+from icefall_discrete.inference.alignment_files import AlignedUtterance, require_own_files, text_grid
 from icefall_discrete.systems.asr.alignment import Aligned, Alignment
 from icefall_discrete.text.alignments import read_alignments
 
@@ -30,8 +30,8 @@ def test_a_file_with_its_text(work, files, capsys, head):
 
 
 def test_cuts_to_a_folder(work, tmp_path, caplog):
-    cuts = list(load_cuts(work / "manifests" / "toy_cuts_test.jsonl.gz"))[:3]
-    texts = ["one two", "forty", "a word without a piece: ß"]
+    cuts = list(load_cuts(work / "manifests" / "toy_cuts_test.jsonl.gz"))[:4]
+    texts = ["one two", "forty", "a word without a piece: ß", ""]
     for cut, text in zip(cuts, texts):
         cut.supervisions[0].text = text
     cuts[0] = cuts[0].truncate(offset=0.5, preserve_id=True)  # its times in the recording begin there
@@ -43,7 +43,8 @@ def test_cuts_to_a_folder(work, tmp_path, caplog):
     assert ended.value.code == 1
     said = [record.getMessage() for record in caplog.records]
     assert any(f"{cuts[2].id} cannot be aligned: its text has" in one and "which no piece" in one for one in said)
-    assert "1 of 3 utterances could not be aligned." in said
+    assert f"{cuts[3].id} cannot be aligned: its text is empty." in said
+    assert "2 of 4 utterances could not be aligned." in said
     lines = ctm((tmp_path / "to" / "words.ctm").read_text())
     assert [(line[0], line[4]) for line in lines] == [
         *((cuts[0].recording.id, word) for word in ("one", "two")),
@@ -85,3 +86,15 @@ def test_what_is_missing_is_said(work, files, tmp_path):
         main("align", [*map(str, files[:2]), "--text", TEXT, *flags])
     with pytest.raises(FileNotFoundError, match=r"utt0\.wav has no text: neither utt0\.txt nor utt0\.lab"):
         main("align", [str(files[0]), *flags])
+
+
+def test_two_utterances_that_would_be_one_file_are_refused_before_anything_is_read(tmp_path):
+    paths = [tmp_path / name / "x.wav" for name in "ab"]
+    for path in paths:
+        path.parent.mkdir()
+        path.with_suffix(".txt").write_text("one")
+    flags = ["--exp-dir", str(tmp_path / "none"), "--to", str(tmp_path / "to")]
+    with pytest.raises(ValueError, match=r"'x' and 'x' are two utterances, and would both be written as .*x\.TextGrid"):
+        main("align", [*map(str, paths), *flags])
+    with pytest.raises(ValueError, match="it has characters that cannot be seen"):
+        require_own_files(tmp_path, ["a", "b\nc"])
