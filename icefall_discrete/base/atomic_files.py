@@ -24,6 +24,11 @@ _seen_folders: Set[Path] = set()
 def cannot_write(path: PathLike, error: OSError) -> OSError:
     """`error` with a sentence: which file could not be written, why, how much space there is, what to do."""
     why = error.strerror or str(error)
+    if error.errno == errno.ENAMETOOLONG:
+        return OSError(error.errno, f"could not write {path}: the name is too long for a file; give a shorter one.")
+    in_the_way = next((folder for folder in Path(path).parents if folder.is_file()), None)
+    if in_the_way is not None:
+        return OSError(error.errno, f"could not write {path}: {in_the_way} is a file, no folder; give another place.")
     if error.errno not in NO_SPACE:
         return OSError(error.errno, f"could not write {path}: {why}; make it writable, or choose another place.")
     there = Path(path).absolute().parent

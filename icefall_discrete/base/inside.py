@@ -3,6 +3,7 @@
 from pathlib import Path, PurePosixPath
 
 _MOST_BYTES = 255  # of one part of a path, on the file systems that there are
+_BEFORE = 18  # of these a file's name has before it while it is written (atomic_files.py)
 _SHOWN = 120
 
 
@@ -15,8 +16,11 @@ def what_is_wrong(name: str) -> str:
         return "it leaves its folder"
     if not all(letter.isprintable() or letter == "\u3000" for letter in name):
         return "it has characters that cannot be seen"
-    if any(len(part.encode("utf-8", "surrogatepass")) > _MOST_BYTES for part in parts):
-        return f"it is longer than the {_MOST_BYTES} bytes of a file name"
+    lengths = [len(part.encode("utf-8", "surrogatepass")) for part in parts]
+    if max(*lengths, lengths[-1] + _BEFORE) > _MOST_BYTES:
+        return (
+            f"it is longer than the {_MOST_BYTES} bytes of a file name, {_BEFORE} of which are used while it is written"
+        )
     return ""
 
 

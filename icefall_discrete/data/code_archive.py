@@ -70,8 +70,11 @@ class FlatArchiveWriter(FeaturesWriter):
 
     def __init__(self, storage_path: Union[str, Path], keep_bytes: int = 0) -> None:
         self._path = Path(storage_path)
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        self._descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o666)
+        try:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            self._descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o666)
+        except OSError as error:
+            raise cannot_write(self._path, error) from error
         size = os.fstat(self._descriptor).st_size
         if size < keep_bytes:
             self.close()

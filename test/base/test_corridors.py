@@ -15,6 +15,7 @@ from icefall_discrete.base import backend, environment
 from icefall_discrete.base.atomic_files import copy_file, new_folder, replacing, write_text
 from icefall_discrete.base.registry import find_class, modules_in
 from icefall_discrete.base.spec import FeatureSpec
+from icefall_discrete.data.code_archive import FlatArchiveWriter
 from icefall_discrete.experiment.folder import Experiment
 
 CODES = FeatureSpec("encodec", "codes", 24000, 75.0, 2, (1024, 1024), 0, {"model": "a", "layer": 3})
@@ -34,6 +35,19 @@ def test_a_full_disk_names_the_file(tmp_path):
     message = r"could not write .*a\.txt: No space left on device"
     with pytest.raises(OSError, match=message), replacing(tmp_path / "a.txt"):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def test_what_cannot_be_written_says_what_is_in_the_way(tmp_path):
+    (tmp_path / "file").touch()
+    for path in (tmp_path / "file" / "a.txt", tmp_path / "file" / "folder" / "a.txt"):
+        with pytest.raises(
+            OSError, match=r"could not write .*a\.txt: .*/file is a file, no folder; give another place"
+        ):
+            write_text(path, "")
+        with pytest.raises(OSError, match=r"could not write .*a\.txt: .*/file is a file, no folder"):
+            FlatArchiveWriter(path)
+    with pytest.raises(OSError, match="the name is too long for a file; give a shorter one"):
+        write_text(tmp_path / ("x" * 250), "")  # with what a temporary one has before it
 
 
 def test_unknown_class_lists_the_known_ones():
