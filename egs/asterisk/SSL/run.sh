@@ -9,7 +9,8 @@ help_message="Usage: ./run.sh [--option value]...
 
 Trains an encoder on the discrete tokens of ../ASR, which it makes if they are not there, without any transcript: it learns
 to find tokens that were hidden (Discrete BERT), or frames of the waveform (--recipe wav2vec2_small --feature-type waveform).
-A recogniser of ../ASR can begin with it.
+A recogniser of ../ASR can begin with it. With --recipe wav2vec_u_small letters are learnt from speech and text that are
+no pairs: stage 6 trains seeds, 7 lets them say dev and test, 8 tells their errors.
 Stages (each is done once; a rerun continues where it stopped):
   0  environment and corpus download
   1  manifests: 16 kHz audio, lhotse cuts, splits
