@@ -48,6 +48,32 @@ def _flags(values: Dict[str, object]) -> List[str]:
     return [word for name, value in values.items() for word in (f"--{name}", str(value))]
 
 
+def _stage(
+    name: str, script: str, inputs: Tuple[str, ...], flags: Dict[str, object], needs_k2: bool = False
+) -> FaultStage:
+    path = ROOT / ("tools" if script.startswith("make_results") else "local") / script
+    return FaultStage(name, (str(path), *_flags(flags)), inputs, needs_k2)
+
+
+def _without_pairs(work: Path, manifests: Tuple[Path, Path]) -> List[FaultStage]:
+    """Recognition from speech and text that are no pairs, and audio without silence for it."""
+    codes, exp, voiced = work / "features" / "small_km", work / "unpaired", work / "voiced"
+    cut = {"cuts": manifests[0], "audio-dir": voiced, "output": voiced / "toy_cuts_train.jsonl.gz"}
+    small = {"steps": 6, "check-steps": 3, "save-steps": 2, "batch-size": 4, "clusters": 6, "pca-dim": 0}
+    heard = {"exp-dir": exp, "feature-dir": codes}
+    train = {**heard, "text-cuts": manifests[1], "num-seeds": 2, "min-words": 1, "device": "cpu", **small}
+    reads = ("features/small_km/dev.*", "unpaired/*.json", "unpaired/pooling.safetensors", "unpaired/seeds/*/gen*")
+    say = {**heard, "split": "dev", "all-seeds": "true", "pseudo-labels": exp / "said.jsonl.gz"}
+    return [
+        _stage("cut silence", "cut_silence.py", ("manifests/toy_cuts_train.jsonl.gz",), cut),
+        _stage(
+            "train without pairs", "train_unsupervised.py", ("features/small_km/[dt]*", "manifests/toy*dev*"), train
+        ),
+        _stage("say without pairs", "say_unsupervised.py", reads, say),
+        _stage("score without pairs", "score_unsupervised.py", ("unpaired/said/*",), {**heard, "splits": "dev"}),
+    ]
+
+
 def stages(work: Path) -> List[FaultStage]:
     """All stages, in an order in which each finds what it reads."""
     features, lang, exp = work / "features" / "small_km", work / "lang", work / "exp"
@@ -57,8 +83,7 @@ def stages(work: Path) -> List[FaultStage]:
     made: List[FaultStage] = []
 
     def add(name: str, script: str, inputs: Tuple[str, ...], flags: Dict[str, object], needs_k2: bool = False) -> None:
-        path = ROOT / ("tools" if script.startswith("make_results") else "local") / script
-        made.append(FaultStage(name, (str(path), *_flags(flags)), inputs, needs_k2))
+        made.append(_stage(name, script, inputs, flags, needs_k2))
 
     source = {"feature-type": "small_km", "conf-dir": work / "conf"}
     fit = {"cuts": train, "out-dir": features}
@@ -92,6 +117,7 @@ def stages(work: Path) -> List[FaultStage]:
     add("results", "make_results.py", ("results/*.json",), results)
     noise = {"cuts": dev, "train-cuts": train, "audio-dir": work / "noisy", "snrs": "10", "kinds": "white,babble"}
     add("noise", "make_noisy.py", (manifests, f"manifests/{audio}"), noise)
+    made += _without_pairs(work, (train, dev))
     for name in ("codec", "hubert"):
         own = {"feature-type": name, "conf-dir": work / "conf", "cuts": train, "out-dir": work / "features" / name}
         add(f"train {name}", "fit_tokenizer.py", (manifests, f"manifests/{audio}", f"conf/{name}.json"), own)
