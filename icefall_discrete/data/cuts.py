@@ -12,7 +12,7 @@ import json
 import re
 from math import isclose
 from pathlib import Path
-from typing import Iterable, Iterator, Optional, Sequence, Tuple, Union
+from typing import Any, Dict, Iterable, Iterator, Optional, Sequence, Tuple, Union
 
 import numpy as np
 from lhotse import CutSet, MonoCut
@@ -352,12 +352,17 @@ def require_manifest_name(path: PathLike) -> None:
         raise ValueError(f"{path} does not end in {MANIFEST_SUFFIX}, as manifests do that are read; name it so.")
 
 
-def write_cuts(path: PathLike, cuts: Iterable[Cut]) -> None:
-    """Write a .jsonl.gz manifest atomically; same cuts, same bytes (no time stamp or name in the gzip header)."""
+def write_lines(path: PathLike, lines: Iterable[Dict[str, Any]]) -> None:
+    """Write objects to a .jsonl.gz, whole; same objects, same bytes (no time stamp or name in the gzip header)."""
     with (
         replacing(path) as temporary,
         open(temporary, "wb") as raw,
         gzip.GzipFile(filename="", mode="wb", fileobj=raw, mtime=0) as stream,
     ):
-        for cut in cuts:
-            stream.write(json.dumps(line_of(cut), ensure_ascii=False).encode("utf-8") + b"\n")
+        for line in lines:
+            stream.write(json.dumps(line, ensure_ascii=False).encode("utf-8") + b"\n")
+
+
+def write_cuts(path: PathLike, cuts: Iterable[Cut]) -> None:
+    """Write a manifest; see `write_lines`."""
+    write_lines(path, map(line_of, cuts))

@@ -3,11 +3,12 @@
 from pathlib import Path
 from typing import Dict, Iterable, List, NamedTuple, Sequence
 
-from lhotse import SupervisionSegment, SupervisionSet
+from lhotse import SupervisionSegment
 from lhotse.supervision import AlignmentItem
 
-from icefall_discrete.base.atomic_files import replacing, write_text
+from icefall_discrete.base.atomic_files import write_text
 from icefall_discrete.base.inside import path_inside
+from icefall_discrete.data.cuts import write_lines
 from icefall_discrete.systems.asr.alignment import Aligned, Alignment
 
 WORD, PIECE = "word", "piece"
@@ -129,5 +130,4 @@ def write_alignments(folder: Path, utterances: Iterable[AlignedUtterance]) -> No
     every = list(utterances)
     for kind, tier in _TIERS.items():
         write_text(folder / f"{tier}.ctm", "".join(f"{line}\n" for one in every for line in ctm_lines(one, kind)))
-    with replacing(folder / "supervisions.jsonl.gz") as temporary:
-        SupervisionSet.from_segments(map(supervision_of, every)).to_file(temporary)
+    write_lines(folder / "supervisions.jsonl.gz", (supervision_of(one).to_dict() for one in every))

@@ -52,6 +52,7 @@ def test_cuts_to_a_folder(work, tmp_path, caplog):
     ]
     assert float(lines[0][2]) >= 0.5
     found = {one.id: one for one in SupervisionSet.from_file(tmp_path / "to" / "supervisions.jsonl.gz")}
+    assert (tmp_path / "to" / "supervisions.jsonl.gz").read_bytes()[4:8] == bytes(4)  # no time: same cuts, same bytes
     first = found[cuts[0].id]
     assert [item.symbol for item in first.alignment["word"]] == ["one", "two"]
     assert "".join(item.symbol for item in first.alignment["piece"]).replace("▁", " ").split() == ["one", "two"]
