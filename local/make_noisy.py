@@ -17,7 +17,7 @@ from icefall_discrete.audio.noise import MAX_SOURCES, Condition, NoiseConfig, No
 from icefall_discrete.base.flags import Number, ScriptParser, add_flags, override
 from icefall_discrete.base.script import run_script
 from icefall_discrete.base.settings import MOST_THREADS
-from icefall_discrete.data.cuts import load_cuts
+from icefall_discrete.data.cuts import load_cuts, with_recordings
 from icefall_discrete.extraction.noisy_cuts import write_noisy_set
 
 
@@ -36,7 +36,9 @@ def get_parser() -> ScriptParser:
 
 def sources_of(manifest: Optional[Path], config: NoiseConfig) -> List[MonoCut]:
     """Some thousand cuts of a manifest, or none if there is no manifest."""
-    return sample_cuts(load_cuts(manifest, lazy=True), MAX_SOURCES, config.seed) if manifest else []
+    if manifest is None:
+        return []
+    return sample_cuts(with_recordings(load_cuts(manifest, lazy=True), manifest), MAX_SOURCES, config.seed)
 
 
 def main() -> None:
@@ -44,7 +46,7 @@ def main() -> None:
     args = get_parser().parse_args()
     config = override(NoiseConfig(), args)
     source = NoiseSource(config, sources_of(args.train_cuts, config), sources_of(args.noise_cuts, config))
-    cuts = list(load_cuts(args.cuts))
+    cuts = list(with_recordings(load_cuts(args.cuts), args.cuts))
     for kind, snr_db in itertools.product(config.kinds, config.snrs):
         figures = write_noisy_set(cuts, Condition(kind, snr_db), source, args.cuts, args.audio_dir, args.nj)
         if figures["num_made_softer"]:

@@ -62,12 +62,28 @@ def load_audio_cuts(path: PathLike) -> CutSet:
     """
     cuts = load_cuts(path)
     for cut in cuts:
-        if isinstance(cut, MixedCut):
-            raise ValueError(
-                f"{path}: cut {cut.id} is mixed, padded or joined of {len(cut.tracks)} others; write its audio "
-                "to a file (lhotse: cut.save_audio, or CutSet.save_audios), and make a cut of that."
-            )
+        _require_single(cut, path)
     return cuts
+
+
+def _require_single(cut: Cut, path: PathLike) -> None:
+    if isinstance(cut, MixedCut):
+        raise ValueError(
+            f"{path}: cut {cut.id} is mixed, padded or joined of {len(cut.tracks)} others; write its audio "
+            "to a file (lhotse: cut.save_audio, or CutSet.save_audios), and make a cut of that."
+        )
+
+
+def with_recordings(cuts: Iterable[Cut], path: PathLike) -> Iterator[MonoCut]:
+    """The cuts of the manifest `path`, each with a recording of its own.
+
+    Raises: ValueError, naming the cut, for one that is mixed, padded or joined of several, or has no recording.
+    """
+    for cut in cuts:
+        _require_single(cut, path)
+        if not cut.has_recording:
+            raise ValueError(f"{path}: cut {cut.id} has no recording; remake the manifest with recordings.")
+        yield cut
 
 
 def without_frames(cut: MonoCut) -> MonoCut:

@@ -5,7 +5,7 @@ import json
 import pytest
 from toy_corpus import run_stage_script, write_conf, write_manifest
 
-from icefall_discrete.data.cuts import load_cuts
+from icefall_discrete.data.cuts import load_cuts, write_cuts
 
 
 @pytest.fixture(scope="module")
@@ -55,6 +55,21 @@ def test_mistakes_are_one_sentence(work):
     for expected, done in cases.items():
         assert done.returncode == 1 and expected in done.stderr.splitlines()[-1], done.stderr
         assert done.stderr.splitlines()[-1].startswith("error: ")
+
+
+def test_a_cut_without_a_recording_is_named(work, tmp_path):
+    cuts = list(load_cuts(manifest(work, "test")))
+    cuts[1].recording = None
+    path = tmp_path / "toy_cuts_bare.jsonl.gz"
+    write_cuts(path, cuts)
+    sentence = f"toy_cuts_bare.jsonl.gz: cut {cuts[1].id} has no recording; remake the manifest with recordings."
+    folder = ("--audio-dir", tmp_path / "audio")
+    noisy = run_stage_script(
+        *("make_noisy.py", "--cuts", path, "--train-cuts", manifest(work, "train"), *folder), check=False
+    )
+    silent = run_stage_script("cut_silence.py", "--cuts", path, *folder, "--output", path, check=False)
+    for done in (noisy, silent):
+        assert done.returncode == 1 and sentence in done.stderr and "Traceback" not in done.stderr
 
 
 def test_codes_of_noisy_sets_are_compared_with_the_clean_ones(work):
