@@ -67,7 +67,8 @@ class Rung:
         language = Language.made_up(_SYMBOLS, config.language, 0.1)
         heard, read, self.dev = language.lines(_TRAIN, 1), language.lines(_TRAIN, 2), language.lines(_DEV, 3)
         read = shuffled(read, 4) if is_control else read
-        frames = spoken(heard + self.dev, _SYMBOLS, _DIM, config.noise, 5)
+        # Silence at both ends, as rows of text have it: one convolution cannot say there what it does not hear.
+        frames = spoken([[0, *line, 0] for line in heard + self.dev], _SYMBOLS, _DIM, config.noise, 5)
         utterances = [(str(place), one, None) for place, one in enumerate(frames)]
         train, dev = (
             write_speech(folder / name, part, 1.0)

@@ -49,7 +49,8 @@ def shuffled(lines: Lines, seed: int) -> Lines:
 
 
 def spoken(lines: Lines, num_symbols: int, dim: int, noise: float, seed: int) -> List[np.ndarray]:
-    """Frames (T, dim) of each line: a random vector a symbol, one frame or, four times of ten, two, and noise."""
+    """Frames (T, dim) of each line: a random vector a symbol (and one for 0, silence), one frame or, four times of ten,
+    two, and noise."""
     prototypes = np.random.default_rng(seed).standard_normal((num_symbols + 1, dim))
     generator = np.random.default_rng(seed + 1)
     found = []
