@@ -36,7 +36,8 @@ _JUDGED = "DNSMOS is a judge's guess of the quality that listeners hear, of the 
 _INPUT = "Figures of the input are of what was enhanced or parted, held against the same speech as the output."
 _HEARD = (
     "dWER counts words that a recogniser hears otherwise than in the original, original WER is its own on the "
-    "original, which WER is to be held against; speaker accuracy is how often a classifier hears the voice that was asked for."
+    "original, which WER is to be held against; speaker accuracy is how often a classifier hears the voice that was "
+    "asked for."
 )
 _ALIKE = "Speaker similarity is the cosine between a verification model's embeddings of the two (1: one voice)."
 METRICS = (
