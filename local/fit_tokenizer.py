@@ -7,6 +7,7 @@ from pathlib import Path
 
 import torch
 
+from icefall_discrete.base.addresses import readable
 from icefall_discrete.base.flags import SEED, Number, ScriptParser
 from icefall_discrete.base.script import run_script
 from icefall_discrete.base.settings import MOST_PROCESSES
@@ -21,7 +22,9 @@ def get_parser() -> ScriptParser:
     parser = ScriptParser(__doc__)
     parser.add_argument("--feature-type", required=True, help="name of a JSON file in a conf dir, or a path to one")
     parser.add_argument("--conf-dir", type=Path, action="append", default=[], help="of feature types; repeatable")
-    parser.add_argument("--cuts", type=Path, required=True, help="manifest <corpus>_cuts_<split>.jsonl.gz to fit on")
+    parser.add_argument(
+        "--cuts", type=readable, required=True, help="manifest <corpus>_cuts_<split>.jsonl.gz to fit on, or its address"
+    )
     parser.add_argument("--train-split", default="train", help="start of the training split's name (default: train)")
     parser.add_argument("--out-dir", type=Path, required=True, help="folder of the feature type, data/features/<type>")
     parser.add_argument(

@@ -12,6 +12,7 @@ import torch
 from lhotse import CutSet
 
 from icefall_discrete.base import backend, random_state
+from icefall_discrete.base.addresses import readable
 from icefall_discrete.base.at_work import LOCK_FILE, at_work
 from icefall_discrete.base.device import resolve
 from icefall_discrete.base.flags import Number, ScriptParser, value_of_flag
@@ -22,7 +23,7 @@ from icefall_discrete.base.script import run_script
 from icefall_discrete.base.spec import FeatureSpec
 from icefall_discrete.data.cuts import cuts_digest, is_speed_perturbed, load_cuts, load_feature_cuts
 from icefall_discrete.data.pseudo_labels import with_pseudo_labels, without_text
-from icefall_discrete.data.shar import SUMMARY_FILE, SharSource, require_current
+from icefall_discrete.data.shar import CUTS_FOLDER, SUMMARY_FILE, SharSource, require_current
 from icefall_discrete.experiment.fitted_recipe import Facts, has_conditions, known_facts, what_was_chosen
 from icefall_discrete.experiment.folder import TOKENIZER_DIR, Experiment, read_codebooks
 from icefall_discrete.experiment.initial_weights import (
@@ -68,7 +69,11 @@ def get_parser(system: str = DEFAULT_SYSTEM) -> ScriptParser:
     parser.add_argument("--conf-dir", type=Path, action="append", default=[], help="folder with models/ of the recipe")
     parser.add_argument("--train-split", default="train", help="split to train on (default: train)")
     parser.add_argument("--valid-split", default="dev", help="split to validate on (default: dev)")
-    parser.add_argument("--shar-dir", type=Path, help="read the training split in sequence from here (export_shar.py)")
+    parser.add_argument(
+        "--shar-dir",
+        type=readable,
+        help="read the training split in sequence from here, or an address (export_shar.py)",
+    )
     parser.add_argument("--mux-dir", type=Path, help="features of another corpus whose training split is mixed in")
     parser.add_argument("--mux-split", default="train", help="that split of the other corpus (default: train)")
     parser.add_argument(
@@ -265,7 +270,7 @@ def facts_of(args: Any, settings: TrainSettings) -> Optional[Facts]:
     if Experiment(args.exp_dir).has_learnt():
         return known_facts(args.exp_dir / RECIPE_FILE)
     if args.shar_dir is not None:
-        seconds = read_object(args.shar_dir / args.train_split / SUMMARY_FILE)["duration_sec"]
+        seconds = read_object(args.shar_dir / args.train_split / CUTS_FOLDER / SUMMARY_FILE)["duration_sec"]
     else:
         cuts = load_cuts(args.feature_dir / f"{args.train_split}.jsonl.gz", lazy=True)
         seconds = sum(cut.duration for cut in cuts if not is_speed_perturbed(cut))

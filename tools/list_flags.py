@@ -13,6 +13,7 @@ import re
 from pathlib import Path
 from typing import Any, Dict, List
 
+from icefall_discrete.base.addresses import readable
 from icefall_discrete.base.atomic_files import write_text
 from icefall_discrete.base.flags import Number, ScriptParser
 from icefall_discrete.base.places import Declaration, Place
@@ -23,7 +24,7 @@ from icefall_discrete.experiment.stage_flags import FLAGS_FILE, TOKENIZERS
 from icefall_discrete.tokenizers import setting_names, tokenizer_names
 
 LOCAL = Path(__file__).resolve().parents[1] / "local"
-_KINDS = {None: "text", str: "text", int: "int", float: "float", bool: "bool", Path: "path"}
+_KINDS = {None: "text", str: "text", int: "int", float: "float", bool: "bool", Path: "path", readable: "path"}
 
 
 def parser_of(script: str, system: str) -> ScriptParser:

@@ -8,8 +8,10 @@ import argparse
 import os
 import re
 import sys
+from pathlib import Path
 from typing import Any, Dict, Iterable, List, NoReturn, Optional, Sequence, Tuple, Type, TypeVar
 
+from icefall_discrete.base.addresses import Address, is_address, readable
 from icefall_discrete.base.names import did_you_mean
 from icefall_discrete.base.places import MISSING, Declaration, Place, by_short_name, default_of, every_kind, walk
 from icefall_discrete.base.settings import FLAG, LARGEST_SEED, Overlay, flag_name, refusal
@@ -195,11 +197,23 @@ class ScriptParser(argparse.ArgumentParser):
         """Parse as argparse does, and read the settings among the flags; unknown flags are errors."""
         self._complete()
         found, rest = super().parse_known_args(self._checked(sys.argv[1:] if args is None else list(args)), namespace)
+        self._refuse_addresses(found)
         for flag, places in self._places.items():
             dest = flag.replace("-", "_")
             if hasattr(found, dest):
                 setattr(found, dest, self._value(places, flag, getattr(found, dest)))
         return found, rest
+
+    def _refuse_addresses(self, found: argparse.Namespace) -> None:
+        """End the program where an address is given for a file or folder that has to be on this machine."""
+        for dest, value in vars(found).items():
+            for one in value if isinstance(value, list) else [value]:
+                if isinstance(one, Path) and is_address(one) and not isinstance(one, Address):
+                    self.error(
+                        f"--{dest.replace('_', '-')} is '{readable(one)}', an address, expected a place on this "
+                        "machine; copy what lies there, or mount it as a folder. Cuts to encode and Shar to train on "
+                        "may lie elsewhere."
+                    )
 
     def _value(self, places: Sequence[Place], flag: str, text: str) -> Any:
         """The value of a flag, or its text where kinds read it differently and the kind is not known yet."""

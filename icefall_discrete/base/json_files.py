@@ -97,7 +97,7 @@ def read_json(path: Union[str, Path]) -> Any:
         if it holds a number that is none: NaN, infinite or too large.
     """
     try:
-        text = Path(path).read_text(encoding="utf-8-sig")
+        text = (path if isinstance(path, Path) else Path(path)).read_text(encoding="utf-8-sig")  # addresses too
     except FileNotFoundError:
         raise FileNotFoundError(f"{path} does not exist; correct the name, or run the stage that makes it.") from None
     except UnicodeDecodeError as error:

@@ -225,7 +225,7 @@ class Provenance:
     @classmethod
     def read_if_there(cls, path: PathLike) -> Optional["Provenance"]:
         """The record, or None if there is no such file."""
-        return cls.read(path) if Path(path).is_file() else None
+        return cls.read(path) if (path if isinstance(path, Path) else Path(path)).is_file() else None
 
 
 def recorded_in(record: Mapping[str, Any], where: PathLike) -> Provenance:

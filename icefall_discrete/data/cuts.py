@@ -21,6 +21,7 @@ from lhotse.cut import Cut, MixedCut
 from lhotse.features.io import get_reader
 from lhotse.utils import fastcopy
 
+from icefall_discrete.base.addresses import Address
 from icefall_discrete.base.atomic_files import replacing
 from icefall_discrete.base.inert_pickle import reason_of
 from icefall_discrete.base.provenance import digest_of_lines
@@ -315,14 +316,16 @@ def load_cuts(path: PathLike, lazy: bool = False) -> CutSet:
     """Read a manifest of cuts (.jsonl or .jsonl.gz) with the paths of code archives put right.
 
     Args:
-      path: the manifest. lazy: read it while iterating (if it does not fit in memory); errors come up then.
+      path: the manifest, or its address. lazy: read it while iterating (if it does not fit in memory); errors come
+        up then.
     Raises:
       FileNotFoundError: if it is missing. ValueError: if it is truncated, damaged or empty, or a line is no cut.
     """
-    path = Path(path)
+    path = path if isinstance(path, Path) else Path(path)
     place = functools.partial(_in_folder, folder=path.parent)
     if lazy:
-        open(path, "rb").close()  # the system's own sentence, if there is none
+        if not isinstance(path, Address):
+            open(path, "rb").close()  # the system's own sentence, if there is none
         return CutSet(_Manifest(path)).map(place)
     cuts = [place(cut) for cut in _Manifest(path)]
     if not cuts:

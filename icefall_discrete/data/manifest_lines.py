@@ -17,6 +17,7 @@ from lhotse.cut import Cut
 from lhotse.serialization import deserialize_item
 
 from icefall_discrete.audio.sources import refusal
+from icefall_discrete.base.addresses import at_hand
 from icefall_discrete.base.json_files import json_name, parse_json
 from icefall_discrete.base.shapes import (
     COUNT,
@@ -192,6 +193,7 @@ def read_values(path: Path, make: Callable[[Any], T], advice: str = _ADVICE) -> 
     """What `make` makes of each line of a file of JSON lines (.jsonl or .jsonl.gz); blank lines count for nothing.
 
     Args:
+      path: the file, or its address.
       make: of a line's value; raises ValueError, a part of a sentence, for one that is wrong.
       advice: the end of the sentence for a line that is wrong: what to do.
     Raises:
@@ -201,7 +203,7 @@ def read_values(path: Path, make: Callable[[Any], T], advice: str = _ADVICE) -> 
     opener = gzip.open if path.suffix == ".gz" else open
     number = 0  # of the last line that was read whole
     try:
-        with opener(path, "rt", encoding="utf-8-sig") as stream:
+        with at_hand(path) as copy, opener(copy, "rt", encoding="utf-8-sig") as stream:
             while line := stream.readline(MAX_LINE):
                 number += 1
                 if len(line) == MAX_LINE:

@@ -14,16 +14,16 @@ import dataclasses
 import hashlib
 import logging
 import random
-import re
 import shutil
 from pathlib import Path
-from typing import Any, Callable, Dict, Iterable, Iterator, List, Optional
+from typing import Any, Callable, Dict, Iterable, Iterator, List, Mapping, Optional, Tuple
 
 from lhotse import CutSet
 from lhotse.cut import MixedCut, MonoCut
 from lhotse.shar import JsonlShardWriter
 from lhotse.utils import fastcopy
 
+from icefall_discrete.base.addresses import Address, AddressError, fetched_ahead, readable
 from icefall_discrete.base.inert_pickle import reason_of
 from icefall_discrete.base.json_files import write_json
 from icefall_discrete.base.provenance import (
@@ -39,7 +39,7 @@ from icefall_discrete.base.provenance import (
 from icefall_discrete.base.settings import check_settings, setting, to_dict
 from icefall_discrete.base.shapes import COUNT, FROM_0, TEXT, read_shaped
 from icefall_discrete.base.spec import FeatureSpec
-from icefall_discrete.data.array_shards import ArrayShardWriter, read_arrays
+from icefall_discrete.data.array_shards import SHARD_NAME, ArrayShardWriter, read_arrays
 from icefall_discrete.data.checksums import checksum_of, damage, known_checksums
 from icefall_discrete.data.cuts import cuts_digest, field_name, load_frames, without_frames
 from icefall_discrete.data.dataset import derived_seed
@@ -50,7 +50,7 @@ CUTS_FOLDER = "cuts"
 SUMMARY_FILE = "shar.json"
 ORIGIN_FILE = "made_from.json"
 CHECKSUM_FILE = "checksums.json"
-_ADDRESS = re.compile(r"[a-z][a-z0-9+-]+:/", re.IGNORECASE)  # as a path has it: of two slashes one is left
+_CUTS_NAME = "cuts.%06d.jsonl.gz"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -148,7 +148,7 @@ def export_shar(cuts: Iterable[MonoCut], spec: FeatureSpec, folder: Path, config
         manifest = None
         if not cuts_folder.exists():
             new_cuts = stack.enter_context(_complete_or_absent(cuts_folder))
-            manifest = stack.enter_context(JsonlShardWriter(_shards(new_cuts, "cuts.%06d.jsonl.gz"), config.shard_size))
+            manifest = stack.enter_context(JsonlShardWriter(_shards(new_cuts, _CUTS_NAME), config.shard_size))
         for cut in cuts:
             frames = load_frames(cut, spec)
             tar.write(cut.id, frames, 1.0 / spec.frame_rate_hz)
@@ -243,11 +243,15 @@ class _Pass:
     """The cuts of some shards, read anew whenever it is iterated over.
 
     Args:
-      fields: the shards of cuts and of the field `field`. num_cuts: of all. folder: to name in messages.
+      pairs: the shards of cuts and of the field `field`. num_cuts: of all. folder: to name in messages.
+      checksums: of shards at addresses, where they are known.
     """
 
-    def __init__(self, fields: Dict[str, List[Path]], field: str, num_cuts: int, folder: Path) -> None:
-        self._fields, self._field, self._num_cuts, self._folder = fields, field, num_cuts, folder
+    def __init__(
+        self, pairs: List[Tuple[Path, ...]], field: str, num_cuts: int, folder: Path, checksums: "_Checksums"
+    ) -> None:
+        self._pairs, self._field, self._num_cuts, self._folder = pairs, field, num_cuts, folder
+        self._checksums = checksums
 
     def __iter__(self) -> Iterator[MonoCut]:
         found = 0
@@ -257,6 +261,8 @@ class _Pass:
                 cut = next(cuts, None)
                 if cut is None and found < self._num_cuts:
                     raise EOFError(f"they hold {found} cuts, expected {self._num_cuts}")
+            except AddressError:
+                raise
             except Exception as error:  # what shards can get wrong has no end, and each fails in its own way
                 reason = reason_of(error)
             else:
@@ -271,7 +277,10 @@ class _Pass:
             )
 
     def _read(self) -> Iterator[MonoCut]:
-        for manifest, archive in zip(self._fields["cuts"], self._fields[self._field]):
+        pairs = iter(self._pairs)
+        if isinstance(self._folder, Address):
+            pairs = fetched_ahead(pairs, self._checksums.require)
+        for manifest, archive in pairs:
             for cut, (cut_id, array) in zip(read_lines(manifest), read_arrays(archive)):
                 if cut.id != cut_id or isinstance(cut, MixedCut):
                     raise ValueError(f"{archive.name} has frames of {cut_id}, where {manifest.name} has cut {cut.id}")
@@ -279,22 +288,47 @@ class _Pass:
                 yield cut
 
 
+class _Checksums:
+    """What the shards of a split at an address held when they were exported; nothing of exports that noted none."""
+
+    def __init__(self, folder: Path, parts: Mapping[str, List[str]]) -> None:
+        """`parts`: the names of the shards that each subfolder must have. Raises ValueError if it lists others."""
+        self._expected: Dict[Path, Any] = {}
+        for part, names in parts.items():
+            listed = folder / part / CHECKSUM_FILE
+            noted = read_record(listed, "checksums")["checksums"] if listed.is_file() else None
+            if noted is not None and sorted(noted) != names:
+                raise ValueError(f"{listed} lists {len(noted)} shards, expected {len(names)}; copy the split anew.")
+            self._expected.update({folder / part / name: noted[name] for name in names if noted is not None})
+
+    def require(self, address: Path, copy: Path) -> None:
+        """Raise AddressError if the copy of a shard is not what was exported."""
+        expected = self._expected.get(address)
+        if expected is None:
+            return
+        found = checksum_of(copy)
+        if found["bytes"] != expected.get("bytes"):
+            raise AddressError(
+                f"{address} gave {found['bytes']} bytes of {expected.get('bytes')}; run again, or copy it there anew."
+            )
+        if found != expected:
+            raise AddressError(f"{address} is not what was exported: its content differs; copy it there anew.")
+
+
 class SharSource:
     """The cuts of a Shar folder with the frames of one feature type, read anew, in sequence, at every pass.
 
+    At an address each shard is fetched as a whole, to a temporary file, while the one before is read, and held against
+    its checksum.
+
     Args:
-      folder: that of the split. feature_type: name of the fields.
+      folder: that of the split, or its address. feature_type: name of the fields.
     Raises:
-      FileNotFoundError: if it was not exported. ValueError: if shards are missing, or the folder is an address.
+      FileNotFoundError: if it was not exported. ValueError: if shards are missing. AddressError: see base/addresses.py.
     """
 
     def __init__(self, folder: Path, feature_type: str) -> None:
-        self._folder = folder = Path(folder)
-        if _ADDRESS.match(str(folder)):
-            raise ValueError(
-                f"{folder} is an address, and Shar is read from folders; mount what lies there as a folder, or copy it "
-                "to one, and name that."
-            )
+        self._folder = folder = readable(folder)
         for needed in (folder / CUTS_FOLDER / SUMMARY_FILE, folder / feature_type / "spec.json"):
             if not needed.is_file():
                 raise FileNotFoundError(
@@ -302,28 +336,37 @@ class SharSource:
                 )
         self.spec = FeatureSpec.read(folder / feature_type / "spec.json")
         self.summary = _read_summary(folder)
-        self._shards = {
-            "cuts": sorted((folder / CUTS_FOLDER).glob("cuts.*.jsonl.gz")),
-            field_name(self.spec): sorted((folder / feature_type).glob("frames.*.tar")),
-        }
         expected = -(-self.summary["num_cuts"] // self.summary["shard_size"])
-        for field, paths in self._shards.items():
-            if len(paths) != expected:
+        names = {
+            CUTS_FOLDER: [_CUTS_NAME % number for number in range(expected)],
+            feature_type: [SHARD_NAME.format(number) for number in range(expected)],
+        }
+        self._checksums = _Checksums(folder, names if isinstance(folder, Address) else {})
+        if not isinstance(folder, Address):
+            self._require_whole(names)
+        self._pairs = [tuple(folder / part / name for part, name in zip(names, pair)) for pair in zip(*names.values())]
+
+    def _require_whole(self, names: Mapping[str, List[str]]) -> None:
+        """Raise ValueError if shards of a folder are missing or damaged, as far as is seen without reading them all."""
+        for (part, expected), pattern in zip(names.items(), ("cuts.*.jsonl.gz", "frames.*.tar")):
+            found = sorted(path.name for path in (self._folder / part).glob(pattern))
+            if found != expected:
+                field = part if part == CUTS_FOLDER else field_name(self.spec)
                 raise ValueError(
-                    f"{folder} has {len(paths)} shards of {field} of '{feature_type}', expected {expected}; copy the "
-                    "missing ones, or move the folder aside and export again."
+                    f"{self._folder} has {len(found)} shards of {field} of '{self.spec.name}', expected "
+                    f"{len(expected)}; copy the missing ones, or move the folder aside and export again."
                 )
-        wrong = _damage(folder, feature_type, whole=False)
+        wrong = _damage(self._folder, self.spec.name, whole=False)
         if wrong is not None:
             raise ValueError(f"{wrong}; run export_shar.py again, which makes it anew.")
 
     def cuts(self, seed: Optional[int] = None) -> CutSet:
         """All cuts, lazily: in the order of the export, or with the shards in an order drawn from `seed`."""
-        order = list(range(len(self._shards["cuts"])))
+        order = list(range(len(self._pairs)))
         if seed is not None:
             random.Random(seed).shuffle(order)
-        fields = {field: [paths[index] for index in order] for field, paths in self._shards.items()}
-        return CutSet(_Pass(fields, field_name(self.spec), self.summary["num_cuts"], self._folder))
+        pairs, field = [self._pairs[index] for index in order], field_name(self.spec)
+        return CutSet(_Pass(pairs, field, self.summary["num_cuts"], self._folder, self._checksums))
 
 
 class KeptCuts:

@@ -139,12 +139,6 @@ def test_a_missing_shard_is_told(work, tmp_path):
         SharSource(tmp_path, "small_km")
 
 
-def test_an_address_is_refused(tmp_path):
-    for address in ("s3://bucket/shar/train", "https://example.org/shar"):
-        with pytest.raises(ValueError, match=r"is an address, and Shar is read from folders; mount what lies there"):
-            SharSource(address, "small_km")
-
-
 def test_nothing_to_export_and_variable_rates_are_refused(work, tmp_path):
     _, spec = extracted(work, "small_km")
     with pytest.raises(ValueError, match="there are no cuts to export"):
