@@ -7,10 +7,10 @@ import logging
 import warnings
 from pathlib import Path
 from types import ModuleType
-from typing import Callable, Dict, List
+from typing import Callable, Dict, List, Tuple
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from icefall_discrete.export.parts import Part
 from icefall_discrete.export.tracing_check import CHECKED, TRACED, largest_difference
@@ -51,7 +51,7 @@ def write_onnx(part: Part, path: Path) -> None:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about shapes in a trace, which the check is for
             export(
-                part.module.eval(),
+                _traced_scripts(part.module.eval(), tuple(inputs.values())),
                 tuple(inputs.values()),
                 str(path),
                 input_names=list(inputs),
@@ -66,6 +66,12 @@ def write_onnx(part: Part, path: Path) -> None:
     for key, value in part.metadata.items():
         model.metadata_props.add(key=key, value=value)
     onnx.save(model, str(path))
+
+
+def _traced_scripts(module: nn.Module, inputs: Tuple[Tensor, ...]) -> nn.Module:
+    """A module that holds a script as a trace, without which the exporter does not know the script for a part of it."""
+    is_script = any(isinstance(one, torch.jit.ScriptModule) for one in module.modules())
+    return torch.jit.trace(module, inputs, check_trace=False) if is_script else module
 
 
 def onnx_runner(path: Path) -> Callable[[Dict[str, Tensor]], List[Tensor]]:

@@ -8,7 +8,7 @@ root mean square: 150 frames every 0.99 s, and the last segment what is left. Th
 import dataclasses
 import math
 from pathlib import Path
-from typing import List
+from typing import List, Sequence, Tuple, Union, cast
 
 import torch
 from torch import Tensor, nn
@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from icefall_discrete.base.settings import setting
 from icefall_discrete.tokenizers.networks.codec import Codec
 from icefall_discrete.tokenizers.networks.residual_vq import ResidualVq
+from icefall_discrete.tokenizers.networks.segment_loop import SegmentLoop, scripted_loop
 from icefall_discrete.tokenizers.networks.transformers_codec import (
     TransformersCodecTokenizer,
     TransformersModel,
@@ -46,6 +47,48 @@ def overlap_add(pieces: List[Tensor], stride: int) -> Tensor:
     return joined / weight
 
 
+def _sizes(*sizes: Union[int, Tensor]) -> Sequence[int]:
+    """Numbers that may be tensors, as they are in a trace; torch takes them for numbers."""
+    return cast(Sequence[int], sizes)
+
+
+def _reflected(states: Tensor, paddings: Tuple[Tensor, Tensor], mode: str = "zero", value: float = 0.0) -> Tensor:
+    """States (..., T) with reflections before and behind, as transformers does it: behind few states come zeros first.
+
+    Their number is computed, where transformers asks by an `if`, whose answer a trace would keep.
+    """
+    if mode != "reflect":
+        return nn.functional.pad(states, _sizes(*paddings), mode, value)
+    before, behind = paddings
+    num_states = states.shape[-1]
+    missing = (torch.maximum(before, behind) - num_states + 1).clamp(min=0)
+    padded = nn.functional.pad(nn.functional.pad(states, _sizes(0, missing)), _sizes(before, behind), mode)
+    return padded[..., : before + num_states + behind]
+
+
+class EncodecSegment(nn.Module):
+    """Samples (S,) that are coded as one to codes (T, K).
+
+    Args:
+      encoder: that of an EncodecModel. quantizer: its codebooks. num_codebooks: K. channels: what its audio has.
+      normalize: whether samples are divided by their root mean square.
+    """
+
+    def __init__(
+        self, encoder: nn.Module, quantizer: ResidualVq, num_codebooks: int, channels: int, normalize: bool
+    ) -> None:
+        super().__init__()
+        self.encoder, self.quantizer = encoder, quantizer
+        self._num_codebooks, self._channels, self._normalize = num_codebooks, channels, normalize
+
+    def forward(self, samples: Tensor) -> Tensor:
+        """See the class."""
+        if self._normalize:
+            samples = samples / (samples.square().mean().sqrt() + 1e-8)
+        states = self.encoder(samples.expand(1, self._channels, -1))[0]
+        return self.quantizer.encode(states.t(), self._num_codebooks)
+
+
 class EncodecCodec(Codec):
     """A loaded EncodecModel."""
 
@@ -59,28 +102,27 @@ class EncodecCodec(Codec):
         self.sample_rate_hz = config.sampling_rate
         self.frame_samples = math.prod(config.upsampling_ratios)
         self.frame_rate_hz = self.sample_rate_hz / self.frame_samples
-        if self._segment is None:
-            # Shorter audio is not reflected at its edges, but filled up with zeros, which a trace does not see.
-            plain = [one for one in self._encoder.modules() if isinstance(one, nn.Conv1d) and one.stride == (1,)]
-            self.frames_to_trace = 1 + max((one.kernel_size[0] - 1) * one.dilation[0] for one in plain)
-        else:
+        if self._segment is not None:
             self._segment_frames = -(-self._segment // self.frame_samples)
             self.frame_rate_hz = self._segment_frames * self.sample_rate_hz / self._stride
         self.codebook_sizes = tuple(len(book) for book in self._quantizer.codebooks())
+        for convolution in self._encoder.modules():
+            if hasattr(convolution, "_pad1d"):
+                convolution._pad1d = _reflected
+                self.frames_to_trace = 1
+
+    def _network(self, num_codebooks: int) -> nn.Module:
+        one = EncodecSegment(self._encoder, self._quantizer, num_codebooks, self._channels, self._normalize)
+        return one if self._segment is None else SegmentLoop(one, self._segment, self._stride)
 
     def encode(self, samples: Tensor, num_codebooks: int) -> Tensor:
         """See Codec."""
-        if self._segment is None:
-            return self._encode_segment(samples, num_codebooks)
-        starts = range(0, len(samples), self._stride)
-        pieces = [self._encode_segment(samples[start : start + self._segment], num_codebooks) for start in starts]
-        return torch.cat(pieces)
+        return self._network(num_codebooks)(samples)
 
-    def _encode_segment(self, samples: Tensor, num_codebooks: int) -> Tensor:
-        if self._normalize:
-            samples = samples / (samples.square().mean().sqrt() + 1e-8)
-        states = self._encoder(samples.expand(1, self._channels, -1))[0]
-        return self._quantizer.encode(states.t(), num_codebooks)
+    def graph(self, num_codebooks: int) -> nn.Module:
+        """See Codec."""
+        network = self._network(num_codebooks)
+        return scripted_loop(network) if isinstance(network, SegmentLoop) else network
 
     def decode(self, codes: Tensor) -> Tensor:
         """See Codec; of several channels, their mean. Segments that were normalised come back with power 1."""

@@ -9,7 +9,7 @@ import toy_codecs
 import transformers
 from toy_fits import SMALL_CODEC
 
-from icefall_discrete.export.onnx_files import export_onnx, onnx_runner
+from icefall_discrete.export.onnx_files import export_onnx, onnx_runner, write_onnx
 from icefall_discrete.export.tokenizer import shortest_audio, tokenizer_part
 from icefall_discrete.systems.codec.trained_codec import TrainedCodecTokenizer
 from icefall_discrete.tokenizers.dac import DacConfig, DacTokenizer
@@ -69,7 +69,31 @@ def test_codes_are_those_of_the_tokenizer(kind, tmp_path, voice):
             assert float((found[:, 0] != wanted[:, 0]).float().mean()) < 0.01
 
 
-def test_codecs_that_look_at_lengths_say_so(tmp_path):
+def test_audio_of_several_segments_and_an_end_of_any_length(tmp_path, voice):
+    """EnCodec at 48 kHz: segments of 48000 samples, every 47520, each by its own loudness."""
     tokenizer = EncodecTokenizer("stereo", EncodecConfig(**toy_codecs.encodec(tmp_path, stereo=True)))
-    with pytest.raises(NotExported, match="codec 'stereo' looks at the length of audio, so that it is not exported"):
+    part = tokenizer_part(tokenizer)
+    with torch.no_grad():
+        run = part.module
+        if HAS_RUNTIME:
+            write_onnx(part, tmp_path / "tokenizer.onnx")
+            runner = onnx_runner(tmp_path / "tokenizer.onnx")
+
+            def run(samples):
+                return runner({"samples": samples})[0]
+
+        samples = torch.from_numpy(voice).repeat(8)[:100000] * torch.linspace(0.1, 1, 100000)
+        assert shortest_audio(tokenizer) == 320
+        # One short segment; two, of which both are short; a last segment of one sample, and of many.
+        for size in (320, 47999, 2 * 47520 + 1, 100000):
+            (wanted,) = tokenizer.encode(samples[None, :size], torch.tensor([size]))[0]
+            found = run(samples[:size])
+            assert found.shape == wanted.shape, size
+            assert float((found != wanted).float().mean()) < 0.01, size
+
+
+def test_codecs_that_look_at_lengths_say_so(tmp_path):
+    tokenizer = EncodecTokenizer("toy", EncodecConfig(**toy_codecs.encodec(tmp_path)))
+    tokenizer._codec.frames_to_trace = None
+    with pytest.raises(NotExported, match="codec 'toy' looks at the length of audio, so that it is not exported"):
         tokenizer.graph()

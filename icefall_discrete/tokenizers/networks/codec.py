@@ -47,6 +47,10 @@ class Codec(ABC):
     def codebooks(self) -> List[Tensor]:
         """The vectors (V_k, D_k) float32 of every codebook."""
 
+    def graph(self, num_codebooks: int) -> nn.Module:
+        """`encode` by the first `num_codebooks` codebooks as a network, for exports."""
+        return CodecGraph(self, num_codebooks)
+
     def to(self, device: torch.device) -> "Codec":
         """Move its networks; samples and codes must then be there too."""
         for value in vars(self).values():
@@ -162,7 +166,7 @@ class CodecTokenizer(SpeechTokenizer):
         if codec.frames_to_trace is None:
             raise NotExported(f"codec '{self.name}' {codec.not_traced}, so that it is not exported.")
         least = codec.frames_to_trace * codec.frame_samples
-        return FrameGraph(CodecGraph(codec, self._num_codebooks), min_samples=least)
+        return FrameGraph(codec.graph(self._num_codebooks), min_samples=least)
 
     def codebooks(self) -> List[Tensor]:
         """The codec's vectors (V_k, D_k) of the codebooks in use."""
