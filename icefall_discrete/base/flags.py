@@ -56,7 +56,9 @@ class Number:
         try:
             return place.fitted(_parsed_one(self.kind, text))
         except ValueError:
-            raise argparse.ArgumentTypeError(f"is '{text}', expected {place.expected()}.") from None
+            raise argparse.ArgumentTypeError(
+                f"is '{text}', expected {place.expected()}{place.why_not(text)}."
+            ) from None
 
 
 SEED = Number(int, minimum=0, maximum=LARGEST_SEED)

@@ -3,7 +3,6 @@
 import collections.abc
 import dataclasses
 import functools
-import math
 import types
 import typing
 from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple, Union
@@ -14,6 +13,8 @@ Names = Tuple[str, ...]
 MISSING = dataclasses.MISSING
 METADATA = "setting"  # the key of a field's declaration
 _TOO_LARGE = 2**63  # no integer of torch's holds it
+# Seconds, dB, ratios and weights end here: so many seconds in samples are still a number, and a part of one is too.
+_LARGEST, _SMALLEST = 1e12, 1e-30
 _TYPE_NAMES = {
     int: "a whole number",
     float: "a number",
@@ -57,6 +58,11 @@ class Declaration:
             and (self.above is None or value > self.above)
             and (self.maximum is None or value <= self.maximum)
         )
+
+
+def is_of_use(number: float) -> bool:
+    """Whether a number that need not be whole is 0, or of a size that its products and quotients are numbers too."""
+    return number == 0 or _SMALLEST <= abs(number) <= _LARGEST
 
 
 class Place(NamedTuple):
@@ -122,6 +128,18 @@ class Place(NamedTuple):
             name = bounds if self.declared.choices is not None else f"{name}{of if bounds else ''}{bounds}"
         return f"{name} or null" if self.is_optional else name
 
+    def why_not(self, value: Any) -> str:
+        """What `expected` does not say of a value, or its text, that is refused for its size alone; empty of others."""
+        items = typing.get_args(self.annotation)
+        if float not in (self.annotation, *items):
+            return ""
+        try:
+            numbers = [float(one) for one in (value if isinstance(value, (list, tuple)) else str(value).split(","))]
+        except (OverflowError, TypeError, ValueError):
+            return ""
+        refused = [one for one in numbers if self.declared.allows(one) and not is_of_use(one)]
+        return f"; its size must be 0, or {_SMALLEST:g} to {_LARGEST:g}" if refused else ""
+
     def fitted(self, value: Any) -> Any:
         """`value` as the field holds it: lists become tuples, whole numbers floats where floats are asked for.
 
@@ -144,10 +162,12 @@ class Place(NamedTuple):
         if plain is Any:
             return value
         is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
-        if is_number and not abs(value) < (_TOO_LARGE if isinstance(value, int) else math.inf):
+        if is_number and not abs(value) < _TOO_LARGE:
             raise ValueError("too large, or no number")
         if plain is float and is_number:
             value = float(value)
+            if not is_of_use(value):
+                raise ValueError("too large, or too small")
         if plain is int and isinstance(value, float) and value.is_integer():
             value = int(value)  # JSON knows one kind of number
         if not isinstance(value, plain) or (isinstance(value, bool) and plain is not bool):

@@ -10,7 +10,7 @@ from icefall_discrete.base.atomic_files import NO_SPACE
 
 TRACEBACK_VARIABLE = "ICEFALL_DISCRETE_TRACEBACK"
 _CLOSED_PIPE = 141  # as of a program that SIGPIPE ends
-EXPECTED_ERRORS = (ValueError, OSError, RuntimeError, ImportError)
+EXPECTED_ERRORS = (ValueError, OSError, RuntimeError, ImportError, MemoryError)
 
 
 def one_sentence(error: BaseException) -> str:
@@ -20,6 +20,8 @@ def one_sentence(error: BaseException) -> str:
         text = error.strerror if error.filename is None else f"{error.filename}: {error.strerror}"
     if isinstance(error, OSError) and error.errno in NO_SPACE and error.strerror == os.strerror(error.errno):
         text = f"{text}; free space, then rerun the same command to go on."
+    if isinstance(error, MemoryError):
+        text = f"memory is used up{f' ({text})' if text else ''}; choose smaller batches, or shorter audio."
     return " ".join(text.split()) or type(error).__name__
 
 

@@ -368,7 +368,8 @@ def refusal(place: Place, value: Any, where: str) -> str:
         other = "" if is_flag else f", or an object with '{KIND}'"
         return f"{wrong}, expected one of {', '.join(place.declared.kinds.names())}{other}."
     meant = did_you_mean(value, map(str, place.declared.choices or ())) if isinstance(value, str) else ""
-    end = f"; {meant}" if meant else "."
+    size = place.why_not(value)
+    end = f"; {meant}" if meant else f"{size}."
     if is_flag:
         return f"{wrong}, expected {place.expected('{}, separated by commas')}{end}"
-    return f"{wrong}, but {place.cls.__name__} expects {place.expected()}; {meant or 'correct the file.'}"
+    return f"{wrong}, but {place.cls.__name__} expects {place.expected()}{size}; {meant or 'correct the file.'}"

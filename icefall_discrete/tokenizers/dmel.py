@@ -25,12 +25,12 @@ class DmelConfig:
     """dMel: quantised log-mel spectrogram."""
 
     num_mel_bins: int = setting(80, "Number of mel channels, each a codebook (K).", minimum=3)
-    num_levels: int = setting(16, "Levels of each channel, the codebook size V.")
-    frame_shift_sec: float = setting(0.025, "Hop between frames, in seconds.", above=0)
-    window_sec: float = setting(0.05, "Length of the Hann window, in seconds.")
-    fft_size: int = setting(1024, "Points of the Fourier transform; the window is centred in them.")
-    low_hz: float = setting(80.0, "Lower edge of the first mel filter, in Hz.")
-    high_hz: float = setting(7600.0, "Upper edge of the last mel filter, in Hz.")
+    num_levels: int = setting(16, "Levels of each channel, the codebook size V.", minimum=2)
+    frame_shift_sec: float = setting(0.025, "Hop between frames, in seconds.", minimum=0.001, maximum=1)
+    window_sec: float = setting(0.05, "Length of the Hann window, in seconds.", minimum=0.001, maximum=1)
+    fft_size: int = setting(1024, "Points of the Fourier transform; the window is centred in them.", minimum=2)
+    low_hz: float = setting(80.0, "Lower edge of the first mel filter, in Hz.", minimum=0)
+    high_hz: float = setting(7600.0, "Upper edge of the last mel filter, in Hz.", above=0)
     min_value: float = setting(-7.0, "Lowest level, in log10 of the mel magnitude.")
     max_value: float = setting(2.0, "Highest level, in log10 of the mel magnitude (up to the rounding of the step).")
 

@@ -38,7 +38,7 @@ class HificodecConfig:
         "HiFi-Codec weights: a file, or ORG/NAME/PATH of a file on the hub.",
     )
     num_codebooks: int = setting(0, "Codebooks used (K), 0: all (4); 2: the groups without their residuals.")
-    codec_rate_hz: int = setting(16000, "Sample rate of the codec, in Hz; the weights do not tell.")
+    codec_rate_hz: int = setting(16000, "Sample rate of the codec, in Hz; the weights do not tell.", above=0)
 
 
 class Conv(nn.Module):

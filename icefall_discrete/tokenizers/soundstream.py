@@ -20,7 +20,7 @@ class SoundstreamConfig:
         "Weights of the codec: a file, or ORG/NAME/PATH of a file on the hub.",
     )
     num_codebooks: int = setting(0, "Codebooks used (K), 0: all.")
-    codec_rate_hz: int = setting(16000, "Sample rate of the codec, in Hz; the weights do not tell.")
+    codec_rate_hz: int = setting(16000, "Sample rate of the codec, in Hz; the weights do not tell.", above=0)
     causal: bool = setting(False, "Whether its convolutions are causal; the weights do not tell.")
 
 

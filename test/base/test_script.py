@@ -23,6 +23,7 @@ def run(body, **environment):
         ('OSError(28, "could not write y")', "error: could not write y\n"),
         ('RuntimeError("no k2")', "error: no k2\n"),
         ('ImportError("pip install z")', "error: pip install z\n"),
+        ('MemoryError("3 TiB")', "error: memory is used up (3 TiB); choose smaller batches, or shorter audio.\n"),
     ],
 )
 def test_an_expected_error_is_one_line_and_status_1(raised, shown):

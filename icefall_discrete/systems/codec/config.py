@@ -73,7 +73,9 @@ class CodecTraining:
     """Training of a codec."""
 
     max_steps: int = setting(3000, "Steps; with the seed, all that the budget depends on.")
-    max_minutes: float = setting(0.0, "Stop earlier after this time, interruptions not counted; 0: no limit.")
+    max_minutes: float = setting(
+        0.0, "Stop earlier after this time, interruptions not counted; 0: no limit.", minimum=0
+    )
     batch_sec: float = setting(8.0, "Audio of a step, in seconds.")
     segment_sec: float = setting(1.0, "Audio of one segment, in seconds, rounded to frames.")
     learning_rate: float = setting(0.002, "Largest learning rate (Adam).")

@@ -29,7 +29,9 @@ class MaskedPredictionConfig(MelEncoderConfig, KmeansConfig):
     warmup_steps: int = setting(500, "Steps until it is reached.")
     batch_sec: float = setting(60.0, "Audio in a batch (s), padding included.")
     standardize: bool = setting(True, "Scale each dimension of the states to mean 0 and variance 1 before clustering.")
-    max_minutes: float = setting(0.0, "Guard for slow machines: end the iterations early after so long; 0: no limit.")
+    max_minutes: float = setting(
+        0.0, "Guard for slow machines: end the iterations early after so long; 0: no limit.", minimum=0
+    )
     checkpoint_steps: int = setting(200, "Steps between checkpoints, at most lost by a kill.")
     device: str = device_setting("where it is trained")
 

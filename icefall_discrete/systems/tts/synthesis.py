@@ -19,7 +19,9 @@ class SynthesisConfig:
     """How texts are said."""
 
     longest_text: int = setting(1000, "longer texts, in letters or phones, are refused", minimum=1)
-    speech_rate: float = setting(1.0, "how fast texts are said: 2 is twice as fast as in training", above=0)
+    speech_rate: float = setting(
+        1.0, "how fast texts are said: 2 is twice as fast as in training", minimum=0.1, maximum=10
+    )
 
     def __post_init__(self) -> None:
         check_settings(self)

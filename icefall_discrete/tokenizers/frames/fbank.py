@@ -27,7 +27,8 @@ class FbankSettings:
     frame_shift_sec: float = setting(
         0.01,
         "Hop between frames, in seconds: 0.01 gives 100 Hz; where frames are quantized, the default is 0.02.",
-        above=0,
+        minimum=0.001,
+        maximum=1,
     )
 
 

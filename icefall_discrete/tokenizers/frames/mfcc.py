@@ -22,7 +22,7 @@ class MfccSettings:
     """MFCC with first and second derivatives."""
 
     num_ceps: int = setting(13, "Number of cepstral coefficients; a frame holds three times as many values.", minimum=1)
-    frame_shift_sec: float = setting(0.02, "Hop between frames, in seconds.", above=0)
+    frame_shift_sec: float = setting(0.02, "Hop between frames, in seconds.", minimum=0.001, maximum=1)
 
 
 class MfccFrames(FrameSource):

@@ -40,7 +40,7 @@ class WhisperSettings:
     layers: Tuple[int, ...] = setting(
         (), "Layers whose outputs stand side by side in a frame; none: `layer` alone.", distinct=True
     )
-    pad_sec: float = setting(1.0, "Silence added after each utterance before the encoder, in seconds.")
+    pad_sec: float = setting(1.0, "Silence added after each utterance before the encoder, in seconds.", minimum=0)
     num_threads: int = setting(1, "Has no effect any more; the encoder uses as many threads as torch.")
 
 
