@@ -1,8 +1,8 @@
-"""Model folders: what is handed on of a trained recogniser, by a hub or by hand; data alone, and each file checked.
+"""Model folders: what is handed on of a trained model, by a hub or by hand; data alone, and each file checked.
 
 A folder holds model.json (its version, and the digest of each file), model.safetensors, config.json, spec.json, the
-text pieces, codebooks, tokenizer/, recipe.json, and README.md, the card. It is an experiment folder: whatever takes one
-takes it. Files that are no data, such as pickles, are neither written nor taken.
+text pieces or other targets, codebooks, tokenizer/, recipe.json, and README.md, the card. It is an experiment folder:
+whatever takes one takes it. Files that are no data, such as pickles, are neither written nor taken.
 """
 
 import shutil
@@ -17,12 +17,12 @@ from icefall_discrete.base.json_files import read_object, write_json
 from icefall_discrete.base.provenance import digest_of_file
 from icefall_discrete.base.shapes import COUNT, OBJECT, read_shaped
 from icefall_discrete.base.tensor_files import write_tensors
+from icefall_discrete.data.targets.prompted_voices import FILE as PROMPTS_FILE
 from icefall_discrete.experiment.checkpoint_choice import load_weights, resolve_choice
 from icefall_discrete.experiment.folder import TOKENIZER_DIR, Experiment
 from icefall_discrete.experiment.transcription_files import kept_settings
 from icefall_discrete.results.ledger import read_optional
 from icefall_discrete.results.model_card import CardFacts, model_card
-from icefall_discrete.systems.asr.transducer import Transducer
 from icefall_discrete.training.averages import PUBLISHED
 
 CONTENTS = "model.json"
@@ -79,31 +79,36 @@ def _languages(result: Mapping[str, Any]) -> List[str]:
 
 
 def make_model_folder(exp_dir: Path, to: Path, name: str, license_name: str) -> None:
-    """Write the model folder of an experiment's recogniser, the average that its recipe decodes with.
+    """Write the model folder of an experiment, of any system, with the average that its recipe decodes with.
 
     Args:
       to: a folder that is new. name: what the card calls the model. license_name: as hubs know it.
     Raises:
-      ValueError, FileNotFoundError: if the experiment is no recogniser, has no weights, or its tokenizer is no data.
+      ValueError, FileNotFoundError: if the experiment has no weights, its tokenizer is no data, or it holds audio.
     """
     require_new_folder(to)
     experiment = Experiment(exp_dir)
-    model = experiment.build_model()
-    if not isinstance(model, Transducer):
+    settings = experiment.settings()  # of a folder that holds no experiment, that is to be said, not what it lacks
+    if (exp_dir / PROMPTS_FILE).is_file():
         raise ValueError(
-            f"{exp_dir} holds a {type(model).__name__}, which is no recogniser; only those have folders yet."
+            f"{exp_dir / PROMPTS_FILE} holds recordings of speakers, and model folders hand on no audio; train a "
+            "vocoder whose generator takes no prompts, such as vocos."
         )
+    model = experiment.build_model()
     choice, _ = kept_settings(exp_dir)
     weights = load_weights(resolve_choice(choice, exp_dir), exp_dir)
     model.load_trained(weights, str(exp_dir))
     result, made_by = read_optional(exp_dir / "result.json"), read_optional(exp_dir / "env.json")
     made_by = {key: made_by[key] for key in _MADE_BY if key in made_by}
     num_parameters = sum(value.numel() for value in model.parameters())
-    facts = CardFacts(name, license_name, _languages(result), experiment.spec(), result, made_by, num_parameters)
+    facts = CardFacts(
+        name, license_name, settings.system, _languages(result), experiment.spec(), result, made_by, num_parameters
+    )
     with new_folder(to) as unfinished:
         for file in _FILES:
             if (exp_dir / file).is_file():
                 shutil.copyfile(exp_dir / file, unfinished / file)
+        experiment.targets().save(unfinished)
         if (exp_dir / TOKENIZER_DIR).is_dir():
             _copy_tokenizer(exp_dir / TOKENIZER_DIR, unfinished / TOKENIZER_DIR)
         write_tensors(unfinished / PUBLISHED, {key: value for key, value in weights.items() if torch.is_tensor(value)})

@@ -1,6 +1,6 @@
 """`icefall-discrete pull`: a model folder from a hub, or from another folder, checked file by file.
 
-The folder is an experiment: transcribe, align, decode.py and train.py --init-from take it.
+The folder is an experiment: what takes --exp-dir takes it, and so does train.py --init-from.
 """
 
 import logging
@@ -27,4 +27,4 @@ def main(prog: str, arguments: Sequence[str]) -> None:
     """Fetch, check, copy."""
     args = get_parser(prog).parse_args(arguments)
     copy_model_folder(model_dir(args.model, args.revision), args.to)
-    LOG.info(f"{args.to}: {args.model}; transcribe --model {args.to} takes it")
+    LOG.info(f"{args.to}: {args.model}; its README.md says how to use it")

@@ -1,7 +1,7 @@
-"""`icefall-discrete push`: a trained recogniser as a model folder, for a hub (--repo) or by hand (--folder).
+"""`icefall-discrete push`: a trained model of any system as a model folder, for a hub (--repo) or by hand (--folder).
 
-The folder holds weights as safetensors, settings, pieces, tokenizer and a card with corpus, features, error rates,
-commit and command; no pickle, no audio, no transcript. Without --repo nothing leaves this machine.
+The folder holds weights as safetensors, settings, pieces, tokenizer and a card with corpus, features, figures, commit
+and command; no pickle, no audio, no transcript. Without --repo nothing leaves this machine.
 """
 
 import logging
@@ -37,7 +37,7 @@ def main(prog: str, arguments: Sequence[str]) -> None:
         raise ValueError("give either --repo ORG/NAME, or --folder for a model folder on this machine.")
     if args.folder is not None:
         make_model_folder(args.exp_dir, args.folder, args.name or args.folder.resolve().name, args.license)
-        LOG.info(f"{args.folder}: a model folder; transcribe --model takes it")
+        LOG.info(f"{args.folder}: a model folder, an experiment that its README.md says how to use")
         return
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary) / "model"

@@ -1,25 +1,55 @@
 """The card of a model folder: README.md with what hubs read of a model, and what a person wants to know of it."""
 
 from pathlib import Path
-from typing import Any, Dict, Iterator, List, Mapping, NamedTuple, Sequence
+from typing import Any, Dict, Iterator, List, Mapping, NamedTuple, Sequence, Tuple
 
 from icefall_discrete.base.spec import FeatureSpec
 
 Json = Dict[str, Any]
-_TAGS = ("automatic-speech-recognition", "speech-tokens", "zipformer", "icefall")
-_FIGURES = ("wer", "cer")
+_TAGS = ("speech-tokens", "icefall")
+_RECOGNITION = ("wer", "cer")
+_OF_RECOGNISERS = "asr"
+
+
+class _Kind(NamedTuple):
+    """What a card says of a system: what it is, how hubs call its task (empty: not at all), and what runs it."""
+
+    what: str
+    task: str
+    command: str
+
+
+_FROM_IT = "egs/<corpus>/ASR/run.sh --stage 6 --init-from model"
+_DECODE = "local/decode.py --exp-dir model --feature-dir FEATURES"
+_CONTINUE = "icefall-discrete continue --exp-dir model a.wav"
+_PULLED = {
+    "classification": _Kind("A classifier", "audio-classification", _DECODE),
+    "enhancement": _Kind("A network from codes of noisy or mixed speech to those of clean speech", "", _DECODE),
+    "perceptual": _Kind(
+        "A model of a codec's other codes", "", "icefall-discrete fill --exp-dir model first_codes.npy"
+    ),
+    "speech_lm": _Kind("A language model of text and speech", "", _CONTINUE),
+    "tts": _Kind(
+        "A model from texts to units",
+        "text-to-speech",
+        'icefall-discrete synthesise --exp-dir VOCODER --tts-exp-dir model --text "some words"',
+    ),
+    "unit_lm": _Kind("A language model of speech", "", _CONTINUE),
+    "vocoder": _Kind("A vocoder", "audio-to-audio", "icefall-discrete resynthesise --exp-dir model a.wav"),
+}
 
 
 class CardFacts(NamedTuple):
     """What a card says.
 
-    name: of the model. license: an identifier as hubs know it, such as apache-2.0. languages: their codes. spec: of the
-    features. result: the experiment's result.json, or {}. made_by: its env.json, with git and versions. num_parameters:
-    of the network.
+    name: of the model. license: an identifier as hubs know it, such as apache-2.0. system: the one of its experiment.
+    languages: their codes. spec: of the features. result: the experiment's result.json, or {}. made_by: its env.json,
+    with git and versions. num_parameters: of the network.
     """
 
     name: str
     license: str
+    system: str
     languages: Sequence[str]
     spec: FeatureSpec
     result: Json
@@ -27,16 +57,25 @@ class CardFacts(NamedTuple):
     num_parameters: int
 
 
-def _front_matter(facts: CardFacts) -> Iterator[str]:
+def _kind_of(facts: CardFacts) -> _Kind:
+    """Of encoders that learnt without labels one kind for all."""
+    if facts.system == _OF_RECOGNISERS:
+        command = f"icefall-discrete transcribe --model {facts.name} a.wav"
+        return _Kind("A speech recogniser", "automatic-speech-recognition", command)
+    kind = _PULLED.get(facts.system, _Kind(f"An encoder of speech ({facts.system})", "feature-extraction", _FROM_IT))
+    return kind._replace(command=f"icefall-discrete pull {facts.name} --to model\n{kind.command}")
+
+
+def _front_matter(facts: CardFacts, task: str) -> Iterator[str]:
     yield "---"
     yield f"license: {facts.license}"
     if facts.languages:
         yield "language:"
         yield from (f"- {language}" for language in facts.languages)
     yield "library_name: icefall_discrete"
-    yield "pipeline_tag: automatic-speech-recognition"
+    yield from (f"pipeline_tag: {task}",) if task else ()
     yield "tags:"
-    yield from (f"- {tag}" for tag in _TAGS)
+    yield from (f"- {tag}" for tag in (*filter(None, (task,)), *_TAGS))
     yield "---"
 
 
@@ -52,17 +91,31 @@ def _rate(scored: Mapping[str, Any], name: str) -> str:
     return f"{rate:.2f}" if isinstance(rate, (int, float)) else ""
 
 
+def _values(scored: Mapping[str, Any]) -> Iterator[Tuple[str, str]]:
+    """Each measure of a set that is one number, and that number."""
+    for name, found in scored.items():
+        value = found.get("rate", found.get("value")) if isinstance(found, dict) else None
+        if isinstance(value, (int, float)):
+            yield name, f"{value:g}"
+
+
 def _figures(result: Mapping[str, Any]) -> Iterator[str]:
     sets = result.get("sets") or {}
     if not sets:
         yield "It was not scored, or its result.json was not there."
+        return
+    if not any(name in scored for scored in sets.values() for name in _RECOGNITION):
+        yield "| set | measure | value |"
+        yield "|---|---|---|"
+        yield from (f"| {name} | {measure} | {value} |" for name in sets for measure, value in _values(sets[name]))
         return
     decoding = result.get("decoding") or {}
     yield f"Search: {decoding.get('method', 'unknown')}.\n"
     yield "| set | utterances | WER % | CER % |"
     yield "|---|---|---|---|"
     for name, scored in sets.items():
-        yield f"| {name} | {scored.get('num_utterances', '')} | {' | '.join(_rate(scored, one) for one in _FIGURES)} |"
+        rates = " | ".join(_rate(scored, one) for one in _RECOGNITION)
+        yield f"| {name} | {scored.get('num_utterances', '')} | {rates} |"
 
 
 def _spec_rows(spec: FeatureSpec) -> List[str]:
@@ -74,21 +127,21 @@ def _spec_rows(spec: FeatureSpec) -> List[str]:
 
 def model_card(facts: CardFacts) -> str:
     """The text of the card."""
-    corpus = corpus_of(facts.result)
+    corpus, kind = corpus_of(facts.result), _kind_of(facts)
     git = facts.made_by.get("git") or "unknown"
     versions = facts.made_by.get("versions") or {}
     shown = ", ".join(f"{name} {versions[name]}" for name in ("torch", "k2", "lhotse") if versions.get(name))
     lines = [
-        *_front_matter(facts),
+        *_front_matter(facts, kind.task),
         "",
         f"# {facts.name}",
         "",
-        f"A speech recogniser on {'discrete tokens' if facts.spec.kind == 'codes' else 'continuous features'} "
+        f"{kind.what} on {'discrete tokens' if facts.spec.kind == 'codes' else 'continuous features'} "
         f"({facts.spec.name}), of {facts.num_parameters / 1e6:.1f} million parameters"
         + (f", trained on the corpus {corpus}." if corpus else "."),
         "",
         "```bash",
-        f"icefall-discrete transcribe --model {facts.name} a.wav",
+        kind.command,
         "```",
         "",
         "## Figures",

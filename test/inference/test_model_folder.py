@@ -5,14 +5,24 @@ import shutil
 
 import pytest
 import torch
+from toy_speech import RECIPE as VOCODER
+from toy_speech import make_experiment
+from toy_texts import RECIPE as TEXTS
+from toy_texts import SPEC as UNITS
+from toy_texts import write_texts
 
 from icefall_discrete.base.checkpoint import load_checkpoint
-from icefall_discrete.base.tensor_files import read_tensors
+from icefall_discrete.base.tensor_files import read_tensors, write_tensors
+from icefall_discrete.experiment.checkpoint_choice import load_into, resolve_choice
+from icefall_discrete.experiment.folder import Experiment
+from icefall_discrete.experiment.transcription_files import kept_settings
 from icefall_discrete.inference.command import main as transcribe
 from icefall_discrete.inference.hub import fetched, model_dir, upload
 from icefall_discrete.inference.model_folder import CARD, CONTENTS, DATA_SUFFIXES, VERSION
 from icefall_discrete.inference.pull_command import main as pull
 from icefall_discrete.inference.push_command import main as push
+from icefall_discrete.inference.speaker import Speaker
+from icefall_discrete.inference.text_speaker import TextSpeaker
 from icefall_discrete.inference.transcriber import Transcriber
 
 NAME = "someone/toy-asr"
@@ -154,3 +164,65 @@ def test_one_of_two_is_asked_for(exp_dir, published, files):
         transcribe("transcribe", [str(files[0])])
     with pytest.raises(ValueError, match="give either --repo ORG/NAME, or --folder"):
         push("push", ["--exp-dir", str(exp_dir), "--license", "mit"])
+
+
+def handed_on(folder, to):
+    """What push makes of an experiment, and pull of that."""
+    push("push", ["--exp-dir", str(folder), "--license", "mit", "--folder", str(to / "pushed")])
+    pull("pull", [str(to / "pushed"), "--to", str(to / "pulled")])
+    return to / "pulled"
+
+
+@pytest.fixture(scope="module")
+def spoken(tmp_path_factory):
+    """Toy texts, and experiments of units of them: each of a system of its own."""
+    folder = write_texts(tmp_path_factory.mktemp("spoken"), num_train=4)
+    layers = {"dim": 16, "num_layers": 1, "num_heads": 2, "feedforward_dim": 24}
+    small = {"input": {"embedding_dim": 16}, "encoder": {"kind": "transformer", **layers}}
+    recipes = {
+        "vocoder": VOCODER,
+        "tts": TEXTS,
+        "unit_lm": {"model": {"decoder": layers}},
+        "speech_lm": {"model": {"decoder": layers}},
+        "classification": {"model": small, "target": {"fact": "speaker"}},
+        "discrete_bert": {"model": small},
+    }
+    for system, recipe in recipes.items():
+        make_experiment(folder / system, UNITS, recipe={"system": system, **recipe})
+    return folder
+
+
+def test_every_system_is_handed_on(spoken, tmp_path):
+    """Its weights and what it learnt come along, and a card that says how it is used."""
+    for folder in sorted(path.parent for path in spoken.glob("*/config.json")):
+        there, before = Experiment(handed_on(folder, tmp_path / folder.name)), Experiment(folder)
+        cases = [(one, one.build_model()) for one in (there, before)]
+        for one, network in cases:
+            load_into(network, resolve_choice(kept_settings(one.exp_dir)[0], one.exp_dir), one.exp_dir)
+        for name, value in cases[1][1].state_dict().items():
+            assert torch.equal(cases[0][1].state_dict()[name], value), (folder, name)
+        assert there.targets().means_the_same(before.targets())
+        card = (there.exp_dir / CARD).read_text()
+        assert "icefall-discrete pull pushed --to model" in card
+        assert "--exp-dir" in card or "--init-from model" in card
+
+
+def test_a_pulled_vocoder_says_what_pulled_texts_tell(spoken, tmp_path):
+    said = [
+        TextSpeaker(texts, Speaker(vocoder)).say("abc de", "anna", "en")
+        for vocoder, texts in (
+            (spoken / "vocoder", spoken / "tts"),
+            (handed_on(spoken / "vocoder", tmp_path / "V"), handed_on(spoken / "tts", tmp_path / "T")),
+        )
+    ]
+    assert torch.equal(*said)
+
+
+def test_recordings_of_speakers_stay_here(spoken, tmp_path):
+    shutil.copytree(spoken / "vocoder", tmp_path / "exp")
+    write_tensors(tmp_path / "exp" / "prompts.safetensors", {"0": torch.zeros(3, dtype=torch.int16)})
+    with pytest.raises(
+        ValueError, match=r"prompts\.safetensors holds recordings of speakers, and model folders hand on"
+    ):
+        handed_on(tmp_path / "exp", tmp_path)
+    assert not (tmp_path / "pushed").exists()
