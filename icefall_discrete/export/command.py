@@ -43,6 +43,12 @@ from icefall_discrete.tokenizers.networks.frame_graph import NotExported
 
 LOG = logging.getLogger(__name__)
 ONNX, TORCHSCRIPT, SHERPA = "onnx", "torchscript", "sherpa"
+_RECOGNISER = "asr"
+_HAND_ON = "hand it on as a model folder that runs on PyTorch, by icefall-discrete push"
+_OTHERS = ("classification", "enhancement", "perceptual", "speech_lm", "tts", "unit_lm", "vocoder")
+_INSTEAD = dict.fromkeys(_OTHERS, _HAND_ON)
+# Of the other systems, encoders that learn without labels.
+_TRAIN_FROM_IT = "train a recogniser from it, by run.sh --init-from, and export that"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -68,6 +74,15 @@ def get_parser(prog: str) -> ScriptParser:
     add_flags(parser, ExportConfig)
     add_flags(parser, CheckpointChoice, "average")
     return parser
+
+
+def require_recogniser(exp_dir: Path, system: str) -> None:
+    """Raise ValueError, in one sentence that says what to do, unless experiments of that system are exported."""
+    if system != _RECOGNISER:
+        raise ValueError(
+            f"{exp_dir} was trained as system '{system}', and recognisers alone are exported; "
+            f"{_INSTEAD.get(system, _TRAIN_FROM_IT)}."
+        )
 
 
 def load_recogniser(exp_dir: Path, choice: CheckpointChoice) -> Transducer:
@@ -110,7 +125,8 @@ def export(
     """
     require_new_folder(out_dir)
     experiment = Experiment(exp_dir)
-    experiment.settings()  # of a folder that holds no experiment, that is to be said, not what it lacks
+    # Of a folder that holds no experiment, that is to be said, not what it lacks.
+    require_recogniser(exp_dir, experiment.settings().system)
     spec, pieces = experiment.spec(), experiment.text_encoder()
     if config.to != TORCHSCRIPT:
         require_packages()

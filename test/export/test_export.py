@@ -1,6 +1,9 @@
 """What is exported gives what PyTorch gives, for utterances of other lengths, in batches and in streams."""
 
 import importlib.util
+import json
+import re
+from pathlib import Path
 
 import pytest
 import torch
@@ -20,6 +23,7 @@ from icefall_discrete.onnx.folder import checked_file, read_model
 from icefall_discrete.systems.asr.settings import TrainSettings
 from icefall_discrete.systems.asr.streaming_model import FrameBuffer, StreamingConfig, StreamingEncoder
 from icefall_discrete.systems.asr.transducer import build_transducer
+from icefall_discrete.systems.contract import known_systems
 from icefall_discrete.tokenizers import load_tokenizer
 
 STREAMS = StreamingConfig(16, 32)
@@ -229,3 +233,20 @@ def test_models_of_codes_are_not_for_sherpa():
     model = build_transducer(CONFIG, CODES, 20, AugmentConfig())
     with pytest.raises(ValueError, match="filter banks of its own, every 10 ms at 16 kHz, but this model reads 'toy'"):
         command.require_known_to_sherpa(model, CODES, False)
+
+
+def test_the_readme_says_which_systems_are_exported(tmp_path):
+    readme = (Path(command.__file__).parent / "README.md").read_text(encoding="utf-8")
+    rows = [line.split("|") for line in readme.splitlines() if line.startswith("| `") and line.count("|") == 5]
+    rows = [row for row in rows if any(word in row[2] for word in ("yes", "refused"))]
+    listed = {name.strip(" `"): row for row in rows for name in row[1].split(",")}
+    assert set(listed) == set(known_systems())
+    for system, (*_, instead, _) in listed.items():
+        folder = tmp_path / system
+        folder.mkdir()
+        (folder / "config.json").write_text(json.dumps({"system": system}))
+        advice = instead.strip()
+        sentence = re.escape(f"was trained as system '{system}', and recognisers alone are exported; {advice}.")
+        for runtime in (command.ONNX, command.TORCHSCRIPT, command.SHERPA):
+            with pytest.raises((ValueError, FileNotFoundError), match=sentence if advice else r"spec\.json"):
+                run(folder, "--to", runtime)
