@@ -29,6 +29,7 @@ _DECODING_MINUTES, _FEATURE_MINUTES = 1.5, 6.0
 # A step of wav2vec-U's small recipe on one core, which hardly depends on how much speech there is.
 _SECONDS_A_STEP = 0.036
 GUESS = "a guess"
+_TEACHER = "teacher"
 _SIMILAR = 0.25  # frame rates that differ by less are alike
 
 
@@ -95,7 +96,8 @@ class Costs:
                 return Cost(epochs * _mean([_minutes_an_epoch(one) for one in found]), words + machine)
         speeds = [one["training"]["audio_sec_per_sec"] * _rate(one) for one in self._known if _has_speed(one)]
         frames_a_second = _mean(speeds) if speeds else _FRAMES_A_SECOND
-        share = _section(row, "filter").get("label_fraction", 1.0)
+        # A teacher says the text of all that has none.
+        share = 1.0 if _TEACHER in dict(row.options) else _section(row, "filter").get("label_fraction", 1.0)
         seconds = epochs * share * self._epoch_seconds(row) * rate / frames_a_second
         known = f"by frames a second{machine}" if speeds else "by a usual speed"
         unknown = [] if speeds else ["speed"]
@@ -116,7 +118,8 @@ class Costs:
         for one in self._known:
             training = one["training"]
             if _has_speed(one) and training.get("seconds_per_epoch"):
-                share = 3600.0 * (training.get("label_hours") or 0.0) / corpus_seconds if corpus_seconds else 0.0
+                hours = 0.0 if f" --{_TEACHER} " in (one.get("command") or "") else training.get("label_hours") or 0.0
+                share = 3600.0 * hours / corpus_seconds if corpus_seconds else 0.0
                 return training["audio_sec_per_sec"] * training["seconds_per_epoch"] / (share or 1.0)
         return 0.0
 

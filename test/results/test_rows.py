@@ -317,6 +317,23 @@ def test_an_epoch_with_few_labels_tells_what_one_with_all_would_take(here):
     assert Costs(here).of(row).minutes == pytest.approx(6.0 + 1.5 + 4 * 3600 / 120 / 60)
 
 
+def test_an_epoch_with_a_teacher_has_the_audio_of_all(here):
+    write(here / "conf" / "recipes" / "default.json", {"filter": {"label_fraction": 0.25}})
+    wanted = {"feature_type": "km", "recipe": "default", "each": [{}, {"teacher": "exp/another"}]}
+    write(here / "conf" / "rows.json", {"description": "", "rows": [wanted]})
+    few, taught = rows_of(here)
+    # An hour by two speeds, 75 s a second, where nothing is known: four epochs of a quarter of it, or of all.
+    assert Costs(here).of(few).minutes == pytest.approx(7.5 + 4 * 1800 / 75 / 60)
+    assert Costs(here).of(taught).minutes == pytest.approx(7.5 + 4 * 7200 / 75 / 60)
+    seen = {"audio_sec_per_sec": 120.0, "seconds_per_epoch": 30.0, "label_hours": 0.25}
+    before = {**result(9.0, "fbank", "taught", 50.0, **seen), "command": "run.sh --teacher exp/another"}
+    write(here / "results" / "before.json", before)
+    manifest = here / few.flags("fit_tokenizer.py")["cuts"]
+    manifest.parent.mkdir(parents=True)
+    write_cuts(manifest, [MonoCut(f"cut{number}", 0.0, 900.0, 0) for number in range(4)])
+    assert Costs(here).of(few).minutes == pytest.approx(7.5 + 4 * 900 / 120 / 60)
+
+
 def test_what_rows_share_and_what_is_trained_already_is_not_counted_again(here):
     write(here / "results" / "before.json", result(30.0))
     costs, rows = Costs(here), rows_of(here, "km")
