@@ -1,5 +1,6 @@
 """What every stage's script shares: log lines with the time, and one sentence, no traceback, for a user's mistake."""
 
+import errno
 import logging
 import os
 import select
@@ -10,6 +11,8 @@ from icefall_discrete.base.atomic_files import NO_SPACE
 
 TRACEBACK_VARIABLE = "ICEFALL_DISCRETE_TRACEBACK"
 _CLOSED_PIPE = 141  # as of a program that SIGPIPE ends
+# A file is where a folder is to be, or the other way round; or nobody can write there.
+_NO_PLACE = (errno.ENOTDIR, errno.EEXIST, errno.EISDIR, errno.EROFS)
 EXPECTED_ERRORS = (ValueError, OSError, RuntimeError, ImportError, MemoryError)
 
 
@@ -22,6 +25,8 @@ def one_sentence(error: BaseException) -> str:
         text = f"{text}; free space, then rerun the same command to go on."
     if isinstance(error, MemoryError):
         text = f"memory is used up{f' ({text})' if text else ''}; choose smaller batches, or shorter audio."
+    if isinstance(error, OSError) and error.errno in _NO_PLACE and error.strerror == os.strerror(error.errno):
+        text = f"{text}; choose another place."
     return " ".join(text.split()) or type(error).__name__
 
 

@@ -55,12 +55,15 @@ class AudioFolder:
     Args:
       out: the folder; it is made when something is written. inputs: files that are read.
     Raises:
-      ValueError: if `out` is a file.
+      ValueError: if `out`, or what it is to be in, is a file.
     """
 
     def __init__(self, out: Path, inputs: Sequence[Path]) -> None:
-        if out.exists() and not out.is_dir():
-            raise ValueError(f"--out {out} is a file, expected a folder for audio files; give another name.")
+        in_the_way = next((path for path in (out, *out.parents) if path.exists() and not path.is_dir()), None)
+        if in_the_way is not None:
+            raise ValueError(
+                f"--out {out}: {in_the_way} is a file, expected a folder for audio files; give another name."
+            )
         self._out, self._inputs = out, {_identity(path) for path in inputs if path.exists()}
         self._written: Set[str] = set()
 
