@@ -185,6 +185,8 @@ def spoken(tmp_path_factory):
         "unit_lm": {"model": {"decoder": layers}},
         "speech_lm": {"model": {"decoder": layers}},
         "classification": {"model": small, "target": {"fact": "speaker"}},
+        "enhancement": {"model": {**small, "front_end": "identity"}, "target": {"sources": ["clean"]}},
+        "perceptual": {"model": {**small, "front_end": "identity"}},
         "discrete_bert": {"model": small},
     }
     for system, recipe in recipes.items():
