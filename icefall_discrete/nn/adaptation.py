@@ -11,6 +11,7 @@ import math
 from typing import Collection, Dict, List, Mapping, Tuple
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
@@ -46,6 +47,12 @@ class AdaptationConfig:
         0, "rank of the change to the matrices of linear layers (LoRA); 0: no change", minimum=0, maximum=_WIDEST
     )
     lora_alpha: float = setting(4.0, "the change is multiplied by lora_alpha / lora_r; icefall: 4", above=0)
+    lora_dropout: float = setting(
+        0.0,
+        "dropout rate of what the change, but not the layer, is given in training; SpeechGPT: 0.05",
+        minimum=0,
+        maximum=0.99,
+    )
     lora_layers: Tuple[str, ...] = setting(
         LORA_LAYERS, "which linear layers of the encoder change: patterns of their names, such as *.linear_q"
     )
@@ -96,23 +103,40 @@ class Adapter(nn.Module):
 class LowRankChange(nn.Module):
     """A matrix (out, in) plus up (out, r) down (r, in) times a scale; `up` begins with zeros, as in icefall.
 
+    With dropout the layer gives in training W x + scale up down dropout(x), as peft's LoRA does, but for the last bits.
+
     Args:
-      weight: the matrix. rank: r. alpha: r times the scale.
+      layer: whose matrix changes. config: r, r times the scale, the rate of dropout.
     """
 
     scale: Tensor
 
-    def __init__(self, weight: Tensor, rank: int, alpha: float) -> None:
+    def __init__(self, layer: nn.Module, config: AdaptationConfig) -> None:
         super().__init__()
+        weight, rank = layer.get_parameter(_WEIGHT), config.lora_r
         self.down = nn.Parameter(weight.new_empty(rank, weight.shape[1]))
         self.up = nn.Parameter(weight.new_zeros(weight.shape[0], rank))
         nn.init.kaiming_uniform_(self.down, a=math.sqrt(5))
-        self.register_buffer("scale", torch.tensor(alpha / rank))
+        self.register_buffer("scale", torch.tensor(config.lora_alpha / rank))
+        self.dropout = nn.Dropout(config.lora_dropout)
+        self._hook = layer.register_forward_hook(self._with_dropout) if config.lora_dropout else None
 
     def forward(self, weight: Tensor) -> Tensor:
         """The changed matrix."""
         with torch.autocast(weight.device.type, enabled=False):  # as precise as what it is added to
             return _changed(weight, self.up, self.down, self.scale)
+
+    def _with_dropout(self, layer: nn.Module, inputs: Tuple[Tensor], output: Tensor) -> Tensor:
+        """What the layer gives; its matrix has the change, so that only what dropout does to the input is missing."""
+        if not self.training:
+            return output
+        (x,) = inputs
+        return output + F.linear(F.linear(self.dropout(x) - x, self.down), self.up) * self.scale
+
+    def leave(self) -> None:
+        """Let the layer be as if there had been no dropout."""
+        if self._hook is not None:
+            self._hook.remove()
 
 
 def _changed(weight: Tensor, up: Tensor, down: Tensor, scale: Tensor) -> Tensor:
@@ -139,11 +163,7 @@ def adapt(encoder: nn.Module, config: AdaptationConfig) -> None:
             setattr(encoder.get_submodule(parent), own, Adapter(place.dim, config.adapter_dim))
     if config.lora_r:
         for layer in _layers_to_change(encoder, config):
-            weight = layer.weight
-            assert isinstance(weight, Tensor)
-            parametrize.register_parametrization(
-                layer, _WEIGHT, LowRankChange(weight, config.lora_r, config.lora_alpha)
-            )
+            parametrize.register_parametrization(layer, _WEIGHT, LowRankChange(layer, config))
 
 
 def _layers_to_change(encoder: nn.Module, config: AdaptationConfig) -> List[nn.Module]:
@@ -164,6 +184,12 @@ def _layers_to_change(encoder: nn.Module, config: AdaptationConfig) -> List[nn.M
             f"lora_r is {config.lora_r}, but the encoder {type(encoder).__name__} has none of the linear layers that "
             "lora_layers names by default; name its own, or set lora_r to 0."
         )
+    others = [name for name, part in found.items() if config.lora_dropout and not isinstance(part, nn.Linear)]
+    if others:
+        raise ValueError(
+            f"lora_dropout is {config.lora_dropout:g}, but {others[0]} of the encoder is more than a linear layer, so "
+            "that what its matrix is given is not seen; leave it out of lora_layers, or set lora_dropout to 0."
+        )
     return [found[name] for name in matrices if name in found]
 
 
@@ -173,8 +199,10 @@ def changes_of(module: nn.Module) -> List[nn.Module]:
 
 
 def merge_changes(module: nn.Module) -> None:
-    """Add the changes of low rank to the matrices that they change; outputs stay as they are, bit for bit."""
-    for part in module.modules():
+    """Add the changes of low rank to the matrices; outputs stay as they are, bit for bit, but for dropout."""
+    for part in list(module.modules()):
+        if isinstance(part, LowRankChange):
+            part.leave()
         if parametrize.is_parametrized(part, _WEIGHT):
             parametrize.remove_parametrizations(part, _WEIGHT)
 
@@ -216,6 +244,11 @@ def freeze(network: nn.Module, parts: Collection[str]) -> None:
 
 
 def hold_still(part: nn.Module) -> None:
-    """Put a part that does not learn into evaluation mode, but that it goes on to draw sizes of chunks, if it does."""
+    """Put a part that does not learn into evaluation mode, but for what learns within it.
+
+    It goes on to draw sizes of chunks, if it does.
+    """
     part.eval()
+    for change in changes_of(part):
+        change.train()
     part.training = bool(getattr(getattr(part, "config", None), "causal", False))

@@ -10,7 +10,7 @@ from icefall_discrete.base.hub_names import names_no_place
 from icefall_discrete.base.spec import FeatureSpec
 from icefall_discrete.data.augment import AugmentConfig
 from icefall_discrete.experiment.initial_weights import begin_with, keep_parts
-from icefall_discrete.nn.adaptation import changes_of, merge_changes, merged_weights
+from icefall_discrete.nn.adaptation import AdaptationConfig, adapt, changes_of, merge_changes, merged_weights
 from icefall_discrete.systems.asr.transducer import build_transducer
 from icefall_discrete.systems.training_settings import InitialConfig
 from icefall_discrete.training.scaled_adam import ScaledAdam
@@ -92,7 +92,8 @@ def test_where_changes_lie_in_a_zipformer_layer_is_where_icefall_has_them(base):
 @pytest.mark.parametrize("kind", CONFIGS)
 def test_merged_is_unmerged_bit_for_bit(base, kind):
     _, path = base(CONFIGS[kind])
-    model = network(changed(CONFIGS[kind], lora_r=2, lora_alpha=3.0))
+    dropout = 0.1 if kind == "conformer" else 0.0  # the Zipformer's layers with an activation have none
+    model = network(changed(CONFIGS[kind], lora_r=2, lora_alpha=3.0, lora_dropout=dropout))
     keep_parts(model, InitialConfig(path), begin_with(model, InitialConfig(path), CODES, None).taken)
     learn(model)
     state, expected = model.state_dict(), encoded(model)
@@ -101,6 +102,67 @@ def test_merged_is_unmerged_bit_for_bit(base, kind):
     assert torch.equal(encoded(plain), expected)
     merge_changes(model)
     assert torch.equal(encoded(model), expected) and set(model.state_dict()) == set(plain.state_dict())
+
+
+# What peft 0.21.2 gives for the weights below with this mask: LoRA of rank 2, alpha 3, dropout 0.25.
+PEFT_MASK = [[4 / 3, 0.0, 0.0, 4 / 3], [0.0, 4 / 3, 0.0, 0.0]]
+PEFT_TRAINED = [[3.0625, 1.3125, 2.8125], [0.6875, -5.1875, 2.4375]]
+PEFT_ASKED = [[-2.5, 16.5625, -4.75], [-0.625, -16.375, 5.828125]]
+PEFT_GRADIENTS = {
+    "down": [[15.4375, -15.40625, 0.0, 7.71875], [11.0, 22.5, 0.0, 5.5]],  # of the sum of squares
+    "up": [[21.125, 13.9375], [-12.875, 16.9375], [26.625, 9.1875]],
+}
+
+
+class Times(torch.nn.Module):
+    def __init__(self, mask):
+        super().__init__()
+        self.mask = mask
+
+    def forward(self, x):
+        return x * self.mask
+
+
+def adapted_layer(**adaptation):
+    """A layer of given weights within a network, and its change."""
+    network = torch.nn.Sequential(torch.nn.Linear(4, 3))
+    with torch.no_grad():
+        network[0].weight.copy_(torch.arange(12.0).view(3, 4) / 8 - 0.75)
+        network[0].bias.copy_(torch.tensor([0.5, -0.25, 1.0]))
+        adapt(network, AdaptationConfig(lora_r=2, lora_alpha=3.0, lora_layers=("0",), **adaptation))
+        (change,) = changes_of(network)
+        change.down.copy_(torch.tensor([[1.0, -2.0, 0.5, 1.0], [0.25, 1.0, -1.0, 2.0]]))
+        change.up.copy_(torch.tensor([[1.0, 0.5], [-1.0, 2.0], [0.75, -0.5]]))
+    return network, change
+
+
+def test_dropout_is_of_what_the_change_is_given_as_in_peft():
+    network, change = adapted_layer(lora_dropout=0.25)
+    x = torch.tensor([[1.0, 2.0, -1.0, 0.5], [3.0, -0.5, 0.25, -2.0]])
+    assert change.dropout.p == 0.25
+    change.dropout = Times(torch.tensor(PEFT_MASK))
+    found = network.train()(x)
+    found.square().sum().backward()
+    assert torch.allclose(found, torch.tensor(PEFT_TRAINED), atol=1e-5)
+    for name, expected in PEFT_GRADIENTS.items():
+        assert torch.allclose(getattr(change, name).grad, torch.tensor(expected), atol=1e-4), name
+    asked = network.eval()(x)
+    assert torch.allclose(asked, torch.tensor(PEFT_ASKED), atol=1e-5)
+    assert torch.equal(asked, adapted_layer()[0](x))
+    again = copy.deepcopy(network).train()
+    assert torch.equal(again(x), found)
+    merge_changes(again)
+    assert torch.equal(again(x), asked) and set(again.state_dict()) == {"0.weight", "0.bias"}
+    assert not again[0]._forward_hooks, "nothing is left for an export to trip over"
+
+
+def test_dropout_draws_for_each_number_and_layer():
+    network, _ = adapted_layer(lora_dropout=0.5)
+    torch.manual_seed(0)
+    x = torch.ones(4000, 4)
+    found = network.train()(x)
+    assert len(found.unique(dim=0)) == 16, "four numbers, each there or not"
+    assert torch.allclose(found.mean(dim=0), network.eval()(x)[0], atol=0.3)
 
 
 def test_what_was_changed_may_be_begun_with_again(base, tmp_path):
@@ -149,6 +211,10 @@ def test_what_cannot_be_adapted_is_refused_in_a_sentence(base):
         network(changed(bilstm, adapter_dim=4))
     with pytest.raises(ValueError, match=r"no linear layer of the encoder is named \*\.query; such are "):
         network(changed(CONFIGS["conformer"], lora_r=2, lora_layers=("*.query",)))
+    with pytest.raises(
+        ValueError, match=r"layers\.0\.feed_forward1\.out_proj of the encoder is more than a linear lay"
+    ):
+        network(changed(CONFIGS["zipformer"], lora_r=2, lora_dropout=0.1))
     with pytest.raises(ValueError, match="frozen_modules would keep random weights"):
         InitialConfig("", (), ("encoder",))
     with pytest.raises(ValueError, match="which is all that fits, and others; leave one out"):

@@ -168,7 +168,7 @@ def test_what_does_not_fit_is_refused_in_a_sentence(tmp_path):
 
 def test_lora_alone_learns_and_merged_it_says_the_same(tmp_path):
     write_model(tmp_path / "hub")
-    network, _, beginning = begun(tmp_path / "hub", adaptation={"lora_r": 2, "lora_alpha": 4.0})
+    network, _, beginning = begun(tmp_path / "hub", adaptation={"lora_r": 2, "lora_alpha": 4.0, "lora_dropout": 0.3})
     plain = begun(tmp_path / "hub")[0]
     keep_parts(network, InitialConfig(), beginning.taken)
     steps = torch.randint(network.pattern.end, (2, 9, 1), generator=torch.Generator().manual_seed(3))
@@ -182,7 +182,9 @@ def test_lora_alone_learns_and_merged_it_says_the_same(tmp_path):
         optimizer.step()
     changed = {name for name, value in network.named_parameters() if not torch.equal(value, before[name])}
     assert changed and all(name.endswith((".up", ".down")) for name in changed)
-    scores = network.scores(steps)
+    dropped = network.train().scores(steps)
+    scores = network.eval().scores(steps)
+    assert not torch.equal(dropped, scores), "parts that are kept stand still, but for the dropout of what learns"
     assert not torch.allclose(scores, plain.scores(steps))
     merge_changes(network)
     assert torch.equal(network.scores(steps), scores) and set(network.state_dict()) == set(plain.state_dict())
@@ -199,7 +201,7 @@ def test_the_stages_begin_with_it_and_go_on_with_lora(tmp_path):
     stages = {
         "units": {**recipe, "task": {"layouts": ["continue={answer}{speech}<eos>"]}},
         "pairs": recipe,
-        "lora": {**recipe, "model": {**recipe["model"], "adaptation": {"lora_r": 2}}},
+        "lora": {**recipe, "model": {**recipe["model"], "adaptation": {"lora_r": 2, "lora_dropout": 0.1}}},
     }
     place = tmp_path / "hub"
     for name, values in stages.items():
@@ -225,7 +227,8 @@ def test_published_sizes_are_built_dry(size):
     pytest.importorskip("torch", minversion="2.1", reason="the meta device, torch >= 2.1")
     recipe = CONF_DIR / "recipes" / "speechgpt_chain.json"
     config = read_settings(recipe, size, [CONF_DIR], SimpleNamespace()).model
-    assert (config.adaptation.lora_r, config.adaptation.lora_layers) == (8, ("*.query", "*.value"))
+    adaptation = config.adaptation
+    assert (adaptation.lora_r, adaptation.lora_dropout, adaptation.lora_layers) == (8, 0.05, ("*.query", "*.value"))
     config = dataclasses.replace(config, adaptation=AdaptationConfig())  # which no meta device has
     pieces = SimpleNamespace(size=32000)
     with torch.device("meta"):

@@ -172,7 +172,7 @@ def folder(tmp_path_factory):
 
 
 def test_a_killed_training_goes_on_as_if_it_had_not_been(folder, tmp_path):
-    goes_on_exactly(folder, tmp_path, train__device="cpu")
+    goes_on_exactly(folder, tmp_path, train__device="cpu", model__adaptation={"lora_r": 2, "lora_dropout": 0.3})
 
 
 def test_the_stages_train_it_and_ask_for_texts(folder):
