@@ -10,6 +10,7 @@ import dataclasses
 import functools
 import json
 import logging
+import math
 from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Tuple, Type, TypeVar, Union
 
 from icefall_discrete.base.json_files import as_json, json_name
@@ -93,9 +94,11 @@ def _default_kind(kinds: Kinds, kind: Optional[str]) -> Any:
 
 
 def require_temperature(name: str, value: float) -> None:
-    """Raise ValueError for a temperature of draws, where 0 is none, that is so small that scores over it overflow."""
-    if 0 < value < LEAST_TEMPERATURE:
-        raise ValueError(f"{name} is {value:g}, expected 0, the most probable always, or at least {LEAST_TEMPERATURE}.")
+    """Raise ValueError for a temperature of draws, where 0 is none, over which scores are no numbers any more."""
+    if 0 < value < LEAST_TEMPERATURE or value == math.inf:
+        raise ValueError(
+            f"{name} is {value:g}, expected 0, the most probable always, or a number of at least {LEAST_TEMPERATURE}."
+        )
 
 
 def check_settings(config: Any) -> None:

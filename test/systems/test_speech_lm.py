@@ -47,6 +47,13 @@ def test_units_are_written_as_speechgpts():
     assert torch.equal(WORDS.units_of([*WORDS.unit_ids(pairs), WORDS.starts[0]]), pairs)
     with pytest.raises(ValueError, match="codes of 2 codebooks are not in their order"):
         WORDS.units_of(WORDS.unit_ids(pairs)[1:3])
+    for wrong, reason in (
+        ([[5, 0]], "the code 5"),
+        ([[0, -1]], "the code -1"),
+        ([[1]], r"shape \(1, 1\), expected \(f"),
+    ):
+        with pytest.raises(ValueError, match=reason):
+            WORDS.unit_ids(torch.tensor(wrong))
     with pytest.raises(ValueError, match=r"'<1000>' is neither a mark .* nor one of 1000 codes; correct it"):
         one.read("<1000>")
 

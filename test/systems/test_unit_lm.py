@@ -15,7 +15,7 @@ from icefall_discrete.base.spec import FeatureSpec
 from icefall_discrete.data.cuts import load_feature_cuts
 from icefall_discrete.data.dataset import collate
 from icefall_discrete.inference.continue_command import main
-from icefall_discrete.systems.unit_lm.generation import SamplingConfig, continued, probabilities
+from icefall_discrete.systems.unit_lm.generation import NEVER, SamplingConfig, continued, probabilities
 from icefall_discrete.systems.unit_lm.network import ModelConfig, build_unit_lm
 from icefall_discrete.systems.unit_lm.patterns import PATTERNS, Pattern, padded
 from icefall_discrete.systems.unit_lm.ranking import in_another_order, parts_of_chunks, parts_of_words
@@ -184,7 +184,36 @@ def test_parts_of_words_and_chunks_stand_in_another_order():
     assert not in_another_order(given, [], 3)[1] and not in_another_order(given[:1].repeat(70, 1), [30], 3)[1]
 
 
+@pytest.mark.parametrize(
+    "given, reason",
+    [
+        ({"temperature": -1.0}, "temperature is -1.0, expected a number of at least 0"),
+        ({"temperature": math.nan}, "temperature is NaN, expected a number of at least 0"),
+        ({"temperature": math.inf}, "temperature is inf, expected 0, .* or a number of at least 0.001"),
+        ({"temperature": 1e-9}, "temperature is 1e-09, expected 0, the most probable always, or a number of"),
+        ({"top_p": 0.0}, "top_p is 0.0, expected a number above 0 and at most 1"),
+        ({"top_p": math.nan}, "top_p is NaN"),
+        ({"top_k": -1}, "top_k is -1, expected a whole number of at least 0"),
+        ({"seed": -1}, "seed is -1, expected a whole number of at least 0"),
+    ],
+)
+def test_draws_that_cannot_be_are_refused_in_a_sentence(given, reason):
+    with pytest.raises(ValueError, match=reason):
+        SamplingConfig(**given)
+
+
+def test_more_to_choose_from_than_there_is_is_all():
+    scores = torch.tensor([0.5, 2.0, NEVER])
+    assert torch.allclose(probabilities(scores, SamplingConfig(top_k=99)), scores.softmax(dim=0))
+
+
 def test_what_cannot_be_is_refused_in_a_sentence():
+    for prompt, reason in (
+        ([[0, 0, 4]], "the code 4, expected codes, from 0 on, of codebooks of 5, 7, 4"),
+        ([[0]], r"shape \(1, 1\)"),
+    ):
+        with pytest.raises(ValueError, match=reason):
+            continued(small(), [torch.tensor(prompt)], SamplingConfig(), 2)
     with pytest.raises(ValueError, match="'fb' are continuous features, and a language model of units tells codes"):
         small(spec=FeatureSpec("fb", "continuous", 16000, 100.0, 0, (), 8))
     with pytest.raises(ValueError, match=r"vectors of codes have 8 dimensions and the decoder 16, .* set codebook_"):

@@ -18,6 +18,7 @@ from typing import Dict, List, Sequence, Tuple
 import torch
 from torch import Tensor
 
+from icefall_discrete.systems.unit_lm.patterns import require_units
 from icefall_discrete.text.text_ids import BYTES, TextIds
 
 EOS, SPEECH, SPEECH_END, MASK = "<eos>", "<sosp>", "<eosp>", "<mask>"
@@ -62,7 +63,8 @@ class Vocabulary:
         return self.text.text(one for one in ids if one < self.first_mark)
 
     def unit_ids(self, codes: Tensor) -> List[int]:
-        """Ids of codes (T, K), the codes of a frame one after the other."""
+        """Ids of codes (T, K), the codes of a frame one after the other. Raises ValueError for codes of others."""
+        require_units(codes, self.codebook_sizes)
         return (codes.long() + torch.tensor(self.starts)).flatten().tolist()
 
     def units_of(self, ids: Sequence[int]) -> Tensor:

@@ -13,7 +13,7 @@ from torch import Tensor
 from icefall_discrete.base.settings import LARGEST_SEED, check_settings, require_temperature, setting
 from icefall_discrete.nn.decoder.network import Cache
 from icefall_discrete.systems.unit_lm.network import UnitLm
-from icefall_discrete.systems.unit_lm.patterns import padded
+from icefall_discrete.systems.unit_lm.patterns import padded, require_units
 
 NEVER = float("-inf")
 
@@ -103,8 +103,12 @@ def continued(
 
     Args:
       network: in evaluation mode. prompts: on the CPU; T may be 0. numbers: for the draws of each; default 0, 1, ...
+    Raises:
+      ValueError: for a prompt that is none of the codes that the network knows.
     """
     pattern, device = network.pattern, network.input_embedding.table.device
+    for prompt in prompts:
+        require_units(prompt, pattern.codebook_sizes)
     rows = [_Row(network, prompt, config, number) for prompt, number in zip(prompts, numbers or range(len(prompts)))]
     longest = max(len(row.steps) for row in rows)
     starts = torch.tensor([longest - len(row.steps) for row in rows])

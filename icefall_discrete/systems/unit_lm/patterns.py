@@ -118,6 +118,18 @@ class Pattern:
         return allowed
 
 
+def require_units(codes: Tensor, codebook_sizes: Sequence[int]) -> None:
+    """Raise ValueError unless codes (T, K) are those of codebooks of these sizes: others would mean END, or padding."""
+    if codes.dim() != 2 or codes.shape[1] != len(codebook_sizes):
+        raise ValueError(f"codes have shape {tuple(codes.shape)}, expected (frames, {len(codebook_sizes)}).")
+    beyond = codes[(codes < 0) | (codes >= torch.tensor(codebook_sizes))]
+    if len(beyond):
+        raise ValueError(
+            f"there is the code {int(beyond[0])}, expected codes, from 0 on, of codebooks of "
+            f"{', '.join(map(str, codebook_sizes))}; give those of the feature type that the model was trained on."
+        )
+
+
 def padded(steps: Sequence[Tensor], sizes: Sequence[int]) -> Tensor:
     """Steps (N, S, K') of sequences (S_n, K'), with padding behind them."""
     together = torch.tensor(sizes).repeat(len(steps), max(map(len, steps)), 1)
