@@ -35,8 +35,11 @@ _OF_A_BEGINNING = (
     ("model.adaptation", "adapter_dim"),
     ("train", "first_batch_count"),
 )
-# Systems that learn from codes alone, and from samples alone, which this tokenizer gives.
-_FROM_CODES = ("discrete_bert", "unit_lm", "speech_lm", "enhancement", "tts")
+# Systems that learn from codes alone, with a feature type for each; and from samples alone, which this tokenizer gives.
+_FROM_CODES = {
+    **dict.fromkeys(("discrete_bert", "unit_lm", "speech_lm", "enhancement", "tts"), "mfcc_km500"),
+    "perceptual": "speechtokenizer",
+}
 _FROM_SAMPLES, _SAMPLES = ("wav2vec2", "hubert", "predictive_coding"), "waveform"
 _MANY_HOURS = 1e6  # above every condition of a recipe
 
@@ -125,7 +128,7 @@ def _check_what_is_heard(facts: TaskFacts, tokenizer: str) -> None:
     has_codes = not (sources / f"{tokenizer}.py").is_file()
     of_codes, of_samples = facts.system in _FROM_CODES, facts.system in _FROM_SAMPLES
     if (of_codes and not has_codes) or (of_samples and tokenizer != _SAMPLES):
-        wanted, such_as = ("codes", "mfcc_km500") if of_codes else ("samples", "waveform")
+        wanted, such_as = ("codes", _FROM_CODES[facts.system]) if of_codes else ("samples", "waveform")
         raise ValueError(
             f"{facts.choice.recipe_file} is a recipe of system {facts.system}, which learns from {wanted}, and feature "
             f"type '{facts.choice.feature_name}' is made by tokenizer {tokenizer}; give another one, such as "

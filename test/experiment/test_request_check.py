@@ -11,7 +11,7 @@ from icefall_discrete.base.feature_types import read_feature_settings
 from icefall_discrete.experiment import machine, request_check
 from icefall_discrete.experiment.plan import StageRange, check_folders
 from icefall_discrete.experiment.stage_flags import FLAGS_FILE, TOKENIZERS, StageFlags, check_feature_type
-from icefall_discrete.experiment.stages import asr, discrete_bert, unit_lm, wav2vec2
+from icefall_discrete.experiment.stages import asr, discrete_bert, perceptual, unit_lm, wav2vec2
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -258,6 +258,13 @@ def test_weights_that_nobody_knows(here):
             "fbank",
             "dmel",
             "system discrete_bert, which learns from codes, and feature type 'fbank'",
+        ),
+        (
+            perceptual,
+            "tiny_enhancer",
+            "fbank",
+            "speechtokenizer",
+            "system perceptual, which learns from codes, .*such as --feature-type speechtokenizer",
         ),
         (
             wav2vec2,
