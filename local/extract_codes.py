@@ -41,7 +41,7 @@ def get_parser() -> ScriptParser:
 
 def extract_by_dask(args: Any, make_tokenizer: Callable[[], Any], config: ExtractionConfig) -> None:
     """Extract in the workers of a Dask cluster, which must see the same files under the same names."""
-    read_cuts = functools.partial(load_audio_cuts, args.cuts)
+    read_cuts = functools.partial(load_audio_cuts, args.cuts, lazy=True)
     with dask_client(args.dask_scheduler, args.dask_workers) as client:
         extract_with(client.get_executor(), read_cuts, make_tokenizer, args.out_dir, args.split, config, args.seed)
 
@@ -55,7 +55,7 @@ def main() -> None:
         extract_by_dask(args, make_tokenizer, config)
     else:
         run = extract_in_group if in_group() else extract
-        run(load_audio_cuts(args.cuts), make_tokenizer, args.out_dir, args.split, config, args.seed)
+        run(load_audio_cuts(args.cuts, lazy=True), make_tokenizer, args.out_dir, args.split, config, args.seed)
     save_tokenizer(load_tokenizer(args.feature_type, args.conf_dir, args.out_dir), args.out_dir)
 
 

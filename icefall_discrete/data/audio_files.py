@@ -12,13 +12,16 @@ import gzip
 import hashlib
 import json
 import os
+import sqlite3
+import tempfile
 import zlib
 from pathlib import Path
-from typing import Dict, Iterable, Iterator, NamedTuple, Optional, Tuple
+from types import TracebackType
+from typing import Iterable, Iterator, NamedTuple, Optional, Tuple, Type
 
 from lhotse.cut import Cut
 
-from icefall_discrete.base.atomic_files import PathLike, write_bytes
+from icefall_discrete.base.atomic_files import PathLike, replacing
 from icefall_discrete.data.cuts import original_id
 
 _BLOCK_BYTES = 1 << 20
@@ -31,41 +34,79 @@ class _Known(NamedTuple):
     digest: str
 
 
-def _files_of(cuts: Iterable[Cut]) -> Iterator[Tuple[str, str]]:
-    """Name and path of each file, each once."""
-    seen = set()
-    for cut in cuts:
-        for number, source in enumerate(cut.recording.sources if cut.has_recording else ()):
-            path = str(source.source)
-            if source.type == "file" and path not in seen:
-                seen.add(path)
-                # A copy at another speed is of the same file.
-                name = original_id(cut, cut.recording.id)
-                yield f"{name}:{number}", path
+class _Record:
+    """What a record knows of files, by name: in a temporary file of SQLite's, since there may be millions.
 
+    Within a context: OSError where that file cannot be written.
+    """
 
-def _read(record: Path) -> Dict[str, _Known]:
-    known: Dict[str, _Known] = {}
-    try:
-        with gzip.open(record, "rt", encoding="utf-8") as stream:
-            for line in stream:
-                one = json.loads(line)
-                known[one["file"]] = _Known(one["size"], tuple(one["changed"]), one["digest"])
-    except FileNotFoundError:
-        return {}
-    except (EOFError, KeyError, OSError, TypeError, ValueError, zlib.error) as error:
-        raise ValueError(
-            f"{record} is damaged ({error}), so that it does not say which audio was read; move it aside, if the audio "
-            "is still the same, and rerun."
-        ) from None
-    return known
+    def __init__(self) -> None:
+        self._rows = sqlite3.connect("")  # a file without a name, gone when it is closed
+        self._rows.execute("PRAGMA journal_mode = OFF")
+        columns = "(name TEXT PRIMARY KEY, size INTEGER, modified INTEGER, created INTEGER, digest TEXT) WITHOUT ROWID"
+        self._rows.execute(f"CREATE TABLE known {columns}")
+        self._rows.execute("CREATE TABLE paths (path BLOB PRIMARY KEY) WITHOUT ROWID")
+        self.is_empty = True
 
+    def __enter__(self) -> "_Record":
+        return self
 
-def _write(record: Path, known: Dict[str, _Known]) -> None:
-    lines = (
-        json.dumps({"file": name, **one._asdict()}, ensure_ascii=False) + "\n" for name, one in sorted(known.items())
-    )
-    write_bytes(record, gzip.compress("".join(lines).encode(), mtime=0))
+    def __exit__(
+        self, kind: Optional[Type[BaseException]], error: Optional[BaseException], trace: Optional[TracebackType]
+    ) -> None:
+        self._rows.close()
+        if isinstance(error, sqlite3.Error):
+            where = tempfile.gettempdir()
+            raise OSError(f"the list of audio files cannot be kept in {where} ({error}); free space, or set TMPDIR.")
+
+    def get(self, name: str) -> Optional[_Known]:
+        """What is known of a file."""
+        row = self._rows.execute("SELECT size, modified, created, digest FROM known WHERE name = ?", (name,)).fetchone()
+        return _Known(row[0], (row[1], row[2]), row[3]) if row else None
+
+    def add(self, name: str, known: _Known) -> None:
+        """Note a file, in place of what was known."""
+        row = (name, known.size, *known.changed, known.digest)
+        self._rows.execute("INSERT OR REPLACE INTO known VALUES (?, ?, ?, ?, ?)", row)
+        self.is_empty = False
+
+    def files_of(self, cuts: Iterable[Cut]) -> Iterator[Tuple[str, str]]:
+        """Name and path of each file, each once."""
+        for cut in cuts:
+            for number, source in enumerate(cut.recording.sources if cut.has_recording else ()):
+                if source.type != "file":
+                    continue
+                path = str(source.source)
+                if self._rows.execute("INSERT OR IGNORE INTO paths VALUES (?)", (os.fsencode(path),)).rowcount:
+                    # A copy at another speed is of the same file.
+                    yield f"{original_id(cut, cut.recording.id)}:{number}", path
+
+    def read(self, path: Path) -> None:
+        """Add what a file says, if it is there. Raises ValueError for a damaged one."""
+        try:
+            with gzip.open(path, "rt", encoding="utf-8") as stream:
+                for line in stream:
+                    one = json.loads(line)
+                    modified, created = one["changed"]
+                    self.add(one["file"], _Known(one["size"], (modified, created), one["digest"]))
+        except FileNotFoundError:
+            pass
+        except (EOFError, KeyError, OSError, TypeError, ValueError, zlib.error) as error:
+            raise ValueError(
+                f"{path} is damaged ({error}), so that it does not say which audio was read; move it aside, if the "
+                "audio is still the same, and rerun."
+            ) from None
+
+    def write(self, path: Path) -> None:
+        """Write what is known, by name."""
+        with (
+            replacing(path) as temporary,
+            open(temporary, "wb") as raw,
+            gzip.GzipFile(filename="", mode="wb", fileobj=raw, mtime=0) as stream,
+        ):
+            for name, size, *changed, digest in self._rows.execute("SELECT * FROM known ORDER BY name"):
+                one = {"file": name, "size": size, "changed": changed, "digest": digest}
+                stream.write(json.dumps(one, ensure_ascii=False).encode() + b"\n")
 
 
 def _now(path: str, before: Optional[_Known]) -> Optional[_Known]:
@@ -91,36 +132,41 @@ def require_same_audio(record: PathLike, cuts: Iterable[Cut], made: str, advice:
       record: of what was read; none: nothing is known. cuts: whose audio counts. made: what was made of it, such as
         "data/train.codes was extracted". advice: what to do, the end of the sentence.
     """
-    known = _read(Path(record))
-    seen_anew: Dict[str, _Known] = {}
-    for name, path in _files_of(cuts) if known else ():
-        before = known.get(name)
-        now = _now(path, before) if before is not None else None
-        if before is None or now is None or now == before:
-            continue
-        if now.digest != before.digest:
-            raise ValueError(f"{made} from another {path} than there is now; put that file back, or {advice}.")
-        seen_anew[name] = now
-    if seen_anew:
-        _write(Path(record), {**known, **seen_anew})
+    with _Record() as known:
+        known.read(Path(record))
+        seen_anew = False
+        for name, path in () if known.is_empty else known.files_of(cuts):
+            before = known.get(name)
+            now = _now(path, before) if before is not None else None
+            if before is None or now is None or now == before:
+                continue
+            if now.digest != before.digest:
+                raise ValueError(f"{made} from another {path} than there is now; put that file back, or {advice}.")
+            known.add(name, now)
+            seen_anew = True
+        if seen_anew:
+            known.write(Path(record))
 
 
 def note_audio(record: PathLike, cuts: Iterable[Cut]) -> None:
     """Note the files of cuts that are about to be read, those that can be."""
-    known = _read(Path(record))
-    noted = dict(known)
-    for name, path in _files_of(cuts):
-        now = _now(path, known.get(name))
-        if now is not None:
-            noted[name] = now
-    if noted != known:
-        _write(Path(record), noted)
+    with _Record() as known:
+        known.read(Path(record))
+        is_new = False
+        for name, path in known.files_of(cuts):
+            before = known.get(name)
+            now = _now(path, before)
+            if now is not None and now != before:
+                known.add(name, now)
+                is_new = True
+        if is_new:
+            known.write(Path(record))
 
 
 def join_records(record: PathLike, others: Iterable[PathLike]) -> None:
     """Write one record of several, of parts of the same whole."""
-    joined: Dict[str, _Known] = {}
-    for other in others:
-        joined.update(_read(Path(other)))
-    if joined:
-        _write(Path(record), joined)
+    with _Record() as joined:
+        for other in others:
+            joined.read(Path(other))
+        if not joined.is_empty:
+            joined.write(Path(record))

@@ -68,13 +68,29 @@ def _arrays(cut: Cut) -> List[TemporalArray]:
     return [array for array in arrays if array.array.storage_type == FlatArchiveReader.name]
 
 
-def places_digest(cuts: Iterable[Cut]) -> str:
+class Places:
     """Digest of which part of which archive belongs to which cut, in their order; audio and text are not in it."""
-    digest = _digest()
-    for cut in cuts:
+
+    def __init__(self) -> None:
+        self._digest = _digest()
+
+    def add(self, cut: Cut) -> None:
+        """Count the next cut."""
         keys = [f"{Path(one.array.storage_path).name}:{one.array.storage_key}" for one in _arrays(cut)]
-        digest.update(f"{cut.id} {getattr(cut, 'start', 0.0):.6f} {cut.duration:.6f} {' '.join(keys)}\n".encode())
-    return digest.hexdigest()
+        said = f"{cut.id} {getattr(cut, 'start', 0.0):.6f} {cut.duration:.6f} {' '.join(keys)}\n"
+        self._digest.update(said.encode())
+
+    def hexdigest(self) -> str:
+        """Of the cuts so far."""
+        return self._digest.hexdigest()
+
+
+def places_digest(cuts: Iterable[Cut]) -> str:
+    """The digest of `Places` of these cuts."""
+    places = Places()
+    for cut in cuts:
+        places.add(cut)
+    return places.hexdigest()
 
 
 def checksums_of(folder: Path, archives: Iterable[str], cuts: Iterable[Cut]) -> Figures:
@@ -161,10 +177,10 @@ def _misplaced(cuts: Iterable[Cut], figures: Mapping[str, Any]) -> Optional[str]
 def require_same_places(manifest: PathLike, cuts: Iterable[Cut], figures: Mapping[str, Any]) -> None:
     """Raise ValueError if the manifest gives its cuts other parts of archives than were extracted for them.
 
-    The first misplaced cut is named, where one can be told.
+    The first misplaced cut is named, where one can be told. `cuts` are read again for that.
     """
-    cuts = list(cuts)
     if "places" in figures and places_digest(cuts) != figures["places"]:
+        cuts = list(cuts)
         wrong = _misplaced(cuts, figures)
         if wrong is None:
             wrong = f"it lists {len(cuts)} cuts, which are not the {figures.get('num_cuts')} that were extracted"

@@ -56,23 +56,29 @@ def storage_dtype(spec: FeatureSpec) -> str:
     return "int16" if max(spec.codebook_sizes) <= _LARGEST_INT16 else "int32"
 
 
-def load_audio_cuts(path: PathLike) -> CutSet:
+def load_audio_cuts(path: PathLike, lazy: bool = False) -> CutSet:
     """Read a manifest whose cuts are to be encoded, each a part of one recording.
 
+    Args:
+      path, lazy: as of `load_cuts`.
     Raises: as `load_cuts`; ValueError, naming the cut, for one that is mixed, padded or joined of several.
     """
+    plain = functools.partial(_required_single, path=path)
+    if lazy:
+        return load_cuts(path, lazy).map(plain)
     cuts = load_cuts(path)
     for cut in cuts:
-        _require_single(cut, path)
+        plain(cut)
     return cuts
 
 
-def _require_single(cut: Cut, path: PathLike) -> None:
+def _required_single(cut: Cut, path: PathLike) -> Cut:
     if isinstance(cut, MixedCut):
         raise ValueError(
             f"{path}: cut {cut.id} is mixed, padded or joined of {len(cut.tracks)} others; write its audio "
             "to a file (lhotse: cut.save_audio, or CutSet.save_audios), and make a cut of that."
         )
+    return cut
 
 
 def with_recordings(cuts: Iterable[Cut], path: PathLike) -> Iterator[MonoCut]:
@@ -81,7 +87,7 @@ def with_recordings(cuts: Iterable[Cut], path: PathLike) -> Iterator[MonoCut]:
     Raises: ValueError, naming the cut, for one that is mixed, padded or joined of several, or has no recording.
     """
     for cut in cuts:
-        _require_single(cut, path)
+        _required_single(cut, path)
         if not cut.has_recording:
             raise ValueError(f"{path}: cut {cut.id} has no recording; remake the manifest with recordings.")
         yield cut

@@ -8,6 +8,7 @@ was killed and resumed are the same, byte for byte, as those of a run that was n
 figures file is written last: where it is, the split is done.
 """
 
+import collections
 import contextlib
 import dataclasses
 import functools
@@ -18,7 +19,7 @@ import math
 import sys
 import time
 from pathlib import Path
-from typing import Any, Callable, Dict, Iterable, Iterator, List, Optional, Sequence, Tuple, Union
+from typing import Any, Callable, Counter, Deque, Dict, Iterable, Iterator, List, Optional, Sequence, Tuple, Union
 
 from lhotse import MonoCut
 from tqdm import tqdm
@@ -31,13 +32,20 @@ from icefall_discrete.base.provenance import Provenance, recorded_in, set_aside
 from icefall_discrete.base.settings import MOST_PROCESSES, check_settings, setting
 from icefall_discrete.base.spec import FeatureSpec
 from icefall_discrete.data.audio_files import note_audio, require_same_audio
-from icefall_discrete.data.checksums import add_checksums, checksums_of, damage, read_figures, require_same_places
+from icefall_discrete.data.checksums import (
+    add_checksums,
+    checksum_of,
+    damage,
+    read_figures,
+    require_same_places,
+)
 from icefall_discrete.data.code_archive import FlatArchiveWriter
-from icefall_discrete.data.cuts import attach_stored, load_cuts, write_cuts
+from icefall_discrete.data.cuts import load_cuts, write_cuts
 from icefall_discrete.extraction.codebooks import codebook_files, settle_codebooks
-from icefall_discrete.extraction.encoding import UNREADABLE, Dropped, EncodedBatch, Flips, TimedCodes
+from icefall_discrete.extraction.coded_cuts import CodedCuts
+from icefall_discrete.extraction.encoding import UNREADABLE, Dropped, EncodedBatch, Flips, Job, TimedCodes
 from icefall_discrete.extraction.journal import Journal
-from icefall_discrete.extraction.planning import planned_cuts
+from icefall_discrete.extraction.planning import Plan
 from icefall_discrete.extraction.sharding import (
     Shard,
     SplitFiles,
@@ -98,31 +106,17 @@ class ExtractionConfig:
         check_name(self.device)
 
 
-def divide(cuts: Sequence[MonoCut], batch_duration: float = 0.0) -> List[List[MonoCut]]:
-    """Divide cuts, in order, into batches of about BATCH_SEC seconds, or as many as go together well."""
-    most = max(BATCH_SEC, PACKS_OF_BATCH * batch_duration)
-    batches: List[List[MonoCut]] = []
-    seconds = most
-    for cut in cuts:
-        if seconds >= most:
-            batches.append([])
-            seconds = 0.0
-        batches[-1].append(cut)
-        seconds += cut.duration
-    return batches
+def batch_seconds(config: ExtractionConfig) -> float:
+    """Seconds of a batch: about BATCH_SEC, or as many as go together well."""
+    return max(BATCH_SEC, PACKS_OF_BATCH * config.batch_duration)
 
 
-def _made_from(planned: Sequence[MonoCut], spec: FeatureSpec, config: ExtractionConfig, seed: int) -> Provenance:
-    digest = hashlib.sha256()
-    for cut in planned:
-        values = cut.to_dict()
-        del values["recording"]["sources"]  # audio may be moved to another folder
-        digest.update(json.dumps(values, sort_keys=True).encode())
+def _made_from(plan: Plan, spec: FeatureSpec, config: ExtractionConfig, seed: int) -> Provenance:
     promise = dataclasses.replace(spec, made_with={}).to_json()
     return Provenance(
         {
-            "cuts": digest.hexdigest(),
-            "num_cuts": len(planned),
+            "cuts": plan.digest,
+            "num_cuts": plan.num_cuts,
             "spec": hashlib.sha256(json.dumps(promise, sort_keys=True).encode()).hexdigest(),
         },
         {
@@ -137,7 +131,7 @@ def _made_from(planned: Sequence[MonoCut], spec: FeatureSpec, config: Extraction
 def _wrong_places(files: SplitFiles, figures: Dict[str, Any]) -> Optional[str]:
     """What is wrong with a manifest whose archives are whole; None if nothing is."""
     try:
-        require_same_places(files.manifest, load_cuts(files.manifest) if "places" in figures else (), figures)
+        require_same_places(files.manifest, load_cuts(files.manifest, True) if "places" in figures else (), figures)
     except ValueError as error:
         return str(error)
     return None
@@ -161,10 +155,10 @@ def _is_done(files: SplitFiles, made_from: Provenance) -> bool:
     return wrong is None
 
 
-def _is_mended(files: SplitFiles, planned: Sequence[MonoCut], sample_rate_hz: int) -> bool:
+def _is_mended(files: SplitFiles, plan: Plan, sample_rate_hz: int) -> bool:
     """Whether audio that could not be read when the split was extracted can be read now."""
     unreadable = {drop["id"] for drop in read_drops(files.dropped) if drop["reason"] == UNREADABLE}
-    for cut in planned:
+    for cut in plan if unreadable else ():
         if cut.id in unreadable:
             with contextlib.suppress(UnreadableAudio):
                 load_samples(cut, sample_rate_hz)
@@ -173,84 +167,103 @@ def _is_mended(files: SplitFiles, planned: Sequence[MonoCut], sample_rate_hz: in
     return False
 
 
-def _still_good(files: SplitFiles, made_from: Provenance, planned: Sequence[MonoCut], sample_rate_hz: int) -> bool:
+def _still_good(files: SplitFiles, made_from: Provenance, plan: Plan, sample_rate_hz: int) -> bool:
     """Whether `files` are complete, and nothing that was left out can be had now; if it can, they count as begun."""
     if not _is_done(files, made_from):
         return False
     lost = {drop["id"] for drop in read_drops(files.dropped)}
-    _require_same_audio(files, [cut for cut in planned if cut.id not in lost])
-    if _is_mended(files, planned, sample_rate_hz):
+    _require_same_audio(files, (cut for cut in plan if cut.id not in lost))
+    if _is_mended(files, plan, sample_rate_hz):
         files.figures.unlink(missing_ok=True)
         return False
     figures = read_figures(files.figures)
     if "checksums" not in figures:
         figures = without_old_inputs(figures, made_from)
-        add_checksums(files.figures, figures, archives_of(files, figures), load_cuts(files.manifest))
+        add_checksums(files.figures, figures, archives_of(files, figures), load_cuts(files.manifest, True))
     if UNREADABLE not in figures.get("dropped", {}):
         files.journal.unlink(missing_ok=True)  # of a job that was killed when all was written
     LOG.info("%s is complete already: nothing to do", files.manifest)
     return True
 
 
-def _require_same_audio(files: SplitFiles, encoded: Sequence[MonoCut]) -> None:
+def _require_same_audio(files: SplitFiles, encoded: Iterable[MonoCut]) -> None:
     advice = f"move {files.archive}, {files.figures}, {files.journal} and {files.audio} aside and rerun stage 3"
     require_same_audio(files.audio, encoded, f"{files.archive} was extracted", advice)
 
 
 def _forget_unreadable(journal: Journal) -> None:
     """Go back to before the first batch with a file that could not be read; what was too short stays so."""
-    for index, record in enumerate(journal.records):
+    for index, record in enumerate(journal):
         if any(isinstance(entry, dict) and entry["reason"] == UNREADABLE for entry in record["entries"]):
             journal.keep(index)
             return
 
 
 class _Run:
-    """One extraction of one split: the archive, the journal and what is not yet safe."""
+    """One extraction of one split: the archive, the journal and what is not yet safe.
 
-    def __init__(self, files: SplitFiles, journal: Journal, batches: List[List[MonoCut]], config: ExtractionConfig):
-        self.files = files
-        self.journal = journal
-        self.config = config
+    Attributes:
+      order: numbers of the batches to encode. num_cuts: that they hold. entries, dropped: how many cuts are entered,
+        and of these why some were dropped, with the first one's message.
+    """
+
+    def __init__(self, files: SplitFiles, journal: Journal, plan: Plan, config: ExtractionConfig):
+        self.files, self.journal, self.plan, self.config = files, journal, plan, config
         # A batch keeps its number within the split, on which its random numbers depend, whoever encodes it.
-        seconds = [sum(cut.duration for cut in batch) for batch in batches]
-        self.batches = {index: batches[index] for index in shard_batches(seconds, config.num_shards)[config.shard_id]}
-        self.order = list(self.batches)
-        self.num_cuts = sum(len(batch) for batch in self.batches.values())
+        every, shards = range(len(plan.sizes)), config.num_shards
+        self.order: Sequence[int] = shard_batches(plan.seconds, shards)[config.shard_id] if shards > 1 else every
+        self.num_cuts = sum(plan.sizes[index] for index in self.order)
         # That of the whole split, since nothing says how a shard shares in it.
-        self.max_dropped = int(config.max_drop_fraction * sum(len(batch) for batch in batches))
+        self.max_dropped = int(config.max_drop_fraction * plan.num_cuts)
         self._drop_what_the_archive_lacks()
-        records = journal.records
-        self.archive = FlatArchiveWriter(files.archive, keep_bytes=records[-1]["end"] if records else 0)
-        seen = (Flips(*record["flips"]) for record in records if "flips" in record)
-        self.flips = functools.reduce(Flips.plus, seen, Flips())
+        self.flips, self.entries, self.first_drop = Flips(), 0, ""
+        self.dropped: Counter[str] = collections.Counter()
+        end = 0
+        for record in journal:
+            self._count(record)
+            end = record["end"]
+        self.archive = FlatArchiveWriter(files.archive, keep_bytes=end)
+        self._handed_out: Deque[Job] = collections.deque()
         self._unsafe: List[Dict[str, Any]] = []
         self._entered = self._synced = time.monotonic()
 
     def _drop_what_the_archive_lacks(self) -> None:
         size = self.files.archive.stat().st_size if self.files.archive.exists() else 0
-        self.journal.keep(sum(1 for record in self.journal.records if record["end"] <= size))
+        self.journal.keep(sum(1 for record in self.journal if record["end"] <= size))
+
+    def _count(self, record: Dict[str, Any]) -> None:
+        drops = [entry for entry in record["entries"] if isinstance(entry, dict)]
+        self.entries += len(record["entries"])
+        self.dropped.update(entry["reason"] for entry in drops)
+        self.first_drop = self.first_drop or (drops[0]["message"] if drops else "")
+        self.flips = self.flips.plus(Flips(*record.get("flips", ())))
 
     @property
     def start(self) -> int:
         """Index of the first batch to encode."""
-        return len(self.journal.records)
+        return len(self.journal)
 
     def settle_audio(self) -> None:
         """Check the audio of what is encoded, and note that of what is to be encoded."""
-        done = zip(self.order, self.journal.records)
-        pairs = ((cut, entry) for index, record in done for cut, entry in zip(self.batches[index], record["entries"]))
-        encoded = [cut for cut, entry in pairs if not isinstance(entry, dict)]
-        if encoded:
-            _require_same_audio(self.files, encoded)
+        if self.entries > sum(self.dropped.values()):
+            done = zip(self.plan.batches(self.order[: self.start]), self.journal)
+            pairs = ((cut, entry) for (_, cuts), record in done for cut, entry in zip(cuts, record["entries"]))
+            _require_same_audio(self.files, (cut for cut, entry in pairs if not isinstance(entry, dict)))
         else:
             self.files.audio.unlink(missing_ok=True)
-        note_audio(self.files.audio, (cut for index in self.order[self.start :] for cut in self.batches[index]))
+        rest = self.plan.batches(self.order[self.start :])
+        note_audio(self.files.audio, (cut for _, cuts in rest for cut in cuts))
+
+    def jobs(self) -> Iterator[Job]:
+        """The batches that are left; what is entered is of them, in their order."""
+        for job in self.plan.batches(self.order[self.start :]):
+            self._handed_out.append(job)
+            yield job
 
     def enter(self, encoded: EncodedBatch) -> None:
         """Store a batch; from time to time, make what is stored safe."""
         entries: List[Union[str, List[str], Dict[str, str]]] = []
-        for cut, outcome in zip(self.batches[encoded.index], encoded.outcomes):
+        for cut, outcome in zip(self._handed_out.popleft()[1], encoded.outcomes):
             if isinstance(outcome, Dropped):
                 LOG.warning("dropped: %s", outcome.message)
                 entries.append({"reason": outcome.reason, "message": outcome.message})
@@ -259,18 +272,17 @@ class _Run:
                 keys = [self.archive.write(cut.id, part) for part in parts]
                 entries.append(keys[0] if len(keys) == 1 else keys)
         now = time.monotonic()
-        self._unsafe.append(
-            {
-                "end": self.archive.end,
-                "entries": entries,
-                "wall_sec": round(now - self._entered, 3),
-                "encode_sec": round(encoded.encode_sec, 3),
-                **({"flips": list(encoded.flips)} if encoded.flips.checked else {}),
-            }
-        )
+        record = {
+            "end": self.archive.end,
+            "entries": entries,
+            "wall_sec": round(now - self._entered, 3),
+            "encode_sec": round(encoded.encode_sec, 3),
+            **({"flips": list(encoded.flips)} if encoded.flips.checked else {}),
+        }
+        self._unsafe.append(record)
+        self._count(record)
         self._entered = now
         self._check_drops()
-        self.flips = self.flips.plus(encoded.flips)
         if self.flips.checked >= ENOUGH_CHECKED:
             self.check_flips()
         if now - self._synced >= SYNC_EVERY_SEC:
@@ -294,43 +306,38 @@ class _Run:
         self._unsafe = []
         self._synced = time.monotonic()
 
-    def _drops(self) -> List[Dict[str, str]]:
-        records = self.journal.records + self._unsafe
-        return [entry for record in records for entry in record["entries"] if isinstance(entry, dict)]
-
     def _check_drops(self) -> None:
-        drops = self._drops()
-        if len(drops) <= self.max_dropped:
+        number = sum(self.dropped.values())
+        if number <= self.max_dropped:
             return
         self.make_safe()
         _forget_unreadable(self.journal)
-        reasons = ", ".join(f"{count} {reason}" for reason, count in count_reasons(drops).items())
+        reasons = ", ".join(f"{count} {reason}" for reason, count in sorted(self.dropped.items()))
         raise ValueError(
-            f"{len(drops)} of {self.num_cuts} cuts cannot be used ({reasons}), more than max_drop_fraction allows "
-            f"({self.max_dropped}); the first: {drops[0]['message']}"
+            f"{number} of {self.num_cuts} cuts cannot be used ({reasons}), more than max_drop_fraction allows "
+            f"({self.max_dropped}); the first: {self.first_drop}"
         )
 
 
 def _progress(run: _Run, split: str) -> tqdm:
-    seconds = [sum(cut.duration for cut in batch) for batch in run.batches.values()]
+    seconds = run.plan.seconds
     return tqdm(
         desc=f"extract {split}",
-        total=math.ceil(sum(seconds)),
-        initial=round(sum(seconds[: run.start])),
+        total=math.ceil(sum(seconds[index] for index in run.order)),
+        initial=round(sum(seconds[index] for index in run.order[: run.start])),
         unit="s",
         unit_scale=True,
         mininterval=0.5 if sys.stderr.isatty() else 10.0,
     )
 
 
-def _encode_rest(run: _Run, split: str, tokenizer: Any, make_tokenizer: Callable[[], Any], nj: int, seed: int) -> None:
-    jobs = [(index, run.batches[index]) for index in run.order[run.start :]]
+def _encode_rest(run: _Run, split: str, tokenizer: Any, make_tokenizer: Callable[[], Any], seed: int) -> None:
+    together, nj = run.config.batch_duration, min(run.config.nj, max(1, len(run.order) - run.start))
     begun, done_sec = time.monotonic(), 0.0
     with _progress(run, split) as bar:
-        together = run.config.batch_duration
-        for encoded in encode_in_order(jobs, tokenizer, make_tokenizer, min(nj, max(1, len(jobs))), seed, together):
+        for encoded in encode_in_order(run.jobs(), tokenizer, make_tokenizer, nj, seed, together):
             run.enter(encoded)
-            seconds = sum(cut.duration for cut in run.batches[encoded.index])
+            seconds = run.plan.seconds[encoded.index]
             done_sec += seconds
             bar.set_postfix(rtf=f"{(time.monotonic() - begun) / done_sec:.4f}", refresh=False)
             bar.update(seconds)
@@ -339,42 +346,31 @@ def _encode_rest(run: _Run, split: str, tokenizer: Any, make_tokenizer: Callable
 
 
 def _finish(run: _Run, spec: FeatureSpec, made_from: Provenance, config: ExtractionConfig) -> Dict[str, Any]:
-    kept: List[MonoCut] = []
-    drops: List[Dict[str, str]] = []
-    batches: List[Dict[str, int]] = []
-    for (index, batch), record in zip(run.batches.items(), run.journal.records):
-        dropped = sum(isinstance(entry, dict) for entry in record["entries"])
-        batches.append({"index": index, "num_cuts": len(batch) - dropped, "num_dropped": dropped})
-        for cut, entry in zip(batch, record["entries"]):
-            if isinstance(entry, dict):
-                drops.append({"id": cut.id, **entry})
-            else:
-                keys = [entry] if isinstance(entry, str) else entry
-                kept.append(attach_stored(cut, keys, spec, run.files.archive.name))
-    write_cuts(run.files.manifest, kept)
-    if drops:
-        write_text(run.files.dropped, "".join(json.dumps(drop, ensure_ascii=False) + "\n" for drop in drops))
+    folder = run.files.archive.parent
+    found = CodedCuts(run.plan.batches(run.order), run.journal, spec, run.files.archive.name)
+    write_cuts(run.files.manifest, found)
+    if found.drops:
+        write_text(run.files.dropped, "".join(json.dumps(drop, ensure_ascii=False) + "\n" for drop in found.drops))
     elif run.files.dropped.exists():
         run.files.dropped.unlink()
-    folder, audio_sec = run.files.archive.parent, sum(cut.duration for cut in kept)
-    encode_sec = sum(record["encode_sec"] for record in run.journal.records)
-    figures = {
-        "audio_sec": round(audio_sec, 3),
-        "wall_sec": round(sum(record["wall_sec"] for record in run.journal.records), 3),
-        "encode_sec": round(encode_sec, 3),
-        "rtf": round(encode_sec / audio_sec, 6) if audio_sec else None,
+    figures: Dict[str, Any] = {
+        "audio_sec": round(found.audio_sec, 3),
+        "wall_sec": round(found.wall_sec, 3),
+        "encode_sec": round(found.encode_sec, 3),
+        "rtf": round(found.encode_sec / found.audio_sec, 6) if found.audio_sec else None,
         "nj": config.nj,
-        "num_cuts": len(kept),
-        "dropped": count_reasons(drops),
+        "num_cuts": found.num_cuts,
+        "dropped": count_reasons(found.drops),
         "bytes": run.archive.end,
         "archives": {run.files.archive.name: run.archive.end},
-        **checksums_of(folder, [run.files.archive.name, *codebook_files(folder)], kept),
+        "checksums": {name: checksum_of(folder / name) for name in (run.files.archive.name, *codebook_files(folder))},
+        "places": found.places.hexdigest(),
         "made_from": made_from.to_json(),
     }
     if config.batch_duration:
         figures["together"] = {"batch_duration": config.batch_duration, **run.flips._asdict()}
     if config.num_shards > 1:
-        figures.update({"max_dropped": run.max_dropped, "batches": batches})
+        figures.update({"max_dropped": run.max_dropped, "batches": list(found.batches(run.order))})
     elif config.batch_duration:
         note_flips(folder, run.files.name, run.flips)
     write_json(run.files.figures, figures)
@@ -388,7 +384,7 @@ def _full_disk_explained(run: _Run, split: str) -> Iterator[None]:
     except OSError as error:
         if error.errno not in NO_SPACE:
             raise
-        safe = sum(len(record["entries"]) for record in run.journal.records)
+        safe = sum(len(record["entries"]) for record in run.journal)
         raise OSError(
             error.errno,
             f"no space left while extracting {split} ({error.strerror}): {safe} of {run.num_cuts} cuts are safe in "
@@ -402,10 +398,10 @@ def _extract_rest(
     """Encode what is left of a run and write its manifest and figures."""
     name = run.files.name
     if run.start:
-        LOG.info("%s: going on after batch %d of %d", name, run.start, len(run.batches))
+        LOG.info("%s: going on after batch %d of %d", name, run.start, len(run.order))
     try:
         with _full_disk_explained(run, name):
-            _encode_rest(run, name, tokenizer, make_tokenizer, run.config.nj, seed)
+            _encode_rest(run, name, tokenizer, make_tokenizer, seed)
             return _finish(run, tokenizer.spec, made_from, run.config)
     finally:
         run.archive.close()
@@ -425,8 +421,8 @@ def extract(
     With `config.num_shards` > 1, encode and write one shard of it, to be merged by sharding.merge_shards.
 
     Args:
-      cuts: cuts with recordings, the whole split. make_tokenizer: makes the (fitted) tokenizer; picklable if
-        config.nj > 1.
+      cuts: cuts with recordings, the whole split; read several times, and not held. make_tokenizer: makes the
+        (fitted) tokenizer; picklable if config.nj > 1.
       out_dir: folder of the feature type. split: name of the files.
       config: speeds, processes, drops, shard. seed: of the tokenizer's random numbers, if it draws any.
     Returns:
@@ -442,21 +438,22 @@ def extract(
     out_dir.mkdir(parents=True, exist_ok=True)
     settle_spec(out_dir, tokenizer.spec)
     _check_together(tokenizer, config)
-    planned = planned_cuts(cuts, split, tokenizer, config.speed_factors, config.resample)
+    plan = Plan(cuts, config.speed_factors, batch_seconds(config))
+    plan.check(split, tokenizer, config.resample)
     shard = Shard(config.shard_id, config.num_shards)
-    of_split = _made_from(planned, tokenizer.spec, config, seed)
+    of_split = _made_from(plan, tokenizer.spec, config, seed)
     made_from = dataclasses.replace(of_split, settings={**of_split.settings, **shard.settings()})
     files = SplitFiles.of(out_dir, split, shard)
     settle_codebooks(out_dir, tokenizer.codebooks())
     was_done = files.figures.exists()
     for candidate, expected in ((SplitFiles.of(out_dir, split), of_split), (files, made_from)):
-        if _still_good(candidate, expected, planned, tokenizer.sample_rate_hz):
+        if _still_good(candidate, expected, plan, tokenizer.sample_rate_hz):
             return read_figures(candidate.figures)
     journal = Journal(files.journal, made_from.to_json())
     try:
         if was_done:
             _forget_unreadable(journal)
-        run = _Run(files, journal, divide(planned, config.batch_duration), config)
+        run = _Run(files, journal, plan, config)
         run.settle_audio()
         figures = _extract_rest(run, tokenizer, make_placed, made_from, seed)
         if UNREADABLE not in figures["dropped"]:

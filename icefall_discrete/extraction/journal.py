@@ -4,23 +4,24 @@ The first line is the header: everything the result depends on (base/provenance.
 on the disk; a torn last line is dropped. The file is locked, so that two jobs cannot write the same output.
 """
 
+import array
 import contextlib
 import fcntl
+import itertools
 import json
 import os
 from pathlib import Path
-from typing import Any, Dict, List, Tuple, Union
+from typing import Any, BinaryIO, Dict, Iterator, List, Tuple, Union
 
 from icefall_discrete.base.provenance import Provenance
 
 Record = Dict[str, Any]
 
 
-def _parse(data: bytes) -> Tuple[List[Record], List[int]]:
-    records: List[Record] = []
-    ends: List[int] = []
+def _whole_lines(stream: BinaryIO) -> Iterator[Tuple[Record, int]]:
+    """What the lines say, and where each ends, up to the first that is torn."""
     end = 0
-    for line in data.splitlines(keepends=True):
+    for line in stream:
         if not line.endswith(b"\n"):
             break
         try:
@@ -28,13 +29,11 @@ def _parse(data: bytes) -> Tuple[List[Record], List[int]]:
         except ValueError:  # a crash of the machine may leave a block of zeros
             break
         end += len(line)
-        records.append(record)
-        ends.append(end)
-    return records, ends
+        yield record, end
 
 
 class Journal:
-    """An append-only list of JSON records behind a header.
+    """An append-only list of JSON records behind a header. Iterating reads them from the disk.
 
     Raises:
       ValueError: if the file on disk was begun with another header; the keys that differ are named.
@@ -57,17 +56,25 @@ class Journal:
             fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise RuntimeError(f"another process is writing {self._path}; wait for it or end it, then rerun.") from None
+        self._ends = array.array("Q")  # of the header and of each record
         with open(self._path, "rb") as stream:
-            lines, self._ends = _parse(stream.read())
-        if lines:
-            begun = Provenance.from_json(lines[0], str(self._path))
-            advice = "rerun with the same settings and inputs, or move it aside to start anew"
-            Provenance.from_json(header, "the header").require_same(begun, f"{self._path} was begun", advice)
-        self.records: List[Record] = lines[1:]
+            for record, end in _whole_lines(stream):
+                if not self._ends:
+                    begun = Provenance.from_json(record, str(self._path))
+                    advice = "rerun with the same settings and inputs, or move it aside to start anew"
+                    Provenance.from_json(header, "the header").require_same(begun, f"{self._path} was begun", advice)
+                self._ends.append(end)
         os.ftruncate(self._descriptor, self._ends[-1] if self._ends else 0)
-        if not lines:
-            self._ends = []
+        if not self._ends:
             self._write([header])
+
+    def __len__(self) -> int:
+        return len(self._ends) - 1
+
+    def __iter__(self) -> Iterator[Record]:
+        with open(self._path, "rb") as stream:
+            lines = itertools.islice(stream, 1, len(self._ends))
+            yield from map(json.loads, lines)
 
     def _write(self, records: List[Record]) -> None:
         position = self._ends[-1] if self._ends else 0
@@ -86,11 +93,9 @@ class Journal:
         """Add records and return when they are on the disk."""
         if records:
             self._write(records)
-            self.records.extend(records)
 
     def keep(self, count: int) -> None:
         """Forget all but the first `count` records."""
-        del self.records[count:]
         del self._ends[count + 1 :]
         os.ftruncate(self._descriptor, self._ends[-1])
         os.fsync(self._descriptor)

@@ -162,7 +162,7 @@ def write_noisy_set(
     figures_path.unlink(missing_ok=True)
     journal = _open_journal(folder / ".journal", inputs)
     try:
-        done = len(journal.records)
+        done = len(journal)
         if done:
             read = [*cuts[:done], *source.cuts_of(condition.kind)]
             require_same_audio(folder / _AUDIO_RECORD, read, f"{folder} was begun", advice)
@@ -172,8 +172,9 @@ def write_noisy_set(
                 journal.append([record])
                 bar.update(1)
         made_from = hashlib.sha256(json.dumps(inputs, sort_keys=True).encode()).hexdigest()[:12]
-        write_cuts(manifest, _noisy_cuts(cuts, condition, journal.records, made_from, folder))
-        figures = _figures(cuts, journal.records, inputs)
+        records = list(journal)
+        write_cuts(manifest, _noisy_cuts(cuts, condition, records, made_from, folder))
+        figures = _figures(cuts, records, inputs)
         write_json(figures_path, figures)
         journal.remove()
     finally:

@@ -14,7 +14,7 @@ import logging
 import re
 import time
 from pathlib import Path
-from typing import Any, Dict, Iterable, Iterator, List, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, Callable, Dict, Iterable, Iterator, List, NamedTuple, Optional, Sequence, Tuple
 
 from lhotse import MonoCut
 
@@ -24,9 +24,10 @@ from icefall_discrete.base.provenance import Provenance, recorded_in
 from icefall_discrete.base.shapes import TEXT, require
 from icefall_discrete.base.text_files import numbered_lines
 from icefall_discrete.data.audio_files import join_records
-from icefall_discrete.data.checksums import checksums_of, damage, places_digest, read_figures
+from icefall_discrete.data.checksums import Places, checksums_of, damage, read_figures
 from icefall_discrete.data.cuts import write_cuts
 from icefall_discrete.data.manifest_lines import read_lines
+from icefall_discrete.extraction.distinct import SeenIds
 from icefall_discrete.extraction.encoding import Flips
 from icefall_discrete.extraction.spec_file import note_flips
 
@@ -199,20 +200,22 @@ def _same_origin(shards: Sequence[Tuple[SplitFiles, Dict[str, Any]]]) -> Provena
     return first
 
 
-def _checked(cuts: Iterable[MonoCut], expected: int, split: str) -> List[MonoCut]:
-    kept = list(cuts)
-    counts = collections.Counter(cut.id for cut in kept)
-    twice = next((cut_id for cut_id, count in counts.items() if count > 1), None)
-    if twice is not None:
+def _checked(read: Callable[[], Iterable[MonoCut]], expected: int, split: str, places: Places) -> Iterator[MonoCut]:
+    """The cuts that `read` gives, counted by `places`; raises ValueError behind the last if they are not those."""
+    ids = SeenIds()
+    for cut in read():
+        ids.add(cut.id)
+        places.add(cut)
+        yield cut
+    for twice in ids.repeated(cut.id for cut in read()):
         raise ValueError(
             f"cut {twice} is in two shards of '{split}'; move the shards' files aside and extract them again."
         )
-    if len(kept) != expected:
+    if len(ids) != expected:
         raise ValueError(
-            f"the shards of '{split}' hold {len(kept)} cuts, but their figures say {expected}; move the shards' "
+            f"the shards of '{split}' hold {len(ids)} cuts, but their figures say {expected}; move the shards' "
             "files aside and extract them again."
         )
-    return kept
 
 
 def merge_shards(out_dir: Path, split: str, num_shards: int) -> Dict[str, Any]:
@@ -240,25 +243,28 @@ def merge_shards(out_dir: Path, split: str, num_shards: int) -> Dict[str, Any]:
             f"{len(drops)} cuts of '{split}' cannot be used, more than max_drop_fraction allows "
             f"({shards[0][1]['max_dropped']}); the first: {drops[0]['message']}"
         )
-    cuts = _in_order([(figures, _read_cuts(files.manifest)) for files, figures in shards], "num_cuts")
-    kept = _checked(cuts, sum(figures["num_cuts"] for _, figures in shards), split)
+
+    def cuts() -> Iterator[MonoCut]:
+        return _in_order([(figures, _read_cuts(files.manifest)) for files, figures in shards], "num_cuts")
+
+    num_cuts, seen = sum(figures["num_cuts"] for _, figures in shards), Places()
     files = SplitFiles.of(out_dir, split)
-    write_cuts(files.manifest, kept)
+    write_cuts(files.manifest, _checked(cuts, num_cuts, split, seen))
     if drops:
         write_text(files.dropped, "".join(json.dumps(drop, ensure_ascii=False) + "\n" for drop in drops))
     else:
         files.dropped.unlink(missing_ok=True)
-    figures = {**_summed([figures for _, figures in shards], drops), **_joined_checksums(shards, kept)}
+    figures = {**_summed([figures for _, figures in shards], drops), **_joined_checksums(shards, seen)}
     figures["made_from"] = made_from.to_json()
     if "together" in figures:
         note_flips(out_dir, split, Flips(figures["together"]["checked"], figures["together"]["flipped"]))
     join_records(files.audio, (place.audio for place in places))
     write_json(files.figures, figures)
-    LOG.info("%s: merged %d shards, %d cuts, %d dropped", split, num_shards, len(kept), len(drops))
+    LOG.info("%s: merged %d shards, %d cuts, %d dropped", split, num_shards, num_cuts, len(drops))
     return figures
 
 
-def _joined_checksums(shards: Sequence[Tuple[SplitFiles, Dict[str, Any]]], kept: Sequence[MonoCut]) -> Dict[str, Any]:
+def _joined_checksums(shards: Sequence[Tuple[SplitFiles, Dict[str, Any]]], places: Places) -> Dict[str, Any]:
     checksums: Dict[str, Any] = {}
     for files, figures in shards:
         # Those of a shard that was extracted before there were any are taken now.
@@ -266,7 +272,7 @@ def _joined_checksums(shards: Sequence[Tuple[SplitFiles, Dict[str, Any]]], kept:
             figures if "checksums" in figures else checksums_of(files.archive.parent, archives_of(files, figures), ())
         )
         checksums.update(found["checksums"])
-    return {"checksums": checksums, "places": places_digest(kept)}
+    return {"checksums": checksums, "places": places.hexdigest()}
 
 
 def _summed(shards: Sequence[Dict[str, Any]], drops: Sequence[Dict[str, str]]) -> Dict[str, Any]:

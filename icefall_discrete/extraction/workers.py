@@ -16,7 +16,6 @@ from typing import (
     Iterable,
     Iterator,
     Optional,
-    Sequence,
     Set,
     Tuple,
     TypeVar,
@@ -48,17 +47,20 @@ def placed(make_tokenizer: Callable[[], Any], device: str, dtype: str) -> Any:
     return tokenizer
 
 
-def check_languages(cuts: Sequence[MonoCut], tokenizer: Any) -> None:
-    """Raise ValueError, naming the cut, if it has no language, or none that the tokenizer knows, and that needs one."""
-    known: Set[Optional[str]] = set()
-    for cut in cuts if tokenizer.needs_language else ():
-        language = language_of(cut)
-        if language not in known:
-            try:
-                tokenizer.in_language(language)
-            except ValueError as error:
-                raise ValueError(f"cut {cut.id}: {error}") from None
-            known.add(language)
+def check_language(cut: MonoCut, tokenizer: Any, known: Set[Optional[str]]) -> None:
+    """Raise ValueError, naming the cut, if it has no language, or none that the tokenizer knows, and that needs one.
+
+    Args:
+      known: languages of cuts that were checked before; the cut's is added.
+    """
+    language = language_of(cut) if tokenizer.needs_language else None
+    if not tokenizer.needs_language or language in known:
+        return
+    try:
+        tokenizer.in_language(language)
+    except ValueError as error:
+        raise ValueError(f"cut {cut.id}: {error}") from None
+    known.add(language)
 
 
 @contextlib.contextmanager

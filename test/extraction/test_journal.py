@@ -21,7 +21,7 @@ def test_a_torn_tail_is_forgotten_and_written_over(tmp_path, tail):
     whole = path.read_bytes()
     path.write_bytes(whole + tail)
     journal = Journal(path, HEADER)
-    assert journal.records == [{"end": 1}, {"end": 2}]
+    assert list(journal) == [{"end": 1}, {"end": 2}]
     assert path.read_bytes() == whole
     journal.append([{"end": 4, "é": "ж"}])
     journal.close()
@@ -44,11 +44,11 @@ def test_keep_goes_back(tmp_path):
     journal = Journal(path, HEADER)
     journal.append([{"end": 2}, {"end": 3}])
     journal.keep(1)
-    assert journal.records == [{"end": 1}] and path.read_bytes() == shorter
+    assert list(journal) == [{"end": 1}] and path.read_bytes() == shorter
     journal.append([{"end": 5}])
     journal.keep(0)
     journal.close()
-    assert Journal(path, HEADER).records == []
+    assert list(Journal(path, HEADER)) == []
 
 
 def test_another_header_is_refused_with_the_keys_that_differ(tmp_path):
@@ -56,7 +56,7 @@ def test_another_header_is_refused_with_the_keys_that_differ(tmp_path):
     with pytest.raises(ValueError, match=r"j was begun with other factors \(was .*is \[1\.0\]\); rerun with the same"):
         Journal(tmp_path / "j", {**HEADER, "factors": [1.0]})
     journal = Journal(tmp_path / "j", HEADER)
-    assert journal.records == [{"end": 1}]
+    assert list(journal) == [{"end": 1}]
     journal.remove()
     assert not (tmp_path / "j").exists()
 

@@ -11,6 +11,7 @@ from icefall_discrete.data.cuts import load_cuts, load_frames
 from icefall_discrete.extraction import extract as extraction
 from icefall_discrete.extraction.check import check_folder
 from icefall_discrete.extraction.extract import ExtractionConfig, extract
+from icefall_discrete.extraction.planning import Plan
 from icefall_discrete.extraction.sharding import Shard, SplitFiles, find_num_shards, merge_shards, shard_batches
 
 SPEEDS = ExtractionConfig(speed_factors=(0.9, 1.0))
@@ -155,10 +156,11 @@ def test_drops_are_counted_over_all_shards(tmp_path):
 
 def test_the_shards_together_may_not_drop_more_than_the_split(tmp_path):
     cuts = make_cuts(tmp_path / "audio", 12)
-    batches = extraction.divide(cuts)
-    first, second = shard_batches([sum(cut.duration for cut in batch) for batch in batches], 2)
-    for index in (first[0], second[0]):  # one cut of each shard
-        (tmp_path / "audio" / f"{batches[index][0].id}.wav").unlink()
+    plan = Plan(cuts, (1.0,), extraction.BATCH_SEC)
+    plan.check("train", make_tokenizer(), False)
+    first, second = shard_batches(plan.seconds, 2)
+    for _, (cut, *_others) in plan.batches(sorted((first[0], second[0]))):  # one cut of each shard
+        (tmp_path / "audio" / f"{cut.id}.wav").unlink()
     run_shards(cuts, tmp_path / "out", 2, config=ExtractionConfig(max_drop_fraction=0.1))
     with pytest.raises(ValueError, match=r"2 cuts of 'train' cannot be used, more than max_drop_fraction allows \(1\)"):
         merge_shards(tmp_path / "out", "train", 2)
