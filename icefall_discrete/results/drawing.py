@@ -1,6 +1,7 @@
 """What all charts share: colours and shapes, an empty figure, how axes look, labels beside points, the file."""
 
 import colorsys
+import itertools
 import math
 import textwrap
 from pathlib import Path
@@ -21,6 +22,7 @@ from icefall_discrete.results.feature_kinds import FEATURE_KINDS
 from icefall_discrete.results.label_layout import (
     Box,
     Label,
+    Line,
     Mark,
     NoRoomError,
     place_labels,
@@ -44,6 +46,10 @@ _RADIUS = 5.5  # of a point with its white edge, in points, as is the next
 _SPACING = 2.0
 _SHORT_NAME = 18  # letters of names that stand in two columns of a legend
 _ON_GRID = (Stroke(linewidth=2.5, foreground="white"), Normal())  # letters on the lines of the grid
+
+
+# Lines of a panel, each through its places (in data) one after the other.
+Curves = Sequence[Sequence[Tuple[float, float]]]
 
 
 class Caption(NamedTuple):
@@ -196,13 +202,16 @@ class _Placed(NamedTuple):
     labels: List[Label]
 
 
-def _placed(axes: Sequence[Axes], captions: Sequence[Sequence[Caption]], side_by_side: bool) -> List[_Placed]:
+def _placed(
+    axes: Sequence[Axes], captions: Sequence[Sequence[Caption]], side_by_side: bool, curves: Sequence[Curves]
+) -> List[_Placed]:
     """Leave room for labels and points that move aside, and find their places."""
     every = [caption for part in captions for caption in part]
     places = [caption.x for caption in every]
     at_edge = [caption for caption in every if caption.x == max(places)]
-    for beside_last in (at_edge, every):  # all labels find places if each of them has room behind the last point
-        left, right = _room_for(axes[0], every), _room_for(axes[0], beside_last)
+    # All labels find places if each of them has room behind the last point, and before it there are curves.
+    for beside_last in (every,) if any(curves) else (at_edge, every):
+        left, right = _room_for(axes[0], [] if any(curves) else every), _room_for(axes[0], beside_last)
         _leave_room(axes[0], places, left, right)
         moved = [list(part) for part in captions]
         if side_by_side:
@@ -210,7 +219,7 @@ def _placed(axes: Sequence[Axes], captions: Sequence[Sequence[Caption]], side_by
             _leave_room(axes[0], places, left + before, right + behind)
             moved = [_moved(axis, part, before, behind) for axis, part in zip(axes, captions)]
         try:
-            return [_Placed(part, _labels(axis, part)) for axis, part in zip(axes, moved)]
+            return [_Placed(part, _labels(axis, part, lines)) for axis, part, lines in zip(axes, moved, curves)]
         except NoRoomError:
             if beside_last is every:
                 raise
@@ -241,12 +250,14 @@ def _moved(axis: Axes, captions: Sequence[Caption], before: float, behind: float
     return [one._replace(x=float(x)) for one, x in zip(captions, in_data)]
 
 
-def _labels(axis: Axes, captions: Sequence[Caption]) -> List[Label]:
+def _labels(axis: Axes, captions: Sequence[Caption], curves: Curves) -> List[Label]:
     """Where the labels stand; see `label_layout`."""
+    drawn = [axis.transData.transform(curve) for curve in curves]
+    lines = [Line(tuple(start), tuple(end)) for curve in drawn for start, end in itertools.pairwise(curve)]
     extent = axis.get_window_extent()
     frame = Box(extent.x0, extent.y0, extent.x1, extent.y1)
     marks = _marks(axis, [caption for caption in captions if caption.text])
-    return place_labels(marks, frame, _RADIUS * _PIXELS_PER_POINT, _SPACING * _PIXELS_PER_POINT)
+    return place_labels(marks, frame, _RADIUS * _PIXELS_PER_POINT, _SPACING * _PIXELS_PER_POINT, lines)
 
 
 def _draw_labels(axis: Axes, placed: _Placed) -> None:
@@ -276,18 +287,20 @@ def finish(
     colours: Dict[str, str],
     shapes: Dict[str, str],
     side_by_side: bool = False,
+    curves: Sequence[Curves] = (),
 ) -> None:
     """Add points, legends and labels, and write the PNG: the same bytes for the same figure.
 
     Args:
       captions: the points of each panel, with their labels. colours, shapes: for the legends.
       side_by_side: move points a little in x where they would lie upon each other.
+      curves: what was drawn in each panel and labels are not to lie upon.
     """
     axes = figure.axes
     drawn = [[_draw_point(axis, caption) for caption in part] for axis, part in zip(axes, captions)]
     _add_legends(figure, colours, shapes)
     figure.draw_without_rendering()
-    for axis, placed, artists in zip(axes, _placed(axes, captions, side_by_side), drawn):
+    for axis, placed, artists in zip(axes, _placed(axes, captions, side_by_side, curves or [()] * len(axes)), drawn):
         for caption, (bar, point) in zip(placed.captions, artists):
             bar.set_xdata([caption.x] * 2)
             point.set_xdata([caption.x])

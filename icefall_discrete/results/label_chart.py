@@ -85,13 +85,14 @@ def draw_label_chart(
     points = [[caption for captions in part for caption in captions] for part in lines]
     texts = [[caption.text for caption in part if caption.text] for part in points]
     figure, axes = stacked_panels(title, texts)
+    places = [[[(caption.x, caption.y) for caption in captions] for captions in part if captions] for part in lines]
     for axis, panel, part, all_points in zip(axes, panels, lines, points):
         for curve, captions in zip(curves, part):
-            places = [caption.x for caption in captions], [caption.y for caption in captions]
-            axis.plot(*places, color=colours[curve.label], linewidth=1.4, clip_on=False)
+            ends = [caption.x for caption in captions], [caption.y for caption in captions]
+            axis.plot(*ends, color=colours[curve.label], linewidth=1.4, clip_on=False)
         dress(axis, panel, all_points)
     axes[-1].set_xlabel("hours of labelled speech (logarithmic)", fontsize=11)
-    finish(path, figure, points, {}, shapes)
+    finish(path, figure, points, {}, shapes, curves=places)
 
 
 def label_section(curves: Sequence[LabelCurve], panels: Sequence[Metric], split: str, chart: str) -> str:

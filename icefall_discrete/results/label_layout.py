@@ -111,6 +111,7 @@ class _Drawn:
 
     frame: Box
     marks: List[Box]
+    curves: Sequence[Line]
     labels: List[Label]
 
     def free_heights(self, x0: float, x1: float, height: float, middles: np.ndarray) -> np.ndarray:
@@ -120,7 +121,8 @@ class _Drawn:
             return middles[:0]
         covered = [box for box in (*self.marks, *(label.box for label in self.labels)) if box.overlaps(column)]
         taken = [(box.y0, box.y1) for box in covered]
-        taken += [label.line.heights_in(column) for label in self.labels if label.line and label.line.meets(column)]
+        lines = [*self.curves, *(label.line for label in self.labels if label.line)]
+        taken += [line.heights_in(column) for line in lines if line.meets(column)]
         half = height / 2
         is_free = (middles - half >= self.frame.y0) & (middles + half <= self.frame.y1)
         for low, high in taken:
@@ -166,20 +168,24 @@ def room_beside(marks: Sequence[Mark], radius: float) -> float:
     return (1 + _GAPS[0]) * radius + 1 + max((mark.width for mark in marks), default=0.0)
 
 
-def place_labels(marks: Sequence[Mark], frame: Box, radius: float, spacing: float) -> List[Label]:
+def place_labels(
+    marks: Sequence[Mark], frame: Box, radius: float, spacing: float, curves: Sequence[Line] = ()
+) -> List[Label]:
     """A place for the label of each of `marks`, in their order.
 
-    No two labels lie upon each other, none upon a point (of `radius`) or a bar or outside `frame`; no line crosses
-    another one or a label. `spacing` is left between the labels of a column.
+    No two labels lie upon each other, none upon a point (of `radius`), a bar or one of `curves`, or outside `frame`; no
+    line to a label crosses another one or a label. `spacing` is left between the labels of a column.
 
     Raises:
       NoRoomError: if the frame is lower than `room_needed`, or has less room right of all points than `room_beside`.
     """
     crowds = _crowds(marks, radius)
     orders = (sorted(crowds, key=lambda crowd: (-len(crowd), marks[crowd[0]].x)), crowds, crowds[::-1])
-    found = [labels for order in orders if (labels := _place_crowds(marks, order, frame, radius, spacing)) is not None]
+    boxes = [box for mark in marks for box in mark.boxes(radius)]
+    tries = (_place_crowds(marks, order, _Drawn(frame, boxes, curves, []), radius, spacing) for order in orders)
+    found = [labels for labels in tries if labels is not None]
     if not found:
-        alone = _Drawn(frame, [box for mark in marks for box in mark.boxes(radius)], [])
+        alone = _Drawn(frame, boxes, curves, [])
         placed = _column(marks, 1, _GAPS[0] * radius, alone, radius, spacing)
         if placed is None:
             raise NoRoomError(f"a frame of {frame} has no room for {len(marks)} labels in one column.")
@@ -199,10 +205,9 @@ def _crowds(marks: Sequence[Mark], radius: float) -> List[List[int]]:
 
 
 def _place_crowds(
-    marks: Sequence[Mark], crowds: Sequence[Sequence[int]], frame: Box, radius: float, spacing: float
+    marks: Sequence[Mark], crowds: Sequence[Sequence[int]], drawn: _Drawn, radius: float, spacing: float
 ) -> Optional[List[Label]]:
     """Labels of all marks, a crowd after the other; None if one finds no place."""
-    drawn = _Drawn(frame, [box for mark in marks for box in mark.boxes(radius)], [])
     places: List[Optional[Label]] = [None] * len(marks)
     for crowd in crowds:
         members = [marks[number] for number in crowd]

@@ -11,13 +11,14 @@ from icefall_discrete.results.label_layout import Box, Line, Mark, place_labels,
 RADIUS, SPACING = 9.0, 3.0
 
 
-def hold_to_the_law(marks, labels, frame):
+def hold_to_the_law(marks, labels, frame, curves=()):
     assert len(labels) == len(marks)
     covered = [box for mark in marks for box in mark.boxes(RADIUS)]
     for mark, label in zip(marks, labels):
         assert frame.holds(label.box)
         assert (label.box.x1 - label.box.x0, label.box.y1 - label.box.y0) == pytest.approx((mark.width, mark.height))
         assert not any(label.box.overlaps(box) for box in covered)
+        assert not any(curve.meets(label.box) for curve in curves)
         if label.line:
             assert label.line.start == (mark.x, mark.y)
         else:
@@ -47,6 +48,23 @@ def test_labels_of_points_at_random_keep_the_law(seed):
     labels = place_labels(marks, frame, RADIUS, SPACING)
     hold_to_the_law(marks, labels, frame)
     assert labels == place_labels(marks, frame, RADIUS, SPACING)
+
+
+@pytest.mark.parametrize("seed", range(25))
+def test_labels_keep_clear_of_curves(seed):
+    marks, frame = points_at_random(seed)
+    draw = random.Random(seed)
+    ends = [((one.x, one.y), (other.x, other.y)) for one, other in (draw.choices(marks, k=2) for _ in range(6))]
+    curves = [Line(*pair) for pair in ends]
+    hold_to_the_law(marks, place_labels(marks, frame, RADIUS, SPACING, curves), frame, curves)
+
+
+def test_a_label_that_would_lie_upon_a_curve_stands_elsewhere():
+    mark, frame = Mark(250, 50, 50, 50, 80, 14.0), Box(0, 0, 300, 100)
+    (before,) = place_labels([mark], frame, RADIUS, SPACING)
+    curve = Line((0, 50), (250, 50))
+    (behind,) = place_labels([mark], frame, RADIUS, SPACING, [curve])
+    assert curve.meets(before.box) and not curve.meets(behind.box)
 
 
 @pytest.mark.parametrize("seed", range(25))
