@@ -273,7 +273,7 @@ def test_published_recipes_build_what_they_say():
 def test_temperatures_that_overflow_and_threads_without_end_are_refused():
     for made, name in ((FillConfig, "code_temperature"), (SamplingConfig, "temperature")):
         assert made(**{name: 0.0}) and made(**{name: 0.001})
-        with pytest.raises(ValueError, match=rf"{name} is 1e-30, expected 0, .*, or at least 0\.001"):
+        with pytest.raises(ValueError, match=rf"{name} is 1e-30, expected 0, .*, or a number of at least 0\.001"):
             made(**{name: 1e-30})
     for made, key, value in ((DecodeConfig, "temperature", 1e-30), (RunConfig, "num_threads", 10**6)):
         with pytest.raises(ValueError, match=f"{key}.* is {value}, "):
