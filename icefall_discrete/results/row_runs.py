@@ -4,6 +4,7 @@ Stages are done once, and training goes on where it was, so that the same comman
 Trainings run side by side; all that writes to folders which rows share is done by one row at a time.
 """
 
+import glob
 import os
 import signal
 import subprocess
@@ -149,8 +150,19 @@ class RowMaker:
         if now.mistrusted_experiment(self._trust):
             for place in set_aside(row.exp_dir):
                 self._say(f"{time.strftime('%H:%M')} moved aside: {place}")
+        for place in set_aside(*self._decoded_by_others(row)):
+            self._say(f"{time.strftime('%H:%M')} moved aside: {place}")
         for number in (DECODING, SCORING):
             row.marker(number).unlink(missing_ok=True)
+
+    def _decoded_by_others(self, row: Row) -> List[Path]:
+        """What a commit that does not count decoded, and would be taken as it is: the files of its result's search."""
+        result, method = row.result(device_of(row)), row.scoring.get("decoding-method")
+        if not method or result is None or not row.mistrust_result(self._trust, result):
+            return []
+        end = f"-{(result.get('decoding') or {}).get('suffix')}"
+        found = sorted((row.exp_dir / method).glob(f"*{glob.escape(end)}*"))
+        return [path for path in found if path.name.rpartition(end)[2][:1] in ("", ".")]
 
     def _run_part(self, row: Row, first: str, last: str, log: Path) -> int:
         """Run some stages of a row; returns the status."""

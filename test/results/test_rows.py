@@ -167,6 +167,19 @@ def test_rows_of_a_dirty_commit_are_made_again_beside_what_was(here):
     assert len(aside) == 4 and sum("moved aside: " in line for line in said) == 4  # of five rows two share a model
 
 
+def test_what_a_dirty_commit_decoded_is_moved_aside_as_it_would_be_taken(here):
+    make(here)
+    (row,) = rows_of(here, "km default", "1best")
+    search = row.exp_dir / "1best"
+    for name in ("decode-test-x.json", "recogs-test-x.txt", "decode-test-x__lm.json", "decode-test-y-x-y.json"):
+        write(search / name, {})
+    (place,) = (here / "results").glob("km_default_1best.json")
+    write(place, {**json.loads(place.read_text()), "decoding": {"git": "ccc3333-dirty", "suffix": "x"}})
+    make(here)
+    left = {path.name for path in search.iterdir() if ".before-" not in path.name}
+    assert left == {"decode-test-x__lm.json", "decode-test-y-x-y.json"} and len(list(search.iterdir())) == 4
+
+
 def test_what_was_decoded_by_a_dirty_commit_is_decoded_again_and_not_trained(here):
     make(here)
     (here / "results" / "km_default_1best.json").unlink()
