@@ -147,10 +147,8 @@ class RowMaker:
         """Move an experiment aside that does not count, which is never removed; see to it that it is decoded anew."""
         # A row before it may have made their experiment anew meanwhile.
         now = planned(row.here, row.options, self.env, self._further) if row.settings_changed else row
-        if now.mistrusted_experiment(self._trust):
-            for place in set_aside(row.exp_dir):
-                self._say(f"{time.strftime('%H:%M')} moved aside: {place}")
-        for place in set_aside(*self._decoded_by_others(row)):
+        aside = [row.exp_dir] if now.mistrusted_experiment(self._trust) else self._decoded_by_others(row)
+        for place in set_aside(*aside):
             self._say(f"{time.strftime('%H:%M')} moved aside: {place}")
         for number in (DECODING, SCORING):
             row.marker(number).unlink(missing_ok=True)

@@ -11,7 +11,15 @@ from icefall_discrete.data.dataset import batch_key
 from icefall_discrete.metrics.contrast import contrast_figures
 from icefall_discrete.metrics.masked_codes import Recovered
 from icefall_discrete.systems.acoustic import AcousticSystem
-from icefall_discrete.systems.hidden_frames import HiddenPrediction, Look, own_seeds, rows_of
+from icefall_discrete.systems.hidden_frames import (
+    HiddenPrediction,
+    Look,
+    Sought,
+    errors_in,
+    own_seeds,
+    rows_of,
+    seeds_of,
+)
 from icefall_discrete.systems.prediction import Json, N, S, T, Trained
 from icefall_discrete.training.system import Batch
 
@@ -24,20 +32,12 @@ class Samples(NamedTuple):
     names: List[str]
 
 
-class Told(Protocol):
-    """Of each utterance (N,): nats lost over its hidden frames, hidden frames, those told from all their negatives."""
+class Told(Sought, Protocol):
+    """Of each utterance (N,), whose hidden frames are found if they are told from all their negatives."""
 
     @property
     def nats(self) -> Tensor:
         """Nats lost over its hidden frames."""
-
-    @property
-    def hidden(self) -> Tensor:
-        """Its hidden frames."""
-
-    @property
-    def correct(self) -> Tensor:
-        """Those that were told from all of their negatives."""
 
 
 class ContrastSystem(AcousticSystem[Samples]):
@@ -55,19 +55,13 @@ class ContrastSystem(AcousticSystem[Samples]):
 
     def seeds(self, prepared: Samples) -> List[int]:
         """Those of a step."""
-        names = prepared.names
-        return torch.randint(2**31, (len(names),)).tolist() if self.training else own_seeds(names)
+        return seeds_of(prepared.names, self.training)
 
     def figures(self, batches: Iterable[Batch]) -> Dict[str, float]:
         """Hidden frames that are taken for another, in percent: {"dev_contrast_errors"}."""
-        device = next(self.network.parameters()).device
-        correct = count = 0.0
-        with torch.no_grad():
-            for batch in batches:
-                prepared = self.prepare(batch, device)
-                found = self.contrast(prepared, own_seeds(prepared.names))
-                correct, count = correct + float(found.correct.sum()), count + float(found.hidden.sum())
-        return {"dev_contrast_errors": 100.0 * (1.0 - correct / count)} if count else {}
+        return errors_in(
+            "dev_contrast_errors", self, batches, lambda heard: self.contrast(heard, own_seeds(heard.names))
+        )
 
 
 class ContrastPrediction(HiddenPrediction[S, N, T]):

@@ -3,7 +3,21 @@
 import abc
 import zlib
 from pathlib import Path
-from typing import Any, Callable, ClassVar, Dict, Iterable, Iterator, List, Mapping, Optional, Sequence, Tuple, Union
+from typing import (
+    Any,
+    Callable,
+    ClassVar,
+    Dict,
+    Iterable,
+    Iterator,
+    List,
+    Mapping,
+    Optional,
+    Protocol,
+    Sequence,
+    Tuple,
+    Union,
+)
 
 import torch
 from lhotse import CutSet
@@ -32,6 +46,7 @@ from icefall_discrete.systems.prediction import (
     predict_cuts,
     rows_of_split,
 )
+from icefall_discrete.training.system import Prepared, System
 
 Look = Callable[[Batch], Iterable[Recovered]]
 _COLUMNS = 4
@@ -40,6 +55,36 @@ _COLUMNS = 4
 def own_seeds(names: Sequence[str]) -> List[int]:
     """A seed of each utterance that is always its own, so that what is hidden of it for a measure is too."""
     return [zlib.crc32(name.encode()) for name in names]
+
+
+def seeds_of(names: Sequence[str], training: bool) -> List[int]:
+    """Seeds of what is hidden of each utterance: other ones at every step of training, else its own."""
+    return torch.randint(2**31, (len(names),)).tolist() if training else own_seeds(names)
+
+
+class Sought(Protocol):
+    """Of each utterance (N,): hidden frames, and those that were found."""
+
+    @property
+    def hidden(self) -> Tensor:
+        """Its hidden frames."""
+
+    @property
+    def correct(self) -> Tensor:
+        """Those that were found."""
+
+
+def errors_in(
+    name: str, system: System[Prepared], batches: Iterable[Mapping[str, Any]], find: Callable[[Prepared], Sought]
+) -> Dict[str, float]:
+    """{name: hidden frames that are not found, in percent}; nothing if none is hidden."""
+    device = next(system.network.parameters()).device
+    correct = count = 0.0
+    with torch.no_grad():
+        for batch in batches:
+            found = find(system.prepare(batch, device))
+            correct, count = correct + float(found.correct.sum()), count + float(found.hidden.sum())
+    return {name: 100.0 * (1.0 - correct / count)} if count else {}
 
 
 def rows_of(hidden: Tensor, correct: Tensor, nats: Tensor) -> List[Recovered]:

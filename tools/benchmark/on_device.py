@@ -9,6 +9,7 @@ Example: tools/benchmark/on_device.py --device cuda --out figures
 
 import dataclasses
 import os
+import shlex
 import subprocess
 import sys
 import time
@@ -36,13 +37,12 @@ class Check(NamedTuple):
 
     def command(self, device: str, small: bool) -> List[str]:
         """The script with its flags."""
-        flags = (self.small if small else self.flags).split(" ")
-        return [self.script, "--device", device, *(flag.replace("EMPTY", "") for flag in flags)]
+        return [self.script, "--device", device, *shlex.split(self.small if small else self.flags)]
 
 
 TOY_STEP = f"--size tiny --batch 2 --frames 60 --labels 6 --steps 1 --threads 1 --only ours,plain {CODES}"
-TOY_UNITS = "--cuts EMPTY --num-cuts 3 --min-sec 0.3 --max-sec 0.5 --dim 64 --num-layers 2 --layer 1 --num-clusters 8"
-UNITS = "--cuts EMPTY --num-cuts 300 --min-sec 4 --max-sec 16 --batch-duration 200"
+TOY_UNITS = "--cuts '' --num-cuts 3 --min-sec 0.3 --max-sec 0.5 --dim 64 --num-layers 2 --layer 1 --num-clusters 8"
+UNITS = "--cuts '' --num-cuts 300 --min-sec 4 --max-sec 16 --batch-duration 200"
 CHECKS = (
     Check(
         "train_medium", "bench_train_step.py", f"--size medium --batch 80 --frames 600 --threads 4 {CODES}", TOY_STEP
@@ -99,7 +99,7 @@ def chosen(config: BenchConfig) -> List[Check]:
 def run(check: Check, config: BenchConfig, head: str) -> str:
     """Run one and keep what it prints; why it has no figures, empty if it has."""
     command = check.command(config.device, bool(config.small))
-    print(f"\n{check.name}: {' '.join(command)}", flush=True)
+    print(f"\n{check.name}: {shlex.join(command)}", flush=True)
     environment = {**os.environ, "PYTHONPATH": str(HERE.parents[1])}
     try:
         done = subprocess.run(
@@ -114,7 +114,7 @@ def run(check: Check, config: BenchConfig, head: str) -> str:
     if done.returncode:
         return (done.stderr.strip().splitlines() or ["no word"])[-1]
     print(done.stdout, end="", flush=True)
-    text = f"# {check.name}\n\n{head}\n\n`tools/benchmark/{' '.join(command)}`\n\n{done.stdout}"
+    text = f"# {check.name}\n\n{head}\n\n`tools/benchmark/{shlex.join(command)}`\n\n{done.stdout}"
     (Path(config.out) / f"{check.name}.md").write_text(text)
     return ""
 

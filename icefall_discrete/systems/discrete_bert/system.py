@@ -10,7 +10,7 @@ from icefall_discrete.data.dataset import batch_key
 from icefall_discrete.systems.acoustic import AcousticSystem
 from icefall_discrete.systems.discrete_bert.masks import MaskConfig, what_is_shown
 from icefall_discrete.systems.discrete_bert.network import DiscreteBert, Found
-from icefall_discrete.systems.hidden_frames import own_seeds
+from icefall_discrete.systems.hidden_frames import errors_in, own_seeds, seeds_of
 from icefall_discrete.systems.hidden_spans import LEAST, hidden_frames
 from icefall_discrete.training.system import Batch, Losses
 
@@ -67,7 +67,7 @@ class DiscreteBertSystem(AcousticSystem[CodeBatch]):
 
     def losses(self, prepared: CodeBatch, step: int) -> Losses:
         """Nats a hidden frame; the part `masked_acc` is the share of codes that are found."""
-        seeds = torch.randint(2**31, (len(prepared.names),)).tolist() if self.training else own_seeds(prepared.names)
+        seeds = seeds_of(prepared.names, self.training)
         found = find_hidden(self.network, prepared, self.config, seeds)
         count = found.hidden.sum().clamp(min=1)
         parts = {"masked_acc": found.correct.sum()}
@@ -75,11 +75,8 @@ class DiscreteBertSystem(AcousticSystem[CodeBatch]):
 
     def figures(self, batches: Iterable[Batch]) -> Dict[str, float]:
         """Codes that are not found, in percent: {"dev_masked_errors"}."""
-        device = next(self.network.parameters()).device
-        correct = count = 0.0
-        with torch.no_grad():
-            for batch in batches:
-                prepared = self.prepare(batch, device)
-                found = find_hidden(self.network, prepared, self.config, own_seeds(prepared.names))
-                correct, count = correct + float(found.correct.sum()), count + float(found.hidden.sum())
-        return {"dev_masked_errors": 100.0 * (1.0 - correct / count)} if count else {}
+
+        def find(prepared: CodeBatch) -> Found:
+            return find_hidden(self.network, prepared, self.config, own_seeds(prepared.names))
+
+        return errors_in("dev_masked_errors", self, batches, find)

@@ -9,7 +9,7 @@ from icefall_discrete.base.spec import FeatureSpec
 from icefall_discrete.data.dataset import batch_key
 from icefall_discrete.data.units import UNITS
 from icefall_discrete.systems.acoustic import AcousticSystem
-from icefall_discrete.systems.hidden_frames import own_seeds
+from icefall_discrete.systems.hidden_frames import errors_in, own_seeds, seeds_of
 from icefall_discrete.systems.hidden_spans import spans_of
 from icefall_discrete.systems.hubert.network import Hubert, Known
 from icefall_discrete.systems.hubert.settings import TrainSettings
@@ -54,7 +54,7 @@ class HubertSystem(AcousticSystem[Heard]):
 
     def losses(self, prepared: Heard, step: int) -> Losses:
         """Nats a hidden frame, with the weighted others; the part `masked_acc` is the share whose unit is found."""
-        seeds = torch.randint(2**31, (len(prepared.names),)).tolist() if self.training else own_seeds(prepared.names)
+        seeds = seeds_of(prepared.names, self.training)
         found = self.know(prepared, seeds)
         count = found.hidden.sum().clamp(min=1)
         mean = found.nats.sum() / count + self.loss.feature_penalty * found.penalty
@@ -69,11 +69,4 @@ class HubertSystem(AcousticSystem[Heard]):
 
     def figures(self, batches: Iterable[Batch]) -> Dict[str, float]:
         """Units of hidden frames that are not found, in percent: {"dev_masked_errors"}."""
-        device = next(self.network.parameters()).device
-        correct = count = 0.0
-        with torch.no_grad():
-            for batch in batches:
-                prepared = self.prepare(batch, device)
-                found = self.know(prepared, own_seeds(prepared.names))
-                correct, count = correct + float(found.correct.sum()), count + float(found.hidden.sum())
-        return {"dev_masked_errors": 100.0 * (1.0 - correct / count)} if count else {}
+        return errors_in("dev_masked_errors", self, batches, lambda heard: self.know(heard, own_seeds(heard.names)))
