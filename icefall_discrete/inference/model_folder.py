@@ -5,6 +5,8 @@ text pieces or other targets, codebooks, tokenizer/, recipe.json, and README.md,
 whatever takes one takes it. Files that are no data, such as pickles, are neither written nor taken.
 """
 
+import dataclasses
+import re
 import shutil
 from pathlib import Path, PurePosixPath
 from typing import Any, Dict, Iterator, List, Mapping, Optional
@@ -21,6 +23,7 @@ from icefall_discrete.data.targets.prompted_voices import FILE as PROMPTS_FILE
 from icefall_discrete.experiment.checkpoint_choice import load_weights, resolve_choice
 from icefall_discrete.experiment.folder import TOKENIZER_DIR, Experiment
 from icefall_discrete.experiment.transcription_files import kept_settings
+from icefall_discrete.nn.loading import require_finite
 from icefall_discrete.results.ledger import read_optional
 from icefall_discrete.results.model_card import CardFacts, model_card
 from icefall_discrete.training.averages import PUBLISHED
@@ -33,6 +36,9 @@ DATA_SUFFIXES = (".json", ".safetensors", ".model", ".md", ".txt")
 _FILES = ("config.json", "spec.json", "recipe.json", "bpe.model", "bpe.json", "codebooks.safetensors")
 _SHAPES = {"version": COUNT, "files": OBJECT}
 _FETCH = "fetch the model again"
+# Both are written into the card's head, which others read as YAML, and into a command.
+_LICENSE = re.compile(r"[A-Za-z0-9][A-Za-z0-9.+-]*")
+_NAME = re.compile(r"\w[\w./+-]*")
 # Of env.json: nothing that tells of the machine.
 _MADE_BY = ("git", "commits", "versions")
 
@@ -78,6 +84,17 @@ def _languages(result: Mapping[str, Any]) -> List[str]:
     return sorted(found - {"unknown"})
 
 
+def _require_plain(name: str, license_name: str) -> None:
+    """Raise ValueError for what is no name of a model, or no identifier of a licence."""
+    if not _LICENSE.fullmatch(license_name):
+        raise ValueError(
+            f"the license is {license_name!r}, expected an identifier as hubs know it, such as cc-by-4.0; correct it, "
+            "or say 'other'."
+        )
+    if not _NAME.fullmatch(name):
+        raise ValueError(f"{name!r} is no name of a model, expected letters, digits and ._+-/; give one by --name.")
+
+
 def make_model_folder(exp_dir: Path, to: Path, name: str, license_name: str) -> None:
     """Write the model folder of an experiment, of any system, with the average that its recipe decodes with.
 
@@ -87,6 +104,7 @@ def make_model_folder(exp_dir: Path, to: Path, name: str, license_name: str) -> 
       ValueError, FileNotFoundError: if the experiment has no weights, its tokenizer is no data, or it holds audio.
     """
     require_new_folder(to)
+    _require_plain(name, license_name)
     experiment = Experiment(exp_dir)
     settings = experiment.settings()  # of a folder that holds no experiment, that is to be said, not what it lacks
     if (exp_dir / PROMPTS_FILE).is_file():
@@ -96,14 +114,15 @@ def make_model_folder(exp_dir: Path, to: Path, name: str, license_name: str) -> 
         )
     model = experiment.build_model()
     choice, _ = kept_settings(exp_dir)
-    weights = load_weights(resolve_choice(choice, exp_dir), exp_dir)
+    choice = resolve_choice(choice, exp_dir)
+    weights = load_weights(choice, exp_dir)
+    require_finite(weights, str(exp_dir))
     model.load_trained(weights, str(exp_dir))
     result, made_by = read_optional(exp_dir / "result.json"), read_optional(exp_dir / "env.json")
     made_by = {key: made_by[key] for key in _MADE_BY if key in made_by}
     num_parameters = sum(value.numel() for value in model.parameters())
-    facts = CardFacts(
-        name, license_name, settings.system, _languages(result), experiment.spec(), result, made_by, num_parameters
-    )
+    about = (name, license_name, settings.system, _languages(result), experiment.spec(), result, made_by)
+    facts = CardFacts(*about, num_parameters, dataclasses.asdict(choice))
     with new_folder(to) as unfinished:
         for file in _FILES:
             if (exp_dir / file).is_file():

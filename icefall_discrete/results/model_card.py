@@ -4,11 +4,25 @@ from pathlib import Path
 from typing import Any, Dict, Iterator, List, Mapping, NamedTuple, Sequence, Tuple
 
 from icefall_discrete.base.spec import FeatureSpec
+from icefall_discrete.metrics.facts import known_metrics
 
 Json = Dict[str, Any]
 _TAGS = ("speech-tokens", "icefall")
 _RECOGNITION = ("wer", "cer")
 _OF_RECOGNISERS = "asr"
+# Systems that write texts themselves; of the others' audio a recogniser says what it hears.
+_WRITE_TEXTS = (_OF_RECOGNISERS, "speech_lm")
+_HEARD = "WER and CER are those of a recogniser that hears its audio."
+# What a search may be given beside the model, by the setting that names it.
+_BESIDE = {
+    "lm": "the language model",
+    "lodr": "the language model for LODR",
+    "context_file": "the phrases",
+    "graph_dir": "the graphs",
+}
+_WEIGHTS = ("epoch", "avg", "iter", "use_averaged_model")
+# What YAML takes for a truth value, though it is the code of a language.
+_NO = "no"
 
 
 class _Kind(NamedTuple):
@@ -44,7 +58,8 @@ class CardFacts(NamedTuple):
 
     name: of the model. license: an identifier as hubs know it, such as apache-2.0. system: the one of its experiment.
     languages: their codes. spec: of the features. result: the experiment's result.json, or {}. made_by: its env.json,
-    with git and versions. num_parameters: of the network.
+    with git and versions. num_parameters: of the network. weights: the checkpoints that it is an average of, as
+    `decoding` of a result names them.
     """
 
     name: str
@@ -55,6 +70,7 @@ class CardFacts(NamedTuple):
     result: Json
     made_by: Json
     num_parameters: int
+    weights: Json
 
 
 def _kind_of(facts: CardFacts) -> _Kind:
@@ -71,7 +87,7 @@ def _front_matter(facts: CardFacts, task: str) -> Iterator[str]:
     yield f"license: {facts.license}"
     if facts.languages:
         yield "language:"
-        yield from (f"- {language}" for language in facts.languages)
+        yield from (f'- "{_NO}"' if language == _NO else f"- {language}" for language in facts.languages)
     yield "library_name: icefall_discrete"
     yield from (f"pipeline_tag: {task}",) if task else ()
     yield "tags:"
@@ -92,25 +108,47 @@ def _rate(scored: Mapping[str, Any], name: str) -> str:
 
 
 def _values(scored: Mapping[str, Any]) -> Iterator[Tuple[str, str]]:
-    """Each measure of a set that is one number, and that number."""
+    """Each measure of a set that is one number, with its unit, and that number."""
+    known = known_metrics()
     for name, found in scored.items():
         value = found.get("rate", found.get("value")) if isinstance(found, dict) else None
         if isinstance(value, (int, float)):
-            yield name, f"{value:g}"
+            metric = known.get(name)
+            yield (metric.head, metric.shown(value, 1)) if metric else (name, f"{value:g}")
 
 
-def _figures(result: Mapping[str, Any]) -> Iterator[str]:
-    sets = result.get("sets") or {}
+def _search(decoding: Mapping[str, Any]) -> str:
+    """The search, and what else it had that a model folder does not hold."""
+    given = [f"{said} {Path(str(decoding[name])).name}" for name, said in _BESIDE.items() if decoding.get(name)]
+    beside = f", with {' and '.join(given)} (not held here, see the command below)" if given else ""
+    return f"Search: {decoding.get('method', 'unknown')}{beside}."
+
+
+def _other_weights(facts: CardFacts, decoding: Mapping[str, Any]) -> Iterator[str]:
+    """A sentence if the figures are not those of the weights that are handed on."""
+    by_name = facts.weights.get("checkpoint")  # a file of weights, such as an average, that says nothing of epochs
+    known = [name for name in _WEIGHTS if name in facts.weights and name in decoding and not by_name]
+    if any(facts.weights[name] != decoding[name] for name in known):
+        scored, held = (
+            ", ".join(f"{name} {int(values[name])}" for name in known) for values in (decoding, facts.weights)
+        )
+        yield f"These are figures of other weights ({scored}) than those that are held here ({held}).\n"
+
+
+def _figures(facts: CardFacts) -> Iterator[str]:
+    sets, decoding = facts.result.get("sets") or {}, facts.result.get("decoding") or {}
     if not sets:
         yield "It was not scored, or its result.json was not there."
         return
-    if not any(name in scored for scored in sets.values() for name in _RECOGNITION):
+    yield from _other_weights(facts, decoding)
+    if facts.system != _OF_RECOGNISERS or not any(name in scored for scored in sets.values() for name in _RECOGNITION):
+        if facts.system not in _WRITE_TEXTS and any("wer" in scored for scored in sets.values()):
+            yield f"{_HEARD}\n"
         yield "| set | measure | value |"
         yield "|---|---|---|"
         yield from (f"| {name} | {measure} | {value} |" for name in sets for measure, value in _values(sets[name]))
         return
-    decoding = result.get("decoding") or {}
-    yield f"Search: {decoding.get('method', 'unknown')}.\n"
+    yield f"{_search(decoding)}\n"
     yield "| set | utterances | WER % | CER % |"
     yield "|---|---|---|---|"
     for name, scored in sets.items():
@@ -119,9 +157,12 @@ def _figures(result: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _spec_rows(spec: FeatureSpec) -> List[str]:
-    sizes = ", ".join(map(str, spec.codebook_sizes)) or f"{spec.feature_dim} values"
     rows = {"feature type": spec.name, "kind": spec.kind, "audio (Hz)": spec.sample_rate_hz}
-    rows.update({"frames a second": f"{spec.frame_rate_hz:g}", "codebooks": sizes})
+    rows["frames a second"] = f"{spec.frame_rate_hz:g}"
+    if spec.codebook_sizes:
+        rows["codebooks"] = ", ".join(map(str, spec.codebook_sizes))
+    else:
+        rows["values a frame"] = spec.feature_dim
     return [f"| {name} | {value} |" for name, value in rows.items()]
 
 
@@ -146,7 +187,7 @@ def model_card(facts: CardFacts) -> str:
         "",
         "## Figures",
         "",
-        *_figures(facts.result),
+        *_figures(facts),
         "",
         "## Features",
         "",

@@ -11,7 +11,7 @@ from toy_texts import RECIPE as TEXTS
 from toy_texts import SPEC as UNITS
 from toy_texts import write_texts
 
-from icefall_discrete.base.checkpoint import load_checkpoint
+from icefall_discrete.base.checkpoint import load_checkpoint, save_checkpoint
 from icefall_discrete.base.tensor_files import read_tensors, write_tensors
 from icefall_discrete.experiment.checkpoint_choice import load_into, resolve_choice
 from icefall_discrete.experiment.folder import Experiment
@@ -164,6 +164,29 @@ def test_one_of_two_is_asked_for(exp_dir, published, files):
         transcribe("transcribe", [str(files[0])])
     with pytest.raises(ValueError, match="give either --repo ORG/NAME, or --folder"):
         push("push", ["--exp-dir", str(exp_dir), "--license", "mit"])
+
+
+@pytest.mark.parametrize(
+    "flags, sentence",
+    [
+        (["--license", "mit\nextra: x"], r"the license is 'mit\\nextra: x', expected an identifier as hubs know it"),
+        (["--license", "mit", "--name", "toy`\n# x"], r"is no name of a model, expected letters, digits and"),
+    ],
+)
+def test_what_would_change_the_card_is_refused(exp_dir, tmp_path, flags, sentence):
+    with pytest.raises(ValueError, match=sentence):
+        push("push", ["--exp-dir", str(exp_dir), "--folder", str(tmp_path / "to"), *flags])
+    assert not (tmp_path / "to").exists()
+
+
+def test_weights_that_say_nothing_are_not_pushed(exp_dir, tmp_path):
+    shutil.copytree(exp_dir, tmp_path / "exp")
+    state = load_checkpoint(exp_dir / "epoch-1.pt")
+    next(value for value in state["model"].values() if value.is_floating_point()).view(-1)[0] = float("nan")
+    save_checkpoint(tmp_path / "exp" / "epoch-1.pt", state)
+    with pytest.raises(ValueError, match="are NaN or infinite, so that the network says nothing"):
+        push("push", ["--exp-dir", str(tmp_path / "exp"), "--license", "mit", "--folder", str(tmp_path / "to")])
+    assert not (tmp_path / "to").exists()
 
 
 def handed_on(folder, to):
