@@ -55,6 +55,10 @@ def read_text(path: Path) -> str:
         if "\0" not in text:
             return text
         number, found = text.count("\n", 0, text.index("\0")) + 1, encoding_of(data)
+        if not found.startswith("UTF"):
+            raise NotUtf8(
+                f"{path}: line {number} has the character NUL, which no text has; use a sound copy of the file."
+            )
     raise NotUtf8(
         f"{path} is not in UTF-8 (line {number}): it seems to be {found}; convert it, for example with "
         f"iconv -f {found.upper().replace('LATIN-', 'LATIN')} -t UTF-8."

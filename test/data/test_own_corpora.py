@@ -2,6 +2,8 @@
 
 import gzip
 import json
+import os
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -210,6 +212,64 @@ def test_mistakes_in_tables_are_named(audio, tmp_path):
     assert kind.read(path, reading(tmp_path)).unusable == {"gone": "the file does not exist"}
 
 
+@pytest.mark.parametrize(
+    "header, row, sentence",
+    [
+        ("path,sentence,start", "a.wav,one,nan", "row 2: 'start' is 'nan', expected a number of seconds"),
+        ("path,sentence,start", "a.wav,one,1e308", "row 2: 'start' is '1e308', expected a number of seconds"),
+        ("path,sentence,start,end", "a.wav,one,0,inf", "row 2: 'end' is 'inf', expected a number of seconds"),
+        ("path,sentence", 'a.wav,"one\nb.wav,two', r"row 2 \('a\.wav'\) has a quote that nothing closes"),
+    ],
+)
+def test_rows_that_mean_nothing_are_named(header, row, sentence, tmp_path):
+    path = tmp_path / "list.csv"
+    path.write_text(f"{header}\n{row}\n")
+    with pytest.raises(CorpusError, match=sentence):
+        find_format("table", path)[1].read(path, reading(tmp_path))
+
+
+def test_times_of_kaldi_are_numbers_and_end_after_they_begin(audio, tmp_path):
+    folder = kaldi(audio, tmp_path / "data")
+    name = next(iter(TEXTS))
+    (folder / "text").write_text("a one\nb two\n")
+    (folder / "segments").write_text(f"a {name} 0 nan\n")
+    with pytest.raises(CorpusError, match=r"segments, line 1 is .* expected an utterance, a recording, and two times"):
+        find_format("kaldi", folder)[1].read(folder, reading(tmp_path))
+    (folder / "segments").write_text(f"a {name} 0.1 0.4\nb {name} 0.3 0.2\n")
+    found = find_format("kaldi", folder)[1].read(folder, reading(tmp_path))
+    assert [cut.id for cut in found.cuts] == ["a"] and "ends before it begins" in found.unusable["b"]
+
+
+def test_names_of_other_encodings_and_of_one_stem(audio, tmp_path):
+    """The first are left out by a name that can be written; the second are named, for one of them must go."""
+    folder = beside(audio, tmp_path / "source")
+    path = place(folder, next(iter(TEXTS)))
+    strange = os.fsdecode(os.fsencode(path.parent) + b"/caf\xe9.wav")
+    path.rename(strange)
+    path.with_suffix(".txt").rename(Path(strange).with_suffix(".TXT"))
+    found = find_format("folder", folder)[1].read(folder, reading(tmp_path))
+    assert len(found.cuts) == len(TEXTS) - 1
+    assert found.unusable == {'"caf\\udce9.wav"': "its name is not in UTF-8; rename the file"}
+    other = next(folder.rglob("s1*.wav"))
+    other.with_suffix(".flac").hardlink_to(other)
+    with pytest.raises(CorpusError, match=rf"{other.stem}', of {other.stem}\.flac and {other.name}; give each"):
+        find_format("folder", folder)[1].read(folder, reading(tmp_path))
+
+
+def test_what_is_no_text_is_named(audio, tmp_path):
+    path = jsonl(audio, tmp_path / "source")
+    lines = path.read_text().split("\n")
+    path.write_text("\n".join([lines[0].replace('"text": "', '"text": "\\ud800'), *lines[1:]]))
+    with pytest.raises(CorpusError, match=r"list\.jsonl: '.ud800Word.* holds half a character, which is no text"):
+        find_format("auto", path)[1].read(path, reading(tmp_path))
+    path.write_text("\n".join([lines[0].replace("{", '{"id": "a\\u0000\\u001b[2J", ', 1), *lines[1:]]))
+    assert "a-[2J" in {cut.id for cut in find_format("auto", path)[1].read(path, reading(tmp_path)).cuts}
+    beside(audio, tmp_path / "folder")
+    place(tmp_path / "folder", next(iter(TEXTS))).with_suffix(".txt").write_bytes(b"some words and\0more")
+    with pytest.raises(ValueError, match=r"\.txt: line 1 has the character NUL, which no text has"):
+        find_format("folder", tmp_path / "folder")[1].read(tmp_path / "folder", reading(tmp_path))
+
+
 def test_what_is_no_corpus_is_said(tmp_path):
     with pytest.raises(CorpusError, match="does not exist"):
         find_format("auto", tmp_path / "nowhere")
@@ -234,6 +294,12 @@ def test_what_is_no_corpus_is_said(tmp_path):
         ("so <noise> it is", "en", {}, "tags, which are no words"),
         ("so [laughs] it is", "en", {"tags": "remove"}, "so it is"),
         ("...", "en", {}, "no words"),
+        (
+            "so \x1b[2J",
+            "en",
+            {"text_rule": "written", "tags": "keep", "numbers": "keep"},
+            "control characters, which nobody says",
+        ),
     ],
 )
 def test_texts_by_rules(written, language, rules, expected):

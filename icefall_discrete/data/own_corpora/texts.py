@@ -5,6 +5,7 @@ import re
 from typing import NamedTuple
 
 from icefall_discrete.base.settings import setting
+from icefall_discrete.base.text_files import is_one_line
 from icefall_discrete.text.english_numbers import has_unclear_number, spell_numbers
 from icefall_discrete.text.plain_words import spell_digits
 from icefall_discrete.text.spoken_words import has_digits, spoken_words
@@ -84,6 +85,8 @@ def ruled(written: str, language: str, rules: TextRules) -> Ruled:
         if reason:
             return Ruled("", reason)
     text = plain_spaces(written)
+    if rules.text_rule == "written" and not is_one_line(text):
+        return Ruled("", "control characters, which nobody says")
     if rules.text_rule == "words":
         text = _words_with_digits(text, language) if rules.numbers == "keep" else spoken_words(text, language)
     return Ruled(text, "" if text else "no words")

@@ -11,6 +11,7 @@ from lhotse import MonoCut, SupervisionSegment
 
 from icefall_discrete.base.names import known_names
 from icefall_discrete.base.registry import find_class, modules_in
+from icefall_discrete.base.text_files import shown_name
 from icefall_discrete.data.corpus_files import read_headers
 from icefall_discrete.data.manifests import CorpusError, utterance_cuts
 
@@ -21,6 +22,9 @@ _SPLIT_WORDS = {
     "test": ("test", "tst", "eval", "evaluation", "testing"),
 }
 AUTO = "auto"
+_MOST_SEC = 1e7  # no recording lasts so many seconds
+# What would end a word or a line, or change a terminal.
+_NOT_IN_IDS = re.compile(r"[\s/\\\x00-\x1f\x7f-\x9f]+")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -84,17 +88,56 @@ def known_split(name: str) -> Optional[str]:
 
 
 def plain_id(name: str) -> str:
-    """A name, such as a path, as an id of an utterance: without blanks and slashes."""
-    return re.sub(r"[\s/\\]+", "-", name.strip()).strip("-")
+    """A name, such as a path, as an id of an utterance: without blanks, slashes and control characters."""
+    return _NOT_IN_IDS.sub("-", name.strip()).strip("-")
+
+
+def seconds_in(text: str) -> float:
+    """A number of seconds that somebody wrote. Raises ValueError for what is none that audio has."""
+    value = float(text)
+    if not abs(value) <= _MOST_SEC:
+        raise ValueError(f"{text!r} is no number of seconds")
+    return value
 
 
 def _ids(utterances: Sequence[Utterance], where: str) -> None:
-    twice = [name for name, count in collections.Counter(one.id for one in utterances).items() if count > 1]
+    by_id: Dict[str, List[Utterance]] = collections.defaultdict(list)
+    for one in utterances:
+        by_id[one.id].append(one)
+    twice = [ones for ones in by_id.values() if len(ones) > 1]
     if twice:
+        first, second = twice[0][:2]
         raise CorpusError(
-            f"{where}: {len(twice)} ids occur more than once, such as {twice[0]!r}; give each utterance an id of its "
-            "own (column id)."
+            f"{where}: {len(twice)} ids occur more than once, such as {first.id!r}, of {shown_name(first.audio.name)} "
+            f"and {shown_name(second.audio.name)}; give each utterance an id of its own (in a table, column id), or "
+            "leave one of the two out."
         )
+
+
+def _is_text(value: Optional[str]) -> bool:
+    """Whether a string can be written: halves of characters, as of names in another encoding, cannot."""
+    try:
+        (value or "").encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _in_utf8(utterances: Sequence[Utterance], where: str) -> "tuple[List[Utterance], Dict[str, str]]":
+    """The utterances whose files have names in UTF-8, and of the others why they are left out, by name.
+
+    Raises CorpusError for what an utterance is said to be that cannot be written.
+    """
+    kept, unusable = [], {}
+    for one in utterances:
+        if not _is_text(str(one.audio)):
+            unusable[shown_name(one.audio.name)] = "its name is not in UTF-8; rename the file"
+            continue
+        wrong = [value for value in (one.id, one.text, one.speaker, one.language, one.gender) if not _is_text(value)]
+        if wrong:
+            raise CorpusError(f"{where}: {ascii(wrong[0])[:80]} holds half a character, which is no text; correct it.")
+        kept.append(one)
+    return kept, unusable
 
 
 def found_in_files(utterances: Sequence[Utterance], where: str, reading: Reading) -> Found:
@@ -107,12 +150,13 @@ def found_in_files(utterances: Sequence[Utterance], where: str, reading: Reading
     """
     if not utterances:
         raise CorpusError(f"{where} lists no utterance; was the right place given?")
+    utterances, unusable = _in_utf8(utterances, where)
     _ids(utterances, where)
     names = {path: f"audio-{number}" for number, path in enumerate(dict.fromkeys(one.audio for one in utterances))}
     alone = collections.Counter(one.audio for one in utterances)
     names.update({one.audio: one.id for one in utterances if alone[one.audio] == 1 and one.start is None})
     headers = read_headers({name: path for path, name in names.items()}, reading.num_jobs)
-    supervisions, unusable, splits = [], {}, {}
+    supervisions, splits = [], {}
     for one in utterances:
         name = names[one.audio]
         recording = headers.recordings.get(name)
@@ -121,8 +165,11 @@ def found_in_files(utterances: Sequence[Utterance], where: str, reading: Reading
             continue
         start = one.start or 0.0
         rest = round(recording.duration - start, 8)
-        if rest <= 0 or (one.duration or 0.0) < 0 or start < 0:
+        if rest <= 0 or start < 0:
             unusable[one.id] = f"it begins at {start:g} s of {recording.duration:g} s"
+            continue
+        if one.duration is not None and one.duration <= 0:
+            unusable[one.id] = f"it lasts {one.duration:g} s, so that it ends before it begins"
             continue
         if one.split is not None:
             splits[one.id] = one.split

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Dict, List, Optional
 
-from icefall_discrete.base.text_files import read_text
+from icefall_discrete.base.text_files import read_text, shown_name
 from icefall_discrete.data.corpus_files import transcripts_in
 from icefall_discrete.data.manifests import CorpusError, listed
 from icefall_discrete.data.own_corpora.formats.contract import (
@@ -37,7 +37,8 @@ def _table_of(source: Path, files: List[Path]) -> Optional[Path]:
 
 
 def _beside(audio: Path) -> Optional[str]:
-    paths = (audio.with_suffix(suffix) for suffix in _BESIDE)
+    suffixes = (*_BESIDE, *(suffix.upper() for suffix in _BESIDE))
+    paths = (audio.with_suffix(suffix) for suffix in suffixes)
     return next((plain_spaces(read_text(path)) for path in paths if path.is_file()), None)
 
 
@@ -80,14 +81,14 @@ class Folder(SourceFormat):
                 )
             )
         found = found_in_files(utterances, str(source), reading)
-        silent = {str(path): "no text" for path in audio if path not in texts}
+        silent = {shown_name(str(path)): "no text" for path in audio if path not in texts}
         return found._replace(unusable={**found.unusable, **silent})
 
     @staticmethod
     def _texts(source: Path, audio: List[Path], files: List[Path]) -> Dict[Path, str]:
         """The text of each audio file that has one."""
         beside = {path: text for path in audio if (text := _beside(path)) is not None}
-        lists = [path for path in files if path.suffix == ".txt"]
+        lists = [path for path in files if path.suffix.lower() == ".txt"]
         if beside or not lists:
             return beside
         by_name = transcripts_in(lists)

@@ -17,6 +17,7 @@ from icefall_discrete.data.own_corpora.formats.contract import (
     found_in_files,
     joined,
     known_split,
+    seconds_in,
 )
 
 _WAV, _TEXT, _SEGMENTS = "wav.scp", "text", "segments"
@@ -52,7 +53,7 @@ def _segments(folder: Path) -> Dict[str, _Segment]:
     for number, line in numbered_lines(folder / _SEGMENTS) if (folder / _SEGMENTS).is_file() else ():
         fields = line.split()
         try:
-            name, recording, start, end = fields[0], fields[1], float(fields[2]), float(fields[3])
+            name, recording, start, end = fields[0], fields[1], seconds_in(fields[2]), seconds_in(fields[3])
         except (IndexError, ValueError):
             raise CorpusError(
                 f"{folder / _SEGMENTS}, line {number} is {line[:80]!r}, expected an utterance, a recording, and two "

@@ -2,6 +2,7 @@
 
 import csv
 import functools
+import io
 from pathlib import Path
 from typing import Dict, Iterator, List, Mapping, Optional, Sequence, Tuple
 
@@ -17,6 +18,7 @@ from icefall_discrete.data.own_corpora.formats.contract import (
     found_in_files,
     known_split,
     plain_id,
+    seconds_in,
 )
 
 SUFFIXES = (".csv", ".tsv", ".jsonl", ".json")
@@ -36,6 +38,8 @@ COLUMNS: Dict[str, Tuple[str, ...]] = {
 _NEEDED = ("audio", "text")
 _FOLDERS = ("", "clips", "wavs", "wav", "audio")
 _DELIMITERS = "|\t;,"
+# A row behind the last one, which is read as such unless a quote was left open before it.
+_END = "\x1e"
 Row = Mapping[str, str]
 
 
@@ -76,17 +80,25 @@ def _csv_rows(path: Path) -> Iterator[Tuple[str, Row]]:
     text = read_text(path)
     first = text.partition("\n")[0]
     delimiter = "\t" if path.suffix == ".tsv" else max(_DELIMITERS, key=first.count)
-    rows = functools.partial(csv.reader, text.splitlines(), delimiter=delimiter)
+    # Lines end as those of files do, and with no other character that Unicode counts as an end; quotes may hold them.
+    source = io.StringIO(f"{text}\n{_END}\n", newline="")
+    rows = functools.partial(csv.reader, source, delimiter=delimiter)
     # Quotes in tables with tabs or bars are part of the text; among commas they hold it together.
     lines = rows() if delimiter in ",;" else rows(quoting=csv.QUOTE_NONE)
-    header = next(lines, [])
+    header = [] if text.isspace() or not text else next(lines)
     if delimiter == "|" and not {name.lower() for name in header} & {*COLUMNS["text"], *COLUMNS["audio"]}:
         # The layout of LJ Speech: no header; an id that is the name of its audio, a text, and that text in words.
+        source.seek(0)
         lines = rows(quoting=csv.QUOTE_NONE)
         header = ["path", "raw_text", "text"][: len(header)]
     for number, fields in enumerate(lines, start=2):
-        if not any(field.strip() for field in fields):
+        if not any(field.strip() for field in fields) or fields == [_END]:
             continue
+        if _END in fields[-1]:
+            raise CorpusError(
+                f"{path}: row {number} ({fields[0][:80]!r}) has a quote that nothing closes, so that all rows behind "
+                "it would be part of it; close it, or write it twice."
+            )
         if len(fields) != len(header):
             raise CorpusError(
                 f"{path}: row {number} has {len(fields)} fields, the header {len(header)}; correct the row (fields are "
@@ -118,7 +130,7 @@ def audio_of(folder: Path, name: str) -> Path:
 def _seconds(row: Row, column: Optional[str], where: str) -> Optional[float]:
     text = row.get(column or "", "").strip()
     try:
-        return float(text) if text else None
+        return seconds_in(text) if text else None
     except ValueError:
         raise CorpusError(f"{where}: '{column}' is {text!r}, expected a number of seconds; correct it.") from None
 
