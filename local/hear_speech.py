@@ -1,21 +1,26 @@
 #!/usr/bin/env python3
 """Within stage 7: let a recogniser hear what was made of some splits, and the recordings, for scoring.
 
-The recogniser is any trained experiment of ours; it should have heard no resynthesis in training.
+The recogniser is any trained experiment of ours; it should have heard no resynthesis in training. Where no vocoder has
+said the units of texts, a recogniser of the same units reads them.
 """
 
 import logging
 from pathlib import Path
-from typing import Iterator, Mapping, Sequence, Union
+from typing import Iterator, List, Mapping, Sequence, Union
 
+import torch
 from lhotse.cut import Cut
 
 from icefall_discrete.audio.reading import load_finite
 from icefall_discrete.base.flags import ScriptParser
 from icefall_discrete.base.script import run_script
+from icefall_discrete.data.cuts import load_feature_cuts, load_frames
 from icefall_discrete.experiment.folder import Experiment
 from icefall_discrete.inference.transcriber import Transcriber
 from icefall_discrete.systems.asr.transcription import Failure, Outcome
+from icefall_discrete.systems.tts.files import METHOD as SYNTHESIS
+from icefall_discrete.systems.tts.files import SynthesisFiles
 from icefall_discrete.systems.vocoder.files import VocoderFiles, read_said
 from icefall_discrete.systems.vocoder.heard import Heard, write_heard
 
@@ -49,14 +54,33 @@ def texts_in(transcriber: Transcriber, names: Sequence[str], audio: Mapping[str,
         yield from (_text(outcome, name) for name, outcome in zip(some, transcriber.transcribe(samples)))
 
 
+def read_units(files: SynthesisFiles, feature_dir: Path, split: str, transcriber: Transcriber) -> List[Heard]:
+    """What is heard in the units of texts, and in the codes of their recordings.
+
+    Raises:
+      ValueError: if they are of another feature type than the recogniser's.
+    """
+    told, theirs = load_feature_cuts(files.said(split), transcriber.spec)
+    recorded, _ = load_feature_cuts(feature_dir / f"{split}.jsonl.gz", theirs)
+    of_cut = {cut.id: cut for cut in recorded}
+    names, held = [cut.id for cut in told], [torch.from_numpy(load_frames(cut, theirs)).long() for cut in told]
+    before = [torch.from_numpy(load_frames(of_cut[name], theirs)).long() for name in names]
+    return list(map(Heard, names, transcriber.texts_of_codes(before), transcriber.texts_of_codes(held)))
+
+
 def main() -> None:
     """Hear what was said last."""
     args = get_parser().parse_args()
     prediction = Experiment(args.exp_dir).stages().prediction
     says_nothing = "says nothing; give the folder of a vocoder, of text to speech or of enhancement"
-    files, splits = prediction.last_of(VocoderFiles, args.exp_dir, "", says_nothing)
+    files, splits = prediction.last_of(VocoderFiles, args.exp_dir, SYNTHESIS, says_nothing)
     transcriber = Transcriber(args.recogniser_exp_dir)
     for split in splits:
+        if isinstance(files, SynthesisFiles) and not files.listed(split).is_file():
+            heard = read_units(files, args.feature_dir, split, transcriber)
+            write_heard(files.heard(split), heard)
+            LOG.info(f"{split}: the units of {len(heard)} texts were read; {files.heard(split)}")
+            continue
         said = {line.cut_id: files.folder / line.audio for line in read_said(files.listed(split))}
         names, inputs = list(said), files.inputs(args.feature_dir, split)
         originals = list(texts_in(transcriber, names, files.recordings(args.feature_dir, split)))

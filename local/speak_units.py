@@ -16,7 +16,7 @@ from icefall_discrete.base.script import run_script
 from icefall_discrete.data.cuts import load_feature_cuts
 from icefall_discrete.experiment.folder import Experiment
 from icefall_discrete.inference.speaker import Speaker
-from icefall_discrete.systems.tts.files import SynthesisFiles
+from icefall_discrete.systems.tts.files import METHOD, SynthesisFiles
 from icefall_discrete.systems.vocoder.files import NOBODY, Said, audio_name, write_said
 
 LOG = logging.getLogger("speak")
@@ -54,8 +54,8 @@ def main() -> None:
     """Say what was told last."""
     args = get_parser().parse_args()
     prediction = Experiment(args.exp_dir).stages().prediction
-    tells_none = "tells no units of texts; give the folder of a recipe of system tts"
-    files, splits = prediction.last_of(SynthesisFiles, args.exp_dir, "", tells_none)
+    tells_none = "tells no units of texts; give the folder of a recipe of system tts or speech_lm"
+    files, splits = prediction.last_of(SynthesisFiles, args.exp_dir, METHOD, tells_none)
     speaker = Speaker(args.vocoder_exp_dir)
     for split in splits:
         speak(speaker, split, files)

@@ -155,7 +155,8 @@ def test_rooms_import_in_one_direction():
 
 # What a system stands on besides what all systems share, beside their folders.
 BUILT_ON = {
-    "speech_lm": {"unit_lm", "asr"},  # a language model of units that says text too, which is scored as a recogniser's
+    # A language model of units that says text too, scored as a recogniser's, and units of texts, as of text to speech.
+    "speech_lm": {"unit_lm", "asr", "tts"},
     "tts": {"vocoder"},  # its speech is a vocoder's, and is heard and shown as that
     "enhancement": {"vocoder"},  # speech is scored as a vocoder's
     "perceptual": {"enhancement", "vocoder"},  # networks from codes to codes; speech is scored as a vocoder's

@@ -30,7 +30,8 @@ OURS = re.compile(
     r"(?:(?:run|run_noise|setup_env|new_corpus|self_train)\.sh|\w+\.py)(?= |$|\")"
 )
 OTHERS_EXPERIMENT = re.compile(r"--init-from \.\./\.\./(\w+/\w+/exp/\w+)")
-HEARING_OR_SPEAKING = re.compile(r"run\.sh .*?--(?:recogniser|vocoder)-exp-dir (\S+)(?:.*? --vocoder-exp-dir (\S+))?")
+OF_RECIPE = re.compile(r"((?:egs/\w+/\w+/|\./|))run\.sh (.*)")
+HEARING_OR_SPEAKING = re.compile(r"--(?:recogniser|vocoder)-exp-dir (\S+)")
 FOLDERS = ("local", "tools", "tools/benchmark", "test", "icefall_discrete/results")
 RECORDER = """record() { printf '%s\\0' "$PWD" "$@" END; }
 . () { :; }
@@ -111,17 +112,26 @@ def tree(tmp_path_factory):
     for document in DOCUMENTS:  # trainings that others begin with
         for place in OTHERS_EXPERIMENT.findall(document.read_text(encoding="utf-8")):
             (folder / "egs" / place).mkdir(parents=True, exist_ok=True)
-    for document in (path for path in DOCUMENTS if (path.parent / "run.sh").exists()):  # what hears, and what speaks
-        own = re.findall(r"^feature_type=(\S+)", (document.parent / "run.sh").read_text(encoding="utf-8"), re.MULTILINE)
-        for block in map(as_shell, written(document)):
-            for name in re.findall(r"--(?:decode\.)?alignments (\S+)", block):
-                (folder / document.parent.relative_to(ROOT) / name).mkdir(exist_ok=True)
-            for name in filter(None, sum(HEARING_OR_SPEAKING.findall(block), ())):
-                experiment = folder / document.parent.relative_to(ROOT) / name
-                experiment.mkdir(parents=True, exist_ok=True)
-                (experiment / "config.json").write_text("{}")
-                FeatureSpec(own[0], "codes", 16000, 50.0, 1, (500,), 0).write(experiment / "spec.json")
+    for document in DOCUMENTS:
+        for place, said in (one for block in map(as_shell, written(document)) for one in OF_RECIPE.findall(block)):
+            here = folder / (place if place.startswith("egs/") else document.parent.relative_to(ROOT))
+            if (here / "run.sh").is_file():
+                make_what_it_reads(here, said)
     return folder
+
+
+def make_what_it_reads(here, said):
+    """Alignments, what hears and what speaks, as `said` behind a recipe's run.sh names them."""
+    for name in re.findall(r"--(?:decode\.)?alignments (\S+)", said):
+        (here / name).mkdir(exist_ok=True)
+    experiments = HEARING_OR_SPEAKING.findall(said)
+    if experiments:
+        own = re.findall(r"^feature_type=(\S+)", (here / "run.sh").read_text(encoding="utf-8"), re.MULTILINE)
+        units = re.findall(r"--feature-type (\S+)", said) or own
+    for name in experiments:
+        (here / name).mkdir(parents=True, exist_ok=True)
+        (here / name / "config.json").write_text("{}")
+        FeatureSpec(units[0], "codes", 16000, 50.0, 1, (500,), 0).write(here / name / "spec.json")
 
 
 COMMANDS = [document for document in DOCUMENTS if written(document)]

@@ -101,8 +101,8 @@ class TextAndSpeech:
         if not text.strip():
             raise ValueError("the text is empty; give one with letters.")
         facts = {"text": text, "speaker": voice or None, "language": language or None}
-        none = torch.zeros(0, self.spec.num_codebooks, dtype=torch.int64)
-        return self.answerer.units(READ, facts, none, self.config.sampling, self.config.max_ids)
+        most = self.config.most_frames(self.spec)
+        return self.answerer.said(READ, ["the text"], [facts], self.config.speech_sampling, most)[0]
 
     def continued(self, begun: Tensor, most_frames: int, sampling: SamplingConfig) -> Tensor:
         """Codes (T', K) that begin with `begun` (T, K) and go on for at most `most_frames`."""

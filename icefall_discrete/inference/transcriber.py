@@ -28,6 +28,7 @@ from icefall_discrete.inference.trained_recogniser import load_recogniser
 from icefall_discrete.systems.asr.transcription import Failure, Outcome, Transcription, make_segment
 from icefall_discrete.systems.asr.transducer import Transducer
 from icefall_discrete.systems.prediction import RunConfig
+from icefall_discrete.systems.vocoder.synthesis import require_codes
 from icefall_discrete.text.pieces import TextEncoder
 from icefall_discrete.tokenizers.contract import AudioRejected, pad_outputs
 
@@ -146,6 +147,21 @@ class Transcriber:
         """
         encoded = self._encode_file(Samples(name, as_samples(samples, name), self.spec.sample_rate_hz))
         return self._transcription(encoded, iter(self._search(encoded.pieces)))
+
+    def texts_of_codes(self, frames: Sequence[Tensor]) -> List[str]:
+        """What is heard in codes (T, K), or features (T, D), of utterances; nothing in what is too short for the model.
+
+        Raises:
+          ValueError: for codes that its spec does not have.
+        """
+        texts, pieces = [""] * len(frames), {}
+        for number, one in enumerate(frames):
+            require_codes(one, self.spec, f"utterance {number}")
+            if self._model.config.num_encoder_frames(len(one), self.spec) >= 1:
+                pieces[number] = _Piece(str(number), (0.0, len(one) / self.spec.frame_rate_hz), one)
+        for number, found in zip(pieces, self._search(list(pieces.values()))):
+            texts[number] = " ".join(self._text_encoder.decode(found[0].labels).split())
+        return texts
 
     @property
     def model(self) -> Transducer:

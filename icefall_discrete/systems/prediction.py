@@ -139,6 +139,10 @@ class Prediction(abc.ABC, Generic[C, F, S, N, T]):
         """Name of the folder for what --decoding-method asks for."""
         return asked
 
+    def kind(self, method: str) -> Type[F]:
+        """What the files in the folder of a method are."""
+        return self.files
+
     @abc.abstractmethod
     def output(self, exp_dir: Path, settings: S, config: C, checkpoints: str, averaged: bool) -> F:
         """The files of a decoding with `checkpoints`, as file names write them, `averaged` over all of their steps."""
@@ -158,7 +162,8 @@ class Prediction(abc.ABC, Generic[C, F, S, N, T]):
     def last(self, exp_dir: PathLike, asked: str) -> Tuple[F, List[str]]:
         """The files and the sets that were decoded last. Raises FileNotFoundError if there are none."""
         folder = Path(exp_dir) / self.method(asked)
-        pointer = self.files(folder, "").pointer
+        kind = self.kind(folder.name)
+        pointer = kind(folder, "").pointer
         if not pointer.is_file():
             how = f" with --decoding-method {folder.name}" if self.method(asked) else ""
             raise FileNotFoundError(f"{pointer} does not exist; decode {exp_dir}{how} first.")
@@ -168,14 +173,14 @@ class Prediction(abc.ABC, Generic[C, F, S, N, T]):
             raise ValueError(f"{pointer}: expected a text as 'suffix' and a list of texts as 'splits'; decode again.")
         for split in splits:
             path_inside(folder, f"{split}-{suffix}", f"{pointer}: the name of a decoding")
-        return self.files(folder, suffix), splits
+        return kind(folder, suffix), splits
 
     def last_of(self, kind: Type[Kind], exp_dir: PathLike, asked: str, otherwise: str) -> Tuple[Kind, List[str]]:
         """`last`, of a system whose files are of a `kind`.
 
         Raises ValueError if they are of another: `otherwise` is the end of a sentence about the folder.
         """
-        if not isinstance(self.files(Path(exp_dir), ""), kind):
+        if not issubclass(self.kind(self.method(asked)), kind):
             raise ValueError(f"{exp_dir} {otherwise}.")
         files, splits = self.last(exp_dir, asked)
         return cast(Kind, files), splits

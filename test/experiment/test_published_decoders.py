@@ -196,7 +196,7 @@ def test_the_stages_begin_with_it_and_go_on_with_lora(tmp_path):
     train = {"num_epochs": 1, "average_period": 2, "tensorboard": False}
     train["optimizer"] = {"kind": "adam", "peak_lr": 0.01, "warmup_steps": 2}
     recipe = {"system": "speech_lm", "model_size": "tiny", "model": size_for(tmp_path / "hub"), "train": train}
-    recipe |= {"loader": {"max_duration": 8.0, "num_buckets": 2}, "synthesis": {"max_ids": 6}}
+    recipe |= {"loader": {"max_duration": 8.0, "num_buckets": 2}, "synthesis": {"max_ids": 6, "max_speech_sec": 0.12}}
     recipe |= {"average": {"avg": 1, "use_averaged_model": False}}
     stages = {
         "units": {**recipe, "task": {"layouts": ["continue={answer}{speech}<eos>"]}},

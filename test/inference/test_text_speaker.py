@@ -102,6 +102,8 @@ def test_a_split_is_said_measured_and_shown(corpus, speaker, texts, tmp_path):
     assert page.count("<audio") == 4 and "abc &lt;b&gt;" in page and "<script" not in page
     for cut in cuts:
         assert cut.supervisions[0].text in page
+    TtsPrediction().predict("test", trained, cuts, SynthesisConfig(speech_rate=2.0), RunConfig(), files)
+    assert "wer" not in TtsPrediction().score("test", files, corpus / "features", ScoringRules()), "others were heard"
     with pytest.raises(ValueError, match="does not fit the model"):
         runpy.run_path(str(STAGE))["speak"](Speaker(corpus / "W"), "test", files)
     links = [part.partition('"')[0] for part in page.split('src="')[1:]]

@@ -59,6 +59,8 @@ def test_same_as_extraction_and_decoding_by_manifests(work, files, features_of, 
     found = list(transcriber.transcribe(files))
     assert [outcome.file for outcome in found] == [str(file) for file in files]
     assert {file.stem: outcome.text for file, outcome in zip(files, found)} == expected
+    spoken = [torch.from_numpy(load_frames(by_id[file.stem], spec)).long() for file in files]
+    assert transcriber.texts_of_codes(spoken) == [expected[file.stem] for file in files]
     assert len(set(expected.values())) == len(files) and all(expected.values()), "too little text for a comparison"
 
 

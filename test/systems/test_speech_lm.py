@@ -1,6 +1,9 @@
 """Models of text and speech: ids and how they are written, layouts, masks, exact resume, and what they are asked."""
 
 import json
+import runpy
+from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -10,6 +13,7 @@ from toy_corpus import run_stage_script
 
 from icefall_discrete.base.settings import from_dict
 from icefall_discrete.base.spec import FeatureSpec
+from icefall_discrete.data.cuts import load_feature_cuts, load_frames
 from icefall_discrete.inference.continue_command import main
 from icefall_discrete.inference.text_and_speech import TextAndSpeech
 from icefall_discrete.systems.speech_lm.answers import Answerer
@@ -19,9 +23,12 @@ from icefall_discrete.systems.speech_lm.settings import TaskConfig
 from icefall_discrete.systems.speech_lm.stages import worded
 from icefall_discrete.systems.speech_lm.system import SpeechLmSystem, Utterances, hidden_spans
 from icefall_discrete.systems.speech_lm.vocabulary import MARKS, Vocabulary
+from icefall_discrete.systems.tts.files import SynthesisFiles
 from icefall_discrete.systems.unit_lm.generation import SamplingConfig
 from icefall_discrete.systems.unit_lm.network import ModelConfig, build_unit_lm
+from icefall_discrete.systems.vocoder.heard import write_heard
 
+HEAR = Path(__file__).resolve().parents[2] / "local" / "hear_speech.py"
 WORDS = Vocabulary((5, 3))
 TURNS = "asr=[Human]: This is input: {speech}<eoh> [SpeechGPT]: {answer}{text}<eoa>"
 DECODER = {"dim": 16, "num_layers": 1, "num_heads": 2, "feedforward_dim": 24, "dropout": 0.0}
@@ -132,6 +139,17 @@ def test_the_tasks_are_learnt_together_and_answered_alone_and_together():
         assert torch.equal(answerer.units("tts", facts, none, greedy, 20), codes)
     with pytest.raises(ValueError, match="task 'asr' is answered with text, not with speech"):
         answerer.units("asr", {}, none, greedy, 5)
+    names, most = ["a", "b", "c"], SamplingConfig(temperature=3.0)
+    said = answerer.said("tts", names, every.facts, most, 6)
+    for number, (name, facts) in enumerate(zip(names, every.facts)):
+        (alone,) = answerer.said("tts", [name], [facts], most, 6)
+        assert torch.equal(alone, said[number]) and 1 <= len(alone) <= 6, "it draws by its name, whatever is beside it"
+    for task, facts, reason in (
+        ("asr", {}, "task 'asr' does not ask with a text for speech"),
+        ("tts", {"text": None}, "a: its text is not known"),
+    ):
+        with pytest.raises(ValueError, match=reason):
+            answerer.said(task, ["a"], [facts], greedy, 6)
     layout = system.layouts[1]
     asked = [layout.asked(facts, none, WORDS) for facts in every.facts]
     drawn = SamplingConfig(temperature=3.0)
@@ -173,7 +191,7 @@ def folder(tmp_path_factory):
     train = {"num_epochs": 2, "average_period": 2, "log_interval": 2, "tensorboard": False}
     train["optimizer"] = {"kind": "adam", "peak_lr": 0.01, "warmup_steps": 5}
     recipe = {"system": "speech_lm", "model_size": "tiny", "model": {"decoder": DECODER}, "train": train}
-    recipe |= {"loader": {"max_duration": 8.0, "num_buckets": 3}, "synthesis": {"max_ids": 12}}
+    recipe |= {"loader": {"max_duration": 8.0, "num_buckets": 3}, "synthesis": {"max_ids": 12, "max_speech_sec": 0.24}}
     (folder / "recipe.json").write_text(json.dumps(recipe))
     return folder
 
@@ -193,10 +211,24 @@ def test_the_stages_train_it_and_ask_for_texts(folder):
     scored = json.loads((exp_dir / "result.json").read_text())["sets"]["dev"]
     assert scored["num_utterances"] == 4 and scored["wer"]["rate"] > 0
     said = TextAndSpeech(exp_dir).units("abc")
-    assert said.shape[1] == 1 and len(said) <= 12 and int(said.max()) < SPEC.codebook_sizes[0]
+    assert said.shape[1] == 1 and 1 <= len(said) <= 12 and int(said.max()) < SPEC.codebook_sizes[0]
     with pytest.raises(ValueError, match="the text is empty"):
         TextAndSpeech(exp_dir).units(" ")
     np.save(folder / "one.npy", np.arange(16))
+    spoken = ("--asked-task", "tts", "--splits", "dev", "--avg", 1)
+    run_stage_script("decode.py", *of_data, "--exp-dir", exp_dir, *spoken)
+    (units,) = (exp_dir / "synthesis").glob("units-dev-*/dev.jsonl.gz")
+    read_by = SimpleNamespace(spec=SPEC, texts_of_codes=lambda frames: [f"heard {len(one)}" for one in frames])
+    files = SynthesisFiles(exp_dir / "synthesis", units.parent.name[len("units-dev-") :])
+    heard = runpy.run_path(str(HEAR))["read_units"](files, folder / "features", "dev", read_by)
+    write_heard(files.heard("dev"), heard)
+    recorded, _ = load_feature_cuts(folder / "features" / "dev.jsonl.gz", SPEC)
+    assert [line.original for line in heard] == [f"heard {len(load_frames(cut, SPEC))}" for cut in recorded]
+    assert all(1 <= int(line.said.split()[1]) <= 12 for line in heard)
+    run_stage_script("score.py", "--exp-dir", exp_dir, "--decoding-method", "synthesis")
+    torch.set_flush_denormal(False)
+    scored = json.loads((exp_dir / "result.json").read_text())["sets"]["dev"]
+    assert scored["unit_edits"]["rate"] > 0 and scored["wer"]["rate"] > 0 and "mcd" not in scored
     out = folder / "said"
     main("continue", [str(folder / "one.npy"), "--exp-dir", str(exp_dir), "--max-sec", "0.2", "--out", str(out)])
     assert np.load(out / "one.npy")[:16, 0].tolist() == list(range(16))

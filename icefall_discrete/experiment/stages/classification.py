@@ -36,12 +36,14 @@ class Outcome:
     """What a trained network is used for.
 
     method: folder of what is said. said, figures: titles of the last two stages. flags: of the first of them.
+    search_name: what sets what is said apart from the recipe's own; empty: nothing.
     """
 
     method: str
     said: str
     figures: str
     flags: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    search_name: str = ""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -90,13 +92,14 @@ def plan_for(asked: Asked, outcome: Outcome, task: Task = CLASSES) -> Plan:
     decoding.update({"splits": ",".join(corpus.scored_splits), "recipe-config": facts.choice.recipe_file})
     decoding.update(outcome.flags)
     commands = (facts.command("decode", decoding), *task.more(facts))
+    scoring = (*decode, *score_settings(facts, old_words))
     stages = [
         *first_stages(asked, corpus, data.data),
         *data_stages(facts, data, _fact(facts) if task.fact is None else task.fact),
         *made,
         training,
         Stage(7, outcome.said, f"{facts.exp_dir}/.done-7-{outcome.method}", decode, (), commands, (3, 6)),
-        scoring_stage(facts, outcome.figures, outcome.method, "", (*decode, *score_settings(facts, old_words))),
+        scoring_stage(facts, outcome.figures, outcome.method, outcome.search_name, scoring),
     ]
     scores = stages[-1].outputs[0] if asked.range.last >= stages[-1].number else ""
     names = {**shell_names(facts), "decode_settings": "\n".join(decode)}

@@ -35,7 +35,7 @@ def plan(asked: Asked) -> Plan:
     if asked.values.get("shar") == "true":
         raise ValueError("--shar true is not for text to speech, which reads manifests; leave it away")
     outcome = Outcome(METHOD, "synthesis of the texts of dev and test", "how far it is from the recordings")
-    task = Task(SYSTEM, SCRIPTS, SECTIONS, "units are told without", "text", _speech, (SPEAK, HEAR), _alignments)
+    task = Task(SYSTEM, SCRIPTS, SECTIONS, "units are told without", "text", speech, (SPEAK, HEAR), _alignments)
     return plan_for(asked, outcome, task)
 
 
@@ -98,12 +98,16 @@ def _heard_features(facts: TaskFacts, recogniser: Path, splits: Sequence[str]) -
     return folder
 
 
-def _speech(facts: TaskFacts) -> Tuple[Command, ...]:
-    """A vocoder says the units where one is named, and a recogniser hears it."""
+def speech(facts: TaskFacts) -> Tuple[Command, ...]:
+    """A vocoder says the units where one is named, and a recogniser hears it; without one it reads units of its own."""
     vocoder_dir, recogniser = _existing(facts, SPEAK, VOCODER), _existing(facts, HEAR, RECOGNISER)
-    if vocoder_dir is None:
-        return ()
-    commands = [facts.command(SPEAK, {"exp-dir": facts.exp_dir})]
-    if recogniser is not None:
+    commands = [] if vocoder_dir is None else [facts.command(SPEAK, {"exp-dir": facts.exp_dir})]
+    if recogniser is not None and (vocoder_dir is not None or reads_units(facts, recogniser)):
         commands.append(facts.command(HEAR, {"exp-dir": facts.exp_dir, "feature-dir": facts.features_dir}))
     return tuple(commands)
+
+
+def reads_units(facts: TaskFacts, recogniser: str) -> bool:
+    """Whether a recogniser reads units of the feature type that is asked for."""
+    name: str = read_object(Path(recogniser) / "spec.json", "a spec").get("name", "")
+    return name == facts.choice.feature_name

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from icefall_discrete.base.spec import FeatureSpec
-from icefall_discrete.systems.speech_lm.generation import answered
+from icefall_discrete.systems.speech_lm.generation import answered, number_of
 from icefall_discrete.systems.speech_lm.layouts import HEARD, Layout, layout_named
 from icefall_discrete.systems.speech_lm.vocabulary import Vocabulary
 from icefall_discrete.systems.unit_lm.generation import SamplingConfig
@@ -57,6 +57,27 @@ class Answerer:
         books = self.spec.num_codebooks
         found = answered(self.network, [asked], layout.rules(words), config, most_frames * books)[0]
         return torch.cat([begun.long(), words.units_of(found)])
+
+    def said(
+        self, task: str, names: Sequence[str], facts: Sequence[Mapping[str, Any]], config: SamplingConfig, most: int
+    ) -> List[Tensor]:
+        """The codes (T, K) that are said of the texts of utterances with names and facts, `most` frames or fewer each.
+
+        Raises:
+          ValueError: for a task that does not ask with a text for speech; for facts that lack, naming the utterance.
+        """
+        layout, words, books = self.layout(task), self.vocabulary, self.spec.num_codebooks
+        if layout.answers_with != HEARD or not layout.asks_with_text:
+            raise ValueError(f"task '{task}' does not ask with a text for speech; name another.")
+        none, asked = torch.zeros(0, books, dtype=torch.int64), []
+        for name, one in zip(names, facts):
+            try:
+                asked.append(layout.asked(one, none, words))
+            except ValueError as error:
+                raise ValueError(f"{name}: {error}") from None
+        rules = [rule._replace(least=books) for rule in layout.rules(words)]  # no speech is without a frame
+        found = answered(self.network, asked, rules, config, most * books, [number_of(name) for name in names])
+        return [words.units_of(ids) for ids in found]
 
     def replies(
         self, task: str, facts: Mapping[str, Any], heard: Tensor, config: SamplingConfig, most: int

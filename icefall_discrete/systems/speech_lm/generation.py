@@ -1,6 +1,7 @@
 """Answers of a model of text and speech, id by id, with keys and values of what was seen kept."""
 
-from typing import List, Sequence
+import zlib
+from typing import List, Optional, Sequence
 
 import torch
 from torch import Tensor
@@ -28,6 +29,9 @@ class _Row:
         """The next id by scores (V,); that of the last end where it is done."""
         rule = self._rules[0]
         allowed = rule.choosable[self._num_of_part % len(rule.choosable)]
+        if self._num_of_part < rule.least:
+            allowed = allowed.clone()
+            allowed[rule.stop] = False
         one = chosen(scores.masked_fill(~allowed, NEVER), self._config, self._generator)
         self._num_of_part += 1
         if one == rule.stop:
@@ -38,19 +42,30 @@ class _Row:
         return one
 
 
+def number_of(name: str) -> int:
+    """What is added to the seed for the draws of an utterance, whatever it is asked together with."""
+    return zlib.crc32(name.encode())
+
+
 @torch.no_grad()
 def answered(
-    network: UnitLm, asked: Sequence[List[int]], rules: Sequence[AnswerRule], config: SamplingConfig, max_ids: int
+    network: UnitLm,
+    asked: Sequence[List[int]],
+    rules: Sequence[AnswerRule],
+    config: SamplingConfig,
+    max_ids: int,
+    numbers: Optional[Sequence[int]] = None,
 ) -> List[List[int]]:
     """The ids of an answer to each sequence that is asked, without the one that ends it, at most `max_ids`.
 
-    Each draws with a generator of its own, so that it is the same whatever it is asked together with.
+    Each draws with a generator of its own, so that it is the same whatever it is asked together with; `numbers` are
+    added to its seed (None: 0, 1, ...).
     """
     device, end, pad = network.input_embedding.table.device, network.pattern.end, network.pattern.stream_sizes[0]
     longest = max(map(len, asked))
     starts = torch.tensor([longest - len(one) for one in asked])
     given = torch.tensor([[pad] * (longest - len(one)) + [end, *one] for one in asked]).unsqueeze(2)
-    rows = [_Row(rules, config, number) for number in range(len(asked))]
+    rows = [_Row(rules, config, number) for number in (range(len(asked)) if numbers is None else numbers)]
     cache, places = Cache(), starts.to(device) if bool(starts.any()) else None
     for _ in range(max_ids):
         scores = network.scores(given.to(device), cache, places, last_only=True)[:, 0].cpu()

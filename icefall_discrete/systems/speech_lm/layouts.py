@@ -37,10 +37,15 @@ class Laid(NamedTuple):
 
 
 class AnswerRule(NamedTuple):
-    """How a part of an answer is said: ids that may stand at its steps, (P, V) bool, step s as row s mod P; its end."""
+    """How a part of an answer is said.
+
+    choosable: ids that may stand at its steps, (P, V) bool, step s as row s mod P. stop: its end. least: the steps
+    before it cannot be its end.
+    """
 
     choosable: Tensor
     stop: int
+    least: int = 0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,6 +66,11 @@ class Layout:
         """Whether its answer ends in speech."""
         place = self.parts.index((True, ANSWER))
         return any(is_field and _is_speech(value) for is_field, value in self.parts[place:])
+
+    @property
+    def asks_with_text(self) -> bool:
+        """Whether a transcript stands before the answer."""
+        return (True, SAID) in self.parts[: self.parts.index((True, ANSWER))]
 
     @property
     def needs_text(self) -> bool:

@@ -4,34 +4,23 @@ import logging
 from pathlib import Path
 from typing import Any, Iterator, List, Mapping, Tuple
 
-import numpy as np
-from lhotse import CutSet, MonoCut, SupervisionSegment
+from lhotse import CutSet
 from lhotse.cut import Cut
-from lhotse.utils import fastcopy
+from torch import Tensor
 
 from icefall_discrete.base.flags import ScriptParser, add_flags, override
 from icefall_discrete.base.settings import from_dict, to_dict
-from icefall_discrete.base.spec import FeatureSpec
-from icefall_discrete.data.code_archive import FlatArchiveWriter
-from icefall_discrete.data.cuts import attach_stored, storage_dtype, write_cuts
+from icefall_discrete.data.cuts import write_cuts
 from icefall_discrete.data.targets.spoken_text import SpokenTextTargets
 from icefall_discrete.metrics.scoring_rules import ScoringRules
 from icefall_discrete.systems.prediction import Json, Prediction, RunConfig, Trained, predict_cuts
-from icefall_discrete.systems.tts.files import METHOD, SynthesisFiles
+from icefall_discrete.systems.tts.files import METHOD, SynthesisFiles, write_units
 from icefall_discrete.systems.tts.network import TextToUnits
 from icefall_discrete.systems.tts.scoring import score_synthesis
 from icefall_discrete.systems.tts.settings import TrainSettings
 from icefall_discrete.systems.tts.synthesis import SynthesisConfig, units_of
 
 LOG = logging.getLogger(__name__)
-
-
-def _spoken_cut(cut: Cut, num_frames: int, spec: FeatureSpec) -> MonoCut:
-    """A cut of the units of the text of `cut`: its facts, as long as they last, without a recording."""
-    duration = round(num_frames / spec.frame_rate_hz, 8)
-    first = min(cut.supervisions, key=lambda supervision: supervision.start)
-    said: SupervisionSegment = fastcopy(first, start=0.0, duration=duration, alignment=None)
-    return MonoCut(cut.id, 0.0, duration, 0, supervisions=[said])
 
 
 class TtsPrediction(Prediction[SynthesisConfig, SynthesisFiles, TrainSettings, TextToUnits, SpokenTextTargets]):
@@ -73,22 +62,18 @@ class TtsPrediction(Prediction[SynthesisConfig, SynthesisFiles, TrainSettings, T
         files: SynthesisFiles,
     ) -> Json:
         """Write a folder of units as extraction writes codes, so that whatever reads codes can read them."""
-        spec, folder = trained.spec, files.units(split)
-        folder.mkdir(parents=True, exist_ok=True)
-        spec.write(folder / "spec.json")
+        spec = trained.spec
         unsayable: List[str] = []
 
+        def told(kept: List[Cut]) -> Iterator[Tuple[Cut, Tensor]]:
+            for cut in kept:
+                try:
+                    yield cut, units_of(trained.network, trained.targets.of(cut), config)
+                except ValueError as error:
+                    unsayable.append(str(error) if cut.id in str(error) else f"cut {cut.id}: {error}")
+
         def say(kept: List[Cut]) -> Iterator[Tuple[str, Cut]]:
-            with FlatArchiveWriter(folder / f"{split}.codes") as writer:
-                for cut in kept:
-                    try:
-                        units = units_of(trained.network, trained.targets.of(cut), config).numpy()
-                    except ValueError as error:
-                        unsayable.append(str(error) if cut.id in str(error) else f"cut {cut.id}: {error}")
-                        continue
-                    key = writer.store_array(cut.id, units.astype(np.dtype(storage_dtype(spec)))).storage_key
-                    spoken = _spoken_cut(cut, len(units), spec)
-                    yield cut.id, attach_stored(spoken, [key], spec, f"{split}.codes")
+            return write_units(split, files, spec, told(kept))
 
         found, facts = predict_cuts(say, trained.network.config, cuts, spec, f"Saying {split}")
         if unsayable:

@@ -1,0 +1,68 @@
+"""The plan of models of text and speech: texts or speech is asked for, and who says and hears it."""
+
+import itertools
+import json
+from pathlib import Path
+
+import pytest
+from planned_runs import arguments, asked
+
+from icefall_discrete.experiment.stages import speech_lm
+
+ROOT = Path(__file__).resolve().parents[2]
+BOTH = {"system": "speech_lm", "model_size": "tiny"}
+TTS = {
+    **BOTH,
+    "task": {"layouts": ["say=Say it: {text}{answer} so: {speech}<eos>"]},
+    "synthesis": {"asked_task": "say"},
+}
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch):
+    """A recipe's folder, the working folder, beside it a vocoder and recognisers `same` and `other` of units."""
+    folder = tmp_path / "egs" / "toy" / "LM"
+    (folder / "conf" / "recipes").mkdir(parents=True)
+    for name, recipe in {"default": BOTH, "alone": TTS}.items():
+        (folder / "conf" / "recipes" / f"{name}.json").write_text(json.dumps(recipe))
+    for name, units in {"same": "mfcc_km500", "voc": "mfcc_km500", "other": "whisper_tiny_km500"}.items():
+        (folder / name).mkdir()
+        (folder / name / "config.json").write_text("{}")
+        (folder / name / "spec.json").write_text(json.dumps({"name": units}))
+    monkeypatch.chdir(folder)
+    return folder
+
+
+def plan_of(here, *flags, **given):
+    return speech_lm.plan(asked(ROOT, here, flags, **{"feature_type": "mfcc_km500", **given}))
+
+
+def scripts_of(plan):
+    return [Path(command.arguments[1]).stem for command in plan.stages[-2].commands]
+
+
+def test_texts_are_asked_for_unless_a_flag_or_the_recipe_asks_for_speech(here):
+    texts, spoken = plan_of(here), plan_of(here, ("asked-task", "tts"))
+    assert texts.stages[-2].marker.endswith(".done-7-answers") and "--search-name" not in arguments(texts, "score")
+    score = arguments(spoken, "score")
+    given = dict(itertools.pairwise(score))
+    assert given["--decoding-method"] == "synthesis" and given["--search-name"] == "tts"
+    assert spoken.stages[-2].marker.endswith(".done-7-synthesis") and scripts_of(spoken) == ["decode"]
+    assert spoken.stages[-3] == texts.stages[-3], "one training serves both"
+    assert [notice for notice in spoken.notices if notice.startswith("Nobody hears what is said")]
+    alone = plan_of(here, recipe="alone")
+    assert "synthesis" in arguments(alone, "score") and "--search-name" not in arguments(alone, "score")
+
+
+def test_a_vocoder_says_it_or_a_recogniser_of_the_same_units_reads_them(here):
+    asks, voc = ("asked-task", "tts"), ("vocoder-exp-dir", "voc")
+    heard = plan_of(here, asks, voc, ("recogniser-exp-dir", "other"))
+    assert scripts_of(heard) == ["decode", "speak_units", "hear_speech"] and not heard.notices
+    assert scripts_of(plan_of(here, asks, ("recogniser-exp-dir", "same"))) == ["decode", "hear_speech"]
+    for flags, sentence in (
+        ((asks, ("recogniser-exp-dir", "other")), "other does not read units of mfcc_km500; give --vocoder"),
+        ((asks, ("vocoder-exp-dir", "absent")), "--vocoder-exp-dir absent holds no experiment"),
+        ((voc,), "--vocoder-exp-dir is about speech, and answers of task asr are texts; ask with another"),
+    ):
+        with pytest.raises(ValueError, match=sentence):
+            plan_of(here, *flags)
