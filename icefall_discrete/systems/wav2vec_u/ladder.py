@@ -6,14 +6,44 @@ of wav2vec-U. Beside each stands a control, text whose symbols are shuffled with
 from. Letters: K units of speech, V symbols of text.
 """
 
-from typing import List, NamedTuple, Sequence, Tuple
+import dataclasses
+from pathlib import Path
+from typing import Dict, List, NamedTuple, Sequence, Tuple
 
 import kaldialign
 import numpy as np
 import torch
 from torch import Tensor
 
+from icefall_discrete.base.settings import check_settings, setting
+from icefall_discrete.base.tensor_files import read_tensors
+from icefall_discrete.systems.wav2vec_u.config import Wav2vecUConfig
+from icefall_discrete.systems.wav2vec_u.judge import Candidate, Judge
+from icefall_discrete.systems.wav2vec_u.network import best_symbols
+from icefall_discrete.systems.wav2vec_u.speech import whole_batches, write_speech
+from icefall_discrete.systems.wav2vec_u.system import Wav2vecUSystem, build_network
+from icefall_discrete.systems.wav2vec_u.text import Text
+from icefall_discrete.systems.wav2vec_u.training import WEIGHTS, Material, SeedTraining, settings_to_keep
+
 Lines = List[List[int]]
+
+
+@dataclasses.dataclass(frozen=True)
+class RungConfig:
+    """The language of the second rung, and how it is spoken."""
+
+    language: int = setting(0, "which language", minimum=0)
+    num_symbols: int = setting(10, "its symbols", minimum=2)
+    concentration: float = setting(0.1, "the smaller, the fewer symbols follow each", above=0)
+    shortest: int = setting(15, "symbols of a line, at least", minimum=2)
+    longest: int = setting(25, "symbols of a line, at most", minimum=2)
+    dim: int = setting(16, "dimensions of its vectors", minimum=1)
+    noise: float = setting(0.3, "deviation of its noise, beside vectors of deviation 1", minimum=0)
+    train_lines: int = setting(600, "utterances to learn from, and as many other lines of text", minimum=2)
+    dev_lines: int = setting(200, "utterances to measure on", minimum=1)
+
+    def __post_init__(self) -> None:
+        check_settings(self)
 
 
 class Language(NamedTuple):
@@ -65,6 +95,52 @@ def symbol_error_rate(ref: Sequence[Sequence[int]], hyp: Sequence[Sequence[int]]
     """Edits over symbols of the reference, a share."""
     edits = sum(kaldialign.edit_distance(list(map(str, a)), list(map(str, b)))["total"] for a, b in zip(ref, hyp))
     return edits / sum(map(len, ref))
+
+
+class SecondRung:
+    """A language that is heard in some lines and read in others.
+
+    Args:
+      folder: for speech and trainings. is_control: the symbols of what is read are in random order.
+    """
+
+    def __init__(self, config: RungConfig, folder: Path, is_control: bool = False) -> None:
+        symbols = config.num_symbols
+        language = Language.made_up(symbols, config.language, config.concentration)
+        counts = (config.train_lines, config.train_lines, config.dev_lines)
+        heard, read, self.dev = (
+            language.lines(count, seed, config.shortest, config.longest) for seed, count in enumerate(counts, start=1)
+        )
+        read = shuffled(read, 4) if is_control else read
+        # Silence at both ends, as rows of text have it: one convolution cannot say there what it does not hear.
+        frames = spoken([[0, *line, 0] for line in heard + self.dev], symbols, config.dim, config.noise, 5)
+        parts = {"train": frames[: len(heard)], "dev": frames[len(heard) :]}
+        train, dev = (
+            write_speech(folder / name, [(str(place), one, None) for place, one in enumerate(part)], 1.0)
+            for name, part in parts.items()
+        )
+        names = ["<sil>", *map(str, range(1, symbols + 1))]
+        self.judge = Judge(read, symbols + 1, 4)
+        self.material = Material(train, dev, Text(names, [[line] for line in read]), self.judge)
+        self.folder = folder
+
+    def train(self, config: Wav2vecUConfig, seed: int, name: str) -> Tuple[Candidate, float]:
+        """Figures of a seed, and its error rate on the held-out utterances, which has no part in any choice.
+
+        Args:
+          name: of the training, a folder.
+        """
+        folder = self.folder / name / str(seed)
+        folder.mkdir(parents=True, exist_ok=True)
+        record = SeedTraining(config, settings_to_keep(config), self.material, folder).run(seed)
+        system = Wav2vecUSystem(build_network(config, self.material.sizes), config).eval()
+        weights = read_tensors(folder / WEIGHTS, "run again").tensors
+        system.network.load_state_dict({**system.network.state_dict(), **weights})
+        said: Dict[int, List[int]] = {}
+        for batch in whole_batches(self.material.dev, 64):
+            rows = best_symbols(system.say(batch, torch.device("cpu")))
+            said.update((int(place), row) for place, row in zip(batch["cut_ids"], rows))
+        return Candidate.of(seed, record), symbol_error_rate(self.dev, [said[place] for place in range(len(self.dev))])
 
 
 def moments(lines: Lines, num_symbols: int) -> Tuple[np.ndarray, np.ndarray, np.ndarray]:
