@@ -16,7 +16,7 @@ from lhotse.cut import Cut
 
 from icefall_discrete.audio.reading import UnreadableAudio, load_finite
 from icefall_discrete.base.flags import ScriptParser, add_flags, override
-from icefall_discrete.base.text_files import read_text, shown_name
+from icefall_discrete.base.text_files import NotUtf8, read_text, shown_name
 from icefall_discrete.data.cuts import language_of, load_audio_cuts, text_if_any
 from icefall_discrete.experiment.checkpoint_choice import CheckpointChoice
 from icefall_discrete.experiment.transcription_files import load_recipe, settings_in
@@ -42,12 +42,16 @@ _BESIDE = (".txt", ".lab")
 
 
 class Said(NamedTuple):
-    """An utterance: its name, its audio (a file, or a cut), its text, and its language if that is known."""
+    """An utterance: its name, its audio (a file, or a cut), its text, and its language if that is known.
+
+    lacking: a sentence that says why it has no text that can be read; empty: it has one.
+    """
 
     name: str
     audio: Union[Path, Cut]
     text: str
     language: str
+    lacking: str = ""
 
 
 def get_parser(prog: str) -> ScriptParser:
@@ -74,16 +78,22 @@ def get_parser(prog: str) -> ScriptParser:
     return parser
 
 
-def _text_beside(path: Path) -> str:
+def _with_text_beside(path: Path, language: str) -> Said:
+    """The utterance of an audio file whose text lies beside it, or with a sentence about what does not."""
     files = [path.with_suffix(suffix) for suffix in _BESIDE]
     found = next((file for file in files if file.is_file()), None)
+    shown = shown_name(str(path))
     if found is None:
-        raise FileNotFoundError(f"{path} has no text: neither {files[0].name} nor {files[1].name} is beside it.")
-    return plain_spaces(read_text(found))
+        lacking = f"{shown} has no text: neither {files[0].suffix} nor {files[1].suffix} of its name is beside it."
+        return Said(path.stem, path, "", language, lacking)
+    try:
+        return Said(path.stem, path, plain_spaces(read_text(found)), language)
+    except (NotUtf8, OSError) as error:
+        return Said(path.stem, path, "", language, str(error))
 
 
 def utterances_of(args: Any) -> List[Said]:
-    """The utterances asked for. ValueError if there are none, or several for one text; OSError for absent texts."""
+    """The utterances asked for. Raises ValueError if there are none, or several for one text."""
     if bool(args.audio) == (args.cuts is not None):
         raise ValueError("give either audio files or --cuts, a manifest; one of them is needed.")
     if args.text is not None and len(args.audio) != 1:
@@ -91,8 +101,9 @@ def utterances_of(args: Any) -> List[Said]:
     if args.cuts is not None:
         return [Said(cut.id, cut, text_if_any(cut), language_of(cut) or "") for cut in load_audio_cuts(args.cuts)]
     paths = [Path(name) for name in args.audio]
-    texts = [args.text] if args.text is not None else [_text_beside(path) for path in paths]
-    return [Said(path.stem, path, text, args.text_language) for path, text in zip(paths, texts)]
+    if args.text is not None:
+        return [Said(paths[0].stem, paths[0], args.text, args.text_language)]
+    return [_with_text_beside(path, args.text_language) for path in paths]
 
 
 class Aligner:
@@ -132,6 +143,10 @@ class Aligner:
 def _aligned(aligner: Aligner, utterances: Sequence[Said]) -> Iterator[Optional[AlignedUtterance]]:
     """The alignment of each utterance; None, after a sentence, for one that has none."""
     for said in utterances:
+        if said.lacking:
+            LOG.error(said.lacking)
+            yield None
+            continue
         try:
             yield aligner.align(said)
         except (BadAudio, AudioRejected, UnreadableAudio) as error:

@@ -85,8 +85,21 @@ def test_what_is_missing_is_said(work, files, tmp_path):
         main("align", flags)
     with pytest.raises(ValueError, match="--text is the text of one audio file, but there are 2"):
         main("align", [*map(str, files[:2]), "--text", TEXT, *flags])
-    with pytest.raises(FileNotFoundError, match=r"utt0\.wav has no text: neither utt0\.txt nor utt0\.lab"):
-        main("align", [str(files[0]), *flags])
+
+
+def test_files_without_a_text_are_named_and_the_others_aligned(work, files, tmp_path, capsys, caplog):
+    paths = [tmp_path / name for name in ("none.wav", "other.wav", "good.wav")]
+    for path, text in zip(paths, (None, b"caf\xe9", TEXT.encode())):
+        path.hardlink_to(files[0])
+        if text is not None:
+            path.with_suffix(".txt").write_bytes(text)
+    with pytest.raises(SystemExit) as ended:
+        main("align", [*map(str, paths), "--exp-dir", str(work / "exp")])
+    assert ended.value.code == 1
+    assert [(line[0], line[4]) for line in ctm(capsys.readouterr().out)] == [("good", word) for word in TEXT.split()]
+    said = [record.getMessage() for record in caplog.records]
+    assert f"{paths[0]} has no text: neither .txt nor .lab of its name is beside it." in said
+    assert any(one.startswith(f"{paths[1].with_suffix('.txt')} is not in UTF-8") for one in said)
 
 
 def test_two_utterances_that_would_be_one_file_are_refused_before_anything_is_read(tmp_path):
