@@ -44,6 +44,7 @@ _RULES = Rules(
         "train.num_threads",
         "train.world_size",
         "train.tensorboard",
+        "train.tracker",
         "loader.num_workers",
     ),
     may_rise=("train.num_epochs",),

@@ -1,4 +1,4 @@
-"""Where training stands, and what it tells a person: log file, console, progress bar, TensorBoard."""
+"""Where training stands, and what it tells a person: log file, console, progress bar, TensorBoard, a tracker."""
 
 import contextlib
 import dataclasses
@@ -13,6 +13,7 @@ from tqdm.contrib.logging import logging_redirect_tqdm
 
 from icefall_discrete.base.shapes import COUNT, FROM_0, OBJECTS, WHOLE, or_null, require
 from icefall_discrete.training.meters import LossMeter, clock
+from icefall_discrete.training.trackers import NO_TRACKER, open_tracker, require_tracker
 from icefall_discrete.training.training_data import Unit
 
 if TYPE_CHECKING:
@@ -128,14 +129,19 @@ def logged_to(log_dir: Path, name: str) -> Iterator[None]:
 
 
 class Reporter:
-    """Log lines, a bar on terminals, and TensorBoard, for the main process; silent in others.
+    """Log lines, a bar on terminals, TensorBoard and a tracker, for the main process; silent in others.
 
     Args:
       exp_dir: TensorBoard writes below it. active: whether this process reports. tensorboard: whether to write it.
+      tracker: one of TRACKERS.
+    Raises:
+      ImportError: in each process, if the tracker's package is not installed.
     """
 
-    def __init__(self, exp_dir: Path, active: bool, tensorboard: bool) -> None:
+    def __init__(self, exp_dir: Path, active: bool, tensorboard: bool, tracker: str = NO_TRACKER) -> None:
+        require_tracker(tracker)
         self._active = active
+        self._tracker = open_tracker(tracker, exp_dir) if active and tracker != NO_TRACKER else None
         self._bar: Optional[tqdm] = None
         self._writer = _summary_writer(exp_dir / "tensorboard") if active and tensorboard else None
 
@@ -182,15 +188,19 @@ class Reporter:
         self.scalars("train/", {"learning_rate": lr, f"{unit.name}_per_sec": progress.rate}, progress.step)
 
     def scalars(self, prefix: str, values: Mapping[str, float], step: int) -> None:
-        """Write values to TensorBoard."""
+        """Write values to TensorBoard and to the tracker."""
         if self._writer is not None:
             for name, value in values.items():
                 self._writer.add_scalar(prefix + name, value, step)
+        if self._tracker is not None:
+            self._tracker.log({prefix + name: value for name, value in values.items()}, step=step)
 
     def close(self) -> None:
-        """Flush TensorBoard."""
+        """Flush TensorBoard, and end the tracker's run."""
         if self._writer is not None:
             self._writer.close()
+        if self._tracker is not None:
+            self._tracker.finish()
 
 
 def _summary_writer(folder: Path) -> "Optional[SummaryWriter]":

@@ -5,6 +5,7 @@ import dataclasses
 from icefall_discrete.base.device import device_setting
 from icefall_discrete.base.settings import LARGEST_SEED, MOST_THREADS, check_settings, choice, setting
 from icefall_discrete.training.optimizers.contract import OPTIMIZERS, OptimizerConfig
+from icefall_discrete.training.trackers import NO_TRACKER, TRACKERS
 
 PRECISIONS = ("fp32", "bf16", "fp16")
 
@@ -77,6 +78,11 @@ class TrainConfig:
         0, "threads of torch in a process; 0: as the environment says", minimum=0, maximum=MOST_THREADS
     )
     tensorboard: bool = setting(True, "write TensorBoard curves")
+    tracker: str = setting(
+        NO_TRACKER,
+        "a package that is given the same figures; wandb is begun offline, trackio is local",
+        choices=TRACKERS,
+    )
 
     def __post_init__(self) -> None:
         check_settings(self)

@@ -89,7 +89,7 @@ class Trainer:
         self.epoch_losses = LossMeter()
         self.recent_losses = LossMeter()
         self.bad_batches = BadBatches(exp_dir, config.max_bad_batches, group, system)
-        self.reporter = Reporter(exp_dir, group.is_main, config.tensorboard)
+        self.reporter = Reporter(exp_dir, group.is_main, config.tensorboard, config.tracker)
         self.noise = Noise(system)
         self.weights = EpochWeights(exp_dir, self.model, self.average, self.progress)
         self.evaluation = Evaluation(system, group, functools.partial(self._forward, system))
