@@ -17,6 +17,7 @@ from icefall_discrete.inference.trained_network import trained_as
 from icefall_discrete.systems.asr.transcription import Failure, Outcome, Segment, Transcription
 from icefall_discrete.systems.prediction import RunConfig
 from icefall_discrete.systems.speech_lm.answers import Answerer
+from icefall_discrete.systems.speech_lm.layouts import Utterances
 from icefall_discrete.systems.speech_lm.prediction import AnswerConfig
 from icefall_discrete.systems.speech_lm.vocabulary import Vocabulary
 from icefall_discrete.systems.unit_lm.generation import SamplingConfig
@@ -84,7 +85,8 @@ class TextAndSpeech:
         for begin, end in split_at_pauses(samples, rate, audio.max_segment_sec or self._longest_sec):
             codes = self.codes(samples[begin:end], path, tokenizer_dir)
             facts: Dict[str, Any] = {"language": audio.language or None}
-            found = self.answerer.texts(WRITTEN, [facts], [codes], self.config.sampling, self.config.max_ids)
+            heard = Utterances([path], [facts], [codes])
+            found = self.answerer.texts(WRITTEN, heard, self.config.sampling, self.config.max_ids)
             segments.append(Segment(begin / rate, end / rate, found[0], 0.0, (), ()))
         return Transcription(path, samples.numel() / rate, tuple(segments))
 

@@ -18,10 +18,10 @@ from icefall_discrete.inference.continue_command import main
 from icefall_discrete.inference.text_and_speech import TextAndSpeech
 from icefall_discrete.systems.speech_lm.answers import Answerer
 from icefall_discrete.systems.speech_lm.generation import answered
-from icefall_discrete.systems.speech_lm.layouts import DEFAULT, read_layout, read_layouts
+from icefall_discrete.systems.speech_lm.layouts import DEFAULT, Utterances, read_layout, read_layouts
 from icefall_discrete.systems.speech_lm.settings import TaskConfig
 from icefall_discrete.systems.speech_lm.stages import worded
-from icefall_discrete.systems.speech_lm.system import SpeechLmSystem, Utterances, hidden_spans
+from icefall_discrete.systems.speech_lm.system import SpeechLmSystem, hidden_spans
 from icefall_discrete.systems.speech_lm.vocabulary import MARKS, Vocabulary
 from icefall_discrete.systems.tts.files import SynthesisFiles
 from icefall_discrete.systems.unit_lm.generation import SamplingConfig
@@ -133,7 +133,7 @@ def test_the_tasks_are_learnt_together_and_answered_alone_and_together():
         sum(nats.sum() / counts.sum() for nats, counts in found).backward()
         optimizer.step()
     answerer, greedy = Answerer(system.network.eval(), system.layouts, TWO), SamplingConfig(temperature=0.0)
-    assert answerer.texts("asr", every.facts, every.codes, greedy, 20) == ["ja", "nein", "é"]
+    assert answerer.texts("asr", every, greedy, 20) == ["ja", "nein", "é"]
     none = torch.zeros(0, 2, dtype=torch.int64)
     for facts, codes in zip(every.facts, every.codes):
         assert torch.equal(answerer.units("tts", facts, none, greedy, 20), codes)
@@ -156,6 +156,24 @@ def test_the_tasks_are_learnt_together_and_answered_alone_and_together():
     together = answered(system.network, asked, layout.rules(WORDS), drawn, 12)
     assert together[0] == answered(system.network, asked[:1], layout.rules(WORDS), drawn, 12)[0]
     assert together[2] == answered(system.network, [[], [], asked[2]], layout.rules(WORDS), drawn, 12)[2]
+
+
+@torch.no_grad()
+def test_an_answer_ends_where_learned_positions_do_and_longer_questions_are_named():
+    network = {"decoder": {**DECODER, "positions": "learned", "context": 14}}
+    torch.manual_seed(0)
+    model = build_unit_lm(from_dict(ModelConfig, network, "test"), worded(TWO)).eval()
+    system, every = SpeechLmSystem(model, TaskConfig(), TWO), utterances()
+    answerer, drawn = Answerer(model, system.layouts, TWO), SamplingConfig(temperature=3.0, seed=1)
+    names, facts = ["a", "b"], [{"text": "ja"}, {"text": "nein nein"}]
+    said = answerer.said("tts", names, facts, drawn, 20)
+    assert [len(one) for one in said] == [(14 - len("ja") - 1) // 2, (14 - len("nein nein") - 1) // 2]
+    for name, one, ours in zip(names, facts, said):
+        assert torch.equal(answerer.said("tts", [name], [one], drawn, 20)[0], ours)
+    with pytest.raises(ValueError, match="a: 14 ids are asked with, but the learned positions end at 14, the an"):
+        answerer.said("tts", ["a"], [{"text": "n" * 13}], drawn, 20)
+    with pytest.raises(ValueError, match="cut b: 17 ids of task tts, but the learned positions end at 14; lower"):
+        system.tell(every, [system.layouts[1]] * 3)
 
 
 CHAIN = r"chain={speech}<eoh>{answer}{text}; \[ta] {reply}; \[ua] {speech:units}<eoa>"

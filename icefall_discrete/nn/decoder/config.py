@@ -1,6 +1,7 @@
 """The shape of a decoder-only transformer: LLaMA's by default, GPT-2's and Qwen2's by its settings."""
 
 import dataclasses
+from typing import Optional
 
 from icefall_discrete.base.settings import check_settings, setting
 
@@ -55,6 +56,11 @@ class DecoderConfig:
     def head_dim(self) -> int:
         """Dimension of a head."""
         return self.dim // self.num_heads
+
+    @property
+    def most_steps(self) -> Optional[int]:
+        """Steps of the longest sequence; None: any."""
+        return self.context if self.positions == "learned" else None
 
     @property
     def hidden_dim(self) -> int:

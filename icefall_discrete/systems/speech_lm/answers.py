@@ -8,7 +8,7 @@ from torch import Tensor
 
 from icefall_discrete.base.spec import FeatureSpec
 from icefall_discrete.systems.speech_lm.generation import answered, number_of
-from icefall_discrete.systems.speech_lm.layouts import HEARD, Layout, layout_named
+from icefall_discrete.systems.speech_lm.layouts import HEARD, Layout, Utterances, layout_named
 from icefall_discrete.systems.speech_lm.vocabulary import Vocabulary
 from icefall_discrete.systems.unit_lm.generation import SamplingConfig
 from icefall_discrete.systems.unit_lm.network import UnitLm
@@ -33,13 +33,29 @@ class Answerer:
         """The layout of a task. Raises ValueError if there is none."""
         return layout_named(self.layouts, task)
 
-    def texts(
-        self, task: str, facts: Sequence[Mapping[str, Any]], codes: Sequence[Tensor], config: SamplingConfig, most: int
-    ) -> List[str]:
-        """The texts that are said of utterances with facts and codes (T, K), of at most `most` ids each."""
+    def _asked(self, task: str, every: Utterances) -> List[List[int]]:
+        """What each utterance is asked with. Raises ValueError, naming it, for facts that lack and what is too long."""
+        asked, most = [], self.network.config.decoder.most_steps
+        for name, facts, heard in zip(*every):
+            try:
+                asked.append(self.layout(task).asked(facts, heard, self.vocabulary))
+            except ValueError as error:
+                raise ValueError(f"{name}: {error}") from None
+            if most is not None and len(asked[-1]) >= most:
+                raise ValueError(
+                    f"{name}: {len(asked[-1])} ids are asked with, but the learned positions end at {most}, the answer "
+                    "included; leave it out, or cut it in pieces."
+                )
+        return asked
+
+    def texts(self, task: str, every: Utterances, config: SamplingConfig, most: int) -> List[str]:
+        """The texts that are said of utterances, of at most `most` ids each.
+
+        Raises:
+          ValueError: naming the utterance, for facts that lack, codes of others, and what is too long.
+        """
         layout, words = self.layout(task), self.vocabulary
-        asked = [layout.asked(one, heard, words) for one, heard in zip(facts, codes)]
-        found = answered(self.network, asked, layout.rules(words), config, most)
+        found = answered(self.network, self._asked(task, every), layout.rules(words), config, most)
         return [words.text_of(ids).strip() for ids in found]
 
     def units(
@@ -64,17 +80,13 @@ class Answerer:
         """The codes (T, K) that are said of the texts of utterances with names and facts, `most` frames or fewer each.
 
         Raises:
-          ValueError: for a task that does not ask with a text for speech; for facts that lack, naming the utterance.
+          ValueError: for a task that does not ask with a text for speech; as `texts`.
         """
         layout, words, books = self.layout(task), self.vocabulary, self.spec.num_codebooks
         if layout.answers_with != HEARD or not layout.asks_with_text:
             raise ValueError(f"task '{task}' does not ask with a text for speech; name another.")
-        none, asked = torch.zeros(0, books, dtype=torch.int64), []
-        for name, one in zip(names, facts):
-            try:
-                asked.append(layout.asked(one, none, words))
-            except ValueError as error:
-                raise ValueError(f"{name}: {error}") from None
+        none = [torch.zeros(0, books, dtype=torch.int64)] * len(names)
+        asked = self._asked(task, Utterances(list(names), facts, none))
         rules = [rule._replace(least=books) for rule in layout.rules(words)]  # no speech is without a frame
         found = answered(self.network, asked, rules, config, most * books, [number_of(name) for name in names])
         return [words.units_of(ids) for ids in found]

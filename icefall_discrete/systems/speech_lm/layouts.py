@@ -36,6 +36,14 @@ class Laid(NamedTuple):
     answer: int
 
 
+class Utterances(NamedTuple):
+    """Names, facts and codes (T, K) of utterances."""
+
+    names: List[str]
+    facts: Sequence[Mapping[str, Any]]
+    codes: List[Tensor]
+
+
 class AnswerRule(NamedTuple):
     """How a part of an answer is said.
 

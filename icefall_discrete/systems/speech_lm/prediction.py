@@ -139,7 +139,7 @@ def _write(
 
     def texts(batch: Batch) -> List[str]:
         asked = system.prepare(batch, torch.device("cpu"))
-        return answerer.texts(config.asked_task, asked.facts, asked.codes, config.sampling, config.max_ids)
+        return answerer.texts(config.asked_task, asked, config.sampling, config.max_ids)
 
     def say(kept: List[Cut]) -> Iterator[Tuple[str, str]]:
         return in_batches(texts, kept, trained.spec, run)

@@ -2,28 +2,20 @@
 
 import math
 import zlib
-from typing import Any, Dict, Iterable, List, Mapping, NamedTuple, Sequence, Tuple
+from typing import Any, Dict, Iterable, List, Mapping, Tuple
 
 import torch
 from torch import Tensor
 
 from icefall_discrete.base.spec import FeatureSpec
 from icefall_discrete.data.dataset import batch_key, facts_in
-from icefall_discrete.systems.speech_lm.layouts import Laid, Layout
+from icefall_discrete.systems.speech_lm.layouts import Laid, Layout, Utterances
 from icefall_discrete.systems.speech_lm.settings import TaskConfig
 from icefall_discrete.systems.speech_lm.vocabulary import MASK, Vocabulary
 from icefall_discrete.systems.unit_lm.network import UnitLm
 from icefall_discrete.systems.unit_lm.patterns import padded
 from icefall_discrete.text.text_ids import BYTES, TextIds
 from icefall_discrete.training.system import Batch, Losses, System
-
-
-class Utterances(NamedTuple):
-    """Names, facts and codes (T, K) of utterances."""
-
-    names: List[str]
-    facts: Sequence[Mapping[str, Any]]
-    codes: List[Tensor]
 
 
 def hidden_spans(num: int, config: TaskConfig) -> Tensor:
@@ -90,9 +82,16 @@ class SpeechLmSystem(System[Utterances]):
 
     def _laid(self, name: str, facts: Mapping[str, Any], codes: Tensor, layout: Layout) -> Laid:
         try:
-            return layout.of(facts, codes, self.vocabulary)
+            laid = layout.of(facts, codes, self.vocabulary)
         except ValueError as error:
             raise ValueError(f"cut {name}: {error}") from None
+        most = self.network.config.decoder.most_steps
+        if most is not None and len(laid.ids) > most:
+            raise ValueError(
+                f"cut {name}: {len(laid.ids)} ids of task {layout.name}, but the learned positions end at {most}; "
+                "lower --max-utterance-sec, or take --positions rotary."
+            )
+        return laid
 
     def _hide(self, ids: Tensor) -> None:
         """Put masks over codes among the ids (S,) of a question, in training."""
