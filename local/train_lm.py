@@ -2,13 +2,15 @@
 """Train a language model on the transcripts of the training cuts, for shallow fusion, LODR or a grammar.
 
 An n-gram model is written to lm.arpa (interpolated, modified Kneser-Ney), an LSTM or transformer to model.safetensors.
-The dev perplexity is printed and written to lm.json. A model of the same text and settings is not trained again.
+With --text an n-gram model is a mixture of one of the transcripts and one of that text, weighed by the dev text; a
+neural model learns from both together. The dev perplexity is printed and written to lm.json. A model of the same text
+and settings is not trained again.
 """
 
 import dataclasses
 import logging
 from pathlib import Path
-from typing import Any, Dict, Iterable, List, Optional, Sequence, Tuple
+from typing import Any, Dict, Iterable, List, NamedTuple, Optional, Sequence, Tuple
 
 from icefall_discrete.base.at_work import LOCK_FILE, at_work
 from icefall_discrete.base.atomic_files import copy_file
@@ -24,8 +26,8 @@ from icefall_discrete.data.filters import chosen_languages
 from icefall_discrete.data.label_share import with_labels
 from icefall_discrete.lm.arpa import UNKNOWN, perplexity, write_arpa
 from icefall_discrete.lm.folder import ARPA, FACTS, PIECES, WEIGHTS, changed_model
+from icefall_discrete.lm.mixture import estimate_mixture
 from icefall_discrete.lm.neural import MODELS, NeuralLmConfig
-from icefall_discrete.lm.ngram import estimate_ngram
 from icefall_discrete.systems.language_model.training import NeuralLmTraining, NeuralTrainConfig
 from icefall_discrete.text.coverage import MAX_UNKNOWN_PERCENT, Coverage
 from icefall_discrete.text.pieces import SPECIAL_PIECES, UNK_ID, TextEncoder
@@ -37,6 +39,14 @@ LOG = logging.getLogger("train_lm")
 RECORD = "inputs.json"  # written first, since training goes on where it was
 UNITS = ("pieces", "words")
 Sentence = Tuple[str, Optional[str]]  # text and language
+
+
+class Texts(NamedTuple):
+    """What a model learns from, and what it is tried on."""
+
+    transcripts: List[Sentence]
+    further: List[Sentence]
+    dev: List[Sentence]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -132,10 +142,8 @@ def is_trained(lm_dir: Path, origin: Provenance) -> bool:
     return changed is None
 
 
-def train_ngram(
-    config: LmConfig, train: List[Sentence], dev: List[Sentence], encoder: TextEncoder, lm_dir: Path
-) -> float:
-    """Write lm.arpa; returns the dev perplexity."""
+def train_ngram(config: LmConfig, texts: Texts, encoder: TextEncoder, lm_dir: Path) -> Dict[str, Any]:
+    """Write lm.arpa; returns the dev perplexity, and the weights of transcripts and further text if there is any."""
     vocabulary: List[str] = []
     if config.lm_unit == "pieces":
         pieces = encoder.pieces()
@@ -148,26 +156,34 @@ def train_ngram(
             return words_in(encoder.marked(*sentence))
         return [names[label] for label in encoder.labels_of(*sentence)]
 
-    model = estimate_ngram([tokens_of(sentence) for sentence in train], config.ngram_order, vocabulary)
+    parts = [texts.transcripts, texts.further] if texts.further else [texts.transcripts]
+    dev = [tokens_of(sentence) for sentence in texts.dev]
+    tokens = [[tokens_of(sentence) for sentence in part] for part in parts]
+    model, weights = estimate_mixture(tokens, dev, config.ngram_order, vocabulary)
     write_arpa(lm_dir / ARPA, model)
     LOG.info(f"{lm_dir / ARPA}: {', '.join(f'{len(grams)} {n}-grams' for n, grams in enumerate(model.grams, 1))}")
-    return perplexity(model, [tokens_of(sentence) for sentence in dev])
+    facts: Dict[str, Any] = {"dev_perplexity": perplexity(model, dev)}
+    if texts.further:
+        facts["mixture_weights"] = weights
+        LOG.info("the transcripts' model has a weight of %.3f, that of the further text %.3f", *weights)
+    return facts
 
 
-def make_model(args: Any, origin: Provenance, encoder: TextEncoder, train: List[Sentence], dev: List[Sentence]) -> None:
+def make_model(args: Any, origin: Provenance, encoder: TextEncoder, texts: Texts) -> None:
     """Train the model and write its folder."""
     config, shape = override(LmConfig(), args), override(NeuralLmConfig(), args)
     training = override(NeuralTrainConfig(), args)
     origin.write(args.lm_dir / RECORD)
     facts: Dict[str, Any] = {**to_dict(config), "pieces_sha256": origin.inputs["pieces_sha256"]}
+    train = [*texts.transcripts, *texts.further]
     facts.update(vocab_size=encoder.vocab_size, num_sentences=len(train))
     if config.lm_type == "ngram":
-        facts["dev_perplexity"] = train_ngram(config, train, dev, encoder, args.lm_dir)
+        facts.update(train_ngram(config, texts, encoder, args.lm_dir))
     else:
         device = resolve("auto", "training")
         settings = {"lm_type": config.lm_type, "vocab_size": encoder.vocab_size, "model": to_dict(shape)}
         neural_training = NeuralLmTraining(settings, training, args.lm_dir, device)
-        labels = ([encoder.labels_of(*sentence) for sentence in part] for part in (train, dev))
+        labels = ([encoder.labels_of(*sentence) for sentence in part] for part in (train, texts.dev))
         facts.update(model=to_dict(shape), **neural_training.fit(*labels))
     facts["model_sha256"] = digest_of_file(args.lm_dir / (ARPA if config.lm_type == "ngram" else WEIGHTS))
     copy_file(args.lang_dir / PIECES, args.lm_dir / PIECES)
@@ -187,14 +203,15 @@ def main() -> None:
     dev = sentences_of(args.dev_cuts, args.languages)
     if args.text and encoder.languages:
         raise ValueError(f"{args.text} says no languages, but the pieces need them; leave --text out.")
-    if args.text:
-        train.update(lines_of(args.text))
+    further = lines_of(args.text) if args.text else {}
     neural = {} if config.lm_type == "ngram" else {**to_dict(shape), **to_dict(training)}
     inputs = {
-        "texts": _digest(train.values(), encoder),
+        "texts": _digest([*train.values(), *further.values()], encoder),
         "dev_texts": _digest(dev.values(), encoder),
         "pieces_sha256": digest_of_file(args.lang_dir / PIECES),
     }
+    if further and config.lm_type == "ngram":
+        inputs["further_texts"] = _digest(further.values(), encoder)
     origin = Provenance(inputs, {**to_dict(config), **neural})
     # Beside the folder, which may be set aside.
     with at_work(args.lm_dir.parent / f"{LOCK_FILE}-{args.lm_dir.name}", str(args.lm_dir)):
@@ -202,9 +219,9 @@ def main() -> None:
             LOG.info(f"{args.lm_dir} is trained already: nothing to do")
             return
         if config.lm_unit == "pieces":
-            for what, named in (("training text", train), ("dev text", dev)):
+            for what, named in (("training text", train), ("further text", further), ("dev text", dev)):
                 require_covered(what, named, encoder, args.max_unknown_percent)
-        make_model(args, origin, encoder, list(train.values()), list(dev.values()))
+        make_model(args, origin, encoder, Texts(*(list(part.values()) for part in (train, further, dev))))
 
 
 def _digest(sentences: Iterable[Sentence], encoder: TextEncoder) -> str:

@@ -83,5 +83,6 @@ world_size=                            # processes that train together on this m
 decoding_method=                       # a search of icefall_discrete/decoding/README.md, such as greedy_search or 1best
 lm=                                    # language model of the search: ngram, lstm or transformer, trained on the transcripts
 lm_scale=                              # its weight
+lm_text=                               # text beyond the transcripts for it, and for the words of graphs: a file, a sentence a line
 teacher=                               # self-training: experiment whose pseudo-labels join the transcripts that are used
 seed=42                                # of the k-means, the order of the data, the model

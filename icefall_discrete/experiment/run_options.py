@@ -52,6 +52,7 @@ class RunOptions:
     decoding_method: str
     lm: str
     lm_scale: str
+    lm_text: str
     teacher: str
     seed: str
 

@@ -235,8 +235,8 @@ class StageFlags:
             ways = " or ".join(f"--{owner}.{name}" for owner in owners)
             raise ValueError(f"--{name} is a flag of the stages {', '.join(owners)}; say which is meant: {ways}")
         hint = did_you_mean(rest, self._named.get(stage, {}), f"--{stage}.") if dot else ""
-        hint = hint or did_you_mean(name, map(dashed, options), "--")
-        hint = hint or did_you_mean(name, (known for one in stages for known in self._named[one]), "--")
         elsewhere = [f"--{other}.{name}" for other in self._named if name in self._named[other]]
         hint = hint or (f"a flag of a stage that this run does not have: {elsewhere[0]}" if elsewhere else "")
+        hint = hint or did_you_mean(name, map(dashed, options), "--")
+        hint = hint or did_you_mean(name, (known for one in stages for known in self._named[one]), "--")
         raise ValueError(f"unknown option --{name}" + (f", {hint}" if hint else ""))

@@ -318,6 +318,23 @@ def test_a_share_of_the_labels_reaches_all_that_reads_text(here):
         planned(ROOT, here, label_fraction="0")
 
 
+def test_text_beyond_the_transcripts_has_models_and_graphs_of_its_own(here):
+    (here / "help.txt").write_text("one two\n", encoding="utf-8")
+    method = {"decoding_method": "modified_beam_search"}
+    alone, more = (planned(ROOT, here, lm="ngram", **method, **text) for text in ({}, {"lm_text": "help.txt"}))
+    assert given_to(alone, "train_lm", "--lm-dir").endswith("/lm_6gram") and "--text" not in arguments(
+        alone, "train_lm"
+    )
+    assert given_to(more, "train_lm", "--text") == "help.txt"
+    assert given_to(more, "train_lm", "--lm-dir") == given_to(more, "decode", "--lm")
+    assert given_to(more, "decode", "--lm") == f"{given_to(alone, 'decode', '--lm')}_help"
+    assert more.names["search_name"] == "modified_beam_search_ngram_help"
+    assert "lm_order=6" in alone.stages[-2].settings and "lm_order=6" in more.stages[-2].settings
+    (here / "help.txt").write_text("one two three\n", encoding="utf-8")
+    again = planned(ROOT, here, lm="ngram", lm_text="help.txt", **method)
+    assert [stage.number for stage, new in zip(more.stages, again.stages) if stage.settings != new.settings] == [7, 8]
+
+
 def given_to(plan, script, flag):
     """What a stage's flag says."""
     given = arguments(plan, script)

@@ -79,6 +79,8 @@ def here(tmp_path, monkeypatch):
         ),
         ((("time-mask-ratio", "0"),), {}, "--time-mask-ratio is '0', expected a number above 0"),
         ((), {"lm_scale": "0.3"}, "--lm-scale is the weight of a language model, and none is asked for"),
+        ((), {"lm_text": "phrases.txt"}, "--lm-text is text for a language model or a graph, and none is asked for"),
+        ((), {"lm_text": "no.txt", "lm": "ngram"}, "--lm-text no.txt does not exist; paths are relative to the recipe"),
         ((("beam", "4"),), {}, "--beam cannot be used with modified_beam_search; it can with fast_beam_search"),
         ((("beam-size", "4"),), {"decoding_method": "greedy_search"}, "--beam-size cannot be used with greedy_search"),
         ((("hlg-scale", "0.5"),), {}, "--hlg-scale cannot be used with modified_beam_search; it can with 1best"),

@@ -46,6 +46,24 @@ def test_compile_then_nothing_then_another_model(flags, tmp_path):
 
 
 @pytest.mark.skipif(not HAS_K2, reason="k2 cannot be imported here")
+def test_frequent_words_of_further_text_can_be_said_too(flags, tmp_path):
+    (tmp_path / "more.txt").write_text("tree one hero\n\n" + "one tree\n" * 2, encoding="utf-8")
+    more, graphs = ("--text", tmp_path / "more.txt"), ("--graph-dir", tmp_path / "graphs")
+    failed = run_stage_script("compile_graphs.py", *flags, *more, *graphs, check=False)
+    assert "needs --dev-cuts, whose transcripts say how much it counts" in failed.stderr.splitlines()[-1]
+    more += ("--dev-cuts", write_manifest(tmp_path / "manifests", "dev", 5, seed=1))
+    said = run_stage_script("compile_graphs.py", *flags, *more, *graphs).stderr
+    words = set(read_lexicon(tmp_path / "graphs", TextEncoder(flags[3] / "bpe.model").pieces()).spellings)
+    transcripts = {word for cut in load_cuts(flags[1]) for word in text_of(cut).split()}
+    assert words == {*transcripts, "tree"} and "that of " in said
+    model = read_arpa(tmp_path / "graphs" / "G.arpa")
+    assert ("tree", "one") in model.grams[1] and not any("hero" in ngram for ngram in model.grams[0])
+    assert "nothing to do" in run_stage_script("compile_graphs.py", *flags, *more, *graphs).stderr
+    other = run_stage_script("compile_graphs.py", *flags, *more, "--text-min-count", 1, *graphs).stderr
+    assert "compiled anew" in other and "hero" in (tmp_path / "graphs" / "words.txt").read_text(encoding="utf-8")
+
+
+@pytest.mark.skipif(not HAS_K2, reason="k2 cannot be imported here")
 @pytest.mark.parametrize("with_arpa", [False, True])
 def test_graphs_of_the_older_format_are_made_anew_from_the_same_model(flags, tmp_path, with_arpa):
     word = min(word for cut in load_cuts(flags[1]) for word in text_of(cut).split())

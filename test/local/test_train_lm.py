@@ -59,10 +59,25 @@ def test_a_record_of_before_counts_and_other_text_gives_another_model(corpus):
     before = (folder / "stale" / "lm.arpa").read_bytes()
     (folder / "extra.txt").write_text("one one one\n", encoding="utf-8")
     said = run_stage_script("train_lm.py", *flags, *target, "--text", folder / "extra.txt").stderr
-    assert "holds a language model trained with other texts" in said
+    assert "holds a language model trained with other further_texts" in said
     assert (folder / "stale" / "lm.arpa").read_bytes() != before
     (aside,) = folder.glob("stale.before-*")
     assert (aside / "lm.arpa").read_bytes() == before
+
+
+def test_further_text_is_a_model_of_its_own_in_the_mixture(corpus):
+    folder, flags = corpus
+    (folder / "far.txt").write_text("three three three three\n\nforty\n" * 50, encoding="utf-8")
+    more = (*flags, "--text", folder / "far.txt")
+    said = run_stage_script("train_lm.py", *more, "--lm-dir", folder / "mixed").stderr
+    weights = json.loads((folder / "mixed" / "lm.json").read_text())["mixture_weights"]
+    assert sum(weights) == pytest.approx(1) and weights[0] > 0.5
+    assert f"weight of {weights[0]:.3f}, that of the further text {weights[1]:.3f}" in said
+    run_stage_script("train_lm.py", *flags, "--lm-dir", folder / "alone")
+    alone, mixed = (json.loads((folder / name / "lm.json").read_text()) for name in ("alone", "mixed"))
+    assert "mixture_weights" not in alone and mixed["dev_perplexity"] < 1.2 * alone["dev_perplexity"]
+    assert mixed["num_sentences"] == alone["num_sentences"] + 100
+    assert "nothing to do" in run_stage_script("train_lm.py", *more, "--lm-dir", folder / "mixed").stderr
 
 
 def test_a_neural_model_and_what_fusion_makes_of_it(corpus):

@@ -30,6 +30,7 @@ OPTIONS = {
     "decoding_method": "",
     "lm": "",
     "lm_scale": "",
+    "lm_text": "",
     "teacher": "",
     "seed": "42",
 }

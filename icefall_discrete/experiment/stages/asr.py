@@ -23,6 +23,7 @@ from icefall_discrete.experiment.feature_stages import (
     TaskFacts,
     data_settings,
     data_stages,
+    file_digests,
     score_settings,
     scoring_stage,
     shell_names,
@@ -59,7 +60,8 @@ _OPTIONS = {
     "lm": ("lm", "lm-type"),
     "lm_scale": ("decode", "lm-scale"),
 }
-_LM_ORDER = "4"
+# Of pieces, of which a word of a small recipe has three or four: perplexities go on falling to six and beyond.
+_LM_ORDER = "6"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -99,11 +101,27 @@ class _Facts(TaskFacts):
     def search_name(self) -> str:
         """What sets the search apart from the recipe's own; empty: nothing."""
         extra = self.passed.get("decode", {})
-        if self.method == self.own_method and not self.options.lm and not extra:
+        if self.method == self.own_method and not self.options.lm and not extra and not self.options.lm_text:
             return ""
-        parts = [self.method, self.options.lm, self.options.lm and self.options.lm_scale]
+        parts = [self.method, self.options.lm, self.options.lm and self.options.lm_scale, self.lm_text_name]
         parts += [f"{flag}-{Path(value).stem if '/' in value else value}" for flag, value in sorted(extra.items())]
         return "_".join(part for part in parts if part)
+
+    @property
+    def lm_order(self) -> str:
+        """Longest n-grams of the search's language model."""
+        return self.passed.get("lm", {}).get("ngram-order", _LM_ORDER)
+
+    @property
+    def lm_name(self) -> str:
+        """What the folder of the search's language model is called."""
+        kind = f"{self.lm_order}gram" if self.options.lm == "ngram" else self.options.lm
+        return "_".join(part for part in ("lm", kind, self.lm_text_name) if part)
+
+    @property
+    def lm_text_name(self) -> str:
+        """What folders and figures call the text beyond the transcripts; empty: there is none."""
+        return Path(self.options.lm_text).stem
 
 
 @dataclasses.dataclass(frozen=True)
@@ -178,6 +196,15 @@ def _check_search(facts: _Facts) -> None:
     wanted += ["lm"] if facts.options.lm else []
     if facts.options.lm_scale and not (facts.options.lm or facts.decode.lm):
         raise ValueError("--lm-scale is the weight of a language model, and none is asked for; give --lm too")
+    if facts.options.lm_text and not (facts.options.lm or method.needs_graph):
+        raise ValueError(
+            "--lm-text is text for a language model or a graph, and none is asked for; give --lm ngram too"
+        )
+    if facts.options.lm_text and not Path(facts.options.lm_text).is_file():
+        raise ValueError(
+            f"--lm-text {facts.options.lm_text} does not exist; paths are relative to the recipe's folder, and "
+            "local/fetch_help_text.py fetches such text"
+        )
     if wanted and not method.takes_scorer:
         takers = ", ".join(name for name in known_methods() if METHODS[name].takes_scorer)
         raise ValueError(f"--{dashed(wanted[0])} cannot be used with {facts.method}; it can with {takers}")
@@ -227,9 +254,16 @@ def _settings(facts: _Facts, old_words: Dict[str, str]) -> _Settings:
     train = (*data.features, vocab_size, *training_settings(facts, old_words))
     train += facts.extra("bpe", "shar", "train")
     train += (*of(["teacher"]), *facts.extra(PSEUDO)) if options.teacher else ()
-    decode = (*train, f"decoding_method={facts.method}", *of(["lm", "lm_scale"]))
+    decode = (*train, f"decoding_method={facts.method}", *of(["lm", "lm_scale"]), *_fused_text(facts, old_words))
     decode += facts.extra("graphs", "lm", "decode")
     return _Settings(data, text, train, decode, (*decode, *score_settings(facts, old_words)))
+
+
+def _fused_text(facts: _Facts, old_words: Dict[str, str]) -> Tuple[str, ...]:
+    """The order of a model of n-grams, and the text beyond the transcripts."""
+    order = (f"lm_order={facts.lm_order}",) if facts.options.lm == "ngram" else ()
+    text = facts.options.lm_text
+    return (*order, *(file_digests([Path(text)], old_words) if text else ()))
 
 
 def _further_text(facts: _Facts, old_words: Dict[str, str]) -> Tuple[str, ...]:
@@ -293,16 +327,17 @@ def _decoding(facts: _Facts, settings: _Settings) -> Stage:
     flags: Dict[str, Optional[str]] = {"exp-dir": facts.exp_dir, "feature-dir": facts.features_dir}
     flags.update({"splits": ",".join(facts.corpus.scored_splits), "recipe-config": facts.choice.recipe_file})
     flags.update({"decoding-method": facts.method, "lm-scale": options.lm_scale or None})
-    commands = []
+    commands, dev = [], facts.cuts(facts.corpus.dev_splits.split()[0])
+    further = {"text": options.lm_text} if options.lm_text else {}
+    suffix = f"_{facts.lm_text_name}" if further else ""
     if METHODS[facts.method].needs_graph:
-        graphs = {**texts, "lang-dir": lang_dir, "graph-dir": f"{lang_dir}/graphs"}
-        commands.append(facts.command("graphs", graphs))
-        flags["graph-dir"] = f"{lang_dir}/graphs"
+        flags["graph-dir"] = f"{lang_dir}/graphs{suffix}"
+        graphs = {**texts, "lang-dir": lang_dir, "graph-dir": flags["graph-dir"], **further}
+        commands.append(facts.command("graphs", {**graphs, **({"dev-cuts": dev} if further else {})}))
     if options.lm:
-        dev = facts.cuts(facts.corpus.dev_splits.split()[0])
-        flags["lm"] = f"{lang_dir}/lm_{options.lm}"
-        lm = {**texts, "dev-cuts": dev, "lang-dir": lang_dir, "lm-dir": flags["lm"], "lm-type": options.lm}
-        commands.append(facts.command("lm", {**lm, "ngram-order": _LM_ORDER}))
+        flags["lm"] = f"{lang_dir}/{facts.lm_name}"
+        lm = {**texts, **further, "dev-cuts": dev, "lang-dir": lang_dir, "lm-dir": flags["lm"], "lm-type": options.lm}
+        commands.append(facts.command("lm", {**lm, "ngram-order": facts.lm_order}))
     commands.append(facts.command("decode", flags))
     marker = f"{facts.exp_dir}/.done-7-{facts.method}"
     return Stage(7, f"decoding with {facts.method}", marker, settings.decode, (), tuple(commands), (3, 5, 6))

@@ -28,7 +28,7 @@ SECTIONS: Dict[str, str] = {
     "average": "decode",
 }
 # Options of run.sh that mean nothing here.
-_OF_TEXT = ("vocab_size", "decoding_method", "lm", "lm_scale", "teacher")
+_OF_TEXT = ("vocab_size", "decoding_method", "lm", "lm_scale", "lm_text", "teacher")
 
 
 @dataclasses.dataclass(frozen=True)

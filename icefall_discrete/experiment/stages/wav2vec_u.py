@@ -44,7 +44,7 @@ _CONTROL = "shuffle-text"
 # Options of run.sh that mean nothing here.
 _OF_OTHERS = (
     *("backend", "shar", "world_size", "label_fraction", "max_duration", "num_epochs", "precision"),
-    *("vocab_size", "decoding_method", "lm", "lm_scale", "teacher"),
+    *("vocab_size", "decoding_method", "lm", "lm_scale", "lm_text", "teacher"),
 )
 
 
