@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Dict, Optional, Tuple
 
 from icefall_discrete.base.json_files import read_object
+from icefall_discrete.base.provenance import digest_of_file
 from icefall_discrete.base.settings import from_dict
 from icefall_discrete.base.settings_digest import canonical_json
 from icefall_discrete.decoding.methods import (
@@ -23,7 +24,6 @@ from icefall_discrete.experiment.feature_stages import (
     TaskFacts,
     data_settings,
     data_stages,
-    file_digests,
     score_settings,
     scoring_stage,
     shell_names,
@@ -254,16 +254,16 @@ def _settings(facts: _Facts, old_words: Dict[str, str]) -> _Settings:
     train = (*data.features, vocab_size, *training_settings(facts, old_words))
     train += facts.extra("bpe", "shar", "train")
     train += (*of(["teacher"]), *facts.extra(PSEUDO)) if options.teacher else ()
-    decode = (*train, f"decoding_method={facts.method}", *of(["lm", "lm_scale"]), *_fused_text(facts, old_words))
+    decode = (*train, f"decoding_method={facts.method}", *of(["lm", "lm_scale"]), *_fused_text(facts))
     decode += facts.extra("graphs", "lm", "decode")
     return _Settings(data, text, train, decode, (*decode, *score_settings(facts, old_words)))
 
 
-def _fused_text(facts: _Facts, old_words: Dict[str, str]) -> Tuple[str, ...]:
+def _fused_text(facts: _Facts) -> Tuple[str, ...]:
     """The order of a model of n-grams, and the text beyond the transcripts."""
     order = (f"lm_order={facts.lm_order}",) if facts.options.lm == "ngram" else ()
     text = facts.options.lm_text
-    return (*order, *(file_digests([Path(text)], old_words) if text else ()))
+    return (*order, *((f"lm_text={text} {digest_of_file(text)}",) if text else ()))
 
 
 def _further_text(facts: _Facts, old_words: Dict[str, str]) -> Tuple[str, ...]:
