@@ -32,12 +32,12 @@ from icefall_discrete.experiment.initial_weights import (
     require_something_to_adapt,
     try_beginning,
 )
+from icefall_discrete.experiment.model_list import check_model_folder
 from icefall_discrete.experiment.published_encoders import is_published
 from icefall_discrete.experiment.recipe import add_setting_flags, read_settings
 from icefall_discrete.experiment.recipe_files import read_recipe
 from icefall_discrete.experiment.transcription_files import RECIPE_FILE, keep_for_transcription
 from icefall_discrete.inference.hub import fetched
-from icefall_discrete.inference.model_folder import check_model_folder
 from icefall_discrete.systems import DEFAULT_SYSTEM
 from icefall_discrete.systems.assembly import (
     build_network,

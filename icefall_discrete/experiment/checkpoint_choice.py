@@ -10,6 +10,7 @@ from icefall_discrete.base.guarded_pickle import tensors_of
 from icefall_discrete.base.provenance import require_as_made
 from icefall_discrete.base.settings import setting
 from icefall_discrete.base.tensor_files import read_tensors
+from icefall_discrete.experiment.model_list import check_model_folder, is_published
 from icefall_discrete.nn.frame_network import FrameNetwork
 from icefall_discrete.nn.loading import require_finite
 from icefall_discrete.training.averages import (
@@ -133,6 +134,8 @@ def load_into(network: FrameNetwork, choice: CheckpointChoice, exp_dir: PathLike
 def _weights_in(path: Path) -> StateDict:
     if path.name == AVERAGED:
         require_as_made(path.with_name(AVERAGE_RECORD), "make it again with average.py")
+    if path.name == PUBLISHED and is_published(path.parent):
+        check_model_folder(path.parent)
     if path.suffix == Path(PUBLISHED).suffix:
         return read_tensors(path, "fetch the model again").tensors
     return tensors_of(load_checkpoint(path).get("model"), f"{path}, 'model',")

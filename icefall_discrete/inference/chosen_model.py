@@ -4,8 +4,8 @@ from pathlib import Path
 from typing import Any
 
 from icefall_discrete.base.flags import ScriptParser
+from icefall_discrete.experiment.model_list import check_model_folder, is_published
 from icefall_discrete.inference.hub import model_dir
-from icefall_discrete.inference.model_folder import check_model_folder, is_published
 
 
 def add_model_flags(parser: ScriptParser) -> None:

@@ -5,7 +5,7 @@ from typing import Any, Optional
 
 from icefall_discrete.base.hub_names import is_hub_name
 from icefall_discrete.base.script import one_sentence
-from icefall_discrete.inference.model_folder import DATA_SUFFIXES, check_model_folder
+from icefall_discrete.experiment.model_list import DATA_SUFFIXES, check_model_folder
 
 _PATTERNS = [f"*{suffix}" for suffix in DATA_SUFFIXES]
 

@@ -9,33 +9,26 @@ import dataclasses
 import re
 import shutil
 from pathlib import Path, PurePosixPath
-from typing import Any, Dict, Iterator, List, Mapping, Optional
+from typing import Any, Iterator, List, Mapping
 
 import torch
 
 from icefall_discrete.base.atomic_files import new_folder, require_new_folder, write_text
-from icefall_discrete.base.inside import path_inside
 from icefall_discrete.base.json_files import read_object, write_json
 from icefall_discrete.base.provenance import digest_of_file
-from icefall_discrete.base.shapes import COUNT, OBJECT, read_shaped
 from icefall_discrete.base.tensor_files import write_tensors
 from icefall_discrete.data.targets.prompted_voices import FILE as PROMPTS_FILE
 from icefall_discrete.experiment.checkpoint_choice import load_weights, resolve_choice
 from icefall_discrete.experiment.folder import TOKENIZER_DIR, Experiment
+from icefall_discrete.experiment.model_list import CONTENTS, DATA_SUFFIXES, VERSION, check_model_folder, read_contents
 from icefall_discrete.experiment.transcription_files import kept_settings
 from icefall_discrete.nn.loading import require_finite
 from icefall_discrete.results.ledger import read_optional
 from icefall_discrete.results.model_card import CardFacts, model_card
 from icefall_discrete.training.averages import PUBLISHED
 
-CONTENTS = "model.json"
 CARD = "README.md"
-VERSION = 1
-# What holds data alone: numbers, texts, and the pieces of sentencepiece.
-DATA_SUFFIXES = (".json", ".safetensors", ".model", ".md", ".txt")
 _FILES = ("config.json", "spec.json", "recipe.json", "bpe.model", "bpe.json", "codebooks.safetensors")
-_SHAPES = {"version": COUNT, "files": OBJECT}
-_FETCH = "fetch the model again"
 # Both are written into the card's head, which others read as YAML, and into a command.
 _LICENSE = re.compile(r"[A-Za-z0-9][A-Za-z0-9.+-]*")
 _NAME = re.compile(r"\w[\w./+-]*")
@@ -137,44 +130,6 @@ def make_model_folder(exp_dir: Path, to: Path, name: str, license_name: str) -> 
         write_json(unfinished / CONTENTS, {"version": VERSION, "files": digests})
 
 
-def read_contents(folder: Path) -> Dict[str, str]:
-    """The digest of each file that a model folder lists, by its path in the folder.
-
-    Raises:
-      FileNotFoundError, ValueError: if there is no list, or it is of a newer version, or names what is no data.
-    """
-    path = folder / CONTENTS
-    if not path.is_file():
-        is_experiment = (folder / "config.json").is_file()
-        advice = "it is an experiment, give it as --exp-dir" if is_experiment else "correct the name"
-        raise FileNotFoundError(f"{folder} is no model folder: it has no {CONTENTS}; {advice}.")
-    contents = read_shaped(path, _SHAPES, _FETCH)
-    if contents["version"] > VERSION:
-        raise ValueError(
-            f"{folder} is a model of version {contents['version']}, known is {VERSION}; use a newer program."
-        )
-    for name, digest in contents["files"].items():
-        inside = path_inside(folder, name, f"{path}: a file")
-        if inside.suffix not in DATA_SUFFIXES or not isinstance(digest, str):
-            raise ValueError(f"{path} lists {name!r}, expected files of data alone: {', '.join(DATA_SUFFIXES)}.")
-    return contents["files"]
-
-
-def check_model_folder(folder: Path) -> Path:
-    """The folder, once each of its files is there and whole.
-
-    Raises:
-      FileNotFoundError, ValueError: as `read_contents`; ValueError for a file that is missing or another one.
-    """
-    for name, digest in read_contents(folder).items():
-        path = folder / name
-        if not path.is_file():
-            raise ValueError(f"{path} is missing, though {CONTENTS} lists it; {_FETCH}.")
-        if digest_of_file(path) != digest:
-            raise ValueError(f"{path} is another file than {CONTENTS} lists; {_FETCH}.")
-    return folder
-
-
 def copy_model_folder(source: Path, to: Path) -> None:
     """Copy the files of a model folder that its list names, checked, to a folder that is new, whole or not at all."""
     names = read_contents(check_model_folder(source))
@@ -182,8 +137,3 @@ def copy_model_folder(source: Path, to: Path) -> None:
         for name in (CONTENTS, *names):
             (unfinished / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(source / name, unfinished / name)
-
-
-def is_published(folder: Optional[Path]) -> bool:
-    """Whether a folder has the list of a model folder."""
-    return folder is not None and (folder / CONTENTS).is_file()

@@ -15,15 +15,19 @@ from icefall_discrete.base.checkpoint import load_checkpoint, save_checkpoint
 from icefall_discrete.base.tensor_files import read_tensors, write_tensors
 from icefall_discrete.experiment.checkpoint_choice import load_into, resolve_choice
 from icefall_discrete.experiment.folder import Experiment
+from icefall_discrete.experiment.initial_weights import begin_with
+from icefall_discrete.experiment.model_list import CONTENTS, DATA_SUFFIXES, VERSION
 from icefall_discrete.experiment.transcription_files import kept_settings
+from icefall_discrete.export.command import load_recogniser
 from icefall_discrete.inference.command import main as transcribe
 from icefall_discrete.inference.hub import fetched, model_dir, upload
-from icefall_discrete.inference.model_folder import CARD, CONTENTS, DATA_SUFFIXES, VERSION
+from icefall_discrete.inference.model_folder import CARD
 from icefall_discrete.inference.pull_command import main as pull
 from icefall_discrete.inference.push_command import main as push
 from icefall_discrete.inference.speaker import Speaker
 from icefall_discrete.inference.text_speaker import TextSpeaker
 from icefall_discrete.inference.transcriber import Transcriber
+from icefall_discrete.systems.training_settings import InitialConfig
 
 NAME = "someone/toy-asr"
 
@@ -241,6 +245,27 @@ def test_a_pulled_vocoder_says_what_pulled_texts_tell(spoken, tmp_path):
         )
     ]
     assert torch.equal(*said)
+
+
+def test_a_folder_that_is_not_whole_is_refused_by_whatever_takes_it(spoken, published, tmp_path):
+    """Also where it is given as an experiment: to vocoders, exports, further trainings."""
+    vocoder = handed_on(spoken / "vocoder", tmp_path)
+    with open(vocoder / "model.safetensors", "r+b") as stream:
+        stream.seek(-4, 2)
+        stream.write(b"\0\0\0?")  # a number that a network could have
+    with pytest.raises(ValueError, match=r"model\.safetensors is another file than model\.json lists; fetch"):
+        Speaker(vocoder)
+    recogniser = tmp_path / "asr"
+    shutil.copytree(published, recogniser)
+    (recogniser / "recipe.json").write_text("{}")
+    config = InitialConfig(str(recogniser))
+    for begin in (
+        lambda: load_recogniser(recogniser, resolve_choice(kept_settings(recogniser)[0], recogniser)),
+        lambda: begin_with(Experiment(published).build_model(), config, Experiment(published).spec(), None),
+        lambda: push("push", ["--exp-dir", str(recogniser), "--license", "mit", "--folder", str(tmp_path / "to")]),
+    ):
+        with pytest.raises(ValueError, match=r"recipe\.json is another file than model\.json lists; fetch"):
+            begin()
 
 
 def test_recordings_of_speakers_stay_here(spoken, tmp_path):

@@ -45,10 +45,10 @@ from icefall_discrete.decoding.k2_lexicon import read_lexicon, read_token_table
 from icefall_discrete.experiment.checkpoint_choice import CheckpointChoice, load_weights
 from icefall_discrete.experiment.folder import Experiment, read_codebooks
 from icefall_discrete.experiment.icefall_checkpoints import read_weights as read_icefall
+from icefall_discrete.experiment.model_list import read_contents
 from icefall_discrete.experiment.recipe_files import read_recipe
 from icefall_discrete.experiment.replay import replay
 from icefall_discrete.inference.audio_files import open_audio
-from icefall_discrete.inference.model_folder import read_contents
 from icefall_discrete.lm.folder import load_language_model
 from icefall_discrete.results.ledger import read_result
 from icefall_discrete.results.published import read_published
