@@ -241,6 +241,15 @@ def test_a_split_is_said_cut_by_cut(folder, tmp_path):
     assert facts["num_utterances"] == len(lines) == 2 and [line.voice for line in lines] == list(SPEAKERS)
     for line, cut in zip(lines, sorted(cuts, key=lambda cut: cut.id)):
         assert soundfile.info(tmp_path / line.audio).frames == cut.num_samples
+    asked, others = SynthesisConfig(voice=SPEAKERS[1]), VocoderFiles(tmp_path, "x_voice")
+    VocoderPrediction().predict("test", trained, cuts, asked, RunConfig(), others)
+    changed = read_said(others.said("test"))
+    assert [line.voice for line in changed] == [SPEAKERS[1]] * 2
+    own, other = ([soundfile.read(tmp_path / line.audio)[0] for line in listed] for listed in (lines, changed))
+    assert (own[1] == other[1]).all() and abs(own[0] - other[0]).max() > 1e-3
+    assert VocoderPrediction().noted(asked) == {"voice": SPEAKERS[1]}
+    with pytest.raises(ValueError, match="unknown speaker 'nobody'"):
+        VocoderPrediction().predict("test", trained, cuts, SynthesisConfig(voice="nobody"), RunConfig(), files)
 
 
 @pytest.mark.parametrize(("size", "millions", "spec"), [("vocos", 3.3, MELS), ("unit_hifigan", 13.7, ALONE)])

@@ -20,13 +20,19 @@ SECTIONS: Dict[str, str] = {
 }
 # Who hears what was said: a flag of its script that turns it on.
 RECOGNISER = "recogniser-exp-dir"
+# Flags of stage 7 by which the same model says it otherwise, so that its figures are others.
+_OTHERWISE = ("prompt", "voice")
 
 
 def plan(asked: Asked) -> Plan:
     """What run.sh will do. Raises ValueError for whatever can be known to be wrong now."""
     if asked.values.get("shar") == "true":
         raise ValueError("--shar true leaves audio out, which a vocoder learns from; leave it away")
-    outcome = Outcome(METHOD, "resynthesis of dev and test", "how far it is from the recordings")
+    said = ((name.rpartition(".")[2], value) for name, value in asked.flags)
+    search_name = "_".join(f"{name}-{Path(value).stem}" for name, value in sorted(said) if name in _OTHERWISE)
+    outcome = Outcome(
+        METHOD, "resynthesis of dev and test", "how far it is from the recordings", search_name=search_name
+    )
     task = Task(SYSTEM, SCRIPTS, SECTIONS, "a vocoder has none", "text", hearing, (HEAR,))
     return plan_for(asked, outcome, task)
 

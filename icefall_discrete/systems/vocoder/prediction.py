@@ -67,8 +67,9 @@ class VocoderPrediction(Prediction[SynthesisConfig, VocoderFiles, TrainSettings,
         return override(from_dict(SynthesisConfig, recipe.get("synthesis", {}), where), args, "synthesis")
 
     def noted(self, config: SynthesisConfig) -> Json:
-        """What changes what is said: a prompt."""
-        return {"prompt": config.prompt} if config.prompt else {}
+        """What changes what is said: a prompt, a voice for all."""
+        said = {"prompt": config.prompt, "voice": config.voice}
+        return {name: value for name, value in said.items() if value}
 
     def inputs(self, config: SynthesisConfig) -> List[Path]:
         """The prompt."""
@@ -81,8 +82,9 @@ class VocoderPrediction(Prediction[SynthesisConfig, VocoderFiles, TrainSettings,
     def output(
         self, exp_dir: Path, settings: TrainSettings, config: SynthesisConfig, checkpoints: str, averaged: bool
     ) -> VocoderFiles:
-        """`<exp>/resynthesis`, with the checkpoints as suffix, and the name of a prompt."""
+        """`<exp>/resynthesis`, with the checkpoints as suffix, and the name of a prompt or of the voice for all."""
         prompted = f"_prompt-{quote(Path(config.prompt).stem, safe='')}" if config.prompt else ""
+        prompted += f"_voice-{quote(config.voice, safe='')}" if config.voice else ""
         return VocoderFiles(exp_dir / METHOD, checkpoints + ("_use-averaged-model" if averaged else "") + prompted)
 
     def predict(
@@ -96,16 +98,17 @@ class VocoderPrediction(Prediction[SynthesisConfig, VocoderFiles, TrainSettings,
     ) -> Json:
         """Write a FLAC file for each cut, as long as the cut is; then the list of them."""
         spec, network, targets = trained.spec, trained.network, trained.targets
-        prompt_of = Prompter(network, targets, config.prompt).among(list(cuts))
+        number = targets.number_of(config.voice)
+        prompt_of = Prompter(network, targets, config.prompt).among(list(cuts), number)
         folder = files.audio(split)
         folder.mkdir(parents=True, exist_ok=True)
 
         def say(kept: List[Cut]) -> Iterator[Tuple[str, Said]]:
-            for number, cut in enumerate(kept):
-                voice = targets.of(cut)
+            for place, cut in enumerate(kept):
+                voice = number or targets.of(cut)
                 frames = frames_of_cut(network, cut, spec)
                 audio = waveform(network, frames, voice, config.window_frames(spec), prompt_of(cut))
-                name = audio_name(cut.id, number)
+                name = audio_name(cut.id, place)
                 write_flac(folder / name, fitted(audio, samples_of(cut, spec)).numpy(), spec.sample_rate_hz)
                 yield cut.id, Said(cut.id, f"{folder.name}/{name}", targets.names[voice - 1] if voice else NOBODY)
 

@@ -29,6 +29,9 @@ class SynthesisConfig:
     prompt: str = setting(
         "", "audio file whose voice is spoken in, by a vocoder that takes a prompt (default: that of the speaker)"
     )
+    voice: str = setting(
+        "", "voice of the training data in which everything is said, whoever spoke (default: each cut's own)"
+    )
 
     def __post_init__(self) -> None:
         check_settings(self)
