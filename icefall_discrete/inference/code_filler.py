@@ -1,5 +1,6 @@
 """First codes of frames, such as a language model tells them, to all codes of a codec, and to audio."""
 
+import dataclasses
 from pathlib import Path
 from typing import Optional, Union
 
@@ -13,6 +14,7 @@ from icefall_discrete.inference.trained_network import trained_as
 from icefall_discrete.systems.perceptual.network import FillConfig, generators
 from icefall_discrete.systems.perceptual.system import seeds_of
 from icefall_discrete.systems.prediction import RunConfig
+from icefall_discrete.systems.vocoder.synthesis import require_codes
 from icefall_discrete.tokenizers.contract import SpeechTokenizer
 
 SYSTEM = "perceptual"
@@ -46,23 +48,13 @@ class CodeFiller:
         Raises:
           ValueError: for what is no code of the experiment's spec.
         """
-        sizes = torch.tensor(self.spec.codebook_sizes)
-        begun = torch.zeros(0, len(sizes), dtype=torch.int64) if prompt is None else prompt.long()
-        for codes, wanted, what in ((first, sizes[:1], name), (begun, sizes, f"the prompt of {name}")):
-            if codes.is_floating_point():
-                raise ValueError(f"{what} holds fractions, expected codes: whole numbers from 0.")
-            if codes.shape[1:] != wanted.shape or bool((codes < 0).any()):
-                raise ValueError(
-                    f"{what} has shape {tuple(codes.shape)}, expected codes of {len(wanted)} codebooks, none below 0."
-                )
-            if bool((codes >= wanted).any()):
-                raise ValueError(
-                    f"{what} has the code {int(codes.max())}, expected codes below {wanted.tolist()}: they are of "
-                    "another feature type."
-                )
-        if not len(first):
-            raise ValueError(f"{name} has no frames, expected first codes of speech.")
-        codes = torch.cat([begun, torch.cat([first.long(), first.new_zeros(len(first), len(sizes) - 1).long()], dim=1)])
+        one_book = dataclasses.replace(self.spec, codebook_sizes=self.spec.codebook_sizes[:1], num_codebooks=1)
+        require_codes(first, one_book, name)
+        books = self.spec.num_codebooks
+        begun = torch.zeros(0, books, dtype=torch.int64) if prompt is None else prompt.long()
+        if prompt is not None:
+            require_codes(prompt, self.spec, f"the prompt of {name}")
+        codes = torch.cat([begun, torch.cat([first.long(), first.new_zeros(len(first), books - 1).long()], dim=1)])
         known = (one.to(self._device) for one in (codes[None], torch.tensor([len(codes)]), torch.tensor([len(begun)])))
         found = self.network.filled(*known, self.config, generators(seeds_of([name], self.config.draw_seed)))
         return found[0, len(begun) :].cpu()

@@ -305,7 +305,7 @@ def test_the_stages_train_it_and_first_codes_become_audio(folder, tmp_path, monk
     with pytest.raises(ValueError, match="give files of first codes, or both --lm-exp-dir and --text"):
         fill_command.main("fill", ["--text", "so", *flags])
     np.save(tmp_path / "other.npy", np.array([6]))
-    with pytest.raises(ValueError, match=r"other has the code 6, expected codes below \[6\]: they are of another feat"):
+    with pytest.raises(ValueError, match=r"other: code 6 in frame 0 of codebook 0, expected 0 to 5, as"):
         fill_command.main("fill", [str(tmp_path / "other.npy"), *flags])
     texts = ["--text", "so", "--lm-exp-dir", "first", *flags]
     np.save(tmp_path / "text-1.npy", np.arange(6))
@@ -318,9 +318,9 @@ def test_the_stages_train_it_and_first_codes_become_audio(folder, tmp_path, monk
     model.spec = dataclasses.replace(first, codebook_sizes=(500,), frame_rate_hz=25.0)
     with pytest.raises(ValueError, match=r"is not the first codebook .*codebook_sizes \(500,\), expected \(6,\); f"):
         fill_command.main("fill", texts)
-    for held, reason in ((np.zeros(3, np.float32), "holds fractions"), (np.zeros(0, np.int64), "has no frames")):
+    for held, reason in ((np.zeros(3, np.float32), "codes are torch.float32, expected"), (np.zeros(0, np.int64), "there are no codes, expected")):
         np.save(tmp_path / "other.npy", held)
-        with pytest.raises(ValueError, match=f"^other {reason}, expected"):
+        with pytest.raises(ValueError, match=f"^other: {reason}"):
             fill_command.main("fill", [str(tmp_path / "other.npy"), *flags])
     np.save(tmp_path / "two\nlines.npy", np.arange(2))
     capsys.readouterr()
