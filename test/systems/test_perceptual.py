@@ -318,7 +318,10 @@ def test_the_stages_train_it_and_first_codes_become_audio(folder, tmp_path, monk
     model.spec = dataclasses.replace(first, codebook_sizes=(500,), frame_rate_hz=25.0)
     with pytest.raises(ValueError, match=r"is not the first codebook .*codebook_sizes \(500,\), expected \(6,\); f"):
         fill_command.main("fill", texts)
-    for held, reason in ((np.zeros(3, np.float32), "codes are torch.float32, expected"), (np.zeros(0, np.int64), "there are no codes, expected")):
+    for held, reason in (
+        (np.zeros(3, np.float32), "codes are torch.float32, expected"),
+        (np.zeros(0, np.int64), "there are no codes, expected"),
+    ):
         np.save(tmp_path / "other.npy", held)
         with pytest.raises(ValueError, match=f"^other: {reason}"):
             fill_command.main("fill", [str(tmp_path / "other.npy"), *flags])
