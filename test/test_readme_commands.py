@@ -121,9 +121,12 @@ def tree(tmp_path_factory):
 
 
 def make_what_it_reads(here, said):
-    """Alignments, what hears and what speaks, as `said` behind a recipe's run.sh names them."""
+    """Alignments, texts, what hears and what speaks, as `said` behind a recipe's run.sh names them."""
     for name in re.findall(r"--(?:decode\.)?alignments (\S+)", said):
         (here / name).mkdir(exist_ok=True)
+    for name in re.findall(r"--lm-text (\S+)", said):
+        (here / name).parent.mkdir(parents=True, exist_ok=True)
+        (here / name).write_text("one two\n", encoding="utf-8")
     experiments = HEARING_OR_SPEAKING.findall(said)
     if experiments:
         own = re.findall(r"^feature_type=(\S+)", (here / "run.sh").read_text(encoding="utf-8"), re.MULTILINE)
