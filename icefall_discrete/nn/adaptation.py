@@ -29,6 +29,7 @@ LORA_LAYERS = (
 )
 _WEIGHT = "weight"
 _WIDEST = 4096  # adapters and changes are narrow; what is wider than most layers is a slip, and fills the memory
+_PLACE = "adapter_"  # what a layer calls its places for adapters
 _KEPT = f".parametrizations.{_WEIGHT}.original"
 _CHANGE = f".parametrizations.{_WEIGHT}.0."
 
@@ -218,6 +219,11 @@ def merged_weights(state: Mapping[str, Tensor]) -> Dict[str, Tensor]:
         elif _CHANGE not in name:
             merged[name] = value
     return merged
+
+
+def is_of_change(name: str) -> bool:
+    """Whether a parameter of a network, by its name, is one of an adapter or of a change of low rank."""
+    return _CHANGE in name or any(part.startswith(_PLACE) for part in name.split("."))
 
 
 def plain_name(name: str) -> str:

@@ -4,16 +4,28 @@ import copy
 
 import pytest
 import torch
+from torch.nn.utils import parametrize
 from toy_settings import changed, model_config
 
 from icefall_discrete.base.hub_names import names_no_place
 from icefall_discrete.base.spec import FeatureSpec
 from icefall_discrete.data.augment import AugmentConfig
 from icefall_discrete.experiment.initial_weights import begin_with, keep_parts
-from icefall_discrete.nn.adaptation import AdaptationConfig, adapt, changes_of, merge_changes, merged_weights
+from icefall_discrete.nn.adaptation import (
+    AdaptationConfig,
+    LowRankChange,
+    adapt,
+    changes_of,
+    is_of_change,
+    merge_changes,
+    merged_weights,
+    names_of_changes,
+)
 from icefall_discrete.systems.asr.transducer import build_transducer
 from icefall_discrete.systems.training_settings import InitialConfig
+from icefall_discrete.training.optimizers.scaled_adam import ScaledAdamConfig
 from icefall_discrete.training.scaled_adam import ScaledAdam
+from icefall_discrete.training.train_config import TrainConfig
 
 CODES = FeatureSpec("toy", "codes", 16000, 50.0, 1, (10,), 0)
 OTHER_CODES = FeatureSpec("other", "codes", 16000, 50.0, 1, (12,), 0)
@@ -228,3 +240,31 @@ def test_a_name_of_a_hub_is_none_of_a_folder_here(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "exp").mkdir()
     assert names_no_place("org/model") and not names_no_place("exp/model") and not names_no_place("../exp/model")
+
+
+@pytest.mark.parametrize("kind", CONFIGS)
+def test_what_begins_at_zero_is_known_by_its_name(kind):
+    model = network(changed(CONFIGS[kind], **EVERYTHING))
+    expected = {name for name, _ in model.named_parameters() if name in names_of_changes(model)}
+    assert expected and {name for name, _ in model.named_parameters() if is_of_change(name)} == expected
+
+
+@pytest.mark.parametrize("least, learns", [(ScaledAdamConfig.change_min_rms, True), (1e-5, False)])
+def test_a_change_of_low_rank_learns_from_its_first_steps(least, learns):
+    """ScaledAdam's steps are as large as the weights, which are zero; its own least size is far too small for them."""
+    torch.manual_seed(0)
+    layer, asked = torch.nn.Linear(16, 16), torch.randn(16, 2) @ torch.randn(2, 16) / 8
+    goal = layer.weight.detach() + asked
+    layer.requires_grad_(False)
+    parametrize.register_parametrization(layer, "weight", LowRankChange(layer, AdaptationConfig(lora_r=4)))
+    encoder = torch.nn.Sequential(layer)
+    learning = [(name, value) for name, value in encoder.named_parameters() if value.requires_grad]
+    optimizer, _ = ScaledAdamConfig(change_min_rms=least).build(learning, TrainConfig(base_lr=0.045))
+    losses = []
+    for _ in range(200):
+        loss = (layer.weight - goal).square().mean()
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(float(loss.detach()))
+    assert (losses[-1] < 0.2 * losses[0]) == learns
