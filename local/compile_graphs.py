@@ -25,7 +25,6 @@ from icefall_discrete.base.provenance import (
     summary,
 )
 from icefall_discrete.base.script import run_script
-from icefall_discrete.base.text_files import numbered_lines
 from icefall_discrete.data.cuts import is_speed_perturbed, language_of, load_cuts, text_of
 from icefall_discrete.data.filters import chosen_languages
 from icefall_discrete.data.label_share import with_labels
@@ -33,6 +32,7 @@ from icefall_discrete.decoding.k2_graph_files import GRAPH_FORMAT, RECORD
 from icefall_discrete.decoding.k2_graphs import write_graphs
 from icefall_discrete.decoding.k2_lexicon import make_lexicon
 from icefall_discrete.lm.arpa import NgramModel, read_arpa, write_arpa
+from icefall_discrete.lm.further_text import further_lines
 from icefall_discrete.lm.mixture import estimate_mixture
 from icefall_discrete.text.pieces import TextEncoder
 from icefall_discrete.text.words import words_in
@@ -145,6 +145,11 @@ def _ngram_model(texts: Texts, words: List[str], args: Any) -> NgramModel:
         parts, known = [[words_in(text) for text in texts.transcripts]], set(words)
         if texts.further:
             parts.append([run for text in texts.further for run in runs_within(words_in(text), known)])
+            if not parts[-1]:
+                raise ValueError(
+                    f"{args.text} has none of the {len(known)} words of the lexicon; give text of the language of the "
+                    "transcripts, written as they are, or leave --text out."
+                )
         dev = [words_in(text) for text in texts.dev]
         model, weights = estimate_mixture(parts, dev, args.ngram_order, words)
         if texts.further:
@@ -167,9 +172,9 @@ def read_texts(encoder: TextEncoder, args: Any) -> Texts:
         raise ValueError(f"{args.text} says no languages, but the pieces need them; leave --text out.")
     if args.dev_cuts is None:
         raise ValueError(f"--text {args.text} needs --dev-cuts, whose transcripts say how much it counts.")
-    further = [line.strip() for _, line in numbered_lines(args.text)]
+    further = [line for _, line in further_lines(args.text)]
     dev = [text_of(cut) for cut in chosen_languages(load_cuts(args.dev_cuts), wanted)]
-    return Texts(transcripts, [line for line in further if line], dev)
+    return Texts(transcripts, further, dev)
 
 
 def main() -> None:

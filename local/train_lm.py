@@ -17,15 +17,23 @@ from icefall_discrete.base.atomic_files import copy_file
 from icefall_discrete.base.device import resolve
 from icefall_discrete.base.flags import Number, ScriptParser, add_flags, override
 from icefall_discrete.base.json_files import write_json
-from icefall_discrete.base.provenance import Provenance, digest_of_file, digest_of_lines, read_record, set_aside
+from icefall_discrete.base.provenance import (
+    STRICT,
+    Provenance,
+    Rules,
+    digest_of_file,
+    digest_of_lines,
+    read_record,
+    set_aside,
+)
 from icefall_discrete.base.script import run_script
 from icefall_discrete.base.settings import setting, to_dict
-from icefall_discrete.base.text_files import numbered_lines
 from icefall_discrete.data.cuts import is_speed_perturbed, language_of, load_cuts, text_of
 from icefall_discrete.data.filters import chosen_languages
 from icefall_discrete.data.label_share import with_labels
 from icefall_discrete.lm.arpa import UNKNOWN, perplexity, write_arpa
 from icefall_discrete.lm.folder import ARPA, FACTS, PIECES, WEIGHTS, changed_model
+from icefall_discrete.lm.further_text import further_lines
 from icefall_discrete.lm.mixture import estimate_mixture
 from icefall_discrete.lm.neural import MODELS, NeuralLmConfig
 from icefall_discrete.systems.language_model.training import NeuralLmTraining, NeuralTrainConfig
@@ -101,7 +109,7 @@ def sentences_of(path: Path, languages: str, fraction: float = 1.0) -> Dict[str,
 
 def lines_of(path: Path) -> Dict[str, Sentence]:
     """The lines of a text file, by their number."""
-    return {f"{path}, line {number}": (line.strip(), None) for number, line in numbered_lines(path)}
+    return {f"{path}, line {number}": (line, None) for number, line in further_lines(path)}
 
 
 def require_covered(what: str, sentences: Dict[str, Sentence], encoder: TextEncoder, max_percent: float) -> None:
@@ -128,9 +136,10 @@ def is_trained(lm_dir: Path, origin: Provenance) -> bool:
     made = [*(lm_dir / name for name in (FACTS, ARPA, WEIGHTS)), *training_checkpoints(lm_dir / TRAINING_DIR)]
     if begun is None or not any(path.is_file() for path in made):  # what has saved nothing holds nobody to its settings
         return False
-    if origin.is_stale(
-        begun, f"{lm_dir} holds a language model trained", "choose another --lm-dir, or the same settings"
-    ):
+    made_as, advice = f"{lm_dir} holds a language model trained", "choose another --lm-dir, or the same settings"
+    # The order of n-grams is noted of neural models too, which have none.
+    rules = STRICT if origin.settings["lm_type"] == "ngram" else Rules(free=("ngram_order",))
+    if origin.is_stale(begun, made_as, advice, rules):
         LOG.info("the language model of before is %s now", set_aside(lm_dir)[0])
         return False
     if not ((lm_dir / FACTS).is_file() and ((lm_dir / ARPA).is_file() or (lm_dir / WEIGHTS).is_file())):

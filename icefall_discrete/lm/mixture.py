@@ -10,8 +10,8 @@ import math
 from collections import defaultdict
 from typing import Dict, Iterable, List, NamedTuple, Sequence, Tuple
 
-from icefall_discrete.lm.arpa import END, START, Gram, Ngram, NgramModel
-from icefall_discrete.lm.ngram import estimate_ngram
+from icefall_discrete.lm.arpa import Gram, Ngram, NgramModel
+from icefall_discrete.lm.ngram import estimate_ngram, with_ends
 
 _NEVER_BACKED_OFF = 1e-9  # of a context after which every token has an n-gram of its own, as rounding leaves it
 _ENOUGH = 1e-4  # change of a weight that ends the search for the best
@@ -47,7 +47,7 @@ def estimate_mixture(
 
 def best_weights(models: Sequence[NgramModel], held_out: Sequence[Sequence[str]]) -> List[float]:
     """The weights under which `held_out` is most probable, by expectation maximisation; they sum to one."""
-    whole = [(START, *sentence, END) for sentence in held_out]
+    whole = with_ends(held_out)
     if not whole:
         raise ValueError("there is no held-out text to weigh language models by; check the cuts of dev.")
     places = [(sentence[:place], sentence[place]) for sentence in whole for place in range(1, len(sentence))]

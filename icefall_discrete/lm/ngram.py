@@ -38,13 +38,7 @@ def estimate_ngram(sentences: Iterable[Sequence[str]], order: int, vocabulary: I
     """
     if order < 1:
         raise ValueError(f"ngram_order is {order}, expected at least 1.")
-    whole = [(START, *sentence, END) for sentence in sentences]
-    for sentence in whole:
-        if START in sentence[1:] or END in sentence[:-1]:
-            raise ValueError(
-                f"the sentence '{' '.join(sentence[1:-1])[:80]}' has {START} or {END}, which mark the ends of "
-                "sentences in language models; write it otherwise, or leave it out."
-            )
+    whole = with_ends(sentences)
     if not whole:
         raise ValueError("there is no text to estimate a language model from; check the transcripts.")
     tokens = {END, UNKNOWN, *vocabulary, *(token for sentence in whole for token in sentence)} - {START}
@@ -64,6 +58,18 @@ def estimate_ngram(sentences: Iterable[Sequence[str]], order: int, vocabulary: I
                 grams[-1][context] = Gram(grams[-1][context].log_prob, math.log(weight))
             grams.append({ngram: Gram(log_prob) for ngram, log_prob in probabilities.items()})
     return NgramModel(grams)
+
+
+def with_ends(sentences: Iterable[Sequence[str]]) -> List[Ngram]:
+    """The sentences with the marks of their ends. Raises ValueError if one has such a mark within."""
+    whole = [(START, *sentence, END) for sentence in sentences]
+    for sentence in whole:
+        if START in sentence[1:] or END in sentence[:-1]:
+            raise ValueError(
+                f"the sentence '{' '.join(sentence[1:-1])[:80]}' has {START} or {END}, which mark the ends of "
+                "sentences in language models; write it otherwise, or leave it out."
+            )
+    return whole
 
 
 def _adjusted_counts(sentences: Sequence[Ngram], order: int) -> List[Counter[Ngram]]:

@@ -78,3 +78,16 @@ def test_nothing_held_out_is_a_sentence():
     models = [estimate_ngram(text, 2, TOKENS) for text in (SMALL, LARGE)]
     with pytest.raises(ValueError, match="there is no held-out text to weigh language models by"):
         best_weights(models, [])
+
+
+@pytest.mark.parametrize("mark", [START, END])
+def test_a_mark_of_an_end_within_what_is_held_out_is_refused(mark):
+    with pytest.raises(ValueError, match="which mark the ends of sentences"):
+        estimate_mixture([SMALL, LARGE], [["a", mark, "b"]], 2, TOKENS)
+
+
+def test_a_text_that_says_nothing_of_what_is_held_out_has_next_to_no_weight_and_does_no_harm():
+    far = [["f"] * 40] * 50
+    model, weights = estimate_mixture([SMALL, far], [["a", "b"], ["b", "c"]] * 50, 2, TOKENS)
+    assert 0.0 < weights[1] < 0.05 and sum(weights) == pytest.approx(1.0)
+    assert sum(math.exp(model.log_prob((START,), token)) for token in (*TOKENS, END, UNKNOWN)) == pytest.approx(1.0)

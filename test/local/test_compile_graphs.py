@@ -1,3 +1,5 @@
+import re
+
 import pytest
 import torch
 from toy_corpus import run_stage_script, write_manifest
@@ -47,11 +49,14 @@ def test_compile_then_nothing_then_another_model(flags, tmp_path):
 
 @pytest.mark.skipif(not HAS_K2, reason="k2 cannot be imported here")
 def test_frequent_words_of_further_text_can_be_said_too(flags, tmp_path):
-    (tmp_path / "more.txt").write_text("tree one hero\n\n" + "one tree\n" * 2, encoding="utf-8")
+    (tmp_path / "more.txt").write_text("привет мир\n", encoding="utf-8")
     more, graphs = ("--text", tmp_path / "more.txt"), ("--graph-dir", tmp_path / "graphs")
     failed = run_stage_script("compile_graphs.py", *flags, *more, *graphs, check=False)
     assert "needs --dev-cuts, whose transcripts say how much it counts" in failed.stderr.splitlines()[-1]
     more += ("--dev-cuts", write_manifest(tmp_path / "manifests", "dev", 5, seed=1))
+    foreign = run_stage_script("compile_graphs.py", *flags, *more, *graphs, check=False)
+    assert re.search(r"more\.txt has none of the \d+ words of the lexicon", foreign.stderr.splitlines()[-1])
+    (tmp_path / "more.txt").write_text("tree one hero\n\n" + "one tree\n" * 2, encoding="utf-8")
     said = run_stage_script("compile_graphs.py", *flags, *more, *graphs).stderr
     words = set(read_lexicon(tmp_path / "graphs", TextEncoder(flags[3] / "bpe.model").pieces()).spellings)
     transcripts = {word for cut in load_cuts(flags[1]) for word in text_of(cut).split()}

@@ -87,6 +87,8 @@ def test_a_neural_model_and_what_fusion_makes_of_it(corpus):
     model = load_language_model(folder / "lstm", folder / "lang" / "bpe.model").model
     encoder = TextEncoder(folder / "lang" / "bpe.model")
     assert len(facts["epoch_perplexities"]) == 2
+    other_order = run_stage_script("train_lm.py", *flags, *SMALL, "--lm-dir", folder / "lstm", "--ngram-order", 6)
+    assert "nothing to do" in other_order.stderr, "it has no n-grams"
     left = {path.name for path in (folder / "lstm" / "training").iterdir()}
     assert left == {"log", "tensorboard", "train.json", "system.json"}
     assert neural_perplexity(model, [encoder.encode("one two")]) < 100
@@ -124,3 +126,8 @@ def test_further_text_outside_the_pieces_or_with_reserved_strings_is_refused(cor
     asked = (*flags, "--lm-dir", folder / "reserved", "--text", folder / "reserved.txt")
     done = run_stage_script("train_lm.py", *asked, check=False)
     assert done.returncode == 1 and "reserved.txt, line 2: its text has '<blk>'" in done.stderr
+    (folder / "blank.txt").write_text(" \n\n", encoding="utf-8")
+    asked = (*flags, "--lm-dir", folder / "blank", "--text", folder / "blank.txt")
+    done = run_stage_script("train_lm.py", *asked, check=False)
+    assert done.returncode == 1 and "blank.txt has no sentence, expected one a line" in done.stderr
+    assert not (folder / "blank").exists()
