@@ -29,7 +29,7 @@ from icefall_discrete.experiment.recipe_check import NOT_SECTIONS
 from icefall_discrete.experiment.recipe_files import read_recipe
 from icefall_discrete.experiment.run_options import Asked, Corpus
 from icefall_discrete.experiment.stage_notes import StageNotes, cksum, read_note
-from icefall_discrete.experiment.stages import asr
+from icefall_discrete.experiment.stages import asr, vocoder
 from icefall_discrete.systems.asr.settings import TrainSettings
 from icefall_discrete.systems.contract import system_stages
 from icefall_discrete.systems.training_settings import OTHER_SECTIONS
@@ -321,6 +321,11 @@ def test_a_share_of_the_labels_reaches_all_that_reads_text(here):
 def test_text_beyond_the_transcripts_has_models_and_graphs_of_its_own(here):
     (here / "help.txt").write_text("one two\n", encoding="utf-8")
     method = {"decoding_method": "modified_beam_search"}
+    with pytest.raises(
+        ValueError, match=r"help\.txt says no languages, but the pieces need them, as language_token of"
+    ):
+        planned(ROOT, here, lm="ngram", lm_text="help.txt", **method)
+    (here / "conf" / "recipes" / "default.json").write_text(json.dumps({**RECIPE, "bpe": {"vocab_size": 77}}))
     alone, more = (planned(ROOT, here, lm="ngram", **method, **text) for text in ({}, {"lm_text": "help.txt"}))
     assert given_to(alone, "train_lm", "--lm-dir").endswith("/lm_6gram") and "--text" not in arguments(
         alone, "train_lm"
@@ -333,6 +338,27 @@ def test_text_beyond_the_transcripts_has_models_and_graphs_of_its_own(here):
     (here / "help.txt").write_text("one two three\n", encoding="utf-8")
     again = planned(ROOT, here, lm="ngram", lm_text="help.txt", **method)
     assert [stage.number for stage, new in zip(more.stages, again.stages) if stage.settings != new.settings] == [7, 8]
+    (here / "my own: text.txt").write_text("one two\n", encoding="utf-8")
+    odd = planned(ROOT, here, lm="ngram", lm_text="my own: text.txt", **method)
+    assert odd.names["search_name"] == "modified_beam_search_ngram_my-own-text"
+    assert given_to(odd, "train_lm", "--lm-dir").endswith("/lm_6gram_my-own-text")
+
+
+@pytest.mark.parametrize(
+    "flags, name",
+    [
+        ([("voice", "J. Doe")], "voice-J.%20Doe"),
+        ([("synthesis.voice", "J. Roe")], "voice-J.%20Roe"),
+        ([("voice", "a/b"), ("prompt", "said by/me.1.wav")], "prompt-me.1_voice-a%2Fb"),
+        ([("voice", "")], ""),
+    ],
+)
+def test_what_a_vocoder_says_in_each_voice_has_figures_of_its_own(here, flags, name):
+    (here / "conf" / "recipes" / "default.json").write_text('{"system": "vocoder"}')
+    plan = vocoder.plan(asked(ROOT, here, flags))
+    scores = next(command for stage in plan.stages for command in stage.commands if "/score.py" in str(command))
+    given = dict(zip(scores.arguments[2::2], scores.arguments[3::2]))
+    assert given.get("--search-name", "") == name
 
 
 def given_to(plan, script, flag):

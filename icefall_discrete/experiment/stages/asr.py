@@ -24,6 +24,7 @@ from icefall_discrete.experiment.feature_stages import (
     TaskFacts,
     data_settings,
     data_stages,
+    in_names,
     score_settings,
     scoring_stage,
     shell_names,
@@ -121,7 +122,7 @@ class _Facts(TaskFacts):
     @property
     def lm_text_name(self) -> str:
         """What folders and figures call the text beyond the transcripts; empty: there is none."""
-        return Path(self.options.lm_text).stem
+        return in_names(Path(self.options.lm_text).stem)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -204,6 +205,12 @@ def _check_search(facts: _Facts) -> None:
         raise ValueError(
             f"--lm-text {facts.options.lm_text} does not exist; paths are relative to the recipe's folder, and "
             "local/fetch_help_text.py fetches such text"
+        )
+    of_languages = [name for name in ("language_token", "by_language") if facts.choice.section("bpe").get(name)]
+    if facts.options.lm_text and of_languages:
+        raise ValueError(
+            f"--lm-text {facts.options.lm_text} says no languages, but the pieces need them, as {of_languages[0]} of "
+            f"{facts.choice.recipe_file} has it; leave it away"
         )
     if wanted and not method.takes_scorer:
         takers = ", ".join(name for name in known_methods() if METHODS[name].takes_scorer)

@@ -1,7 +1,8 @@
 """The stages of making codes sound: tokenizer, codes, check, training, resynthesis, its measures."""
 
 from pathlib import Path
-from typing import Dict, Tuple
+from typing import Callable, Dict, Tuple
+from urllib.parse import quote
 
 from icefall_discrete.experiment import feature_stages
 from icefall_discrete.experiment.feature_stages import TaskFacts
@@ -20,8 +21,8 @@ SECTIONS: Dict[str, str] = {
 }
 # Who hears what was said: a flag of its script that turns it on.
 RECOGNISER = "recogniser-exp-dir"
-# Flags of stage 7 by which the same model says it otherwise, so that its figures are others.
-_OTHERWISE = ("prompt", "voice")
+# Flags of stage 7 by which the same model says it otherwise, so that its figures are others, and their names.
+_OTHERWISE: Dict[str, Callable[[str], str]] = {"prompt": lambda path: Path(path).stem, "voice": str}
 
 
 def plan(asked: Asked) -> Plan:
@@ -29,7 +30,8 @@ def plan(asked: Asked) -> Plan:
     if asked.values.get("shar") == "true":
         raise ValueError("--shar true leaves audio out, which a vocoder learns from; leave it away")
     said = ((name.rpartition(".")[2], value) for name, value in asked.flags)
-    search_name = "_".join(f"{name}-{Path(value).stem}" for name, value in sorted(said) if name in _OTHERWISE)
+    named = {name: _OTHERWISE[name](value) for name, value in said if name in _OTHERWISE and value}
+    search_name = "_".join(f"{name}-{quote(value, safe='')}" for name, value in sorted(named.items()))
     outcome = Outcome(
         METHOD, "resynthesis of dev and test", "how far it is from the recordings", search_name=search_name
     )
