@@ -8,6 +8,10 @@ from torch.optim import Optimizer
 SHARE = "share_of_rate"
 
 
+class OtherGroups(ValueError):
+    """An optimiser's state is of other groups of parameters than it has."""
+
+
 class Schedule(Protocol):
     """Sets the rates of an optimiser; told before each step, of epochs or parts of them, and of what an epoch gave."""
 

@@ -8,6 +8,7 @@ from icefall_discrete.base import random_state
 from icefall_discrete.base.checkpoint import holding_what_we_write, load_checkpoint, save_checkpoint
 from icefall_discrete.training.averages import remove_old_checkpoints, training_checkpoints
 from icefall_discrete.training.distributed import Group
+from icefall_discrete.training.optimization import OtherGroups
 from icefall_discrete.training.progress import Progress
 from icefall_discrete.training.system import System
 
@@ -106,6 +107,11 @@ class ResumePoints:
         for name, part in self.parts.items():
             try:
                 part.load_state_dict(state[name])
+            except OtherGroups as error:
+                raise ValueError(
+                    f"{path}: {error}, as adapters and LoRA have steps of their own now, or others learn; it was made "
+                    "with another version or other settings. Train anew with another --exp-dir."
+                ) from None
             except ValueError as error:
                 reason = str(error).rstrip(".")
                 raise ValueError(

@@ -12,6 +12,8 @@ import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
+from icefall_discrete.training.optimization import OtherGroups
+
 # Early updates of the clipping threshold, in steps: norms change fast at first, so it is not left unset for a period.
 EARLY_CLIPPING_UPDATES = (10, 20, 40)
 FULL_BIAS_CORRECTION = 0.99
@@ -141,6 +143,13 @@ class ScaledAdam(Optimizer):
             for together in _updated_together(buckets):
                 _update(group, together, factor, self._workspace(together))
         return loss
+
+    def load_state_dict(self, state: Dict[str, Any]) -> None:
+        """Restore what `state_dict` gave. Raises OtherGroups if that is of other groups of parameters."""
+        was, now = ([len(group["params"]) for group in groups] for groups in (state["param_groups"], self.param_groups))
+        if was != now:
+            raise OtherGroups(f"its optimizer has groups of {was} parameters, here they are of {now}")
+        super().load_state_dict(state)
 
     def _buckets(self, params: List[Tensor], names: List[str]) -> List[_Bucket]:
         """Sort parameters by their size; the state of a bucket is kept with its first parameter."""

@@ -268,3 +268,29 @@ def test_a_change_of_low_rank_learns_from_its_first_steps(least, learns):
         optimizer.step()
         losses.append(float(loss.detach()))
     assert (losses[-1] < 0.2 * losses[0]) == learns
+
+
+def test_changes_of_low_rank_and_the_rest_go_on_as_if_never_interrupted():
+    torch.manual_seed(0)
+    layer, goal = torch.nn.Linear(8, 8), torch.randn(8, 8)
+    parametrize.register_parametrization(layer, "weight", LowRankChange(layer, AdaptationConfig(lora_r=2)))
+
+    def optimizer_of(encoder):
+        return ScaledAdamConfig().build(list(encoder.named_parameters()), TrainConfig())[0]
+
+    def steps(encoder, optimizer, number):
+        for _ in range(number):
+            optimizer.zero_grad()
+            (encoder[0].weight - goal).square().mean().backward()
+            optimizer.step()
+
+    whole = torch.nn.Sequential(layer)
+    optimizer = optimizer_of(whole)
+    steps(whole, optimizer, 7)
+    resumed = copy.deepcopy(whole)
+    other = optimizer_of(resumed)
+    other.load_state_dict(copy.deepcopy(optimizer.state_dict()))
+    assert len(other.param_groups) == 2
+    steps(whole, optimizer, 6)
+    steps(resumed, other, 6)
+    assert all(torch.equal(one, two) for one, two in zip(whole.parameters(), resumed.parameters()))

@@ -10,6 +10,7 @@ from torch.nn import functional
 
 from icefall_discrete.base.checkpoint import load_checkpoint
 from icefall_discrete.training.averages import average_epochs, epoch_path
+from icefall_discrete.training.scaled_adam import ScaledAdam
 
 
 def losses_of(summary):
@@ -291,3 +292,14 @@ def test_dev_is_decoded_with_the_mean_of_the_epoch_and_training_goes_on_with_its
     assert len(seen) == 2
     final = load_checkpoint(tmp_path / "epoch-2.pt")["model"]
     assert all(torch.equal(trainer.model.state_dict()[name], value) for name, value in final.items())
+
+
+def test_a_checkpoint_of_other_groups_of_parameters_is_refused_in_a_sentence(corpus_dir, tmp_path):
+    trainer, _ = make_trainer(corpus_dir, tmp_path)
+    trainer.resume_points.save()
+    again, _ = make_trainer(corpus_dir, tmp_path)
+    again.resume_points.load_newest()
+    first, *others = again.model.parameters()
+    again.resume_points.parts["optimizer"] = ScaledAdam([{"params": [first]}, {"params": others}])
+    with pytest.raises(ValueError, match=r"checkpoint-0\.pt: its optimizer has groups of \[\d+\] param.*anew"):
+        again.resume_points.load_newest()
