@@ -25,10 +25,12 @@ from icefall_discrete.data.cuts import load_cuts, text_of
 from icefall_discrete.data.debian_packages import find_packages, package_members
 from icefall_discrete.data.manifests import CorpusError
 from icefall_discrete.text.help_pages import sentences_in
+from icefall_discrete.text.number_names import UnknownNumbers
 from icefall_discrete.text.plain_words import plain_words
 
 LOG = logging.getLogger("fetch_help_text")
 _PACKAGE, _ENGLISH = "libreoffice-help-{}", "en-us"
+_CODE = re.compile(r"[a-z]+(-[a-z]+)*")
 _PAGE = re.compile(r"usr/share/libreoffice/help/[^/]+/text/.+\.html")
 
 
@@ -90,7 +92,10 @@ def sentences_of(language: str, folder: Path, known: Set[str], config: DrawConfi
     """The spoken words of the sentences of a language that are kept, in the order of the pages."""
     pages = tqdm(pages_of(language, folder), desc=f"Help in {language}", unit=" pages", mininterval=2.0, leave=False)
     written = dict.fromkeys(sentence for page in pages for sentence in sentences_in(page))
-    spoken = dict.fromkeys(plain_words(sentence, language) for sentence in written)
+    try:
+        spoken = dict.fromkeys(plain_words(sentence, language) for sentence in written)
+    except UnknownNumbers as error:
+        raise CorpusError(f"the help in '{language}' has numbers: {error} Leave the language out.") from None
     found = [text for text in spoken if 0 < len(text.split()) <= config.max_words]
     kept = [text for text in found if text not in known]
     if not kept:
@@ -114,9 +119,12 @@ def fetch(languages: Sequence[str], output: Path, folder: Path, known: Set[str],
 def main() -> None:
     """Fetch, draw and write."""
     args = get_parser().parse_args()
-    languages = [name for name in args.languages.split(",") if name]
+    languages = list(dict.fromkeys(name for part in args.languages.split(",") if (name := part.strip())))
     if not languages:
         raise ValueError("--languages names none; give their codes, such as en,es.")
+    strange = [name for name in languages if not _CODE.fullmatch(name)]
+    if strange:
+        raise ValueError(f"--languages has {strange[0]!r}; give codes as Debian has them, such as es,pt-br.")
     known = {text_of(cut) for path in args.without for cut in load_cuts(path)}
     number = fetch(languages, args.output, args.packages_dir, known, override(DrawConfig(), args))
     LOG.info("%s: %d sentences", args.output, number)

@@ -30,7 +30,7 @@ def help_of(tmp_path):
 
 
 def test_sentences_as_they_are_spoken(help_of):
-    said = run_stage_script("fetch_help_text.py", "--languages", "en,es", *help_of).stderr
+    said = run_stage_script("fetch_help_text.py", "--languages", "en, es,en", *help_of).stderr
     assert help_of[-1].read_text(encoding="utf-8") == "press two keys\nwait\naño tres\nespere\n"
     assert "en: 3 sentences, 1 of them transcripts of --without; 2 are kept" in said
     run_stage_script("fetch_help_text.py", "--languages", "en,es", "--max-sentences", 1, *help_of)
@@ -47,3 +47,8 @@ def test_what_is_not_to_be_had_is_a_sentence(help_of, tmp_path, monkeypatch):
     assert "cannot read the help in 'xx'" in last and "libreoffice-help-xx" in last and "no network" in last
     none = run_stage_script("fetch_help_text.py", "--languages", ",", *help_of, check=False)
     assert "--languages names none" in none.stderr.splitlines()[-1]
+    pattern = run_stage_script("fetch_help_text.py", "--languages", "e*", *help_of, check=False)
+    assert "--languages has 'e*'; give codes" in pattern.stderr.splitlines()[-1]
+    write_deb(help_of[1] / "libreoffice-help-zh-cn_7_all.deb", {f"{FOLDER}/zh-CN/text/a.html": page("按 2 键")})
+    unknown = run_stage_script("fetch_help_text.py", "--languages", "zh-cn", *help_of, check=False)
+    assert "the help in 'zh-cn' has numbers: num2words has no cardinal" in unknown.stderr.splitlines()[-1]

@@ -7,6 +7,7 @@ from typing import NamedTuple
 from icefall_discrete.base.settings import setting
 from icefall_discrete.base.text_files import is_one_line
 from icefall_discrete.text.english_numbers import has_unclear_number, spell_numbers
+from icefall_discrete.text.number_names import UnknownNumbers
 from icefall_discrete.text.plain_words import spell_digits
 from icefall_discrete.text.spoken_words import has_digits, spoken_words
 from icefall_discrete.text.words import plain_spaces
@@ -60,7 +61,7 @@ def _spelled(text: str, language: str) -> Ruled:
         return Ruled(spell_numbers(text), "a number that may be said in several ways" if unclear else "")
     try:
         text = spell_digits(text, language)
-    except NotImplementedError:
+    except UnknownNumbers:
         raise ValueError(
             f"num2words does not know the numbers of language '{language}'; give --numbers drop, or spell them out in "
             "the texts."
