@@ -29,7 +29,7 @@ from icefall_discrete.experiment.recipe_check import NOT_SECTIONS
 from icefall_discrete.experiment.recipe_files import read_recipe
 from icefall_discrete.experiment.run_options import Asked, Corpus
 from icefall_discrete.experiment.stage_notes import StageNotes, cksum, read_note
-from icefall_discrete.experiment.stages import asr, vocoder
+from icefall_discrete.experiment.stages import asr
 from icefall_discrete.systems.asr.settings import TrainSettings
 from icefall_discrete.systems.contract import system_stages
 from icefall_discrete.systems.training_settings import OTHER_SECTIONS
@@ -340,23 +340,6 @@ def test_text_beyond_the_transcripts_has_models_and_graphs_of_its_own(here):
     odd = planned(ROOT, here, lm="ngram", lm_text="my own: text.txt", **method)
     assert odd.names["search_name"] == "modified_beam_search_ngram_my-own-text"
     assert given_to(odd, "train_lm", "--lm-dir").endswith("/lm_6gram_my-own-text")
-
-
-@pytest.mark.parametrize(
-    "flags, name",
-    [
-        ([("voice", "J. Doe")], "voice-J.%20Doe"),
-        ([("synthesis.voice", "J. Roe")], "voice-J.%20Roe"),
-        ([("voice", "a/b"), ("prompt", "said by/me.1.wav")], "prompt-me.1_voice-a%2Fb"),
-        ([("voice", "")], ""),
-    ],
-)
-def test_what_a_vocoder_says_in_each_voice_has_figures_of_its_own(here, flags, name):
-    (here / "conf" / "recipes" / "default.json").write_text('{"system": "vocoder"}')
-    plan = vocoder.plan(asked(ROOT, here, flags))
-    scores = next(command for stage in plan.stages for command in stage.commands if "/score.py" in str(command))
-    given = dict(zip(scores.arguments[2::2], scores.arguments[3::2]))
-    assert given.get("--search-name", "") == name
 
 
 def given_to(plan, script, flag):
