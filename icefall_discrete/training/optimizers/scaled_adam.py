@@ -1,7 +1,7 @@
 """ScaledAdam with Eden, as in icefall."""
 
 import dataclasses
-from typing import Tuple
+from typing import Any, Dict, List, Tuple
 
 from torch.optim import Optimizer
 
@@ -30,7 +30,7 @@ class ScaledAdamConfig(OptimizerConfig):
         """See OptimizerConfig."""
         changes = [(name, value) for name, value in parameters if is_of_change(name)]
         others = [(name, value) for name, value in parameters if not is_of_change(name)]
-        groups = [{"params": others}, {"params": changes, "param_min_rms": self.change_min_rms}]
+        groups: List[Dict[str, Any]] = [{"params": others}, {"params": changes, "param_min_rms": self.change_min_rms}]
         groups = [group for group in groups if group["params"]]
         optimizer = ScaledAdam(groups, lr=train.base_lr, clipping_scale=train.clipping_scale)
         return optimizer, Eden(optimizer, train.lr_batches, train.lr_epochs, train.lr_warmup_batches)
