@@ -123,7 +123,7 @@ class RowMaker:
         if row.exp_dir in self._failed:
             return Outcome(row, "left out, as its model could not be trained", False)
         began = time.monotonic()
-        log = row.here / LOGS / f"{str(row).replace('/', '-').replace(' ', '_')}.log"
+        log = row.here / LOGS / f"{str(row).replace('/', '-').replace(' ', '_').lstrip('.-')}.log"  # no hidden file
         try:
             self._check()
             log.parent.mkdir(parents=True, exist_ok=True)
