@@ -168,11 +168,9 @@ def read_texts(encoder: TextEncoder, args: Any) -> Texts:
     transcripts = [encoder.marked(text_of(cut), language_of(cut)) for cut in cuts if not is_speed_perturbed(cut)]
     if args.text is None:
         return Texts(transcripts, [], [])
-    if encoder.languages:
-        raise ValueError(f"{args.text} says no languages, but the pieces need them; leave --text out.")
     if args.dev_cuts is None:
         raise ValueError(f"--text {args.text} needs --dev-cuts, whose transcripts say how much it counts.")
-    further = [line for _, line in further_lines(args.text)]
+    further = [line for _, line in further_lines(args.text, encoder)]
     dev = [text_of(cut) for cut in chosen_languages(load_cuts(args.dev_cuts), wanted)]
     return Texts(transcripts, further, dev)
 

@@ -107,9 +107,9 @@ def sentences_of(path: Path, languages: str, fraction: float = 1.0) -> Dict[str,
     return {f"cut {cut.id}": (text_of(cut), language_of(cut)) for cut in cuts if not is_speed_perturbed(cut)}
 
 
-def lines_of(path: Path) -> Dict[str, Sentence]:
+def lines_of(path: Path, encoder: TextEncoder) -> Dict[str, Sentence]:
     """The lines of a text file, by their number."""
-    return {f"{path}, line {number}": (line, None) for number, line in further_lines(path)}
+    return {f"{path}, line {number}": (line, None) for number, line in further_lines(path, encoder)}
 
 
 def require_covered(what: str, sentences: Dict[str, Sentence], encoder: TextEncoder, max_percent: float) -> None:
@@ -210,9 +210,7 @@ def main() -> None:
     encoder = TextEncoder(args.lang_dir / PIECES)
     train = sentences_of(args.cuts, args.languages, args.label_fraction)
     dev = sentences_of(args.dev_cuts, args.languages)
-    if args.text and encoder.languages:
-        raise ValueError(f"{args.text} says no languages, but the pieces need them; leave --text out.")
-    further = lines_of(args.text) if args.text else {}
+    further = lines_of(args.text, encoder) if args.text else {}
     neural = {} if config.lm_type == "ngram" else {**to_dict(shape), **to_dict(training)}
     inputs = {
         "texts": _digest([*train.values(), *further.values()], encoder),

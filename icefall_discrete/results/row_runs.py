@@ -45,6 +45,11 @@ class Outcome(NamedTuple):
     is_done: bool
 
 
+def log_of(row: Row) -> Path:
+    """Where all is kept that run.sh says of a row: never a hidden file, though features may be a path that begins so."""
+    return row.here / LOGS / f"{str(row).replace('/', '-').replace(' ', '_').lstrip('.-')}.log"
+
+
 class RowMaker:
     """Makes rows.
 
@@ -123,7 +128,7 @@ class RowMaker:
         if row.exp_dir in self._failed:
             return Outcome(row, "left out, as its model could not be trained", False)
         began = time.monotonic()
-        log = row.here / LOGS / f"{str(row).replace('/', '-').replace(' ', '_').lstrip('.-')}.log"  # no hidden file
+        log = log_of(row)
         try:
             self._check()
             log.parent.mkdir(parents=True, exist_ok=True)

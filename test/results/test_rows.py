@@ -17,7 +17,7 @@ from icefall_discrete.data.cuts import write_cuts
 from icefall_discrete.results import planned_rows
 from icefall_discrete.results.planned_rows import Row, Trust, planned, wanted_rows
 from icefall_discrete.results.row_costs import Costs
-from icefall_discrete.results.row_runs import Job, RowMaker, device_of, score_together
+from icefall_discrete.results.row_runs import Job, RowMaker, device_of, log_of, score_together
 from icefall_discrete.results.wanted_rows import read_wanted
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -165,6 +165,11 @@ def test_rows_of_a_dirty_commit_are_made_again_beside_what_was(here):
     assert set(to_do(here).values()) == {""}
     aside = [path.name for path in (here / "exp").iterdir() if ".before-" in path.name]
     assert len(aside) == 4 and sum("moved aside: " in line for line in said) == 4  # of five rows two share a model
+
+
+def test_a_log_is_no_hidden_file(here):
+    row = Row(here, (("feature_type", "../ASR/conf/features/codec.json"), ("recipe", "default")))
+    assert log_of(row) == here / "exp" / "rows" / "ASR-conf-features-codec.json_default.log"
 
 
 def test_what_a_dirty_commit_decoded_is_moved_aside_as_it_would_be_taken(here):

@@ -335,15 +335,14 @@ def _decoding(facts: _Facts, settings: _Settings) -> Stage:
     flags.update({"splits": ",".join(facts.corpus.scored_splits), "recipe-config": facts.choice.recipe_file})
     flags.update({"decoding-method": facts.method, "lm-scale": options.lm_scale or None})
     commands, dev = [], facts.cuts(facts.corpus.dev_splits.split()[0])
-    further = {"text": options.lm_text} if options.lm_text else {}
-    suffix = f"_{facts.lm_text_name}" if further else ""
+    texts["text"] = options.lm_text or None
     if METHODS[facts.method].needs_graph:
-        flags["graph-dir"] = f"{lang_dir}/graphs{suffix}"
-        graphs = {**texts, "lang-dir": lang_dir, "graph-dir": flags["graph-dir"], **further}
-        commands.append(facts.command("graphs", {**graphs, **({"dev-cuts": dev} if further else {})}))
+        flags["graph-dir"] = "_".join(part for part in (f"{lang_dir}/graphs", facts.lm_text_name) if part)
+        graphs = {**texts, "lang-dir": lang_dir, "graph-dir": flags["graph-dir"]}
+        commands.append(facts.command("graphs", {**graphs, "dev-cuts": dev if options.lm_text else None}))
     if options.lm:
         flags["lm"] = f"{lang_dir}/{facts.lm_name}"
-        lm = {**texts, **further, "dev-cuts": dev, "lang-dir": lang_dir, "lm-dir": flags["lm"], "lm-type": options.lm}
+        lm = {**texts, "dev-cuts": dev, "lang-dir": lang_dir, "lm-dir": flags["lm"], "lm-type": options.lm}
         commands.append(facts.command("lm", {**lm, "ngram-order": facts.lm_order}))
     commands.append(facts.command("decode", flags))
     marker = f"{facts.exp_dir}/.done-7-{facts.method}"
