@@ -46,7 +46,7 @@ class Outcome(NamedTuple):
 
 
 def log_of(row: Row) -> Path:
-    """Where all is kept that run.sh says of a row: never a hidden file, though features may be a path that begins so."""
+    """Where all is kept that run.sh says of a row: no hidden file, though its features may be a path that begins so."""
     return row.here / LOGS / f"{str(row).replace('/', '-').replace(' ', '_').lstrip('.-')}.log"
 
 
