@@ -107,6 +107,9 @@ def tree(tmp_path_factory):
     shutil.copytree(ROOT / "egs", folder / "egs", ignore=shutil.ignore_patterns("data", "exp", "download", "results"))
     for name in ("icefall_discrete", "local", "tools", "test", "requirements"):
         (folder / name).symlink_to(ROOT / name)
+    for env in ("k2", "portable"):  # as if installed: what there is room for is the machine's matter
+        (folder / ".venv" / env).mkdir(parents=True)
+        (folder / ".venv" / env / ".complete").touch()
     (folder / "egs" / "asterisk" / "ASR" / "musan_cuts.jsonl.gz").touch()  # of the user
     (folder / "from_icefall").mkdir()  # made by a command that only has its flags checked
     for document in DOCUMENTS:  # trainings that others begin with
