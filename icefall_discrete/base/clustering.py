@@ -8,12 +8,15 @@ pass over the audio whatever its length, and its size is the bound on memory. Le
 clusters.
 """
 
-from typing import List, Optional, Set, Tuple
+from typing import Callable, List, Optional, Set, Tuple, Union
 
 import numpy as np
+import torch
 from scipy.sparse import csr_matrix
 from sklearn.cluster import MiniBatchKMeans, kmeans_plusplus
 from tqdm import tqdm
+
+from icefall_discrete.base.device_clustering import DevicePasses
 
 BATCH_FRAMES = 8192
 # k-means++ looks at this many frames a cluster: more costs time and changes the result of the later passes little.
@@ -114,6 +117,45 @@ def errors_and_utilities(frames: np.ndarray, centroids: np.ndarray) -> Tuple[np.
     return errors, utilities
 
 
+class HostPasses:
+    """Passes over frames (M, D) by the processor; see DevicePasses, which has the same methods."""
+
+    def __init__(self, frames: np.ndarray) -> None:
+        self._frames = frames
+
+    def begin(
+        self, num_clusters: int, num_frames: int, num_passes: int, seed: int, done: Callable[[], object]
+    ) -> np.ndarray:
+        """Centroids (V, D) by k-means++ on `num_frames` frames drawn at random, then by passes of mini-batches."""
+        generator = np.random.default_rng(seed)
+        chosen = np.sort(generator.choice(len(self._frames), num_frames, replace=False))
+        centroids, _ = kmeans_plusplus(self._frames[chosen], num_clusters, random_state=seed)
+        done()
+        model = MiniBatchKMeans(num_clusters, init=centroids, n_init=1, batch_size=BATCH_FRAMES, random_state=seed)
+        for _ in range(num_passes):
+            order = generator.permutation(len(self._frames))
+            for start in range(0, len(order), BATCH_FRAMES):
+                model.partial_fit(self._frames[order[start : start + BATCH_FRAMES]])
+            done()
+        return model.cluster_centers_.astype(np.float32) if num_passes else centroids
+
+    def full_pass(self, centroids: np.ndarray) -> Tuple[np.ndarray, np.ndarray, float]:
+        """See the function."""
+        return full_pass(self._frames, centroids)
+
+    def errors_and_utilities(self, centroids: np.ndarray) -> Tuple[np.ndarray, np.ndarray]:
+        """See the function."""
+        return errors_and_utilities(self._frames, centroids)
+
+
+Passes = Union[HostPasses, DevicePasses]
+
+
+def passes_over(frames: np.ndarray, device: Optional[torch.device]) -> Passes:
+    """The passes over frames (M, D) by `device`; by the processor without one."""
+    return HostPasses(frames) if device is None or device.type == "cpu" else DevicePasses(frames, device)
+
+
 def _least_useful(utilities: np.ndarray, centroids: np.ndarray, number: int) -> List[int]:
     """Centroids to remove, by rising utility; neighbours of a removed one stay while there are others to choose."""
     squares = np.einsum("vd,vd->v", centroids, centroids)
@@ -131,7 +173,7 @@ def _least_useful(utilities: np.ndarray, centroids: np.ndarray, number: int) -> 
 
 
 def _breathe(
-    frames: np.ndarray, centroids: np.ndarray, num_breaths: int, seed: int, bar: tqdm
+    passes: Passes, frames: np.ndarray, centroids: np.ndarray, num_breaths: int, seed: int, bar: tqdm
 ) -> Tuple[np.ndarray, float]:
     """Add centroids where the error is large and remove the least useful ones, while that lowers the distortion.
 
@@ -140,18 +182,18 @@ def _breathe(
     generator = np.random.default_rng(seed)
     spread = BREATH_OFFSET * frames.std(axis=0)
     number = max(1, round(BREATH_SHARE * len(centroids)))
-    errors, _ = errors_and_utilities(frames, centroids)
+    errors, _ = passes.errors_and_utilities(centroids)
     for _ in range(num_breaths):
         worst = np.argsort(-errors, kind="stable")[:number]
         offsets = generator.standard_normal((len(worst), frames.shape[1]), dtype=np.float32) * spread
         moved = np.concatenate([centroids, centroids[worst] + offsets])
         for _ in range(BREATH_PASSES):
-            moved, _, _ = full_pass(frames, moved)
-        _, utilities = errors_and_utilities(frames, moved)
+            moved, _, _ = passes.full_pass(moved)
+        _, utilities = passes.errors_and_utilities(moved)
         moved = np.delete(moved, _least_useful(utilities, moved, len(worst)), axis=0)
         for _ in range(BREATH_PASSES):
-            moved, _, _ = full_pass(frames, moved)
-        moved_errors, _ = errors_and_utilities(frames, moved)
+            moved, _, _ = passes.full_pass(moved)
+        moved_errors, _ = passes.errors_and_utilities(moved)
         bar.update()
         if moved_errors.sum() < errors.sum():
             centroids, errors = moved, moved_errors
@@ -162,23 +204,12 @@ def _breathe(
 
 
 def _fit_once(
-    frames: np.ndarray, num_clusters: int, num_passes: int, num_full_passes: int, seed: int, bar: tqdm
+    passes: Passes, num_clusters: int, num_frames: int, num_passes: int, num_full_passes: int, seed: int, bar: tqdm
 ) -> np.ndarray:
-    generator = np.random.default_rng(seed)
-    init_size = min(len(frames), INIT_FRAMES_PER_CLUSTER * num_clusters)
-    chosen = np.sort(generator.choice(len(frames), init_size, replace=False))
-    centroids, _ = kmeans_plusplus(frames[chosen], num_clusters, random_state=seed)
-    bar.update()
-    model = MiniBatchKMeans(num_clusters, init=centroids, n_init=1, batch_size=BATCH_FRAMES, random_state=seed)
-    for _ in range(num_passes):
-        order = generator.permutation(len(frames))
-        for start in range(0, len(order), BATCH_FRAMES):
-            model.partial_fit(frames[order[start : start + BATCH_FRAMES]])
-        bar.update()
-    centroids = model.cluster_centers_.astype(np.float32) if num_passes else centroids
+    centroids = passes.begin(num_clusters, num_frames, num_passes, seed, bar.update)
     previous: Optional[float] = None
     for step in range(num_full_passes):
-        centroids, _, current = full_pass(frames, centroids)
+        centroids, _, current = passes.full_pass(centroids)
         bar.update()
         bar.set_postfix(distortion=f"{current:.5g}")
         if previous is not None and previous - current < MIN_IMPROVEMENT * previous:
@@ -209,6 +240,7 @@ def fit_centroids(
     num_full_passes: int,
     num_breaths: int,
     seed: int,
+    device: Optional[torch.device] = None,
 ) -> Tuple[np.ndarray, float]:
     """Cluster frames by k-means: k-means++, `num_passes` mini-batch passes, then up to `num_full_passes` Lloyd ones.
 
@@ -216,17 +248,20 @@ def fit_centroids(
       frames: (M, D) float32, M >= num_clusters.
       num_breaths: repairs of the optimum that was found, of seven to eight passes each.
       num_restarts: attempts with other seeds; the one with the lowest distortion is kept.
-      seed: the result is a function of it, of the frames and of the number of threads.
+      seed: the result is a function of it, of the frames, of the number of threads and of the kind of device.
+      device: holds the frames and computes, if it is no processor.
     Returns:
       centroids (V, D) float32 and the distortion: mean squared distance of a frame to its centroid.
     Raises:
       ValueError: if fewer frames differ from one another than there are clusters.
     """
     require_distinct(frames, num_clusters)
+    passes = passes_over(frames, device)
+    num_frames = min(len(frames), INIT_FRAMES_PER_CLUSTER * num_clusters)
     found: List[Tuple[np.ndarray, float]] = []
     steps = num_restarts * (1 + num_passes + num_full_passes + num_breaths)
     with tqdm(total=steps, desc=f"k-means, {num_clusters} clusters, {len(frames)} frames", unit="pass") as bar:
         for restart in range(num_restarts):
-            centroids = _fit_once(frames, num_clusters, num_passes, num_full_passes, seed + restart, bar)
-            found.append(_breathe(frames, centroids, num_breaths, seed + restart, bar))
+            centroids = _fit_once(passes, num_clusters, num_frames, num_passes, num_full_passes, seed + restart, bar)
+            found.append(_breathe(passes, frames, centroids, num_breaths, seed + restart, bar))
     return min(found, key=lambda one: one[1])

@@ -2,8 +2,10 @@
 
 import numpy as np
 import pytest
+import torch
 from sklearn.cluster import KMeans
 
+from icefall_discrete.base import clustering, device_clustering
 from icefall_discrete.base.clustering import (
     FrameSample,
     distortion,
@@ -12,6 +14,9 @@ from icefall_discrete.base.clustering import (
     full_pass,
     nearest,
 )
+from icefall_discrete.base.device_clustering import DevicePasses
+
+needs_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="torch finds no CUDA device")
 
 
 def blobs(num_clusters, frames_each, dim, seed, spread=0.05):
@@ -123,3 +128,47 @@ def test_too_few_different_frames_are_named():
     silence[:3, 0] = (1.0, 2.0, 3.0)
     with pytest.raises(ValueError, match=r"1200 frames, but only 4 different ones, and 500 clusters need at least"):
         fit_centroids(silence, 500, 1, 1, 1, 1, 0)
+
+
+def device_passes(frames, device="cpu"):
+    return DevicePasses(frames, torch.device(device))
+
+
+def test_passes_of_a_device_are_those_of_the_processor(monkeypatch):
+    monkeypatch.setattr(device_clustering, "CHUNK_SCORES", 700)  # many chunks, the last one smaller
+    frames = mixture(20, 1200, 6, seed=0)
+    centroids = np.concatenate([frames[:9], np.full((1, 6), 1e3, np.float32)])  # the last one is nobody's
+    passes = device_passes(frames)
+    for found, expected in zip(passes.full_pass(centroids), full_pass(frames, centroids)):
+        np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5)
+    for found, expected in zip(passes.errors_and_utilities(centroids), errors_and_utilities(frames, centroids)):
+        np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-2)
+
+
+@pytest.mark.parametrize("device", ["cpu", pytest.param("cuda", marks=needs_cuda)])
+def test_a_fit_on_a_device_is_as_good_and_repeats_itself(monkeypatch, device):
+    frames = mixture(60, 6000, 8, seed=1)
+    by_processor, score = fit_centroids(frames, 40, 1, 2, 10, 1, seed=3)
+    monkeypatch.setattr(clustering, "passes_over", lambda frames, _: device_passes(frames, device))
+    (found, there), (again, _) = (fit_centroids(frames, 40, 1, 2, 10, 1, seed=3) for _ in range(2))
+    assert found.shape == by_processor.shape and found.dtype == np.float32
+    assert np.array_equal(found, again)
+    assert there == pytest.approx(distortion(frames, found), rel=1e-4)
+    assert there < 1.02 * score
+
+
+def test_the_start_on_a_device_takes_each_of_few_frames_once():
+    frames = np.eye(12, dtype=np.float32)
+    found = device_passes(frames).begin(12, 12, 0, 5, lambda: None)
+    assert sorted(map(tuple, found)) == sorted(map(tuple, frames))
+
+
+def test_the_means_of_mini_batches_are_those_of_all_frames_that_were_nearest():
+    frames, centres = blobs(6, 30, 4, seed=2)
+    passes = device_passes(frames)
+    means, counts = torch.from_numpy(centres).double(), torch.zeros(6, dtype=torch.float64)
+    for rows in torch.arange(len(frames)).split(50):
+        passes._move(means, counts, torch.from_numpy(frames)[rows])
+    expected, sizes, _ = full_pass(frames, centres)
+    np.testing.assert_allclose(means.float(), expected, atol=1e-5)
+    assert counts.tolist() == sizes.tolist()

@@ -53,10 +53,10 @@ def test_extraction_of_noise_has_figures_alone_and_together(on_device, tmp_path)
     bench.write_cuts(tmp_path / "cuts.jsonl.gz", bench.chosen_cuts(config, tmp_path))
     threads = torch.get_num_threads()
     found = [
-        bench.run_variant(bench.Variant(kind, 1, threads, together), 3, config)
+        bench.run_twice(bench.Variant(kind, 1, threads, together), config)
         for kind, together in (("plain", 0.0), ("ours", 0.0), ("ours", 2.0))
     ]
-    assert [row["audio"] for row in found] == pytest.approx([1.2] * 3)
+    assert [row["audio"] for row in found] == pytest.approx([0.8] * 3, abs=0.1)
     assert [row["checked"] > 0 for row in found] == [False, False, True]
     assert all(row["wall"] > 0 and row["cpu"] > 0 and row["mib"] > 0 for row in found)
 

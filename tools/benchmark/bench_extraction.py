@@ -4,9 +4,9 @@
 The model has random weights. The plain loop takes one utterance at a time through the defaults of transformers: the
 hidden states of all layers are kept, then the wanted one is held against the centroids. Ours is the library's
 `extract`, utterance by utterance and, with `--batch-duration`, several at once, of whose codes some are held against
-those of utterances alone. With `--device cuda` all run there. Each runs in fresh processes, once on one utterance for
-each of its processes and once on all: the difference is free of the time that importing and loading take, and gives
-audio seconds a second.
+those of utterances alone. With `--device cuda` all run there. Each runs in a fresh process, on one utterance for each
+of its processes to warm up and once more, then on all: the difference is free of the time that importing and loading
+take, and gives audio seconds a second.
 """
 
 import dataclasses
@@ -53,7 +53,9 @@ class BenchConfig:
     layer: int = setting(24, "layer whose units are wanted")
     num_clusters: int = setting(2000, "entries of the codebook")
     device: str = setting("cpu", "where networks run: cpu, cuda, or cuda:N")
-    dtype: str = setting("float32", "numbers that ours computes in")
+    dtype: Tuple[str, ...] = setting(
+        ("float32",), "numbers that ours computes in: the first ones alone, with --batch-duration each"
+    )
     batch_duration: float = setting(
         0.0, "seconds of padded audio that ours takes at once, in one more variant; 0: none", minimum=0
     )
@@ -66,18 +68,20 @@ class BenchConfig:
 
 
 class Variant(NamedTuple):
-    """Who encodes, in how many processes of how many threads, and how many seconds at once."""
+    """Who encodes, in how many processes of how many threads, how many seconds at once, and in which numbers."""
 
     kind: str
     processes: int
     threads: int
     batch_duration: float = 0.0
+    dtype: str = "float32"
 
     @property
     def name(self) -> str:
         """As the table shows it."""
         at_once = f", {self.batch_duration:g} s at once" if self.batch_duration else ""
-        return f"{self.kind}, {self.processes} x {self.threads} threads{at_once}"
+        numbers = f", {self.dtype}" if self.dtype != "float32" else ""
+        return f"{self.kind}, {self.processes} x {self.threads} threads{at_once}{numbers}"
 
 
 def variants(config: BenchConfig) -> List[Variant]:
@@ -86,9 +90,15 @@ def variants(config: BenchConfig) -> List[Variant]:
     A device is one process's: there the plain loop, ours, and ours side by side.
     """
     cores = len(os.sched_getaffinity(0)) if config.device == "cpu" else 1
-    found = [Variant("plain", 1, cores), Variant("ours", cores, 1), Variant("plain", 1, 1), Variant("ours", 1, 1)]
+    first = config.dtype[0]
+    found = [
+        Variant("plain", 1, cores),
+        Variant("ours", cores, 1, dtype=first),
+        Variant("plain", 1, 1),
+        Variant("ours", 1, 1, dtype=first),
+    ]
     if config.batch_duration:
-        found.append(Variant("ours", 1, 1, config.batch_duration))
+        found += [Variant("ours", 1, 1, config.batch_duration, dtype) for dtype in config.dtype]
     return list(dict.fromkeys(found))
 
 
@@ -142,7 +152,7 @@ def run_ours(cuts: List[MonoCut], work_dir: Path, variant: Variant, config: Benc
     settings = extraction.ExtractionConfig(
         nj=variant.processes,
         device=config.device,
-        dtype=config.dtype,
+        dtype=variant.dtype,
         batch_duration=variant.batch_duration,
         max_flipped_fraction=1.0,  # told, not judged
     )
@@ -152,31 +162,43 @@ def run_ours(cuts: List[MonoCut], work_dir: Path, variant: Variant, config: Benc
 
 
 def run_variant(variant: Variant, num_cuts: int, config: BenchConfig) -> Dict[str, float]:
-    """Encode the first cuts in this process; print seconds by both clocks, audio, and memory in MiB."""
+    """Encode the first cuts in this process; seconds by both clocks, audio, and flips."""
     work_dir = Path(config.work_dir)
     torch.set_num_threads(variant.threads)
     cuts = list(load_cuts(work_dir / "cuts.jsonl.gz"))[:num_cuts]
-    begun, flips = time.perf_counter(), {"checked": 0, "flipped": 0}
+    begun, before, flips = time.perf_counter(), processor_seconds(), {"checked": 0, "flipped": 0}
     if variant.kind == "plain":
         run_plain(cuts, work_dir, config)
     else:
         flips = run_ours(cuts, work_dir, variant, config)
-    wall = time.perf_counter() - begun
-    usage = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
-    biggest = max(used.ru_maxrss for used in usage[: 2 if variant.processes > 1 else 1])
     return {
-        "wall": wall,
-        "cpu": sum(used.ru_utime + used.ru_stime for used in usage),
+        "wall": time.perf_counter() - begun,
+        "cpu": processor_seconds() - before,
         "audio": sum(cut.duration for cut in cuts),
-        "mib": biggest / 1024,
         **flips,
     }
 
 
-def in_fresh_process(index: int, num_cuts: int, config: BenchConfig, work_dir: Path) -> Dict[str, float]:
+def processor_seconds() -> float:
+    """Of this process and of those that it has ended."""
+    usage = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return sum(used.ru_utime + used.ru_stime for used in usage)
+
+
+def run_twice(variant: Variant, config: BenchConfig) -> Dict[str, float]:
+    """One utterance for each process, twice, then all: what the others took, flips, and the largest process in MiB."""
+    _, few = (run_variant(variant, variant.processes, config) for _ in range(2))
+    many = run_variant(variant, config.num_cuts, config)
+    whose = [resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN][: 2 if variant.processes > 1 else 1]
+    biggest = max(resource.getrusage(who).ru_maxrss for who in whose)
+    more = {key: many[key] - few[key] for key in ("wall", "cpu", "audio")}
+    return {**more, "checked": many["checked"], "flipped": many["flipped"], "mib": biggest / 1024}
+
+
+def in_fresh_process(index: int, config: BenchConfig, work_dir: Path) -> Dict[str, float]:
     """Run a variant in a process of its own, which is as a stage would find it."""
-    taken = {"variant": index, "work_dir": work_dir, "num_cuts": num_cuts}
-    taken.update({name: getattr(config, name) for name in ("layer", "device", "dtype", "batch_duration")})
+    taken = {"variant": index, "work_dir": work_dir, "dtype": ",".join(config.dtype)}
+    taken.update({name: getattr(config, name) for name in ("num_cuts", "layer", "device", "batch_duration")})
     flags = [part for name, value in taken.items() for part in (f"--{name.replace('_', '-')}", str(value))]
     command = [sys.executable, __file__, *flags]
     environment = {**os.environ, "OMP_WAIT_POLICY": "PASSIVE"}
@@ -188,14 +210,10 @@ def in_fresh_process(index: int, num_cuts: int, config: BenchConfig, work_dir: P
 
 def measure(index: int, config: BenchConfig, work_dir: Path) -> Tuple[float, float, str]:
     """Audio seconds a second of a variant, without import and loading, the memory of its largest process, and flips."""
-    rates, memory = [], 0.0
-    for _ in range(config.repeats):
-        few = in_fresh_process(index, variants(config)[index].processes, config, work_dir)
-        many = in_fresh_process(index, config.num_cuts, config, work_dir)
-        rates.append((many["audio"] - few["audio"]) / (many[config.clock] - few[config.clock]))
-        memory = max(memory, many["mib"])
-    flips = f"{many['flipped']:.0f} of {many['checked']:.0f}" if many["checked"] else ""
-    return statistics.median(rates), memory, flips
+    runs = [in_fresh_process(index, config, work_dir) for _ in range(config.repeats)]
+    rate = statistics.median(run["audio"] / run[config.clock] for run in runs)
+    flips = f"{runs[-1]['flipped']:.0f} of {runs[-1]['checked']:.0f}" if runs[-1]["checked"] else ""
+    return rate, max(run["mib"] for run in runs), flips
 
 
 def noise_cuts(config: BenchConfig, folder: Path) -> List[MonoCut]:
@@ -229,14 +247,14 @@ def main() -> None:
     """Measure and print the table."""
     config = config_from_flags(BenchConfig, __doc__)
     if config.variant:
-        print(json.dumps(run_variant(variants(config)[int(config.variant)], config.num_cuts, config)))
+        print(json.dumps(run_twice(variants(config)[int(config.variant)], config)))
         return
     with tempfile.TemporaryDirectory() as folder:
         cuts = chosen_cuts(config, Path(folder))
         make_model(Path(folder), config)
         write_cuts(Path(folder) / "cuts.jsonl.gz", cuts)
         seconds = sum(cut.duration for cut in cuts)
-        where = f"{config.device}, {config.dtype}, torch {torch.__version__}"
+        where = f"{config.device}, torch {torch.__version__}"
         print(f"{len(cuts)} utterances, {seconds:.0f} s, layer {config.layer} of {config.num_layers}, {where}")
         print(f"| variant | audio s a second ({config.clock}) | times the first | MiB | codes unlike those alone |")
         print("|---|---|---|---|---|")

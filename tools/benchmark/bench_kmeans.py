@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
 """Our k-means against scikit-learn's: distortion, time, and memory as the stream of frames grows.
 
-On the same frames: ours (base/clustering.py), KMeans (Lloyd to convergence, all frames), and
-MiniBatchKMeans with the settings of fairseq's simple_kmeans. Times are of one fit each, distortion is the mean squared
-distance of a frame to its centroid. Memory is the peak of a fresh process that samples a stream and clusters the
-sample.
+On the same frames: ours (base/clustering.py), on `--device` too if it is no CPU, KMeans (Lloyd to convergence, all
+frames), and MiniBatchKMeans with the settings of fairseq's simple_kmeans. Times are of one fit each, distortion is the
+mean squared distance of a frame to its centroid. Memory is the peak of a fresh process that samples a stream and
+clusters the sample.
 """
 
 import dataclasses
@@ -55,7 +55,9 @@ class BenchConfig:
     dim: int = setting(39, "dimensions D of the mixture")
     clusters: int = setting(200, "clusters V")
     memory_mib: int = setting(16, "memory for the sample, in the part that measures memory")
-    growth: Tuple[int, ...] = setting((1, 4, 16), "sizes of the stream, in multiples of what the sample holds")
+    device: str = setting("cpu", "one more that ours computes on: cuda or cuda:N")
+    only: Tuple[str, ...] = setting((), "ways to measure, by the start of their names; all that there are")
+    growth: Tuple[int, ...] = setting((1, 4, 16), "sizes of the stream, in multiples of what the sample holds; 0: none")
     seed: int = setting(0, "of frames and fits")
     clock: str = setting("wall", "wall, or cpu: processor time, for a busy machine", choices=tuple(CLOCKS))
     stream: int = setting(0, "used by the benchmark itself: fit on a stream of this size and print the memory")
@@ -87,11 +89,11 @@ def mfcc_frames(config: BenchConfig) -> np.ndarray:
     return (frames - frames.mean(axis=0)) / frames.std(axis=0)
 
 
-def ours(frames: np.ndarray, config: BenchConfig) -> np.ndarray:
-    """Centroids by the library, with the defaults of its settings."""
+def ours(frames: np.ndarray, config: BenchConfig, device: str) -> np.ndarray:
+    """Centroids by the library on a device, with the defaults of its settings."""
     defaults = KmeansConfig()
     passes = (defaults.num_restarts, defaults.num_passes, defaults.num_full_passes, defaults.num_breaths)
-    return fit_centroids(frames, config.clusters, *passes, config.seed)[0]
+    return fit_centroids(frames, config.clusters, *passes, config.seed, torch.device(device))[0]
 
 
 def of_sklearn(model: Any) -> Callable[[np.ndarray], np.ndarray]:
@@ -102,13 +104,19 @@ def of_sklearn(model: Any) -> Callable[[np.ndarray], np.ndarray]:
 def print_fits(frames: np.ndarray, config: BenchConfig) -> None:
     """Fit by each way on the same frames, and print the table."""
     fits = {
-        "ours": lambda data: ours(data, config),
+        "ours": lambda data: ours(data, config, "cpu"),
+        f"ours on {config.device}": lambda data: ours(data, config, config.device),
         "KMeans, one start": of_sklearn(KMeans(config.clusters, n_init=1, random_state=config.seed)),
         "MiniBatchKMeans as fairseq": of_sklearn(
             MiniBatchKMeans(config.clusters, compute_labels=False, random_state=config.seed, **FAIRSEQ)
         ),
     }
-    print("| k-means | s | times the time of ours | distortion | against ours |")
+    if torch.device(config.device).type == "cpu":
+        del fits[f"ours on {config.device}"]
+    else:
+        fit_centroids(frames[:100], 10, 1, 1, 1, 0, config.seed, torch.device(config.device))  # wakes the device
+    fits = {name: fit for name, fit in fits.items() if not config.only or name.startswith(config.only)}
+    print("| k-means | s | times the time of the first | distortion | against the first |")
     print("|---|---|---|---|---|")
     first: Optional[Tuple[float, float]] = None
     for name, fit in fits.items():
@@ -155,7 +163,8 @@ def main() -> None:
     print(f"{len(frames)} frames of {what}, {frames.shape[1]} dimensions, {config.clusters} clusters, ", end="")
     print(f"{config.clock} time, {torch.get_num_threads()} threads")
     print_fits(frames, config)
-    print_memory(config)
+    if any(config.growth):
+        print_memory(config)
 
 
 if __name__ == "__main__":

@@ -41,16 +41,20 @@ class Check(NamedTuple):
 
 
 TOY_STEP = f"--size tiny --batch 2 --frames 60 --labels 6 --steps 1 --threads 1 --only ours,plain {CODES}"
+STEP = f"--frames 600 --threads 4 {CODES} --only 'ours,ours in bf16,plain'"
+COMPILED = STEP.replace("plain", "ours in bf16 compiled")
 TOY_UNITS = "--cuts '' --num-cuts 3 --min-sec 0.3 --max-sec 0.5 --dim 64 --num-layers 2 --layer 1 --num-clusters 8"
-UNITS = "--cuts '' --num-cuts 300 --min-sec 4 --max-sec 16 --batch-duration 200"
+UNITS = "--cuts '' --num-cuts 600 --min-sec 4 --max-sec 16 --batch-duration 200 --dtype float32,float16"
 CHECKS = (
+    Check("train_medium", "bench_train_step.py", f"--size medium --batch 80 {STEP}", TOY_STEP),
+    Check("train_large", "bench_train_step.py", f"--size large --batch 60 {STEP}", TOY_STEP),
+    Check("units", "bench_extraction.py", UNITS, f"{TOY_UNITS} --batch-duration 1"),
     Check(
-        "train_medium", "bench_train_step.py", f"--size medium --batch 80 --frames 600 --threads 4 {CODES}", TOY_STEP
+        "kmeans",
+        "bench_kmeans.py",
+        "--cuts '' --frames 100000 --dim 1024 --clusters 1000 --growth 0 --only ours",
+        "--cuts '' --frames 300 --dim 4 --clusters 5 --growth 0 --only ours",
     ),
-    Check("train_large", "bench_train_step.py", f"--size large --batch 60 --frames 600 --threads 4 {CODES}", TOY_STEP),
-    Check("units", "bench_extraction.py", UNITS, TOY_UNITS),
-    Check("units_float16", "bench_extraction.py", f"{UNITS} --dtype float16", f"{TOY_UNITS} --batch-duration 1"),
-    Check("searches", "bench_rtf.py", "--repeats 3", "--repeats 1 --batches 1,2 --frames 6 --vocab-size 12"),
     Check(
         "transducer_loss",
         "bench_rnnt_loss.py",
@@ -58,6 +62,8 @@ CHECKS = (
         "--batch 2 --frames 10 --labels 3 --vocab-size 9 --joiner-dim 8 --prune-range 2 --repeats 1 --threads 1",
     ),
     Check("optimiser", "bench_optimizer.py", "--sizes medium,large", "--sizes tiny --repeats 1 --threads 1"),
+    Check("searches", "bench_rtf.py", "--repeats 2", "--repeats 1 --batches 1,2 --frames 6 --vocab-size 12"),
+    Check("train_compiled", "bench_train_step.py", f"--size medium --batch 80 {COMPILED}", TOY_STEP),
 )
 
 

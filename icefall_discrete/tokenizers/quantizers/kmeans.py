@@ -122,7 +122,9 @@ def take_sample(name: str, config: ClusteringConfig, frames: Iterable[Tensor], s
     return Sample(sample.frames, sample.num_seen, num_utterances)
 
 
-def find_centroids(frames: np.ndarray, config: ClusteringConfig, seed: int) -> Tuple[np.ndarray, float]:
+def find_centroids(
+    frames: np.ndarray, config: ClusteringConfig, seed: int, device: Optional[torch.device] = None
+) -> Tuple[np.ndarray, float]:
     """Centroids (V, D) of frames (M, D) by the settings, and the distortion; see `fit_centroids`."""
     return fit_centroids(
         frames,
@@ -132,34 +134,40 @@ def find_centroids(frames: np.ndarray, config: ClusteringConfig, seed: int) -> T
         config.num_full_passes,
         config.num_breaths,
         seed,
+        device,
     )
 
 
-def facts_of(sample: Sample, config: ClusteringConfig, seed: int) -> Dict[str, Any]:
-    """How a sample was clustered, for the metadata of the outcome."""
+def facts_of(
+    sample: Sample, config: ClusteringConfig, seed: int, device: Optional[torch.device] = None
+) -> Dict[str, Any]:
+    """How a sample was clustered, for the metadata of the outcome; the device, if it was no processor."""
     return {
         "fit_settings": {key: getattr(config, key) for key in FIT_SETTINGS},
         "num_frames_seen": sample.num_seen,
         "num_frames_clustered": len(sample.frames),
         "num_utterances": sample.num_utterances,
         "seed": seed,
+        **({} if device is None or device.type == "cpu" else {"device": device.type}),
     }
 
 
-def cluster(name: str, config: ClusteringConfig, frames: Iterable[Tensor], seed: int) -> Clustered:
+def cluster(
+    name: str, config: ClusteringConfig, frames: Iterable[Tensor], seed: int, device: Optional[torch.device] = None
+) -> Clustered:
     """Cluster a uniform sample of `frames`, (T, D) for each utterance; `name` is what messages call them.
 
-    Memory is bounded by `fit_memory_mib` whatever the amount of frames.
+    Memory is bounded by `fit_memory_mib` whatever the amount of frames, that of `device`, which clusters, too.
     Raises ValueError if there are fewer frames than clusters.
     """
     sample = take_sample(name, config, frames, seed)
     mean, scale = standardize(sample.frames, config.standardize)
-    centroids, score = find_centroids(sample.frames, config, seed)
+    centroids, score = find_centroids(sample.frames, config, seed, device)
     logging.info(
         "%s: %d clusters of %d frames (of %d seen, %d utterances), distortion %.5g",
         name, config.num_clusters, len(sample.frames), sample.num_seen, sample.num_utterances, score,
     )  # fmt: skip
-    facts = {**facts_of(sample, config, seed), "distortion": score}
+    facts = {**facts_of(sample, config, seed, device), "distortion": score}
     arrays = {"centroids": centroids, "mean": mean, "scale": scale}
     return Clustered({key: torch.from_numpy(array) for key, array in arrays.items()}, facts)
 
@@ -343,7 +351,7 @@ class Kmeans(QuantizerOfFile[Centroids]):
         Memory is bounded by `fit_memory_mib` whatever the amount of frames.
         Raises ValueError if there are fewer frames than clusters.
         """
-        found = cluster(self.name, self.config, frames, seed)
+        found = cluster(self.name, self.config, frames, seed, self.device)
         made = {"feature_type": self.name, "front_end": self.front_end(), **found.facts}
         self.state_dir = Path(state_dir)
         self._fitted = None

@@ -115,7 +115,7 @@ class KmeansByLanguage(QuantizerOfFile[Dict[str, Centroids]], LanguageQuantizer)
         tensors: Dict[str, Tensor] = {}
         facts: Dict[str, Any] = {}
         for language in sorted(frames):
-            found = cluster(f"{self.name} ({language})", self.config, frames[language], seed)
+            found = cluster(f"{self.name} ({language})", self.config, frames[language], seed, self.device)
             tensors.update((f"{language}.{key}", value) for key, value in found.tensors.items())
             facts[language] = found.facts
         made = {"feature_type": self.name, "front_end": self.front_end(), "languages": facts}

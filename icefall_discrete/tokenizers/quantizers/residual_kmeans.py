@@ -104,12 +104,13 @@ class ResidualKmeans(QuantizerOfFile[List[Centroids]]):
             rest = np.ascontiguousarray(part)  # itself, where there is one group only
             for _ in range(self.config.num_codebooks):
                 index = len(distortions)
-                centroids, score = find_centroids(rest, self.config, seed + index)
+                centroids, score = find_centroids(rest, self.config, seed + index, self.device)
                 _leave_the_rest(rest, centroids)
                 tensors[f"centroids.{index}"] = torch.from_numpy(centroids)
                 distortions.append(score)
                 logging.info("%s: codebook %d, distortion %.5g", self.name, index + 1, score)
-        made = {"feature_type": self.name, "front_end": self.front_end(), **facts_of(sample, self.config, seed)}
+        facts = facts_of(sample, self.config, seed, self.device)
+        made = {"feature_type": self.name, "front_end": self.front_end(), **facts}
         self.state_dir = Path(state_dir)
         self._fitted = None
         write_tensors(self.state_path, tensors, {METADATA_KEY: as_text({**made, "distortions": distortions})})
