@@ -65,7 +65,10 @@ SEED = Number(int, minimum=0, maximum=LARGEST_SEED)
 
 
 def parsed(place: Place, value: Any) -> Any:
-    """The value of a setting from its flag's text; what is no text, or not to be read, is given back as it is."""
+    """The value of a setting from its flag's text; what is no text, or not to be read, is given back as it is.
+
+    Several values have commas between them, and may have blanks in them then; without a comma, blanks.
+    """
     if not isinstance(value, str):
         return value
     if place.is_optional and value.lower() == "none":
@@ -75,7 +78,8 @@ def parsed(place: Place, value: Any) -> Any:
     items = getattr(place.annotation, "__args__", ())
     try:
         if items:
-            return tuple(_parsed_one(items[0], part) for part in value.replace(" ", ",").split(",") if part)
+            parts = value.split(",") if "," in value else value.split()
+            return tuple(_parsed_one(items[0], part.strip()) for part in parts if part.strip())
         return _parsed_one(place.annotation, value)
     except ValueError:
         return value

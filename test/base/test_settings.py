@@ -50,6 +50,22 @@ def test_help_lists_every_field_with_its_default(capsys):
     assert "--num-layers" in text and "(default: 1,2)" in text and "100 % of it" in text
 
 
+@dataclasses.dataclass(frozen=True)
+class Several:
+    """Settings of several values."""
+
+    speeds: Tuple[float, ...] = setting((), "numbers")
+    ways: Tuple[str, ...] = setting((), "names that may have blanks")
+
+
+@pytest.mark.parametrize("text", ["0.9,1.0", "0.9 1.0", "0.9, 1.0", " 0.9  1.0 ", "0.9,1.0,"])
+def test_several_values_have_commas_or_blanks_between_them(text):
+    parser = ScriptParser("toy")
+    add_flags(parser, Several)
+    found = override(Several(), parser.parse_args(["--speeds", text, "--ways", "ours, ours in bf16"]))
+    assert found == Several((0.9, 1.0), ("ours", "ours in bf16"))
+
+
 def test_two_rooms_may_not_share_a_flag():
     parser = ScriptParser("toy")
     add_flags(parser, ToyConfig)

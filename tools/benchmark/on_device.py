@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
 """All benchmarks that are worth an accelerator, one after the other, each for some minutes at most.
 
-What each prints goes to `<out>/<name>.md` with its command and the device's name, and to the screen. One that fails or
-takes too long is told in the end, and the others go on. `--small 1` is the same on toys, to see that the commands work.
+What each prints goes to `<out>/<name>.md` with its command and the device's name, and to the screen, line by line: what
+is there stays if it is killed. One that fails or takes too long is told in the end, and the others go on. `--small 1`
+is the same on toys, to see that the commands work.
 
 Example: tools/benchmark/on_device.py --device cuda --out figures
 """
@@ -10,8 +11,11 @@ Example: tools/benchmark/on_device.py --device cuda --out figures
 import dataclasses
 import os
 import shlex
+import signal
 import subprocess
 import sys
+import tempfile
+import threading
 import time
 from pathlib import Path
 from typing import List, NamedTuple, Tuple
@@ -107,22 +111,35 @@ def run(check: Check, config: BenchConfig, head: str) -> str:
     command = check.command(config.device, bool(config.small))
     print(f"\n{check.name}: {shlex.join(command)}", flush=True)
     environment = {**os.environ, "PYTHONPATH": str(HERE.parents[1])}
-    try:
-        done = subprocess.run(
-            [sys.executable, str(HERE / command[0]), *command[1:]],
-            capture_output=True,
+    page = Path(config.out) / f"{check.name}.md"
+    page.write_text(f"# {check.name}\n\n{head}\n\n`tools/benchmark/{shlex.join(command)}`\n\n")
+    with open(page, "a") as kept, tempfile.TemporaryFile("w+") as errors:
+        process = subprocess.Popen(
+            [sys.executable, "-u", str(HERE / command[0]), *command[1:]],
+            stdout=subprocess.PIPE,
+            stderr=errors,  # no pipe, which bars of progress would fill
             text=True,
             env=environment,
-            timeout=config.limit,
+            start_new_session=True,  # so that its own processes end with it
         )
-    except subprocess.TimeoutExpired:
-        return f"took more than --limit {config.limit} seconds"
-    if done.returncode:
-        return (done.stderr.strip().splitlines() or ["no word"])[-1]
-    print(done.stdout, end="", flush=True)
-    text = f"# {check.name}\n\n{head}\n\n`tools/benchmark/{shlex.join(command)}`\n\n{done.stdout}"
-    (Path(config.out) / f"{check.name}.md").write_text(text)
-    return ""
+        watch = threading.Timer(config.limit, _end, [process])
+        watch.start()
+        for line in process.stdout or ():
+            print(line, end="", flush=True)
+            print(line, end="", file=kept, flush=True)
+        process.wait()
+        in_time = watch.is_alive()
+        watch.cancel()
+        errors.seek(0)
+        problem = (errors.read().strip().splitlines() or ["no word"])[-1]
+    if not in_time:
+        return f"took more than --limit {config.limit} seconds; what it printed until then is in {page}"
+    return problem if process.returncode else ""
+
+
+def _end(process: "subprocess.Popen[str]") -> None:
+    """Kill a benchmark and what it has begun."""
+    os.killpg(process.pid, signal.SIGKILL)
 
 
 def main() -> None:
