@@ -99,9 +99,9 @@ def test_what_a_stream_may_not_be_is_said_and_others_go_on(port, samples, expect
         socket.send(bytes(1 << 17))
         socket.recv(timeout=20)
     assert closed.value.rcvd.code == 1009
-    leaving = client(port)
-    leaving.send(good)
-    leaving.socket.close()  # as a browser that dies
+    with client(port) as leaving:
+        leaving.send(good)
+        leaving.socket.close()  # as a browser that dies
     with client(port) as socket:
         assert stream_to(socket, samples)[-1]["text"] == expected
     with client(port) as socket:
@@ -116,13 +116,12 @@ def test_who_goes_on_sending_after_a_fault_does_not_keep_a_place(streaming, samp
         until = time.monotonic() + 20
         while True:
             try:
-                socket = client(port)
+                with client(port) as socket:
+                    assert stream_to(socket, samples)[-1]["text"] == expected
                 break
             except InvalidStatus:
                 assert time.monotonic() < until, "the place is still taken"
                 time.sleep(0.05)
-        with socket:
-            assert stream_to(socket, samples)[-1]["text"] == expected
 
 
 def dripped(port, first, piece):
@@ -173,20 +172,19 @@ def test_a_browser_gets_the_page_and_nothing_else(port):
         assert request(port, "/", "POST")[0] == 405
     assert request(port, "/", Host="evil.example")[0] == 403
     assert request(port, "/", Host=f"localhost:{port}")[0] == 200
-    with pytest.raises(InvalidStatus, match="403"):
-        client(port, origin="http://evil.example")
+    with pytest.raises(InvalidStatus, match="403"), client(port, origin="http://evil.example"):
+        pass
     with client(port, origin=f"http://127.0.0.1:{port}"):
         pass
 
 
 def test_there_are_only_so_many_clients(port, samples, expected):
-    some = []
-    with pytest.raises(InvalidStatus, match="503"):
+    num_in = 0
+    with contextlib.ExitStack() as some, pytest.raises(InvalidStatus, match="503"):
         for _ in range(9):  # fewer where clients of before are about to go
-            some.append(client(port))
-    assert 4 <= len(some) <= 8
-    for socket in some:
-        socket.close()
+            some.enter_context(client(port))
+            num_in += 1
+    assert 4 <= num_in <= 8
     until = time.monotonic() + 20
     while time.monotonic() < until:
         try:

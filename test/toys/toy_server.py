@@ -40,9 +40,11 @@ def running(make_service, config=None):
     assert not thread.is_alive()
 
 
+@contextlib.contextmanager
 def client(port, **options):
-    """A connected client."""
-    return connect(f"ws://127.0.0.1:{port}", compression=None, **options)
+    """Yield a connected client."""
+    with connect(f"ws://127.0.0.1:{port}", compression=None, **options) as socket:
+        yield socket
 
 
 def stream_to(socket, samples, size=1000):

@@ -1,6 +1,7 @@
 """A client of the server: what it sends, held against what it may, and what it is told."""
 
 import asyncio
+import contextlib
 import json
 import logging
 from typing import Any, Mapping, Optional, Protocol, Union
@@ -16,7 +17,7 @@ LOG = logging.getLogger(__name__)
 END = "Done"
 SAMPLE_BYTES = 4
 # Why a connection is closed (RFC 6455, 7.4.1), and how much of a reason it can carry.
-POLICY_VIOLATION, REASON_BYTES = 1008, 123
+NORMAL_CLOSURE, POLICY_VIOLATION, REASON_BYTES = 1000, 1008, 123
 _SHOWN = 40
 
 
@@ -36,6 +37,10 @@ class Connection(Protocol):
     async def close(self, code: int = 1000, reason: str = "") -> None:
         """Say that it is over."""
 
+    @property
+    def transport(self) -> asyncio.WriteTransport:
+        """What it runs over."""
+
 
 class Caller:
     """One client: its connection, its name in logs and errors, and its limits."""
@@ -43,6 +48,7 @@ class Caller:
     def __init__(self, connection: Connection, name: str, config: ServerConfig) -> None:
         self.name, self._connection, self._config = name, connection, config
         self._messages = Bucket(config.max_messages)
+        self._is_deaf = False
 
     async def receive(self, deadline: Optional[Deadline] = None) -> Union[str, bytes]:
         """The next message, not sooner than the client's rate allows.
@@ -64,14 +70,33 @@ class Caller:
         await self.say_text(json.dumps(message, ensure_ascii=False))
 
     async def say_text(self, text: str) -> None:
-        """Send a text as it is."""
-        await self._connection.send(text)
+        """Send a text as it is. Raises Refused if the client has read too little for too long."""
+        patience_sec = self._config.idle_timeout_sec
+        try:
+            if not self._is_deaf:
+                await asyncio.wait_for(self._connection.send(text), patience_sec)
+        except asyncio.TimeoutError:
+            self._is_deaf = True
+        if self._is_deaf:
+            raise Refused(f"nothing was read for {patience_sec:g} s, so this connection ends.")
 
     async def refuse(self, reason: str) -> None:
         """Say why, and end the connection."""
         LOG.warning("%s: %s", self.name, reason)
-        await self.say({"error": reason})
-        await self._connection.close(POLICY_VIOLATION, reason.encode()[:REASON_BYTES].decode(errors="ignore"))
+        with contextlib.suppress(Refused):
+            await self.say({"error": reason})
+        await self.leave(POLICY_VIOLATION, reason)
+
+    async def leave(self, code: int = NORMAL_CLOSURE, reason: str = "") -> None:
+        """End the connection; one whose client does not read that it ends is cut."""
+        said = reason.encode()[:REASON_BYTES].decode(errors="ignore")
+        try:
+            if not self._is_deaf:
+                await asyncio.wait_for(self._connection.close(code, said), self._config.idle_timeout_sec)
+        except asyncio.TimeoutError:
+            self._is_deaf = True
+        if self._is_deaf:
+            self._connection.transport.abort()
 
 
 def float_samples(data: Union[bytes, bytearray]) -> Tensor:

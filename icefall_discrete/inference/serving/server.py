@@ -5,7 +5,7 @@ import logging
 import socket
 import ssl
 from http import HTTPStatus
-from typing import Any, Callable, Dict, Optional, Protocol
+from typing import Any, Callable, Dict, Optional, Protocol, Type
 from urllib.parse import urlsplit
 
 from icefall_discrete.inference.serving.callers import Caller, Connection, Refused
@@ -24,8 +24,8 @@ except ImportError as error:
     ) from error
 
 LOG = logging.getLogger(__name__)
-# Seconds for the opening handshake; connections that say nothing do not stay.
-_OPEN_TIMEOUT_SEC = 10
+# Seconds for the opening handshake; connections that say nothing do not stay, and so many of them at most.
+_OPEN_TIMEOUT_SEC, _MOST_OPENING = 10, 64
 # Messages that a connection holds before its client is made to wait, and a closing one's patience in seconds.
 _MESSAGES_HELD, _CLOSE_TIMEOUT_SEC = 2, 5
 _LOCAL_HOSTS = (LOCAL_NAME, "127.0.0.1", "::1")
@@ -45,13 +45,47 @@ class Service(Protocol):
         """Serve one client; Refused, for what it may not do, ends its connection."""
 
 
+class _Opening:
+    """Connections that have not said yet what they want; for one too many, the one that is silent longest goes."""
+
+    def __init__(self) -> None:
+        self._silent: Dict[asyncio.WriteTransport, None] = {}
+
+    def came(self, transport: asyncio.WriteTransport) -> None:
+        """A connection is there."""
+        while len(self._silent) >= _MOST_OPENING:
+            oldest = next(iter(self._silent))
+            del self._silent[oldest]
+            oldest.abort()
+        self._silent[transport] = None
+
+    def spoke(self, transport: asyncio.WriteTransport) -> None:
+        """It has said what it wants, or is gone."""
+        self._silent.pop(transport, None)
+
+    def connection_class(self) -> Type[ws_server.ServerConnection]:
+        """Connections that are counted here."""
+        opening = self
+
+        class Counted(ws_server.ServerConnection):
+            def connection_made(self, transport: asyncio.BaseTransport) -> None:
+                super().connection_made(transport)
+                opening.came(self.transport)
+
+            def connection_lost(self, error: Optional[Exception]) -> None:
+                super().connection_lost(error)
+                opening.spoke(self.transport)
+
+        return Counted
+
+
 class Server:
     """Serves WebSocket clients at /, and the page to browsers."""
 
     def __init__(self, service: Service, config: ServerConfig, model_name: str) -> None:
         self._service, self._config = service, config
         self._page = Page({**service.facts, "model": model_name})
-        self._arrivals = Bucket(config.max_new_connections)
+        self._arrivals, self._opening = Bucket(config.max_new_connections), _Opening()
         self.num_active, self.num_served = 0, 0
 
     async def run(self, stop: asyncio.Event, started: Callable[[int], None]) -> None:
@@ -62,6 +96,7 @@ class Server:
         working = asyncio.create_task(self._service.run())
         silent = logging.getLogger(f"{__name__}.websockets")
         silent.setLevel(logging.CRITICAL + 1)  # what clients do wrong is told in sentences of ours
+        tls = self._tls()
         try:
             async with ws_server.serve(
                 self._handle,
@@ -73,7 +108,12 @@ class Server:
                 max_queue=_MESSAGES_HELD,
                 open_timeout=_OPEN_TIMEOUT_SEC,
                 close_timeout=_CLOSE_TIMEOUT_SEC,
-                ssl=self._tls(),
+                # A client that is made to wait is not read from, nor are its answers to pings: it would count as gone.
+                # Each wait for a client has a limit of its own.
+                ping_interval=None,
+                create_connection=self._opening.connection_class(),
+                ssl=tls,
+                ssl_handshake_timeout=_OPEN_TIMEOUT_SEC if tls else None,
                 logger=silent,
             ) as server:
                 started(next(iter(server.sockets)).getsockname()[1])
@@ -100,6 +140,7 @@ class Server:
 
     def _answer_request(self, connection: Any, request: Request) -> Optional[Response]:
         """The page or a refusal; None lets a WebSocket through."""
+        self._opening.spoke(connection.transport)
         answer = self._answer(request)
         if answer is None:
             return None
@@ -143,6 +184,7 @@ class Server:
     async def _serve(self, caller: Caller) -> None:
         try:
             await self._service.serve(caller)
+            await caller.leave()
         except Refused as refused:
             await caller.refuse(str(refused))
         except ConnectionClosed:

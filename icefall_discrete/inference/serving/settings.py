@@ -25,6 +25,9 @@ class ServerConfig:
     )
     max_stream_sec: float = setting(7200.0, "length of a stream, in seconds of audio and of time", above=0)
     max_utterance_length: float = setting(300.0, "length of an utterance that is sent whole, in seconds", above=0)
+    max_lag_sec: float = setting(
+        2.0, "an utterance of which no second came in so many gives its room to others, if these need it", above=0
+    )
     max_sending_sec: float = setting(
         300.0, "time in which such an utterance must have come, in seconds, as it holds room till then", above=0
     )

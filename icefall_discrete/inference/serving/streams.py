@@ -189,6 +189,14 @@ class StreamService:
         self._work.set()
 
     async def _tell(self, caller: Caller, client: _Client) -> None:
+        """Tell a client what is new, to the end; of one that does not read nothing more is computed."""
+        try:
+            await self._tell_all(caller, client)
+        except Refused as refused:
+            client.fail(str(refused))
+            raise
+
+    async def _tell_all(self, caller: Caller, client: _Client) -> None:
         while True:
             await client.news.wait()
             client.news.clear()

@@ -7,7 +7,8 @@ Done when it wants no more.
 
 import asyncio
 import struct
-from typing import Any, Dict, NamedTuple, Tuple
+import time
+from typing import Any, Dict, List, NamedTuple, Optional, Tuple
 
 import torch
 from torch import Tensor
@@ -15,7 +16,7 @@ from torch import Tensor
 from icefall_discrete.audio.resampling import Resampler
 from icefall_discrete.inference.serving.batching import BatchingTranscriber, Busy
 from icefall_discrete.inference.serving.callers import END, SAMPLE_BYTES, Caller, Refused, float_samples, refuse_text
-from icefall_discrete.inference.serving.limits import Deadline
+from icefall_discrete.inference.serving.limits import Clock, Deadline
 from icefall_discrete.inference.serving.settings import ServerConfig
 from icefall_discrete.systems.asr.transcription import Failure, Outcome
 
@@ -33,11 +34,42 @@ class _Announced(NamedTuple):
         return self.num_bytes / SAMPLE_BYTES / self.rate_hz
 
 
+class _Incoming:
+    """An utterance on its way: what came of it, and whether it holds room.
+
+    Args:
+      clock: seconds, growing.
+    """
+
+    def __init__(self, announced: _Announced, clock: Clock = time.monotonic) -> None:
+        self.announced, self.data, self.num_bytes = announced, bytearray(), 0
+        self.refusal: Optional[str] = None
+        self._clock, self._counted_sec, self.last_sec = clock, 0, clock()
+
+    def add(self, message: bytes) -> None:
+        """Take a piece of it; without room nothing is kept."""
+        self.num_bytes += len(message)
+        if self.refusal is None:
+            self.data += message
+        whole_sec = int(self.num_bytes / SAMPLE_BYTES / self.announced.rate_hz)
+        if whole_sec > self._counted_sec:
+            self._counted_sec, self.last_sec = whole_sec, self._clock()
+
+    def is_slow(self, longest_sec: float) -> bool:
+        """Whether its last second of audio is not there after so long."""
+        return self._clock() - self.last_sec > longest_sec
+
+    def give_way(self, reason: str) -> None:
+        """Keep nothing of it; its client is told why once all has come."""
+        self.refusal, self.data = reason, bytearray()
+
+
 class UtteranceService:
     """Serves whole utterances. Args: batching: does the work. config: what a client may send."""
 
     def __init__(self, batching: BatchingTranscriber, config: ServerConfig) -> None:
         self._batching, self._config = batching, config
+        self._incoming: List[_Incoming] = []  # that hold room
 
     @property
     def facts(self) -> Dict[str, Any]:
@@ -54,20 +86,49 @@ class UtteranceService:
         while (message := await caller.receive()) != END:
             if isinstance(message, str):
                 raise refuse_text(message)
-            announced = self._announced(message)
-            name = f"{caller.name}, utterance {number}"
-            try:
-                self._batching.reserve(announced.seconds)
-            except Busy as busy:
-                await self._received(caller, announced, message, keep=False)
-                await caller.say({"error": str(busy)})
-                continue
-            try:
-                samples = await self._received(caller, announced, message, keep=True)
-                await caller.say(await self._answer(samples, announced.rate_hz, name))
-            finally:
-                self._batching.release(announced.seconds)
+            await caller.say(await self._answer_one(caller, message, f"{caller.name}, utterance {number}"))
             number += 1
+
+    async def _answer_one(self, caller: Caller, first: bytes, name: str) -> Dict[str, Any]:
+        """The answer to an utterance whose first message has come; the room that it held is free again."""
+        incoming = _Incoming(self._announced(first))
+        try:
+            self._reserve(incoming)
+        except Busy as busy:
+            incoming.give_way(str(busy))
+        try:
+            await self._receive(caller, incoming, first[HEADER.size :])
+        except BaseException:
+            self._release(incoming)
+            raise
+        if incoming.refusal is not None:
+            return {"error": incoming.refusal}
+        self._incoming.remove(incoming)  # all of it is there: it gives way to nobody
+        try:
+            return await self._answer(float_samples(incoming.data), incoming.announced.rate_hz, name)
+        finally:
+            self._batching.release(incoming.announced.seconds)
+
+    def _reserve(self, incoming: _Incoming) -> None:
+        """Make room for an utterance; those that come slowly give way. Raises Busy if that is not enough."""
+        while True:
+            try:
+                self._batching.reserve(incoming.announced.seconds)
+                self._incoming.append(incoming)
+                return
+            except Busy:
+                slow = [other for other in self._incoming if other.is_slow(self._config.max_lag_sec)]
+                if not slow:
+                    raise
+            slowest = min(slow, key=lambda other: other.last_sec)
+            self._release(slowest)
+            slowest.give_way("the server is busy: this utterance came slowly, and others need its room; send it later.")
+
+    def _release(self, incoming: _Incoming) -> None:
+        """Give back the room that an utterance holds, if it does."""
+        if incoming in self._incoming:
+            self._incoming.remove(incoming)
+            self._batching.release(incoming.announced.seconds)
 
     def _announced(self, message: bytes) -> _Announced:
         if len(message) < HEADER.size:
@@ -94,23 +155,20 @@ class UtteranceService:
         except ValueError as error:
             raise Refused(str(error)) from None
 
-    async def _received(self, caller: Caller, announced: _Announced, first: bytes, keep: bool) -> Tensor:
-        """The samples announced, the beginning of which came with the header; without `keep` they are dropped."""
-        data, received = bytearray(), 0
-        longest = self._config.max_sending_sec
+    async def _receive(self, caller: Caller, incoming: _Incoming, message: bytes) -> None:
+        """Take the samples announced, of which `message` is the beginning."""
+        expected, longest = incoming.announced.num_bytes, self._config.max_sending_sec
         deadline = Deadline(longest, f"an utterance must have come within {longest:g} s; send it again, faster.")
-        message: Any = first[HEADER.size :]
         while True:
-            received += len(message)
-            if received > announced.num_bytes:
-                raise Refused(f"{received} bytes of samples came, but {announced.num_bytes} were announced.")
-            if keep:
-                data += message
-            if received == announced.num_bytes:
-                return float_samples(data)
-            message = await caller.receive(deadline)
-            if isinstance(message, str):
-                raise Refused(f"{received} of {announced.num_bytes} bytes came; the rest is missing.")
+            incoming.add(message)
+            if incoming.num_bytes > expected:
+                raise Refused(f"{incoming.num_bytes} bytes of samples came, but {expected} were announced.")
+            if incoming.num_bytes == expected:
+                return
+            received = await caller.receive(deadline)
+            if isinstance(received, str):
+                raise Refused(f"{incoming.num_bytes} of {expected} bytes came; the rest is missing.")
+            message = received
 
     async def _answer(self, samples: Tensor, rate_hz: int, name: str) -> Dict[str, Any]:
         bad = int((~torch.isfinite(samples)).sum())
