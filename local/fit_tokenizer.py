@@ -70,7 +70,7 @@ def main() -> None:
     tokenizer = placed(make_tokenizer, args.device, "float32")
     torch.set_num_threads(1)
     share_frames(tokenizer, make_tokenizer, args.nj)
-    cuts, unreadable = list(load_audio_cuts(args.cuts)), args.max_unreadable_fraction
+    cuts, unreadable = load_audio_cuts(args.cuts, lazy=True, distinct=True), args.max_unreadable_fraction
     if fit_tokenizer(tokenizer, cuts, args.out_dir, args.seed, args.max_hours, unreadable):
         logging.info("wrote the fitted state to %s", args.out_dir)
 

@@ -12,16 +12,14 @@ import gzip
 import hashlib
 import json
 import os
-import sqlite3
-import tempfile
 import zlib
 from pathlib import Path
-from types import TracebackType
-from typing import Iterable, Iterator, NamedTuple, Optional, Tuple, Type
+from typing import Iterable, Iterator, NamedTuple, Optional, Tuple
 
 from lhotse.cut import Cut
 
 from icefall_discrete.base.atomic_files import PathLike, replacing
+from icefall_discrete.base.disk_tables import DiskTable
 from icefall_discrete.data.cuts import original_id
 
 _BLOCK_BYTES = 1 << 20
@@ -34,30 +32,13 @@ class _Known(NamedTuple):
     digest: str
 
 
-class _Record:
-    """What a record knows of files, by name: in a temporary file of SQLite's, since there may be millions.
-
-    Within a context: OSError where that file cannot be written.
-    """
+class _Record(DiskTable):
+    """What a record knows of files, by name: on the disk, since there may be millions."""
 
     def __init__(self) -> None:
-        self._rows = sqlite3.connect("")  # a file without a name, gone when it is closed
-        self._rows.execute("PRAGMA journal_mode = OFF")
         columns = "(name TEXT PRIMARY KEY, size INTEGER, modified INTEGER, created INTEGER, digest TEXT) WITHOUT ROWID"
-        self._rows.execute(f"CREATE TABLE known {columns}")
-        self._rows.execute("CREATE TABLE paths (path BLOB PRIMARY KEY) WITHOUT ROWID")
+        super().__init__("the list of audio files", f"known {columns}", "paths (path BLOB PRIMARY KEY) WITHOUT ROWID")
         self.is_empty = True
-
-    def __enter__(self) -> "_Record":
-        return self
-
-    def __exit__(
-        self, kind: Optional[Type[BaseException]], error: Optional[BaseException], trace: Optional[TracebackType]
-    ) -> None:
-        self._rows.close()
-        if isinstance(error, sqlite3.Error):
-            where = tempfile.gettempdir()
-            raise OSError(f"the list of audio files cannot be kept in {where} ({error}); free space, or set TMPDIR.")
 
     def get(self, name: str) -> Optional[_Known]:
         """What is known of a file."""

@@ -174,16 +174,21 @@ def _misplaced(cuts: Iterable[Cut], figures: Mapping[str, Any]) -> Optional[str]
     return None
 
 
-def require_same_places(manifest: PathLike, cuts: Iterable[Cut], figures: Mapping[str, Any]) -> None:
+def require_same_places(
+    manifest: PathLike, cuts: Iterable[Cut], figures: Mapping[str, Any], found: Optional[str] = None
+) -> None:
     """Raise ValueError if the manifest gives its cuts other parts of archives than were extracted for them.
 
     The first misplaced cut is named, where one can be told. `cuts` are read again for that.
+
+    Args:
+      found: the digest of their places, where it is known.
     """
-    if "places" in figures and places_digest(cuts) != figures["places"]:
-        cuts = list(cuts)
+    if "places" in figures and (found or places_digest(cuts)) != figures["places"]:
         wrong = _misplaced(cuts, figures)
         if wrong is None:
-            wrong = f"it lists {len(cuts)} cuts, which are not the {figures.get('num_cuts')} that were extracted"
+            count = sum(1 for _ in cuts)
+            wrong = f"it lists {count} cuts, which are not the {figures.get('num_cuts')} that were extracted"
         raise ValueError(f"{manifest} was changed after extraction: {wrong}; {_ADVICE}.")
 
 

@@ -5,7 +5,6 @@ In a manifest the archive is named relative to the manifest's own folder (`train
 manifest opened from any working directory. Audio paths are left as the corpus manifest gives them.
 """
 
-import collections
 import functools
 import gzip
 import json
@@ -29,6 +28,7 @@ from icefall_discrete.base.spec import FeatureSpec
 from icefall_discrete.data.array_shards import npy_frames
 from icefall_discrete.data.checksums import require_as_extracted
 from icefall_discrete.data.code_archive import ArchiveKey, FlatArchiveReader
+from icefall_discrete.data.distinct import SeenIds
 from icefall_discrete.data.manifest_lines import line_of, read_lines
 
 PathLike = Union[str, Path]
@@ -56,16 +56,16 @@ def storage_dtype(spec: FeatureSpec) -> str:
     return "int16" if max(spec.codebook_sizes) <= _LARGEST_INT16 else "int32"
 
 
-def load_audio_cuts(path: PathLike, lazy: bool = False) -> CutSet:
+def load_audio_cuts(path: PathLike, lazy: bool = False, distinct: bool = False) -> CutSet:
     """Read a manifest whose cuts are to be encoded, each a part of one recording.
 
     Args:
-      path, lazy: as of `load_cuts`.
+      path, lazy, distinct: as of `load_cuts`.
     Raises: as `load_cuts`; ValueError, naming the cut, for one that is mixed, padded or joined of several.
     """
     plain = functools.partial(_required_single, path=path)
     if lazy:
-        return load_cuts(path, lazy).map(plain)
+        return load_cuts(path, lazy, distinct).map(plain)
     cuts = load_cuts(path)
     for cut in cuts:
         plain(cut)
@@ -309,41 +309,47 @@ def _in_folder(cut: Cut, folder: Path) -> Cut:
 
 
 class _Manifest:
-    """The cuts of a manifest, read anew at every pass."""
+    """The cuts of a manifest, read anew at every pass. Args: distinct: whether a pass ends as `load_cuts` says."""
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
+    def __init__(self, path: Path, distinct: bool) -> None:
+        self._path, self._distinct = path, distinct
 
     def __iter__(self) -> Iterator[Cut]:
-        return read_lines(self._path)
+        cuts = read_lines(self._path)
+        return self._distinct_ones(cuts) if self._distinct else cuts
+
+    def _distinct_ones(self, cuts: Iterator[Cut]) -> Iterator[Cut]:
+        ids = SeenIds()
+        for cut in cuts:
+            ids.add(cut.id)
+            yield cut
+        if not ids:
+            raise ValueError(f"{self._path} holds no cuts; run the stage that makes it again.")
+        repeated = ids.repeated(cut.id for cut in read_lines(self._path))
+        for twice, count in repeated.items():
+            raise ValueError(
+                f"{self._path}: {count} cuts have the id {twice!r} ({sum(repeated.values()) - len(repeated)} ids too "
+                "few in all), expected one of each; give each an id of its own, or leave out what is there twice."
+            )
 
 
-def load_cuts(path: PathLike, lazy: bool = False) -> CutSet:
+def load_cuts(path: PathLike, lazy: bool = False, distinct: bool = False) -> CutSet:
     """Read a manifest of cuts (.jsonl or .jsonl.gz) with the paths of code archives put right.
 
     Args:
       path: the manifest, or its address. lazy: read it while iterating (if it does not fit in memory); errors come
-        up then.
+        up then. distinct: refuse, behind the last cut, a manifest without cuts, or with an id that occurs twice, as
+        is done of one that is not read lazily; eight bytes a cut.
     Raises:
       FileNotFoundError: if it is missing. ValueError: if it is truncated, damaged or empty, or a line is no cut.
     """
     path = path if isinstance(path, Path) else Path(path)
-    place = functools.partial(_in_folder, folder=path.parent)
-    if lazy:
-        if not isinstance(path, Address):
-            open(path, "rb").close()  # the system's own sentence, if there is none
-        return CutSet(_Manifest(path)).map(place)
-    cuts = [place(cut) for cut in _Manifest(path)]
-    if not cuts:
-        raise ValueError(f"{path} holds no cuts; run the stage that makes it again.")
-    counts = collections.Counter(cut.id for cut in cuts)
-    if len(counts) < len(cuts):
-        twice = next(name for name, count in counts.items() if count > 1)
-        raise ValueError(
-            f"{path}: {counts[twice]} cuts have the id {twice!r} ({len(cuts) - len(counts)} ids too few in all), "
-            "expected one of each; give each an id of its own, or leave out what is there twice."
-        )
-    return CutSet.from_cuts(cuts)
+    manifest, place = _Manifest(path, distinct or not lazy), functools.partial(_in_folder, folder=path.parent)
+    if not lazy:
+        return CutSet.from_cuts(list(map(place, manifest)))
+    if not isinstance(path, Address):
+        open(path, "rb").close()  # the system's own sentence, if there is none
+    return CutSet(manifest).map(place)
 
 
 def load_feature_cuts(path: PathLike, expected: Optional[FeatureSpec] = None) -> Tuple[CutSet, FeatureSpec]:

@@ -2,14 +2,21 @@
 
 import dataclasses
 from pathlib import Path
-from typing import Any, Dict, Iterable, List, Mapping, Optional, Sequence, Set
+from typing import AbstractSet, Any, Dict, Iterable, List, Mapping, Optional, Sequence
 
 import numpy as np
 from lhotse import MonoCut
 from tqdm import tqdm
 
+from icefall_discrete.base.disk_tables import NumbersByName
 from icefall_discrete.base.spec import FeatureSpec
-from icefall_discrete.data.checksums import add_checksums, read_figures, require_same_archives, require_same_places
+from icefall_discrete.data.checksums import (
+    Places,
+    add_checksums,
+    read_figures,
+    require_same_archives,
+    require_same_places,
+)
 from icefall_discrete.data.cuts import (
     SPEED_SUFFIX,
     check_num_frames,
@@ -32,6 +39,7 @@ class SplitReport:
     """What one split holds. Durations include speed-perturbed copies; `recordings` are ids without their suffix.
 
     num_units, num_base_frames: of codes of a variable rate, the runs and the frames that they stand for.
+    places: digest of the parts of archives that the cuts have (data/checksums.py).
     """
 
     split: str
@@ -46,7 +54,8 @@ class SplitReport:
     rtf: Optional[float] = None
     usage: Optional[CodeUsage] = None
     position: Optional[PositionInformation] = None
-    recordings: Set[str] = dataclasses.field(default_factory=set)
+    recordings: AbstractSet[str] = frozenset()
+    places: str = ""
 
 
 def check_frames(cut: MonoCut, spec: FeatureSpec) -> np.ndarray:
@@ -96,24 +105,33 @@ def _check_perturbed(cut: MonoCut, durations: Mapping[str, float]) -> None:
         )
 
 
+def _seconds_of(cuts: Iterable[MonoCut], split: str) -> NumbersByName:
+    """How long each cut lasts, by id. Raises ValueError for an id that occurs twice."""
+    seconds, twice = NumbersByName("the list of cuts"), ""
+    for cut in cuts:
+        if not seconds.add(cut.id, cut.duration):
+            twice = twice or cut.id
+    if twice:  # behind the last cut, where a manifest says how many there are
+        raise ValueError(f"cut {twice}: occurs twice in {split}; ids must be unique: remake the manifest.")
+    return seconds
+
+
 def check_split(
     cuts: Iterable[MonoCut], spec: FeatureSpec, split: str, required: Sequence[str] = ("text",)
 ) -> SplitReport:
     """Check every cut: codes, facts that are `required`, unique ids, perturbed lengths.
 
+    Cuts are read twice, and none is held: what is known of all lies in temporary files.
     Raises ValueError naming the first bad cut.
     """
-    cuts = list(cuts)
+    cuts = list(cuts) if iter(cuts) is cuts else cuts
+    seconds = _seconds_of(cuts, split)
     report = SplitReport(split)
     if spec.kind == "codes":
         report.usage = CodeUsage(spec.codebook_sizes)
         report.position = PositionInformation(spec.codebook_sizes, spec.frame_rate_hz)
-    seconds = {cut.id: cut.duration for cut in cuts}
-    seen: Set[str] = set()
-    for cut in tqdm(cuts, desc=f"check {split}", unit="cut", mininterval=2.0):
-        if cut.id in seen:
-            raise ValueError(f"cut {cut.id}: occurs twice in {split}; ids must be unique: remake the manifest.")
-        seen.add(cut.id)
+    recordings, places = NumbersByName("the list of recordings"), Places()
+    for cut in tqdm(cuts, f"check {split}", len(seconds), unit="cut", mininterval=2.0):
         for name in required:
             require_fact(cut, name)
         frames = check_frames(cut, spec)
@@ -132,7 +150,9 @@ def check_split(
             report.num_bytes += durations.nbytes
             report.num_units += len(durations)
             report.num_base_frames += int(durations.sum())
-        report.recordings.add(original_id(cut, cut.recording_id))
+        recordings.add(original_id(cut, cut.recording_id))
+        places.add(cut)
+    report.recordings, report.places = recordings.keys(), places.hexdigest()
     return report
 
 
@@ -176,7 +196,7 @@ def check_folder(
         figures_file = feature_dir / f"extract-{split}.json"
         figures = read_figures(figures_file, "bytes", "dropped", "rtf")
         manifest = feature_dir / f"{split}.jsonl.gz"
-        cuts = load_cuts(manifest)
+        cuts = load_cuts(manifest, lazy=True, distinct=True)
         archives = figures.get("archives", {f"{split}.codes": figures["bytes"]})
         _check_sizes(feature_dir, archives)
         report = check_split(cuts, spec, split, required)
@@ -186,7 +206,7 @@ def check_folder(
                 "(extract_codes.py) again, which makes the split anew."
             )
         require_same_archives(feature_dir, figures, whole=True)
-        require_same_places(manifest, cuts, figures)
+        require_same_places(manifest, cuts, figures, report.places)
         if "checksums" not in figures:
             add_checksums(figures_file, figures, archives, cuts)
         report.dropped, report.rtf = figures["dropped"], figures["rtf"]

@@ -1,14 +1,14 @@
 """Fit a tokenizer (k-means) on training audio, once."""
 
+import array
 import contextlib
 import copy
 import dataclasses
-import hashlib
 import logging
-import random
 from pathlib import Path
-from typing import Callable, Dict, Iterator, List, Mapping, Optional, Sequence, Tuple
+from typing import Callable, Dict, Iterable, Iterator, Mapping, Optional, Tuple
 
+import numpy as np
 from lhotse import MonoCut
 from torch import Tensor
 
@@ -16,8 +16,10 @@ from icefall_discrete.audio.reading import UnreadableAudio, load_samples
 from icefall_discrete.base.at_work import LOCK_FILE, at_work
 from icefall_discrete.base.provenance import Provenance, set_aside
 from icefall_discrete.data.audio_files import note_audio, require_same_audio
-from icefall_discrete.data.cuts import is_speed_perturbed, language_of
+from icefall_discrete.data.cuts import language_of
+from icefall_discrete.data.cuts_on_disk import NumberedCuts, Selected
 from icefall_discrete.data.facts import facts_of, require_fact
+from icefall_discrete.extraction.choosing import choose_cuts, survey
 from icefall_discrete.tokenizers.contract import SpeechTokenizer
 from icefall_discrete.training.fit_folder import INPUTS, TRAINING_DIR
 
@@ -25,28 +27,6 @@ LOG = logging.getLogger(__name__)
 FIT_FILE = "fit.json"
 _AUDIO_RECORD = "fit.audio.gz"
 MAX_UNREADABLE_FRACTION = 0.05
-
-
-def choose_cuts(cuts: Sequence[MonoCut], max_hours: float, seed: int) -> List[MonoCut]:
-    """All cuts in a seeded random order, or the first of them up to `max_hours` (0: no limit).
-
-    Raises ValueError if a cut is speed-perturbed: the tokenizer is fitted on what was recorded.
-    """
-    chosen = list(cuts)
-    for cut in chosen:
-        if is_speed_perturbed(cut):
-            raise ValueError(f"cut {cut.id}: is speed-perturbed; fit on the corpus manifest, not on extracted cuts.")
-    random.Random(seed).shuffle(chosen)
-    if max_hours <= 0:
-        return chosen
-    kept: List[MonoCut] = []
-    seconds = 0.0
-    for cut in chosen:
-        if kept and seconds + cut.duration > 3600 * max_hours:
-            break
-        kept.append(cut)
-        seconds += cut.duration
-    return kept
 
 
 class AudioOfCuts:
@@ -61,7 +41,7 @@ class AudioOfCuts:
 
     def __init__(
         self,
-        cuts: Sequence[MonoCut],
+        cuts: NumberedCuts,
         sample_rate_hz: int,
         max_unreadable: Optional[int] = None,
         when_read: Callable[[Mapping[str, str]], None] = lambda unreadable: None,
@@ -78,23 +58,26 @@ class AudioOfCuts:
 
     def by_language(self) -> Dict[str, "AudioOfCuts"]:
         """The audio of each language, in order of names. Raises ValueError, naming the cut, if one has no language."""
-        groups: Dict[str, List[MonoCut]] = {}
-        for cut in self._cuts:
+        groups: Dict[str, array.array[int]] = {}
+        for number, cut in enumerate(self._each()):
             require_fact(cut, "language")
-            groups.setdefault(language_of(cut) or "", []).append(cut)
+            groups.setdefault(language_of(cut) or "", array.array("q")).append(number)
         parts = {language: copy.copy(self) for language in sorted(groups)}  # with one count of what is unreadable
         for language, part in parts.items():
-            part._cuts = groups[language]
+            part._cuts = Selected(self._cuts, np.array(groups[language]))
         return parts
+
+    def _each(self) -> Iterator[MonoCut]:
+        return (self._cuts[number] for number in range(len(self._cuts)))
 
     def texts(self) -> Dict[str, str]:
         """The text of each cut that has one (AudioWithTexts)."""
-        known = {cut.id: facts_of(cut)["text"] for cut in self._cuts}
+        known = {cut.id: facts_of(cut)["text"] for cut in self._each()}
         return {name: str(text) for name, text in known.items() if text is not None}
 
     def __iter__(self) -> Iterator[Tuple[Tensor, str]]:
         """Raises ValueError as soon as more cuts cannot be read than may be left out."""
-        for cut in self._cuts:
+        for cut in self._each():
             try:
                 samples = load_samples(cut, self._sample_rate_hz)
             except UnreadableAudio as error:
@@ -111,19 +94,9 @@ class AudioOfCuts:
         self._when_read(self.unreadable)
 
 
-def _made_from(cuts: Sequence[MonoCut], seed: int, max_hours: float, by_language: bool) -> Provenance:
-    digest = hashlib.sha256()
-    for cut in sorted(cuts, key=lambda cut: cut.id):
-        digest.update(f"{cut.id} {cut.start} {cut.duration}\n".encode())
-        if by_language:
-            digest.update(f"{language_of(cut)}\n".encode())
-    inputs = {"cuts": digest.hexdigest(), "num_cuts": len(cuts)}
-    return Provenance(inputs, {"seed": seed, "max_hours": max_hours})
-
-
-def _can_be_read_now(recorded: Provenance, cuts: Sequence[MonoCut], sample_rate_hz: int) -> Optional[str]:
+def _can_be_read_now(recorded: Provenance, cuts: Iterable[MonoCut], sample_rate_hz: int) -> Optional[str]:
     """The first cut that was left out of a fit as unreadable and is no longer; None if there is none."""
-    unreadable = recorded.noted.get("unreadable", [])
+    unreadable = set(recorded.noted.get("unreadable", []))
     for cut in cuts:
         if cut.id in unreadable:
             with contextlib.suppress(UnreadableAudio):
@@ -132,7 +105,7 @@ def _can_be_read_now(recorded: Provenance, cuts: Sequence[MonoCut], sample_rate_
     return None
 
 
-def _still_good(tokenizer: SpeechTokenizer, cuts: Sequence[MonoCut], out_dir: Path, made_from: Provenance) -> bool:
+def _still_good(tokenizer: SpeechTokenizer, cuts: Selected, out_dir: Path, made_from: Provenance) -> bool:
     """Whether the fitted state is the one that is asked for; one that can be had of more audio now is set aside."""
     promised = tokenizer.spec  # raises if the state does not belong to these settings
     recorded = Provenance.read_if_there(out_dir / FIT_FILE)
@@ -140,8 +113,8 @@ def _still_good(tokenizer: SpeechTokenizer, cuts: Sequence[MonoCut], out_dir: Pa
         advice = f"rerun with what it was fitted on, or move {out_dir} aside and rerun from stage 2"
         made = f"'{promised.name}' in {out_dir} was fitted"
         made_from.require_same(recorded, made, advice)
-        lost = recorded.noted.get("unreadable", [])
-        require_same_audio(out_dir / _AUDIO_RECORD, [cut for cut in cuts if cut.id not in lost], made, advice)
+        lost = set(recorded.noted.get("unreadable", []))
+        require_same_audio(out_dir / _AUDIO_RECORD, (cut for cut in cuts if cut.id not in lost), made, advice)
         mended = _can_be_read_now(recorded, cuts, tokenizer.sample_rate_hz)
         if mended is not None:
             fitted = [one for one in (*tokenizer.parts, tokenizer) if one.needs_fit]  # not centroids from elsewhere
@@ -154,7 +127,7 @@ def _still_good(tokenizer: SpeechTokenizer, cuts: Sequence[MonoCut], out_dir: Pa
 
 def fit_tokenizer(
     tokenizer: SpeechTokenizer,
-    cuts: Sequence[MonoCut],
+    cuts: Iterable[MonoCut],
     out_dir: Path,
     seed: int,
     max_hours: float = 0.0,
@@ -162,6 +135,7 @@ def fit_tokenizer(
 ) -> bool:
     """Fit `tokenizer` on `cuts` into `out_dir`; return False if there was nothing to do.
 
+    Cuts are read several times, and none is held; a list is taken as it is.
     Nothing is done for a tokenizer that needs no fitting, or that is fitted already: on the same cuts, or by a file of
     centroids from elsewhere (which has no fit.json beside it). Audio that could not be read then is tried again; if
     some of it can be, the state is set aside and fitted anew.
@@ -178,18 +152,21 @@ def fit_tokenizer(
 
 def _fit_alone(
     tokenizer: SpeechTokenizer,
-    cuts: Sequence[MonoCut],
+    cuts: Iterable[MonoCut],
     out_dir: Path,
     seed: int,
     max_hours: float,
     max_unreadable_fraction: float,
 ) -> bool:
-    made_from = _made_from(cuts, seed, max_hours, tokenizer.needs_language)
-    chosen = choose_cuts(cuts, max_hours, seed)
+    found = survey(cuts, tokenizer.needs_language)
+    made_from = Provenance(
+        {"cuts": found.digest, "num_cuts": len(found.seconds)}, {"seed": seed, "max_hours": max_hours}
+    )
+    chosen = choose_cuts(cuts, found.seconds, max_hours, seed)
     if tokenizer.is_fitted and _still_good(tokenizer, chosen, out_dir, made_from):
         return False
     hours = sum(cut.duration for cut in chosen) / 3600
-    LOG.info("fitting '%s' on %d of %d cuts, %.2f h", tokenizer.name, len(chosen), len(cuts), hours)
+    LOG.info("fitting '%s' on %d of %d cuts, %.2f h", tokenizer.name, len(chosen), len(found.seconds), hours)
     if (out_dir / TRAINING_DIR / INPUTS).is_file():  # it goes on
         advice = f"move {out_dir} aside and rerun from stage 2"
         require_same_audio(out_dir / _AUDIO_RECORD, chosen, f"the training in {out_dir} was begun", advice)

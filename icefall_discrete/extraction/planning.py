@@ -14,7 +14,7 @@ from typing import Any, Iterable, Iterator, Optional, Sequence, Set
 from lhotse import MonoCut
 
 from icefall_discrete.data.cuts import without_frames
-from icefall_discrete.extraction.distinct import SeenIds
+from icefall_discrete.data.distinct import SeenIds
 from icefall_discrete.extraction.encoding import Job
 from icefall_discrete.extraction.workers import check_language
 

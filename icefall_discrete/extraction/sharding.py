@@ -26,8 +26,8 @@ from icefall_discrete.base.text_files import numbered_lines
 from icefall_discrete.data.audio_files import join_records
 from icefall_discrete.data.checksums import Places, checksums_of, damage, read_figures
 from icefall_discrete.data.cuts import write_cuts
+from icefall_discrete.data.distinct import SeenIds
 from icefall_discrete.data.manifest_lines import read_lines
-from icefall_discrete.extraction.distinct import SeenIds
 from icefall_discrete.extraction.encoding import Flips
 from icefall_discrete.extraction.spec_file import note_flips
 

@@ -5,6 +5,7 @@ import shutil
 import numpy as np
 import pytest
 from toy_corpus import ToyConfig, make_cuts, make_tokenizer
+from watched_cuts import WatchedCuts
 
 from icefall_discrete.base.spec import FeatureSpec
 from icefall_discrete.data.cuts import load_cuts, write_cuts
@@ -64,6 +65,25 @@ def test_a_sound_folder_passes_and_its_report_counts(good):
     page = report_text(figures, spec)
     assert len(page.splitlines()) < 40 and "toy: codes, 50 Hz, 2 x 30, 50 entries" in page and "train" in page
     json.dumps(figures)
+
+
+def test_cuts_are_read_twice_and_none_is_held(good):
+    spec, held = FeatureSpec.read(good / "spec.json"), load_cuts(good / "train.jsonl.gz")
+    watched = WatchedCuts(lambda: load_cuts(good / "train.jsonl.gz", lazy=True))
+    reports = [check_split(cuts, spec, "train") for cuts in (watched, iter(held))]
+    assert watched.readings == 2 and watched.most <= 4
+    assert figures_of(reports[:1], spec, "train") == figures_of(reports[1:], spec, "train")
+    assert reports[0].recordings == reports[1].recordings == {cut.recording_id.split("_sp")[0] for cut in held}
+    assert reports[0].places == json.loads((good / "extract-train.json").read_text())["places"]
+
+
+def test_a_manifest_that_is_empty_or_names_a_cut_twice_is_refused_as_it_is_everywhere(folder):
+    change_cuts(folder, "dev", lambda cuts: [*cuts, cuts[1]])
+    with pytest.raises(ValueError, match=r"dev\.jsonl\.gz: 2 cuts have the id 'dev-001' \(1 ids too few in all\)"):
+        check_folder(folder, SPLITS, "train")
+    write_cuts(folder / "dev.jsonl.gz", [])
+    with pytest.raises(ValueError, match=r"dev\.jsonl\.gz holds no cuts; run the stage that makes it again"):
+        check_folder(folder, SPLITS, "train")
 
 
 @pytest.mark.parametrize("value", [-1, 50, 32767])

@@ -1,10 +1,17 @@
+import hashlib
 import json
+import random
 
+import numpy as np
 import pytest
 import torch
 from toy_corpus import ToyTokenizer, make_cuts, make_tokenizer
+from watched_cuts import WatchedCuts
 
-from icefall_discrete.extraction.fitting import AudioOfCuts, choose_cuts, fit_tokenizer
+from icefall_discrete.data.cuts import load_audio_cuts, write_cuts
+from icefall_discrete.data.cuts_on_disk import CutsOnDisk, Selected
+from icefall_discrete.extraction.choosing import choose_cuts, survey
+from icefall_discrete.extraction.fitting import AudioOfCuts, fit_tokenizer
 
 
 class Fitted(ToyTokenizer):
@@ -29,17 +36,64 @@ def fitted_on(folder):
     return (folder / "state.txt").read_text().splitlines()
 
 
+def chosen(cuts, max_hours, seed):
+    return list(choose_cuts(cuts, survey(cuts).seconds, max_hours, seed))
+
+
+def chosen_of_a_list(cuts, max_hours, seed):
+    """The same, said with all cuts in memory."""
+    cuts, kept, seconds = list(cuts), [], 0.0
+    random.Random(seed).shuffle(cuts)
+    for cut in cuts:
+        if max_hours > 0 and kept and seconds + cut.duration > 3600 * max_hours:
+            break
+        kept.append(cut)
+        seconds += cut.duration
+    return kept
+
+
 def test_a_subset_is_seeded_bounded_and_independent_of_nothing_else(cuts):
     hours = sum(cut.duration for cut in cuts) / 2 / 3600
-    some = choose_cuts(cuts, hours, seed=1)
+    some = chosen(cuts, hours, 1)
     assert 0 < len(some) < 12 and sum(cut.duration for cut in some) <= hours * 3600
-    assert [cut.id for cut in some] == [cut.id for cut in choose_cuts(cuts, hours, seed=1)]
-    assert {cut.id for cut in choose_cuts(cuts, 0.0, seed=1)} == {cut.id for cut in cuts}
-    assert [cut.id for cut in choose_cuts(cuts, 0.0, 1)] != [cut.id for cut in choose_cuts(cuts, 0.0, 2)]
+    assert [cut.id for cut in some] == [cut.id for cut in chosen(cuts, hours, 1)]
+    assert {cut.id for cut in chosen(cuts, 0.0, 1)} == {cut.id for cut in cuts}
+    assert [cut.id for cut in chosen(cuts, 0.0, 1)] != [cut.id for cut in chosen(cuts, 0.0, 2)]
     named = cuts[0].with_id("meeting0_sp2")  # ids of what was recorded may end so
-    assert choose_cuts([named], 0.0, 1) == [named]
+    assert chosen([named], 0.0, 1) == [named]
     with pytest.raises(ValueError, match=r"cut utt000_sp0\.9: is speed-perturbed"):
-        choose_cuts([cuts[0].perturb_speed(0.9)], 0.0, 1)
+        chosen([cuts[0].perturb_speed(0.9)], 0.0, 1)
+
+
+@pytest.mark.parametrize("hours", [0.0, 4.0 / 3600, 1.0])
+def test_a_manifest_that_is_read_several_times_gives_the_cuts_of_a_list_in_its_order(cuts, tmp_path, hours):
+    write_cuts(tmp_path / "toy_cuts_train.jsonl.gz", cuts)
+    read = load_audio_cuts(tmp_path / "toy_cuts_train.jsonl.gz", lazy=True, distinct=True)
+    watched = WatchedCuts(lambda: read)
+    assert chosen(watched, hours, 5) == chosen(cuts, hours, 5) == chosen_of_a_list(cuts, hours, 5)
+    assert watched.readings == 2 and watched.most <= 4
+    lines = [f"{cut.id} {cut.start} {cut.duration}\nen\n" for cut in sorted(cuts, key=lambda cut: cut.id)]
+    digest = hashlib.sha256("".join(lines).encode()).hexdigest()
+    assert {survey(order, by_language=True).digest for order in (read, cuts, cuts[::-1])} == {digest}
+    folders = [tmp_path / "streamed", tmp_path / "held"]
+    for folder, given in zip(folders, (read, cuts)):
+        assert fit_tokenizer(Fitted("toy", make_tokenizer().config, folder), given, folder, 5, hours)
+    for name in ("state.txt", "fit.json", "fit.audio.gz"):
+        assert (folders[0] / name).read_bytes() == (folders[1] / name).read_bytes()
+    assert fitted_on(folders[0]) == [cut.id for cut in chosen_of_a_list(cuts, hours, 5)]
+
+
+def test_cuts_that_change_between_two_readings_are_refused(cuts):
+    seconds = survey(cuts).seconds
+    for others in (cuts[:-1], [*cuts, cuts[0]], [cuts[1], cuts[0], *cuts[2:]]):
+        with pytest.raises(ValueError, match="the cuts were changed while they were read; rerun the same command"):
+            choose_cuts(iter(others), seconds, 0.0, 1)
+
+
+def test_cuts_on_disk_are_those_that_were_given(cuts):
+    cuts[1].supervisions[0].text = "\ud800 \n\u2028 \N{SNOWMAN}"
+    some = Selected(CutsOnDisk(iter(cuts)), np.array([3, 1, 3]))
+    assert list(some) == [cuts[3], cuts[1], cuts[3]] and len(some) == 3
 
 
 def test_fit_once_then_nothing_then_refuse_other_inputs(cuts, tmp_path, caplog):

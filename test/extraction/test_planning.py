@@ -1,40 +1,30 @@
 """A split is planned and extracted without its cuts in memory, and is the same on every reading."""
 
-import weakref
-
 import numpy as np
 import pytest
 from lhotse import MonoCut, Recording
 from lhotse.audio import AudioSource
+from watched_cuts import WatchedCuts
 
 from icefall_discrete.base.spec import FeatureSpec
 from icefall_discrete.data.cuts import load_cuts
+from icefall_discrete.data.distinct import SeenIds
 from icefall_discrete.extraction import extract as extraction
-from icefall_discrete.extraction.distinct import SeenIds
 from icefall_discrete.extraction.encoding import EncodedBatch, Flips
 from icefall_discrete.extraction.planning import Plan
 
 NUM_CUTS, BATCH_SEC = 60, 6.0
 
 
-class MadeUp:
-    """Cuts of a second that are made whenever they are asked for; `most` is how many there ever were at once."""
+class MadeUp(WatchedCuts):
+    """Cuts of a second."""
 
     def __init__(self, num_cuts=NUM_CUTS):
-        self.num_cuts, self.live, self.most, self.readings, self._refs = num_cuts, 0, 0, 0, []
+        super().__init__(lambda: map(self._made, range(num_cuts)))
 
-    def __iter__(self):
-        self.readings += 1
-        for number in range(self.num_cuts):
-            recording = Recording(f"r{number}", [AudioSource("file", [0], f"{number}.wav")], 16000, 16000, 1.0)
-            cut = MonoCut(f"cut-{number:02d}", 0.0, 1.0, 0, recording=recording)
-            self.live += 1
-            self.most = max(self.most, self.live)
-            self._refs.append(weakref.ref(cut, self._gone))
-            yield cut
-
-    def _gone(self, _):
-        self.live -= 1
+    def _made(self, number):
+        recording = Recording(f"r{number}", [AudioSource("file", [0], f"{number}.wav")], 16000, 16000, 1.0)
+        return MonoCut(f"cut-{number:02d}", 0.0, 1.0, 0, recording=recording)
 
 
 class StandIn:
