@@ -59,7 +59,7 @@ def test_who_waits_for_a_busy_server_is_not_taken_for_gone(streaming, samples, m
     monkeypatch.setattr(server_module.ws_server, "serve", hasty)
     with (
         running(lambda config: StreamService(streaming, config, BatchConfig()), SMALL) as port,
-        client(port, ping_interval=None) as talking,
+        client(port) as talking,
     ):
         assert stream_to(talking, samples, 4096)[-1]["text"] == expected
 

@@ -42,8 +42,8 @@ def running(make_service, config=None):
 
 @contextlib.contextmanager
 def client(port, **options):
-    """Yield a connected client."""
-    with connect(f"ws://127.0.0.1:{port}", compression=None, **options) as socket:
+    """Yield a connected client, which asks for no answers to pings: they stand behind what it sent."""
+    with connect(f"ws://127.0.0.1:{port}", compression=None, ping_interval=None, **options) as socket:
         yield socket
 
 
