@@ -2,7 +2,6 @@
 
 import json
 import math
-import re
 from pathlib import Path
 from typing import Any, Dict, Iterator, List, Tuple, Union
 
@@ -11,8 +10,10 @@ from icefall_discrete.base.atomic_files import write_text
 JSON_NAMES = {dict: "an object", list: "a list", str: "text", bool: "true or false", int: "a number", float: "a number"}
 # What no file of ours comes near; whoever walks through a value, or reckons with a number, is then safe.
 _MAX_DEPTH, _MAX_WHOLE = 64, 2**64
-# Without an exponent or twenty digits in a row, a number is finite and below that.
-_SUSPICIOUS = re.compile(r"NaN|Infinity|[0-9][eE]|[0-9]{20}")
+# Without an exponent or twenty digits in a row, a number is finite and below that; with digits made alike, both are
+# found in an eighth of the time that a pattern takes.
+_ALIKE = bytes.maketrans(b"123456789E", b"000000000e")
+_SUSPICIOUS = (b"0e", b"0" * 20, b"NaN", b"Infinity")
 _ADVICE = "correct it there, or, if a stage wrote the file, run that stage again"
 
 
@@ -27,7 +28,10 @@ def as_json(value: Any) -> str:
 
 
 def _object(pairs: List[Tuple[str, Any]]) -> Dict[str, Any]:
-    found: Dict[str, Any] = {}
+    found: Dict[str, Any] = dict(pairs)
+    if len(found) == len(pairs):
+        return found
+    found.clear()
     for key, value in pairs:
         if key in found and found[key] != value:
             raise ValueError(f"'{key}' stands twice in one object, as {as_json(found[key])} and as {as_json(value)}")
@@ -59,7 +63,10 @@ def _wrong_numbers(value: Any) -> Iterator[Tuple[str, str]]:
 
 def _may_be_wrong(text: str) -> bool:
     """Whether a JSON text could hold a number that is none, or be nested too deeply; to find out takes longer."""
-    return text.count("[") + text.count("{") > _MAX_DEPTH or _SUSPICIOUS.search(text) is not None
+    if text.count("[") + text.count("{") > _MAX_DEPTH:
+        return True
+    alike = text.encode("utf-8", "surrogatepass").translate(_ALIKE)
+    return any(sign in alike for sign in _SUSPICIOUS)
 
 
 def _place(text: str, error: json.JSONDecodeError) -> str:

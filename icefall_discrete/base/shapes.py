@@ -9,6 +9,7 @@ from icefall_discrete.base.text_files import is_one_line
 
 _SHOWN = 60
 _MOST = 1e12  # no count or time of ours comes near
+_NUMBERS = (float, int)
 
 
 class Shape(NamedTuple):
@@ -20,12 +21,12 @@ class Shape(NamedTuple):
 
 def is_number(value: Any) -> bool:
     """Whether a JSON value is a finite number of a size that can be reckoned with."""
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) < _MOST
+    return type(value) in _NUMBERS and -_MOST < value < _MOST
 
 
 def is_whole(value: Any) -> bool:
     """Whether a JSON value is a whole number of a size that can be reckoned with."""
-    return isinstance(value, int) and is_number(value)
+    return type(value) is int and -_MOST < value < _MOST
 
 
 def _of(fits: Callable[[Any], bool]) -> Callable[[Any], bool]:

@@ -14,14 +14,13 @@ import re
 import tarfile
 import zlib
 from pathlib import Path
-from types import TracebackType
-from typing import BinaryIO, Iterator, NamedTuple, Optional, Tuple, Type
+from typing import BinaryIO, Iterator, NamedTuple, Optional, Tuple
 
 import numpy as np
 from lhotse.array import Array, TemporalArray
 from lhotse.shar.readers.tar import TarIterator
 
-from icefall_discrete.base.atomic_files import naming
+from icefall_discrete.data.shard_writer import ShardWriter
 
 SHARD_NAME = "frames.{:06d}.tar"
 _BLOCK, _RECORD = tarfile.BLOCKSIZE, tarfile.RECORDSIZE
@@ -169,48 +168,30 @@ def _npy_header_bytes(num_frames: int, num_columns: int, descr: str) -> bytes:
     return stream.getvalue()
 
 
-class ArrayShardWriter:
+@functools.lru_cache(maxsize=4096)
+def _entry_bytes(num_frames: int, num_columns: int, frame_shift: float) -> bytes:
+    array = {"storage_type": "shar", "storage_path": "", "storage_key": "", "shape": [num_frames, num_columns]}
+    return json.dumps({"array": array, "temporal_dim": 0, "frame_shift": frame_shift, "start": 0}).encode() + b"\n"
+
+
+class ArrayShardWriter(ShardWriter):
     """Write (T, K) arrays of cuts to `frames.000000.tar` and so on in a folder, with the bytes of lhotse's writer.
 
     Args:
       folder: where the shards lie. shard_size: arrays in each.
     """
 
-    def __init__(self, folder: Path, shard_size: int) -> None:
-        self._folder, self._shard_size = folder, shard_size
-        self._num_written = 0
-        self._stream: Optional[BinaryIO] = None
-        self._path = folder
-
-    def __enter__(self) -> "ArrayShardWriter":
-        return self
-
-    def __exit__(
-        self, kind: Optional[Type[BaseException]], error: Optional[BaseException], trace: Optional[TracebackType]
-    ) -> None:
-        self._close()
+    name = SHARD_NAME
 
     def write(self, cut_id: str, frames: np.ndarray, frame_shift: float) -> None:
         """Append frames (T, K), one every `frame_shift` seconds. Raises OSError that names the shard."""
-        if self._num_written % self._shard_size == 0:
-            self._close()
-            self._path = self._folder / SHARD_NAME.format(self._num_written // self._shard_size)
-            with naming(self._path):
-                self._stream = self._path.open("wb", buffering=_BUFFER)
-        self._num_written += 1
-        array = {"storage_type": "shar", "storage_path": "", "storage_key": "", "shape": list(frames.shape)}
-        entry = {"array": array, "temporal_dim": 0, "frame_shift": frame_shift, "start": 0}
         data = _npy_header_bytes(*frames.shape, frames.dtype.str) + frames.tobytes()
-        members = (f"{cut_id}.npy", data), (f"{cut_id}.json", json.dumps(entry).encode() + b"\n")
-        assert self._stream is not None
-        with naming(self._path):
-            for name, content in members:
-                self._stream.write(_member_bytes(name, content))
+        self.append(
+            _member_bytes(f"{cut_id}.npy", data)
+            + _member_bytes(f"{cut_id}.json", _entry_bytes(*frames.shape, frame_shift))
+        )
 
-    def _close(self) -> None:
-        if self._stream is None:
-            return
-        with naming(self._path), self._stream as stream:
-            end = stream.tell() + 2 * _BLOCK
-            stream.write(bytes(2 * _BLOCK + -end % _RECORD))
-        self._stream = None
+    def end(self, stream: BinaryIO) -> None:
+        """The blank blocks of a tar file, as many as fill a record."""
+        size = stream.tell() + 2 * _BLOCK
+        stream.write(bytes(2 * _BLOCK + -size % _RECORD))

@@ -18,6 +18,7 @@ from lhotse.features.io import FeaturesReader, FeaturesWriter, register_reader, 
 
 from icefall_discrete.base.atomic_files import cannot_write
 
+_LITTLE = 1 << 20  # bytes
 DTYPES = {name: np.dtype(name).newbyteorder("<") for name in ("int16", "int32", "float32")}
 _KEY = re.compile(r"(\d{1,18}),(\d{1,12}),(\d{1,6}),(\w{1,12})", re.ASCII)
 
@@ -171,8 +172,8 @@ class FlatArchiveReader(FeaturesReader):
         num_frames = max(0, right - left)
         size, start = num_frames * place.frame_bytes, place.offset + left * place.frame_bytes
         descriptor = _open(self._path).fileno() if size else -1
-        # Asked before memory is taken, which a key could ask for in any amount.
-        whole = not size or start + size <= os.fstat(descriptor).st_size
+        # Asked before memory is taken, which a key could ask for in any amount; of a little, reading tells.
+        whole = size <= _LITTLE or start + size <= os.fstat(descriptor).st_size
         buffer = bytearray(size if whole else 0)
         if not whole or (buffer and os.preadv(descriptor, [buffer], start) != size):
             raise ValueError(f"{self._path} ends before the array '{key}'; it was cut short: extract the codes again.")

@@ -27,7 +27,7 @@ from icefall_discrete.base.provenance import digest_of_lines
 from icefall_discrete.base.spec import FeatureSpec
 from icefall_discrete.data.array_shards import npy_frames
 from icefall_discrete.data.checksums import require_as_extracted
-from icefall_discrete.data.code_archive import ArchiveKey, FlatArchiveReader
+from icefall_discrete.data.code_archive import DTYPES, ArchiveKey, FlatArchiveReader
 from icefall_discrete.data.distinct import SeenIds
 from icefall_discrete.data.manifest_lines import line_of, read_lines
 
@@ -35,6 +35,7 @@ PathLike = Union[str, Path]
 FIELDS = {"codes": "codes", "continuous": "features_frames"}
 # Beside codes of a variable rate: how many frames of the highest rate each run of equal units lasts, (U, 1).
 DURATIONS_FIELD = "code_durations"
+FRAME_FIELDS = (*FIELDS.values(), DURATIONS_FIELD)
 # Our archives, what lhotse makes of a shard's, and what was moved to memory, whose bytes no manifest can hold.
 _STORED = (FlatArchiveReader.name, "memory_npy", "memory_raw")
 MANIFEST_SUFFIX = ".jsonl.gz"  # of what is written; .jsonl is read too
@@ -95,8 +96,7 @@ def with_recordings(cuts: Iterable[Cut], path: PathLike) -> Iterator[MonoCut]:
 
 def without_frames(cut: MonoCut) -> MonoCut:
     """Return the cut without codes and features; lhotse would keep them, stale, through a speed perturbation."""
-    stale = (*FIELDS.values(), DURATIONS_FIELD)
-    custom = {key: value for key, value in (cut.custom or {}).items() if key not in stale}
+    custom = {key: value for key, value in (cut.custom or {}).items() if key not in FRAME_FIELDS}
     return fastcopy(cut, custom=custom or None)
 
 
@@ -234,7 +234,7 @@ def _require_sound(frames: np.ndarray, cut: MonoCut, spec: FeatureSpec) -> None:
             raise ValueError(f"cut {cut.id}: {number} features are NaN or infinite; {_advice(cut, spec)}")
         return
     sizes = spec.codebook_sizes
-    if frames.shape[1] != len(sizes) or frames.dtype.name != storage_dtype(spec) or not frames.size:
+    if frames.shape[1] != len(sizes) or frames.dtype != DTYPES[storage_dtype(spec)] or not frames.size:
         return  # which others say
     # Read as unsigned, an id below 0 is larger than any size: one pass finds that there is nothing to be found.
     if int(frames.view(_UNSIGNED[frames.dtype.itemsize]).max()) < min(sizes):
@@ -296,16 +296,17 @@ def check_num_frames(cut: Cut, spec: FeatureSpec) -> None:
         )
 
 
+@functools.lru_cache(maxsize=64)
+def _inside(folder: Path, name: str) -> str:
+    return str(Path(folder) / name)
+
+
 def _in_folder(cut: Cut, folder: Path) -> Cut:
-    custom = getattr(cut, "custom", None)
-    if not custom:
-        return cut
-    moved = {
-        name: value.with_path_prefix(folder)
-        for name, value in custom.items()
-        if isinstance(value, TemporalArray) and value.array.storage_type == FlatArchiveReader.name
-    }
-    return fastcopy(cut, custom={**custom, **moved}) if moved else cut
+    """The cut, which was just read and is nobody's yet, with the paths of its archives put right."""
+    for value in (getattr(cut, "custom", None) or {}).values():
+        if isinstance(value, TemporalArray) and value.array.storage_type == FlatArchiveReader.name:
+            value.array.storage_path = _inside(folder, value.array.storage_path)
+    return cut
 
 
 class _Manifest:

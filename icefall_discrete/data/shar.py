@@ -20,7 +20,6 @@ from typing import Any, Callable, Dict, Iterable, Iterator, List, Mapping, Optio
 
 from lhotse import CutSet
 from lhotse.cut import MixedCut, MonoCut
-from lhotse.shar import JsonlShardWriter
 from lhotse.utils import fastcopy
 
 from icefall_discrete.base.addresses import Address, AddressError, fetched_ahead, readable
@@ -41,16 +40,16 @@ from icefall_discrete.base.shapes import COUNT, FROM_0, TEXT, read_shaped
 from icefall_discrete.base.spec import FeatureSpec
 from icefall_discrete.data.array_shards import SHARD_NAME, ArrayShardWriter, read_arrays
 from icefall_discrete.data.checksums import checksum_of, damage, known_checksums
-from icefall_discrete.data.cuts import cuts_digest, field_name, load_frames, without_frames
+from icefall_discrete.data.cut_shards import CUTS_NAME, CutShardWriter
+from icefall_discrete.data.cuts import cuts_digest, field_name, load_frames
 from icefall_discrete.data.dataset import derived_seed
-from icefall_discrete.data.manifest_lines import line_of, read_lines
+from icefall_discrete.data.manifest_lines import read_lines
 
 LOG = logging.getLogger(__name__)
 CUTS_FOLDER = "cuts"
 SUMMARY_FILE = "shar.json"
 ORIGIN_FILE = "made_from.json"
 CHECKSUM_FILE = "checksums.json"
-_CUTS_NAME = "cuts.%06d.jsonl.gz"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -122,11 +121,6 @@ def _require_whole_rate(spec: FeatureSpec) -> None:
         )
 
 
-def _shards(folder: Path, pattern: str) -> str:
-    # A pattern as a whole, in which a % of the folder stands for itself.
-    return f"{str(folder).replace('%', '%%')}/{pattern}"
-
-
 def export_shar(cuts: Iterable[MonoCut], spec: FeatureSpec, folder: Path, config: SharConfig) -> Dict[str, Any]:
     """Write cuts with codes or features of `spec` as Shar; return the summary of the cuts.
 
@@ -148,12 +142,12 @@ def export_shar(cuts: Iterable[MonoCut], spec: FeatureSpec, folder: Path, config
         manifest = None
         if not cuts_folder.exists():
             new_cuts = stack.enter_context(_complete_or_absent(cuts_folder))
-            manifest = stack.enter_context(JsonlShardWriter(_shards(new_cuts, _CUTS_NAME), config.shard_size))
+            manifest = stack.enter_context(CutShardWriter(new_cuts, config.shard_size))
         for cut in cuts:
             frames = load_frames(cut, spec)
             tar.write(cut.id, frames, 1.0 / spec.frame_rate_hz)
             if manifest is not None:
-                manifest.write(line_of(without_frames(cut)))
+                manifest.write(cut)
             summary.add(cut)
         if summary.values()["num_cuts"] == 0:
             raise ValueError(f"there are no cuts to export to {folder}; extract '{spec.name}' first.")
@@ -338,7 +332,7 @@ class SharSource:
         self.summary = _read_summary(folder)
         expected = -(-self.summary["num_cuts"] // self.summary["shard_size"])
         names = {
-            CUTS_FOLDER: [_CUTS_NAME % number for number in range(expected)],
+            CUTS_FOLDER: [CUTS_NAME.format(number) for number in range(expected)],
             feature_type: [SHARD_NAME.format(number) for number in range(expected)],
         }
         self._checksums = _Checksums(folder, names if isinstance(folder, Address) else {})

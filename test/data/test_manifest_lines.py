@@ -120,6 +120,8 @@ def test_what_runs_or_fetches_is_refused(tmp_path, monkeypatch, line, message):
         ({"id": "m", "type": "MixedCut"}, "the cut has no 'tracks'"),
         ('{"type": "MonoCut", "start": NaN}', "'start' is nan, expected a finite number"),
         ('{"type": "MonoCut", "start": 1e999}', "'start' is inf"),
+        ('{"type": "MonoCut", "start": -7E999}', "'start' is -inf"),
+        ('{"type": "MonoCut", "start": -Infinity}', "'start' is -inf"),
         ('{"type": "MonoCut", "start": 1' + "0" * 300 + "}", "'start' is a number of 997 bits"),
         ('{"type": ' + "[" * 900 + "]" * 900 + "}", "nested too deeply"),
         ('{"type": "MonoCut", "type": "Cut"}', "'type' stands twice"),
