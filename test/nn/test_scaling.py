@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from icefall_discrete.nn.scaling import Balancer, BiasNorm, Schedule, SwooshLinear, Whiten, set_batch_count
+from icefall_discrete.nn.scaling.balancer import balancer_gradient
 from icefall_discrete.nn.scaling.limits import limited_gradient
 from icefall_discrete.nn.scaling.swoosh import swoosh_l, swoosh_r
 from icefall_discrete.nn.scaling.whiten import MAX_PROB, MIN_PROB, whitening_metric_and_gradient
@@ -40,6 +41,13 @@ def test_balancer_gradient_matches_icefall(reference, name, channel_dim):
     torch.testing.assert_close(mine, expected, rtol=1e-5, atol=1e-6)
     inside_all_ranges = (name, channel_dim) == ("c", 1)
     assert torch.allclose(expected, reference["grad"]) == inside_all_ranges
+
+
+def test_balancer_pushes_constant_channels_and_leaves_silent_ones():
+    x = torch.tensor([0.0, 3.0, -2.0]).repeat(4, 5, 1)
+    grad = torch.linspace(-1.0, 1.0, 60).view(4, 5, 3)
+    push = balancer_gradient(x, grad, (-0.5, 0.5), (0.2, 9.0), 0.04, 2) - grad
+    torch.testing.assert_close(push, 0.04 * torch.tensor([0.0, 1.0, -1.0]) * grad.abs(), rtol=1e-4, atol=1e-7)
 
 
 @pytest.mark.parametrize("groups", [1, 3])

@@ -15,9 +15,10 @@ from typing import Callable, Dict, List
 
 import torch
 from torch import nn
-from torch.utils._python_dispatch import TorchDispatchMode
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+
+from operations import mean_number
 
 from icefall_discrete.base.flags import config_from_flags
 from icefall_discrete.base.json_files import read_json
@@ -85,26 +86,11 @@ def milliseconds(
     return statistics.median(times[1:])
 
 
-class Operations(TorchDispatchMode):
-    """Counts the operations that are called; one over a list of tensors is one."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.number = 0
-
-    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
-        self.number += 1
-        return func(*args, **(kwargs or {}))
-
-
 def number_of_operations(step: Callable[[], None]) -> float:
     """Those of a step, as the mean over a period in which ScaledAdam learns sizes once, after the threshold is set."""
     for _ in range(12):
         step()
-    with Operations() as operations:
-        for _ in range(4):
-            step()
-    return operations.number / 4
+    return mean_number(step, 4)
 
 
 def toys_like(model: nn.Module) -> nn.Module:

@@ -27,6 +27,7 @@ from torch import Tensor
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
+from operations import mean_by_place
 from plain_modules import plain
 
 from icefall_discrete.base import backend
@@ -39,6 +40,7 @@ from icefall_discrete.losses.transducer_loss import LossConfig, transducer_losse
 from icefall_discrete.nn.fused import can_compile, compiled
 from icefall_discrete.nn.scaling import set_batch_count
 from icefall_discrete.systems.asr.transducer import ModelConfig, Transducer, build_transducer
+from icefall_discrete.training import stacked_parameters
 from icefall_discrete.training.scaled_adam import ScaledAdam
 
 SIZES = Path(__file__).resolve().parents[2] / "icefall_discrete" / "conf" / "models"
@@ -65,6 +67,7 @@ class BenchConfig:
     only: Tuple[str, ...] = setting((), "variants to measure; all that there are")
     clock: str = setting("wall", "cpu: processor time, for one thread on a busy machine", choices=tuple(CLOCKS))
     profile: int = setting(0, "show the operations that take most time in a step of ours, so many of them")
+    count: int = setting(0, "show where a step of ours calls the most operations, so many places")
 
 
 class Variant(NamedTuple):
@@ -203,6 +206,20 @@ def show_profile(step: Step, rows: int) -> None:
     print(profile.key_averages().table(sort_by="self_cpu_time_total", row_limit=rows, max_name_column_width=40))
 
 
+def show_count(step: Step, rows: int) -> None:
+    """Print where a step calls operations that are not views: a module, or a step of the backward pass.
+
+    The optimiser goes its way of a device; what the losses calculate is outside of modules with it.
+    """
+    stacked_parameters.has_cache = lambda device: False
+    step.optimizer = ScaledAdam(step.model.named_parameters(), lr=1e-3, clipping_scale=2.0)
+    step.run()
+    found = mean_by_place(step.run, step.model, 4)
+    print(f"{sum(number for _, number in found):.0f} operations a step, of which")
+    for place, number in found[:rows]:
+        print(f"  {number:.0f} {place}")
+
+
 def build(front_end: str, config: BenchConfig) -> Transducer:
     """A model of random weights on codes."""
     spec = FeatureSpec("benchmark", "codes", 16000, config.rate_hz, 1, (config.codebook_size,), 0)
@@ -245,6 +262,8 @@ def main() -> None:
                 print(f"| {front_end} | {threads} | {row(step, steps[0], work, config)} |", flush=True)
             if config.profile:
                 show_profile(steps[0], config.profile)
+            if config.count:
+                show_count(steps[0], config.count)
 
 
 if __name__ == "__main__":

@@ -32,10 +32,9 @@ def _moments(values: Tensor, dims: Tuple[int, ...]) -> Tuple[Tensor, Tensor]:
 
 @fusible
 def _pushed(grad: Tensor, values: Tensor, a: Tensor, b: Tensor) -> Tensor:
-    """grad + |grad| (a + b values)."""
-    push = (values * b).add_(a)
+    """grad + |grad| (a - b values)."""
     wide = grad.to(torch.float32)
-    return push.mul_(wide.abs()).add_(wide).to(grad.dtype)
+    return torch.addcmul(wide, wide.abs(), torch.addcmul(a, values, b, value=-1.0)).to(grad.dtype)
 
 
 def balancer_gradient(
@@ -44,23 +43,29 @@ def balancer_gradient(
     """Return `grad` plus |grad| x the direction that brings each channel of x into its ranges.
 
     The penalty of a channel is its distance |m - clamp(m)| of m = mean / deviation, plus |log(clamp(rms) / rms)|. Its
-    gradient is a + b x in each channel, so that two sums over x are all that is needed; it is then scaled to root
-    mean square `scale`.
+    gradient is linear in x for each channel, so that two sums over x are all that is needed; it is then scaled to root
+    mean square `scale`. With z = (x - mean) / deviation, s and r the signs of the two distances, w = r variance /
+    rms^2, it is, up to a factor, s - w m - (s m + w) z, whose mean square is (s - w m)^2 + (s m + w)^2. A channel has
+    few numbers, so that a GPU waits for the launches: operations were counted.
     """
     values = x.to(torch.float32)
-    count = x.numel() // x.shape[channel]
     mean, square = _moments(values, tuple(i for i in range(x.ndim) if i != channel))
-    variance = square - mean * mean
-    deviation = variance.clamp(min=TINY).sqrt()
-    rms = square.clamp(min=TINY).sqrt()
-    ratio = mean / deviation
-    mean_sign = torch.sign(ratio - ratio.clamp(*mean_range))
-    rms_sign = torch.sign(torch.log(rms.clamp(*rms_range) / rms)) * (square > TINY)
-    slant = torch.where(variance > TINY, mean_sign * mean / deviation**3, torch.zeros_like(mean))
-    a = (mean_sign / deviation + slant * mean) / count
-    b = -(slant + rms_sign / (rms * rms)) / count
-    size = ((a + b * mean) ** 2 + b * b * variance.clamp(min=0.0)).sqrt().clamp(min=TINY)
-    return _pushed(grad, values, a * scale / size, b * scale / size)
+    variance = torch.addcmul(square, mean, mean, value=-1.0)
+    inverse_deviation = variance.clamp(min=TINY).rsqrt_()
+    ratio = mean * inverse_deviation
+    mean_sign = (ratio - ratio.clamp(*mean_range)).sign_()
+    square = square.clamp(min=TINY)
+    rms_sign = (square.clamp(*(limit * limit for limit in rms_range)) - square).sign_()
+    varies = variance > TINY
+    ratio.mul_(varies)
+    inverse_deviation.mul_(varies)
+    drawn = rms_sign.mul_(variance).div_(square)
+    level = torch.addcmul(mean_sign, drawn, ratio, value=-1.0)
+    slope = torch.addcmul(drawn, mean_sign, ratio)
+    size = torch.hypot(level, slope).clamp_(min=TINY).div_(scale)
+    b = slope.mul_(inverse_deviation).div_(size)
+    a = torch.addcmul(level.div_(size), b, mean)
+    return _pushed(grad, values, a, b)
 
 
 class _Balance(torch.autograd.Function):

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from icefall_discrete.nn.fused import fusible
-from icefall_discrete.nn.scaling.limits import draw_limit, limited_gradient
+from icefall_discrete.nn.scaling.limits import draw_limit, kept_of, limited_gradient
 from icefall_discrete.nn.scaling.schedule import Schedule, Scheduled
 from icefall_discrete.nn.tracing import applied
 
@@ -32,15 +32,15 @@ class _Mix(torch.autograd.Function):
     def forward(
         ctx: Any, origin: Tensor, x: Tensor, scale: Tensor, keep: Optional[Tensor], low: Optional[float]
     ) -> Tensor:
-        difference, mixed = _mixed(origin, x, scale if keep is None else scale * keep)
-        ctx.save_for_backward(difference, scale, keep)
+        factor = scale if keep is None else scale * keep
+        difference, mixed = _mixed(origin, x, factor)
+        ctx.save_for_backward(difference, scale, keep, factor)
         ctx.low = low
         return mixed
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> Tuple[Optional[Tensor], ...]:
-        difference, scale, keep = ctx.saved_tensors
-        factor = scale if keep is None else scale * keep
+        difference, scale, keep, factor = ctx.saved_tensors
         origin_grad, x_grad, by_utterance = _mix_gradients(grad, difference, factor)
         if keep is not None:
             by_utterance = by_utterance * keep
@@ -72,5 +72,5 @@ class Bypass(nn.Module):
                 low = float(self.scale_min)
             skip_rate = float(self.skip_rate)
             if skip_rate > 0.0:
-                keep = (torch.rand((x.shape[0], 1, 1), device=x.device) > skip_rate).to(self.scale.dtype)
+                keep = kept_of((x.shape[0], 1, 1), skip_rate, x.device).to(self.scale.dtype)
         return applied(_Mix, origin, x, self.scale, keep, low)

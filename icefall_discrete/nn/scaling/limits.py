@@ -1,7 +1,9 @@
-"""Keep small parameters in a range by the sign of their gradient."""
+"""Draws of training, and small parameters that the sign of their gradient keeps in a range."""
 
 import random
+from typing import Sequence
 
+import torch
 from torch import Tensor
 
 LIMIT_PROB = 0.6
@@ -14,5 +16,10 @@ def draw_limit(training: bool) -> bool:
 
 def limited_gradient(parameter: Tensor, grad: Tensor, low: float, high: float) -> Tensor:
     """Turn round each gradient that would move a parameter further below `low` or above `high`."""
-    wrong = ((parameter < low) & (grad > 0)) | ((parameter > high) & (grad < 0))
-    return grad.masked_fill(wrong, 0.0) - grad.masked_fill(~wrong, 0.0)
+    beyond = parameter - parameter.clamp(low, high)
+    return torch.where(beyond == 0.0, grad, torch.copysign(grad, beyond))
+
+
+def kept_of(shape: Sequence[int], rate: float, device: torch.device) -> Tensor:
+    """Draw what is not dropped with probability `rate`: float32 of 0 and 1 of this shape."""
+    return torch.rand(tuple(shape), dtype=torch.float32, device=device).gt_(rate)

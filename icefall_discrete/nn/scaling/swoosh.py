@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from icefall_discrete.nn.fused import fusible
+from icefall_discrete.nn.scaling.limits import kept_of
 from icefall_discrete.nn.scaling.linear import scaled_linear
 from icefall_discrete.nn.scaling.schedule import Scheduled
 from icefall_discrete.nn.tracing import applied
@@ -121,5 +122,4 @@ class SwooshLinear(nn.Module):
 def dropout_mask(x: Tensor, rate: float) -> Tensor:
     """Mask that drops channels of whole utterances: for x (N, ..., D), (N, 1, ..., D) of 0 and 1 / (1 - rate)."""
     shape = (x.shape[0], *(1 for _ in x.shape[2:]), x.shape[-1])
-    kept = torch.rand(shape, device=x.device) > rate
-    return kept.to(torch.float32).mul_(1.0 / (1.0 - rate))
+    return kept_of(shape, rate, x.device).mul_(1.0 / (1.0 - rate))

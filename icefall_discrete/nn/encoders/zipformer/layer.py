@@ -19,6 +19,7 @@ from icefall_discrete.nn.encoders.zipformer.feed_forward import FeedForward
 from icefall_discrete.nn.encoders.zipformer.masks import StackMasks
 from icefall_discrete.nn.encoders.zipformer.state import LayerState
 from icefall_discrete.nn.scaling import Balancer, BiasNorm, Bypass, Schedule, Scheduled, Whiten
+from icefall_discrete.nn.scaling.limits import kept_of
 from icefall_discrete.nn.scaling.whiten import whitening_limit
 from icefall_discrete.nn.stream_state import Past
 
@@ -31,7 +32,7 @@ def _draw_keep(x: Tensor, rate: float) -> Optional[Tensor]:
     """Mask (N, 1, 1) that drops whole utterances with probability `rate`, or None."""
     if rate <= 0.0:
         return None
-    return (torch.rand((x.shape[0], 1, 1), device=x.device) > rate).to(x.dtype)
+    return kept_of((x.shape[0], 1, 1), rate, x.device).to(x.dtype)
 
 
 def _add(x: Tensor, update: Tensor, keep: Optional[Tensor]) -> Tensor:
