@@ -7,6 +7,7 @@ whatever takes one takes it. Files that are no data, such as pickles, are neithe
 
 import dataclasses
 import re
+import shlex
 import shutil
 from pathlib import Path, PurePosixPath
 from typing import Any, Iterator, List, Mapping
@@ -28,12 +29,15 @@ from icefall_discrete.results.model_card import CardFacts, model_card
 from icefall_discrete.training.averages import PUBLISHED
 
 CARD = "README.md"
-_FILES = ("config.json", "spec.json", "recipe.json", "bpe.model", "bpe.json", "codebooks.safetensors")
+_FILES = ("spec.json", "bpe.model", "bpe.json", "codebooks.safetensors")
 # Both are written into the card's head, which others read as YAML, and into a command.
 _LICENSE = re.compile(r"[A-Za-z0-9][A-Za-z0-9.+-]*")
 _NAME = re.compile(r"\w[\w./+-]*")
 # Of env.json: nothing that tells of the machine.
 _MADE_BY = ("git", "commits", "versions")
+# An absolute path, by itself or in a list or after the name of a setting, but nothing of an address.
+_PLACE = re.compile(r"(?<![^=,:])/(?:[^/,:]+/)*([^/,:]+)/?")
+_SETTINGS = ("config.json", "recipe.json")
 
 
 def _listed_files(folder: Path) -> Iterator[Path]:
@@ -53,6 +57,24 @@ def _paths_of_this_machine(value: Any) -> Iterator[str]:
             yield from _paths_of_this_machine(one)
     elif isinstance(value, str) and PurePosixPath(value).is_absolute():
         yield value
+
+
+def _without_places(value: Any) -> Any:
+    """JSON in which what lies somewhere on this machine is called by its name alone."""
+    if isinstance(value, dict):
+        return {key: _without_places(one) for key, one in value.items()}
+    if isinstance(value, list):
+        return [_without_places(one) for one in value]
+    return _PLACE.sub(r"\1", value) if isinstance(value, str) else value
+
+
+def _command_without_places(command: str) -> str:
+    try:
+        words = shlex.split(command)
+    except ValueError:  # not written by us: it goes whole or not at all
+        return command if _without_places(command.split()) == command.split() else ""
+    named = _without_places(words)
+    return command if named == words else shlex.join(named)
 
 
 def _copy_tokenizer(source: Path, target: Path) -> None:
@@ -113,13 +135,19 @@ def make_model_folder(exp_dir: Path, to: Path, name: str, license_name: str) -> 
     model.load_trained(weights, str(exp_dir))
     result, made_by = read_optional(exp_dir / "result.json"), read_optional(exp_dir / "env.json")
     made_by = {key: made_by[key] for key in _MADE_BY if key in made_by}
+    if result.get("command"):
+        result = {**result, "command": _command_without_places(str(result["command"]))}
+    kept = {name: _without_places(read_object(exp_dir / name)) for name in _SETTINGS if (exp_dir / name).is_file()}
+    begun_with = str((kept["config.json"].get("init") or {}).get("init_from") or "")
     num_parameters = sum(value.numel() for value in model.parameters())
     about = (name, license_name, settings.system, _languages(result), experiment.spec(), result, made_by)
-    facts = CardFacts(*about, num_parameters, dataclasses.asdict(choice))
+    facts = CardFacts(*about, num_parameters, dataclasses.asdict(choice), begun_with)
     with new_folder(to) as unfinished:
         for file in _FILES:
             if (exp_dir / file).is_file():
                 shutil.copyfile(exp_dir / file, unfinished / file)
+        for file, values in kept.items():
+            write_json(unfinished / file, values)
         experiment.targets().save(unfinished)
         if (exp_dir / TOKENIZER_DIR).is_dir():
             _copy_tokenizer(exp_dir / TOKENIZER_DIR, unfinished / TOKENIZER_DIR)

@@ -59,7 +59,7 @@ class CardFacts(NamedTuple):
     name: of the model. license: an identifier as hubs know it, such as apache-2.0. system: the one of its experiment.
     languages: their codes. spec: of the features. result: the experiment's result.json, or {}. made_by: its env.json,
     with git and versions. num_parameters: of the network. weights: the checkpoints that it is an average of, as
-    `decoding` of a result names them.
+    `decoding` of a result names them. begun_with: the name of the model whose weights its training began with, or none.
     """
 
     name: str
@@ -71,6 +71,7 @@ class CardFacts(NamedTuple):
     made_by: Json
     num_parameters: int
     weights: Json
+    begun_with: str
 
 
 def _kind_of(facts: CardFacts) -> _Kind:
@@ -201,6 +202,8 @@ def model_card(facts: CardFacts) -> str:
         "",
         f"Commit {git}" + (f", with {shown}" if shown else "") + ".",
     ]
+    if facts.begun_with:
+        lines[-1] += f" It began with weights of `{facts.begun_with}`, whose licence is to be minded."
     if facts.result.get("command"):
         lines += ["", "```bash", str(facts.result["command"]), "```"]
     lines += ["", "All files are data: JSON, safetensors, a sentencepiece model. Nothing in them is run.", ""]

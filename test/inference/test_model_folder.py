@@ -38,7 +38,12 @@ def exp_dir(work, tmp_path_factory):
     folder = tmp_path_factory.mktemp("handed on") / "exp"
     shutil.copytree(work / "exp", folder)
     scored = {"num_utterances": 6, "wer": {"rate": 12.345}, "cer": {"rate": 3.2}, "languages": {"en": {}}}
-    result = {"command": "egs/toy/ASR/run.sh --recipe default", "sets": {"test": scored}}
+    earlier = folder.parent / "of mine" / "earlier"
+    config = json.loads((folder / "config.json").read_text())
+    config["init"] = {**config.get("init", {}), "init_from": str(earlier)}
+    (folder / "config.json").write_text(json.dumps(config))
+    command = f"egs/toy/ASR/run.sh --recipe default --init-from '{earlier}/' --text 's3://here/a.txt,{earlier}.txt'"
+    result = {"command": command, "sets": {"test": scored}}
     (folder / "result.json").write_text(json.dumps({**result, "decoding": {"method": "greedy_search"}}))
     (folder / "env.json").write_text(json.dumps({"git": "abc123", "command": f"{folder}/train.py", "cpu": "mine"}))
     return folder
@@ -84,6 +89,8 @@ def test_it_holds_data_alone_and_nothing_of_this_machine(exp_dir, published):
         assert str(exp_dir.parent).encode() not in path.read_bytes(), path
     assert json.loads((published / "env.json").read_text()) == {"git": "abc123"}
     card = (published / CARD).read_text()
+    assert "\negs/toy/ASR/run.sh --recipe default --init-from earlier --text s3://here/a.txt,earlier.txt\n" in card
+    assert "It began with weights of `earlier`, whose licence" in card
     assert card.startswith("---\nlicense: cc0-1.0\nlanguage:\n- en\n") and "trained on the corpus toy" in card
     assert "| test | 6 | 12.35 | 3.20 |" in card and "Commit abc123" in card and f"--model {NAME}" in card
 

@@ -12,7 +12,7 @@ SCORED = {"num_utterances": 6, "wer": {"rate": 50.4321}, "cer": {"rate": 21.5}, 
 
 def card(system, decoding, scored=None, weights=WEIGHTS):
     result = {"command": "egs/toy/ASR/run.sh", "sets": {"test": scored or SCORED}, "decoding": {**WEIGHTS, **decoding}}
-    return model_card(CardFacts("someone/toy", "mit", system, ["en", "no"], SPEC, result, {}, 10, weights))
+    return model_card(CardFacts("someone/toy", "mit", system, ["en", "no"], SPEC, result, {}, 10, weights, ""))
 
 
 def test_what_the_search_had_beside_the_model_is_said():
