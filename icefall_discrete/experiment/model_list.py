@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Dict, Optional
 
 from icefall_discrete.base.inside import path_inside
+from icefall_discrete.base.json_files import read_json
 from icefall_discrete.base.provenance import digest_of_file
 from icefall_discrete.base.shapes import COUNT, OBJECT, read_shaped
 
@@ -26,6 +27,11 @@ def read_contents(folder: Path) -> Dict[str, str]:
         is_experiment = (folder / "config.json").is_file()
         advice = "it is an experiment, give it as --exp-dir" if is_experiment else "correct the name"
         raise FileNotFoundError(f"{folder} is no model folder: it has no {CONTENTS}; {advice}.")
+    found = read_json(path)
+    if isinstance(found, dict) and "format" in found:
+        raise ValueError(
+            f"{folder} is an exported model; run it by icefall-discrete onnx, or give the experiment that it is from."
+        )
     contents = read_shaped(path, _SHAPES, _FETCH)
     if contents["version"] > VERSION:
         raise ValueError(

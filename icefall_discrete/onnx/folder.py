@@ -93,6 +93,11 @@ def read_model(folder: Path) -> ExportedModel:
     if not path.is_file():
         raise FileNotFoundError(f"{folder} holds no {MODEL_FILE}; give a folder that `icefall-discrete export` wrote.")
     values = read_object(path, "how an exported model is used")
+    if "format" not in values and "files" in values:
+        raise ValueError(
+            f"{folder} is a model folder for PyTorch, as `icefall-discrete push` writes them; export it by "
+            "icefall-discrete export --exp-dir, or run it by transcribe --model."
+        )
     if values.get("format", FORMAT) != FORMAT:
         raise ValueError(
             f"{path} is of format {values['format']}, but this version reads {FORMAT}; install the version that wrote "

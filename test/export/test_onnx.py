@@ -282,3 +282,6 @@ def test_refusals_name_the_file_and_what_to_do(exported, voice, tmp_path, capsys
     (broken / "model.json").write_text(json.dumps({**said, "format": 2}))
     with pytest.raises(ValueError, match="is of format 2, but this version reads 1; install the version that wrote"):
         Recogniser(broken)
+    (broken / "model.json").write_text(json.dumps({"version": 1, "files": {}}))
+    with pytest.raises(ValueError, match="is a model folder for PyTorch, as `icefall-discrete push` writes them; exp"):
+        Recogniser(broken)

@@ -148,6 +148,7 @@ def damage(folder, change):
         (lambda folder, contents: (folder / "config.json").unlink(), "config.json is missing, though"),
         (lambda folder, contents: (folder / "spec.json").write_text("{}"), "spec.json is another file than"),
         (lambda folder, contents: contents.pop("files"), "has no 'files'"),
+        (lambda folder, contents: contents.update(format=1), "is an exported model; run it by icefall-discrete onnx"),
     ],
 )
 def test_what_is_not_whole_is_refused(published, tmp_path, change, sentence):
