@@ -55,25 +55,29 @@ class DevicePasses:
 
         Arthur and Vassilvitskii 2007, "k-means++: the advantages of careful seeding", section 2.2 and conclusion.
         """
-        drawn = self._shuffled(generator)[:num_frames]
-        frames, squares = self._frames[drawn], self._squares[drawn]
+        kept = self._frames[self._shuffled(generator)[:num_frames]]
+        frames = kept - kept.mean(dim=0)  # a large mean would cost the digits of distances
+        squares = frames.square().sum(dim=1)
         candidates = 2 + int(np.log(num_clusters))
         chosen = [int(torch.randint(len(frames), (), generator=generator, device=frames.device))]
         left = self._distances(frames, squares, frames[chosen])[:, 0]
         for _ in range(num_clusters - 1):
             # Where all frames are centroids already, any will do.
             weights = torch.where(left.sum() > 0, left, torch.ones_like(left))
-            rows = torch.multinomial(weights, candidates, replacement=True, generator=generator)
+            # Efraimidis and Spirakis 2006: as drawn one by one, without a sum over all before, which on a device
+            # is not the same at every run.
+            draws = torch.empty_like(weights).exponential_(generator=generator)
+            rows = (weights / draws).topk(min(candidates, len(weights))).indices
             after = torch.minimum(left.unsqueeze(1), self._distances(frames, squares, frames[rows]))
             best = after.sum(dim=0).argmin()
             chosen.append(int(rows[best]))
             left = after[:, best]
-        return frames[chosen]
+        return kept[chosen]
 
     @staticmethod
     def _distances(frames: Tensor, squares: Tensor, centroids: Tensor) -> Tensor:
         """Squared distances (M, V)."""
-        products = squares.unsqueeze(1) + centroids.square().sum(dim=1) - 2.0 * frames @ centroids.T
+        products = squares.unsqueeze(1) + centroids.square().sum(dim=1) - frames @ (2.0 * centroids).T
         return products.clamp_(min=0.0)
 
     def _move(self, means: Tensor, counts: Tensor, batch: Tensor) -> None:

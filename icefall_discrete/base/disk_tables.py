@@ -1,11 +1,23 @@
-"""Tables that may be larger than memory: in temporary files of SQLite's, below TMPDIR, which are gone when closed."""
+"""Tables that may be larger than memory, in temporary files of SQLite's, which are gone when closed.
 
+They lie below TMPDIR, or else in /var/tmp.
+"""
+
+import os
 import sqlite3
-import tempfile
 from types import TracebackType
 from typing import Iterator, Mapping, Optional, Type, TypeVar
 
 Table = TypeVar("Table", bound="DiskTable")
+# Where SQLite puts a file without a name, if no variable says where; not where Python's tempfile does.
+_PLACES = ("/var/tmp", "/usr/tmp", "/tmp", ".")
+
+
+def folder_of_tables() -> str:
+    """The folder of the temporary files, https://sqlite.org/tempfiles.html, section 5."""
+    named = [os.environ.get(name, "") for name in ("SQLITE_TMPDIR", "TMPDIR")]
+    usable = (place for place in (*named, *_PLACES) if os.path.isdir(place) and os.access(place, os.W_OK | os.X_OK))
+    return next(usable, ".")
 
 
 class DiskTable:
@@ -34,8 +46,7 @@ class DiskTable:
             raise self._no_room(error)
 
     def _no_room(self, error: sqlite3.Error) -> OSError:
-        where = tempfile.gettempdir()
-        return OSError(f"{self._what} cannot be kept in {where} ({error}); free space, or set TMPDIR.")
+        return OSError(f"{self._what} cannot be kept in {folder_of_tables()} ({error}); free space, or set TMPDIR.")
 
 
 class NumbersByName(DiskTable, Mapping[str, float]):

@@ -34,11 +34,13 @@ class CutsOnDisk:
     def __init__(self, cuts: Iterable[Cut]) -> None:
         self._starts = array.array("Q", [0])
         self._file = tempfile.TemporaryFile()  # noqa: SIM115  closed when nobody has it any more
-        with naming(Path(tempfile.gettempdir()) / "the cuts of a fit"):
-            for cut in cuts:
-                line = json.dumps(line_of(cut)).encode("ascii")
+        place = Path(tempfile.gettempdir()) / "the cuts of a fit"
+        for cut in cuts:
+            line = json.dumps(line_of(cut)).encode("ascii")
+            with naming(place):
                 self._file.write(line)
-                self._starts.append(self._starts[-1] + len(line))
+            self._starts.append(self._starts[-1] + len(line))
+        with naming(place):
             self._file.flush()
 
     def __len__(self) -> int:

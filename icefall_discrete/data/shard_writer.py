@@ -58,8 +58,8 @@ class ShardWriter:
                 raise
 
     def _close(self) -> None:
-        if self._stream is None:
+        stream, self._stream = self._stream, None
+        if stream is None:
             return
-        with naming(self._path), self._stream as stream:
+        with naming(self._path), stream:
             self.end(stream)
-        self._stream = None

@@ -158,6 +158,7 @@ def _fit_alone(
     max_hours: float,
     max_unreadable_fraction: float,
 ) -> bool:
+    cuts = list(cuts) if iter(cuts) is cuts else cuts  # what can be read once only is kept
     found = survey(cuts, tokenizer.needs_language)
     made_from = Provenance(
         {"cuts": found.digest, "num_cuts": len(found.seconds)}, {"seed": seed, "max_hours": max_hours}

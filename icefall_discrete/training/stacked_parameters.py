@@ -233,7 +233,8 @@ class Pieces(Stack):
                 part = state[name][..., param:end, :]
                 if name in OF_ELEMENTS:
                     lines = state[name][self.first_lines[param] : self.first_lines[end]]
-                    part = lines.view(len(bucket.params), -1)[:, : bucket.elements]
+                    whole = -(-bucket.elements // self.width) * self.width
+                    part = lines.view(len(bucket.params), whole)[:, : bucket.elements]
                 if name in bucket.state:
                     part.copy_(bucket.state[name])
                 bucket.state[name] = part

@@ -172,3 +172,13 @@ def test_the_means_of_mini_batches_are_those_of_all_frames_that_were_nearest():
     expected, sizes, _ = full_pass(frames, centres)
     np.testing.assert_allclose(means.float(), expected, atol=1e-5)
     assert counts.tolist() == sizes.tolist()
+
+
+def test_the_start_on_a_device_minds_no_mean_far_from_zero():
+    generator = np.random.default_rng(0)
+    frames = generator.normal(size=(3000, 16)).astype(np.float32)
+    near, far = (
+        distortion(frames, device_passes(frames + offset).begin(40, 800, 0, 3, lambda: None) - offset)
+        for offset in (np.float32(0), np.float32(1000))
+    )
+    assert far == pytest.approx(near, rel=0.02)

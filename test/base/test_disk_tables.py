@@ -5,7 +5,7 @@ import sqlite3
 
 import pytest
 
-from icefall_discrete.base.disk_tables import DiskTable, LinesByName, NumbersByName
+from icefall_discrete.base.disk_tables import DiskTable, LinesByName, NumbersByName, folder_of_tables
 
 NAMES = ["b", "a", "z\N{SNOWMAN}", "a!", "A", "\U0001f600", "\uffff", ""]
 
@@ -29,9 +29,13 @@ def test_lines_come_in_the_order_of_their_names_and_then_as_they_came():
         assert list(lines) == [line for _, line in sorted(pairs, key=lambda pair: pair[0])]
 
 
-def test_where_there_is_no_room_the_sentence_says_for_what():
+def test_where_there_is_no_room_the_sentence_says_for_what_and_where(tmp_path, monkeypatch):
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    assert folder_of_tables() == str(tmp_path)
     with (
-        pytest.raises(OSError, match=r"the list cannot be kept in .* \(database or disk is full\); free space, or set"),
+        pytest.raises(
+            OSError, match=rf"the list cannot be kept in {tmp_path} \(database or disk is full\); free space, or set"
+        ),
         DiskTable("the list"),
     ):
         raise sqlite3.OperationalError("database or disk is full")

@@ -2,6 +2,7 @@
 
 import io
 import tarfile
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -89,3 +90,17 @@ def test_a_compressed_shard_and_what_is_none_are_refused(tmp_path):
         path.write_bytes(content)
         with pytest.raises(ValueError, match=r"frames\.000000\.tar is no tar file, or a compressed one"):
             list(read_arrays(path))
+
+
+class ToAFullDisk(ArrayShardWriter):
+    """No byte of what it writes arrives."""
+
+    def opened(self, path):
+        return open("/dev/full", "wb", buffering=2**20)
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
+def test_a_disk_that_is_full_at_the_end_of_a_shard_is_told(tmp_path):
+    with pytest.raises(OSError, match=r"could not write .*No space left"), ToAFullDisk(tmp_path, 2) as writer:
+        for entry in (b"one", b"two", b"three"):
+            writer.append(entry)

@@ -144,7 +144,7 @@ def test_who_does_not_read_is_let_go(streaming, transcriber, samples, ends):
 
 
 def test_connections_that_say_nothing_do_not_keep_others_out(streaming, samples, monkeypatch):
-    monkeypatch.setattr(server_module, "_MOST_OPENING", 4)
+    monkeypatch.setattr(server_module, "_most_opening", lambda config: 4)
     with running(lambda config: StreamService(streaming, config, BatchConfig()), SMALL) as port:
         silent = [socket.create_connection(("127.0.0.1", port), timeout=5) for _ in range(8)]
         with client(port) as talking:

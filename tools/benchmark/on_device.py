@@ -8,6 +8,7 @@ is the same on toys, to see that the commands work.
 Example: tools/benchmark/on_device.py --device cuda --out figures
 """
 
+import contextlib
 import dataclasses
 import os
 import shlex
@@ -124,12 +125,17 @@ def run(check: Check, config: BenchConfig, head: str) -> str:
         )
         watch = threading.Timer(config.limit, _end, [process])
         watch.start()
-        for line in process.stdout or ():
-            print(line, end="", flush=True)
-            print(line, end="", file=kept, flush=True)
-        process.wait()
-        in_time = watch.is_alive()
-        watch.cancel()
+        try:
+            for line in process.stdout or ():
+                print(line, end="", flush=True)
+                print(line, end="", file=kept, flush=True)
+            process.wait()
+        except BaseException:
+            _end(process)
+            raise
+        finally:
+            in_time = watch.is_alive()
+            watch.cancel()
         errors.seek(0)
         problem = (errors.read().strip().splitlines() or ["no word"])[-1]
     if not in_time:
@@ -139,13 +145,15 @@ def run(check: Check, config: BenchConfig, head: str) -> str:
 
 def _end(process: "subprocess.Popen[str]") -> None:
     """Kill a benchmark and what it has begun."""
-    os.killpg(process.pid, signal.SIGKILL)
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
 
 
 def main() -> None:
     """Run all that are asked for; the status is 1 if one has no figures."""
     config = config_from_flags(BenchConfig, __doc__)
     checks = chosen(config)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     Path(config.out).mkdir(parents=True, exist_ok=True)
     head = name_of(config.device)
     problems = {check.name: run(check, config, head) for check in checks}

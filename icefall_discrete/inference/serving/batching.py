@@ -71,6 +71,11 @@ class BatchingTranscriber:
                 )
             self._reserved_sec += seconds
 
+    def has_room(self, seconds: float, freed: float) -> bool:
+        """Whether there would be room for so much audio if `freed` seconds were given back."""
+        with self._changed:
+            return self._reserved_sec - freed + seconds <= self.config.max_queued_sec
+
     def release(self, seconds: float) -> None:
         """Give back what `reserve` took."""
         with self._changed:

@@ -25,7 +25,7 @@ except ImportError as error:
 
 LOG = logging.getLogger(__name__)
 # Seconds for the opening handshake; connections that say nothing do not stay, and so many of them at most.
-_OPEN_TIMEOUT_SEC, _MOST_OPENING = 10, 64
+_OPEN_TIMEOUT_SEC, _MOST_OPENING = 10, 256
 # Messages that a connection holds before its client is made to wait, and a closing one's patience in seconds.
 _MESSAGES_HELD, _CLOSE_TIMEOUT_SEC = 2, 5
 _LOCAL_HOSTS = (LOCAL_NAME, "127.0.0.1", "::1")
@@ -45,15 +45,21 @@ class Service(Protocol):
         """Serve one client; Refused, for what it may not do, ends its connection."""
 
 
+def _most_opening(config: ServerConfig) -> int:
+    """More than may come at once, who have not been read from yet, whatever they have said."""
+    return max(_MOST_OPENING, int(2 * config.max_new_connections))
+
+
 class _Opening:
     """Connections that have not said yet what they want; for one too many, the one that is silent longest goes."""
 
-    def __init__(self) -> None:
+    def __init__(self, most: int) -> None:
         self._silent: Dict[asyncio.WriteTransport, None] = {}
+        self._most = most
 
     def came(self, transport: asyncio.WriteTransport) -> None:
         """A connection is there."""
-        while len(self._silent) >= _MOST_OPENING:
+        while len(self._silent) >= self._most:
             oldest = next(iter(self._silent))
             del self._silent[oldest]
             oldest.abort()
@@ -85,7 +91,7 @@ class Server:
     def __init__(self, service: Service, config: ServerConfig, model_name: str) -> None:
         self._service, self._config = service, config
         self._page = Page({**service.facts, "model": model_name})
-        self._arrivals, self._opening = Bucket(config.max_new_connections), _Opening()
+        self._arrivals, self._opening = Bucket(config.max_new_connections), _Opening(_most_opening(config))
         self.num_active, self.num_served = 0, 0
 
     async def run(self, stop: asyncio.Event, started: Callable[[int], None]) -> None:

@@ -118,7 +118,8 @@ class UtteranceService:
                 return
             except Busy:
                 slow = [other for other in self._incoming if other.is_slow(self._config.max_lag_sec)]
-                if not slow:
+                freed = sum(other.announced.seconds for other in slow)
+                if not slow or not self._batching.has_room(incoming.announced.seconds, freed):
                     raise
             slowest = min(slow, key=lambda other: other.last_sec)
             self._release(slowest)
