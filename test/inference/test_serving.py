@@ -129,7 +129,8 @@ def dripped(port, first, piece):
     with client(port) as socket:
         socket.send(first)
         while True:
-            socket.send(piece)
+            with contextlib.suppress(ConnectionClosed):  # between two pieces: what was said before can be read
+                socket.send(piece)
             with contextlib.suppress(TimeoutError):
                 return json.loads(socket.recv(timeout=0.1))["error"]
 

@@ -29,7 +29,7 @@ class Killed(Exception):
 def without_noise():
     """From here on nothing random happens in a forward pass: no dropout, skips, balancers or whitening."""
     random.random = lambda: 1.0
-    torch.rand = lambda *shape, device=None: torch.ones(*shape, device=device)
+    torch.rand = lambda *shape, dtype=None, device=None: torch.ones(*shape, dtype=dtype, device=device)
     functional.dropout = lambda x, rate, training: x
 
 

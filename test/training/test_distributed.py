@@ -57,7 +57,9 @@ def assert_close(left, right, rel):
 
 def test_two_processes_train_as_one_with_the_same_global_batches(corpus_dir, tmp_path, together, monkeypatch):
     monkeypatch.setattr(random, "random", lambda: 1.0)
-    monkeypatch.setattr(torch, "rand", lambda *shape, device=None: torch.ones(*shape, device=device))
+    monkeypatch.setattr(
+        torch, "rand", lambda *shape, dtype=None, device=None: torch.ones(*shape, dtype=dtype, device=device)
+    )
     monkeypatch.setattr(functional, "dropout", lambda x, rate, training: x)
     cuts, spec = load_feature_cuts(corpus_dir / "features" / "train.jsonl.gz")
     first, second = (seen["quiet_cuts"] for seen in together[1])

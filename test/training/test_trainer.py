@@ -19,7 +19,9 @@ def losses_of(summary):
 
 def test_batches_in_turn_give_the_gradients_of_the_batches_together(corpus_dir, tmp_path, monkeypatch):
     monkeypatch.setattr(random, "random", lambda: 1.0)
-    monkeypatch.setattr(torch, "rand", lambda *shape, device=None: torch.ones(*shape, device=device))
+    monkeypatch.setattr(
+        torch, "rand", lambda *shape, dtype=None, device=None: torch.ones(*shape, dtype=dtype, device=device)
+    )
     monkeypatch.setattr(functional, "dropout", lambda x, rate, training: x)
     trainer, data = make_trainer(corpus_dir, tmp_path, **NO_NOISE)
     system = trainer.system.train()
