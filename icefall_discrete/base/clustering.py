@@ -16,9 +16,8 @@ from scipy.sparse import csr_matrix
 from sklearn.cluster import MiniBatchKMeans, kmeans_plusplus
 from tqdm import tqdm
 
-from icefall_discrete.base.device_clustering import DevicePasses
+from icefall_discrete.base.device_clustering import BATCH_FRAMES, DevicePasses
 
-BATCH_FRAMES = 8192
 # k-means++ looks at this many frames a cluster: more costs time and changes the result of the later passes little.
 INIT_FRAMES_PER_CLUSTER = 20
 # Full passes stop when one lowers the distortion by less than this fraction.

@@ -1,7 +1,7 @@
 """The passes of k-means over frames that a device holds: see clustering.py, which puts them together.
 
-All are products of matrices, sums too, so that two runs on one device give the same bits; products are of float32, not
-of TF32. Letters: M frames, D dimensions, V clusters.
+All are products of matrices, sums too, so that two runs on one device give the same bits (tested where that is a CPU);
+products are of float32, not of TF32. Letters: M frames, D dimensions, V clusters.
 """
 
 from typing import Callable, Iterator, Tuple
@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 CHUNK_SCORES = 2**26  # distances that are held at once: 256 MiB
-MINI_BATCH = 8192  # frames
+BATCH_FRAMES = 8192  # of a mini-batch
 
 
 class DevicePasses:
@@ -42,7 +42,7 @@ class DevicePasses:
         counts = torch.zeros(num_clusters, dtype=torch.float64, device=centroids.device)
         means = centroids.double()
         for _ in range(num_passes):
-            for rows in self._shuffled(generator).split(MINI_BATCH):
+            for rows in self._shuffled(generator).split(BATCH_FRAMES):
                 self._move(means, counts, self._frames[rows])
             done()
         return means.float().cpu().numpy()

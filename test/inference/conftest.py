@@ -10,7 +10,7 @@ import synthetic_codes
 import torch
 import toy_corpus
 from lhotse import MonoCut, Recording, SupervisionSegment
-from toy_streaming import write_causal_experiment
+from toy_streaming import transcriber_of, write_causal_experiment
 
 from icefall_discrete.base.checkpoint import save_checkpoint
 from icefall_discrete.base.spec import FeatureSpec
@@ -18,7 +18,9 @@ from icefall_discrete.data.cuts import load_feature_cuts, write_cuts
 from icefall_discrete.data.targets.pieces import PieceTargets
 from icefall_discrete.experiment.folder import Experiment, read_codebooks
 from icefall_discrete.experiment.transcription_files import keep_for_transcription
+from icefall_discrete.inference.transcriber import Transcriber
 from icefall_discrete.systems.asr.settings import TrainSettings
+from icefall_discrete.systems.prediction import RunConfig
 from icefall_discrete.text.pieces import UNK_ID, TextEncoder, train_bpe
 
 RATE = 16000
@@ -127,3 +129,21 @@ def features_of(work):
 def causal_exp(tmp_path_factory, voice):
     """A causal experiment; nothing in it is changed by a test."""
     return write_causal_experiment(tmp_path_factory.mktemp("causal"), voice)
+
+
+@pytest.fixture(scope="module")
+def samples(voice):
+    """The voice as a tensor, which a client sends."""
+    return torch.from_numpy(voice)
+
+
+@pytest.fixture(scope="module")
+def streaming(causal_exp):
+    """What a server of streams transcribes with."""
+    return transcriber_of(causal_exp)
+
+
+@pytest.fixture(scope="module")
+def transcriber(work):
+    """What a server of whole utterances transcribes with."""
+    return Transcriber(work / "exp", run=RunConfig(device="cpu"))

@@ -12,7 +12,7 @@ import time
 import pytest
 import torch
 from toy_server import ask, client, running, stream_to, utterance_bytes
-from toy_streaming import said_in, transcriber_of
+from toy_streaming import said_in
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from icefall_discrete.inference.serving.batching import BatchingTranscriber, Busy
@@ -21,22 +21,10 @@ from icefall_discrete.inference.serving.server import Server
 from icefall_discrete.inference.serving.settings import BatchConfig, ServerConfig
 from icefall_discrete.inference.serving.streams import StreamService
 from icefall_discrete.inference.serving.utterances import UtteranceService
-from icefall_discrete.inference.transcriber import Transcriber
-from icefall_discrete.systems.prediction import RunConfig
 
 SMALL = ServerConfig(
     port=0, max_active_connections=8, max_message_size=1 << 16, idle_timeout_sec=1.0, max_buffered_sec=0.2
 )
-
-
-@pytest.fixture(scope="module")
-def samples(voice):
-    return torch.from_numpy(voice)
-
-
-@pytest.fixture(scope="module")
-def streaming(causal_exp):
-    return transcriber_of(causal_exp)
 
 
 @pytest.fixture(scope="module")
@@ -48,11 +36,6 @@ def expected(streaming, samples):
 def port(streaming):
     with running(lambda config: StreamService(streaming, config, BatchConfig(max_batch_size=2)), SMALL) as port:
         yield port
-
-
-@pytest.fixture(scope="module")
-def transcriber(work):
-    return Transcriber(work / "exp", run=RunConfig(device="cpu"))
 
 
 def test_streams_of_several_clients_get_the_text_of_each_alone(port, samples, expected):

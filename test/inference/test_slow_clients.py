@@ -9,33 +9,16 @@ import time
 import pytest
 import torch
 from toy_server import ask, client, running, stream_to, utterance_bytes
-from toy_streaming import said_in, transcriber_of
+from toy_streaming import said_in
 
 from icefall_discrete.inference.serving import server as server_module
 from icefall_discrete.inference.serving.batching import BatchingTranscriber
 from icefall_discrete.inference.serving.settings import BatchConfig, ServerConfig
 from icefall_discrete.inference.serving.streams import StreamService
 from icefall_discrete.inference.serving.utterances import UtteranceService
-from icefall_discrete.inference.transcriber import Transcriber
-from icefall_discrete.systems.prediction import RunConfig
 
 SMALL = ServerConfig(port=0, max_message_size=1 << 16, max_buffered_sec=0.2, max_lag_sec=0.1)
 PATIENCE_SEC = 25  # less than SMALL's own for what is sent
-
-
-@pytest.fixture(scope="module")
-def samples(voice):
-    return torch.from_numpy(voice)
-
-
-@pytest.fixture(scope="module")
-def streaming(causal_exp):
-    return transcriber_of(causal_exp)
-
-
-@pytest.fixture(scope="module")
-def transcriber(work):
-    return Transcriber(work / "exp", run=RunConfig(device="cpu"))
 
 
 def until(look):
