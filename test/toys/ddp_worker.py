@@ -6,7 +6,6 @@ Arguments: folder of the corpus, folder for results.
 import contextlib
 import dataclasses
 import json
-import random
 import sys
 from pathlib import Path
 
@@ -14,8 +13,8 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
+from quiet_forward import without_noise
 from synthetic_codes import make_trainer
-from torch.nn import functional
 
 from icefall_discrete.training.distributed import joined_group
 
@@ -24,13 +23,6 @@ NO_NOISE = {"model__dropout": [0.0], "augment__augment_start_epoch": 9, "train__
 
 class Killed(Exception):
     pass
-
-
-def without_noise():
-    """From here on nothing random happens in a forward pass: no dropout, skips, balancers or whitening."""
-    random.random = lambda: 1.0
-    torch.rand = lambda *shape, dtype=None, device=None: torch.ones(*shape, dtype=dtype, device=device)
-    functional.dropout = lambda x, rate, training: x
 
 
 def stopped(data, num_batches, error):

@@ -1,7 +1,6 @@
 import dataclasses
 import json
 import os
-import random
 import subprocess
 import sys
 import time
@@ -9,11 +8,10 @@ from itertools import chain
 from pathlib import Path
 
 import pytest
-import torch
 from ddp_worker import NO_NOISE, losses_of
 from lhotse import CutSet
+from quiet_forward import without_noise
 from synthetic_codes import make_trainer
-from torch.nn import functional
 
 from icefall_discrete.base.checkpoint import load_checkpoint
 from icefall_discrete.data.cuts import load_feature_cuts
@@ -56,11 +54,7 @@ def assert_close(left, right, rel):
 
 
 def test_two_processes_train_as_one_with_the_same_global_batches(corpus_dir, tmp_path, together, monkeypatch):
-    monkeypatch.setattr(random, "random", lambda: 1.0)
-    monkeypatch.setattr(
-        torch, "rand", lambda *shape, dtype=None, device=None: torch.ones(*shape, dtype=dtype, device=device)
-    )
-    monkeypatch.setattr(functional, "dropout", lambda x, rate, training: x)
+    without_noise(monkeypatch.setattr)
     cuts, spec = load_feature_cuts(corpus_dir / "features" / "train.jsonl.gz")
     first, second = (seen["quiet_cuts"] for seen in together[1])
     assert [len(epoch) for epoch in first] == [len(epoch) for epoch in second]

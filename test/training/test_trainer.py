@@ -1,12 +1,11 @@
 import dataclasses
 import json
-import random
 
 import pytest
 import torch
 from ddp_worker import NO_NOISE
+from quiet_forward import without_noise
 from synthetic_codes import Killed, killed_after, make_trainer
-from torch.nn import functional
 
 from icefall_discrete.base.checkpoint import load_checkpoint
 from icefall_discrete.training.averages import average_epochs, epoch_path
@@ -18,11 +17,7 @@ def losses_of(summary):
 
 
 def test_batches_in_turn_give_the_gradients_of_the_batches_together(corpus_dir, tmp_path, monkeypatch):
-    monkeypatch.setattr(random, "random", lambda: 1.0)
-    monkeypatch.setattr(
-        torch, "rand", lambda *shape, dtype=None, device=None: torch.ones(*shape, dtype=dtype, device=device)
-    )
-    monkeypatch.setattr(functional, "dropout", lambda x, rate, training: x)
+    without_noise(monkeypatch.setattr)
     trainer, data = make_trainer(corpus_dir, tmp_path, **NO_NOISE)
     system = trainer.system.train()
     whole = max(data.train_batches(1, 0), key=lambda batch: len(batch["cut_ids"]))

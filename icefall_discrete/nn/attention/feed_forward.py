@@ -4,7 +4,7 @@ from typing import Callable
 
 from torch import Tensor, nn
 
-from icefall_discrete.nn.attention.dropout import Dropout
+from icefall_discrete.nn.dropout import Dropout
 from icefall_discrete.nn.scaling import Scheduled
 
 

@@ -9,12 +9,12 @@ from torch import Tensor, nn
 from icefall_discrete.nn.adaptation import AdapterPlace
 from icefall_discrete.nn.attention.config import AttentionConfig
 from icefall_discrete.nn.attention.context import Context
-from icefall_discrete.nn.attention.dropout import Dropout
 from icefall_discrete.nn.attention.feed_forward import FeedForward
 from icefall_discrete.nn.attention.norms import layer_norm
 from icefall_discrete.nn.attention.positions import Positions
 from icefall_discrete.nn.chunks import chunk_mask, draw_chunk
 from icefall_discrete.nn.depthwise import FrameDepthwise
+from icefall_discrete.nn.dropout import Dropout
 from icefall_discrete.nn.encoders.contract import Encoder, EncoderOutput
 from icefall_discrete.nn.module_row import ModuleRow
 from icefall_discrete.nn.utterance_frames import UtteranceFrames

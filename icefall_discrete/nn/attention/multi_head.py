@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from icefall_discrete.nn.attention.context import Context
-from icefall_discrete.nn.attention.dropout import Dropout
+from icefall_discrete.nn.dropout import Dropout
 from icefall_discrete.nn.scaling import Scheduled
 
 

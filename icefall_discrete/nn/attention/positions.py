@@ -7,7 +7,7 @@ from typing import Optional, Tuple
 import torch
 from torch import Tensor, nn
 
-from icefall_discrete.nn.attention.dropout import Dropout
+from icefall_discrete.nn.dropout import Dropout
 from icefall_discrete.nn.scaling import Scheduled
 from icefall_discrete.nn.tracing import is_traced
 

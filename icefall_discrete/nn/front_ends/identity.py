@@ -4,9 +4,9 @@ import dataclasses
 from typing import Optional, Tuple
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
+from icefall_discrete.nn.dropout import dropped
 from icefall_discrete.nn.front_ends.contract import FrontEnd, FrontEndConfig, StreamWindow
 from icefall_discrete.nn.lengths import Lens
 from icefall_discrete.nn.scaling import Scheduled
@@ -38,7 +38,7 @@ class IdentityFrontEnd(FrontEnd):
 
     def forward(self, x: Tensor, lens: Tensor) -> Tuple[Tensor, Tensor]:
         """Return x (N, T, D), in training with dropout, and lens (N,)."""
-        return F.dropout(x, float(self.dropout), self.training), lens
+        return dropped(x, float(self.dropout), self.training), lens
 
     @property
     def window(self) -> StreamWindow:

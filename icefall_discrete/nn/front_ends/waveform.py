@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from icefall_discrete.base.settings import check_settings, setting
+from icefall_discrete.nn.dropout import dropped
 from icefall_discrete.nn.front_ends.contract import FrontEndConfig, WholeFrontEnd
 from icefall_discrete.nn.lengths import Lens, padding_mask, with_whole_gradients
 from icefall_discrete.nn.module_row import ModuleRow
@@ -176,7 +177,7 @@ class WaveformFrontEnd(WholeFrontEnd):
 
     def vectors(self, heard: Tensor) -> Tensor:
         """What the encoder sees, (N, T', D), of frames (N, T', C); with dropout in training."""
-        return F.dropout(self.project(heard), float(self.dropout), self.training)
+        return dropped(self.project(heard), float(self.dropout), self.training)
 
     def hide(self, vectors: Tensor, hidden: Tensor) -> Tensor:
         """Vectors (N, T', D) with the learned one where `hidden` (N, T') bool."""

@@ -18,6 +18,7 @@ from icefall_discrete.base.settings import check_settings, setting
 from icefall_discrete.nn.attention.multi_head import MultiHeadAttention
 from icefall_discrete.nn.attention.norms import layer_norm
 from icefall_discrete.nn.attention.positions import sinusoids
+from icefall_discrete.nn.dropout import dropped
 from icefall_discrete.nn.lengths import padding_mask
 from icefall_discrete.nn.module_row import ModuleRow
 
@@ -133,7 +134,7 @@ class DecoderLayer(nn.Module):
         return x + self._dropped(self.contract(inner))
 
     def _dropped(self, x: Tensor) -> Tensor:
-        return F.dropout(x, self.dropout, self.training)
+        return dropped(x, self.dropout, self.training)
 
 
 class AttentionDecoder(nn.Module):
@@ -236,6 +237,4 @@ class AttentionDecoder(nn.Module):
         """Vectors (M, Q, D) of units (M, Q), of which the first stands at place `first`."""
         dim = self.config.attention_decoder_dim
         places = sinusoids(torch.arange(first, first + units.size(1)), dim).to(units.device)
-        return F.dropout(
-            self.embedding(units) * dim**0.5 + places, self.config.attention_decoder_dropout, self.training
-        )
+        return dropped(self.embedding(units) * dim**0.5 + places, self.config.attention_decoder_dropout, self.training)

@@ -1,7 +1,8 @@
 """The CTC head."""
 
-import torch.nn.functional as F
 from torch import Tensor, nn
+
+from icefall_discrete.nn.dropout import dropped
 
 CTC_DROPOUT = 0.1
 
@@ -11,4 +12,4 @@ class CtcHead(nn.Linear):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (N, T', D) to (N, T', V)."""
-        return super().forward(F.dropout(x, CTC_DROPOUT, self.training))
+        return super().forward(dropped(x, CTC_DROPOUT, self.training))

@@ -16,9 +16,9 @@ from torch import Tensor, nn
 
 from icefall_discrete.base.registry import ListedKinds
 from icefall_discrete.base.settings import check_settings, setting
-from icefall_discrete.nn.attention.dropout import Dropout
 from icefall_discrete.nn.attention.feed_forward import FeedForward
 from icefall_discrete.nn.attention.multi_head import by_offset_to_by_source
+from icefall_discrete.nn.dropout import Dropout
 
 
 class PredictorConfig(abc.ABC):

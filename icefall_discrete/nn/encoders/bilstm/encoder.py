@@ -2,10 +2,10 @@
 
 from typing import List, Sequence, Tuple
 
-import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
 
+from icefall_discrete.nn.dropout import dropped
 from icefall_discrete.nn.encoders.bilstm.config import BilstmConfig
 from icefall_discrete.nn.encoders.contract import Encoder, EncoderOutput
 from icefall_discrete.nn.module_row import ModuleRow
@@ -42,7 +42,7 @@ class BilstmEncoder(Encoder):
         for layer in self.layers:
             if outputs:
                 rate = self.config.layer_dropout
-                packed = packed._replace(data=F.dropout(packed.data, rate, self.training))
+                packed = packed._replace(data=dropped(packed.data, rate, self.training))
             packed = layer(packed)[0]
             outputs.append(packed)
         found: List[Tuple[Tensor, Tensor]] = [(padded(outputs[index]), lens) for index in inner]

@@ -4,6 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from icefall_discrete.nn.dropout import dropped
 from icefall_discrete.nn.frame_layers import FrameBatchNorm, FrameConv, SeparableConv
 from icefall_discrete.nn.module_row import ModuleRow
 from icefall_discrete.nn.utterance_frames import UtteranceFrames
@@ -78,4 +79,4 @@ class ContextNetBlock(nn.Module):
             out = conv(out, frames, after if is_last else frames)
         out = self.squeeze_excite(out, after)
         residual = self.residual_norm(self.residual(x, frames), after)
-        return F.dropout(F.silu(torch.add(out, residual)), self.dropout, self.training)
+        return dropped(F.silu(torch.add(out, residual)), self.dropout, self.training)

@@ -4,9 +4,9 @@ from typing import Optional
 
 from torch import Tensor, nn
 
-from icefall_discrete.nn.attention.dropout import Dropout
 from icefall_discrete.nn.attention.norms import layer_norm
 from icefall_discrete.nn.depthwise import FrameDepthwise
+from icefall_discrete.nn.dropout import Dropout
 from icefall_discrete.nn.scaling import Scheduled
 from icefall_discrete.nn.stream_state import Past
 from icefall_discrete.nn.utterance_frames import UtteranceFrames

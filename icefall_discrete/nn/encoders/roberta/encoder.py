@@ -6,6 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from icefall_discrete.nn.dropout import dropped
 from icefall_discrete.nn.encoders.contract import Encoder, EncoderOutput
 from icefall_discrete.nn.encoders.roberta.config import RobertaConfig
 from icefall_discrete.nn.encoders.wav2vec2.encoder import Wav2Vec2Layer
@@ -73,7 +74,7 @@ class RobertaEncoder(Encoder):
         x, piece_lens = self._marked(pieces.split(x), pieces.lens)
         frames = UtteranceFrames(piece_lens, x.shape[1])
         x = frames.without_padding(x + self.positions[: x.shape[1]])
-        x = F.dropout(self.norm(x), self.config.dropout, self.training)
+        x = dropped(self.norm(x), self.config.dropout, self.training)
         outputs = {}
         for index, layer in enumerate(self.layers):
             x = layer(x, frames.hidden_sources, None)

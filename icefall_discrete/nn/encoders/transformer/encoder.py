@@ -7,13 +7,13 @@ from torch import Tensor
 
 from icefall_discrete.nn.adaptation import AdapterPlace
 from icefall_discrete.nn.attention.context import Context
-from icefall_discrete.nn.attention.dropout import Dropout
 from icefall_discrete.nn.attention.feed_forward import FeedForward
 from icefall_discrete.nn.attention.layered_encoder import EncoderLayer, LayeredEncoder
 from icefall_discrete.nn.attention.multi_head import MultiHeadAttention
 from icefall_discrete.nn.attention.norms import layer_norm
 from icefall_discrete.nn.attention.positions import AbsolutePositions
 from icefall_discrete.nn.depthwise import FrameDepthwise
+from icefall_discrete.nn.dropout import Dropout
 from icefall_discrete.nn.encoders.transformer.config import TransformerConfig
 
 

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from icefall_discrete.nn.adaptation import AdapterPlace
 from icefall_discrete.nn.attention.feed_forward import FeedForward
 from icefall_discrete.nn.attention.multi_head import MultiHeadAttention
+from icefall_discrete.nn.dropout import dropped
 from icefall_discrete.nn.encoders.contract import Encoder, EncoderOutput
 from icefall_discrete.nn.encoders.wav2vec2.config import Wav2Vec2Config
 from icefall_discrete.nn.encoders.wav2vec2.relative import GatedAttention, OffsetBias
@@ -66,7 +67,7 @@ class Wav2Vec2Layer(nn.Module):
         return self.self_attn(x, x, hidden)
 
     def _added(self, x: Tensor, found: Tensor) -> Tensor:
-        return x + F.dropout(found, self.dropout, self.training)
+        return x + dropped(found, self.dropout, self.training)
 
     def forward(self, x: Tensor, hidden: Optional[Tensor], bias: Optional[Tensor]) -> Tensor:
         """Map x (N, T, D) to (N, T, D); `hidden` as of MultiHeadAttention, bias (H, T, T) or None."""
@@ -104,7 +105,7 @@ class Wav2Vec2Encoder(Encoder):
         frames = UtteranceFrames(lens, x.shape[1])
         x = frames.without_padding(x)
         x = x + self.positions(x)
-        x = F.dropout(x if config.norm_first else self.norm(x), config.dropout, self.training)
+        x = dropped(x if config.norm_first else self.norm(x), config.dropout, self.training)
         bias = None if self.offsets is None else self.offsets(x.shape[1])
         outputs = {}
         for index, layer in enumerate(self.layers):

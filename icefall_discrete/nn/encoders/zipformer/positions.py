@@ -7,6 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from icefall_discrete.nn.dropout import dropped
 from icefall_discrete.nn.tracing import is_traced
 
 DROPOUT = 0.15
@@ -57,4 +58,4 @@ class RelativePositions(nn.Module):
             table = table.to(x.device)
         self._table = table
         zero = table.shape[0] // 2
-        return F.dropout(table[zero - needed : zero + num_frames], DROPOUT, self.training)
+        return dropped(table[zero - needed : zero + num_frames], DROPOUT, self.training)

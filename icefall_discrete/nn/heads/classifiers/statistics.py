@@ -2,10 +2,10 @@
 
 import dataclasses
 
-import torch.nn.functional as F
 from torch import Tensor
 
 from icefall_discrete.base.settings import check_settings, setting
+from icefall_discrete.nn.dropout import dropped
 from icefall_discrete.nn.heads.classifier import statistics_pooling
 from icefall_discrete.nn.heads.classifiers.contract import ClassifierConfig, Embedder
 
@@ -43,4 +43,4 @@ class Statistics(Embedder):
 
     def refined(self, embeddings: Tensor) -> Tensor:
         """The same, in training with dropout."""
-        return F.dropout(embeddings, self.config.pooled_dropout, self.training)
+        return dropped(embeddings, self.config.pooled_dropout, self.training)
