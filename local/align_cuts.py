@@ -16,6 +16,7 @@ from lhotse import CutSet
 from lhotse.utils import fastcopy
 
 from icefall_discrete.base.flags import ScriptParser, add_flags, override
+from icefall_discrete.base.names import some_names_in
 from icefall_discrete.base.script import run_script
 from icefall_discrete.base.settings import from_dict
 from icefall_discrete.data.cuts import is_speed_perturbed, load_feature_cuts
@@ -103,9 +104,10 @@ def main() -> None:
     if (args.exp_dir is None) == (args.alignments is None):
         raise ValueError("give either --exp-dir, a recogniser, or --alignments, a file; one of them is needed.")
     expected = None if args.exp_dir is None else Experiment(args.exp_dir).spec()
+    splits = some_names_in(args.splits, "splits")
     align = _from_file(args) if args.exp_dir is None else _by_recogniser(args)
     args.output_dir.mkdir(parents=True, exist_ok=True)
-    for split in args.splits.split(","):
+    for split in splits:
         cuts, _ = load_feature_cuts(args.feature_dir / f"{split}.jsonl.gz", expected)
         if args.speed_copies == "no":
             cuts = CutSet.from_cuts(cut for cut in cuts if not is_speed_perturbed(cut))

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from icefall_discrete.base.flags import ScriptParser
 from icefall_discrete.base.script import run_script
+from icefall_discrete.experiment.folder import require_experiment
 
 
 def get_parser() -> ScriptParser:
@@ -18,7 +19,10 @@ def get_parser() -> ScriptParser:
 def main() -> None:
     """Link them."""
     args = get_parser().parse_args()
-    args.noise_dir.mkdir(parents=True, exist_ok=True)
+    require_experiment(args.exp_dir)
+    if args.noise_dir.resolve().parent != args.exp_dir.resolve():
+        raise ValueError(f"--noise-dir {args.noise_dir} is not in {args.exp_dir}, expected a folder right in it.")
+    args.noise_dir.mkdir(exist_ok=True)
     for path in args.noise_dir.iterdir():
         if path.is_symlink():
             path.unlink()

@@ -3,11 +3,11 @@
 
 import logging
 from pathlib import Path
-from typing import List
 
 from icefall_discrete.base.atomic_files import write_text
 from icefall_discrete.base.flags import ScriptParser
 from icefall_discrete.base.json_files import write_json
+from icefall_discrete.base.names import names_in, some_names_in
 from icefall_discrete.base.script import run_script
 from icefall_discrete.base.spec import FeatureSpec
 from icefall_discrete.extraction.check import check_folder, figures_of, report_text
@@ -25,15 +25,13 @@ def get_parser() -> ScriptParser:
     return parser
 
 
-def _names(text: str) -> List[str]:
-    return [name for name in text.split(",") if name]
-
-
 def main() -> None:
     """Check the folder; write report.txt and report.json."""
     args = get_parser().parse_args()
     spec = FeatureSpec.read(args.feature_dir / "spec.json")
-    reports = check_folder(args.feature_dir, _names(args.splits), args.train_split, _names(args.facts))
+    reports = check_folder(
+        args.feature_dir, some_names_in(args.splits, "splits"), args.train_split, names_in(args.facts)
+    )
     figures = figures_of(reports, spec, args.train_split)
     write_json(args.feature_dir / "report.json", figures)
     write_text(args.feature_dir / "report.txt", report_text(figures, spec))

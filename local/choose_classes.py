@@ -4,6 +4,7 @@
 from pathlib import Path
 
 from icefall_discrete.base.flags import Number, ScriptParser
+from icefall_discrete.base.names import some_names_in
 from icefall_discrete.base.script import run_script
 from icefall_discrete.data.class_corpora import choose_classes
 
@@ -30,7 +31,7 @@ def get_parser() -> ScriptParser:
 def main() -> None:
     """Choose the cuts of each split."""
     args = get_parser().parse_args()
-    splits = args.splits.split(",")
+    splits = some_names_in(args.splits, "splits")
     choose_classes(args.manifests_dir, args.source, args.corpus, args.fact, splits, args.min_utterances)
 
 

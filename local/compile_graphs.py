@@ -16,6 +16,7 @@ from icefall_discrete.base import backend
 from icefall_discrete.base.at_work import LOCK_FILE, at_work
 from icefall_discrete.base.atomic_files import copy_file
 from icefall_discrete.base.flags import Number, ScriptParser
+from icefall_discrete.base.names import names_in
 from icefall_discrete.base.provenance import (
     Provenance,
     changed_file,
@@ -163,7 +164,7 @@ def read_texts(encoder: TextEncoder, args: Any) -> Texts:
 
     Raises ValueError if there is further text and no transcripts of dev, or pieces that need its language.
     """
-    wanted = [name for name in args.languages.split(",") if name]
+    wanted = names_in(args.languages)
     cuts = with_labels(chosen_languages(load_cuts(args.cuts), wanted), args.label_fraction)
     transcripts = [encoder.marked(text_of(cut), language_of(cut)) for cut in cuts if not is_speed_perturbed(cut)]
     if args.text is None:

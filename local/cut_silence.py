@@ -9,6 +9,7 @@ from pathlib import Path
 
 from icefall_discrete.audio.voice_activity import VoiceActivityConfig
 from icefall_discrete.base.flags import ScriptParser, add_flags, override
+from icefall_discrete.base.names import names_in
 from icefall_discrete.base.script import run_script
 from icefall_discrete.data.cuts import load_cuts, require_manifest_name, with_recordings
 from icefall_discrete.data.filters import chosen_languages
@@ -30,7 +31,7 @@ def main() -> None:
     """Cut one manifest."""
     args = get_parser().parse_args()
     require_manifest_name(args.output)
-    languages = [name for name in args.languages.split(",") if name]
+    languages = names_in(args.languages)
     cuts = list(with_recordings(chosen_languages(load_cuts(args.cuts), languages), args.cuts))
     write_voiced(cuts, override(VoiceActivityConfig(), args), args.output, args.audio_dir)
 

@@ -17,6 +17,7 @@ from icefall_discrete.base import environment
 from icefall_discrete.base.at_work import LOCK_FILE, at_work
 from icefall_discrete.base.flags import ScriptParser, add_flags, override, value_of_flag
 from icefall_discrete.base.json_files import write_json
+from icefall_discrete.base.names import some_names_in
 from icefall_discrete.base.provenance import Provenance, Rules, digest_of_file
 from icefall_discrete.base.script import run_script
 from icefall_discrete.base.settings import from_dict, to_dict
@@ -100,7 +101,7 @@ def decode_splits(args: Any, files: OutputFiles, choice: CheckpointChoice, confi
     prediction = experiment.stages().prediction
     inputs = [{path.name: digest_of_file(path, as_bytes=True)} for path in prediction.inputs(config)]
     trained = None
-    splits = [name for name in args.splits.split(",") if name]
+    splits = some_names_in(args.splits, "splits")
     for split in splits:
         manifest = args.feature_dir / f"{split}.jsonl.gz"
         cuts, _ = load_feature_cuts(manifest, experiment.spec())

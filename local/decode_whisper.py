@@ -22,6 +22,7 @@ from icefall_discrete.audio.reading import load_samples
 from icefall_discrete.base import environment
 from icefall_discrete.base.flags import Number, ScriptParser
 from icefall_discrete.base.json_files import write_json
+from icefall_discrete.base.names import some_names_in
 from icefall_discrete.base.script import run_script
 from icefall_discrete.data.cuts import language_of, load_cuts, text_of
 from icefall_discrete.data.pseudo_labels import require_truth
@@ -70,7 +71,7 @@ def decode(cuts: CutSet, files: DecodingFiles, split: str, decoder: WhisperDecod
 def main() -> None:
     """Decode, score, and write result.json."""
     args = get_parser().parse_args()
-    splits = args.splits.split(",")
+    splits = some_names_in(args.splits, "splits")
     if len(splits) != len(args.manifests):
         raise ValueError(f"--splits has {len(splits)} names, but there are {len(args.manifests)} manifests.")
     cuts_of = {split: load_cuts(manifest) for split, manifest in zip(splits, args.manifests)}

@@ -4,6 +4,7 @@
 from pathlib import Path
 
 from icefall_discrete.base.flags import Number, ScriptParser
+from icefall_discrete.base.names import some_names_in
 from icefall_discrete.base.script import run_script
 from icefall_discrete.data.trials import draw_trials_of_splits
 
@@ -30,7 +31,7 @@ def get_parser() -> ScriptParser:
 def main() -> None:
     """Draw the trials of each split."""
     args = get_parser().parse_args()
-    splits = [name for name in args.splits.split(",") if name]
+    splits = some_names_in(args.splits, "splits")
     corpus = (args.manifests_dir, args.corpus, args.fact, splits)
     draw_trials_of_splits(*corpus, args.trials_dir, args.num_trials, args.seed, args.within)
 

@@ -10,6 +10,7 @@ from tqdm import tqdm
 
 from icefall_discrete.base.at_work import LOCK_FILE, at_work
 from icefall_discrete.base.flags import SEED, ScriptParser, add_flags, override
+from icefall_discrete.base.names import some_names_in
 from icefall_discrete.base.script import run_script
 from icefall_discrete.base.spec import FeatureSpec
 from icefall_discrete.data.checksums import require_whole_archives
@@ -39,7 +40,7 @@ def main() -> None:
     """Export the splits that are not there yet."""
     args = get_parser().parse_args()
     config = override(SharConfig(), args)
-    for split in args.splits.split(","):
+    for split in some_names_in(args.splits, "splits"):
         manifest = args.feature_dir / f"{split}.jsonl.gz"
         spec = FeatureSpec.read(args.feature_dir / "spec.json")
         folder = args.shar_dir / split

@@ -19,6 +19,7 @@ from tqdm import tqdm
 
 from icefall_discrete.base.atomic_files import write_text
 from icefall_discrete.base.flags import ScriptParser, add_flags, override
+from icefall_discrete.base.names import some_names_in
 from icefall_discrete.base.script import run_script
 from icefall_discrete.base.settings import check_settings, setting
 from icefall_discrete.data.cuts import load_cuts, text_of
@@ -119,9 +120,7 @@ def fetch(languages: Sequence[str], output: Path, folder: Path, known: Set[str],
 def main() -> None:
     """Fetch, draw and write."""
     args = get_parser().parse_args()
-    languages = list(dict.fromkeys(name for part in args.languages.split(",") if (name := part.strip())))
-    if not languages:
-        raise ValueError("--languages names none; give their codes, such as en,es.")
+    languages = some_names_in(args.languages, "languages")
     strange = [name for name in languages if not _CODE.fullmatch(name)]
     if strange:
         raise ValueError(f"--languages has {strange[0]!r}; give codes as Debian has them, such as es,pt-br.")

@@ -21,7 +21,7 @@ from icefall_discrete.inference.transcriber import Transcriber
 from icefall_discrete.systems.asr.transcription import Failure, Outcome
 from icefall_discrete.systems.tts.files import METHOD as SYNTHESIS
 from icefall_discrete.systems.tts.files import SynthesisFiles
-from icefall_discrete.systems.vocoder.files import VocoderFiles, read_said
+from icefall_discrete.systems.vocoder.files import VocoderFiles, read_said, require_there
 from icefall_discrete.systems.vocoder.heard import Heard, write_heard
 
 LOG = logging.getLogger("hear")
@@ -58,11 +58,12 @@ def read_units(files: SynthesisFiles, feature_dir: Path, split: str, transcriber
     """What is heard in the units of texts, and in the codes of their recordings.
 
     Raises:
-      ValueError: if they are of another feature type than the recogniser's.
+      ValueError: if they are of another feature type than the recogniser's, or their recordings are not there.
     """
     told, theirs = load_feature_cuts(files.said(split), transcriber.spec)
     recorded, _ = load_feature_cuts(feature_dir / f"{split}.jsonl.gz", theirs)
     of_cut = {cut.id: cut for cut in recorded}
+    require_there((cut.id for cut in told), of_cut, files.said(split), feature_dir)
     names, held = [cut.id for cut in told], [torch.from_numpy(load_frames(cut, theirs)).long() for cut in told]
     before = [torch.from_numpy(load_frames(of_cut[name], theirs)).long() for name in names]
     return list(map(Heard, names, transcriber.texts_of_codes(before), transcriber.texts_of_codes(held)))
@@ -83,7 +84,10 @@ def main() -> None:
             continue
         said = {line.cut_id: files.folder / line.audio for line in read_said(files.listed(split))}
         names, inputs = list(said), files.inputs(args.feature_dir, split)
-        originals = list(texts_in(transcriber, names, files.recordings(args.feature_dir, split)))
+        recordings = files.recordings(args.feature_dir, split)
+        for of_cut in filter(None, (recordings, inputs)):
+            require_there(names, of_cut, files.listed(split), args.feature_dir)
+        originals = list(texts_in(transcriber, names, recordings))
         for audio, path in ((said, files.heard(split)), (inputs, files.heard_inputs(split))):
             if audio:
                 write_heard(path, list(map(Heard, names, originals, texts_in(transcriber, names, audio))))

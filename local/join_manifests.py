@@ -11,6 +11,7 @@ Example: local/join_manifests.py --manifests-dir data/manifests --corpora asteri
 from pathlib import Path
 
 from icefall_discrete.base.flags import ScriptParser
+from icefall_discrete.base.names import some_names_in
 from icefall_discrete.base.script import run_script
 from icefall_discrete.data.joined_manifests import join_manifests
 
@@ -28,7 +29,8 @@ def get_parser() -> ScriptParser:
 def main() -> None:
     """Join the manifests of each split."""
     args = get_parser().parse_args()
-    join_manifests(args.manifests_dir, args.corpora.split(","), args.corpus, args.splits.split(","))
+    corpora, splits = some_names_in(args.corpora, "corpora"), some_names_in(args.splits, "splits")
+    join_manifests(args.manifests_dir, corpora, args.corpus, splits)
 
 
 if __name__ == "__main__":

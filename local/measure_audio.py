@@ -12,6 +12,7 @@ from pathlib import Path
 
 from icefall_discrete.base.flags import Number, ScriptParser
 from icefall_discrete.base.json_files import write_json
+from icefall_discrete.base.names import names_in
 from icefall_discrete.base.script import run_script
 from icefall_discrete.base.text_tables import text_table
 from icefall_discrete.extraction.audio_figures import AudioSource, PairSettings, audio_scores
@@ -42,7 +43,7 @@ def get_parser() -> ScriptParser:
 def main() -> None:
     """Measure all pairs, write the means, and print them."""
     args = get_parser().parse_args()
-    judges = require_judges(name for name in args.judges.split(",") if name)
+    judges = require_judges(names_in(args.judges))
     settings = PairSettings(args.sample_rate, judges, not args.other_pace)
     judges_of_voices = load_voice_judges(args.verifier_exp_dir, args.classifier_exp_dir, args.asked)
     sources = AudioSource(args.reference), AudioSource(args.estimate)

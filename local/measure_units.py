@@ -24,6 +24,7 @@ from icefall_discrete.data.cuts import language_of, load_feature_cuts, text_of
 from icefall_discrete.data.targets.pieces import PieceTargets
 from icefall_discrete.experiment.checkpoint_choice import CheckpointChoice, load_into, resolve_choice
 from icefall_discrete.experiment.folder import Experiment
+from icefall_discrete.experiment.transcription_files import kept_settings
 from icefall_discrete.extraction.unit_figures import unit_scores
 from icefall_discrete.lm.unit_bits import lm_bits_per_second
 from icefall_discrete.metrics.text_information import text_information
@@ -63,7 +64,8 @@ def text_scores_of(args: Any, cuts: CutSet, spec: FeatureSpec) -> Dict[str, Any]
     model, targets = experiment.build_model(), experiment.targets()
     if not isinstance(model, Transducer) or not isinstance(targets, PieceTargets):
         raise ValueError(f"{args.exp_dir} is no recogniser; give the folder of one that was trained with a CTC loss.")
-    load_into(model, resolve_choice(override(CheckpointChoice(), args, "average"), args.exp_dir), args.exp_dir)
+    choice = override(kept_settings(args.exp_dir)[0], args, "average")
+    load_into(model, resolve_choice(choice, args.exp_dir), args.exp_dir)
     model.to(run.torch_device()).eval()
     chosen = CutSet.from_cuts(list(cuts)[: args.num_texts])
     log_probs, _ = ctc_log_probs(model, chosen, spec, run, "text information")

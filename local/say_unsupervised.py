@@ -20,6 +20,7 @@ from icefall_discrete.base import environment
 from icefall_discrete.base.atomic_files import write_text
 from icefall_discrete.base.flags import Number, ScriptParser, add_flags, override
 from icefall_discrete.base.json_files import write_json
+from icefall_discrete.base.names import names_in
 from icefall_discrete.base.provenance import digest_of_file
 from icefall_discrete.base.script import run_script
 from icefall_discrete.data.cuts import require_manifest_name, without_frames, write_cuts
@@ -140,7 +141,7 @@ def main() -> None:
     if args.pseudo_labels:
         require_manifest_name(args.pseudo_labels)
         speaker.require_text()
-    languages = [name for name in args.languages.split(",") if name]
+    languages = names_in(args.languages)
     books = read_codebooks(args.feature_dir / "codebooks.safetensors")
     heard = hear(args.feature_dir, args.split, languages, books, speaker.spec)
     pooling = Pooling.load(args.exp_dir)

@@ -8,6 +8,7 @@ from typing import Any, Dict, List
 from icefall_discrete.base import environment
 from icefall_discrete.base.flags import ScriptParser
 from icefall_discrete.base.json_files import read_object, write_json
+from icefall_discrete.base.names import some_names_in
 from icefall_discrete.base.provenance import recorded_in
 from icefall_discrete.base.script import run_script
 from icefall_discrete.base.settings import from_dict, to_dict
@@ -94,7 +95,7 @@ def main() -> None:
     kept = load_recipe(args.exp_dir, None).get("decode", {})
     method = args.decoding_method or kept.get("decoding_method", DecodeConfig.decoding_method)
     files, splits = prediction.last(args.exp_dir, method)
-    splits = [name for name in args.splits.split(",") if name] if args.splits else splits
+    splits = some_names_in(args.splits, "splits") if args.splits else splits
     records = {split: read_shaped(files.record(split), RECORD, "decode again") for split in splits}
     args.feature_dir = args.feature_dir or Path(records[splits[0]]["feature_dir"])
     if not args.feature_dir.is_dir():

@@ -16,6 +16,7 @@ from typing import Any, Dict, List
 from icefall_discrete.base.environment import commits_in
 from icefall_discrete.base.flags import ScriptParser, add_flags, override
 from icefall_discrete.base.json_files import write_json
+from icefall_discrete.base.names import some_names_in
 from icefall_discrete.base.provenance import Provenance
 from icefall_discrete.base.script import run_script
 from icefall_discrete.base.settings_digest import json_digest
@@ -102,9 +103,7 @@ def main() -> None:
     """Score the splits, and write the table and result.json."""
     args = get_parser().parse_args()
     config = override(SayConfig(), args)
-    splits = [name for name in args.splits.split(",") if name]
-    if not splits:
-        raise ValueError("--splits names none; give those that were said, such as dev,test.")
+    splits = some_names_in(args.splits, "splits")
     found = ScoredSeeds.read(args.exp_dir, splits, config.name)
     print(found.shown(), end="")
     result = gather(args, found, config)

@@ -71,10 +71,10 @@ def main() -> None:
     shapes = [(size, left) for left in asked.left_contexts for size in asked.chunk_sizes]
     rows = [row(found) for found in errors_by_chunk(trained, cuts, decode, run, shapes)]
     table = chunk_table(rows, asked.split)
-    stem = args.exp_dir / f"chunk_sizes-{asked.split}"
+    name = f"chunk_sizes-{asked.split}"
     facts = {"split": asked.split, "decoding_method": decode.decoding_method}
-    write_json(stem.with_suffix(".json"), {**facts, "rows": rows})
-    write_text(stem.with_suffix(".md"), table + "\n")
+    write_json(args.exp_dir / f"{name}.json", {**facts, "rows": rows})
+    write_text(args.exp_dir / f"{name}.md", table + "\n")
     print(table)
 
 

@@ -3,7 +3,7 @@
 
 import logging
 from pathlib import Path
-from typing import Any, Dict
+from typing import Any, Dict, Sequence
 
 from tqdm import tqdm
 
@@ -11,6 +11,7 @@ from icefall_discrete.audio.noise import condition_of
 from icefall_discrete.base import environment
 from icefall_discrete.base.flags import ScriptParser
 from icefall_discrete.base.json_files import write_json
+from icefall_discrete.base.names import some_names_in
 from icefall_discrete.base.script import run_script
 from icefall_discrete.base.spec import FeatureSpec
 from icefall_discrete.data.cuts import load_cuts, load_feature_cuts, load_frames
@@ -56,12 +57,24 @@ def compare(feature_dir: Path, clean: Json, noisy_split: str, spec: FeatureSpec)
     }
 
 
+def require_noisy(names: Sequence[str], split: str) -> None:
+    """Raise ValueError for a name that is none of a noisy version of the split."""
+    other = next((name for name in names if condition_of(name, split) is None), None)
+    if other is not None:
+        raise ValueError(
+            f"--noisy-splits has '{other}', expected noisy versions of '{split}', such as {split}-white-snr10; "
+            "correct the name, or --split."
+        )
+
+
 def main() -> None:
     """Compare every noisy set with the clean split."""
     args = get_parser().parse_args()
     cuts, spec = load_feature_cuts(args.feature_dir / f"{args.split}.jsonl.gz")
     names = [path.name[: -len(".jsonl.gz")] for path in sorted(args.feature_dir.glob(f"{args.split}-*.jsonl.gz"))]
-    names = args.noisy_splits.split(",") if args.noisy_splits else names
+    if args.noisy_splits:
+        names = some_names_in(args.noisy_splits, "noisy-splits")
+        require_noisy(names, args.split)
     result: Json = {"feature_type": spec.name, "kind": spec.kind, "split": args.split, "sets": {}}
     if spec.kind == "continuous":
         logging.info(f"{spec.name} is continuous: it has no units to compare")

@@ -18,6 +18,7 @@ from icefall_discrete.base.device import resolve
 from icefall_discrete.base.flags import Number, ScriptParser, value_of_flag
 from icefall_discrete.base.hub_names import names_no_place
 from icefall_discrete.base.json_files import read_object
+from icefall_discrete.base.names import names_in
 from icefall_discrete.base.provenance import Provenance, digest_of_file
 from icefall_discrete.base.script import run_script
 from icefall_discrete.base.spec import FeatureSpec
@@ -140,7 +141,7 @@ def labelled_cuts(args: Any, cuts: CutSet, spec: FeatureSpec, fraction: float) -
         if args.untranscribed_splits:
             raise ValueError("--untranscribed-splits need --pseudo-labels, as nothing is known of what is said there.")
         return cuts
-    further = [name for name in args.untranscribed_splits.split(",") if name]
+    further = names_in(args.untranscribed_splits)
     others = [load_feature_cuts(args.feature_dir / f"{name}.jsonl.gz", spec)[0] for name in further]
     unwritten = [without_text(cut) for part in others for cut in part]
     pseudo = {cut.id: cut for path in args.pseudo_labels for cut in load_cuts(path)}

@@ -9,6 +9,7 @@ from lhotse.cut import Cut
 
 from icefall_discrete.base.at_work import LOCK_FILE, at_work
 from icefall_discrete.base.flags import Number, ScriptParser, add_flags, override
+from icefall_discrete.base.names import names_in
 from icefall_discrete.base.provenance import Provenance, changed_file, digest_of_lines, noting_files, set_aside
 from icefall_discrete.base.script import run_script
 from icefall_discrete.base.settings import from_dict
@@ -143,7 +144,7 @@ def main() -> None:
     recipe = read_recipe(args.recipe_config) if args.recipe_config else {}
     config = override(from_dict(BpeConfig, recipe.get("bpe", {}), str(args.recipe_config)), args, "bpe")
     chosen = from_dict(FilterConfig, recipe.get("filter", {}), str(args.recipe_config))
-    wanted = [name for name in args.languages.split(",") if name] or chosen.languages
+    wanted = names_in(args.languages) or chosen.languages
     fraction = args.label_fraction or chosen.label_fraction
     cuts = with_labels(chosen_languages(load_cuts(args.cuts), wanted), fraction)
     utterances: List[Utterance] = [utterance_of(cut, config) for cut in cuts if not is_speed_perturbed(cut)]

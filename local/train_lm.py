@@ -17,6 +17,7 @@ from icefall_discrete.base.atomic_files import copy_file
 from icefall_discrete.base.device import resolve
 from icefall_discrete.base.flags import Number, ScriptParser, add_flags, override
 from icefall_discrete.base.json_files import write_json
+from icefall_discrete.base.names import names_in
 from icefall_discrete.base.provenance import (
     STRICT,
     Provenance,
@@ -103,7 +104,7 @@ def sentences_of(path: Path, languages: str, fraction: float = 1.0) -> Dict[str,
 
     `fraction` is the share of them that is used, as `with_labels` has it.
     """
-    cuts = with_labels(chosen_languages(load_cuts(path), [name for name in languages.split(",") if name]), fraction)
+    cuts = with_labels(chosen_languages(load_cuts(path), names_in(languages)), fraction)
     return {f"cut {cut.id}": (text_of(cut), language_of(cut)) for cut in cuts if not is_speed_perturbed(cut)}
 
 

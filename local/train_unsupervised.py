@@ -17,6 +17,7 @@ from icefall_discrete.base import environment
 from icefall_discrete.base.at_work import LOCK_FILE, at_work
 from icefall_discrete.base.flags import SEED, Number, ScriptParser, add_flags, override
 from icefall_discrete.base.json_files import write_json
+from icefall_discrete.base.names import names_in
 from icefall_discrete.base.script import run_script
 from icefall_discrete.base.settings import from_dict
 from icefall_discrete.base.text_files import numbered_lines
@@ -112,7 +113,7 @@ def main() -> None:
             "units and a weight of their loss, or neither."
         )
     require_no_other(args.exp_dir, MODEL)
-    languages = [name for name in args.languages.split(",") if name]
+    languages = names_in(args.languages)
     text = text_in(args, config, languages)
     books, units = read_codebooks(args.feature_dir / "codebooks.safetensors"), args.unit_feature_dir
     train = hear(args.feature_dir, args.train_split, languages, books, unit_dir=units)

@@ -1,5 +1,6 @@
 """Documents: every room says what it holds, and what a document points to exists."""
 
+import itertools
 import re
 from pathlib import Path
 
@@ -29,6 +30,17 @@ def test_every_room_has_a_readme():
 def test_links_lead_somewhere(path):
     links = [link for link in LINK.findall(path.read_text(encoding="utf-8")) if "://" not in link]
     assert not [link for link in links if not (path.parent / link).exists()]
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_a_table_has_a_head_and_rows_of_its_width(path):
+    """A blank line within a table makes text of the rows below it, and a cell too many is not shown."""
+    lines = re.sub(r"```.*?```", "", path.read_text(encoding="utf-8"), flags=re.DOTALL).splitlines()
+    tables = [list(rows) for is_row, rows in itertools.groupby(lines, lambda line: line.startswith("|")) if is_row]
+    for rows in tables:
+        assert len(rows) > 1 and re.fullmatch(r"[-| :]+", rows[1]), rows[0]
+        widths = [len(re.findall(r"(?<!\\)\|", row)) for row in rows]
+        assert not [row for row, width in zip(rows, widths) if width != widths[0]]
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ from icefall_discrete.base.flags import ScriptParser, add_flags, override
 from icefall_discrete.base.script import run_script
 from icefall_discrete.experiment.checkpoint_choice import CheckpointChoice
 from icefall_discrete.experiment.learned_kmeans import write_feature_type
+from icefall_discrete.experiment.transcription_files import kept_settings
 
 
 def main() -> None:
@@ -24,7 +25,7 @@ def main() -> None:
     parser.add_argument("--to", type=Path, required=True, help="feature type to write, NAME.json")
     add_flags(parser, CheckpointChoice)
     args = parser.parse_args()
-    values = write_feature_type(args.exp_dir, override(CheckpointChoice(), args), args.to)
+    values = write_feature_type(args.exp_dir, override(kept_settings(args.exp_dir)[0], args), args.to)
     print(f"{args.to}: {values['tokenizer']}, {values['num_clusters']} clusters")
 
 

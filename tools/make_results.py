@@ -11,6 +11,7 @@ from typing import Any, Dict, List, Sequence
 
 from icefall_discrete.base.atomic_files import write_text
 from icefall_discrete.base.flags import ScriptParser
+from icefall_discrete.base.names import some_names_in
 from icefall_discrete.base.script import run_script
 from icefall_discrete.metrics.facts import first_metric, leading_metrics
 from icefall_discrete.results.chart import draw_chart, points_of
@@ -88,7 +89,7 @@ def main() -> None:
     rows = traceable(read_ledger(sorted(args.results_dir.glob("*.json"))))
     published = read_published(args.published) if args.published else []
     output = args.output or args.results_dir.parent / "RESULTS.md"
-    tests, devs = args.test_split.split(","), args.dev_split.split(",")
+    tests, devs = some_names_in(args.test_split, "test-split"), some_names_in(args.dev_split, "dev-split")
     own = over_seeds([row for row in rows if not row.get("search")])
     points = points_of([row for group in compared(own) for row in group], tests[0], conf_dirs(args.results_dir))
     chart = None

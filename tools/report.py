@@ -23,7 +23,7 @@ from icefall_discrete.base.settings import from_dict
 from icefall_discrete.base.shapes import TEXT, read_shaped
 from icefall_discrete.data.cuts import load_cuts
 from icefall_discrete.decoding.settings import DecodeConfig
-from icefall_discrete.experiment.folder import Experiment
+from icefall_discrete.experiment.folder import Experiment, require_experiment
 from icefall_discrete.experiment.transcription_files import load_recipe
 from icefall_discrete.metrics.scoring_rules import ScoringRules
 from icefall_discrete.results.training_report import DecodedSet, listen, report_page
@@ -95,8 +95,7 @@ def decoded_sets(args: Any) -> List[DecodedSet]:
 def main() -> None:
     """Make one page."""
     args = get_parser().parse_args()
-    if not (args.exp_dir / "config.json").is_file():
-        raise FileNotFoundError(f"{args.exp_dir} is no experiment: it has no config.json; correct --exp-dir.")
+    require_experiment(args.exp_dir)
     args.output = args.output or args.exp_dir / "report.html"
     write_text(args.output, report_page(args.exp_dir, decoded_sets(args), args.output, args.num_worst))
     LOG.info("Wrote %s", args.output)

@@ -1,8 +1,25 @@
-"""Names that somebody wrote: which known one was meant."""
+"""Names that somebody wrote: several in one flag, and which known one was meant."""
 
 from typing import Iterable, List, Sequence
 
 MAX_EDITS = 3  # a name that is further away was hardly meant
+
+
+def names_in(text: str) -> List[str]:
+    """The names in the text of a flag, each once: commas are between them, and blanks may be.
+
+    >>> names_in("dev, test,dev,")
+    ['dev', 'test']
+    """
+    return list(dict.fromkeys(name for part in text.split(",") if (name := part.strip())))
+
+
+def some_names_in(text: str, flag: str) -> List[str]:
+    """The same, of a flag that needs one. Raises ValueError, naming it, where there is none."""
+    names = names_in(text)
+    if not names:
+        raise ValueError(f"--{flag} is '{text}', expected one name or several, by commas; add one.")
+    return names
 
 
 def edits_between(a: str, b: str) -> int:

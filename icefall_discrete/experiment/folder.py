@@ -90,6 +90,12 @@ def read_codebooks(path: Path) -> Optional[List[Tensor]]:
     return good
 
 
+def require_experiment(exp_dir: Path) -> None:
+    """Raise FileNotFoundError for a folder, or a name, that is none of an experiment."""
+    if not (exp_dir / CONFIG_FILE).is_file():
+        raise FileNotFoundError(f"{exp_dir} is no experiment: it has no {CONFIG_FILE}; correct --exp-dir.")
+
+
 def require_no_other(folder: Path, own: str) -> None:
     """Raise ValueError if a folder that a training is to write to holds something of another kind.
 
@@ -294,7 +300,10 @@ class Experiment:
         """The pieces that the model emits. Raises ValueError if it emits no text."""
         targets = self.targets()
         if not isinstance(targets, PieceTargets):
-            raise ValueError(f"{self.exp_dir} was trained as system '{self.settings().system}', which emits no text.")
+            raise ValueError(
+                f"{self.exp_dir} was trained as system '{self.settings().system}', which emits no text; give the "
+                "folder of a recogniser."
+            )
         return targets.text_encoder
 
     def build_model(self) -> FrameNetwork:

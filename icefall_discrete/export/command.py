@@ -93,7 +93,10 @@ def load_recogniser(exp_dir: Path, choice: CheckpointChoice) -> Transducer:
     """
     model = Experiment(exp_dir).build_model()
     if not isinstance(model, Transducer):
-        raise ValueError(f"{exp_dir} holds a {type(model).__name__}, which is no recogniser and emits no text.")
+        raise ValueError(
+            f"{exp_dir} holds a {type(model).__name__}, which is no recogniser and emits no text; give the folder of "
+            "one."
+        )
     load_into(model, choice, exp_dir)
     merge_changes(model)
     return model.eval()

@@ -4,16 +4,21 @@ A file is an array of the first codes of frames, .npy of (frames, 1) or (frames,
 them of a language model of a codec's first codebook. Each becomes <out>/<its name>.npy, codes of all codebooks, and
 <out>/<its name>.flac, which the codec decodes. --prompt, an array of all codes of some speech, tells the voice. With
 --lm-exp-dir, a model of text and speech on first codes, each --text becomes text-1, text-2 and so on (VALL-E's two
-networks, one after the other). The path of each file is printed when it is written.
+networks, one after the other). The path of each file is printed when it is written. What cannot be filled is told on
+standard error; the others are filled all the same, and the exit status is 1.
 """
 
+import functools
+import logging
+import sys
 from pathlib import Path
-from typing import Any, Iterator, List, Optional, Sequence, Tuple
+from typing import Any, Callable, Iterator, List, Optional, Sequence, Tuple
 
 import torch
 from torch import Tensor
 
 from icefall_discrete.base.flags import ScriptParser, add_flags, override
+from icefall_discrete.base.script import one_sentence
 from icefall_discrete.base.spec import FeatureSpec
 from icefall_discrete.experiment.checkpoint_choice import CheckpointChoice
 from icefall_discrete.experiment.transcription_files import load_recipe, settings_in
@@ -24,6 +29,8 @@ from icefall_discrete.inference.speaking import AudioFolder
 from icefall_discrete.inference.text_and_speech import TextAndSpeech
 from icefall_discrete.systems.perceptual.network import FillConfig
 from icefall_discrete.systems.prediction import RunConfig
+
+LOG = logging.getLogger(__name__)
 
 
 def get_parser(prog: str) -> ScriptParser:
@@ -42,13 +49,13 @@ def get_parser(prog: str) -> ScriptParser:
     return parser
 
 
-def _first_codes(args: Any, model: Optional[TextAndSpeech]) -> Iterator[Tuple[str, Tensor]]:
-    """Names and first codes (T, 1) of files, then of texts, which `model` says."""
+def _first_codes(args: Any, model: Optional[TextAndSpeech]) -> Iterator[Tuple[str, Callable[[], Tensor]]]:
+    """Names of files, then of texts, which `model` says, and what gives the first codes (T, 1) of each."""
     for name, path in zip(one_each(args.first), args.first):
-        yield name, read_array(Path(path))
+        yield name, functools.partial(read_array, Path(path))
     for name, text in zip(_names_of_texts(args.text), args.text):
         assert model is not None
-        yield name, model.units(text, language=args.language)
+        yield name, functools.partial(model.units, text, language=args.language)
 
 
 def _names_of_texts(texts: Sequence[str]) -> List[str]:
@@ -70,7 +77,7 @@ def _require_first_codes_of(spec: FeatureSpec, first: FeatureSpec, lm_exp_dir: P
 
 
 def main(prog: str, arguments: Sequence[str]) -> None:
-    """Fill each array, and print what was written."""
+    """Fill each array, print what was written, and end with status 1 if something could not be filled."""
     args = get_parser(prog).parse_args(arguments)
     if bool(args.text) != (args.lm_exp_dir is not None) or not (args.text or args.first):
         raise ValueError("there is nothing to fill: give files of first codes, or both --lm-exp-dir and --text.")
@@ -88,7 +95,17 @@ def main(prog: str, arguments: Sequence[str]) -> None:
     if model is not None:
         _require_first_codes_of(filler.spec, model.spec, args.lm_exp_dir, args.exp_dir)
     torch.set_flush_denormal(True)
+    failed = 0
     for name, first in _first_codes(args, model):
-        codes = filler.filled(first, name, prompt)
+        try:
+            codes = filler.filled(first(), name, prompt)
+        except (ValueError, FileNotFoundError) as error:
+            sentence = one_sentence(error)
+            LOG.error(sentence if name in sentence else f"{name}: {sentence}")
+            failed += 1
+            continue
         write_codes(codes, folder.path_of(name, CODES))
         folder.write(Speech(name, filler.audio(codes)), filler.spec.sample_rate_hz, name)
+    if failed:
+        LOG.error(f"{failed} of {len(args.first) + len(args.text)} could not be filled.")
+        sys.exit(1)

@@ -14,7 +14,7 @@ from icefall_discrete.experiment.transcription_files import load_experiment_toke
 from icefall_discrete.inference.speaker import Speaker
 from icefall_discrete.systems.code_files import CodeFiles
 from icefall_discrete.systems.enhancement.system import in_order
-from icefall_discrete.systems.vocoder.files import NOBODY, Said, audio_name
+from icefall_discrete.systems.vocoder.files import NOBODY, Said, audio_name, require_there
 from icefall_discrete.systems.vocoder.prediction import fitted, samples_of
 
 
@@ -64,6 +64,7 @@ def sound_split(files: CodeFiles, split: str, feature_dir: Path, sounder: Sounde
     spec = sounder.spec
     found = {cut.id: cut for cut in load_cuts(files.said(split))}
     true, folder = files.recordings(feature_dir, split), files.audio(split)
+    require_there(found, true, files.said(split), feature_dir)
     folder.mkdir(parents=True, exist_ok=True)
     for number, mixture in enumerate(load_cuts(Path(feature_dir) / f"{split}.jsonl.gz")):
         names = files.names_of(mixture.id)

@@ -62,7 +62,10 @@ class Speaker:
         self._synthesis = synthesis or SynthesisConfig()
         network = self.experiment.build_model()
         if not isinstance(network, Vocoder):
-            raise ValueError(f"{exp_dir} holds a {type(network).__name__}, which is no vocoder and says nothing.")
+            raise ValueError(
+                f"{exp_dir} holds a {type(network).__name__}, which is no vocoder and says nothing; give the folder of "
+                "one."
+            )
         load_into(network, resolve_choice(choice or kept_settings(exp_dir)[0], exp_dir), exp_dir)
         self.network = network.to((run or RunConfig()).torch_device()).eval()
         self.voices = self.experiment.stages().load_targets(self.experiment.exp_dir)
@@ -136,6 +139,8 @@ def read_array(path: Path) -> Tensor:
         raise ValueError(
             f"{path}: cannot be read as an array ({reason_of(error)}); write it with numpy.save."
         ) from None
+    if not isinstance(held, np.ndarray):
+        raise ValueError(f"{path}: holds several arrays, as numpy.savez writes them, expected one; use numpy.save.")
     if held.dtype.kind not in "iuf":
         raise ValueError(f"{path}: holds values of type {held.dtype}, expected numbers; write codes with numpy.save.")
     held = held[:, None] if held.ndim == 1 else held

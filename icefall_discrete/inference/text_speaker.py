@@ -40,7 +40,10 @@ class TextSpeaker:
         experiment = Experiment(exp_dir)
         self._of_both = TextAndSpeech(exp_dir, choice, run) if is_text_and_speech(exp_dir) else None
         if self._of_both is None and experiment.settings().system != "tts":
-            raise ValueError(f"{exp_dir} was trained as system '{experiment.settings().system}', which reads no text.")
+            raise ValueError(
+                f"{exp_dir} was trained as system '{experiment.settings().system}', which reads no text; give the "
+                "folder of one from texts to units."
+            )
         experiment.spec().require_same(
             speaker.spec, f"the units of {exp_dir}", f"the vocoder {speaker.experiment.exp_dir}"
         )

@@ -48,13 +48,16 @@ def load_recogniser(
     """
     experiment = Experiment(Path(exp_dir))
     spec = experiment.spec()
+    text_encoder = experiment.text_encoder()  # first, as the tokenizer of another system may be large, or have to come
     tokenizer = load_experiment_tokenizer(experiment.exp_dir, spec, tokenizer_dir)
     tokenizer = in_language(tokenizer, language, str(experiment.exp_dir))
-    text_encoder = experiment.text_encoder()
     device = run.torch_device()
     model = experiment.build_model()
     if not isinstance(model, Transducer):
-        raise ValueError(f"{exp_dir} holds a {type(model).__name__}, which is no recogniser and emits no text.")
+        raise ValueError(
+            f"{exp_dir} holds a {type(model).__name__}, which is no recogniser and emits no text; give the folder of "
+            "one."
+        )
     load_into(model, resolve_choice(choice, exp_dir), exp_dir)
     model.to(device).eval()
     return TrainedRecogniser(experiment, spec, tokenizer, text_encoder, model, device)

@@ -1,10 +1,29 @@
 """The nearest known name, and where feature types are found."""
 
+import re
+from pathlib import Path
+
 import pytest
 
 from icefall_discrete.base.feature_types import find_feature_conf, find_feature_confs
-from icefall_discrete.base.names import did_you_mean, edits_between, nearest
+from icefall_discrete.base.names import did_you_mean, edits_between, names_in, nearest, some_names_in
 from icefall_discrete.decoding.methods import find_method, k2_methods, known_methods
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def test_names_by_commas_may_have_blanks_between_them_and_count_once():
+    assert (
+        names_in(" dev, test ,,dev") == some_names_in("dev,test", "splits") == ["dev", "test"] and names_in(" ") == []
+    )
+    with pytest.raises(ValueError, match="--splits is ' ,', expected one name or several, by commas"):
+        some_names_in(" ,", "splits")
+
+
+@pytest.mark.parametrize("folder", ["local", "tools", "egs", "icefall_discrete"])
+def test_every_flag_of_names_is_read_so(folder):
+    scripts = [path for path in (ROOT / folder).rglob("*.py") if "benchmark" not in path.parts]
+    assert scripts and not [path.name for path in scripts if re.search(r"args\.\w+\.split\(", path.read_text("utf-8"))]
 
 
 @pytest.mark.parametrize("a, b, edits", [("", "", 0), ("", "ab", 2), ("abc", "abd", 1), ("ab", "ba", 2), ("x", "x", 0)])

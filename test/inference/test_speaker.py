@@ -95,6 +95,8 @@ def test_codes_of_another_kind_are_told(corpus, tmp_path, speaker):
         header = {"descr": "<i8", "fortran_order": False, "shape": (10**13,)}
         np.lib.format.write_array_header_1_0(stream, header)
     (tmp_path / "bad.npy").write_bytes(b"no array")
+    np.savez(tmp_path / "several.npz", codes=np.zeros((3, 1), dtype=np.int64))
+    (tmp_path / "several.npz").rename(tmp_path / "several.npy")
     for name, sentence in {
         "wide.npy": "codes of shape (3, 2), expected (frames, 1)",
         "none.npy": "there are no codes",
@@ -102,6 +104,7 @@ def test_codes_of_another_kind_are_told(corpus, tmp_path, speaker):
         "bad.npy": "cannot be read as an array (it holds more than data)",
         "object.npy": "cannot be read as an array",
         "huge.npy": "cannot be read as an array",
+        "several.npy": "holds several arrays, as numpy.savez writes them, expected one",
         "codes.txt": "expected codes as an array, .npy, or a manifest",
     }.items():
         with pytest.raises(ValueError) as caught:

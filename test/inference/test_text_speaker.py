@@ -3,6 +3,7 @@
 import dataclasses
 import runpy
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import soundfile
@@ -106,6 +107,15 @@ def test_a_split_is_said_measured_and_shown(corpus, speaker, texts, tmp_path):
     assert "wer" not in TtsPrediction().score("test", files, corpus / "features", ScoringRules()), "others were heard"
     with pytest.raises(ValueError, match="does not fit the model"):
         runpy.run_path(str(STAGE))["speak"](Speaker(corpus / "W"), "test", files)
+    TtsPrediction().predict("train", trained, cuts, SynthesisConfig(), RunConfig(), files)  # not what lies there
+    for used in (
+        lambda: TtsPrediction().score("train", files, corpus / "features", ScoringRules()),
+        lambda: runpy.run_path(str(STAGE.with_name("hear_speech.py")))["read_units"](
+            files, corpus / "features", "train", SimpleNamespace(spec=spec)
+        ),
+    ):
+        with pytest.raises(ValueError, match=rf"cut {next(iter(cuts)).id} is not in .*features; give the folder of"):
+            used()
     links = [part.partition('"')[0] for part in page.split('src="')[1:]]
     assert all((tmp_path / link).is_file() for link in links)
 

@@ -46,7 +46,7 @@ def test_what_is_not_to_be_had_is_a_sentence(help_of, tmp_path, monkeypatch):
     last = failed.stderr.splitlines()[-1]
     assert "cannot read the help in 'xx'" in last and "libreoffice-help-xx" in last and "no network" in last
     none = run_stage_script("fetch_help_text.py", "--languages", ",", *help_of, check=False)
-    assert "--languages names none" in none.stderr.splitlines()[-1]
+    assert "--languages is ',', expected one name" in none.stderr.splitlines()[-1]
     pattern = run_stage_script("fetch_help_text.py", "--languages", "e*", *help_of, check=False)
     assert "--languages has 'e*'; give codes" in pattern.stderr.splitlines()[-1]
     write_deb(help_of[1] / "libreoffice-help-zh-cn_7_all.deb", {f"{FOLDER}/zh-CN/text/a.html": page("按 2 键")})

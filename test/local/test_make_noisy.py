@@ -1,5 +1,6 @@
 """Noisy sets, their codes and their token stability through the stages, on toy audio."""
 
+import functools
 import json
 
 import pytest
@@ -88,10 +89,24 @@ def test_codes_of_noisy_sets_are_compared_with_the_clean_ones(work):
     assert sets["test-white-snr0"]["num_utterances"] == 4
     assert len(sets["test-white-snr0"]["streams"]) == 1
 
-    done = run_stage_script(
-        *("token_stability.py", "--feature-dir", out, "--noisy-splits", "test", "--output", work / "b.json"),
-    )
-    assert done.returncode == 0 and json.loads((work / "b.json").read_text())["sets"] == {}
+    again = ("token_stability.py", "--feature-dir", out, "--output", work / "b.json", "--noisy-splits")
+    refused = run_stage_script(*again, "test-white-snr0, test_white_0", check=False)
+    assert "--noisy-splits has 'test_white_0', expected noisy versions of 'test'" in refused.stderr
+    assert refused.returncode == 1 and not (work / "b.json").exists()
+
+
+def test_an_experiment_is_borrowed_within_it_or_not_at_all(tmp_path):
+    exp_dir, borrow = tmp_path / "exp", functools.partial(run_stage_script, "borrow_experiment.py", check=False)
+    refused = borrow("--exp-dir", exp_dir, "--noise-dir", exp_dir / "noise")
+    assert f"{exp_dir} is no experiment: it has no config.json" in refused.stderr and not exp_dir.exists()
+    exp_dir.mkdir()
+    for name in ("config.json", "result.json", ".done-6"):
+        (exp_dir / name).write_text("{}")
+    refused = borrow("--exp-dir", exp_dir, "--noise-dir", tmp_path / "elsewhere")
+    assert f"elsewhere is not in {exp_dir}, expected" in refused.stderr and not (tmp_path / "elsewhere").exists()
+    for _ in range(2):
+        assert borrow("--exp-dir", exp_dir, "--noise-dir", exp_dir / "noise").returncode == 0
+        assert [path.name for path in (exp_dir / "noise").iterdir() if path.resolve().is_file()] == ["config.json"]
 
 
 def test_continuous_features_have_no_units(work):

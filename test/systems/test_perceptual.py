@@ -280,7 +280,7 @@ def test_temperatures_that_overflow_and_threads_without_end_are_refused():
             from_dict(made, {key: value}, "test")
 
 
-def test_the_stages_train_it_and_first_codes_become_audio(folder, tmp_path, monkeypatch, capsys):
+def test_the_stages_train_it_and_first_codes_become_audio(folder, tmp_path, monkeypatch, capsys, caplog):
     data = ("--feature-dir", folder / "features", "--device", "cpu")
     more = ("--conf-dir", folder, "--backend", "torch", "--try-largest-batches", "false", "--exp-dir", tmp_path / "exp")
     run_stage_script("train.py", "--recipe-config", folder / "recipe.json", *data, *more)
@@ -304,9 +304,20 @@ def test_the_stages_train_it_and_first_codes_become_audio(folder, tmp_path, monk
     assert np.load(tmp_path / "said" / "text-1.npy")[:, 0].tolist() == [2] * 4
     with pytest.raises(ValueError, match="give files of first codes, or both --lm-exp-dir and --text"):
         fill_command.main("fill", ["--text", "so", *flags])
-    np.save(tmp_path / "other.npy", np.array([6]))
-    with pytest.raises(ValueError, match=r"other: code 6 in frame 0 of codebook 0, expected 0 to 5, as"):
-        fill_command.main("fill", [str(tmp_path / "other.npy"), *flags])
+    wrong = {
+        "other": (np.array([6]), "other: code 6 in frame 0 of codebook 0, expected 0 to 5, as"),
+        "vectors": (np.zeros(3, np.float32), "vectors: codes are torch.float32, expected"),
+        "nothing": (np.zeros(0, np.int64), "nothing: there are no codes, expected"),
+    }
+    for name, (held, _) in wrong.items():
+        np.save(tmp_path / f"{name}.npy", held)
+    (tmp_path / "said" / "first.flac").unlink()
+    with pytest.raises(SystemExit) as ended:
+        fill_command.main("fill", [str(tmp_path / f"{name}.npy") for name in (*wrong, "absent", "first")] + flags)
+    torch.set_flush_denormal(False)
+    assert ended.value.code == 1 and (tmp_path / "said" / "first.flac").is_file()
+    for sentence in (*(reason for _, reason in wrong.values()), "absent.npy does not exist", "4 of 5 could not be"):
+        assert sentence in caplog.text
     texts = ["--text", "so", "--lm-exp-dir", "first", *flags]
     np.save(tmp_path / "text-1.npy", np.arange(6))
     with pytest.raises(ValueError, match="two inputs would be written as 'text-1'"):
@@ -318,13 +329,6 @@ def test_the_stages_train_it_and_first_codes_become_audio(folder, tmp_path, monk
     model.spec = dataclasses.replace(first, codebook_sizes=(500,), frame_rate_hz=25.0)
     with pytest.raises(ValueError, match=r"is not the first codebook .*codebook_sizes \(500,\), expected \(6,\); f"):
         fill_command.main("fill", texts)
-    for held, reason in (
-        (np.zeros(3, np.float32), "codes are torch.float32, expected"),
-        (np.zeros(0, np.int64), "there are no codes, expected"),
-    ):
-        np.save(tmp_path / "other.npy", held)
-        with pytest.raises(ValueError, match=f"^other: {reason}"):
-            fill_command.main("fill", [str(tmp_path / "other.npy"), *flags])
     np.save(tmp_path / "two\nlines.npy", np.arange(2))
     capsys.readouterr()
     fill_command.main("fill", [str(tmp_path / "two\nlines.npy"), *flags])

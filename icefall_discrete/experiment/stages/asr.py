@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Dict, Optional, Tuple
 
 from icefall_discrete.base.json_files import read_object
+from icefall_discrete.base.names import names_in
 from icefall_discrete.base.provenance import digest_of_file
 from icefall_discrete.base.settings import from_dict
 from icefall_discrete.base.settings_digest import canonical_json
@@ -312,7 +313,7 @@ def _taught(facts: _Facts, training: Stage) -> Stage:
             "--teacher has nobody to teach: all transcripts are used; give a --label-fraction below 1, or a recipe "
             "with one, or --untranscribed-splits"
         )
-    splits = {name: "0" for name in further.split(",") if name}
+    splits = dict.fromkeys(names_in(further), "0")
     splits.update({facts.corpus.train_split: facts.label_fraction} if facts.label_fraction else {})
     commands, words = [], []
     for split, labelled in splits.items():

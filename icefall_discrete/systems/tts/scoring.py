@@ -16,7 +16,7 @@ from icefall_discrete.metrics.reconstruction import Figures, ReconstructionFigur
 from icefall_discrete.metrics.scoring_rules import ScoringRules
 from icefall_discrete.metrics.unit_edit_distance import UnitEditDistance
 from icefall_discrete.systems.tts.files import SynthesisFiles
-from icefall_discrete.systems.vocoder.files import Said, read_said
+from icefall_discrete.systems.vocoder.files import Said, read_said, require_there
 from icefall_discrete.systems.vocoder.heard import read_heard
 from icefall_discrete.systems.vocoder.page import listening_page
 from icefall_discrete.systems.vocoder.scoring import NOT_KNOWN, add_heard, speech_table
@@ -51,9 +51,8 @@ def score_synthesis(split: str, files: SynthesisFiles, feature_dir: Path, rules:
     listed = {line.cut_id: line for line in read_said(files.listed(split))} if files.listed(split).is_file() else {}
     groups: Dict[str, _Group] = collections.defaultdict(lambda: _Group(spec.num_codebooks))
     everyone = _Group(spec.num_codebooks)
+    require_there((cut.id for cut in spoken), recorded, files.said(split), feature_dir)
     for cut in spoken:
-        if cut.id not in recorded:
-            raise ValueError(f"{files.said(split)}: cut {cut.id} is not in {feature_dir}; say the split again.")
         theirs, figures = recorded[cut.id], _figures(cut, recorded[cut.id], listed, files, spec)
         for group in (everyone, groups[language_of(theirs) or NOT_KNOWN]):
             group.edits.add(load_frames(theirs, spec), load_frames(cut, spec))

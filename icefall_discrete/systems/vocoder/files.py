@@ -1,7 +1,7 @@
 """What is left of a split that a vocoder has said: audio files, and the list of them."""
 
 from pathlib import Path
-from typing import Dict, List, NamedTuple, Sequence
+from typing import Container, Dict, Iterable, List, NamedTuple, Sequence
 from urllib.parse import quote
 
 from lhotse.cut import Cut
@@ -63,6 +63,16 @@ class VocoderFiles(OutputFiles):
 def audio_name(cut_id: str, number: int) -> str:
     """The name of the audio file of a cut, the `number`-th of its split."""
     return f"{quote(cut_id, safe='')[:_MAX_NAME]}-{number}.flac"
+
+
+def require_there(names: Iterable[str], there: Container[str], told: Path, feature_dir: PathLike) -> None:
+    """Raise ValueError for a name of `told`, which is not among those that are `there`, in a folder of features."""
+    lacking = next((name for name in names if name not in there), None)
+    if lacking is not None:
+        raise ValueError(
+            f"{told}: cut {lacking} is not in {feature_dir}; give the folder of features whose cuts were decoded, or "
+            "decode the split again."
+        )
 
 
 def write_said(path: PathLike, lines: Sequence[Said]) -> None:

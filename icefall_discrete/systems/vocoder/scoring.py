@@ -24,7 +24,7 @@ from icefall_discrete.metrics.reconstruction import (
 from icefall_discrete.metrics.scoring_rules import ScoringRules
 from icefall_discrete.metrics.wer import Transcript
 from icefall_discrete.systems.asr.scoring import score_transcripts
-from icefall_discrete.systems.vocoder.files import VocoderFiles, read_said
+from icefall_discrete.systems.vocoder.files import VocoderFiles, read_said, require_there
 from icefall_discrete.systems.vocoder.heard import Heard, read_heard
 from icefall_discrete.systems.vocoder.page import listening_page
 from icefall_discrete.text.words import words_in
@@ -47,9 +47,8 @@ def score_speech(split: str, files: VocoderFiles, feature_dir: Path, rules: Scor
     groups: Dict[str, ReconstructionFigures] = collections.defaultdict(ReconstructionFigures)
     everyone, judges, left_out = ReconstructionFigures(), present_judges(), 0
     lines = read_said(files.listed(split))
+    require_there((line.cut_id for line in lines), cuts, files.listed(split), feature_dir)
     for line in lines:
-        if line.cut_id not in cuts:
-            raise ValueError(f"{files.listed(split)}: cut {line.cut_id} is not in {feature_dir}; say the split again.")
         cut = cuts[line.cut_id]
         recorded = load_finite(cut, rate)
         said = load_recording(open_recording(files.folder / line.audio, cut.id), rate)

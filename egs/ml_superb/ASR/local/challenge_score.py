@@ -16,6 +16,7 @@ from lhotse import MonoCut
 
 from icefall_discrete.base.flags import ScriptParser
 from icefall_discrete.base.json_files import write_json
+from icefall_discrete.base.names import some_names_in
 from icefall_discrete.base.script import run_script
 from icefall_discrete.base.spec import FeatureSpec
 from icefall_discrete.data.cuts import load_cuts, load_frames, num_frames
@@ -81,7 +82,7 @@ def main() -> None:
     parser.add_argument("--feature-dir", type=Path, required=True, help="folder of the codes")
     parser.add_argument("--splits", required=True, help="evaluation sets, by commas")
     args = parser.parse_args()
-    scores = score(args.exp_dir, args.decoding_method, args.feature_dir, args.splits.split(","))
+    scores = score(args.exp_dir, args.decoding_method, args.feature_dir, some_names_in(args.splits, "splits"))
     write_json(args.exp_dir / "challenge.json", scores)
     for split, rate in scores["sets"].items():
         print(f"{split}: CER {shown_rate(rate['cer'])} % of {rate['num_ref']} characters, spaces among them")
