@@ -1,17 +1,69 @@
 """Recipes that say what differs from another one."""
 
+import functools
 import json
+from pathlib import Path
 
 import pytest
 from forked import run_forked
 
 from icefall_discrete.experiment.recipe_files import SHARED_DIR, read_recipe
+from icefall_discrete.training.optimizers.adam import AdamConfig
+
+EGS = Path(__file__).resolve().parents[2] / "egs"
+# What the public code of the authors has, and recipes that name it say they have.
+DEFAULTS = {"annealing_factor": AdamConfig.annealing_factor}  # recipes need not say it
+DASB_ADAM = {"schedule": "newbob", "annealing_factor": 0.9, "weight_decay": 0.0}
+PUBLISHED = {
+    SHARED_DIR / "wav2vec2_base.json": {"model.encoder": {"input_dropout": 0.1}},
+    SHARED_DIR / "wav2vec2_large.json": {"model.encoder": {"input_dropout": 0.0, "layer_dropout": 0.0}},
+    SHARED_DIR / "hubert_base.json": {"model.encoder": {"input_dropout": 0.1}, "train": {"max_grad_norm": 10.0}},
+    **{
+        EGS / task / "conf" / "recipes" / "default.json": {
+            "train.optimizer": {
+                "schedule": "newbob",
+                "peak_lr": 0.0005,
+                "annealing_factor": 0.9,
+                "annealing_patience": 1,
+                "betas": [0.9, 0.98],
+                "weight_decay": 0.01,
+                "decoupled": True,
+            },
+            "train": {"num_epochs": 50, "max_grad_norm": 5.0},
+        }
+        for task in ("voicebank_demand/SE", "libri2mix/SS")
+    },
+    **{
+        EGS / task / "conf" / "recipes" / f"{name}.json": {
+            "train.optimizer": {**DASB_ADAM, "peak_lr": rate, "annealing_factor": factor},
+            "train": {"num_epochs": epochs},
+            "loader": {"max_cuts": batch},
+            "filter": {"use_speed_copies": False},
+        }
+        for task, name, rate, factor, epochs, batch in (
+            ("speech_commands/KWS", "xvector", 0.001, 0.9, 50, 32),
+            ("speech_commands/KWS", "ecapa", 0.001, 0.9, 50, 32),
+            ("iemocap/ER", "ecapa", 0.0002, 0.9, 30, 2),
+            ("iemocap/ER", "linear", 0.0002, 0.9, 30, 2),
+            ("slurp/IC", "linear", 0.0002, 0.8, 20, 2),
+            ("slurp/IC", "bilstm", 0.0002, 0.8, 20, 2),
+        )
+    },
+}
 
 
 def write(path, **recipe):
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(recipe))
     return path
+
+
+@pytest.mark.parametrize("path", PUBLISHED, ids=lambda path: "-".join(path.with_suffix("").parts[-5:]))
+def test_recipes_have_the_figures_of_the_code_that_they_name(path):
+    recipe = read_recipe(path)
+    for section, values in PUBLISHED[path].items():
+        said = functools.reduce(dict.__getitem__, section.split("."), recipe)
+        assert {name: said.get(name, DEFAULTS.get(name)) for name in values} == values, section
 
 
 def test_settings_of_three_recipes_are_merged_one_by_one(tmp_path):
