@@ -107,14 +107,20 @@ def main() -> None:
     splits = some_names_in(args.splits, "splits")
     align = _from_file(args) if args.exp_dir is None else _by_recogniser(args)
     args.output_dir.mkdir(parents=True, exist_ok=True)
+    number = 0
     for split in splits:
         cuts, _ = load_feature_cuts(args.feature_dir / f"{split}.jsonl.gz", expected)
         if args.speed_copies == "no":
             cuts = CutSet.from_cuts(cut for cut in cuts if not is_speed_perturbed(cut))
         found = align(in_rule(cuts, args.text_rule))
         write_ctm(args.output_dir / f"{split}.ctm", found)
-        missing = len(list(cuts)) - len(found)
+        number, missing = number + len(found), len(list(cuts)) - len(found)
         logging.info(f"{args.output_dir / split}.ctm: {len(found)} cuts; {missing} have no alignment")
+    if not number:
+        raise ValueError(
+            f"no cut has an alignment: {args.alignments or args.exp_dir} knows none of their ids, or can say none of "
+            "their texts; give another one."
+        )
 
 
 if __name__ == "__main__":

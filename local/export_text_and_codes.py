@@ -54,8 +54,12 @@ def main() -> None:
     """Write what is not there yet."""
     args = get_parser().parse_args()
     manifest, spec = args.feature_dir / f"{args.split}.jsonl.gz", FeatureSpec.read(args.feature_dir / "spec.json")
-    task = from_dict(TaskConfig, read_recipe(args.recipe_config).get("task", {}), str(args.recipe_config))
-    lines = tuple(args.layout) or task.layouts
+    task = read_recipe(args.recipe_config).get("task", {})
+    if not task and not args.layout:
+        raise ValueError(
+            f"{args.recipe_config} has no section 'task' with layouts; give a recipe of system speech_lm, or --layout."
+        )
+    lines = tuple(args.layout) or from_dict(TaskConfig, task, str(args.recipe_config)).layouts
     layouts = TaskConfig(layouts=lines).read(Vocabulary(spec.codebook_sizes))
     inputs = {"manifest": digest_of_file(manifest), "archives": known_checksums(manifest)}
     origin = Provenance(inputs, {"layouts": lines, "prefix": args.prefix})

@@ -11,8 +11,8 @@ from icefall_discrete.base.atomic_files import NO_SPACE
 
 TRACEBACK_VARIABLE = "ICEFALL_DISCRETE_TRACEBACK"
 _CLOSED_PIPE = 141  # as of a program that SIGPIPE ends
-# A file is where a folder is to be, or the other way round; or nobody can write there.
-_NO_PLACE = (errno.ENOTDIR, errno.EEXIST, errno.EISDIR, errno.EROFS)
+# A file is where a folder is to be; or nobody can write there.
+_NO_PLACE = (errno.ENOTDIR, errno.EEXIST, errno.EROFS)
 EXPECTED_ERRORS = (ValueError, OSError, RuntimeError, ImportError, MemoryError)
 
 
@@ -27,6 +27,8 @@ def one_sentence(error: BaseException) -> str:
         text = f"memory is used up{f' ({text})' if text else ''}; choose smaller batches, or shorter audio."
     if isinstance(error, OSError) and error.errno in _NO_PLACE and error.strerror == os.strerror(error.errno):
         text = f"{text}; choose another place."
+    if isinstance(error, OSError) and error.errno == errno.EISDIR and error.strerror == os.strerror(error.errno):
+        text = f"{error.filename or 'what was given'}: this is a folder, expected a file; give another name."
     return " ".join(text.split()) or type(error).__name__
 
 

@@ -50,6 +50,7 @@ Line = Dict[str, Any]
 _LEAVES = {str, float, int, bool, type(None)}
 _NESTED = {dict, list}
 T = TypeVar("T")
+LINES = (".jsonl", ".jsonl.gz")
 _ADVICE = "mend or fetch the file, or, if a stage wrote it, run that stage again"
 
 
@@ -219,6 +220,8 @@ def read_values(path: Path, make: Callable[[Any], T], advice: str = _ADVICE) -> 
       FileNotFoundError: if it is missing. ValueError: if it is truncated or damaged, or a line is wrong; the line
         and the cut are named.
     """
+    if not path.name.endswith(LINES):
+        advice = f"expected a file of JSON lines, {' or '.join(LINES)}; give another one"
     opener = gzip.open if path.suffix == ".gz" else open
     number = 0  # of the last line that was read whole
     try:

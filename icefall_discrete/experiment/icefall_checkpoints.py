@@ -76,7 +76,7 @@ def under_our_names(weights: Mapping[str, Tensor], path: Path, pos_head_dim: int
     except KeyError as error:
         raise ValueError(f"{path} lacks the weight {error}; expected a Zipformer transducer of icefall.") from None
     except (ArithmeticError, AttributeError, IndexError, RuntimeError, TypeError, ValueError) as error:
-        raise ValueError(f"{path} holds no Zipformer transducer of icefall ({error}).") from None
+        raise ValueError(f"{path} holds no Zipformer transducer of icefall ({str(error).rstrip('.')}).") from None
 
 
 @dataclasses.dataclass(frozen=True)

@@ -99,6 +99,8 @@ def replay(
       device: where to run; exact where the step was made on the same kind of device.
       precision_name: another number format than the run's, to see whether that is the cause.
     """
+    if not path.is_file():
+        raise FileNotFoundError(f"{path} is no file; give one that bad-batches.jsonl of {exp_dir} names.")
     with holding_what_we_write(path):
         return _replayed(exp_dir, path, backend, device, precision_name)
 

@@ -13,6 +13,7 @@ from icefall_discrete.base.inert_pickle import reason_of
 from icefall_discrete.base.spec import FeatureSpec
 from icefall_discrete.base.text_files import shown_name
 from icefall_discrete.data.cuts import load_feature_cuts
+from icefall_discrete.data.manifest_lines import LINES
 from icefall_discrete.data.speech import frame_samples
 from icefall_discrete.experiment.checkpoint_choice import CheckpointChoice, load_into, resolve_choice
 from icefall_discrete.experiment.folder import Experiment
@@ -30,7 +31,6 @@ from icefall_discrete.tokenizers import load_tokenizer
 from icefall_discrete.tokenizers.contract import Encoded, SpeechTokenizer
 
 ARRAYS = (".npy",)
-MANIFESTS = (".jsonl", ".jsonl.gz")
 
 
 class Speech(NamedTuple):
@@ -113,7 +113,7 @@ class Speaker:
             frames = read_array(path)
             say = self.say_units if without_repetitions or self.spec.has_variable_rate else self.say
             yield Speech(path.stem, say(frames, voice, str(path)))
-        elif path.name.endswith(MANIFESTS):
+        elif path.name.endswith(LINES):
             yield from self._say_cuts(load_feature_cuts(path, self.spec)[0], voice)
         else:
             raise ValueError(

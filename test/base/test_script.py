@@ -66,6 +66,9 @@ def test_an_error_of_the_system_names_its_file(tmp_path):
         (tmp_path / "none").read_text()
     assert one_sentence(caught.value) == f"{tmp_path / 'none'}: {os.strerror(errno.ENOENT)}"
     assert one_sentence(ValueError()) == "ValueError"
+    with pytest.raises(OSError) as caught:
+        tmp_path.read_text()
+    assert one_sentence(caught.value) == f"{tmp_path}: this is a folder, expected a file; give another name."
     (tmp_path / "file").touch()
     with pytest.raises(OSError) as caught:
         (tmp_path / "file" / "folder").mkdir(parents=True)

@@ -148,6 +148,14 @@ def test_a_line_of_any_length_is_not_taken_into_memory(tmp_path):
         load_cuts(path)
 
 
+def test_a_file_of_another_kind_is_told_by_its_name(tmp_path):
+    (tmp_path / "a.wav").write_bytes(b"RIFF\xff\xff\xff\xff")
+    (tmp_path / "a.json").write_text("[1, 2]")
+    for name in ("a.wav", "a.json"):
+        with pytest.raises(ValueError, match=rf"{name}.*expected a file of JSON lines, \.jsonl or \.jsonl\.gz; give a"):
+            load_cuts(tmp_path / name)
+
+
 def test_other_bytes_are_told_from_a_manifest(tmp_path):
     path = tmp_path / "train.jsonl.gz"
     for content in (b"<html>", json.dumps(cut()).encode(), gzip.compress(b"\xff\xfe" * 9), gzip.compress(b"x")[:-9]):

@@ -156,3 +156,6 @@ def test_alignments_of_a_file_are_taken_split_by_split(corpus, tmp_path, monkeyp
     cut.supervisions[0].text = "Don't, a-b!"
     assert next(iter(stage["in_rule"]([cut], "upper"))).supervisions[0].text == "DON'T A B"
     assert next(iter(stage["in_rule"]([cut], "written"))) is cut
+    monkeypatch.setattr("sys.argv", [str(script), *map(str, given[:-1]), "dev", "--output-dir", str(tmp_path / "dev")])
+    with pytest.raises(ValueError, match=r"no cut has an alignment: .*test\.ctm knows none of their ids"):
+        stage["main"]()

@@ -77,6 +77,11 @@ def test_refusals(manifest, tmp_path, caplog):
         data_file.write_file(fresh, load_cuts(manifest), SPEC, named, "", origins[0])
     with pytest.raises(ValueError, match=r"no utterance can be laid out as asr; give another split or layout"):
         data_file.write_file(fresh, silent, SPEC, LAYOUTS[:1], "", origins[1])
+    codes = list(load_cuts(manifest))
+    codes[0].supervisions[0].custom = {"shoe": "brown"}
+    with pytest.raises(ValueError, match=rf"cut {codes[1].id}: its shoe is not known"):
+        data_file.write_file(fresh, codes, SPEC, named, "", origins[0])
+    assert len((tmp_path / ".fresh.jsonl.partial").read_text().splitlines()) == 1, "a line was written"
     assert not fresh.exists()
     assert data_file.write_file(fresh, silent, SPEC, LAYOUTS, "", origins[2]) == 1
 
@@ -87,3 +92,7 @@ def test_the_command_writes_speechgpts_turns(manifest, tmp_path):
     lines = [json.loads(line) for line in (tmp_path / "dev.jsonl").read_text().splitlines()]
     assert [line["task"] for line in lines[:3]] == ["asr", "tts", "continue"] and len(lines) == 9
     assert lines[1]["answer"].startswith("<sosp><")
+    (tmp_path / "asr.json").write_text('{"model_size": "tiny"}')
+    other = [*flags[:-1], tmp_path / "other.jsonl", "--recipe-config", tmp_path / "asr.json"]
+    refused = run_stage_script("export_text_and_codes.py", *other, check=False)
+    assert "asr.json has no section 'task' with layouts; give a recipe of" in refused.stderr and refused.returncode == 1

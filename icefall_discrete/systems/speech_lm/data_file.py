@@ -85,11 +85,12 @@ def write_file(
         before = Provenance.read_if_there(record)
         if before is None and path.exists():
             raise ValueError(f"{path} is there and was not written by this; give another name as --out.")
-        number = _num_whole_lines(unfinished)
-        if before is not None and (number or path.exists()):
+        if before is not None and path.exists():
             origin.require_same(before, f"{path} was written", "give another name as --out")
-            if path.exists():
-                return 0
+            return 0
+        if before is not None and not origin.is_same(before):  # what was begun otherwise is of no use
+            unfinished.unlink(missing_ok=True)
+        number = _num_whole_lines(unfinished)
         origin.write(record)
         if number:
             LOG.info(f"{path}: going on behind {number} lines")
