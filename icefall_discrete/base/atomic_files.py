@@ -42,6 +42,13 @@ def cannot_write(path: PathLike, error: OSError) -> OSError:
     )
 
 
+def require_folder_place(path: Path, flag: str) -> None:
+    """Raise ValueError, naming the flag, if a file is where the folder `path`, or one above it, is to be."""
+    in_the_way = next((one for one in (path, *path.parents) if one.exists() and not one.is_dir()), None)
+    if in_the_way is not None:
+        raise ValueError(f"{flag} {path}: {in_the_way} is a file, expected a folder; give another name.")
+
+
 def _is_told(error: OSError) -> bool:
     """Whether an error says which file could not be written; a copy to a full disk names the one that is read."""
     if error.errno is None or "could not write" in str(error):

@@ -16,7 +16,7 @@ import torch
 from icefall_discrete.base.json_files import read_json
 from icefall_discrete.base.text_files import read_text
 from icefall_discrete.decoding.automaton import Arc, AutomatonScorer, Backoff, BackoffAutomaton
-from icefall_discrete.text.words import WORD_START
+from icefall_discrete.text.words import WORD_START, forms_of
 
 LOG = logging.getLogger(__name__)
 SHARED = "*"  # key of the phrases for every cut
@@ -167,10 +167,11 @@ class PhraseReader:
         if WORD_START in text and self._label_of:
             return self._labels_of_pieces(text, where)
         try:
-            labels = self._encode(text)
+            forms = [self._encode(form) for form in forms_of(text)]
         except ValueError as error:
             raise ValueError(f"{where}: {error}") from None
-        if not labels or self._unknown_id in labels:
+        labels = next((form for form in forms if self._unknown_id not in form), [])
+        if not labels:
             raise ValueError(f"{where}: '{text}' has characters that the model has no pieces for; respell or drop it.")
         return labels
 

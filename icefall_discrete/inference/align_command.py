@@ -15,6 +15,7 @@ from typing import Any, Iterator, List, NamedTuple, Optional, Sequence, Union
 from lhotse.cut import Cut
 
 from icefall_discrete.audio.reading import UnreadableAudio, load_finite
+from icefall_discrete.base.atomic_files import require_folder_place
 from icefall_discrete.base.flags import ScriptParser, add_flags, override
 from icefall_discrete.base.text_files import NotUtf8, read_text, shown_name
 from icefall_discrete.data.cuts import language_of, load_audio_cuts, text_if_any
@@ -27,7 +28,7 @@ from icefall_discrete.inference.alignment_files import (
     write_alignments,
     write_text_grid,
 )
-from icefall_discrete.inference.audio_files import AudioConfig, BadAudio
+from icefall_discrete.inference.audio_files import FOLDER, AudioConfig, BadAudio
 from icefall_discrete.inference.chosen_model import add_model_flags, chosen_exp_dir
 from icefall_discrete.inference.samples import Samples
 from icefall_discrete.inference.transcriber import Transcriber
@@ -83,6 +84,9 @@ def _with_text_beside(path: Path, language: str) -> Said:
     files = [path.with_suffix(suffix) for suffix in _BESIDE]
     found = next((file for file in files if file.is_file()), None)
     shown = shown_name(str(path))
+    if not path.is_file():
+        lacking = f"{shown}: {FOLDER if path.is_dir() else 'the file does not exist'}."
+        return Said(path.stem, path, "", language, lacking)
     if found is None:
         lacking = f"{shown} has no text: neither {files[0].suffix} nor {files[1].suffix} of its name is beside it."
         return Said(path.stem, path, "", language, lacking)
@@ -162,6 +166,7 @@ def main(prog: str, arguments: Sequence[str]) -> None:
     args = get_parser(prog).parse_args(arguments)
     utterances = utterances_of(args)
     if args.to is not None:
+        require_folder_place(args.to, "--to")
         require_own_files(args.to, (said.name for said in utterances))
     args.exp_dir = chosen_exp_dir(args)
     choice, _ = settings_in(load_recipe(args.exp_dir, None), f"the recipe of {args.exp_dir}")
@@ -181,7 +186,7 @@ def main(prog: str, arguments: Sequence[str]) -> None:
             write_text_grid(args.to, one)
         else:
             print("\n".join(ctm_lines(one)), flush=True)
-    if args.to is not None:
+    if args.to is not None and found:
         write_alignments(args.to, found)
         LOG.info(f"{len(found)} of {len(utterances)} utterances: {args.to / 'words.ctm'}")
     if len(found) < len(utterances):

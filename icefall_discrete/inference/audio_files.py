@@ -13,6 +13,7 @@ from icefall_discrete.base.text_files import shown_name
 from icefall_discrete.inference.pauses import MIN_SEGMENT_SEC
 
 MIX = -1
+FOLDER = "this is a folder; give the audio files in it"
 FETCH_AGAIN = "it holds less or more audio than its header says; fetch the file again"
 
 
@@ -43,7 +44,7 @@ class BadAudio(ValueError):
 def open_audio(path: str) -> Recording:
     """Read the header of an audio file. Raises BadAudio if it is missing, empty, cut short or no audio."""
     if os.path.isdir(path):
-        raise BadAudio(f"{shown_name(path)}: this is a folder; give the audio files in it.")
+        raise BadAudio(f"{shown_name(path)}: {FOLDER}.")
     try:
         return open_recording(Path(path), path)
     except UnreadableAudio as error:

@@ -58,6 +58,8 @@ def model_dir(
     name: str, revision: Optional[str] = None, cache_dir: Optional[Path] = None, offline: bool = False
 ) -> Path:
     """The checked folder of a model: that on this machine, if there is one, else that of the hub; see `fetched`."""
+    if Path(name).is_file():
+        raise ValueError(f"{name} is a file, expected a model folder, or ORG/NAME on a hub; give one of them.")
     folder = Path(name) if Path(name).is_dir() else fetched(name, revision, cache_dir, offline)
     return check_model_folder(folder)
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, Sequence, Set, Tuple
 
 from icefall_discrete.audio.writing import write_flac
+from icefall_discrete.base.atomic_files import require_folder_place
 from icefall_discrete.base.flags import ScriptParser, add_flags, override
 from icefall_discrete.base.text_files import shown_name
 from icefall_discrete.experiment.checkpoint_choice import CheckpointChoice
@@ -59,11 +60,7 @@ class AudioFolder:
     """
 
     def __init__(self, out: Path, inputs: Sequence[Path]) -> None:
-        in_the_way = next((path for path in (out, *out.parents) if path.exists() and not path.is_dir()), None)
-        if in_the_way is not None:
-            raise ValueError(
-                f"--out {out}: {in_the_way} is a file, expected a folder for audio files; give another name."
-            )
+        require_folder_place(out, "--out")
         self._out, self._inputs = out, {_identity(path) for path in inputs if path.exists()}
         self._written: Set[str] = set()
 

@@ -5,6 +5,7 @@ models of words work for it. Other scripts without spaces (Thai, Japanese kana) 
 """
 
 import re
+import unicodedata
 from typing import Iterable, List, Sequence
 
 # CJK unified ideographs with extension A, the compatibility block, and the supplementary planes.
@@ -21,6 +22,17 @@ _WORD = re.compile(f"[{_HAN}]|[^\\s\u200b{_HAN}]+")
 def plain_spaces(text: str) -> str:
     """The text with one space wherever there is white space of any kind (tabs, line ends, wide and fixed spaces)."""
     return " ".join(text.split())
+
+
+def forms_of(text: str) -> List[str]:
+    """The text as it is, and with letters and their marks together (NFC) and apart (NFD), each form once.
+
+    They look alike; which one a file has depends on the system that it was written on.
+
+    >>> [len(form) for form in forms_of("\u00e9")]
+    [1, 2]
+    """
+    return list(dict.fromkeys((text, unicodedata.normalize("NFC", text), unicodedata.normalize("NFD", text))))
 
 
 def words_in(text: str) -> List[str]:

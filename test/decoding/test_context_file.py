@@ -1,10 +1,12 @@
 """Files of phrases: as text or in pieces, each mistake with its line, nothing accepted that can never be found."""
 
 import json
+import unicodedata
 
 import pytest
 
 from icefall_discrete.decoding.hotwords import Phrase, read_context_file
+from icefall_discrete.systems.asr.alignment import CannotAlign, labels_of
 from icefall_discrete.text.pieces import UNK_ID, BpeConfig, TextEncoder, train_bpe, train_characters, train_language_bpe
 
 TEXTS = ["new york new york", "a new message for york", "old york"] * 4
@@ -85,3 +87,17 @@ def test_a_phrase_with_two_scores_is_said(encoders, tmp_path, caplog):
 def test_a_default_score_that_is_no_number_is_refused(encoders, tmp_path):
     with pytest.raises(ValueError, match="context_score is inf"):
         read(encoders["bpe"], tmp_path / "phrases.txt", "new", float("inf"))
+
+
+@pytest.mark.parametrize("form", ["NFC", "NFD"])
+def test_marks_may_be_apart_from_their_letters_or_not(tmp_path, form):
+    """Files of some systems have them apart; that looks alike."""
+    train_characters([unicodedata.normalize(form, text) for text in ("café olé", "olé café")], tmp_path / "char")
+    encoder = TextEncoder(tmp_path / "char")
+    for written in ("NFC", "NFD"):
+        phrase = unicodedata.normalize(written, "café")
+        found = read(encoder, tmp_path / "phrases.txt", phrase).shared
+        assert found == [Phrase(tuple(encoder.encode(unicodedata.normalize(form, "café"))), 2.0)]
+        assert labels_of(phrase, "", encoder) == list(found[0].labels)
+    with pytest.raises(CannotAlign, match="its text has .*'ü', which no piece"):
+        labels_of("für", "", encoder)

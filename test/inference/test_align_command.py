@@ -102,6 +102,20 @@ def test_files_without_a_text_are_named_and_the_others_aligned(work, files, tmp_
     assert any(one.startswith(f"{paths[1].with_suffix('.txt')} is not in UTF-8") for one in said)
 
 
+def test_where_nothing_is_aligned_nothing_of_before_is_lost(work, files, tmp_path, caplog):
+    flags, ctm_file = ["--exp-dir", str(work / "exp"), "--to", str(tmp_path / "to")], tmp_path / "to" / "words.ctm"
+    main("align", [str(files[0]), "--text", TEXT, *flags])
+    before = ctm_file.read_bytes()
+    with pytest.raises(SystemExit):
+        main("align", [str(tmp_path / "absent.wav"), str(tmp_path), *flags])
+    assert ctm_file.read_bytes() == before != b""
+    said = [record.getMessage() for record in caplog.records]
+    assert f"{tmp_path / 'absent.wav'}: the file does not exist." in said
+    assert f"{tmp_path}: this is a folder; give the audio files in it." in said
+    with pytest.raises(ValueError, match=r"--to .*words\.ctm: .*words\.ctm is a file, expected a folder; give"):
+        main("align", [str(files[0]), "--text", TEXT, *flags[:2], "--to", str(ctm_file)])
+
+
 def test_two_utterances_that_would_be_one_file_are_refused_before_anything_is_read(tmp_path):
     paths = [tmp_path / name / "x.wav" for name in "ab"]
     for path in paths:

@@ -138,8 +138,8 @@ def test_a_recording_is_not_overwritten_by_what_is_said_of_it(corpus, tmp_path, 
     before = Path("a.flac").read_bytes()
     for command, out, sentence in (
         ("resynthesise", ".", "a.flac is read, and would be overwritten by what is made of it; give another --out"),
-        ("resynthesise", "a.flac", "--out a.flac: a.flac is a file, expected a folder for audio files"),
-        ("resynthesise", "a.flac/b", "--out a.flac/b: a.flac is a file, expected a folder for audio files"),
+        ("resynthesise", "a.flac", "--out a.flac: a.flac is a file, expected a folder"),
+        ("resynthesise", "a.flac/b", "--out a.flac/b: a.flac is a file, expected a folder"),
     ):
         with pytest.raises(ValueError, match=sentence):
             resynthesis_command.main(command, ["--exp-dir", str(corpus / "D"), "a.flac", "--out", out])

@@ -14,7 +14,7 @@ from icefall_discrete.base.spec import FeatureSpec
 from icefall_discrete.data.cuts import load_feature_cuts, load_frames
 from icefall_discrete.data.filters import FilterConfig, filter_cuts
 from icefall_discrete.data.targets.contract import LeftOut
-from icefall_discrete.data.targets.spoken_text import SpokenTextTargets
+from icefall_discrete.data.targets.spoken_text import SpokenTextTargets, SymbolTable
 from icefall_discrete.experiment.recipe import read_settings
 from icefall_discrete.metrics.scoring_rules import ScoringRules
 from icefall_discrete.nn.length_regulator import places_of
@@ -27,6 +27,7 @@ from icefall_discrete.systems.tts.scoring import score_synthesis
 from icefall_discrete.systems.tts.settings import TrainSettings
 from icefall_discrete.systems.tts.stages import alignments_in
 from icefall_discrete.systems.tts.synthesis import SynthesisConfig, rounded_durations, units_of
+from icefall_discrete.text.symbols import BEGIN, END
 
 
 @pytest.fixture(scope="module")
@@ -145,6 +146,15 @@ def test_what_cannot_be_said_is_refused_in_a_sentence(learnt):
         targets.said("abc", "anna", "")
     with pytest.raises(ValueError, match=r"the text has 7 symbols, expected at most 6 .*divide it at the ends"):
         units_of(network, targets.said("abcde", "", "en"), SynthesisConfig(longest_text=6))
+
+
+def test_a_text_whose_marks_are_apart_is_said_as_it_was_learnt(folder):
+    targets = targets_of(folder)
+    table = SymbolTable("letters", {BEGIN: 1, END: 1, "\u00e9": 2, "a": 1})
+    every = SpokenTextTargets(table, targets.voices, targets.languages, {})
+    assert every.said("ae\u0301", "anna", "en") == every.said("a\u00e9", "anna", "en")
+    with pytest.raises(ValueError, match=r"'e' \(U\+0065\) has no entry"):
+        every.said("ae", "anna", "en")
 
 
 def test_only_codes_of_a_constant_rate_are_made():

@@ -1,6 +1,7 @@
 """What is to be said, for systems that say texts: symbols, how long each lasts, whose voice, and which language."""
 
 import collections
+import contextlib
 from pathlib import Path
 from typing import Any, Counter, Dict, Iterable, List, NamedTuple, Optional, Sequence, Tuple
 
@@ -16,6 +17,7 @@ from icefall_discrete.data.targets.named import NamedTargets
 from icefall_discrete.data.targets.voices import VoiceTargets
 from icefall_discrete.text.alignments import Alignments, Segment
 from icefall_discrete.text.symbols import MARKERS, Span, front_named
+from icefall_discrete.text.words import forms_of
 
 PADDING = 0
 _ALIGNMENTS_FILE = "alignments.json"
@@ -133,8 +135,18 @@ class SpokenTextTargets(Targets[Spoken, List[Spoken]]):
         if not language and len(names) > 1:
             raise ValueError(f"the language of the text is not known; say which it is: {', '.join(names)}.")
         number = self.languages.number_of(language or "".join(names))
-        symbols = self._front.symbols(text, language or "".join(names))
-        return Spoken(self.symbols.numbers_of(symbols), self.voices.number_of(voice), number)
+        return Spoken(self._numbers_of(text, language or "".join(names)), self.voices.number_of(voice), number)
+
+    def _numbers_of(self, text: str, language: str) -> List[int]:
+        """Numbers of the symbols of a text, in the first of its forms whose symbols all have one."""
+        first, *others = forms_of(text)
+        try:
+            return self.symbols.numbers_of(self._front.symbols(first, language))
+        except ValueError:
+            for form in others:
+                with contextlib.suppress(ValueError):
+                    return self.symbols.numbers_of(self._front.symbols(form, language))
+            raise
 
     def of_facts(self, facts: Facts) -> Spoken:
         """What is to be said of an utterance."""

@@ -13,6 +13,7 @@ from icefall_discrete.nn.heads.contract import has_ctc, require_ctc, require_tra
 from icefall_discrete.systems.asr.transcription import word_spans
 from icefall_discrete.systems.asr.transducer import Transducer
 from icefall_discrete.text.pieces import TextEncoder
+from icefall_discrete.text.words import forms_of
 
 HEADS = ("auto", "ctc", "transducer")
 # Each frame and label is a step of the search, which is noted: a GiB.
@@ -67,9 +68,13 @@ def _by_transducer(model: Transducer, encoder_out: Tensor, labels: Sequence[int]
 
 
 def labels_of(text: str, language: str, text_encoder: TextEncoder) -> List[int]:
-    """The labels of a text. Raises CannotAlign if it is empty, or has characters without a piece."""
-    labels = text_encoder.labels_of(text, language or None)
-    outside = text_encoder.outside(text, language or None)
+    """The labels of a text, in the first of its forms that the pieces can write.
+
+    Raises CannotAlign if it is empty, or has characters without a piece in any form.
+    """
+    forms = {form: text_encoder.outside(form, language or None) for form in forms_of(text)}
+    text = next((form for form, outside in forms.items() if not outside), text)
+    labels, outside = text_encoder.labels_of(text, language or None), forms[text]
     if outside:
         raise CannotAlign(
             f"its text has {', '.join(repr(char) for char in sorted(set(outside)))}, which no piece of the model has; "
