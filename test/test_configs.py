@@ -68,6 +68,7 @@ OF_OTHERS = (
     "wavlm_base",
     "wavlm_large",
     "enhancement",
+    "enhancement_dasb",
     "unit_lm",
     "speech_lm",
     "speech_lm_turns",
