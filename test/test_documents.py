@@ -1,5 +1,6 @@
 """Documents: every room says what it holds, and what a document points to exists."""
 
+import ast
 import itertools
 import re
 from pathlib import Path
@@ -53,3 +54,14 @@ def test_files_that_a_readme_names_exist(path):
     named = [name for name in FILE.findall(text) if name != "run.sh"]  # every recipe has one
     missing = [name for name in named if not any((folder / name).exists() for folder in folders)]
     assert not missing
+
+
+def test_the_readme_names_all_extras():
+    tree = ast.parse((ROOT / "setup.py").read_text(encoding="utf-8"))
+    (extras,) = (
+        node.value
+        for node in tree.body
+        if isinstance(node, ast.Assign) and getattr(node.targets[0], "id", "") == "EXTRAS"
+    )
+    named = re.search(r"extras: `([^`]+)`", (ROOT / "README.md").read_text(encoding="utf-8"))
+    assert sorted(named.group(1).split()) == sorted(ast.literal_eval(extras))
