@@ -18,6 +18,7 @@ from icefall_discrete.systems.classification.network import Classifier
 from icefall_discrete.systems.prediction import RunConfig
 
 Figures = Dict[str, Optional[float]]
+VOICE = "speaker"
 
 
 class VoiceJudge:
@@ -129,9 +130,14 @@ def load_voice_judges(verifier: Optional[Path], classifier: Optional[Path], aske
     """Judges of experiment folders, each of which may be None.
 
     Raises:
-      ValueError: if `asked` is no class of the classifier, or there is none.
+      ValueError: if `asked` is no class of the classifier, or there is none, or the verifier does not know voices.
     """
     judges = [None if path is None else VoiceJudge(path) for path in (verifier, classifier)]
+    if judges[0] is not None and judges[0].classes.fact != VOICE:
+        raise ValueError(
+            f"--verifier-exp-dir {verifier} was trained to tell the {judges[0].classes.fact} of utterances, so that it "
+            f"knows little of voices; give one that was trained on the {VOICE}."
+        )
     if asked and (judges[1] is None or asked not in judges[1].classes.names):
         known = "there is no classifier" if judges[1] is None else f"known: {', '.join(judges[1].classes.names)}"
         raise ValueError(f"no classifier hears '{asked}' ({known}); give one of its classes, or leave that out.")

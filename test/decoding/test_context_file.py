@@ -99,5 +99,5 @@ def test_marks_may_be_apart_from_their_letters_or_not(tmp_path, form):
         found = read(encoder, tmp_path / "phrases.txt", phrase).shared
         assert found == [Phrase(tuple(encoder.encode(unicodedata.normalize(form, "café"))), 2.0)]
         assert labels_of(phrase, "", encoder) == list(found[0].labels)
-    with pytest.raises(CannotAlign, match="its text has .*'ü', which no piece"):
+    with pytest.raises(CannotAlign, match=r"its text has .*'ü', which no piece"):
         labels_of("für", "", encoder)
