@@ -37,7 +37,7 @@ _INPUT = "Figures of the input are of what was enhanced or parted, held against 
 _HEARD = (
     "dWER counts words that a recogniser hears otherwise than in the original, original WER is its own on the "
     "original, which WER is to be held against; speaker accuracy is how often a classifier hears the voice that was "
-    "asked for."
+    "asked for, original speaker accuracy how often it hears in the original whose that is."
 )
 _ALIKE = "Speaker similarity is the cosine between a verification model's embeddings of the two (1: one voice)."
 METRICS = (
@@ -56,6 +56,7 @@ METRICS = (
     Metric("cer_original", "original CER", "error rate", _HEARD, is_aside=True),
     Metric("dwer", "dWER", "error rate", _HEARD, is_aside=True),
     Metric("speaker_accuracy", "speaker", "accuracy", _HEARD, higher_is_better=True, is_aside=True),
+    Metric("speaker_accuracy_original", "original speaker", "accuracy", _HEARD, higher_is_better=True, is_aside=True),
     Metric("speaker_similarity", "speaker similarity", "similarity", _ALIKE, "", True, 3, is_aside=True),
     Metric("mel_distance_input", "input mel distance", "distance", _INPUT, unit="", decimals=3, is_aside=True),
     Metric("stoi_input", "input STOI", "intelligibility", _INPUT, "", True, 3, is_aside=True),

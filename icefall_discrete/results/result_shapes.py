@@ -86,7 +86,7 @@ def require_result(result: Mapping[str, Any], where: str) -> None:
 def _require_scored(figures: Any, what: str) -> None:
     if not isinstance(figures, dict):
         raise ValueError(f"{what} is {shown(figures)}, expected an object")
-    require(figures, {**_OF_A_SET, **dict.fromkeys(("languages", UTTERANCES), or_null(OBJECT))}, what)
+    require(figures, {**_OF_A_SET, **dict.fromkeys(("languages", "judges", UTTERANCES), or_null(OBJECT))}, what)
     require_utterance_counts(figures, what)
     for name in known_metrics():
         found = figures.get(name)

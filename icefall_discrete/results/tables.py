@@ -1,6 +1,6 @@
 """Tables of results as Markdown, for RESULTS.md; their columns are the figures that the rows have."""
 
-from typing import Any, Dict, List, Optional, Sequence
+from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 from icefall_discrete.base.environment import DIRTY
 from icefall_discrete.base.text_tables import markdown_table
@@ -42,16 +42,21 @@ def _heads(rows: Sequence[Json], with_recipe: bool) -> List[str]:
     return ["feature type", *(["recipe"] if with_recipe else []), *(["runs"] if _has_several(rows) else [])]
 
 
-def main_table(rows: Sequence[Json], tests: Sequence[str], devs: Sequence[str], with_recipe: bool = False) -> str:
-    """Figures of each feature type beside its bit rate and size; those of test sets with their intervals."""
-    metrics = leading_metrics(rows)
-    columns = [(split, metric) for split in (*tests, *devs) for metric in metrics]
-    aside = [
+def _aside_columns(rows: Sequence[Json], tests: Sequence[str]) -> List[Tuple[str, Metric]]:
+    """Test sets and the figures beside what the task is measured by that some row has there."""
+    return [
         (split, metric)
         for split in tests
         for metric in metrics_of(rows)
         if metric.is_aside and any(metric.of(_look_up(row, "sets", split)) is not None for row in rows)
     ]
+
+
+def main_table(rows: Sequence[Json], tests: Sequence[str], devs: Sequence[str], with_recipe: bool = False) -> str:
+    """Figures of each feature type beside its bit rate and size; those of test sets with their intervals."""
+    metrics = leading_metrics(rows)
+    columns = [(split, metric) for split in (*tests, *devs) for metric in metrics]
+    aside = _aside_columns(rows, tests)
     header = [*_heads(rows, with_recipe), "kbit/s", "entropy", "MB/hour"]
     header += [f"{split} {metric.head}" for split, metric in (*columns, *aside)]
 
@@ -139,6 +144,7 @@ def cost_table(rows: Sequence[Json], test: str, with_recipe: bool = False) -> st
 def search_table(rows: Sequence[Json], tests: Sequence[str], devs: Sequence[str], with_recipe: bool = False) -> str:
     """Figures and cost of one model's searches; a row without the name of a search is the recipe's own."""
     columns = [(split, metric) for split in (*tests, *devs) for metric in leading_metrics(rows)]
+    columns += _aside_columns(rows, tests)
     header = [*_heads(rows, with_recipe), "search", *(f"{split} {metric.head}" for split, metric in columns)]
     header += ["decoding RTF", "memory (MiB)"]
     return markdown_table(
@@ -167,7 +173,9 @@ def _made_by(run: Json) -> str:
     versions = _look_up(run, "environment", "versions") or {}
     named = ", ".join(f"{package} {version}" for package, version in sorted(versions.items()))
     made = f"commit{'s' if len(trained) > 1 else ''} {', '.join(trained)}"
-    return f"{made}{''.join(f', decoded by {one}' for one in decoded)}; {named}"
+    judges = {pair for scored in run["sets"].values() for pair in (scored.get("judges") or {}).items()}
+    judged = "".join(f", judged by {name} {version}" for name, version in sorted(judges))
+    return f"{made}{''.join(f', decoded by {one}' for one in decoded)}{judged}; {named}"
 
 
 def provenance_list(lines: Sequence[Json]) -> str:

@@ -29,8 +29,7 @@ class CodeFiles(VocoderFiles):
 
     def write(self, split: str, found: Iterable[Tuple[Cut, Tensor]], spec: FeatureSpec) -> None:
         """Write codes (T, K) of `spec`, each of a cut with what it is called; nothing that was said before is left."""
-        for path in (self.listed(split), self.heard(split), self.heard_inputs(split)):
-            path.unlink(missing_ok=True)
+        self.forget(split)
         folder, outputs = self.codes(split), []
         folder.mkdir(parents=True, exist_ok=True)
         with FlatArchiveWriter(folder / f"{split}.codes") as writer:

@@ -44,6 +44,17 @@ def test_a_recogniser_aligns_and_hears(here):
     assert plan.shown == "exp/mfcc_km500_default/synthesis/scores.txt"
 
 
+def test_others_tell_voices_of_audio(here):
+    wanted = (("recogniser-exp-dir", "asr"), ("classifier-exp-dir", "voc"))
+    plan = plan_of(here, *wanted, ("vocoder-exp-dir", "voc"), ("asked", "it"))
+    scripts = [Path(command.arguments[1]).stem for command in plan.stages[6].commands]
+    assert scripts == ["decode", "speak_units", "hear_speech", "judge_voices"]
+    assert arguments(plan, "judge_voices")[-4:] == ["--classifier-exp-dir", "voc", "--asked", "it"]
+    assert "judge.asked=it" in plan.stages[6].settings
+    alone = plan_of(here, ("verifier-exp-dir", "voc"), recipe="vocoder")
+    assert [Path(command.arguments[1]).stem for command in alone.stages[-2].commands] == ["decode", "judge_voices"]
+
+
 def test_copies_are_aligned_where_they_are_learnt_from(here):
     wanted = ("recogniser-exp-dir", "asr")
     assert "--speed-copies" in arguments(plan_of(here, wanted), "align_cuts")
@@ -68,6 +79,13 @@ def test_mistakes_are_told(here):
         ((("recogniser-exp-dir", "absent"),), {}, "--recogniser-exp-dir absent holds no experiment"),
         ((("recogniser-exp-dir", "asr"), ("vocoder-exp-dir", "absent")), {}, "--vocoder-exp-dir absent holds no exp"),
         ((("alignments", "absent.ctm"),), {}, "--alignments absent.ctm does not exist"),
+        (
+            (("recogniser-exp-dir", "asr"), ("verifier-exp-dir", "voc")),
+            {},
+            "no voice that could be told; give --voc",
+        ),
+        ((("verifier-exp-dir", "absent"),), {"recipe": "vocoder"}, "--verifier-exp-dir absent holds no experiment"),
+        ((("asked", "it"),), {"recipe": "vocoder"}, "--asked it is a class that a classifier hears; give --classifier"),
         ((("recogniser-exp-dir", "asr"),), {"feature_type": "dmel"}, "--feature-type mfcc_km500 --stop-stage 3"),
         ((), {"shar": "true"}, "--shar true is not for text to speech"),
     ):

@@ -2,17 +2,22 @@
 
 import json
 import logging
+import shutil
 
 import pytest
 import torch
 from toy_corpus import run_stage_script
 from toy_speech import SPEAKERS, SPEC, make_experiment, write_speech
 
+from icefall_discrete.base.json_files import write_json
+from icefall_discrete.base.provenance import Provenance
 from icefall_discrete.experiment.transcription_files import save_tokenizer
 from icefall_discrete.extraction.audio_figures import AudioSource
 from icefall_discrete.inference import resynthesis_command
 from icefall_discrete.inference.audio_files import BadAudio
 from icefall_discrete.inference.voice_judge import VoiceJudge, VoiceJudges, load_voice_judges
+from icefall_discrete.systems.vocoder.files import METHOD, Said, VocoderFiles, write_said
+from icefall_discrete.systems.vocoder.heard import read_heard_voices
 from icefall_discrete.tokenizers import load_tokenizer
 
 RECIPE = {
@@ -77,6 +82,45 @@ def test_the_stage_measures_voices(folder, tmp_path):
     scored = json.loads((tmp_path / "out.json").read_text())["sets"]["test"]
     assert scored["speaker_similarity"]["value"] == pytest.approx(1.0, abs=1e-4)
     assert scored["speaker_accuracy"]["rate"] in (0.0, 50.0, 100.0)
+
+
+def said_otherwise(folder, exp_dir, **settings):
+    """Files of a split as a decoding with settings leaves it; each cut is said as the other one is recorded."""
+    files = VocoderFiles(exp_dir / METHOD, "x")
+    files.audio("test").mkdir(parents=True)
+    names = ("test-0", "test-1")
+    for name, other in zip(names, reversed(names)):
+        shutil.copy(folder / "audio" / f"{other}.wav", files.audio("test") / f"{name}.wav")
+    write_said(files.listed("test"), [Said(name, f"{files.audio('test').name}/{name}.wav", "-") for name in names])
+    write_json(files.record("test"), {"made_from": Provenance({}, settings).to_json()})
+    write_json(files.pointer, {"suffix": "x", "splits": ["test"]})
+    return files
+
+
+def test_voices_of_a_split_are_told_for_scoring(folder, judge, tmp_path):
+    """What is written is what the models say, of the class that is asked for, or of the voice in which all is said."""
+    cuts = AudioSource(folder / "features" / "test.jsonl.gz")
+    samples = [cuts.samples(f"test-{number}", judge.sample_rate_hz).float() for number in range(2)]
+    heard, alike = [judge.answer(one) for one in samples], f"{judge.similarity(*samples):.6f}"
+
+    def told(name, settings, *flags):
+        exp_dir = shutil.copytree(folder / "V", tmp_path / name)
+        files = said_otherwise(folder, exp_dir, **settings)
+        given = ("--exp-dir", exp_dir, "--feature-dir", folder / "features", "--classifier-exp-dir", folder / "C")
+        run_stage_script("judge_voices.py", *given, *flags)
+        return [tuple(line) for line in read_heard_voices(files.heard_voices("test"))]
+
+    for name, settings, flags, asked, similarity in (
+        ("own", {}, ("--verifier-exp-dir", folder / "C"), SPEAKERS, alike),
+        ("voice", {"voice": "otto"}, (), ("otto", "otto"), ""),
+        ("asked", {"voice": "o."}, ("--asked", "anna"), ("anna", "anna"), ""),
+    ):
+        assert told(name, settings, *flags) == [
+            ("test-0", "anna", asked[0], heard[0], heard[1], similarity),
+            ("test-1", "otto", asked[1], heard[1], heard[0], similarity),
+        ]
+    with pytest.raises(AssertionError, match=r"all of test is said as o\., which is none of .* \(anna, otto\); name"):
+        told("unknown", {"voice": "o."})
 
 
 def test_a_changed_voice_is_measured_by_the_command_that_changes_it(folder, judge, tmp_path, caplog):

@@ -124,6 +124,12 @@ def test_searches_of_a_model_stand_apart_from_its_row(tmp_path):
     searches = searches.split("###")[0]
     assert main.count("| mfcc_km500 |") == 2 and "1best" not in main
     assert searches.count("| mfcc_km500 |") == 2 and "| 1best |" in searches and "dmel" not in searches
+    asked = {
+        **rows[2],
+        "sets": {"test": {**rows[2]["sets"]["test"], "dwer": {"rate": 7.25}, "judges": {"pesq": "0.0.4"}}},
+    }
+    page = results_page("T", [*rows[:2], asked], ["test"], ["dev"], None, [])
+    assert "test dWER %" in page.split("### Searches of the same models")[1] and ", judged by pesq 0.0.4; " in page
 
 
 def test_recipes_that_compare_nothing_share_a_section(tmp_path):

@@ -27,7 +27,7 @@ from icefall_discrete.nn.generators.hifigan import HifiganConfig
 from icefall_discrete.nn.generators.vocos import VocosConfig
 from icefall_discrete.systems.prediction import RunConfig, Trained
 from icefall_discrete.systems.vocoder.files import VocoderFiles, read_said
-from icefall_discrete.systems.vocoder.heard import Heard, write_heard
+from icefall_discrete.systems.vocoder.heard import Heard, HeardVoice, read_heard_voices, write_heard, write_heard_voices
 from icefall_discrete.systems.vocoder.network import ModelConfig, build_vocoder
 from icefall_discrete.systems.vocoder.prediction import VocoderPrediction
 from icefall_discrete.systems.vocoder.scoring import score_speech
@@ -236,8 +236,10 @@ def test_a_split_is_said_cut_by_cut(folder, tmp_path):
     network, targets = trainer.system.network.eval(), trainer.system.targets
     files = VocoderFiles(tmp_path, "x")
     trained = Trained(tmp_path, None, spec, targets, network)
+    files.heard_voices("test").write_text("of what was said before")
     facts = VocoderPrediction().predict("test", trained, cuts, SynthesisConfig(), RunConfig(), files)
     lines = read_said(files.said("test"))
+    assert not files.heard_voices("test").exists()
     assert facts["num_utterances"] == len(lines) == 2 and [line.voice for line in lines] == list(SPEAKERS)
     for line, cut in zip(lines, sorted(cuts, key=lambda cut: cut.id)):
         assert soundfile.info(tmp_path / line.audio).frames == cut.num_samples
@@ -284,6 +286,19 @@ def test_what_is_said_is_measured_and_heard(folder, tmp_path):
     assert scored["dwer"]["rate"] == pytest.approx(100 / 3, abs=0.01)
     assert (scored["wer"]["rate"], scored["wer_original"]["rate"]) == (50.0, 50.0)
     assert scored["languages"]["not known"]["dwer"]["rate"] == scored["dwer"]["rate"]
+    assert "speaker_accuracy" not in scored
+    voices = [HeardVoice("test-0", "anna", "otto", "anna", "otto", "0.5"), HeardVoice("test-1", "", "otto", "", "anna")]
+    write_heard_voices(files.heard_voices("test"), voices)
+    scored = score_speech("test", files, folder / "features", ScoringRules())
+    assert (scored["speaker_accuracy"]["rate"], scored["speaker_accuracy_original"]["rate"]) == (50.0, 100.0)
+    assert scored["speaker_similarity"]["value"] == 0.5 and "speaker_accuracy" in scored["languages"]["not known"]
+    files.heard_voices("test").write_text("test-0\tanna\tanna\tanna\tanna\tvery\n")
+    with pytest.raises(ValueError, match="1: a similarity of 'very', expected a number; make it again"):
+        read_heard_voices(files.heard_voices("test"))
+    files.heard_voices("test").write_text("test-0\tanna\n")
+    with pytest.raises(ValueError, match="1: 2 columns, expected 6; make it again"):
+        read_heard_voices(files.heard_voices("test"))
+    files.heard_voices("test").unlink()
     files.said("test").write_text("elsewhere\ta.flac\tanna\n")
     with pytest.raises(ValueError, match="cut elsewhere is not in"):
         score_speech("test", files, folder / "features", ScoringRules())

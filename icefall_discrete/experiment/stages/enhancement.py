@@ -1,9 +1,7 @@
 """The stages of enhancement and separation: tokenizer, codes of mixtures and sources, training, audio, its measures."""
 
-from pathlib import Path
 from typing import Dict, Tuple
 
-from icefall_discrete.experiment import feature_stages
 from icefall_discrete.experiment.feature_stages import TaskFacts
 from icefall_discrete.experiment.plan import Command, Plan
 from icefall_discrete.experiment.run_options import Asked
@@ -13,7 +11,7 @@ from icefall_discrete.experiment.stages.classification import Outcome, Task, pla
 SYSTEM = "enhancement"
 METHOD = "enhancement"
 SOUND = "sound"
-SCRIPTS: Dict[str, str] = {**feature_stages.SCRIPTS, SOUND: "sound_codes", vocoder.HEAR: "hear_speech"}
+SCRIPTS: Dict[str, str] = {**vocoder.SCRIPTS, SOUND: "sound_codes"}
 # Sections of a recipe file, and the stage that reads each.
 SECTIONS: Dict[str, str] = {
     **dict.fromkeys(("target", "model", "loader", "filter", "train", "init"), "train"),
@@ -31,14 +29,12 @@ def plan(asked: Asked) -> Plan:
             f"--speed-factors {asked.values['speed_factors']} copies the mixtures, but not their sources; leave it away"
         )
     outcome = Outcome(METHOD, "codes of the sources of dev and test, and audio", "how far it is from the sources")
-    task = Task(SYSTEM, SCRIPTS, SECTIONS, "enhancement has none", "language", sounding, (SOUND, vocoder.HEAR))
+    task = Task(SYSTEM, SCRIPTS, SECTIONS, "enhancement has none", "language", sounding, (SOUND, *vocoder.LISTENERS))
     return plan_for(asked, outcome, task)
 
 
 def sounding(facts: TaskFacts) -> Tuple[Command, ...]:
     """Audio of the codes; a recogniser hears it where one is named."""
-    speaker = facts.passed.get(SOUND, {}).get(VOCODER)
-    if speaker is not None and not (Path(speaker) / "config.json").is_file():
-        raise ValueError(f"--{VOCODER} {speaker} holds no experiment; paths are relative to the recipe's folder")
+    vocoder.experiment_of(facts, SOUND, VOCODER)
     sound = facts.command(SOUND, {"exp-dir": facts.exp_dir, "feature-dir": facts.features_dir})
-    return (sound, *vocoder.hearing(facts))
+    return (sound, *vocoder.listening(facts))

@@ -22,5 +22,5 @@ def plan(asked: Asked) -> Plan:
     """What run.sh will do. Raises ValueError for whatever can be known to be wrong now."""
     outcome = Outcome(METHOD, "codes of dev and test found, and audio", "how far it is from the recordings")
     lacks = "a perceptual model has none"
-    more = (enhancement.sounding, (enhancement.SOUND, vocoder.HEAR))
+    more = (enhancement.sounding, (enhancement.SOUND, *vocoder.LISTENERS))
     return plan_for(asked, outcome, Task(SYSTEM, SCRIPTS, SECTIONS, lacks, NO_FACTS, *more))

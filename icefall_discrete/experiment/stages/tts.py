@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Dict, Optional, Sequence, Tuple
 
 from icefall_discrete.base.json_files import read_object
-from icefall_discrete.experiment import feature_stages
 from icefall_discrete.experiment.feature_stages import TaskFacts
 from icefall_discrete.experiment.plan import Command, Plan, Stage
 from icefall_discrete.experiment.run_options import Asked, RunOptions, choose
@@ -18,10 +17,9 @@ SYSTEM = "tts"
 METHOD = "synthesis"
 ALIGN, SPEAK, HEAR = "align", "speak", vocoder.HEAR
 SCRIPTS: Dict[str, str] = {
-    **feature_stages.SCRIPTS,
+    **vocoder.SCRIPTS,
     ALIGN: "align_cuts",
     SPEAK: "speak_units",
-    HEAR: vocoder.SCRIPTS[HEAR],
 }
 SECTIONS: Dict[str, str] = vocoder.SECTIONS
 VOCODER, RECOGNISER = "vocoder-exp-dir", vocoder.RECOGNISER
@@ -35,16 +33,9 @@ def plan(asked: Asked) -> Plan:
     if asked.values.get("shar") == "true":
         raise ValueError("--shar true is not for text to speech, which reads manifests; leave it away")
     outcome = Outcome(METHOD, "synthesis of the texts of dev and test", "how far it is from the recordings")
-    task = Task(SYSTEM, SCRIPTS, SECTIONS, "units are told without", "text", speech, (SPEAK, HEAR), _alignments)
+    lacks, listeners = "units are told without", (SPEAK, *vocoder.LISTENERS)
+    task = Task(SYSTEM, SCRIPTS, SECTIONS, lacks, "text", speech, listeners, _alignments)
     return plan_for(asked, outcome, task)
-
-
-def _existing(facts: TaskFacts, stage: str, flag: str) -> Optional[str]:
-    """The experiment folder that a flag names, if it is given."""
-    folder = facts.passed.get(stage, {}).get(flag)
-    if folder is not None and not (Path(folder) / "config.json").is_file():
-        raise ValueError(f"--{flag} {folder} holds no experiment; paths are relative to the recipe's folder")
-    return folder
 
 
 def _alignments(facts: TaskFacts, settings: Tuple[str, ...]) -> Tuple[Stage, str]:
@@ -52,7 +43,7 @@ def _alignments(facts: TaskFacts, settings: Tuple[str, ...]) -> Tuple[Stage, str
     given = facts.passed.get(ALIGN, {})
     path, recogniser = given.get(_FILE), given.get(_EXP_DIR)
     if path is None and recogniser is None:
-        recogniser = _existing(facts, HEAR, RECOGNISER)
+        recogniser = vocoder.experiment_of(facts, HEAR, RECOGNISER)
     if path is None and recogniser is None:
         raise ValueError(
             f"text to speech needs to know when letters are said: give --{RECOGNISER}, a recogniser of the same cuts "
@@ -100,11 +91,15 @@ def _heard_features(facts: TaskFacts, recogniser: Path, splits: Sequence[str]) -
 
 def speech(facts: TaskFacts) -> Tuple[Command, ...]:
     """A vocoder says the units where one is named, and a recogniser hears it; without one it reads units of its own."""
-    vocoder_dir, recogniser = _existing(facts, SPEAK, VOCODER), _existing(facts, HEAR, RECOGNISER)
+    vocoder_dir = vocoder.experiment_of(facts, SPEAK, VOCODER)
+    recogniser = vocoder.experiment_of(facts, HEAR, RECOGNISER)
     commands = [] if vocoder_dir is None else [facts.command(SPEAK, {"exp-dir": facts.exp_dir})]
     if recogniser is not None and (vocoder_dir is not None or reads_units(facts, recogniser)):
         commands.append(facts.command(HEAR, {"exp-dir": facts.exp_dir, "feature-dir": facts.features_dir}))
-    return tuple(commands)
+    judges = vocoder.judging(facts)
+    if judges and vocoder_dir is None:
+        raise ValueError(f"units have no voice that could be told; give --{VOCODER} too, whose audio is heard")
+    return (*commands, *judges)
 
 
 def reads_units(facts: TaskFacts, recogniser: str) -> bool:

@@ -1,7 +1,7 @@
 """The stages of making codes sound: tokenizer, codes, check, training, resynthesis, its measures."""
 
 from pathlib import Path
-from typing import Callable, Dict, Tuple
+from typing import Callable, Dict, Optional, Tuple
 from urllib.parse import quote
 
 from icefall_discrete.experiment import feature_stages
@@ -13,7 +13,10 @@ from icefall_discrete.experiment.stages.classification import Outcome, Task, pla
 SYSTEM = "vocoder"
 METHOD = "resynthesis"
 HEAR = "hear"
-SCRIPTS: Dict[str, str] = {**feature_stages.SCRIPTS, HEAR: "hear_speech"}
+JUDGE = "judge"
+SCRIPTS: Dict[str, str] = {**feature_stages.SCRIPTS, HEAR: "hear_speech", JUDGE: "judge_voices"}
+# Stages of which run.sh passes flags on to stage 7.
+LISTENERS = (HEAR, JUDGE)
 # Sections of a recipe file, and the stage that reads each.
 SECTIONS: Dict[str, str] = {
     **dict.fromkeys(("target", "model", "loader", "filter", "loss", "train", "init"), "train"),
@@ -21,6 +24,8 @@ SECTIONS: Dict[str, str] = {
 }
 # Who hears what was said: a flag of its script that turns it on.
 RECOGNISER = "recogniser-exp-dir"
+# Who tells voices, and the flag that says which of the classifier's classes is to be heard.
+CLASSIFIER, VERIFIER, _ASKED = "classifier-exp-dir", "verifier-exp-dir", "asked"
 # Flags of stage 7 by which the same model says it otherwise, so that its figures are others, and their names.
 _OTHERWISE: Dict[str, Callable[[str], str]] = {"prompt": lambda path: Path(path).stem, "voice": str}
 
@@ -35,15 +40,31 @@ def plan(asked: Asked) -> Plan:
     outcome = Outcome(
         METHOD, "resynthesis of dev and test", "how far it is from the recordings", search_name=search_name
     )
-    task = Task(SYSTEM, SCRIPTS, SECTIONS, "a vocoder has none", "text", hearing, (HEAR,))
+    task = Task(SYSTEM, SCRIPTS, SECTIONS, "a vocoder has none", "text", listening, LISTENERS)
     return plan_for(asked, outcome, task)
 
 
-def hearing(facts: TaskFacts) -> Tuple[Command, ...]:
-    """A recogniser hears it where one is named."""
-    recogniser = facts.passed.get(HEAR, {}).get(RECOGNISER)
-    if recogniser is None:
+def experiment_of(facts: TaskFacts, stage: str, flag: str) -> Optional[str]:
+    """The experiment folder that a flag of a stage names, if it is given. Raises ValueError if it is none."""
+    folder = facts.passed.get(stage, {}).get(flag)
+    if folder is not None and not (Path(folder) / "config.json").is_file():
+        raise ValueError(f"--{flag} {folder} holds no experiment; paths are relative to the recipe's folder")
+    return folder
+
+
+def listening(facts: TaskFacts) -> Tuple[Command, ...]:
+    """A recogniser hears it, and others tell whose voice it is, where they are named."""
+    given = {"exp-dir": facts.exp_dir, "feature-dir": facts.features_dir}
+    heard = () if experiment_of(facts, HEAR, RECOGNISER) is None else (facts.command(HEAR, given),)
+    return (*heard, *judging(facts))
+
+
+def judging(facts: TaskFacts) -> Tuple[Command, ...]:
+    """Others tell whose voice it is, where they are named."""
+    judges = [experiment_of(facts, JUDGE, flag) for flag in (CLASSIFIER, VERIFIER)]
+    asked = facts.passed.get(JUDGE, {}).get(_ASKED)
+    if asked and judges[0] is None:
+        raise ValueError(f"--{_ASKED} {asked} is a class that a classifier hears; give --{CLASSIFIER} too")
+    if judges == [None, None]:
         return ()
-    if not (Path(recogniser) / "config.json").is_file():
-        raise ValueError(f"--{RECOGNISER} {recogniser} holds no experiment; paths are relative to the recipe's folder")
-    return (facts.command(HEAR, {"exp-dir": facts.exp_dir, "feature-dir": facts.features_dir}),)
+    return (facts.command(JUDGE, {"exp-dir": facts.exp_dir, "feature-dir": facts.features_dir}),)

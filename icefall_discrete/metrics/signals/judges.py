@@ -5,9 +5,10 @@ speechmos and loads nothing from elsewhere.
 """
 
 import importlib
+import importlib.metadata
 import importlib.util
 from types import ModuleType
-from typing import Dict, Optional, Tuple
+from typing import Dict, Iterable, Optional, Tuple
 
 import numpy as np
 
@@ -25,6 +26,12 @@ PACKAGES: Dict[str, Tuple[str, ...]] = {
 def missing_packages(judge: str) -> Tuple[str, ...]:
     """The packages of a judge ("pesq", "dnsmos") that are not installed."""
     return tuple(name for name in PACKAGES[judge] if importlib.util.find_spec(name) is None)
+
+
+def judge_versions(judges: Iterable[str]) -> Dict[str, str]:
+    """Versions of the packages that have the judges, which must be installed: other versions can judge otherwise."""
+    packages = [PACKAGES[judge][0] for judge in judges]
+    return {package: importlib.metadata.version(package) for package in packages}
 
 
 def _package(judge: str, module: str) -> ModuleType:

@@ -39,8 +39,7 @@ def write_units(
     Returns:
       cut ids, and cuts of the units.
     """
-    for of_before in (files.listed(split), files.heard(split)):
-        of_before.unlink(missing_ok=True)
+    files.forget(split)
     folder = files.units(split)
     folder.mkdir(parents=True, exist_ok=True)
     spec.write(folder / "spec.json")

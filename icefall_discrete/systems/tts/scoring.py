@@ -12,14 +12,21 @@ from icefall_discrete.audio.reading import load_finite, load_recording, open_rec
 from icefall_discrete.base.atomic_files import write_text
 from icefall_discrete.base.spec import FeatureSpec
 from icefall_discrete.data.cuts import language_of, load_cuts, load_feature_cuts, load_frames
-from icefall_discrete.metrics.reconstruction import Figures, ReconstructionFigures, present_judges, reconstruction
+from icefall_discrete.metrics.reconstruction import Figures, ReconstructionFigures, reconstruction
 from icefall_discrete.metrics.scoring_rules import ScoringRules
+from icefall_discrete.metrics.signals.judges import judge_versions
 from icefall_discrete.metrics.unit_edit_distance import UnitEditDistance
 from icefall_discrete.systems.tts.files import SynthesisFiles
 from icefall_discrete.systems.vocoder.files import Said, read_said, require_there
-from icefall_discrete.systems.vocoder.heard import read_heard
+from icefall_discrete.systems.vocoder.heard import read_heard, read_heard_voices
 from icefall_discrete.systems.vocoder.page import listening_page
-from icefall_discrete.systems.vocoder.scoring import NOT_KNOWN, add_heard, speech_table
+from icefall_discrete.systems.vocoder.scoring import (
+    NOT_KNOWN,
+    add_heard,
+    add_heard_voices,
+    judges_at_hand,
+    speech_table,
+)
 
 LOG = logging.getLogger(__name__)
 Json = Dict[str, Any]
@@ -51,14 +58,17 @@ def score_synthesis(split: str, files: SynthesisFiles, feature_dir: Path, rules:
     listed = {line.cut_id: line for line in read_said(files.listed(split))} if files.listed(split).is_file() else {}
     groups: Dict[str, _Group] = collections.defaultdict(lambda: _Group(spec.num_codebooks))
     everyone = _Group(spec.num_codebooks)
+    judges = [judge for judge in judges_at_hand() if judge == "dnsmos"] if listed else []
     require_there((cut.id for cut in spoken), recorded, files.said(split), feature_dir)
     for cut in spoken:
-        theirs, figures = recorded[cut.id], _figures(cut, recorded[cut.id], listed, files, spec)
+        theirs, figures = recorded[cut.id], _figures(cut, recorded[cut.id], listed, files, spec, judges)
         for group in (everyone, groups[language_of(theirs) or NOT_KNOWN]):
             group.edits.add(load_frames(theirs, spec), load_frames(cut, spec))
             group.figures.add(figures)
-    scored: Json = everyone.scores()
+    scored: Json = {**everyone.scores(), "judges": judge_versions(judges)}
     scored["languages"] = {name: group.scores() for name, group in sorted(groups.items())}
+    if files.heard_voices(split).is_file():
+        add_heard_voices(scored, read_heard_voices(files.heard_voices(split)), recorded)
     heard = read_heard(files.heard(split)) if files.heard(split).is_file() else []
     if heard:
         add_heard(scored, heard, recorded, rules)
@@ -70,7 +80,12 @@ def score_synthesis(split: str, files: SynthesisFiles, feature_dir: Path, rules:
 
 
 def _figures(
-    spoken: Cut, recorded: Cut, listed: Mapping[str, Said], files: SynthesisFiles, spec: FeatureSpec
+    spoken: Cut,
+    recorded: Cut,
+    listed: Mapping[str, Said],
+    files: SynthesisFiles,
+    spec: FeatureSpec,
+    judges: Sequence[str],
 ) -> Figures:
     """Length and, where there is audio, what `reconstruction` measures of audio of another pace."""
     found: Figures = {"length_error": 100.0 * abs(spoken.duration - recorded.duration) / recorded.duration}
@@ -78,7 +93,6 @@ def _figures(
         return found
     original = load_finite(recorded, spec.sample_rate_hz)
     said = load_recording(open_recording(files.folder / listed[spoken.id].audio, spoken.id), spec.sample_rate_hz)
-    judges: Sequence[str] = [judge for judge in present_judges() if judge == "dnsmos"]
     try:
         measured = reconstruction(original.numpy(), said.numpy(), spec.sample_rate_hz, judges, same_pace=False)
     except ValueError as error:

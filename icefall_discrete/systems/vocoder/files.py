@@ -47,6 +47,15 @@ class VocoderFiles(OutputFiles):
         """The same of `inputs`, in place of what was said."""
         return self.folder / f"heard-inputs-{split}-{self.suffix}.tsv"
 
+    def heard_voices(self, split: str) -> Path:
+        """Whose voices were heard (heard.py); there if a model that tells voices was asked."""
+        return self.folder / f"voices-{split}-{self.suffix}.tsv"
+
+    def forget(self, split: str) -> None:
+        """Remove the lists of what was said and heard of a split: it is said anew."""
+        for path in (self.listed(split), self.heard(split), self.heard_inputs(split), self.heard_voices(split)):
+            path.unlink(missing_ok=True)
+
     def recordings(self, feature_dir: Path, split: str) -> Dict[str, Cut]:
         """What is to be heard, by the ids of `listed`: the cuts' own audio."""
         return {cut.id: cut for cut in load_cuts(Path(feature_dir) / f"{split}.jsonl.gz")}

@@ -100,6 +100,7 @@ class VocoderPrediction(Prediction[SynthesisConfig, VocoderFiles, TrainSettings,
         spec, network, targets = trained.spec, trained.network, trained.targets
         number = targets.number_of(config.voice)
         prompt_of = Prompter(network, targets, config.prompt).among(list(cuts), number)
+        files.forget(split)
         folder = files.audio(split)
         folder.mkdir(parents=True, exist_ok=True)
 

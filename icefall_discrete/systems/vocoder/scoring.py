@@ -3,7 +3,7 @@
 import collections
 import logging
 from pathlib import Path
-from typing import Any, Dict, Mapping, Sequence
+from typing import Any, Dict, List, Mapping, Sequence
 
 from lhotse import CutSet
 from lhotse.cut import Cut
@@ -16,22 +16,36 @@ from icefall_discrete.data.cuts import language_of
 from icefall_discrete.data.facts import facts_of
 from icefall_discrete.metrics.facts import known_metrics
 from icefall_discrete.metrics.reconstruction import (
+    JUDGES,
     ReconstructionFigures,
     of_input,
     present_judges,
     reconstruction,
 )
 from icefall_discrete.metrics.scoring_rules import ScoringRules
+from icefall_discrete.metrics.signals.judges import judge_versions
 from icefall_discrete.metrics.wer import Transcript
 from icefall_discrete.systems.asr.scoring import score_transcripts
 from icefall_discrete.systems.vocoder.files import VocoderFiles, read_said, require_there
-from icefall_discrete.systems.vocoder.heard import Heard, read_heard
+from icefall_discrete.systems.vocoder.heard import Heard, HeardVoice, read_heard, read_heard_voices
 from icefall_discrete.systems.vocoder.page import listening_page
 from icefall_discrete.text.words import words_in
 
 LOG = logging.getLogger(__name__)
 Json = Dict[str, Any]
 NOT_KNOWN = "not known"
+
+
+def judges_at_hand() -> List[str]:
+    """Those of JUDGES whose packages are installed; of others the log says how to get them."""
+    present = list(present_judges())
+    missing = [judge for judge in JUDGES if judge not in present]
+    if missing:
+        LOG.info(
+            f"not measured, as their packages are not installed: {', '.join(missing)}; pip install "
+            "'icefall-discrete[metrics]' has them, then score again"
+        )
+    return present
 
 
 def score_speech(split: str, files: VocoderFiles, feature_dir: Path, rules: ScoringRules) -> Json:
@@ -45,7 +59,7 @@ def score_speech(split: str, files: VocoderFiles, feature_dir: Path, rules: Scor
     rate = FeatureSpec.read(feature_dir / "spec.json").sample_rate_hz
     cuts, inputs = files.recordings(feature_dir, split), files.inputs(feature_dir, split)
     groups: Dict[str, ReconstructionFigures] = collections.defaultdict(ReconstructionFigures)
-    everyone, judges, left_out = ReconstructionFigures(), present_judges(), 0
+    everyone, judges, left_out = ReconstructionFigures(), judges_at_hand(), 0
     lines = read_said(files.listed(split))
     require_there((line.cut_id for line in lines), cuts, files.listed(split), feature_dir)
     for line in lines:
@@ -64,9 +78,12 @@ def score_speech(split: str, files: VocoderFiles, feature_dir: Path, rules: Scor
         everyone.add(found)
         groups[language_of(cut) or NOT_KNOWN].add(found)
     scored: Json = {"num_utterances": everyone.num_utterances, "num_not_measured": left_out, **everyone.scores()}
+    scored["judges"] = judge_versions(judges)
     scored["languages"] = {
         name: {"num_utterances": group.num_utterances, **group.scores()} for name, group in sorted(groups.items())
     }
+    if files.heard_voices(split).is_file():
+        add_heard_voices(scored, read_heard_voices(files.heard_voices(split)), cuts)
     heard = read_heard(files.heard(split)) if files.heard(split).is_file() else []
     if heard:
         add_heard(scored, heard, cuts, rules)
@@ -108,6 +125,18 @@ def add_heard(scored: Json, heard: Sequence[Heard], cuts: Mapping[str, Cut], rul
     ):
         part.update({"wer": of_said["wer"], "cer": of_said["cer"], "dwer": of_both["wer"]})
         part.update({"wer_original": of_original["wer"], "cer_original": of_original["cer"]})
+
+
+def add_heard_voices(scored: Json, heard: Sequence[HeardVoice], cuts: Mapping[str, Cut]) -> None:
+    """Put how often the voice that was asked for was heard, and how alike voices are."""
+    groups: Dict[str, ReconstructionFigures] = collections.defaultdict(ReconstructionFigures)
+    everyone = ReconstructionFigures()
+    for line in heard:
+        for group in (everyone, groups[language_of(cuts[line.cut_id]) or NOT_KNOWN]):
+            group.add(line.figures())
+    scored.update(everyone.scores())
+    for name, group in groups.items():
+        scored["languages"].setdefault(name, {}).update(group.scores())
 
 
 def speech_table(scored: Json) -> str:
