@@ -12,7 +12,7 @@ EXTRAS = {
     "encodec": ["encodec"],
     "fairseq": ["fairseq"],
     "results": ["kaldialign", "matplotlib", "tensorboard"],
-    "metrics": ["pesq", "speechmos", "onnxruntime", "librosa", "requests"],
+    "metrics": ["pesq", "speechmos", "onnxruntime"],
     "asterisk": ["av", "num2words"],
     "fillets": ["num2words"],
     "myst": ["num2words"],

@@ -20,7 +20,7 @@ from icefall_discrete.experiment.folder import Experiment
 from icefall_discrete.inference.audio_files import BadAudio
 from icefall_discrete.inference.voice_judge import VoiceJudge, VoiceJudges, add_judge_flags, load_voice_judges
 from icefall_discrete.systems.tts.files import METHOD as SYNTHESIS
-from icefall_discrete.systems.vocoder.files import Said, VocoderFiles, read_said
+from icefall_discrete.systems.vocoder.files import Said, VocoderFiles, read_said, require_there
 from icefall_discrete.systems.vocoder.heard import HeardVoice, write_heard_voices
 
 LOG = logging.getLogger("judge")
@@ -74,7 +74,9 @@ def judge_split(split: str, files: VocoderFiles, args: Any, judges: VoiceJudges)
     """Write whose voices are heard in a split; returns of how many utterances."""
     asked = asked_class(args.asked, files, split, judges.classifier)
     cuts, heard = files.recordings(args.feature_dir, split), []
-    for line in read_said(files.listed(split)):
+    lines = read_said(files.listed(split))
+    require_there((line.cut_id for line in lines), cuts, files.listed(split), args.feature_dir)
+    for line in lines:
         try:
             heard.append(heard_voice(line, cuts[line.cut_id], files.folder / line.audio, asked, judges))
         except BadAudio as error:

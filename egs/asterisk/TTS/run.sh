@@ -14,7 +14,8 @@ Stages (each is done once; a rerun continues where it stopped):
   1  manifests: 16 kHz audio, lhotse cuts, splits
 $SHARED_VOCODER_STAGES
 $TEXT_TO_SPEECH_NOTE
-'--recogniser-exp-dir ../ASR/exp/<name>' lets a recogniser hear it in stage 7, for word error rates.
+'--recogniser-exp-dir ../ASR/exp/<name>' lets a recogniser hear it in stage 7, for word error rates; '--classifier-exp-dir C' and
+'--verifier-exp-dir V', models of recipes LID or SID and SV, tell whose voice is heard.
 Another feature type needs './run.sh --feature-type X --stage 2'.
 $SHARED_NOTES"
 dl_dir=$ASR/download                   # downloaded files

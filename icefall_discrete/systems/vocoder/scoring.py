@@ -7,6 +7,7 @@ from typing import Any, Dict, List, Mapping, Sequence
 
 from lhotse import CutSet
 from lhotse.cut import Cut
+from tqdm import tqdm
 
 from icefall_discrete.audio.reading import load_finite, load_recording, open_recording
 from icefall_discrete.base.atomic_files import write_text
@@ -62,7 +63,7 @@ def score_speech(split: str, files: VocoderFiles, feature_dir: Path, rules: Scor
     everyone, judges, left_out = ReconstructionFigures(), judges_at_hand(), 0
     lines = read_said(files.listed(split))
     require_there((line.cut_id for line in lines), cuts, files.listed(split), feature_dir)
-    for line in lines:
+    for line in tqdm(lines, desc=f"Measuring {split}", unit="utterance", mininterval=2.0):
         cut = cuts[line.cut_id]
         recorded = load_finite(cut, rate)
         said = load_recording(open_recording(files.folder / line.audio, cut.id), rate)
