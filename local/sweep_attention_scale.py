@@ -5,7 +5,6 @@ Decode the test set with the one that it prints. icefall reports the best of suc
 """
 
 import dataclasses
-import logging
 from typing import Tuple
 
 from icefall_discrete.base.flags import ScriptParser, given_settings, override
@@ -15,8 +14,6 @@ from icefall_discrete.base.text_tables import text_table
 from icefall_discrete.decoding.methods import PREFIXES_RESCORED, require_used
 from icefall_discrete.experiment.sweeps import sweep_parser, swept
 from icefall_discrete.systems.asr.scale_sweep import errors_by_scale
-
-LOG = logging.getLogger("sweep_attention_scale")
 
 
 @dataclasses.dataclass(frozen=True)

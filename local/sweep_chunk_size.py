@@ -5,7 +5,6 @@ Writes <exp-dir>/chunk_sizes-<split>.json and .md, a table of size, latency and 
 """
 
 import dataclasses
-import logging
 from typing import Any, Dict, Optional, Tuple
 
 from icefall_discrete.base.atomic_files import write_text
@@ -19,8 +18,6 @@ from icefall_discrete.inference.streaming.waits import causal_reach, waits_of
 from icefall_discrete.results.chunk_sizes import chunk_table
 from icefall_discrete.systems.asr.chunk_sweep import ChunkErrors, errors_by_chunk
 from icefall_discrete.systems.asr.streaming_model import StreamingConfig
-
-LOG = logging.getLogger("sweep_chunk_size")
 
 
 @dataclasses.dataclass(frozen=True)

@@ -18,7 +18,6 @@ from icefall_discrete.experiment import espnet_checkpoints, icefall_checkpoints
 from icefall_discrete.tokenizers.formats.kmeans_files import read_centroids
 from icefall_discrete.tokenizers.formats.pretrained import read_weights
 
-ROOT = Path(__file__).resolve().parents[1]
 MAX_MEMORY_KB = 300_000
 
 

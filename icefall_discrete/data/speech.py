@@ -4,7 +4,6 @@ A frame of codes stands for a whole number of samples, F: code t for samples t F
 """
 
 import dataclasses
-import logging
 from typing import List
 
 import numpy as np
@@ -18,7 +17,6 @@ from icefall_discrete.base.spec import FeatureSpec
 from icefall_discrete.data.cuts import load_durations, num_frames
 from icefall_discrete.data.dataset import Batch, derived_seed
 
-LOG = logging.getLogger(__name__)
 AUDIO = "audio"
 DURATIONS = "durations"
 _TOLERANCE = 1e-3

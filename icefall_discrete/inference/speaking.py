@@ -1,6 +1,5 @@
 """What the commands that speak share: flags, and audio files that are written."""
 
-import logging
 import sys
 from pathlib import Path
 from typing import Any, Sequence, Set, Tuple
@@ -15,7 +14,6 @@ from icefall_discrete.inference.speaker import Speaker, Speech
 from icefall_discrete.systems.prediction import RunConfig
 from icefall_discrete.systems.vocoder.synthesis import SynthesisConfig
 
-LOG = logging.getLogger(__name__)
 SUFFIX = ".flac"
 
 

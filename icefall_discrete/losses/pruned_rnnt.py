@@ -1,4 +1,4 @@
-"""Transducer losses: smoothed (additive joiner), pruned, and full. One door for the k2 and the PyTorch backend.
+"""Transducer losses: smoothed (additive joiner) and pruned. One door for the k2 and the PyTorch backend.
 
 Pruned RNN-T: https://arxiv.org/abs/2206.13236. Transducer: https://arxiv.org/abs/1211.3711. Everything but the
 recursion over the lattice is the same code for both backends, so that they differ by rounding only.
@@ -88,12 +88,6 @@ def pruned_rnnt_loss(logits: Tensor, ranges: Tensor, targets: Targets, options: 
     label_arcs = outside.scatter(2, ranges, label_logp)[:, :, :-1].transpose(1, 2)
     blank_arcs = outside.scatter(2, ranges, blank_logp).transpose(1, 2)
     return _loss(label_arcs, blank_arcs, targets, options)[0]
-
-
-def full_rnnt_loss(logits: Tensor, targets: Targets, options: LatticeOptions) -> Tensor:
-    """Transducer loss over all positions: `logits` is (N, T, U + 1, V); returns (N,) in nats."""
-    positions = torch.arange(logits.size(2), device=logits.device)
-    return pruned_rnnt_loss(logits, positions.expand(logits.shape[:3]), targets, options)
 
 
 def _loss(label_arcs: Tensor, blank_arcs: Tensor, targets: Targets, options: LatticeOptions) -> Scored:

@@ -27,11 +27,6 @@ def runs_of(line: Json) -> List[Json]:
     return line.get(RUNS, [line])
 
 
-def seeds_of(line: Json) -> List[int]:
-    """The seeds of its runs."""
-    return [seed_of(run) for run in runs_of(line)]
-
-
 def of_the_searched(rows: Sequence[Json]) -> List[Json]:
     """The results of models that another search than the recipe's own was tried on, all their searches."""
     searched = {_model(row) for row in rows if row.get("search")}

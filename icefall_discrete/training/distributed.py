@@ -5,7 +5,6 @@ Processes are numbered by torchrun's environment variables. `launch` sets the sa
 
 import contextlib
 import dataclasses
-import logging
 import os
 import sys
 import threading
@@ -16,8 +15,6 @@ import torch
 import torch.distributed as dist
 
 from icefall_discrete.base.script import one_sentence
-
-LOG = logging.getLogger(__name__)
 
 _POLL_SEC = 1.0
 # How long a process that another one's failure has stopped may take to say so before it is ended from within.

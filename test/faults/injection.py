@@ -16,7 +16,6 @@ from typing import Any, Dict, Optional, Tuple
 WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT
 CHANGES = ("os.rename", "os.mkdir", "os.remove", "os.truncate", "os.rmdir")
 NEEDS_SPACE = ("os.rename", "os.mkdir")
-KINDS = ("kill", "full", "unreadable")
 
 
 class Injection:

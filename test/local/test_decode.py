@@ -37,7 +37,7 @@ from icefall_discrete.experiment.checkpoint_choice import (
 from icefall_discrete.experiment.folder import Experiment, read_codebooks
 from icefall_discrete.metrics.wer import Transcript, count_errors, normal_form, total_errors
 from icefall_discrete.systems.asr.decoding_files import decoding_suffix
-from icefall_discrete.systems.asr.recognition import transcribe
+from icefall_discrete.systems.asr.recognition import recognise, transcripts_of
 from icefall_discrete.systems.asr.recogs import read_recogs, read_texts
 from icefall_discrete.systems.asr.settings import TrainSettings
 from icefall_discrete.systems.asr.transducer import EncoderOutput
@@ -117,8 +117,8 @@ def test_every_cut_is_transcribed_and_as_it_is_alone(folder, decode):
         cuts, spec = load_feature_cuts(folder / "features" / f"{split}.jsonl.gz")
         assert len(found) == number
         assert {t.cut_id: " ".join(t.ref) for t in found} == {cut.id: cut.supervisions[0].text for cut in cuts}
-        alone, _ = transcribe(model.eval(), cuts, spec, experiment.text_encoder(), DecodeConfig(), one_by_one)
-        assert sorted(alone) == found
+        alone, _ = recognise(model.eval(), cuts, spec, DecodeConfig(), one_by_one)
+        assert sorted(transcripts_of(cuts, alone, experiment.text_encoder())) == found
         compared += sum(bool(t.hyp) for t in found)
     assert compared >= 3, "too few transcripts for a comparison"
 
@@ -280,13 +280,14 @@ def test_too_short_cuts_give_an_empty_hypothesis_and_are_counted(trained):
     cuts = [short.with_id("short"), *cuts]
     encoder = SimpleNamespace(decode=lambda labels: " ".join(f"code{label}" for label in labels))
     config, run = DecodeConfig(decoding_method="ctc_greedy_search"), RunConfig(device="cpu")
-    transcripts, facts = transcribe(_EchoModel(), cuts, spec, encoder, config, run)
+    found, facts = recognise(_EchoModel(), cuts, spec, config, run)
+    transcripts = transcripts_of(cuts, found, encoder)
     assert transcripts[0] == Transcript("short", tuple(short.supervisions[0].text.split()), ())
     expected = [(f"code{load_frames(cut, spec)[0, 0] + 3}",) for cut in cuts[1:]]
     assert [transcript.hyp for transcript in transcripts[1:]] == expected
     assert (facts["num_too_short"], facts["too_short"], facts["num_utterances"]) == (1, ["short"], 6)
-    only, facts = transcribe(_EchoModel(), cuts[:1], spec, encoder, config, run)
-    assert (only[0].hyp, facts["num_too_short"]) == ((), 1)
+    only, facts = recognise(_EchoModel(), cuts[:1], spec, config, run)
+    assert (transcripts_of(cuts[:1], only, encoder)[0].hyp, facts["num_too_short"]) == ((), 1)
 
 
 def swept_as_decoded(folder, decode):

@@ -3,9 +3,9 @@
 import pytest
 
 from icefall_discrete.metrics.facts import metric_named
-from icefall_discrete.results.ledger import add_to_ledger, read_ledger, row_name
+from icefall_discrete.results.ledger import add_to_ledger, read_ledger, row_name, seed_of
 from icefall_discrete.results.page import results_page
-from icefall_discrete.results.seeds import of_the_searched, over_seeds, runs_of, seeds_of
+from icefall_discrete.results.seeds import of_the_searched, over_seeds, runs_of
 
 RUN = "egs/toy/ASR/run.sh --feature-type km --recipe default"
 
@@ -31,6 +31,10 @@ def run(seed, rate, search=None, digest="a", **further):
         "decoding": {"method": "greedy_search", "suffix": "epoch-6"},
         **further,
     }
+
+
+def seeds_of(line):
+    return [seed_of(run) for run in runs_of(line)]
 
 
 def test_mean_and_spread_by_hand():

@@ -22,7 +22,7 @@ from icefall_discrete.metrics.verification import equal_error_rate
 from icefall_discrete.nn.heads.classifier import statistics_pooling
 from icefall_discrete.results.page import results_page
 from icefall_discrete.systems.assembly import filtered_corpus
-from icefall_discrete.systems.classification.embeddings import cosine_scores, utterance_embeddings
+from icefall_discrete.systems.classification.embeddings import cosine_scores, embeddings_and_facts
 from icefall_discrete.systems.classification.prediction import (
     ClassificationFiles,
     ClassificationPrediction,
@@ -160,7 +160,8 @@ def test_embeddings_of_utterances_do_not_depend_on_the_batch_and_are_compared(fo
     trainer, _ = make_trainer(folder, tmp_path, model__encoder=encoder)
     cuts, spec = load_feature_cuts(folder / "features" / "dev.jsonl.gz")
     network = trainer.model.eval()
-    together, alone = (utterance_embeddings(network, cuts, spec, RunConfig(max_duration=sec)) for sec in (100.0, 0.1))
+    runs = (RunConfig(max_duration=sec) for sec in (100.0, 0.1))
+    together, alone = (embeddings_and_facts(network, cuts, spec, run)[0] for run in runs)
     assert together.keys() == {cut.id for cut in cuts}
     for cut_id, embedding in together.items():
         torch.testing.assert_close(embedding, alone[cut_id], rtol=1e-3, atol=1e-4)

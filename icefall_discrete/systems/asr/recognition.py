@@ -47,24 +47,6 @@ class StreamsConfig(StreamingConfig):
 WHOLE = StreamsConfig()
 
 
-def transcribe(
-    model: Transducer,
-    cuts: CutSet,
-    spec: FeatureSpec,
-    text_encoder: TextEncoder,
-    config: DecodeConfig,
-    run: RunConfig,
-    title: Optional[str] = None,
-) -> Tuple[List[Transcript], Dict[str, Any]]:
-    """Recognise every cut, without outside knowledge; arguments and facts are those of `recognise`.
-
-    Returns:
-      transcripts in the order of `cuts`, and facts.
-    """
-    found, facts = recognise(model, cuts, spec, config, run, title)
-    return transcripts_of(cuts, found, text_encoder), facts
-
-
 def recognise(
     model: Transducer,
     cuts: CutSet,

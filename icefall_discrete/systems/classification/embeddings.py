@@ -14,19 +14,17 @@ from icefall_discrete.systems.classification.network import Classifier
 from icefall_discrete.systems.prediction import Json, RunConfig, in_batches, predict_cuts
 
 
-def utterance_embeddings(network: Classifier, cuts: CutSet, spec: FeatureSpec, run: RunConfig) -> Dict[str, Tensor]:
-    """The embedding (E,) of each cut by its id, on the CPU; a cut that is too short for the network has none.
-
-    Args:
-      network: in evaluation mode. cuts: with codes or features of `spec`. run: size of the batches.
-    """
-    return embeddings_and_facts(network, cuts, spec, run)[0]
-
-
 def embeddings_and_facts(
     network: Classifier, cuts: CutSet, spec: FeatureSpec, run: RunConfig, title: Optional[str] = None
 ) -> Tuple[Dict[str, Tensor], Json]:
-    """As `utterance_embeddings`, and the facts of `predict_cuts`; title: of the progress bar, None shows none."""
+    """The embedding (E,) of each cut by its id, on the CPU, and the facts of `predict_cuts`.
+
+    A cut that is too short for the network has none.
+
+    Args:
+      network: in evaluation mode. cuts: with codes or features of `spec`. run: size of the batches.
+      title: of the progress bar, None shows none.
+    """
     device = next(network.parameters()).device
 
     @torch.no_grad()

@@ -1,6 +1,5 @@
 """A neural language model as the training loop sees it: sentences of labels, each label predicted from those before."""
 
-import math
 from pathlib import Path
 from typing import Any, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
@@ -60,15 +59,6 @@ def sentence_losses(model: nn.Module, labels: Tensor) -> Tuple[Tensor, int]:
     logits = model(torch.cat([edge, labels], dim=1))
     losses = F.cross_entropy(logits.flatten(0, 1), targets.flatten(), ignore_index=BLANK_ID, reduction="sum")
     return losses, count_labels(labels)
-
-
-@torch.no_grad()
-def neural_perplexity(model: nn.Module, sentences: Sequence[Sequence[int]], batch_labels: int = 4000) -> float:
-    """exp of the mean negative log-probability of a label; the end of each sentence counts as one."""
-    model.eval()
-    device = next(model.parameters()).device
-    found = [sentence_losses(model, batch.to(device)) for batch in batches_of(sentences, batch_labels)]
-    return math.exp(sum(loss.item() for loss, _ in found) / sum(count for _, count in found))
 
 
 class Sentences(NamedTuple):

@@ -23,8 +23,6 @@ from icefall_discrete.nn.frame_network import build_input_embedding
 from icefall_discrete.nn.module_row import ModuleRow
 from icefall_discrete.systems.perceptual.network import Cost, FillConfig, Filler, ModelConfig, behind_prompts
 
-NEVER = float("-inf")
-
 
 def masked_share(done: float) -> float:
     """Share of codes that are masked where `done` of the passes are over, or as it is drawn in training."""

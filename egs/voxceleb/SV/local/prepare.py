@@ -7,7 +7,6 @@ for one video of each, which is dev. The list goes to trials/test.txt, with ids 
 """
 
 import dataclasses
-import logging
 import re
 from pathlib import Path
 from typing import Dict, List, Optional
@@ -19,7 +18,6 @@ from icefall_discrete.data.class_corpora import Listed, check_classes, cuts_of, 
 from icefall_discrete.data.manifests import CorpusError, require_count, require_paths, write_split
 from icefall_discrete.data.trials import Trial, check_trials, read_trials, trials_path, write_trials
 
-LOG = logging.getLogger("prepare")
 CORPUS = "voxceleb_verification"
 TRIALS = {"veri_test.txt": 37720, "veri_test2.txt": 37611}
 TEST_SPEAKERS, TRAIN_SPEAKERS, TRAIN_UTTERANCES = 40, 1211, 148642  # of training and dev together
