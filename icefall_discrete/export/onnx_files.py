@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from icefall_discrete.export.parts import Part
-from icefall_discrete.export.tracing_check import CHECKED, TRACED, largest_difference
+from icefall_discrete.export.tracing_check import TRACED, largest_difference
 
 LOG = logging.getLogger(__name__)
 OPSET = 17
@@ -105,7 +105,7 @@ def export_onnx(part: Part, folder: Path, int8: bool) -> List[str]:
     """
     path = folder / f"{part.name}.onnx"
     write_onnx(part, path)
-    difference = largest_difference(part, onnx_runner(path), CHECKED)
+    difference = largest_difference(part, onnx_runner(path))
     if not difference <= part.tolerance:
         raise ValueError(
             f"{part.name} of this model cannot be exported to ONNX: what the file gives differs from PyTorch by "
@@ -127,6 +127,6 @@ def quantized(part: Part, path: Path) -> str:
         )
     finally:
         logging.getLogger().setLevel(before)
-    difference = largest_difference(part, onnx_runner(small), CHECKED)
+    difference = largest_difference(part, onnx_runner(small))
     LOG.info(f"{small.name}: {small.stat().st_size / 1e6:.1f} MB, differs from PyTorch by {difference:.1e} at most")
     return small.name

@@ -9,7 +9,7 @@ from icefall_discrete.export.parts import Part
 
 # Utterances and frames of the trace, and of the check, which must not have a size in common with it.
 TRACED: Tuple[int, int] = (2, 87)
-CHECKED: Tuple[Tuple[int, int], ...] = ((1, 150), (3, 63))
+_CHECKED: Tuple[Tuple[int, int], ...] = ((1, 150), (3, 63))
 
 
 def as_list(outputs: Any) -> List[Tensor]:
@@ -18,16 +18,14 @@ def as_list(outputs: Any) -> List[Tensor]:
 
 
 @torch.no_grad()
-def largest_difference(
-    part: Part, run: Callable[[Dict[str, Tensor]], Sequence[Tensor]], sizes: Sequence[Tuple[int, int]]
-) -> float:
+def largest_difference(part: Part, run: Callable[[Dict[str, Tensor]], Sequence[Tensor]]) -> float:
     """The largest difference between `run` and PyTorch, relative to the largest number of each output.
 
     Integer outputs, such as lengths and codes, differ by the share of those that do.
     Raises ValueError if a shape differs.
     """
     worst = 0.0
-    for num, frames in sizes:
+    for num, frames in _CHECKED:
         inputs = part.example(num, frames)
         expected = as_list(part.module(*inputs.values()))
         for wanted, found in zip(expected, run(inputs)):

@@ -68,17 +68,17 @@ def _fetched(values: Any) -> Iterator[str]:
             yield from _fetched(value)
 
 
-def presets(folder: Path = FEATURES) -> Dict[str, List[str]]:
-    """The feature types of a folder that need what others published, each with what that is."""
-    found = {path.stem: list(_fetched(read_feature_settings(path))) for path in sorted(folder.glob("*.json"))}
+def presets() -> Dict[str, List[str]]:
+    """The feature types of the package that need what others published, each with what that is."""
+    found = {path.stem: list(_fetched(read_feature_settings(path))) for path in sorted(FEATURES.glob("*.json"))}
     return {name: needed for name, needed in found.items() if needed}
 
 
-def hub_name(needed: str, weights: Path = WEIGHTS) -> str:
+def hub_name(needed: str) -> str:
     """What a feature type calls `needed` by the name that the hub has for it."""
     if not needed.startswith(WEIGHTS_PREFIX):
         return needed
-    return str(read_object(weights / f"{needed.removeprefix(WEIGHTS_PREFIX)}.json")["hub"]["id"])
+    return str(read_object(WEIGHTS / f"{needed.removeprefix(WEIGHTS_PREFIX)}.json")["hub"]["id"])
 
 
 def one_second(rate_hz: int) -> Tensor:
@@ -132,15 +132,15 @@ def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> List[str]:
     return found if len(sums[0]) == len(sums[1]) and all(near) else [*found, "sums"]
 
 
-def check_preset(name: str, mirror: Optional[Path], recorded: Mapping[str, Any], folder: Path = FEATURES) -> Outcome:
+def check_preset(name: str, mirror: Optional[Path], recorded: Mapping[str, Any]) -> Outcome:
     """Load a preset, from a mirror or as its settings say, run it, and hold it against what was recorded."""
     try:
         with tempfile.TemporaryDirectory() as place:
-            path = folder / f"{name}.json"
+            path = preset = FEATURES / f"{name}.json"
             if mirror is not None:
-                path = Path(place) / path.name
-                path.write_text(json.dumps(_here(read_feature_settings(folder / path.name), mirror)), encoding="utf-8")
-            found = told(*output_of(load_tokenizer(path, (folder,), None)))
+                path = Path(place) / preset.name
+                path.write_text(json.dumps(_here(read_feature_settings(preset), mirror)), encoding="utf-8")
+            found = told(*output_of(load_tokenizer(path, (FEATURES,), None)))
     except Exception as error:  # of several libraries; the next one is to be checked all the same
         return Outcome(name, None, f"cannot be run: {one_sentence(error)}")
     if name not in recorded:

@@ -80,7 +80,7 @@ class _LatticeScore(torch.autograd.Function):
         arcs = _arcs_by_wave(label_arcs, blank_arcs, regular)
         last_wave = frame_lens + label_lens if regular else frame_lens
         score, label_use, blank_use = (_by_kernels if fused else _by_waves)(*arcs, last_wave, label_lens)
-        label_occupation, blank_occupation = _arcs_by_node(label_use, blank_use, label_arcs, blank_arcs, regular)
+        label_occupation, blank_occupation = _arcs_by_node(label_use, blank_use, label_arcs.size(2), regular)
         ctx.save_for_backward(label_occupation, blank_occupation)
         ctx.mark_non_differentiable(label_occupation, blank_occupation)
         return score, label_occupation, blank_occupation
@@ -148,12 +148,9 @@ def _arcs_by_wave(label_arcs: Tensor, blank_arcs: Tensor, regular: bool) -> Tupl
     return into_label, into_blank
 
 
-def _arcs_by_node(
-    label_use: Tensor, blank_use: Tensor, label_arcs: Tensor, blank_arcs: Tensor, regular: bool
-) -> Tuple[Tensor, Tensor]:
-    """Undo `_arcs_by_wave` for what is known of each arc."""
+def _arcs_by_node(label_use: Tensor, blank_use: Tensor, width: int, regular: bool) -> Tuple[Tensor, Tensor]:
+    """Undo `_arcs_by_wave` for what is known of each arc; width: the frames of label arcs."""
     if regular:
-        width = label_arcs.size(2)
         label_use, blank_use = _unskew(label_use, width)[:, 1:], _unskew(blank_use, width)[:, :, 1:]
     else:
         label_use, blank_use = label_use[:, 1:, 1:], blank_use[:, :, 1:]

@@ -6,7 +6,7 @@ import numpy as np
 
 
 def bootstrap_interval(
-    num_utterances: int, figure_of: Callable[[np.ndarray], float], replications: int = 1000, seed: int = 0
+    num_utterances: int, figure_of: Callable[[np.ndarray], float], replications: int = 1000
 ) -> Tuple[float, float]:
     """95 % interval of a figure, (low, high), in its unit.
 
@@ -17,16 +17,14 @@ def bootstrap_interval(
       num_utterances: N. figure_of: the figure of the utterances drawn, (N,) indices from 0 to N - 1; one that is not
         finite does not count.
     """
-    figures = bootstrap_figures(num_utterances, figure_of, replications, seed)
+    figures = bootstrap_figures(num_utterances, figure_of, replications)
     half_width = 1.96 * figures.std()
     return float(figures.mean() - half_width), float(figures.mean() + half_width)
 
 
-def bootstrap_figures(
-    num_utterances: int, figure_of: Callable[[np.ndarray], float], replications: int = 1000, seed: int = 0
-) -> np.ndarray:
+def bootstrap_figures(num_utterances: int, figure_of: Callable[[np.ndarray], float], replications: int) -> np.ndarray:
     """The figure of each drawing, those left out that are not finite; arguments as of bootstrap_interval."""
-    generator = np.random.default_rng(seed)
+    generator = np.random.default_rng(0)
     figures = np.empty(replications)
     for replication in range(replications):
         figures[replication] = figure_of(generator.integers(num_utterances, size=num_utterances))

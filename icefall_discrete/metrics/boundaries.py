@@ -25,13 +25,13 @@ def changes(units: np.ndarray, frame_rate_hz: float) -> np.ndarray:
     return (np.flatnonzero(units[1:] != units[:-1]) + 1) / frame_rate_hz
 
 
-def matched(reference_sec: Sequence[float], found_sec: Sequence[float], tolerance_sec: float = TOLERANCE_SEC) -> int:
-    """The most pairs of reference and found boundary, both rising, at most `tolerance_sec` apart, none used twice."""
+def matched(reference_sec: Sequence[float], found_sec: Sequence[float]) -> int:
+    """The most pairs of reference and found boundary, both rising, at most `TOLERANCE_SEC` apart, none used twice."""
     pairs = place = 0
     for moment in reference_sec:
-        while place < len(found_sec) and found_sec[place] < moment - tolerance_sec - 1e-9:
+        while place < len(found_sec) and found_sec[place] < moment - TOLERANCE_SEC - 1e-9:
             place += 1
-        if place < len(found_sec) and found_sec[place] <= moment + tolerance_sec + 1e-9:
+        if place < len(found_sec) and found_sec[place] <= moment + TOLERANCE_SEC + 1e-9:
             pairs, place = pairs + 1, place + 1
     return pairs
 

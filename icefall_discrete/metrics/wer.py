@@ -145,9 +145,7 @@ def group_errors(counts: Dict[str, ErrorCounts], group_of: Dict[str, str]) -> Di
     return dict(sorted(groups.items()))
 
 
-def confidence_interval(
-    counts: Sequence[ErrorCounts], replications: int = 1000, seed: int = 0
-) -> Optional[Tuple[float, float]]:
+def confidence_interval(counts: Sequence[ErrorCounts], replications: int = 1000) -> Optional[Tuple[float, float]]:
     """95 % interval of the error rate in percent, (low, high), by drawing utterances (bootstrap.py).
 
     None if there is no reference symbol. Where few utterances have any, drawings without one do not count.
@@ -161,4 +159,4 @@ def confidence_interval(
         total = num_ref[drawn].sum()
         return 100.0 * errors[drawn].sum() / total if total else float("nan")
 
-    return bootstrap_interval(len(errors), rate, replications, seed)
+    return bootstrap_interval(len(errors), rate, replications)

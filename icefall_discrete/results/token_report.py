@@ -70,13 +70,13 @@ def page_name(feature_type: str) -> str:
     return f"{feature_type.replace('/', '_')}.md"
 
 
-def overview_table(facts: Sequence[TokenFacts], links: bool = True) -> str:
+def overview_table(facts: Sequence[TokenFacts]) -> str:
     """The table over all feature types; names lead to their own pages."""
     metrics = metrics_in(facts, _OVERVIEW)
     header = ["feature type", "kbit/s", "entropy", "frames a second", "codebooks", *(one.head for one in metrics)]
     rows = [
         [
-            f"[{one.name}]({page_name(one.name)})" if links else one.name,
+            f"[{one.name}]({page_name(one.name)})",
             _kbits(one.bits_per_second),
             _kbits(one.report.get("entropy_bits_per_second") or one.features.get("entropy_bits_per_second")),
             f"{one.features['frame_rate_hz']:g}" if one.features.get("frame_rate_hz") else "",

@@ -75,7 +75,7 @@ def plan(asked: Asked) -> Plan:
         raise ValueError(missing)
     old_words = dict(found.old_words)
     spec, train = (
-        _json_line(facts, path, old_words)
+        _json_line(path, old_words)
         for path in (Path(facts.names["features_dir"]) / "spec.json", Path(facts.names["exp_dir"]) / "train.json")
     )
     stages = [_mixing(facts), *(_extraction(facts, condition, spec) for condition in facts.conditions)]
@@ -119,7 +119,7 @@ def _missing(facts: _Facts) -> str:
     return ""
 
 
-def _json_line(facts: _Facts, path: Path, old_words: Dict[str, str]) -> str:
+def _json_line(path: Path, old_words: Dict[str, str]) -> str:
     """A line of settings of a JSON file; to write it in another way changes none."""
     if not path.is_file():
         return digest_of(str(path))
