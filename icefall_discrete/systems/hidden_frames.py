@@ -9,19 +9,16 @@ from typing import (
     ClassVar,
     Dict,
     Iterable,
-    Iterator,
     List,
     Mapping,
     Optional,
     Protocol,
     Sequence,
-    Tuple,
     Union,
 )
 
 import torch
 from lhotse import CutSet
-from lhotse.cut import Cut
 from torch import Tensor
 
 from icefall_discrete.base.atomic_files import write_text
@@ -42,8 +39,7 @@ from icefall_discrete.systems.prediction import (
     S,
     T,
     Trained,
-    in_batches,
-    predict_cuts,
+    predict_batches,
     rows_of_split,
 )
 from icefall_discrete.training.system import Prepared, System
@@ -179,11 +175,8 @@ class HiddenPrediction(Prediction[None, RecoveredFiles, S, N, T]):
         def find(batch: Batch) -> List[Recovered]:
             return list(look(batch))
 
-        def say(kept: List[Cut]) -> Iterator[Tuple[str, Recovered]]:
-            return in_batches(find, kept, trained.spec, run)
-
-        model = trained.settings.model
-        said, facts = predict_cuts(say, model, cuts, trained.spec, f"{self.doing} of {split}")
+        title = f"{self.doing} of {split}"
+        said, facts = predict_batches(find, trained.settings.model, cuts, trained.spec, run, title)
         lines = [f"{cut_id}\t{one.hidden:g}\t{one.correct:g}\t{one.nats:.6g}\n" for cut_id, one in sorted(said.items())]
         write_text(files.said(split), "".join(lines))
         return facts

@@ -234,6 +234,18 @@ def predict_cuts(
     }
 
 
+def predict_batches(
+    predict: Callable[[Batch], Sequence[Said]],
+    model: FrameNetworkConfig,
+    cuts: CutSet,
+    spec: FeatureSpec,
+    run: RunConfig,
+    title: Optional[str] = None,
+) -> Tuple[Dict[str, Said], Json]:
+    """As `predict_cuts`, by a function from a batch to what is said of each of its utterances."""
+    return predict_cuts(lambda kept: in_batches(predict, kept, spec, run), model, cuts, spec, title)
+
+
 def rows_of_split(path: PathLike) -> Iterator[Tuple[int, List[str]]]:
     """The columns of each line that was written for a split, with its number. Raises FileNotFoundError."""
     path = Path(path)

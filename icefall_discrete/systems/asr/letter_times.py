@@ -3,13 +3,12 @@
 N cuts of a batch, T' encoder frames, V pieces.
 """
 
-from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple
+from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from lhotse import CutSet
-from lhotse.cut import Cut
 from torch import Tensor
 
 from icefall_discrete.base.spec import FeatureSpec
@@ -19,7 +18,7 @@ from icefall_discrete.decoding.ctc_alignment import ctc_frames
 from icefall_discrete.decoding.unit_scores import unit_log_probs
 from icefall_discrete.nn.heads.contract import require_ctc
 from icefall_discrete.systems.asr.transducer import Transducer
-from icefall_discrete.systems.prediction import RunConfig, in_batches, predict_cuts
+from icefall_discrete.systems.prediction import RunConfig, predict_batches
 from icefall_discrete.text.alignments import Alignments, Segment, segments_of_peaks
 from icefall_discrete.text.pieces import TextEncoder
 
@@ -46,10 +45,7 @@ def ctc_log_probs(
         log_probs = unit_log_probs(heads.ctc_output(encoded.encoder_out), heads, emit_unk=True).cpu()
         return [row[:length] for row, length in zip(log_probs, encoded.lens.tolist())]
 
-    def say(kept: List[Cut]) -> Iterator[Tuple[str, Tensor]]:
-        return in_batches(predict, kept, spec, run)
-
-    return predict_cuts(say, model.config, cuts, spec, title)
+    return predict_batches(predict, model.config, cuts, spec, run, title)
 
 
 def letters_in_time(

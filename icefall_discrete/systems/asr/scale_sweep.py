@@ -1,11 +1,10 @@
 """Word errors for many weights of the attention decoder, from one search: which of them to take is for dev to say."""
 
 import dataclasses
-from typing import Dict, Iterator, List, Optional, Sequence, Tuple
+from typing import Dict, List, Optional, Sequence
 
 import torch
 from lhotse import CutSet
-from lhotse.cut import Cut
 
 from icefall_discrete.data.cuts import text_of
 from icefall_discrete.data.dataset import Batch, batch_key
@@ -16,7 +15,7 @@ from icefall_discrete.decoding.settings import DecodeConfig
 from icefall_discrete.metrics.wer import ErrorCounts, count_errors, normal_form, total_errors
 from icefall_discrete.nn.heads.contract import require_attention_decoder, require_ctc
 from icefall_discrete.systems.asr.prediction import TrainedAsr, scorers
-from icefall_discrete.systems.prediction import RunConfig, in_batches, predict_cuts
+from icefall_discrete.systems.prediction import RunConfig, predict_batches
 from icefall_discrete.text.words import words_in
 
 
@@ -52,10 +51,7 @@ def errors_by_scale(
         by_scale = rescored(decoder, encoded.encoder_out, encoded.lens, lists, scales)
         return [[encoder.decode(of_scale[n][0].labels) for of_scale in by_scale] for n in range(len(lists))]
 
-    def say(kept: List[Cut]) -> Iterator[Tuple[str, List[str]]]:
-        return in_batches(search, kept, trained.spec, run)
-
-    said, _ = predict_cuts(say, network.config, cuts, trained.spec, title)
+    said, _ = predict_batches(search, network.config, cuts, trained.spec, run, title)
     nothing = [""] * len(scales)
     return {
         scale: total_errors(

@@ -8,7 +8,7 @@ import dataclasses
 import logging
 import math
 import statistics
-from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence, Tuple
+from typing import Callable, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 import torch
 from lhotse import CutSet
@@ -25,7 +25,7 @@ from icefall_discrete.decoding.settings import DecodeConfig
 from icefall_discrete.nn.heads.contract import has_ctc
 from icefall_discrete.systems.asr.alignment import CannotAlign, align_text
 from icefall_discrete.systems.asr.transducer import Transducer
-from icefall_discrete.systems.prediction import RunConfig, in_batches, predict_cuts
+from icefall_discrete.systems.prediction import RunConfig, predict_batches
 from icefall_discrete.text.pieces import TextEncoder
 from icefall_discrete.text.words import plain_spaces, words_in
 
@@ -105,10 +105,7 @@ class Teacher:
                 self._guess(best[0], frames[row, : int(lens[row])]) if best else None for row, best in enumerate(found)
             ]
 
-        def said(kept: List[Cut]) -> Any:
-            return in_batches(say, kept, self.spec, run)
-
-        found, facts = predict_cuts(said, self.network.config, cuts, self.spec, title)
+        found, facts = predict_batches(say, self.network.config, cuts, self.spec, run, title)
         return {cut_id: guess for cut_id, guess in found.items() if guess is not None}, facts
 
     def _guess(self, found: Hypothesis, frames: torch.Tensor) -> Guess:

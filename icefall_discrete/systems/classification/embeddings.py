@@ -1,17 +1,16 @@
 """Embeddings of utterances by a trained classifier, and how alike two of them are: what verification needs."""
 
-from typing import Dict, Iterable, Iterator, List, Mapping, Optional, Tuple
+from typing import Dict, Iterable, List, Mapping, Optional, Tuple
 
 import torch
 import torch.nn.functional as F
 from lhotse import CutSet
-from lhotse.cut import Cut
 from torch import Tensor
 
 from icefall_discrete.base.spec import FeatureSpec
 from icefall_discrete.data.dataset import Batch, batch_key
 from icefall_discrete.systems.classification.network import Classifier
-from icefall_discrete.systems.prediction import Json, RunConfig, in_batches, predict_cuts
+from icefall_discrete.systems.prediction import Json, RunConfig, predict_batches
 
 
 def embeddings_and_facts(
@@ -32,10 +31,7 @@ def embeddings_and_facts(
         found = network.embed(batch[batch_key(spec)].to(device), batch["frame_lens"].to(device))
         return list(found.float().cpu())
 
-    def say(kept: List[Cut]) -> Iterator[Tuple[str, Tensor]]:
-        return in_batches(embed, kept, spec, run)
-
-    return predict_cuts(say, network.config, cuts, spec, title)
+    return predict_batches(embed, network.config, cuts, spec, run, title)
 
 
 def cosine_scores(embeddings: Mapping[str, Tensor], pairs: Iterable[Tuple[str, str]]) -> List[float]:

@@ -2,10 +2,9 @@
 
 import logging
 from pathlib import Path
-from typing import Any, Iterator, List, Mapping, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 from lhotse import CutSet
-from lhotse.cut import Cut
 
 from icefall_discrete.base.atomic_files import PathLike, write_text
 from icefall_discrete.base.flags import ScriptParser
@@ -28,8 +27,7 @@ from icefall_discrete.systems.prediction import (
     Prediction,
     RunConfig,
     Trained,
-    in_batches,
-    predict_cuts,
+    predict_batches,
     rows_of_split,
 )
 
@@ -166,10 +164,7 @@ class ClassificationPrediction(Prediction[Optional[Compared], OutputFiles, Train
             numbers, probabilities = predicted_classes(network, batch, trained.spec)
             return list(zip((names[number] for number in numbers), probabilities))
 
-        def say(kept: List[Cut]) -> Iterator[Tuple[str, Tuple[str, float]]]:
-            return in_batches(predict, kept, trained.spec, run)
-
-        found, facts = predict_cuts(say, network.config, cuts, trained.spec, f"Classifying {split}")
+        found, facts = predict_batches(predict, network.config, cuts, trained.spec, run, f"Classifying {split}")
         lines, unknown = [], set()
         for cut in cuts:
             value = facts_of(cut).get(fact)

@@ -2,10 +2,9 @@
 
 import dataclasses
 from pathlib import Path
-from typing import Any, Iterator, List, Mapping, Tuple
+from typing import Any, List, Mapping
 
 from lhotse import CutSet
-from lhotse.cut import Cut
 from lhotse.utils import fastcopy
 from torch import Tensor
 
@@ -16,7 +15,7 @@ from icefall_discrete.metrics.scoring_rules import ScoringRules
 from icefall_discrete.systems.enhancement.files import METHOD, EnhancementFiles, output_id
 from icefall_discrete.systems.enhancement.network import Enhancer
 from icefall_discrete.systems.enhancement.settings import TrainSettings
-from icefall_discrete.systems.prediction import Json, Prediction, RunConfig, Trained, in_batches, predict_cuts
+from icefall_discrete.systems.prediction import Json, Prediction, RunConfig, Trained, predict_batches
 from icefall_discrete.systems.vocoder.scoring import score_speech
 
 
@@ -70,10 +69,7 @@ class EnhancementPrediction(Prediction[NothingToChoose, EnhancementFiles, TrainS
             found = network.parted(batch[batch_key(spec)].to(device), lens.to(device)).cpu()
             return [one[:length] for one, length in zip(found, lens.tolist())]
 
-        def say(kept: List[Cut]) -> Iterator[Tuple[str, Tensor]]:
-            return in_batches(parted, kept, spec, run)
-
-        found, facts = predict_cuts(say, network.config, cuts, spec, f"Finding sources of {split}")
+        found, facts = predict_batches(parted, network.config, cuts, spec, run, f"Finding sources of {split}")
         by_id, names = {cut.id: cut for cut in cuts}, trained.targets.names
         outputs = (
             (fastcopy(by_id[name], id=output_id(name, source, names)), codes)

@@ -1,10 +1,9 @@
 """What a trained perceptual model does with the cuts of a split: it finds their codes, of the first and of a prompt."""
 
 from pathlib import Path
-from typing import Any, Iterator, List, Mapping, Tuple
+from typing import Any, List, Mapping
 
 from lhotse import CutSet
-from lhotse.cut import Cut
 from torch import Tensor
 
 from icefall_discrete.base.flags import ScriptParser, add_flags, override
@@ -16,7 +15,7 @@ from icefall_discrete.systems.code_files import CodeFiles
 from icefall_discrete.systems.perceptual.network import FillConfig, Filler, generators
 from icefall_discrete.systems.perceptual.settings import TrainSettings
 from icefall_discrete.systems.perceptual.system import prompts_of, seeds_of
-from icefall_discrete.systems.prediction import Json, Prediction, RunConfig, Trained, in_batches, predict_cuts
+from icefall_discrete.systems.prediction import Json, Prediction, RunConfig, Trained, predict_batches
 from icefall_discrete.systems.vocoder.scoring import score_speech
 
 METHOD = "perceptual"
@@ -70,10 +69,7 @@ class PerceptualPrediction(Prediction[FillConfig, CodeFiles, TrainSettings, Fill
             found = network.filled(*known, config, draws).cpu()
             return [one[:length] for one, length in zip(found, lens.tolist())]
 
-        def say(kept: List[Cut]) -> Iterator[Tuple[str, Tensor]]:
-            return in_batches(filled, kept, spec, run)
-
-        found, facts = predict_cuts(say, network.config, cuts, spec, f"Finding codes of {split}")
+        found, facts = predict_batches(filled, network.config, cuts, spec, run, f"Finding codes of {split}")
         files.write(split, ((cut, found[cut.id]) for cut in cuts if cut.id in found), spec)
         return facts
 

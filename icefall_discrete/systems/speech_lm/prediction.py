@@ -27,6 +27,7 @@ from icefall_discrete.systems.prediction import (
     RunConfig,
     Trained,
     in_batches,
+    predict_batches,
     predict_cuts,
 )
 from icefall_discrete.systems.speech_lm.answers import Answerer
@@ -141,10 +142,8 @@ def _write(
         asked = system.prepare(batch, torch.device("cpu"))
         return answerer.texts(config.asked_task, asked, config.sampling, config.max_ids)
 
-    def say(kept: List[Cut]) -> Iterator[Tuple[str, str]]:
-        return in_batches(texts, kept, trained.spec, run)
-
-    said, facts = predict_cuts(say, trained.network.config, cuts, trained.spec, f"Asking for {split}")
+    title = f"Asking for {split}"
+    said, facts = predict_batches(texts, trained.network.config, cuts, trained.spec, run, title)
     refs = {cut.id: text_of(cut) for cut in cuts if cut.id in said}
     write_texts(files.texts(split), (SaidText(name, refs[name], hyp) for name, hyp in said.items()))
     write_recogs(

@@ -3,7 +3,7 @@
 import dataclasses
 import zlib
 from pathlib import Path
-from typing import Any, Dict, Iterator, List, Mapping, Optional, Tuple
+from typing import Any, Dict, List, Mapping, Optional, Tuple
 
 import torch
 from lhotse import CutSet
@@ -26,8 +26,7 @@ from icefall_discrete.systems.prediction import (
     Prediction,
     RunConfig,
     Trained,
-    in_batches,
-    predict_cuts,
+    predict_batches,
     rows_of_split,
 )
 from icefall_discrete.systems.unit_lm.network import UnitLm
@@ -120,10 +119,8 @@ class UnitLmPrediction(Prediction[RankingConfig, ToldFiles, TrainSettings, UnitL
             told = trained.network(prepared.codes, prepared.lens)
             return [ToldCut(*row) for row in zip(told.codes.tolist(), told.nats.tolist())]
 
-        def say(kept: List[Cut]) -> Iterator[Tuple[str, ToldCut]]:
-            return in_batches(tell, kept, trained.spec, run)
-
-        said, facts = predict_cuts(say, trained.network.config, cuts, trained.spec, f"Telling {split}")
+        title = f"Telling {split}"
+        said, facts = predict_batches(tell, trained.network.config, cuts, trained.spec, run, title)
         ranked = sorted((cut for cut in cuts if cut.id in said), key=lambda cut: cut.id)[: config.num_ranked]
         for cut_id, (order, going_on) in Ranking(trained.network, trained.spec, config).ranked(ranked).items():
             said[cut_id] = said[cut_id]._replace(order=order, going_on=going_on)
