@@ -8,6 +8,7 @@ from stand_in import clips, write_audio, write_lines
 
 from icefall_discrete.data.manifests import CorpusError
 
+RECIPE = "aishell"
 CHARACTERS = "广州市房地产中介协会分析师在我国北京上海的"
 SPLITS = ("train", "dev", "test")
 
@@ -31,11 +32,6 @@ def write_corpus(folder, sizes):
     lines = [f"{name} {text}" for name, text in texts.items()]
     write_lines(folder / "data_aishell" / "transcript" / "aishell_transcript_v0.8.txt", lines)
     return texts
-
-
-@pytest.fixture(scope="module")
-def prepare():
-    return load_local("aishell", "prepare")
 
 
 @pytest.fixture
@@ -86,7 +82,7 @@ def test_another_number_of_utterances_than_published_is_refused(prepare, corpus)
 
 
 def test_no_network_says_what_to_put_where(corpus, tmp_path):
-    download = load_local("aishell", "download")
+    download = load_local(RECIPE, "download")
     nowhere = download.DownloadConfig(dl_dir=str(tmp_path / "dl"), base_url=UNREACHABLE)
     with pytest.raises(CorpusError, match=r"cannot fetch AISHELL-1: .* unpack data_aishell\.tgz, and"):
         download.fetch(nowhere)
@@ -137,7 +133,7 @@ def test_a_transcript_in_another_encoding_is_named(prepare, corpus, codec, name)
 def test_all_stages(tmp_path):
     write_corpus(tmp_path / "download" / "aishell", {"train": 24, "dev": 4, "test": 4})
     flags = ("--check-counts", "false")
-    result = run_recipe("aishell", feature_type_of_environment(tmp_path), tmp_path, flags)
+    result = run_recipe(RECIPE, feature_type_of_environment(tmp_path), tmp_path, flags)
     scored = result["sets"]["test"]
     assert scored["wer"]["num_ref"] == scored["cer"]["num_ref"] and scored["wer"]["rate"] == scored["cer"]["rate"]
     pieces = [line.split()[0] for line in (tmp_path / "data" / "lang_char" / "tokens.txt").read_text().splitlines()]

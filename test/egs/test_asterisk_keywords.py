@@ -4,7 +4,7 @@ import collections
 import string
 
 import pytest
-from recipe_checks import feature_type_of_environment, load_local, pipeline_in, recipe_folder, run_recipe, run_sh
+from recipe_checks import feature_type_of_environment, pipeline_in, recipe_folder, run_recipe, run_sh
 from stand_in import ASTERISK, clips, write_audio
 
 from icefall_discrete.data.class_corpora import Listed, cuts_of
@@ -13,11 +13,6 @@ from icefall_discrete.data.manifests import CorpusError, write_split
 
 RECIPE = "asterisk/KWS"
 LANGUAGES = ("en", "es", "fr", "it", "ru")
-
-
-@pytest.fixture(scope="module")
-def prepare():
-    return load_local(RECIPE, "prepare")
 
 
 @pytest.mark.parametrize(

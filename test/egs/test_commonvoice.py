@@ -15,6 +15,8 @@ COLUMNS = (
     *("age", "gender", "accents", "variant", "locale", "segment"),
 )
 
+RECIPE = "commonvoice"
+
 
 def _row(client, name, sentence):
     values = dict.fromkeys(COLUMNS, "")
@@ -52,11 +54,6 @@ def whole(tmp_path_factory):
 def broken(whole, tmp_path):
     """A copy of the corpus for a test to damage."""
     return shutil.copytree(whole, tmp_path / RELEASE)
-
-
-@pytest.fixture(scope="module")
-def prepare():
-    return load_local("commonvoice", "prepare")
 
 
 def config(prepare, release, data_dir, **changes):
@@ -154,7 +151,7 @@ def test_a_damaged_list_is_named(prepare, broken, change, complaint):
 
 
 def test_words_and_written_text():
-    rules = load_local("commonvoice", "commonvoice_text")
+    rules = load_local(RECIPE, "commonvoice_text")
     assert rules.normalize("  Mae’n \"oer\" heddiw: 'go iawn'! ", "words") == "mae'n oer heddiw go iawn"
     assert rules.normalize("Ŵyl–Ddewi", "words") == "ŵyl ddewi"
     assert rules.normalize("… – !", "words") == ""
@@ -180,6 +177,6 @@ def test_sentences_with_digits_are_left_out_and_counted(prepare, broken, tmp_pat
 @pipeline_in("k2")
 def test_run_sh(tmp_path):
     make_corpus(tmp_path / "download" / RELEASE, {"train": 24, "dev": 6, "test": 6})
-    result = run_recipe("commonvoice", feature_type_of_environment(tmp_path), tmp_path, ("--lang", LANG))
+    result = run_recipe(RECIPE, feature_type_of_environment(tmp_path), tmp_path, ("--lang", LANG))
     assert list(result["sets"]["test"]["languages"]) == [LANG]
     assert (tmp_path / "data" / LANG / "manifests" / "commonvoice_cuts_train.jsonl.gz").is_file()

@@ -6,7 +6,7 @@ import shutil
 import numpy as np
 import pytest
 from lhotse import load_manifest
-from recipe_checks import feature_type_of_environment, load_local, pipeline_in, recipe_folder, run_recipe
+from recipe_checks import feature_type_of_environment, pipeline_in, recipe_folder, run_recipe
 from stand_in import RATE, clips, joined, write_audio
 
 from icefall_discrete.base.json_files import read_json
@@ -14,6 +14,7 @@ from icefall_discrete.base.settings import from_dict
 from icefall_discrete.data.manifests import CorpusError, md5_of
 from icefall_discrete.metrics.scoring_rules import ScoringRules
 
+RECIPE = "gigaspeech"
 pytest.importorskip("speechcolab")
 SPLITS = ("M", "DEV", "TEST")
 PER_RECORDING = 4
@@ -46,11 +47,6 @@ def write_corpus(folder, sizes):
             audios.append(recording_entry(folder, split, f"POD{seed}{start:09d}", parts))
     (folder / "GigaSpeech.json").write_text(json.dumps({"dataset": "GigaSpeech", "audios": audios}))
     return spoken
-
-
-@pytest.fixture(scope="module")
-def prepare():
-    return load_local("gigaspeech", "prepare")
 
 
 @pytest.fixture(scope="module")
@@ -122,7 +118,7 @@ def test_another_number_of_utterances_than_published_is_refused(prepare, corpus)
 
 
 def test_fillers_tags_and_hyphens_are_not_scored():
-    path = recipe_folder("gigaspeech") / "conf" / "scoring.json"
+    path = recipe_folder(RECIPE) / "conf" / "scoring.json"
     rules = from_dict(ScoringRules, read_json(path), str(path))
     assert rules.words(("UM", "state-of-the-art", "<COMMA>", "<unk>", "uh", "HUMAN")) == (
         "STATE",
@@ -137,7 +133,7 @@ def test_fillers_tags_and_hyphens_are_not_scored():
 def test_all_stages(tmp_path):
     write_corpus(tmp_path / "download" / "GigaSpeech", {"M": 24, "DEV": 4, "TEST": 4})
     flags = ("--check-counts", "false")
-    result = run_recipe("gigaspeech", feature_type_of_environment(tmp_path), tmp_path, flags)
+    result = run_recipe(RECIPE, feature_type_of_environment(tmp_path), tmp_path, flags)
     assert set(result["sets"]) == {"DEV", "TEST"}
     assert "UH" in result["scoring_rules"]["unscored_words"]
     page = (tmp_path / "RESULTS.md").read_text()

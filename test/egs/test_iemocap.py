@@ -1,15 +1,16 @@
 """IEMOCAP: judgements of sessions on disk, four emotions, and a corpus that is not whole."""
 
+import functools
 import shutil
 
 import pytest
-from recipe_checks import feature_type_of_environment, load_local, pipeline_in, run_recipe
+from recipe_checks import feature_type_of_environment, pipeline_in, prepared_cuts, run_recipe
 from stand_in import clips, write_audio, write_lines
 
-from icefall_discrete.data.cuts import load_cuts
 from icefall_discrete.data.facts import facts_of
 from icefall_discrete.data.manifests import CorpusError
 
+RECIPE = "iemocap/ER"
 EMOTIONS = ("neu", "ang", "sad", "exc", "hap", "fru", "xxx")
 
 
@@ -38,22 +39,7 @@ def whole(tmp_path_factory):
     return make_corpus(tmp_path_factory.mktemp("iemocap") / "corpus")
 
 
-@pytest.fixture
-def copied(whole, tmp_path):
-    """A copy of the corpus for a test to change."""
-    return shutil.copytree(whole, tmp_path / "corpus")
-
-
-@pytest.fixture(scope="module")
-def prepare():
-    return load_local("iemocap/ER", "prepare")
-
-
-def run(prepare, corpus_dir, data_dir, **changes):
-    """Run the stage; return the cuts of each split."""
-    prepare.prepare(prepare.PrepareConfig(str(corpus_dir), str(data_dir), nj=1, **changes))
-    splits = ("train", "dev", "test")
-    return {split: load_cuts(data_dir / "manifests" / f"iemocap_cuts_{split}.jsonl.gz") for split in splits}
+run = functools.partial(prepared_cuts, "iemocap")
 
 
 def test_sessions_divide_the_emotions(prepare, whole, tmp_path, caplog):
@@ -102,5 +88,5 @@ def test_a_missing_session_is_named(prepare, copied, tmp_path):
 @pipeline_in("portable")
 def test_run_sh(tmp_path):
     make_corpus(tmp_path / "download" / "IEMOCAP_full_release", times=2)
-    result = run_recipe("iemocap/ER", feature_type_of_environment(tmp_path), tmp_path)
+    result = run_recipe(RECIPE, feature_type_of_environment(tmp_path), tmp_path)
     assert sorted(result["sets"]["test"]["confusions"]) == ["angry", "happy", "neutral", "sad"]

@@ -13,6 +13,7 @@ from stand_in import clips, write_audio, write_lines
 
 from icefall_discrete.data.manifests import CorpusError
 
+RECIPE = "librispeech"
 PARTS = ("train-clean-100", "dev-clean", "dev-other", "test-clean", "test-other")
 CHAPTERS = 2
 
@@ -34,11 +35,6 @@ def write_part(folder, seed, count):
 
 def write_corpus(folder, sizes):
     return {part: write_part(folder / part, seed, sizes[part]) for seed, part in enumerate(PARTS)}
-
-
-@pytest.fixture(scope="module")
-def prepare():
-    return load_local("librispeech", "prepare")
 
 
 @pytest.fixture
@@ -102,7 +98,7 @@ def test_another_number_of_utterances_than_published_is_refused(prepare, corpus)
 @pytest.fixture
 def mirror(corpus, tmp_path, monkeypatch):
     """A mirror of OpenSLR that has dev-clean, and the download module that knows its checksum."""
-    download = load_local("librispeech", "download")
+    download = load_local(RECIPE, "download")
     archive = io.BytesIO()
     with tarfile.open(fileobj=archive, mode="w:gz") as tar:
         tar.add(corpus / "LibriSpeech" / "dev-clean", arcname="LibriSpeech/dev-clean")
@@ -164,7 +160,7 @@ def test_an_id_with_two_texts_is_named(prepare, corpus):
 def test_all_stages(tmp_path):
     write_corpus(tmp_path / "download" / "LibriSpeech", {"train-clean-100": 24, **dict.fromkeys(PARTS[1:], 4)})
     flags = ("--check-counts", "false")
-    result = run_recipe("librispeech", feature_type_of_environment(tmp_path), tmp_path, flags)
+    result = run_recipe(RECIPE, feature_type_of_environment(tmp_path), tmp_path, flags)
     assert set(result["sets"]) == set(PARTS[1:])
     page = (tmp_path / "RESULTS.md").read_text()
     assert "| test-clean WER % | test-clean CER % | test-other WER % | test-other CER % | dev-clean WER % |" in page

@@ -1,5 +1,6 @@
 """ML-SUPERB: its folders on disk, few-shot languages, LibriSpeech beside it, and the scores of the challenge."""
 
+import functools
 import json
 import math
 import shutil
@@ -8,21 +9,22 @@ from pathlib import Path
 import numpy as np
 import pytest
 from lhotse import Recording
-from recipe_checks import feature_type_of_environment, load_local, pipeline_in, recipe_folder, run_recipe
+from recipe_checks import feature_type_of_environment, load_local, pipeline_in, prepared_cuts, recipe_folder, run_recipe
 from stand_in import RATE, clips, write_audio, write_lines
 
 from icefall_discrete.base.json_files import write_json
 from icefall_discrete.base.spec import FeatureSpec
 from icefall_discrete.data.code_archive import FlatArchiveWriter
 from icefall_discrete.data.corpus_files import whole_supervision
-from icefall_discrete.data.cuts import attach, load_cuts, write_cuts
+from icefall_discrete.data.cuts import attach, write_cuts
 from icefall_discrete.data.manifests import CorpusError, utterance_cuts
 from icefall_discrete.metrics.wer import Transcript
 from icefall_discrete.systems.asr.decoding_files import decoding_files
 from icefall_discrete.systems.asr.recogs import SaidText, write_recogs, write_texts
 
+RECIPE = "ml_superb"
 LISTS = {"train": "transcript_1h_train.txt", "dev": "transcript_10min_dev.txt", "test": "transcript_10min_test.txt"}
-FEW_SHOT = recipe_folder("ml_superb") / "conf" / "few_shot_utterances.txt"
+FEW_SHOT = recipe_folder(RECIPE) / "conf" / "few_shot_utterances.txt"
 SOURCES = ("mls", "voxforge")
 ENGLISH_PARTS = ("train-clean-100", "dev-clean", "dev-other", "test-clean", "test-other")
 
@@ -74,22 +76,7 @@ def whole(tmp_path_factory):
     return make_corpus(tmp_path_factory.mktemp("ml_superb") / "corpus", {"train": 3, "dev": 1, "test": 2})
 
 
-@pytest.fixture
-def copied(whole, tmp_path):
-    """A copy of the corpus for a test to change."""
-    return shutil.copytree(whole, tmp_path / "corpus")
-
-
-@pytest.fixture(scope="module")
-def prepare():
-    return load_local("ml_superb", "prepare")
-
-
-def run(prepare, corpus_dir, data_dir, splits=tuple(LISTS), **changes):
-    """Run the stage; return the cuts of each split."""
-    values = {"sources": SOURCES, "few_shot_list": str(FEW_SHOT), "nj": 1, **changes}
-    prepare.prepare(prepare.PrepareConfig(corpus_dir=str(corpus_dir), data_dir=str(data_dir), **values))
-    return {split: load_cuts(data_dir / "manifests" / f"ml_superb_cuts_{split}.jsonl.gz") for split in splits}
+run = functools.partial(prepared_cuts, "ml_superb", splits=tuple(LISTS), sources=SOURCES, few_shot_list=str(FEW_SHOT))
 
 
 def test_languages_of_all_sources_become_one_set(prepare, whole, tmp_path):
@@ -160,7 +147,7 @@ def test_a_corpus_that_is_not_whole_is_named(prepare, copied, tmp_path, damage, 
 
 
 def test_text_rules_are_those_of_the_challenge():
-    normalize = load_local("ml_superb", "ml_superb_text").normalize
+    normalize = load_local(RECIPE, "ml_superb_text").normalize
     assert normalize("L'été, [rire] est-ce  «bon»?") == "LÉTÉ ESTCE «BON»"
     assert normalize("[unk]") == ""
 
@@ -188,7 +175,7 @@ def decoded(folder, transcripts_of, codes, spec):
 
 
 def test_scores_count_spaces_and_bits(tmp_path):
-    score = load_local("ml_superb", "challenge_score")
+    score = load_local(RECIPE, "challenge_score")
     spec = FeatureSpec("toy", "codes", 16000, 50.0, 2, (2000, 8), 0)
     codes = np.array([[5, 1], [5, 1], [7, 1], [5, 2], [5, 2]], dtype=np.int16).repeat(10, axis=0)  # 1 s
     transcripts = {
@@ -212,7 +199,7 @@ def test_scores_count_spaces_and_bits(tmp_path):
 
 
 def test_bit_rates_are_those_of_all_codes(tmp_path):
-    score = load_local("ml_superb", "challenge_score")
+    score = load_local(RECIPE, "challenge_score")
     spec = FeatureSpec("toy", "codes", 16000, 50.0, 2, (2000, 8), 0)
     codes = np.array([[5, 1], [5, 1], [7, 1], [5, 2], [5, 2]], dtype=np.int16).repeat(10, axis=0)  # 1 s
     exp_dir, feature_dir = decoded(tmp_path, {"test": [Transcript("a", ("A",), ("A",))]}, codes, spec)
@@ -227,7 +214,7 @@ def test_run_sh(tmp_path):
     make_corpus(tmp_path / "download" / "ml_superb", {"train": 9, "dev": 3, "test": 3})
     english = make_english(tmp_path / "english")
     flags = ("--sources", ",".join(SOURCES), "--librispeech-manifests", english, "--vocab-size", 70)
-    result = run_recipe("ml_superb", feature_type_of_environment(tmp_path), tmp_path, flags)
+    result = run_recipe(RECIPE, feature_type_of_environment(tmp_path), tmp_path, flags)
     assert list(result["sets"]["test"]["languages"]) == ["ita", "rus"]
     assert result["sets"]["librispeech"]["num_utterances"] == 4
     scores = json.loads(Path(tmp_path / "exp" / "challenge.json").read_text(encoding="utf-8"))

@@ -3,12 +3,13 @@
 import shutil
 
 import pytest
-from recipe_checks import feature_type_of_environment, load_local, pipeline_in, run_recipe
+from recipe_checks import feature_type_of_environment, pipeline_in, run_recipe
 from stand_in import clips, write_audio, write_lines
 
 from icefall_discrete.data.cuts import load_cuts
 from icefall_discrete.data.manifests import CorpusError
 
+RECIPE = "mls"
 CODES = {"italian": "it", "spanish": "es"}
 
 
@@ -49,11 +50,6 @@ def broken(whole, tmp_path):
     return shutil.copytree(whole, tmp_path / "mls")
 
 
-@pytest.fixture(scope="module")
-def prepare():
-    return load_local("mls", "prepare")
-
-
 def config(prepare, corpus_dir, data_dir, **changes):
     values = {"languages": ("italian", "spanish"), "check_counts": False, "nj": 1, **changes}
     return prepare.PrepareConfig(corpus_dir=str(corpus_dir), data_dir=str(data_dir), **values)
@@ -90,7 +86,7 @@ def test_audio_that_cannot_be_read_is_left_out_by_name(prepare, broken, tmp_path
     assert f"{path} is left out: cannot be read as audio: it is cut short" in caplog.text
 
 
-def test_an_id_with_two_texts_is_named_and_a_blank_line_is_nothing(prepare, broken, tmp_path):
+def test_an_id_with_two_texts_is_named_and_a_blank_line_is_nothing(prepare, broken):
     path = broken / "mls_italian" / "dev" / "transcripts.txt"
     text = path.read_text(encoding="utf-8")
     path.write_text(f"{text}\n\n", encoding="utf-8")
@@ -162,5 +158,5 @@ def test_run_sh(tmp_path):
     for language, suffix in (("italian", ".flac"), ("spanish", ".opus")):
         make_language(tmp_path / "download" / "mls", language, suffix, {"train": 14, "dev": 4, "test": 4})
     flags = ("--lang", "italian,spanish", "--check-counts", "false")
-    result = run_recipe("mls", feature_type_of_environment(tmp_path), tmp_path, flags)
+    result = run_recipe(RECIPE, feature_type_of_environment(tmp_path), tmp_path, flags)
     assert list(result["sets"]["test"]["languages"]) == ["italian", "spanish"]

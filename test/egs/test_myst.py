@@ -1,15 +1,16 @@
 """MyST: students' and sessions' folders on disk, the text rules, the filters, and a corpus that is not whole."""
 
+import functools
 import shutil
 
 import numpy as np
 import pytest
-from recipe_checks import feature_type_of_environment, load_local, pipeline_in, run_recipe
+from recipe_checks import feature_type_of_environment, load_local, pipeline_in, prepared_cuts, run_recipe
 from stand_in import RATE, clips, write_audio
 
-from icefall_discrete.data.cuts import load_cuts
 from icefall_discrete.data.manifests import CorpusError
 
+RECIPE = "myst"
 FOLDERS = {"train": "train", "dev": "development", "test": "test"}
 
 
@@ -33,21 +34,7 @@ def whole(tmp_path_factory):
     return make_corpus(tmp_path_factory.mktemp("myst") / "corpus", {"train": 6, "dev": 2, "test": 2})
 
 
-@pytest.fixture
-def copied(whole, tmp_path):
-    """A copy of the corpus for a test to change."""
-    return shutil.copytree(whole, tmp_path / "corpus")
-
-
-@pytest.fixture(scope="module")
-def prepare():
-    return load_local("myst", "prepare")
-
-
-def run(prepare, corpus_dir, data_dir, **changes):
-    """Run the stage; return the cuts of each split."""
-    prepare.prepare(prepare.PrepareConfig(corpus_dir=str(corpus_dir), data_dir=str(data_dir), nj=1, **changes))
-    return {split: load_cuts(data_dir / "manifests" / f"myst_cuts_{split}.jsonl.gz") for split in FOLDERS}
+run = functools.partial(prepared_cuts, "myst", splits=FOLDERS)
 
 
 def test_transcribed_utterances_become_cuts(prepare, whole, tmp_path):
@@ -154,13 +141,13 @@ def test_unreadable_audio_is_left_out(prepare, copied, tmp_path, caplog):
     ],
 )
 def test_text_rules(written, spoken):
-    rules = load_local("myst", "myst_text")
+    rules = load_local(RECIPE, "myst_text")
     assert rules.normalize(written) == spoken
     assert rules.normalize(spoken) == spoken
 
 
 def test_word_error_rate_of_a_hypothesis():
-    rules = load_local("myst", "myst_text")
+    rules = load_local(RECIPE, "myst_text")
     assert rules.word_error_rate("the sun is hot", "The sun, is hot.") == 0.0
     assert rules.word_error_rate("the sun is hot", "a moon is") == 75.0
 
@@ -186,5 +173,5 @@ def test_two_transcripts_of_one_utterance_are_named(prepare, copied, tmp_path):
 @pipeline_in("portable")
 def test_run_sh(tmp_path):
     make_corpus(tmp_path / "download" / "myst_child_conv_speech", {"train": 24, "dev": 6, "test": 6})
-    result = run_recipe("myst", feature_type_of_environment(tmp_path), tmp_path)
+    result = run_recipe(RECIPE, feature_type_of_environment(tmp_path), tmp_path)
     assert result["sets"]["test"]["num_utterances"] == 6

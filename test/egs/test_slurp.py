@@ -1,16 +1,17 @@
 """SLURP: sentences with several recordings, and a corpus that is not whole."""
 
+import functools
 import json
 import shutil
 
 import pytest
-from recipe_checks import feature_type_of_environment, load_local, pipeline_in, run_recipe
+from recipe_checks import feature_type_of_environment, pipeline_in, prepared_cuts, run_recipe
 from stand_in import clips, write_audio, write_lines
 
-from icefall_discrete.data.cuts import load_cuts
 from icefall_discrete.data.facts import facts_of
 from icefall_discrete.data.manifests import CorpusError
 
+RECIPE = "slurp/IC"
 SCENARIOS = ("alarm", "music")
 SIZES = {"train": 4, "devel": 2, "test": 2, "train_synthetic": 2}
 
@@ -40,22 +41,7 @@ def whole(tmp_path_factory):
     return make_corpus(tmp_path_factory.mktemp("slurp") / "corpus")
 
 
-@pytest.fixture
-def copied(whole, tmp_path):
-    """A copy of the corpus for a test to change."""
-    return shutil.copytree(whole, tmp_path / "corpus")
-
-
-@pytest.fixture(scope="module")
-def prepare():
-    return load_local("slurp/IC", "prepare")
-
-
-def run(prepare, corpus_dir, data_dir, **changes):
-    """Run the stage; return the cuts of each split."""
-    prepare.prepare(prepare.PrepareConfig(str(corpus_dir), str(data_dir), nj=1, **changes))
-    splits = ("train", "dev", "test")
-    return {split: load_cuts(data_dir / "manifests" / f"slurp_cuts_{split}.jsonl.gz") for split in splits}
+run = functools.partial(prepared_cuts, "slurp")
 
 
 def test_recordings_get_the_facts_of_their_sentence(prepare, whole, tmp_path):
@@ -105,5 +91,5 @@ def test_missing_parts_are_named(prepare, copied, tmp_path):
 @pipeline_in("k2")
 def test_run_sh(tmp_path):
     make_corpus(tmp_path / "download" / "slurp", times=4)
-    result = run_recipe("slurp/IC", feature_type_of_environment(tmp_path), tmp_path)
+    result = run_recipe(RECIPE, feature_type_of_environment(tmp_path), tmp_path)
     assert sorted(result["sets"]["test"]["confusions"]) == list(SCENARIOS)

@@ -1,15 +1,15 @@
 """Speech Commands: a folder a word, the official lists, and a corpus that is not whole."""
 
-import shutil
+import functools
 
 import pytest
-from recipe_checks import feature_type_of_environment, load_local, pipeline_in, run_recipe
+from recipe_checks import feature_type_of_environment, pipeline_in, prepared_cuts, run_recipe
 from stand_in import clips, write_audio, write_lines
 
-from icefall_discrete.data.cuts import load_cuts
 from icefall_discrete.data.facts import facts_of
 from icefall_discrete.data.manifests import CorpusError
 
+RECIPE = "speech_commands/KWS"
 WORDS = ("backward", "bed", "yes")
 
 
@@ -33,23 +33,7 @@ def whole(tmp_path_factory):
     return make_corpus(tmp_path_factory.mktemp("speech_commands") / "corpus")
 
 
-@pytest.fixture
-def copied(whole, tmp_path):
-    """A copy of the corpus for a test to change."""
-    return shutil.copytree(whole, tmp_path / "corpus")
-
-
-@pytest.fixture(scope="module")
-def prepare():
-    return load_local("speech_commands/KWS", "prepare")
-
-
-def run(prepare, corpus_dir, data_dir, check_counts=False):
-    """Run the stage; return the cuts of each split."""
-    config = prepare.PrepareConfig(str(corpus_dir), str(data_dir), check_counts=check_counts, nj=1)
-    prepare.prepare(config)
-    splits = ("train", "dev", "test")
-    return {split: load_cuts(data_dir / "manifests" / f"speech_commands_cuts_{split}.jsonl.gz") for split in splits}
+run = functools.partial(prepared_cuts, "speech_commands", check_counts=False)
 
 
 def test_lists_divide_the_words(prepare, whole, tmp_path, caplog):
@@ -93,5 +77,5 @@ def test_other_counts_and_missing_lists_are_refused(prepare, copied, tmp_path):
 def test_run_sh(tmp_path):
     make_corpus(tmp_path / "download" / "speech_commands_v0.02", in_train=10)
     flags = ("--check-counts", "false")
-    result = run_recipe("speech_commands/KWS", feature_type_of_environment(tmp_path), tmp_path, flags)
+    result = run_recipe(RECIPE, feature_type_of_environment(tmp_path), tmp_path, flags)
     assert sorted(result["sets"]["test"]["confusions"]) == list(WORDS)

@@ -1,15 +1,15 @@
 """VoxCeleb1: the list for identification, speakers' and videos' folders, and a corpus that is not whole."""
 
-import shutil
+import functools
 
 import pytest
-from recipe_checks import feature_type_of_environment, load_local, pipeline_in, run_recipe
+from recipe_checks import feature_type_of_environment, pipeline_in, prepared_cuts, run_recipe
 from stand_in import clips, write_audio, write_lines
 
-from icefall_discrete.data.cuts import load_cuts
 from icefall_discrete.data.facts import facts_of
 from icefall_discrete.data.manifests import CorpusError
 
+RECIPE = "voxceleb/SID"
 SPEAKERS = ("id10001", "id10002", "id11251")
 
 
@@ -32,23 +32,7 @@ def whole(tmp_path_factory):
     return make_corpus(tmp_path_factory.mktemp("voxceleb") / "corpus")
 
 
-@pytest.fixture
-def copied(whole, tmp_path):
-    """A copy of the corpus for a test to change."""
-    return shutil.copytree(whole, tmp_path / "corpus")
-
-
-@pytest.fixture(scope="module")
-def prepare():
-    return load_local("voxceleb/SID", "prepare")
-
-
-def run(prepare, corpus_dir, data_dir, check_counts=False):
-    """Run the stage; return the cuts of each split."""
-    config = prepare.PrepareConfig(str(corpus_dir), str(data_dir), check_counts=check_counts, nj=1)
-    prepare.prepare(config)
-    splits = ("train", "dev", "test")
-    return {split: load_cuts(data_dir / "manifests" / f"voxceleb_cuts_{split}.jsonl.gz") for split in splits}
+run = functools.partial(prepared_cuts, "voxceleb", check_counts=False)
 
 
 def test_the_list_divides_the_speakers_videos(prepare, whole, tmp_path):
@@ -110,5 +94,5 @@ def test_other_counts_and_a_missing_list_are_refused(prepare, copied, tmp_path):
 def test_run_sh(tmp_path):
     make_corpus(tmp_path / "download" / "voxceleb1", in_train=8)
     flags = ("--check-counts", "false")
-    result = run_recipe("voxceleb/SID", feature_type_of_environment(tmp_path), tmp_path, flags)
+    result = run_recipe(RECIPE, feature_type_of_environment(tmp_path), tmp_path, flags)
     assert sorted(result["sets"]["test"]["confusions"]) == list(SPEAKERS)

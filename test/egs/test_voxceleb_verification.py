@@ -1,12 +1,11 @@
 """VoxCeleb1, verification: speakers of trials are kept out of training, lists that cannot be followed, all stages."""
 
-import shutil
+import functools
 
 import pytest
-from recipe_checks import feature_type_of_environment, load_local, pipeline_in, run_recipe, run_sh
+from recipe_checks import feature_type_of_environment, pipeline_in, prepared_cuts, run_recipe, run_sh
 from stand_in import clips, write_audio, write_lines
 
-from icefall_discrete.data.cuts import load_cuts
 from icefall_discrete.data.facts import facts_of
 from icefall_discrete.data.manifests import CorpusError
 from icefall_discrete.data.trials import Trial, read_trials
@@ -44,24 +43,7 @@ def whole(tmp_path_factory):
     return make_corpus(tmp_path_factory.mktemp("voxceleb") / "corpus")
 
 
-@pytest.fixture
-def copied(whole, tmp_path):
-    """A copy of the corpus for a test to change."""
-    return shutil.copytree(whole, tmp_path / "corpus")
-
-
-@pytest.fixture(scope="module")
-def prepare():
-    return load_local(RECIPE, "prepare")
-
-
-def run(prepare, corpus_dir, data_dir, check_counts=False):
-    """Run the stage; return the cuts of each split."""
-    prepare.prepare(prepare.PrepareConfig(str(corpus_dir), str(data_dir), check_counts=check_counts, nj=1))
-    folder = data_dir / "manifests"
-    return {
-        split: load_cuts(folder / f"voxceleb_verification_cuts_{split}.jsonl.gz") for split in ("train", "dev", "test")
-    }
+run = functools.partial(prepared_cuts, "voxceleb_verification", check_counts=False)
 
 
 def test_speakers_of_trials_are_not_learnt_and_dev_is_a_video_of_each_other(prepare, whole, tmp_path):

@@ -16,9 +16,11 @@ from types import ModuleType
 from typing import Any, Dict, Sequence
 
 import pytest
+from lhotse import CutSet
 from stand_in import ENVIRONMENT, IS_PIPELINE, ROOT
 from warm_python import warm_variables
 
+from icefall_discrete.data.cuts import load_cuts
 from icefall_discrete.experiment.recipe_files import read_recipe
 
 
@@ -122,6 +124,19 @@ def load_local(recipe: str, name: str) -> ModuleType:
             sys.modules.pop(key, None)
         sys.modules.update(hidden)
     return module
+
+
+def prepared_cuts(
+    corpus: str,
+    prepare: ModuleType,
+    corpus_dir: Path,
+    data_dir: Path,
+    splits: Sequence[str] = ("train", "dev", "test"),
+    **changes: Any,
+) -> Dict[str, CutSet]:
+    """Run a recipe's local/prepare.py with `changes` of its settings; return the cuts of each split."""
+    prepare.prepare(prepare.PrepareConfig(corpus_dir=str(corpus_dir), data_dir=str(data_dir), nj=1, **changes))
+    return {split: load_cuts(data_dir / "manifests" / f"{corpus}_cuts_{split}.jsonl.gz") for split in splits}
 
 
 def recipe_file(recipe: str, name: str) -> Path:
