@@ -22,18 +22,13 @@ from icefall_discrete.data.cuts import load_cuts, load_frames
 from icefall_discrete.extraction import extract as extraction
 from icefall_discrete.extraction.extract import ExtractionConfig, extract
 
+pytestmark = pytest.mark.usefixtures("small_batches")
 SPEEDS = ExtractionConfig(speed_factors=(0.9, 1.0, 1.1))
 
 
 @pytest.fixture(scope="module")
 def cuts(tmp_path_factory):
     return make_cuts(tmp_path_factory.mktemp("audio"))
-
-
-@pytest.fixture(autouse=True)
-def small_batches(monkeypatch):
-    monkeypatch.setattr(extraction, "BATCH_SEC", 3.0)
-    monkeypatch.setattr(extraction, "SYNC_EVERY_SEC", 0.0)
 
 
 @pytest.fixture(scope="module")
@@ -264,7 +259,7 @@ def test_too_short_and_non_finite_audio_is_counted_by_reason(tmp_path):
     assert figures["dropped"] == {"non_finite": 1, "too_short": 1}
 
 
-def test_other_settings_are_refused_with_what_to_do(cuts, reference, tmp_path):
+def test_other_settings_are_refused_with_what_to_do(cuts, reference):
     made = functools.partial(make_tokenizer, ToyConfig(levels=40))
     with pytest.raises(ValueError, match=r"codes of another 'toy' .*codebook_sizes.*move the folder .* aside"):
         extract(cuts, made, reference, "train", SPEEDS)

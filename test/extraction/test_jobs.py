@@ -17,12 +17,8 @@ from icefall_discrete.extraction import jobs
 from icefall_discrete.extraction import workers as encode_workers
 from icefall_discrete.extraction.extract import ExtractionConfig, extract
 
+pytestmark = pytest.mark.usefixtures("small_batches")
 ROOT = Path(__file__).resolve().parents[2]
-
-
-@pytest.fixture(autouse=True)
-def small_batches(monkeypatch):
-    monkeypatch.setattr(extraction, "BATCH_SEC", 3.0)
 
 
 @pytest.fixture(scope="module")

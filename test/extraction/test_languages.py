@@ -18,6 +18,7 @@ from icefall_discrete.extraction.extract import ExtractionConfig, extract
 from icefall_discrete.extraction.fitting import AudioOfCuts, fit_tokenizer
 from icefall_discrete.tokenizers import load_tokenizer
 
+pytestmark = pytest.mark.usefixtures("small_batches")
 VALUES = {"tokenizer": "fbank_kmeans_by_language", "num_clusters": 5, "num_mel_bins": 20, "fit_memory_mib": 8}
 FILES = ("train.codes", "train.jsonl.gz", "spec.json", "codebooks.safetensors")
 
@@ -32,12 +33,6 @@ def cuts(tmp_path_factory):
     """Twelve cuts, in English and Russian by turns."""
     made = make_cuts(tmp_path_factory.mktemp("audio"))
     return [speaking(cut, ("en", "ru")[index % 2]) for index, cut in enumerate(made)]
-
-
-@pytest.fixture(autouse=True)
-def small_batches(monkeypatch):
-    monkeypatch.setattr(extraction, "BATCH_SEC", 3.0)
-    monkeypatch.setattr(extraction, "SYNC_EVERY_SEC", 0.0)
 
 
 @pytest.fixture

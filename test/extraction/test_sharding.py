@@ -14,12 +14,8 @@ from icefall_discrete.extraction.extract import ExtractionConfig, extract
 from icefall_discrete.extraction.planning import Plan
 from icefall_discrete.extraction.sharding import Shard, SplitFiles, find_num_shards, merge_shards, shard_batches
 
+pytestmark = pytest.mark.usefixtures("small_batches")
 SPEEDS = ExtractionConfig(speed_factors=(0.9, 1.0))
-
-
-@pytest.fixture(autouse=True)
-def small_batches(monkeypatch):
-    monkeypatch.setattr(extraction, "BATCH_SEC", 3.0)
 
 
 @pytest.fixture(scope="module")

@@ -55,10 +55,8 @@ def cuts(tmp_path_factory):
 
 
 @pytest.fixture(autouse=True)
-def small_batches(monkeypatch):
-    monkeypatch.setattr(extraction, "BATCH_SEC", 3.0)
+def few_packs(small_batches, monkeypatch):
     monkeypatch.setattr(extraction, "PACKS_OF_BATCH", 2)
-    monkeypatch.setattr(extraction, "SYNC_EVERY_SEC", 0.0)
 
 
 def codes_in(folder, split="train"):
