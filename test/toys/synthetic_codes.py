@@ -110,6 +110,17 @@ def write_corpus(folder: Path, num_train=24, num_dev=6, languages=()):
     return folder
 
 
+# Of a training that is to learn a few utterances by heart.
+BY_HEART = {
+    "train__num_epochs": 1,
+    "train__average_period": 20,
+    "train__ref_duration": 0.1,
+    "train__lr_batches": 60.0,
+    "model__dropout": [0.0],
+    "model__embedding_init": "codebook",
+}
+
+
 def make_trainer(folder: Path, exp_dir: Path, group: Group = ALONE, device: str = "cpu", **changes):
     """A trainer and its data on the corpus of `write_corpus`; changes are settings named <section>__<setting>."""
     recipe = json.loads((folder / "recipe.json").read_text())

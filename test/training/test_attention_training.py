@@ -3,7 +3,7 @@
 import dataclasses
 
 import torch
-from synthetic_codes import make_trainer
+from synthetic_codes import BY_HEART, make_trainer
 
 from icefall_discrete.decoding.search import search
 from icefall_discrete.decoding.settings import DecodeConfig
@@ -24,18 +24,7 @@ BESIDE_CTC = {
 
 
 def test_ctc_and_attention_decoder_learn_three_utterances_by_heart(corpus_dir, tmp_path):
-    trainer, data = make_trainer(
-        corpus_dir,
-        tmp_path,
-        train__num_epochs=1,
-        train__average_period=20,
-        model__dropout=[0.0],
-        model__embedding_init="codebook",
-        train__ref_duration=0.1,
-        train__lr_batches=60.0,
-        **SHAPE,
-        **BESIDE_CTC,
-    )
+    trainer, data = make_trainer(corpus_dir, tmp_path, **BY_HEART, **SHAPE, **BESIDE_CTC)
     three = {key: value[:3] for key, value in next(iter(data.valid_batches())).items()}
     steps = dataclasses.replace(data, train_batches=lambda epoch, start: [three] * 150, valid_batches=lambda: [three])
     (record,) = trainer.fit(steps)["epochs"]

@@ -6,7 +6,7 @@ import json
 
 import pytest
 import torch
-from synthetic_codes import SPEC, make_trainer, write_corpus
+from synthetic_codes import BY_HEART, SPEC, make_trainer, write_corpus
 
 from icefall_discrete.base.checkpoint import load_checkpoint
 from icefall_discrete.data.cuts import load_feature_cuts
@@ -29,12 +29,7 @@ def test_the_token_is_learnt_by_heart_and_identifies_the_language(languages_dir,
     trainer, data = make_trainer(
         languages_dir,
         tmp_path,
-        train__num_epochs=1,
-        train__average_period=20,
-        model__dropout=[0.0],
-        model__embedding_init="codebook",
-        train__ref_duration=0.1,
-        train__lr_batches=60.0,
+        **BY_HEART,
         train__try_largest_batches=False,
         loader__max_duration=60.0,
     )

@@ -1,23 +1,14 @@
 import dataclasses
 
 import torch
-from synthetic_codes import make_trainer
+from synthetic_codes import BY_HEART, make_trainer
 
 from icefall_discrete.decoding.ctc_greedy import ctc_greedy_search
 from icefall_discrete.decoding.greedy import greedy_search
 
 
 def test_three_utterances_are_learnt_by_heart(corpus_dir, tmp_path):
-    trainer, data = make_trainer(
-        corpus_dir,
-        tmp_path,
-        train__num_epochs=1,
-        train__average_period=20,
-        model__dropout=[0.0],
-        model__embedding_init="codebook",
-        train__ref_duration=0.1,
-        train__lr_batches=60.0,
-    )
+    trainer, data = make_trainer(corpus_dir, tmp_path, **BY_HEART)
     batch = next(iter(data.valid_batches()))
     three = {key: value[:3] for key, value in batch.items()}
     steps = dataclasses.replace(data, train_batches=lambda epoch, start: [three] * 150, valid_batches=lambda: [three])

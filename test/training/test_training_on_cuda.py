@@ -4,7 +4,7 @@ import dataclasses
 
 import pytest
 import torch
-from synthetic_codes import Killed, killed_after, make_trainer
+from synthetic_codes import BY_HEART, Killed, killed_after, make_trainer
 
 from icefall_discrete.base.checkpoint import load_checkpoint
 from icefall_discrete.decoding.greedy import greedy_search
@@ -14,18 +14,7 @@ pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="torch fin
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16", "fp16"])
 def test_three_utterances_are_learnt_by_heart(corpus_dir, tmp_path, precision):
-    trainer, data = make_trainer(
-        corpus_dir,
-        tmp_path,
-        device="cuda",
-        train__num_epochs=1,
-        train__precision=precision,
-        train__average_period=20,
-        model__dropout=[0.0],
-        model__embedding_init="codebook",
-        train__ref_duration=0.1,
-        train__lr_batches=60.0,
-    )
+    trainer, data = make_trainer(corpus_dir, tmp_path, device="cuda", train__precision=precision, **BY_HEART)
     three = {key: value[:3] for key, value in next(iter(data.valid_batches())).items()}
     trainer.fit(
         dataclasses.replace(data, train_batches=lambda epoch, start: [three] * 200, valid_batches=lambda: [three])
