@@ -14,9 +14,14 @@ torch.set_num_threads(1)  # for fixtures that are made before the first test
 def one_thread():
     """One thread, whatever a stage that ran in this process asked for, and numbers as torch has them by default.
 
+    Commands set both, for processes of their own as they think.
+
     Tiny models gain nothing from more threads, and lose much where the machine is shared; and sums do not depend on how
     they are divided, as in extraction.
     """
+    torch.set_num_threads(1)
+    torch.set_flush_denormal(False)
+    yield
     torch.set_num_threads(1)
     torch.set_flush_denormal(False)
 

@@ -122,7 +122,7 @@ def reading(address, feature_type="toy"):
     return list(SharSource(address, feature_type).cuts())
 
 
-def test_what_is_missing_or_damaged_is_named(s3, shar, monkeypatch):
+def test_what_is_missing_or_damaged_is_named(s3, shar):
     with pytest.raises(FileNotFoundError, match=rf"s3://{BUCKET}/dev/cuts/shar.json does not exist; export"):
         reading(f"s3://{BUCKET}/dev")
     with pytest.raises(AddressError, match=r"s3://nowhere/train/cuts/shar.json cannot be read: there is no such"):
@@ -190,7 +190,7 @@ def test_a_server_that_breaks_off_or_is_gone_is_named(web, shar):
         reading("http://127.0.0.1:9/train")
 
 
-def test_an_export_of_other_shards_is_refused(web, shar, tmp_path):
+def test_an_export_of_other_shards_is_refused(web, shar):
     listed = shar / "train" / "toy" / "checksums.json"
     before = listed.read_text()
     try:

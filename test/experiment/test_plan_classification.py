@@ -51,7 +51,7 @@ def test_there_are_no_pieces_and_cuts_must_have_the_fact(here):
     assert check[check.index("--facts") + 1] == "language"
 
 
-def test_codes_of_another_task_of_the_corpus_count_as_made(here, monkeypatch):
+def test_codes_of_another_task_of_the_corpus_count_as_made(here):
     plan, text = plan_of(here), json.dumps({"bpe": {"vocab_size": 10}})
     (here / "conf" / "recipes" / "default.json").write_text(text)
     other = asr.plan(asked(ROOT, here))

@@ -211,7 +211,6 @@ def test_the_stages_begin_with_it_and_go_on_with_lora(tmp_path):
         more = ("--try-largest-batches", "false")
         run_stage_script("train.py", "--recipe-config", folder / f"{name}.json", *given, *own, *more)
         place = tmp_path / name
-    torch.set_flush_denormal(False)
     networks = [Experiment(tmp_path / name).targets().text for name in stages]
     assert all(one.means_the_same(networks[0]) for one in networks) and (place / "tokenizer.json").is_file()
     answered = TextAndSpeech(place)

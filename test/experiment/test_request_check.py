@@ -208,7 +208,7 @@ def test_names_of_before_are_known_in_recipes(here):
     assert planned(ROOT, here, recipe="own.json").stages
 
 
-def test_a_range_is_its_owners(tmp_path):
+def test_a_range_is_its_owners():
     flags = StageFlags(ROOT / "local" / FLAGS_FILE, "asr", asr.SCRIPTS)
     with pytest.raises(ValueError, match=r"--x is '1\.5', expected a number of at least 0 and at most 1"):
         flags.check("train", "augment-prob", "1.5", "x")

@@ -249,7 +249,7 @@ def refuses_networks_of_something_else(exported, broken, voice):
         Recogniser(broken, "greedy_search").recognise(voice)
 
 
-def test_refusals_name_the_file_and_what_to_do(exported, voice, tmp_path, capsys):
+def test_refusals_name_the_file_and_what_to_do(exported, voice, tmp_path):
     recogniser = Recogniser(exported)
     assert recogniser.method == PREFIXES_RESCORED  # for the recipe's, which needs k2
     with pytest.raises(ValueError, match=r"nbest is 6, but the search of .* keeps 5 hypotheses"):

@@ -1,6 +1,8 @@
 """A tiny experiment with random weights, made by the stages as far as they are fast, and its audio files."""
 
+import io
 import json
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +14,7 @@ import toy_corpus
 from lhotse import MonoCut, Recording, SupervisionSegment
 from toy_streaming import transcriber_of, write_causal_experiment
 
+from icefall_discrete import command
 from icefall_discrete.base.checkpoint import save_checkpoint
 from icefall_discrete.base.spec import FeatureSpec
 from icefall_discrete.data.cuts import load_feature_cuts, write_cuts
@@ -87,6 +90,30 @@ def write_experiment(work):
     make_talkative(model, spec)
     state = model.state_dict()
     save_checkpoint(work / "exp" / "epoch-1.pt", {"model": state, "model_avg": state, "step": 1})
+
+
+@pytest.fixture(scope="session")
+def make_experiment():
+    """The function that makes an experiment in a folder of features."""
+    return write_experiment
+
+
+@pytest.fixture
+def console(monkeypatch, capsys):
+    """Run `icefall-discrete` in this process; returns status, standard output and standard error."""
+
+    def run(*words, stdin=b""):
+        monkeypatch.setattr(sys, "argv", ["icefall-discrete", *map(str, words)])
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin)))
+        status = 0
+        try:
+            command.main()
+        except SystemExit as stop:
+            status = stop.code
+        printed = capsys.readouterr()
+        return status, printed.out, printed.err
+
+    return run
 
 
 @pytest.fixture(scope="session")

@@ -79,7 +79,7 @@ def test_a_text_grid_has_no_gaps():
     assert "intervals: size = 1\n" in grid[len(first) :]
 
 
-def test_what_is_missing_is_said(work, files, tmp_path):
+def test_what_is_missing_is_said(work, files):
     flags = ["--exp-dir", str(work / "exp")]
     with pytest.raises(ValueError, match="give either audio files or --cuts"):
         main("align", flags)

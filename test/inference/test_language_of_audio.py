@@ -1,15 +1,12 @@
 """An experiment whose codes depend on the language is told it with --language, and says so where it is not."""
 
 import json
-import sys
 
 import pytest
 import soundfile
 import toy_corpus
-from conftest import RATE, write_experiment
 from lhotse import MonoCut, Recording, SupervisionSegment
 
-from icefall_discrete import command as console
 from icefall_discrete.data.cuts import load_cuts, load_frames, write_cuts
 from icefall_discrete.inference.audio_files import AudioConfig
 from icefall_discrete.inference.transcriber import Transcriber
@@ -18,7 +15,7 @@ VALUES = {"tokenizer": "fbank_kmeans_by_language", "num_clusters": 4, "num_mel_b
 
 
 @pytest.fixture(scope="module")
-def spoken(tmp_path_factory, voice):
+def spoken(tmp_path_factory, voice, make_experiment):
     """An experiment on codes of two languages, and the audio of one cut in each."""
     work = tmp_path_factory.mktemp("spoken")
     for folder in ("audio", "conf", "manifests"):
@@ -27,7 +24,7 @@ def spoken(tmp_path_factory, voice):
     cuts = []
     for language, start in (("en", 0), ("ru", 9000)):
         path = work / "audio" / f"{language}.wav"
-        soundfile.write(path, voice[start : start + 320 * 60], RATE)
+        soundfile.write(path, voice[start : start + 320 * 60], 16000)
         recording = Recording.from_file(path)
         said = SupervisionSegment(language, language, 0.0, recording.duration, text="some words", language=language)
         cuts.append(MonoCut(language, 0.0, recording.duration, 0, supervisions=[said], recording=recording))
@@ -36,7 +33,7 @@ def spoken(tmp_path_factory, voice):
     manifest = ("--cuts", work / "manifests" / "toy_cuts_train.jsonl.gz")
     toy_corpus.run_stage_script("fit_tokenizer.py", *kind, *manifest)
     toy_corpus.run_stage_script("extract_codes.py", *kind, *manifest, "--split", "train")
-    write_experiment(work)
+    make_experiment(work)
     return work
 
 
@@ -51,18 +48,6 @@ def test_the_codes_are_those_of_extraction_in_that_language(spoken):
         assert found.text
 
 
-def run(monkeypatch, capsys, exp_dir, *flags):
-    """Status and standard error of `icefall-discrete transcribe`."""
-    arguments = ["icefall-discrete", "transcribe", "--exp-dir", exp_dir, "--device", "cpu", *flags]
-    monkeypatch.setattr(sys, "argv", [*map(str, arguments)])
-    status = 0
-    try:
-        console.main()
-    except SystemExit as stop:
-        status = stop.code
-    return status, capsys.readouterr().err
-
-
 @pytest.mark.parametrize(
     "flags, said",
     [
@@ -70,11 +55,12 @@ def run(monkeypatch, capsys, exp_dir, *flags):
         (("--language", "de"), "'spoken' has no k-means for language 'de', only for en, ru"),
     ],
 )
-def test_the_command_says_what_is_missing(spoken, monkeypatch, capsys, flags, said):
-    status, error = run(monkeypatch, capsys, spoken / "exp", spoken / "audio" / "en.wav", *flags)
+def test_the_command_says_what_is_missing(spoken, console, flags, said):
+    status, _, error = console("transcribe", "--exp-dir", spoken / "exp", spoken / "audio" / "en.wav", *flags)
     assert status == 1 and said in error and "(--language)" in error and len(error.strip().splitlines()) == 1
 
 
-def test_a_language_is_refused_where_codes_do_not_depend_on_it(work, monkeypatch, capsys):
-    status, error = run(monkeypatch, capsys, work / "exp", work / "audio" / "utt0.wav", "--language", "en")
+def test_a_language_is_refused_where_codes_do_not_depend_on_it(work, console):
+    flags = ("--exp-dir", work / "exp", "--language", "en")
+    status, _, error = console("transcribe", *flags, work / "audio" / "utt0.wav")
     assert status == 1 and "language is 'en', but the codes of" in error

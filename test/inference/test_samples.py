@@ -1,15 +1,11 @@
 """Samples in memory give the text of their file; command, class and stage agree without a word on settings."""
 
-import io
-import sys
-
 import numpy as np
 import pytest
 import soundfile
 import torch
 import toy_corpus
 
-from icefall_discrete import command as console
 from icefall_discrete.experiment.transcription_files import kept_settings
 from icefall_discrete.inference.audio_files import BadAudio
 from icefall_discrete.inference.samples import as_samples
@@ -25,23 +21,16 @@ def transcriber(work):
     return Transcriber(work / "exp", run=RunConfig(device="cpu"))
 
 
-def test_command_class_and_stage_use_the_recipe_that_is_kept(work, files, transcriber, monkeypatch, capsys):
+def test_command_class_and_stage_use_the_recipe_that_is_kept(work, files, transcriber, console):
     choice, decode = kept_settings(work / "exp")
     assert (choice.avg, decode.decoding_method, decode.beam_size) == (1, "modified_beam_search", 2)
     by_class = {file.stem: found.text for file, found in zip(files, transcriber.transcribe(files))}
     flags = ("--exp-dir", work / "exp", "--feature-dir", work / "features", "--splits", "test", "--device", "cpu")
-    try:
-        toy_corpus.run_stage_script("decode.py", *flags)
-        arguments = ["icefall-discrete", "transcribe", "--exp-dir", work / "exp", "--device", "cpu", *files]
-        monkeypatch.setattr(sys, "argv", list(map(str, arguments)))
-        monkeypatch.setattr(sys, "stdin", io.StringIO())
-        capsys.readouterr()
-        console.main()
-    finally:
-        torch.set_flush_denormal(False)  # they set it, for processes of their own as they think
+    toy_corpus.run_stage_script("decode.py", *flags)
+    _, said, _ = console("transcribe", "--exp-dir", work / "exp", "--device", "cpu", *files)
     (recogs,) = (work / "exp" / "modified_beam_search").glob("recogs-test-*beam-size-2*.txt")
     by_stage = {one.cut_id: " ".join(one.hyp) for one in read_recogs(recogs)}
-    by_command = [line.split("\t")[1] for line in capsys.readouterr().out.splitlines()]
+    by_command = [line.split("\t")[1] for line in said.splitlines()]
     assert by_class == by_stage and by_command == list(by_class.values()) and all(by_command)
     toy_corpus.run_stage_script("score.py", "--exp-dir", work / "exp")
 

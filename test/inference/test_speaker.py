@@ -180,7 +180,7 @@ def test_audio_comes_back_as_long_as_it_was(corpus, tmp_path, capsys, caplog):
         resynthesis_command.main("resynthesise", ["--exp-dir", str(corpus / "D"), "a.wav", "b/a.wav"])
 
 
-def test_a_codec_says_its_own_codes(corpus, tmp_path, capsys):
+def test_a_codec_says_its_own_codes(corpus, tmp_path):
     (tmp_path / "toy_codec.json").write_text(json.dumps({"tokenizer": "soundstream", **soundstream(tmp_path)}))
     codec = Resynthesiser.of_codec(str(tmp_path / "toy_codec.json"), None)
     speech = 0.1 * torch.randn(12345, generator=torch.Generator().manual_seed(0))

@@ -3,7 +3,6 @@
 import io
 import json
 import re
-import sys
 
 import numpy as np
 import pytest
@@ -11,7 +10,6 @@ import soundfile
 import torch
 from toy_streaming import CHUNKS, CPU, NO_ENDPOINTS, said_in, transcriber_of
 
-from icefall_discrete import command as console
 from icefall_discrete.audio.resampling import Resampler
 from icefall_discrete.decoding.settings import DecodeConfig
 from icefall_discrete.experiment.checkpoint_choice import CheckpointChoice
@@ -167,23 +165,12 @@ def test_who_cannot_stream_says_so(causal_exp, work, transcriber):
 
 
 @pytest.fixture
-def run(causal_exp, monkeypatch, capsys):
-    """Run `icefall-discrete transcribe`; returns status, standard output and standard error."""
+def run(causal_exp, console):
+    def transcribe(*arguments, exp_dir=causal_exp, **of_the_process):
+        flags = ("--exp-dir", exp_dir, "--device", "cpu", "--chunk-size", 8, "--left-context-frames", 16)
+        return console("transcribe", *flags, *arguments, **of_the_process)
 
-    def transcribe(*arguments, stdin=b"", exp_dir=causal_exp):
-        flags = ["--exp-dir", exp_dir, "--device", "cpu", "--chunk-size", 8, "--left-context-frames", 16]
-        monkeypatch.setattr(sys, "argv", ["icefall-discrete", "transcribe", *map(str, [*flags, *arguments])])
-        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin)))
-        status = 0
-        try:
-            console.main()
-        except SystemExit as stop:
-            status = stop.code
-        printed = capsys.readouterr()
-        return status, printed.out, printed.err
-
-    yield transcribe
-    torch.set_flush_denormal(False)
+    return transcribe
 
 
 def test_command(run, files, transcriber, voice, tmp_path):

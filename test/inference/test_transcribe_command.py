@@ -1,6 +1,5 @@
 """The command line: what is printed where, exit statuses, mistakes."""
 
-import io
 import json
 import os
 import shutil
@@ -9,32 +8,18 @@ import sys
 from pathlib import Path
 
 import pytest
-import torch
 
-from icefall_discrete import command as console
 from icefall_discrete.decoding.settings import DecodeConfig
 from icefall_discrete.experiment.checkpoint_choice import CheckpointChoice
 from icefall_discrete.inference.transcriber import Transcriber
 
 
 @pytest.fixture
-def run(work, monkeypatch, capsys):
-    """Run `icefall-discrete transcribe` in this process; returns status, standard output and standard error."""
+def run(work, console):
+    def transcribe(*arguments, exp_dir=work / "exp", **of_the_process):
+        return console("transcribe", "--exp-dir", exp_dir, "--device", "cpu", *arguments, **of_the_process)
 
-    def transcribe(*arguments, exp_dir=work / "exp", stdin=""):
-        flags = ["--exp-dir", exp_dir, "--device", "cpu"]
-        monkeypatch.setattr(sys, "argv", ["icefall-discrete", "transcribe", *map(str, [*flags, *arguments])])
-        monkeypatch.setattr(sys, "stdin", io.StringIO(stdin))
-        status = 0
-        try:
-            console.main()
-        except SystemExit as stop:
-            status = stop.code
-        printed = capsys.readouterr()
-        return status, printed.out, printed.err
-
-    yield transcribe
-    torch.set_flush_denormal(False)  # the command set it, for its own process as it thinks
+    return transcribe
 
 
 @pytest.fixture(scope="module")
@@ -88,7 +73,7 @@ def test_json_lines(run, files, expected, tmp_path):
 
 def test_names_from_a_list_and_from_standard_input(run, files, expected, tmp_path):
     (tmp_path / "list.txt").write_text(f"{files[2]}\n\n{files[3]}\n")
-    _, out, _ = run(*GREEDY, files[1], "-", "--file-list", tmp_path / "list.txt", stdin=f"{files[0]}\n")
+    _, out, _ = run(*GREEDY, files[1], "-", "--file-list", tmp_path / "list.txt", stdin=f"{files[0]}\n".encode())
     assert [line.split("\t")[1] for line in out.splitlines()] == [expected[i] for i in (1, 0, 2, 3)]
 
 
@@ -176,12 +161,6 @@ def test_console_script(work, files, expected):
         (["transcribe", "--help"], 0, "usage: icefall-discrete transcribe [-h] [--exp-dir", ""),
     ],
 )
-def test_usage(monkeypatch, capsys, arguments, status, out, err):
-    monkeypatch.setattr(sys, "argv", ["icefall-discrete", *arguments])
-    code = 0
-    try:
-        console.main()
-    except SystemExit as stop:
-        code = stop.code
-    printed = capsys.readouterr()
-    assert code == status and out in printed.out and err in printed.err
+def test_usage(console, arguments, status, out, err):
+    code, printed, error = console(*arguments)
+    assert code == status and out in printed and err in error

@@ -36,7 +36,7 @@ def test_experiment_holds_the_tokenizer_that_made_its_codes(work, exp_dir):
     assert (exp_dir / "tokenizer" / "kmeans.safetensors").read_bytes() == there.state_files[0].read_bytes()
 
 
-def test_saving_and_keeping_again_changes_nothing(work, exp_dir, tmp_path):
+def test_saving_and_keeping_again_changes_nothing(work, exp_dir):
     tokenizer = load_tokenizer("small_km", [work / "conf"], work / "features")
     files = [*(work / "features" / "tokenizer").iterdir(), *exp_dir.rglob("*.json"), *exp_dir.rglob("*.safetensors")]
     before = {path: path.stat().st_mtime_ns for path in files}

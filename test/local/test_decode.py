@@ -101,8 +101,7 @@ def decode(folder, monkeypatch, caplog):
         runpy.run_path(str(ROOT / "local" / "decode.py"))["main"]()
         return caplog.text
 
-    yield run
-    torch.set_flush_denormal(False)  # the stage set it, for its own process as it thinks
+    return run
 
 
 def test_every_cut_is_transcribed_and_as_it_is_alone(folder, decode):

@@ -4,7 +4,6 @@ import json
 
 import pytest
 import synthetic_codes
-import torch
 from toy_corpus import run_stage_script
 
 from icefall_discrete.base.spec import FeatureSpec
@@ -19,7 +18,6 @@ def folder(tmp_path_factory):
     """A corpus, and in `teacher` a recogniser of half of its transcripts."""
     folder = synthetic_codes.write_corpus(tmp_path_factory.mktemp("self") / "work", num_train=12, num_dev=2)
     run_stage_script("train.py", *_of_training(folder, "teacher"))
-    torch.set_flush_denormal(False)
     return folder
 
 
@@ -32,15 +30,13 @@ def _of_training(folder, name):
 
 
 def label(folder, *flags, output="pseudo.jsonl.gz", check=True):
-    done = run_stage_script(
+    return run_stage_script(
         "pseudo_label.py",
         *("--exp-dir", folder / "teacher", "--feature-dir", folder / "features", "--output", folder / output),
         *("--except-labelled", FRACTION, "--device", "cpu", "--blank-penalty", 4.0, "--max-repeats", 0),
         *("--decoding-method", "modified_beam_search", "--avg", 1, *flags),
         check=check,
     )
-    torch.set_flush_denormal(False)
-    return done
 
 
 def test_a_student_learns_from_what_its_teacher_says(folder):
@@ -68,7 +64,6 @@ def test_a_student_learns_from_what_its_teacher_says(folder):
     write_cuts(folder / "better.jsonl.gz", taught)
     pseudo_labels = ("--pseudo-labels", folder / "better.jsonl.gz", "--pseudo-share", 0.5)
     said = run_stage_script("train.py", *_of_training(folder, "student"), *pseudo_labels).stderr
-    torch.set_flush_denormal(False)
     assert "6 training utterances have transcripts, 6 of 6 pseudo-labels are used" in said
     summary = json.loads((folder / "student" / "train.json").read_text())
     hours = sum(cut.duration for cut in cuts if cut.id in true_ids) / 3600
@@ -113,5 +108,4 @@ def test_nothing_is_decoded_against_pseudo_labels(folder):
         *("--device", "cpu"),
         check=False,
     )
-    torch.set_flush_denormal(False)
     assert done.returncode and "its text is a pseudo-label, said by teacher, and decoding" in done.stderr

@@ -117,7 +117,7 @@ def test_searches_of_an_earlier_model_do_not_stand_beside_the_present_one():
     assert "| km | greedy_search | 44.0 | 22.0 |" in page
 
 
-def test_what_no_commit_holds_is_marked(tmp_path):
+def test_what_no_commit_holds_is_marked():
     rows = [run(42, 30.0), run(43, 32.0, decoding={"git": "d-dirty"})]
     page = results_page("T", rows, ["test"], [], None, [])
     assert "| km (dirty) | 2 |" in page and "commit c43-clean, decoded by d-dirty; torch 2 (seed 43)" in page

@@ -46,15 +46,6 @@ SMALL = CodecConfig(
 HEARD = {"discriminator_width": 16, "discriminator_periods": (3,), "heard_sec": 0.05}
 
 
-@pytest.fixture(autouse=True)
-def one_thread():
-    """Sums do not depend on how they are divided."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
 @pytest.fixture(scope="module")
 def pool():
     samples, _ = soundfile.read(SPEECH, dtype="int16")

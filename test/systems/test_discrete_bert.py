@@ -172,7 +172,6 @@ def test_the_stages_train_it_measure_it_and_a_recogniser_begins_with_it(folder):
     recogniser = ("--recipe-config", folder / "recipe.json", "--lang-dir", folder / "lang", "--num-epochs", 1)
     begun = ("--init-from", exp_dir, "--init-modules", "input_embedding,front_end,encoder", "--frozen-steps", 1000)
     said = run_stage_script("train.py", *recogniser, *of_training, *begun, "--exp-dir", folder / "asr").stderr
-    torch.set_flush_denormal(False)
     assert f"Begins with input_embedding, front_end, encoder of {exp_dir}/epoch-1.pt" in said
     before, after = (load_checkpoint(folder / name / "epoch-1.pt")["model"] for name in ("bert", "asr"))
     parts = ("input_embedding.", "front_end.", "encoder.")

@@ -114,7 +114,7 @@ def test_mixtures_come_with_their_sources(folder):
     assert torch.equal(codes_of_sources(first, SPEC, ("clean",)), codes_of_sources(cuts[0], SPEC, ("clean",))[5:15])
 
 
-def test_sources_that_do_not_belong_to_their_mixtures_are_told(folder, tmp_path):
+def test_sources_that_do_not_belong_to_their_mixtures_are_told(folder):
     features = folder / "features"
     cuts, spec = load_feature_cuts(features / "dev.jsonl.gz")
     with pytest.raises(

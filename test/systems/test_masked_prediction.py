@@ -29,14 +29,6 @@ CONFIG = MaskedPredictionConfig(
 CPU = torch.device("cpu")
 
 
-@pytest.fixture(autouse=True, scope="module")
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
 @pytest.fixture(scope="module")
 def utterances():
     """Ids, stacked log-mel and MFCC of eight stretches, 0.6 to 1.1 s, of a real prompt."""

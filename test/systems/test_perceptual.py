@@ -285,14 +285,12 @@ def test_the_stages_train_it_and_first_codes_become_audio(folder, tmp_path, monk
     more = ("--conf-dir", folder, "--backend", "torch", "--try-largest-batches", "false", "--exp-dir", tmp_path / "exp")
     run_stage_script("train.py", "--recipe-config", folder / "recipe.json", *data, *more)
     run_stage_script("decode.py", *data, "--exp-dir", tmp_path / "exp", "--splits", "dev", "--avg", 1)
-    torch.set_flush_denormal(False)
     codec = SimpleNamespace(decode=lambda codes, lens: codes[:, :, 0].float().repeat_interleave(320, dim=1) / 10)
     monkeypatch.setattr(code_filler, "load_experiment_tokenizer", lambda exp_dir, spec: codec)
     np.save(tmp_path / "first.npy", np.arange(6))
     np.save(tmp_path / "voice.npy", codes_of(1).numpy())
     flags = ["--exp-dir", str(tmp_path / "exp"), "--out", str(tmp_path / "said"), "--avg", "1", "--device", "cpu"]
     fill_command.main("fill", [str(tmp_path / "first.npy"), "--prompt", str(tmp_path / "voice.npy"), *flags])
-    torch.set_flush_denormal(False)
     found = np.load(tmp_path / "said" / "first.npy")
     assert found.shape == (6, 3) and found[:, 0].tolist() == list(range(6))
     assert soundfile.info(tmp_path / "said" / "first.flac").frames == 6 * 320
@@ -300,7 +298,6 @@ def test_the_stages_train_it_and_first_codes_become_audio(folder, tmp_path, monk
     model = SimpleNamespace(units=lambda text, language: torch.tensor([[len(text)]] * 4), spec=first)
     monkeypatch.setattr(fill_command, "TextAndSpeech", lambda exp_dir, run: model)
     fill_command.main("fill", ["--text", "so", "--lm-exp-dir", "first", *flags])
-    torch.set_flush_denormal(False)
     assert np.load(tmp_path / "said" / "text-1.npy")[:, 0].tolist() == [2] * 4
     with pytest.raises(ValueError, match="give files of first codes, or both --lm-exp-dir and --text"):
         fill_command.main("fill", ["--text", "so", *flags])
@@ -332,5 +329,4 @@ def test_the_stages_train_it_and_first_codes_become_audio(folder, tmp_path, monk
     np.save(tmp_path / "two\nlines.npy", np.arange(2))
     capsys.readouterr()
     fill_command.main("fill", [str(tmp_path / "two\nlines.npy"), *flags])
-    torch.set_flush_denormal(False)
     assert [json.loads(line)[-10:] for line in capsys.readouterr().out.splitlines()] == ["\nlines.npy", "lines.flac"]

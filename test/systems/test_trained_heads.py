@@ -75,7 +75,7 @@ def test_training_of_ctc_alone_reports_dev_figures_of_ctc(corpus_dir, tmp_path):
     assert trainer.model.joiner is None
 
 
-def test_weights_that_are_not_finite_are_named(tmp_path):
+def test_weights_that_are_not_finite_are_named():
     model = model_of(TRANSDUCER_ONLY)
     state = {name: value.clone() for name, value in model.state_dict().items()}
     state["joiner.output_linear.bias"][2] = float("nan")

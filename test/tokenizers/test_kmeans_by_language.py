@@ -68,7 +68,7 @@ def test_ids_are_own_or_the_same_for_all(both, speech):
     assert own.in_language("ru").spec == own.spec
 
 
-def test_another_tokenizer_reads_the_file(tmp_path, both, speech):
+def test_another_tokenizer_reads_the_file(both, speech):
     own, _ = both
     reread = make_tokenizer(NAME, SETTINGS, own.state_dir)
     assert reread.is_fitted and [path.name for path in reread.state_files] == [STATE]

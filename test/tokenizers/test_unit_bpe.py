@@ -173,7 +173,7 @@ def test_mistakes_are_one_sentence(tmp_path, fit_audio, settings, message):
         load_tokenizer("mine", [conf]).fit(fit_audio, tmp_path / "state", seed=0)
 
 
-def test_the_largest_vocabulary_named_can_be_had(tmp_path, fit_audio):
+def test_the_largest_vocabulary_named_can_be_had(fit_audio):
     lines = ["".join(chr(FIRST_CHARACTER + (i * j) % 7) for i in range(30)) for j in range(20)]
     with pytest.raises(ValueError, match="at most") as caught:
         train_pieces(lines, 7, 5000)

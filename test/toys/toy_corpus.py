@@ -128,6 +128,7 @@ def run_stage_script(script: str, *arguments: object, check: bool = True) -> Fin
     finally:
         sys.argv = argv
         logging.getLogger().handlers[:] = handlers
+        torch.set_flush_denormal(False)  # the stage may have set it, for a process of its own
     assert not check or status == 0, stream.getvalue()
     return Finished(status, stream.getvalue())
 
