@@ -81,6 +81,11 @@ def main() -> None:
     else:
         clean = {cut.id: cut for cut in cuts}
         noisy = [name for name in names if condition_of(name, args.split)]
+        if not noisy:
+            raise ValueError(
+                f"{args.feature_dir} has no noisy version of '{args.split}'; make some with make_noisy.py, and extract "
+                "their codes, or correct --split."
+            )
         result["sets"] = {name: compare(args.feature_dir, clean, name, spec) for name in noisy}
         print(stability_text(result))
     described = environment.describe()

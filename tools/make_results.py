@@ -86,6 +86,11 @@ def main() -> None:
     args = get_parser().parse_args()
     for exp_dir in args.exp_dir:
         add_to_ledger(args.results_dir, read_result(exp_dir / "result.json"))
+    if not args.results_dir.is_dir() and args.published is None:
+        raise FileNotFoundError(
+            f"--results-dir {args.results_dir} does not exist, and an empty page would replace what is there; "
+            "correct it, or give --published."
+        )
     rows = traceable(read_ledger(sorted(args.results_dir.glob("*.json"))))
     published = read_published(args.published) if args.published else []
     output = args.output or args.results_dir.parent / "RESULTS.md"

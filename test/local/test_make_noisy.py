@@ -93,6 +93,9 @@ def test_codes_of_noisy_sets_are_compared_with_the_clean_ones(work):
     refused = run_stage_script(*again, "test-white-snr0, test_white_0", check=False)
     assert "--noisy-splits has 'test_white_0', expected noisy versions of 'test'" in refused.stderr
     assert refused.returncode == 1 and not (work / "b.json").exists()
+    refused = run_stage_script(*again[:-1], "--split", "test-white-snr0", check=False)
+    assert "has no noisy version of 'test-white-snr0'; make some with make_noisy.py" in refused.stderr
+    assert refused.returncode == 1 and not (work / "b.json").exists()
 
 
 def test_an_experiment_is_borrowed_within_it_or_not_at_all(tmp_path):

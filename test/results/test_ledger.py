@@ -1,7 +1,9 @@
 """Scoring a set, gathering costs, the ledger's order and refusals, commands without machine paths."""
 
 import json
+import runpy
 import subprocess
+from pathlib import Path
 
 import pytest
 
@@ -262,3 +264,12 @@ def test_clean_is_a_checkout_without_files_of_ones_own(tmp_path, monkeypatch):
     assert environment.git_revision().endswith("-clean")
     (tmp_path / "mine.json").write_text("{}")
     assert environment.git_revision().endswith("-dirty")
+
+
+def test_a_folder_of_results_that_is_not_there_empties_no_page(tmp_path, monkeypatch):
+    script = Path(__file__).resolve().parents[2] / "tools" / "make_results.py"
+    (tmp_path / "RESULTS.md").write_text("of before")
+    monkeypatch.setattr("sys.argv", [str(script), "--results-dir", str(tmp_path / "result")])
+    with pytest.raises(FileNotFoundError, match=r"--results-dir .*result does not exist, and an empty page would"):
+        runpy.run_path(str(script))["main"]()
+    assert (tmp_path / "RESULTS.md").read_text() == "of before"
