@@ -34,12 +34,13 @@ from icefall_discrete.systems.prediction import (
     Json,
     N,
     OutputFiles,
-    Prediction,
     RunConfig,
     S,
+    SearchlessPrediction,
     T,
     Trained,
     predict_batches,
+    require_no_search,
     rows_of_split,
 )
 from icefall_discrete.training.system import Prepared, System
@@ -114,16 +115,14 @@ def read_recovered(path: Path) -> Dict[str, Recovered]:
     return found
 
 
-class HiddenPrediction(Prediction[None, RecoveredFiles, S, N, T]):
+class HiddenPrediction(SearchlessPrediction[None, RecoveredFiles, S, N, T]):
     """Hidden frames are looked for.
 
-    Class attributes a subclass sets:
-      folder: name of the folder of what is found, and of the method. title: of the system, in sentences.
-      doing: what is done, for the progress bar.
+    Class attributes a subclass sets, besides `folder`: title: of the system, in sentences. doing: what is done, for the
+    progress bar.
     """
 
     files = RecoveredFiles
-    folder: ClassVar[str]
     title: ClassVar[str]
     doing: ClassVar[str]
 
@@ -144,20 +143,11 @@ class HiddenPrediction(Prediction[None, RecoveredFiles, S, N, T]):
 
     def read_settings(self, recipe: Mapping[str, Any], where: str, args: Any) -> None:
         """None. Raises ValueError if the recipe has settings of a search."""
-        if recipe.get("decode"):
-            raise ValueError(f"{where}: section decode chooses a search, and {self.title} has none; leave it away.")
+        require_no_search(recipe, where, f"{self.title} has none")
 
     def noted(self, config: None) -> Json:
         """Nothing."""
         return {}
-
-    def method(self, asked: str) -> str:
-        """There is but one."""
-        return self.folder
-
-    def output(self, exp_dir: Path, settings: S, config: None, checkpoints: str, averaged: bool) -> RecoveredFiles:
-        """`<exp>/<folder>`, with the checkpoints as suffix."""
-        return RecoveredFiles(exp_dir / self.folder, checkpoints + ("_use-averaged-model" if averaged else ""))
 
     def predict(
         self,

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import (
     Any,
     Callable,
+    ClassVar,
     Dict,
     Generic,
     Iterable,
@@ -29,10 +30,10 @@ from tqdm import tqdm
 from icefall_discrete.base.atomic_files import PathLike
 from icefall_discrete.base.device import device_setting, resolve
 from icefall_discrete.base.environment import peak_memory_mib
-from icefall_discrete.base.flags import ScriptParser
+from icefall_discrete.base.flags import ScriptParser, add_flags, override
 from icefall_discrete.base.inside import path_inside
 from icefall_discrete.base.provenance import STRICT, Provenance, Rules, read_record, recorded_in
-from icefall_discrete.base.settings import MOST_THREADS, setting
+from icefall_discrete.base.settings import MOST_THREADS, from_dict, setting, to_dict
 from icefall_discrete.base.spec import FeatureSpec
 from icefall_discrete.base.text_files import read_text
 from icefall_discrete.data.cuts import num_frames
@@ -184,6 +185,53 @@ class Prediction(abc.ABC, Generic[C, F, S, N, T]):
             raise ValueError(f"{exp_dir} {otherwise}.")
         files, splits = self.last(exp_dir, asked)
         return cast(Kind, files), splits
+
+
+class SearchlessPrediction(Prediction[C, F, S, N, T]):
+    """A prediction of one kind, without a search.
+
+    Class attributes a subclass sets, besides `files`:
+      folder: name of the folder of what is said, and of the method.
+      config, section: its settings, and where a recipe has them.
+      searchless: why section `decode` of a recipe is refused, the end of a sentence.
+    """
+
+    folder: ClassVar[str]
+    config: Type[C]
+    section: ClassVar[str] = "synthesis"
+    searchless: ClassVar[str]
+
+    def add_flags(self, parser: ScriptParser) -> None:
+        """Those of its settings."""
+        add_flags(parser, self.config, self.section)
+
+    def read_settings(self, recipe: Mapping[str, Any], where: str, args: Any) -> C:
+        """Its section of the recipe, over it the flags. Raises ValueError for settings of a search."""
+        require_no_search(recipe, where, self.searchless)
+        return override(from_dict(self.config, recipe.get(self.section, {}), where), args, self.section)
+
+    def noted(self, config: C) -> Json:
+        """All of them."""
+        return to_dict(config)
+
+    def method(self, asked: str) -> str:
+        """There is but one."""
+        return self.folder
+
+    def output(self, exp_dir: Path, settings: S, config: C, checkpoints: str, averaged: bool) -> F:
+        """`<exp>/<folder>`, with the checkpoints as suffix."""
+        return self.files(exp_dir / self.folder, with_average(checkpoints, averaged))
+
+
+def require_no_search(recipe: Mapping[str, Any], where: str, reason: str) -> None:
+    """Raise ValueError if a recipe, of the file `where`, has settings of a search; reason: why there is none."""
+    if recipe.get("decode"):
+        raise ValueError(f"{where}: section decode chooses a search, and {reason}; leave it away.")
+
+
+def with_average(checkpoints: str, averaged: bool) -> str:
+    """A suffix that says whether checkpoints were averaged over all of their steps."""
+    return checkpoints + ("_use-averaged-model" if averaged else "")
 
 
 def in_batches(

@@ -28,7 +28,9 @@ from icefall_discrete.systems.prediction import (
     RunConfig,
     Trained,
     predict_batches,
+    require_no_search,
     rows_of_split,
+    with_average,
 )
 
 LOG = logging.getLogger(__name__)
@@ -115,8 +117,7 @@ class ClassificationPrediction(Prediction[Optional[Compared], OutputFiles, Train
 
     def read_settings(self, recipe: Mapping[str, Any], where: str, args: Any) -> Optional[Compared]:
         """The trials if there are any. Raises ValueError if the recipe has settings of a search."""
-        if recipe.get("decode"):
-            raise ValueError(f"{where}: section decode chooses a search, and a classifier has none; leave it away.")
+        require_no_search(recipe, where, "a classifier has none")
         return None if args.trials is None else Compared(args.trials)
 
     def noted(self, config: Optional[Compared]) -> Json:
@@ -136,7 +137,7 @@ class ClassificationPrediction(Prediction[Optional[Compared], OutputFiles, Train
     ) -> OutputFiles:
         """`<exp>/classification` or `<exp>/verification`, with the checkpoints as suffix."""
         folder = exp_dir / (VERIFICATION if config else METHOD)
-        return _files_of(folder, checkpoints + ("_use-averaged-model" if averaged else ""))
+        return _files_of(folder, with_average(checkpoints, averaged))
 
     def last(self, exp_dir: PathLike, asked: str) -> Tuple[OutputFiles, List[str]]:
         """As it is for every system."""

@@ -15,7 +15,14 @@ from icefall_discrete.metrics.scoring_rules import ScoringRules
 from icefall_discrete.systems.enhancement.files import METHOD, EnhancementFiles, output_id
 from icefall_discrete.systems.enhancement.network import Enhancer
 from icefall_discrete.systems.enhancement.settings import TrainSettings
-from icefall_discrete.systems.prediction import Json, Prediction, RunConfig, Trained, predict_batches
+from icefall_discrete.systems.prediction import (
+    Json,
+    RunConfig,
+    SearchlessPrediction,
+    Trained,
+    predict_batches,
+    require_no_search,
+)
 from icefall_discrete.systems.vocoder.scoring import score_speech
 
 
@@ -24,33 +31,21 @@ class NothingToChoose:
     """There is one way to find codes: the most probable ones."""
 
 
-class EnhancementPrediction(Prediction[NothingToChoose, EnhancementFiles, TrainSettings, Enhancer, SourceTargets]):
+class EnhancementPrediction(
+    SearchlessPrediction[NothingToChoose, EnhancementFiles, TrainSettings, Enhancer, SourceTargets]
+):
     """Codes of the sources of each cut."""
 
     files = EnhancementFiles
+    folder = METHOD
 
     def add_flags(self, parser: ScriptParser) -> None:
         """There are none."""
 
     def read_settings(self, recipe: Mapping[str, Any], where: str, args: Any) -> NothingToChoose:
         """None. Raises ValueError for settings of a search."""
-        if recipe.get("decode"):
-            raise ValueError(f"{where}: section decode chooses a search, and enhancement has none; leave it away.")
+        require_no_search(recipe, where, "enhancement has none")
         return NothingToChoose()
-
-    def noted(self, config: NothingToChoose) -> Json:
-        """Nothing."""
-        return {}
-
-    def method(self, asked: str) -> str:
-        """There is one."""
-        return METHOD
-
-    def output(
-        self, exp_dir: Path, settings: TrainSettings, config: NothingToChoose, checkpoints: str, averaged: bool
-    ) -> EnhancementFiles:
-        """`<exp>/enhancement`, with the checkpoints as suffix."""
-        return EnhancementFiles(exp_dir / METHOD, checkpoints + ("_use-averaged-model" if averaged else ""))
 
     def predict(
         self,

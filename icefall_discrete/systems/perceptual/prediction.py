@@ -1,13 +1,11 @@
 """What a trained perceptual model does with the cuts of a split: it finds their codes, of the first and of a prompt."""
 
 from pathlib import Path
-from typing import Any, List, Mapping
+from typing import List
 
 from lhotse import CutSet
 from torch import Tensor
 
-from icefall_discrete.base.flags import ScriptParser, add_flags, override
-from icefall_discrete.base.settings import from_dict, to_dict
 from icefall_discrete.data.dataset import Batch, batch_key
 from icefall_discrete.data.targets.codes import CodeTargets
 from icefall_discrete.metrics.scoring_rules import ScoringRules
@@ -15,40 +13,19 @@ from icefall_discrete.systems.code_files import CodeFiles
 from icefall_discrete.systems.perceptual.network import FillConfig, Filler, generators
 from icefall_discrete.systems.perceptual.settings import TrainSettings
 from icefall_discrete.systems.perceptual.system import prompts_of, seeds_of
-from icefall_discrete.systems.prediction import Json, Prediction, RunConfig, Trained, predict_batches
+from icefall_discrete.systems.prediction import Json, RunConfig, SearchlessPrediction, Trained, predict_batches
 from icefall_discrete.systems.vocoder.scoring import score_speech
 
 METHOD = "perceptual"
 
 
-class PerceptualPrediction(Prediction[FillConfig, CodeFiles, TrainSettings, Filler, CodeTargets]):
+class PerceptualPrediction(SearchlessPrediction[FillConfig, CodeFiles, TrainSettings, Filler, CodeTargets]):
     """Codes of each cut."""
 
     files = CodeFiles
-
-    def add_flags(self, parser: ScriptParser) -> None:
-        """Those of the filling."""
-        add_flags(parser, FillConfig, "synthesis")
-
-    def read_settings(self, recipe: Mapping[str, Any], where: str, args: Any) -> FillConfig:
-        """Section `synthesis` of the recipe, over it the flags. Raises ValueError for settings of a search."""
-        if recipe.get("decode"):
-            raise ValueError(f"{where}: section decode chooses a search, and codes are found without; leave it away.")
-        return override(from_dict(FillConfig, recipe.get("synthesis", {}), where), args, "synthesis")
-
-    def noted(self, config: FillConfig) -> Json:
-        """All of them."""
-        return to_dict(config)
-
-    def method(self, asked: str) -> str:
-        """There is but one."""
-        return METHOD
-
-    def output(
-        self, exp_dir: Path, settings: TrainSettings, config: FillConfig, checkpoints: str, averaged: bool
-    ) -> CodeFiles:
-        """`<exp>/perceptual`, with the checkpoints as suffix."""
-        return CodeFiles(exp_dir / METHOD, checkpoints + ("_use-averaged-model" if averaged else ""))
+    folder = METHOD
+    config = FillConfig
+    searchless = "codes are found without"
 
     def predict(
         self,

@@ -2,15 +2,14 @@
 
 import dataclasses
 from pathlib import Path
-from typing import Any, Iterator, List, Mapping, Tuple, Type
+from typing import Iterator, List, Tuple, Type
 
 import torch
 from lhotse import CutSet
 from lhotse.cut import Cut
 from torch import Tensor
 
-from icefall_discrete.base.flags import ScriptParser, add_flags, override
-from icefall_discrete.base.settings import check_settings, from_dict, section, setting, to_dict
+from icefall_discrete.base.settings import check_settings, section, setting
 from icefall_discrete.base.spec import FeatureSpec
 from icefall_discrete.data.cuts import text_of, write_cuts
 from icefall_discrete.data.dataset import Batch
@@ -23,12 +22,13 @@ from icefall_discrete.systems.asr.scoring import score_split
 from icefall_discrete.systems.prediction import (
     Json,
     OutputFiles,
-    Prediction,
     RunConfig,
+    SearchlessPrediction,
     Trained,
     in_batches,
     predict_batches,
     predict_cuts,
+    with_average,
 )
 from icefall_discrete.systems.speech_lm.answers import Answerer
 from icefall_discrete.systems.speech_lm.layouts import HEARD, SAID, layout_named
@@ -66,24 +66,12 @@ class AnswerConfig:
         return max(1, round(self.max_speech_sec * spec.frame_rate_hz))
 
 
-class SpeechLmPrediction(Prediction[AnswerConfig, OutputFiles, TrainSettings, UnitLm, WordedCodes]):
+class SpeechLmPrediction(SearchlessPrediction[AnswerConfig, OutputFiles, TrainSettings, UnitLm, WordedCodes]):
     """Texts are asked for, and scored as a recogniser's; or units of texts, scored as those of text to speech."""
 
     files = OutputFiles
-
-    def add_flags(self, parser: ScriptParser) -> None:
-        """Those of the answers."""
-        add_flags(parser, AnswerConfig, "synthesis")
-
-    def read_settings(self, recipe: Mapping[str, Any], where: str, args: Any) -> AnswerConfig:
-        """Section `synthesis` of the recipe, over it the flags. Raises ValueError for settings of a search."""
-        if recipe.get("decode"):
-            raise ValueError(f"{where}: section decode chooses a search, and answers are said without; leave it away.")
-        return override(from_dict(AnswerConfig, recipe.get("synthesis", {}), where), args, "synthesis")
-
-    def noted(self, config: AnswerConfig) -> Json:
-        """All of them."""
-        return to_dict(config)
+    config = AnswerConfig
+    searchless = "answers are said without"
 
     def method(self, asked: str) -> str:
         """That of answers in speech by its name, that of texts by any other."""
@@ -97,7 +85,7 @@ class SpeechLmPrediction(Prediction[AnswerConfig, OutputFiles, TrainSettings, Un
         self, exp_dir: Path, settings: TrainSettings, config: AnswerConfig, checkpoints: str, averaged: bool
     ) -> OutputFiles:
         """`<exp>/answers`, or of answers in speech `<exp>/synthesis`, with the checkpoints as suffix."""
-        suffix = checkpoints + ("_use-averaged-model" if averaged else "")
+        suffix = with_average(checkpoints, averaged)
         asked = layout_named(settings.task.read(Vocabulary((1,))), config.asked_task)
         is_spoken = asked.answers_with == HEARD
         return SynthesisFiles(exp_dir / SPOKEN, suffix) if is_spoken else DecodingFiles(exp_dir / METHOD, suffix)

@@ -2,18 +2,16 @@
 
 import logging
 from pathlib import Path
-from typing import Any, Iterator, List, Mapping, Tuple
+from typing import Iterator, List, Tuple
 
 from lhotse import CutSet
 from lhotse.cut import Cut
 from torch import Tensor
 
-from icefall_discrete.base.flags import ScriptParser, add_flags, override
-from icefall_discrete.base.settings import from_dict, to_dict
 from icefall_discrete.data.cuts import write_cuts
 from icefall_discrete.data.targets.spoken_text import SpokenTextTargets
 from icefall_discrete.metrics.scoring_rules import ScoringRules
-from icefall_discrete.systems.prediction import Json, Prediction, RunConfig, Trained, predict_cuts
+from icefall_discrete.systems.prediction import Json, RunConfig, SearchlessPrediction, Trained, predict_cuts
 from icefall_discrete.systems.tts.files import METHOD, SynthesisFiles, write_units
 from icefall_discrete.systems.tts.network import TextToUnits
 from icefall_discrete.systems.tts.scoring import score_synthesis
@@ -23,34 +21,15 @@ from icefall_discrete.systems.tts.synthesis import SynthesisConfig, units_of
 LOG = logging.getLogger(__name__)
 
 
-class TtsPrediction(Prediction[SynthesisConfig, SynthesisFiles, TrainSettings, TextToUnits, SpokenTextTargets]):
+class TtsPrediction(
+    SearchlessPrediction[SynthesisConfig, SynthesisFiles, TrainSettings, TextToUnits, SpokenTextTargets]
+):
     """Units of each cut's text."""
 
     files = SynthesisFiles
-
-    def add_flags(self, parser: ScriptParser) -> None:
-        """Those of the synthesis."""
-        add_flags(parser, SynthesisConfig, "synthesis")
-
-    def read_settings(self, recipe: Mapping[str, Any], where: str, args: Any) -> SynthesisConfig:
-        """Section `synthesis` of the recipe, over it the flags. Raises ValueError for settings of a search."""
-        if recipe.get("decode"):
-            raise ValueError(f"{where}: section decode chooses a search, and units are told without; leave it away.")
-        return override(from_dict(SynthesisConfig, recipe.get("synthesis", {}), where), args, "synthesis")
-
-    def noted(self, config: SynthesisConfig) -> Json:
-        """All of them."""
-        return to_dict(config)
-
-    def method(self, asked: str) -> str:
-        """There is one."""
-        return METHOD
-
-    def output(
-        self, exp_dir: Path, settings: TrainSettings, config: SynthesisConfig, checkpoints: str, averaged: bool
-    ) -> SynthesisFiles:
-        """`<exp>/synthesis`, with the checkpoints as suffix."""
-        return SynthesisFiles(exp_dir / METHOD, checkpoints + ("_use-averaged-model" if averaged else ""))
+    folder = METHOD
+    config = SynthesisConfig
+    searchless = "units are told without"
 
     def predict(
         self,

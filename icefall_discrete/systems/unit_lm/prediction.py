@@ -3,7 +3,7 @@
 import dataclasses
 import zlib
 from pathlib import Path
-from typing import Any, Dict, List, Mapping, Optional, Tuple
+from typing import Dict, List, Mapping, Optional, Tuple
 
 import torch
 from lhotse import CutSet
@@ -11,8 +11,6 @@ from lhotse.cut import Cut
 from torch import Tensor
 
 from icefall_discrete.base.atomic_files import write_text
-from icefall_discrete.base.flags import ScriptParser, add_flags, override
-from icefall_discrete.base.settings import from_dict, to_dict
 from icefall_discrete.base.spec import FeatureSpec
 from icefall_discrete.data.cuts import is_speed_perturbed, language_of, load_cuts, load_frames
 from icefall_discrete.data.dataset import Batch
@@ -23,8 +21,8 @@ from icefall_discrete.metrics.unit_language import NGRAM_NAMES, ToldCut, languag
 from icefall_discrete.systems.prediction import (
     Json,
     OutputFiles,
-    Prediction,
     RunConfig,
+    SearchlessPrediction,
     Trained,
     predict_batches,
     rows_of_split,
@@ -68,38 +66,18 @@ def read_told(path: Path) -> Dict[str, ToldCut]:
     return found
 
 
-class UnitLmPrediction(Prediction[RankingConfig, ToldFiles, TrainSettings, UnitLm, CodeTargets]):
+class UnitLmPrediction(SearchlessPrediction[RankingConfig, ToldFiles, TrainSettings, UnitLm, CodeTargets]):
     """Codes are told, and ranked."""
 
     files = ToldFiles
-
-    def add_flags(self, parser: ScriptParser) -> None:
-        """Those of the ranking."""
-        add_flags(parser, RankingConfig, "ranking")
-
-    def read_settings(self, recipe: Mapping[str, Any], where: str, args: Any) -> RankingConfig:
-        """Section `ranking` of the recipe, over it the flags. Raises ValueError for settings of a search."""
-        if recipe.get("decode"):
-            raise ValueError(f"{where}: section decode chooses a search, and codes are told without; leave it away.")
-        return override(from_dict(RankingConfig, recipe.get("ranking", {}), where), args, "ranking")
-
-    def noted(self, config: RankingConfig) -> Json:
-        """All of them."""
-        return to_dict(config)
+    folder = METHOD
+    config = RankingConfig
+    section = "ranking"
+    searchless = "codes are told without"
 
     def inputs(self, config: RankingConfig) -> List[Path]:
         """The alignment, if there is one that is a file."""
         return [Path(config.alignments)] if config.alignments and not Path(config.alignments).is_dir() else []
-
-    def method(self, asked: str) -> str:
-        """There is but one."""
-        return METHOD
-
-    def output(
-        self, exp_dir: Path, settings: TrainSettings, config: RankingConfig, checkpoints: str, averaged: bool
-    ) -> ToldFiles:
-        """`<exp>/told`, with the checkpoints as suffix."""
-        return ToldFiles(exp_dir / METHOD, checkpoints + ("_use-averaged-model" if averaged else ""))
 
     def predict(
         self,

@@ -2,7 +2,7 @@
 
 import logging
 from pathlib import Path
-from typing import Any, Iterator, List, Mapping, Tuple
+from typing import Iterator, List, Tuple
 from urllib.parse import quote
 
 import torch
@@ -11,18 +11,17 @@ from lhotse.cut import Cut
 from torch import Tensor
 
 from icefall_discrete.audio.writing import write_flac
-from icefall_discrete.base.flags import ScriptParser, add_flags, override
-from icefall_discrete.base.settings import from_dict
 from icefall_discrete.base.spec import FeatureSpec
 from icefall_discrete.data.cuts import load_durations, load_frames
 from icefall_discrete.data.targets.voices import VoiceTargets
 from icefall_discrete.metrics.scoring_rules import ScoringRules
 from icefall_discrete.systems.prediction import (
     Json,
-    Prediction,
     RunConfig,
+    SearchlessPrediction,
     Trained,
     predict_cuts,
+    with_average,
 )
 from icefall_discrete.systems.vocoder.files import METHOD, NOBODY, Said, VocoderFiles, audio_name, write_said
 from icefall_discrete.systems.vocoder.network import Vocoder
@@ -51,20 +50,13 @@ def fitted(audio: Tensor, num_samples: int) -> Tensor:
     return torch.nn.functional.pad(audio, (0, max(0, num_samples - len(audio))))[:num_samples]
 
 
-class VocoderPrediction(Prediction[SynthesisConfig, VocoderFiles, TrainSettings, Vocoder, VoiceTargets]):
+class VocoderPrediction(SearchlessPrediction[SynthesisConfig, VocoderFiles, TrainSettings, Vocoder, VoiceTargets]):
     """Audio of each cut's codes."""
 
     files = VocoderFiles
-
-    def add_flags(self, parser: ScriptParser) -> None:
-        """Those of the synthesis."""
-        add_flags(parser, SynthesisConfig, "synthesis")
-
-    def read_settings(self, recipe: Mapping[str, Any], where: str, args: Any) -> SynthesisConfig:
-        """Section `synthesis` of the recipe, over it the flags. Raises ValueError for settings of a search."""
-        if recipe.get("decode"):
-            raise ValueError(f"{where}: section decode chooses a search, and a vocoder has none; leave it away.")
-        return override(from_dict(SynthesisConfig, recipe.get("synthesis", {}), where), args, "synthesis")
+    folder = METHOD
+    config = SynthesisConfig
+    searchless = "a vocoder has none"
 
     def noted(self, config: SynthesisConfig) -> Json:
         """What changes what is said: a prompt, a voice for all."""
@@ -75,17 +67,13 @@ class VocoderPrediction(Prediction[SynthesisConfig, VocoderFiles, TrainSettings,
         """The prompt."""
         return [Path(config.prompt)] if config.prompt else []
 
-    def method(self, asked: str) -> str:
-        """There is one."""
-        return METHOD
-
     def output(
         self, exp_dir: Path, settings: TrainSettings, config: SynthesisConfig, checkpoints: str, averaged: bool
     ) -> VocoderFiles:
         """`<exp>/resynthesis`, with the checkpoints as suffix, and the name of a prompt or of the voice for all."""
         prompted = f"_prompt-{quote(Path(config.prompt).stem, safe='')}" if config.prompt else ""
         prompted += f"_voice-{quote(config.voice, safe='')}" if config.voice else ""
-        return VocoderFiles(exp_dir / METHOD, checkpoints + ("_use-averaged-model" if averaged else "") + prompted)
+        return VocoderFiles(exp_dir / METHOD, with_average(checkpoints, averaged) + prompted)
 
     def predict(
         self,
