@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from icefall_discrete.base.settings import setting
-from icefall_discrete.tokenizers.formats.pretrained import Weights, locate_file, read_weights
+from icefall_discrete.tokenizers.formats.pretrained import Weights, read_weights
 from icefall_discrete.tokenizers.networks.codec import Codec, CodecTokenizer
 from icefall_discrete.tokenizers.networks.residual_vq import ResidualVq
 from icefall_discrete.tokenizers.networks.seanet import Seanet
@@ -134,9 +134,6 @@ class AudiodecTokenizer(CodecTokenizer):
 
     Config = AudiodecConfig
     kind = "AudioDec"
-
-    def _weight_files(self) -> List[Path]:
-        return [locate_file(self.config.model, self.kind)]
 
     def _load(self, files: List[Path]) -> Codec:
         weights = Weights(read_weights(files[0], (STATE_DICT_KEY,)), str(files[0]))

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from icefall_discrete.base.settings import setting
 from icefall_discrete.nn.module_row import ModuleRow
 from icefall_discrete.nn.tracing import is_traced
-from icefall_discrete.tokenizers.formats.pretrained import Weights, locate_file, read_weights
+from icefall_discrete.tokenizers.formats.pretrained import Weights, read_weights
 from icefall_discrete.tokenizers.networks.codec import Codec, CodecTokenizer
 
 SLOPE = 0.1
@@ -243,9 +243,6 @@ class HificodecTokenizer(CodecTokenizer):
 
     Config = HificodecConfig
     kind = "HiFi-Codec"
-
-    def _weight_files(self) -> List[Path]:
-        return [locate_file(self.config.model, self.kind)]
 
     def _load(self, files: List[Path]) -> Codec:
         weights = Weights(read_weights(files[0]), str(files[0]))

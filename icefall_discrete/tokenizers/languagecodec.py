@@ -12,13 +12,9 @@ import torch
 from torch import Tensor
 
 from icefall_discrete.base.settings import setting
-from icefall_discrete.tokenizers.formats.pretrained import Weights, locate_file, read_weights
 from icefall_discrete.tokenizers.networks.codec import Codec, CodecTokenizer
-from icefall_discrete.tokenizers.networks.residual_vq import ResidualVq, nearest, residual_vq_from
-from icefall_discrete.tokenizers.networks.seanet import seanet_from
-from icefall_discrete.tokenizers.networks.seanet_codec import STATE_DICT_KEYS, SeanetCodec
-from icefall_discrete.tokenizers.networks.vocos import Vocos
-from icefall_discrete.tokenizers.wavtokenizer import SAMPLE_RATE_HZ, UNUSED
+from icefall_discrete.tokenizers.networks.residual_vq import ResidualVq, nearest
+from icefall_discrete.tokenizers.wavtokenizer import load_codec
 
 # Codebooks that see a part of the channels only.
 PARTS = 3
@@ -62,15 +58,5 @@ class LanguagecodecTokenizer(CodecTokenizer):
     Config = LanguagecodecConfig
     kind = "Language-Codec"
 
-    def _weight_files(self) -> List[Path]:
-        return [locate_file(self.config.model, self.kind)]
-
     def _load(self, files: List[Path]) -> Codec:
-        weights = Weights(read_weights(files[0], STATE_DICT_KEYS), str(files[0]))
-        for pattern in UNUSED:
-            weights.drop(pattern)
-        encoder = seanet_from(weights.part("feature_extractor.encodec.encoder."), causal=False)
-        quantizer = MaskedVq(residual_vq_from(weights.part("feature_extractor.encodec.quantizer.")).codebooks())
-        decoder = Vocos(weights, encoder.stride).eval()
-        weights.require_empty()
-        return SeanetCodec(encoder, quantizer, decoder, SAMPLE_RATE_HZ)
+        return load_codec(files[0], lambda plain: MaskedVq(plain.codebooks()))

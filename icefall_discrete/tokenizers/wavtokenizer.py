@@ -6,19 +6,19 @@ checkpoints of PyTorch Lightning with or without the training's discriminators. 
 
 import dataclasses
 from pathlib import Path
-from typing import List
+from typing import Callable, List
 
 from icefall_discrete.base.settings import setting
-from icefall_discrete.tokenizers.formats.pretrained import Weights, locate_file, read_weights
+from icefall_discrete.tokenizers.formats.pretrained import Weights, read_weights
 from icefall_discrete.tokenizers.networks.codec import Codec, CodecTokenizer
-from icefall_discrete.tokenizers.networks.residual_vq import residual_vq_from
+from icefall_discrete.tokenizers.networks.residual_vq import ResidualVq, residual_vq_from
 from icefall_discrete.tokenizers.networks.seanet import seanet_from
 from icefall_discrete.tokenizers.networks.seanet_codec import STATE_DICT_KEYS, SeanetCodec
 from icefall_discrete.tokenizers.networks.vocos import Vocos
 
-SAMPLE_RATE_HZ = 24000
+_SAMPLE_RATE_HZ = 24000
 # The EnCodec decoder that the checkpoints still carry, discriminators, and the modules of losses.
-UNUSED = (
+_UNUSED = (
     r"feature_extractor\.encodec\.decoder\..*",
     r"(?!feature_extractor\.|backbone\.|head\.).*",
 )
@@ -41,15 +41,17 @@ class WavtokenizerTokenizer(CodecTokenizer):
     Config = WavtokenizerConfig
     kind = "WavTokenizer"
 
-    def _weight_files(self) -> List[Path]:
-        return [locate_file(self.config.model, self.kind)]
-
     def _load(self, files: List[Path]) -> Codec:
-        weights = Weights(read_weights(files[0], STATE_DICT_KEYS), str(files[0]))
-        for pattern in UNUSED:
-            weights.drop(pattern)
-        encoder = seanet_from(weights.part("feature_extractor.encodec.encoder."), causal=False)
-        quantizer = residual_vq_from(weights.part("feature_extractor.encodec.quantizer."))
-        decoder = Vocos(weights, encoder.stride).eval()
-        weights.require_empty()
-        return SeanetCodec(encoder, quantizer, decoder, SAMPLE_RATE_HZ)
+        return load_codec(files[0])
+
+
+def load_codec(file: Path, quantizer_of: Callable[[ResidualVq], ResidualVq] = lambda plain: plain) -> Codec:
+    """The codec of a checkpoint; quantizer_of: what quantizes by the codebooks that are read."""
+    weights = Weights(read_weights(file, STATE_DICT_KEYS), str(file))
+    for pattern in _UNUSED:
+        weights.drop(pattern)
+    encoder = seanet_from(weights.part("feature_extractor.encodec.encoder."), causal=False)
+    quantizer = quantizer_of(residual_vq_from(weights.part("feature_extractor.encodec.quantizer.")))
+    decoder = Vocos(weights, encoder.stride).eval()
+    weights.require_empty()
+    return SeanetCodec(encoder, quantizer, decoder, _SAMPLE_RATE_HZ)

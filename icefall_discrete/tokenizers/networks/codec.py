@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from icefall_discrete.base.spec import FeatureSpec
 from icefall_discrete.tokenizers.contract import Placement, SpeechTokenizer
-from icefall_discrete.tokenizers.formats.pretrained import portable_name, sha256_of
+from icefall_discrete.tokenizers.formats.pretrained import locate_file, portable_name, sha256_of
 from icefall_discrete.tokenizers.networks.frame_graph import FrameGraph, NotExported
 
 
@@ -85,9 +85,9 @@ class CodecTokenizer(SpeechTokenizer):
     kind: ClassVar[str]
     normalisation: ClassVar[str] = "none"
 
-    @abstractmethod
     def _weight_files(self) -> List[Path]:
-        """Find the files of weights; one sentence if they cannot be had."""
+        """Find the files of weights, here one; one sentence if they cannot be had."""
+        return [locate_file(self.config.model, self.kind)]
 
     @abstractmethod
     def _load(self, files: List[Path]) -> Codec:

@@ -6,7 +6,7 @@ from typing import List
 
 from torch import Tensor, nn
 
-from icefall_discrete.tokenizers.formats.pretrained import Weights, locate_file, read_weights
+from icefall_discrete.tokenizers.formats.pretrained import Weights, read_weights
 from icefall_discrete.tokenizers.networks.codec import Codec, CodecTokenizer
 from icefall_discrete.tokenizers.networks.residual_vq import CodebookQuantizer, residual_vq_from
 from icefall_discrete.tokenizers.networks.seanet import Seanet, seanet_from
@@ -43,9 +43,6 @@ class SeanetCodec(Codec):
 
 class SeanetTokenizer(CodecTokenizer):
     """A codec whose weights are one file with `encoder.`, `quantizer.` and `decoder.`, all in EnCodec's names."""
-
-    def _weight_files(self) -> List[Path]:
-        return [locate_file(self.config.model, self.kind)]
 
     def _load(self, files: List[Path]) -> Codec:
         weights = Weights(read_weights(files[0], STATE_DICT_KEYS), str(files[0]))
