@@ -19,7 +19,6 @@ shopt -s inherit_errexit # a failing command ends $(...) too
 
 _stages_run=0
 _lock=                   # descriptor of the lock of the stage begun last
-declare -A _digests=()   # file -> digest of what it says
 declare -A _old_words=() # ":" and a line of settings -> how the markers of before said the same
 
 # A log file needs no progress bar ten times a second.
@@ -42,17 +41,9 @@ same_as() { # same_as <line of settings> <line>: what markers of before said in 
   _old_words[":$1"]=$2
 }
 
-know_digest() { # know_digest <file> <digest>: digest_of takes this one, not that of the file's bytes
-  local name sum
-  name=$(basename "$1")
-  sum=$(cksum <"$1")
-  _digests["$1"]=$2
-  same_as "$name=$2" "$name=$sum"
-}
-
 digest_of() { # digest_of <file>: a line that changes with the file's content
-  local sum=${_digests["$1"]-}
-  [ -n "$sum" ] || sum=$(cksum <"$1")
+  local sum
+  sum=$(cksum <"$1")
   printf '%s=%s\n' "$(basename "$1")" "$sum"
 }
 
