@@ -26,21 +26,6 @@ pytestmark = pytest.mark.usefixtures("small_batches")
 SPEEDS = ExtractionConfig(speed_factors=(0.9, 1.0, 1.1))
 
 
-@pytest.fixture(scope="module")
-def cuts(tmp_path_factory):
-    return make_cuts(tmp_path_factory.mktemp("audio"))
-
-
-@pytest.fixture(scope="module")
-def reference(cuts, tmp_path_factory):
-    """The files of one extraction that nothing disturbed."""
-    folder = tmp_path_factory.mktemp("reference")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(extraction, "BATCH_SEC", 3.0)
-        extract(cuts, make_tokenizer, folder, "train", SPEEDS)
-    return folder
-
-
 def same_result(folder, reference):
     names = ["train.codes", "train.jsonl.gz", "spec.json", "codebooks.safetensors"]
     hidden = [path.name for path in folder.iterdir() if path.name.startswith(".")]

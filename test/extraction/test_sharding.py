@@ -18,21 +18,6 @@ pytestmark = pytest.mark.usefixtures("small_batches")
 SPEEDS = ExtractionConfig(speed_factors=(0.9, 1.0))
 
 
-@pytest.fixture(scope="module")
-def cuts(tmp_path_factory):
-    return make_cuts(tmp_path_factory.mktemp("audio"))
-
-
-@pytest.fixture(scope="module")
-def reference(cuts, tmp_path_factory):
-    """The files of one job alone."""
-    folder = tmp_path_factory.mktemp("reference")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(extraction, "BATCH_SEC", 3.0)
-        extract(cuts, make_tokenizer, folder, "train", SPEEDS)
-    return folder
-
-
 def run_shards(cuts, folder, num_shards, order=None, config=SPEEDS):
     for shard_id in order if order is not None else range(num_shards):
         job = dataclasses.replace(config, num_shards=num_shards, shard_id=shard_id)
