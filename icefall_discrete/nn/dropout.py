@@ -8,6 +8,7 @@ from icefall_discrete.nn.scaling import Scheduled
 
 # Places that share one random number of 64 bits, and the numbers that each may get.
 _PLACES, _NUMBERS = 4, 1 << 16
+_HIGHEST = 1.0 - 1.0 / _NUMBERS  # the highest rate by which one of these numbers keeps a value
 
 
 def dropped(x: Tensor, rate: float, training: bool) -> Tensor:
@@ -17,11 +18,13 @@ def dropped(x: Tensor, rate: float, training: bool) -> Tensor:
     four values share a number; the rate is kept to within 2^-17.
 
     Args:
-      rate: in [0, 1), the share of values that are zero.
+      rate: in [0, 1], the share of values that are zero.
+    Raises:
+      ValueError: if the rate is higher than 1.
     """
     if not training or rate <= 0.0:
         return x
-    if x.is_cuda:
+    if x.device.type != "cpu" or rate > _HIGHEST:
         return F.dropout(x, rate, True)
     drawn = torch.empty((x.numel() + _PLACES - 1) // _PLACES, dtype=torch.int64).random_(-(2**63), None)
     places = drawn.view(torch.int16)[: x.numel()].view(x.shape)
@@ -33,7 +36,7 @@ class Dropout(nn.Module):
     """`dropped` as a module.
 
     Args:
-      rate: in [0, 1), a number or a schedule of the batch count.
+      rate: in [0, 1], a number or a schedule of the batch count.
     """
 
     def __init__(self, rate: Scheduled) -> None:

@@ -46,3 +46,16 @@ def test_types_and_empty_tensors():
     assert dropped(torch.ones(9, dtype=torch.bfloat16), 0.1, training=True).dtype == torch.bfloat16
     assert dropped(torch.ones(2, 0, 4), 0.1, training=True).shape == (2, 0, 4)
     assert dropped(torch.ones(6, 5).t(), 0.5, training=True).shape == (5, 6)
+
+
+def test_all_may_be_dropped_but_not_more():
+    x = torch.ones(1000)
+    for rate in (1.0, 1 - 1e-9):
+        assert not dropped(x, rate, training=True).any()
+    assert dropped(x, 1 - 2**-16, training=True).max() in (0, 2**16)
+    with pytest.raises(ValueError, match=r"between 0 and 1, but got 1\.5"):
+        dropped(x, 1.5, training=True)
+
+
+def test_other_devices_draw_by_themselves():
+    assert dropped(torch.ones(9, device="meta"), 0.1, training=True).device.type == "meta"
