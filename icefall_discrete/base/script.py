@@ -28,7 +28,8 @@ def one_sentence(error: BaseException) -> str:
     if isinstance(error, OSError) and error.errno in _NO_PLACE and error.strerror == os.strerror(error.errno):
         text = f"{text}; choose another place."
     if isinstance(error, OSError) and error.errno == errno.EISDIR and error.strerror == os.strerror(error.errno):
-        text = f"{error.filename or 'what was given'}: this is a folder, expected a file; give another name."
+        folder = error.filename2 or error.filename or "what was given"  # the second is where the first was to go
+        text = f"{folder}: this is a folder, expected a file; give another name."
     return " ".join(text.split()) or type(error).__name__
 
 

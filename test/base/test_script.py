@@ -70,6 +70,10 @@ def test_an_error_of_the_system_names_its_file(tmp_path):
         tmp_path.read_text()
     assert one_sentence(caught.value) == f"{tmp_path}: this is a folder, expected a file; give another name."
     (tmp_path / "file").touch()
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(OSError) as caught:
+        (tmp_path / "file").replace(tmp_path / "folder")
+    assert one_sentence(caught.value).startswith(f"{tmp_path / 'folder'}: this is a folder")
     with pytest.raises(OSError) as caught:
         (tmp_path / "file" / "folder").mkdir(parents=True)
     assert one_sentence(caught.value).endswith(f"file/folder: {os.strerror(errno.ENOTDIR)}; choose another place.")
