@@ -183,7 +183,7 @@ def bring_back_epochs(exp_dir: Path) -> None:
 
 @contextlib.contextmanager
 def taken_back(exp_dir: Path, there: Set[Path], is_main: bool) -> Iterator[None]:
-    """Take back the files of an experiment whose data turn out wrong before its first step.
+    """Take back the files of an experiment whose data or settings turn out wrong before its first step.
 
     They would hold its next try to what was wrong. `there`: the files of before; what was begun stays as it is.
     """
@@ -241,13 +241,13 @@ def train(args: Any, settings: TrainSettings, device_type: str, group: Group) ->
 
     with taken_back(args.exp_dir, there, group.is_main):
         corpus = filtered_corpus(settings, spec, train_cuts, valid_cuts, targets, mixed_in)
-    network = build_network(settings, corpus, codebooks)
-    if begins:
-        LOG.info(begin_with(network, settings.init, spec, targets, place).said)
-    for said in keep_parts(network, settings.init, experiment.parts_taken()):
-        LOG.info(said)
-    network = network.to(device)
-    trainer = build_trainer(settings, corpus, network, args.exp_dir, group, backend.resolve(args.backend))
+        network = build_network(settings, corpus, codebooks)
+        if begins:
+            LOG.info(begin_with(network, settings.init, spec, targets, place).said)
+        for said in keep_parts(network, settings.init, experiment.parts_taken()):
+            LOG.info(said)
+        network = network.to(device)
+        trainer = build_trainer(settings, corpus, network, args.exp_dir, group, backend.resolve(args.backend))
     if group.is_main:
         experiment.note_settings(settings)
     summary = trainer.fit(training_data(settings, corpus, resegment))

@@ -43,6 +43,7 @@ _RULES = Rules(
         "train.device",
         "train.num_threads",
         "train.world_size",
+        "train.sharded",
         "train.tensorboard",
         "train.tracker",
         "loader.num_workers",

@@ -107,6 +107,11 @@ def replay(
 
 def _replayed(exp_dir: Path, path: Path, backend: str, device: torch.device, precision_name: Optional[str]) -> Replay:
     state = load_checkpoint(path)
+    if not state["model"]:
+        raise ValueError(
+            f"{path} was saved by one of processes that divided the weights, and holds none; go on from a checkpoint "
+            "of before with --sharded 0, which saves the batch with them."
+        )
     system = _system_of(exp_dir, backend, state["model"], str(path)).to(device).train()
     number_format = precision_name or state.get("number_format") or Experiment(exp_dir).settings().train.precision
     if system.opponents is not None:

@@ -1,7 +1,6 @@
 """Losses and figures on held-out batches, after which training goes on as if they had not been taken."""
 
 import contextlib
-import itertools
 import math
 from typing import Callable, Dict, Iterable, Iterator, List, Mapping
 
@@ -9,9 +8,9 @@ import torch
 from torch import Tensor
 
 from icefall_discrete.base import random_state
-from icefall_discrete.training.distributed import Group
 from icefall_discrete.training.meters import LossMeter
-from icefall_discrete.training.system import Batch, Losses, System
+from icefall_discrete.training.placement import Placement
+from icefall_discrete.training.system import Batch, Losses
 
 _SHOWN = 10
 
@@ -32,12 +31,13 @@ class Evaluation:
     """Evaluates a system between epochs of its training.
 
     Args:
-      system: network and losses. group: the processes that train together. run: batch -> its losses.
+      placement: of the system that is evaluated, and the processes that train together. run: batch -> its losses.
     """
 
-    def __init__(self, system: System, group: Group, run: Callable[[Batch], Losses]) -> None:
-        self._system = system
-        self._group = group
+    def __init__(self, placement: Placement, run: Callable[[Batch], Losses]) -> None:
+        self._placement = placement
+        self._system = placement.system
+        self._group = placement.group
         self._run = run
 
     @contextlib.contextmanager
@@ -57,8 +57,10 @@ class Evaluation:
         meter = LossMeter()
         guilty: List[str] = []
         with self._unnoticed():
-            for batch in itertools.islice(batches, self._group.rank, None, self._group.world_size):
+            for batch, counts in self._placement.share(batches):
                 output = self._run(batch)
+                if not counts:
+                    continue
                 sums = values_of(output)
                 if not all(map(math.isfinite, sums.values())):
                     guilty += guilty_cuts(batch, output)
@@ -77,11 +79,5 @@ class Evaluation:
 
     def figures(self, batches: Iterable[Batch], weights: Mapping[str, Tensor]) -> Dict[str, float]:
         """The system's figures with `weights` instead of its own, taken by the first process."""
-        network = self._system.network
-        own = {name: value.clone() for name, value in network.state_dict().items()}
-        with self._unnoticed():
-            network.load_state_dict(weights)
-            try:
-                return self._system.figures(batches)
-            finally:
-                network.load_state_dict(own)
+        with self._unnoticed(), self._placement.holding(weights):
+            return self._system.figures(batches) if self._group.is_main else {}

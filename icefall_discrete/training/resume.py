@@ -2,27 +2,17 @@
 
 import logging
 from pathlib import Path
-from typing import Any, Dict, Mapping, Protocol
+from typing import Any, Dict, Mapping
 
 from icefall_discrete.base import random_state
 from icefall_discrete.base.checkpoint import holding_what_we_write, load_checkpoint, save_checkpoint
 from icefall_discrete.training.averages import remove_old_checkpoints, training_checkpoints
-from icefall_discrete.training.distributed import Group
 from icefall_discrete.training.optimization import OtherGroups
+from icefall_discrete.training.placement import Placement, Stateful
 from icefall_discrete.training.progress import Progress
 from icefall_discrete.training.system import System
 
 LOG = logging.getLogger(__name__)
-
-
-class Stateful(Protocol):
-    """Model, optimiser, schedule, meter: whatever can say and take over its state."""
-
-    def state_dict(self) -> Any:
-        """Plain values for a checkpoint."""
-
-    def load_state_dict(self, state: Any) -> Any:
-        """Restore what `state_dict` gave."""
 
 
 class Noise:
@@ -45,33 +35,33 @@ class ResumePoints:
     """The files `checkpoint-<step>.pt` of an experiment folder.
 
     Args:
-      exp_dir: the folder. keep_last_k: number of files kept. group: the processes that train together.
-      noise: this process's. progress: where training stands. parts: what else a checkpoint holds, by name.
+      exp_dir: the folder. keep_last_k: number of files kept. placement: of the weights, and the processes that train
+      together. noise: this process's. progress: where training stands. parts: what else a checkpoint holds, by name.
     """
 
     def __init__(
         self,
         exp_dir: Path,
         keep_last_k: int,
-        group: Group,
+        placement: Placement,
         noise: Noise,
         progress: Progress,
         parts: Mapping[str, Stateful],
     ) -> None:
         self.exp_dir = exp_dir
         self.keep_last_k = keep_last_k
-        self.group = group
+        self.group, self._placement = placement.group, placement
         self.noise = noise
         self.progress = progress
-        self.parts = {**parts, "progress": progress}
+        self.parts = {**{name: placement.whole(part) for name, part in parts.items()}, "progress": progress}
         self.saved_step = -1
 
     def save(self) -> None:
         """Write the state of now, and remove older files than the last k."""
         noise = self.group.gather(self.noise.state_dict())
         self.saved_step = self.progress.step
+        state = {name: part.state_dict() for name, part in self.parts.items()} if self._placement.takes_part else {}
         if self.group.is_main:
-            state = {name: part.state_dict() for name, part in self.parts.items()}
             state.update(step=self.progress.step, noise=noise)
             save_checkpoint(self.exp_dir / f"checkpoint-{self.progress.step}.pt", state)
             remove_old_checkpoints(self.exp_dir, self.keep_last_k)

@@ -52,6 +52,11 @@ class System(nn.Module, abc.ABC, Generic[Prepared]):
     # What is trained against the network, for systems that have such a phase.
     opponents: Optional[Opponents] = None
 
+    @property
+    def reads_weights(self) -> bool:
+        """Whether something beside the losses and figures needs the network's weights in training."""
+        return False
+
     def __init__(self, network: nn.Module) -> None:
         super().__init__()
         self.network = network

@@ -70,6 +70,9 @@ class TrainConfig:
         "processes that train together on this machine, each with batches of its own (--max-duration is of each)",
         minimum=1,
     )
+    sharded: bool = setting(
+        False, "processes divide weights, gradients and moments, for networks too large for one device; needs adam"
+    )
     compile: bool = setting(
         False, "torch.compile makes chains of operations inside the network into one each; needs a compiler"
     )
@@ -86,3 +89,12 @@ class TrainConfig:
 
     def __post_init__(self) -> None:
         check_settings(self)
+        if self.sharded and not self.optimizer.takes_each_value_alone:
+            raise ValueError(
+                "sharded divides tensors among processes, and this optimizer measures each as a whole; set "
+                "--train.optimizer adam, or --sharded 0."
+            )
+        if self.sharded and self.precision == "fp16":
+            raise ValueError(
+                "sharded scales no gradients, as fp16 needs; set --precision bf16 or fp32, or --sharded 0."
+            )

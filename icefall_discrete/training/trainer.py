@@ -1,12 +1,11 @@
 """The loop: epochs, steps, validation, checkpoints; resumed exactly where it stopped."""
 
-import contextlib
 import functools
 import logging
 import math
 import time
 from pathlib import Path
-from typing import Any, ContextManager, Dict, Iterable, Iterator, List, Mapping, NamedTuple, Optional, Tuple
+from typing import Any, Dict, Iterable, Iterator, List, Mapping, NamedTuple, Optional, Tuple
 
 import torch
 from torch import nn
@@ -23,9 +22,10 @@ from icefall_discrete.training.largest import try_batches
 from icefall_discrete.training.meters import LossMeter, clock
 from icefall_discrete.training.opponents import OPPONENTS, SideBySide
 from icefall_discrete.training.optimization import Schedule
+from icefall_discrete.training.placement import Stateful, place
 from icefall_discrete.training.precision import Precision
 from icefall_discrete.training.progress import Progress, Reporter
-from icefall_discrete.training.resume import Noise, ResumePoints, Stateful
+from icefall_discrete.training.resume import Noise, ResumePoints
 from icefall_discrete.training.system import Batch, Losses, System
 from icefall_discrete.training.train_config import TrainConfig
 from icefall_discrete.training.training_data import TrainingData
@@ -71,7 +71,6 @@ class Trainer:
     ) -> None:
         self.system = system
         self.model = system.network
-        self._parallel: nn.Module = system
         self.device = next(system.parameters()).device
         self.optimizer = optimizer
         if system.opponents is not None:
@@ -83,6 +82,7 @@ class Trainer:
         self.facts = {**self._usual_facts(), **facts}
         LOG.info(", ".join(f"{name} {value}" for name, value in self.facts.items()))
         self.precision = Precision(config.precision, self.device.type)
+        self.placement = place(system, self.optimizer, config, group)
         self.average = RunningAverage(self.model)
         self.progress = Progress()
         self.budget = TimeBudget(config.max_minutes)
@@ -91,8 +91,8 @@ class Trainer:
         self.bad_batches = BadBatches(exp_dir, config.max_bad_batches, group, system)
         self.reporter = Reporter(exp_dir, group.is_main, config.tensorboard, config.tracker)
         self.noise = Noise(system)
-        self.weights = EpochWeights(exp_dir, self.model, self.average, self.progress)
-        self.evaluation = Evaluation(system, group, functools.partial(self._forward, system))
+        self.weights = EpochWeights(exp_dir, self.placement, self.average, self.progress)
+        self.evaluation = Evaluation(self.placement, functools.partial(self._forward, system))
         self._mark, self._cpu_mark = time.perf_counter(), time.process_time()
         parts: Dict[str, Stateful] = {
             "model": self.model,
@@ -105,7 +105,7 @@ class Trainer:
         }
         if system.opponents is not None:
             parts[OPPONENTS] = system.opponents.network
-        self.resume_points = ResumePoints(exp_dir, config.keep_last_k, group, self.noise, self.progress, parts)
+        self.resume_points = ResumePoints(exp_dir, config.keep_last_k, self.placement, self.noise, self.progress, parts)
 
     def _usual_facts(self) -> Dict[str, Any]:
         return {
@@ -133,8 +133,8 @@ class Trainer:
         self._warn_of_other_processes()
         if self.config.try_largest_batches:
             self._try_largest_batches(data)
-        if self.group.world_size > 1:
-            self._parallel = self._in_parallel()
+        # Only now: its hooks would take part in the backward pass of the batches that were tried.
+        self.placement.begin()
         stopped_by = None
         while stopped_by is None:
             stopped_by = self._why_stop()
@@ -168,12 +168,6 @@ class Trainer:
             return "patience"
         return "max_minutes" if self.group.any(not self.budget.allows_another_epoch(progress)) else None
 
-    def _in_parallel(self) -> nn.Module:
-        # Only now: its hooks would take part in the backward pass of the batches that were tried.
-        devices = [self.device] if self.device.type == "cuda" else None
-        # Losses that are off and random skips leave parameters out of steps.
-        return nn.parallel.DistributedDataParallel(self.system, device_ids=devices, find_unused_parameters=True)
-
     def _try_largest_batches(self, data: TrainingData) -> None:
         """Forward and backward pass of the largest batches; nothing that training depends on changes."""
         began, noise = time.perf_counter(), self.noise.state_dict()
@@ -185,7 +179,7 @@ class Trainer:
             self._forward(self.system, batch).objective().backward()
             self.optimizer.zero_grad(set_to_none=True)
 
-        try_batches(run, data.largest_batches(), self.device, self.system.if_too_large)
+        try_batches(run, self.placement.tried(data.largest_batches()), self.device, self.system.if_too_large)
         for buffer, before in buffers:
             buffer.copy_(before)
         self.noise.load_state_dict(noise)
@@ -257,8 +251,8 @@ class Trainer:
         """Gradients of the sum of the losses over batches and processes; this process's losses, and what is bad."""
         meter, reason = LossMeter(), None
         for number, batch in enumerate(batches, 1):
-            with self._exchange_of_gradients(number == len(batches)):
-                output = self._forward(self._parallel, batch)
+            with self.placement.exchange_of_gradients(number == len(batches)):
+                output = self._forward(self.placement.module, batch)
                 # DistributedDataParallel gives the mean over the processes; totals are sums over utterances.
                 self.precision.backward(output.objective(self.group.world_size, len(batches)))
             sums = values_of(output)
@@ -268,15 +262,9 @@ class Trainer:
                 which = f"{', '.join(parts)}: " if parts else ""
                 reason = f"the loss is not finite ({which}cuts {', '.join(guilty) or 'unknown'})"
             meter.add(sums, float(output.frames), len(batch["cut_ids"]))
-        if reason is None and not self.precision.overflows_are_expected and not self._gradients_are_finite():
+        if reason is None and not self.precision.overflows_are_expected and not self.placement.gradients_are_finite():
             reason = _BAD_GRADIENT
         return meter, reason
-
-    def _exchange_of_gradients(self, is_last: bool) -> ContextManager[None]:
-        """Context of a batch's passes: processes exchange gradients in the last one of a step, for all of them."""
-        if is_last or not isinstance(self._parallel, nn.parallel.DistributedDataParallel):
-            return contextlib.nullcontext()
-        return self._parallel.no_sync()
 
     def _summed(self, meter: LossMeter, reason: Optional[str], amount: float) -> _Sums:
         """Add up a step's figures over the processes, in one exchange."""
@@ -299,7 +287,7 @@ class Trainer:
         self.scheduler.step_batch(self.progress.step)
         if self.config.max_grad_norm:
             self.precision.unscale(self.optimizer)
-            nn.utils.clip_grad_norm_(self.model.parameters(), self.config.max_grad_norm)
+            self.placement.shorten_gradients(self.config.max_grad_norm)
         self.precision.step(self.optimizer)
         self.optimizer.zero_grad(set_to_none=True)
         if self.progress.step % self.config.average_period == 0:
@@ -310,7 +298,7 @@ class Trainer:
         progress, opponents = self.progress, self.system.opponents
         return {
             "batches": [dict(batch) for batch in batches],
-            "model": self.model.state_dict(),
+            "model": self.placement.weights_at_hand(),
             "precision": self.precision.state_dict(),
             "number_format": self.config.precision,
             "noise": noise,
@@ -324,11 +312,6 @@ class Trainer:
         prepared = self.system.prepare(batch, self.device)
         with self.precision.autocast():
             return module(prepared, self.progress.step)
-
-    def _gradients_are_finite(self) -> bool:
-        # Norms are a few launches on a device, and one number to wait for; one that overflows is no good either.
-        gradients = [parameter.grad for parameter in self.system.parameters() if parameter.grad is not None]
-        return bool(torch.stack(torch._foreach_norm(gradients)).isfinite().all())
 
     def _advance(self, wall_sec: float, sums: _Sums) -> None:
         progress = self.progress
@@ -380,8 +363,7 @@ class Trainer:
         )
         self.reporter.scalars("train/valid_", {**valid, **figures}, progress.step)
         self._note_best({**valid, **figures})
-        if self.group.is_main:
-            self.weights.save(self.config.keep_epochs)
+        self.weights.save(self.config.keep_epochs)
 
     def _valid_losses(self, data: TrainingData) -> Dict[str, float]:
         try:
@@ -414,7 +396,7 @@ class Trainer:
     def _figures(self, data: TrainingData) -> Dict[str, float]:
         if not self._takes_figures():
             return {}
-        own = self.evaluation.figures(data.figure_batches(), self.weights.mean()) if self.group.is_main else {}
+        own = self.evaluation.figures(data.figure_batches(), self.weights.mean())
         return self.group.gather(own)[0]
 
     def _write_summary(self, stopped_by: Optional[str]) -> Dict[str, Any]:

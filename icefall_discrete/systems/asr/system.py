@@ -75,6 +75,11 @@ class AsrSystem(AcousticSystem[ModelBatch]):
         """Batches without labels get those of own_labels.py; `augment` says how their frames are shown then."""
         self.own_labels, self.augment = OwnLabels(config, self.spec), augment
 
+    @property
+    def reads_weights(self) -> bool:
+        """The one who labels does."""
+        return self.own_labels is not None
+
     def begin_epoch(self, epoch: int) -> None:
         """Augmentation may start at a later epoch."""
         super().begin_epoch(epoch)

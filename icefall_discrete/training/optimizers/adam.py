@@ -4,7 +4,7 @@ import dataclasses
 import functools
 import math
 import re
-from typing import Any, Dict, List, Sequence, Tuple
+from typing import Any, ClassVar, Dict, List, Sequence, Tuple
 
 import torch
 from torch import nn
@@ -79,6 +79,7 @@ def layers_above(names: Sequence[str]) -> List[int]:
 class AdamConfig(OptimizerConfig):
     """Adam; the defaults are those of ESPnet's E-Branchformer for units of a hundred hours, and of DASB's NewBob."""
 
+    takes_each_value_alone: ClassVar[bool] = True
     peak_lr: float = setting(0.006, "largest learning rate: at the end of the warm-up, or at once without", above=0)
     schedule: str = setting(
         "warmup",

@@ -1,7 +1,7 @@
 """What every optimiser of `train.optimizer` offers: its settings, in a file whose name is its kind."""
 
 import abc
-from typing import Protocol, Sequence, Tuple
+from typing import ClassVar, Protocol, Sequence, Tuple
 
 from torch import nn
 from torch.optim import Optimizer
@@ -37,7 +37,12 @@ class EdenSettings(Protocol):
 
 
 class OptimizerConfig(abc.ABC):
-    """Settings of an optimiser and of its learning rate, a frozen dataclass."""
+    """Settings of an optimiser and of its learning rate, a frozen dataclass.
+
+    takes_each_value_alone: whether a step of some values of a tensor needs nothing of the others.
+    """
+
+    takes_each_value_alone: ClassVar[bool] = False
 
     @abc.abstractmethod
     def build(self, parameters: NamedParameters, train: EdenSettings) -> Tuple[Optimizer, Schedule]:

@@ -99,6 +99,11 @@ class Wav2Vec2Encoder(Encoder):
                 nn.init.normal_(module.weight, std=_DEVIATION)
                 nn.init.zeros_(module.bias)
 
+    @property
+    def passes_over_layers(self) -> bool:
+        """Whether training leaves out layers at random, so that processes use different ones."""
+        return self.config.layer_dropout > 0
+
     def forward(self, x: Tensor, lens: Tensor, inner: Sequence[int] = ()) -> EncoderOutput:
         """Encode a padded batch x (N, T, dim) with lens (N,); `inner` are layers whose outputs are returned too."""
         config = self.config
