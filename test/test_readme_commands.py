@@ -30,8 +30,8 @@ OURS = re.compile(
     r"(?:(?:run|run_noise|setup_env|new_corpus|self_train)\.sh|\w+\.py)(?= |$|\")"
 )
 OTHERS_EXPERIMENT = re.compile(r"--init-from \.\./\.\./(\w+/\w+/exp/\w+)")
-OF_RECIPE = re.compile(r"((?:egs/\w+/\w+/|\./|))run\.sh (.*)")
-HEARING_OR_SPEAKING = re.compile(r"--(?:recogniser|vocoder)-exp-dir (\S+)")
+OF_RECIPE = re.compile(r"((?:egs/\w+/\w+/|\./|))run\.sh ((?:.*\\\n)*.*)")  # with the lines that a command goes on in
+HEARING_OR_SPEAKING = re.compile(r"--(?:recogniser|vocoder|classifier|verifier)-exp-dir (\S+)")
 FOLDERS = ("local", "tools", "tools/benchmark", "test", "icefall_discrete/results")
 RECORDER = """record() { printf '%s\\0' "$PWD" "$@" END; }
 . () { :; }
