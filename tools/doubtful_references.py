@@ -33,6 +33,8 @@ from icefall_discrete.systems.asr.error_report import shown_rate
 from icefall_discrete.systems.asr.recogs import read_recogs
 
 LOG = logging.getLogger("doubtful_references")
+# Transcripts of a corpus that trains anything are better than this.
+MANY = 0.1
 
 
 def get_parser() -> ScriptParser:
@@ -87,6 +89,8 @@ def main() -> None:
     doubted = {one.cut_id for one in doubts}
     print(told(doubts))
     print(f"{len(doubts)} of {len(first)} references are doubtful.\n")
+    if len(doubts) > MANY * len(first):
+        LOG.warning("so many: are these two searches of one model, or of two that learnt from the same texts?")
     names = ["first", "second", *(f"{place}." for place in range(3, len(understood) + 1))]
     rows = [figures(name, some, doubted) for name, some in zip(names, understood)]
     print(text_table(["", "WER %", "without", "CER %", "without"], rows), end="")

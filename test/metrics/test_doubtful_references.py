@@ -1,18 +1,12 @@
 """Doubtful references: what two recognisers contradict together, not what either gets wrong alone."""
 
-import runpy
-import sys
-from pathlib import Path
-
 import pytest
 from lhotse import CutSet
-from toy_corpus import make_cuts
+from toy_corpus import make_cuts, run_stage_script
 
 from icefall_discrete.metrics.doubtful_references import Doubt, doubtful_references
 from icefall_discrete.metrics.wer import Transcript
 from icefall_discrete.systems.asr.recogs import write_recogs
-
-ROOT = Path(__file__).resolve().parents[2]
 
 
 def _transcripts(**hyps):
@@ -49,19 +43,19 @@ def test_different_sets_are_refused(first, second, sentence):
         doubtful_references(first, second)
 
 
-def test_the_tool_tells_the_figures_with_and_without_and_makes_a_page_to_listen(tmp_path, monkeypatch, capsys):
+def test_the_tool_tells_the_figures_with_and_without_and_makes_a_page_to_listen(tmp_path, capsys):
     for name, transcripts in (("first", FIRST), ("second", SECOND)):
         write_recogs(tmp_path / f"{name}.txt", transcripts)
     cuts = [cut.with_id(one.cut_id) for cut, one in zip(make_cuts(tmp_path, len(FIRST)), FIRST)]
     CutSet.from_cuts(cuts).to_file(tmp_path / "cuts.jsonl.gz")
-    asked = [str(tmp_path / name) for name in ("first.txt", "second.txt")]
     page = tmp_path / "page.html"
-    asked += ["--cuts", str(tmp_path / "cuts.jsonl.gz"), "--page", str(page)]
-    tool = str(ROOT / "tools" / "doubtful_references.py")
-    monkeypatch.setattr(sys, "argv", [tool, *asked])
-    runpy.run_path(tool, run_name="__main__")
+    files = [tmp_path / name for name in ("first.txt", "second.txt")]
+    said = run_stage_script(
+        "../tools/doubtful_references.py", *files, "--cuts", tmp_path / "cuts.jsonl.gz", "--page", page
+    ).stderr
     printed = capsys.readouterr().out
     assert "1 of 4 references are doubtful." in printed
+    assert "two searches of one model" in said
     # 5 of 13 words, 14 of 44 characters; without the doubtful cut 3 of 7 and 6 of 23.
     assert ["first", "38.46", "42.86", "31.82", "26.09"] in [line.split() for line in printed.splitlines()]
     assert page.read_text(encoding="utf-8").count("<audio") == 1
