@@ -24,7 +24,7 @@ from icefall_discrete.base.json_files import read_object
 from icefall_discrete.base.script import run_script
 from icefall_discrete.base.settings import from_dict
 from icefall_discrete.base.text_tables import text_table
-from icefall_discrete.data.cuts import load_cuts
+from icefall_discrete.data.cuts import language_of, load_cuts
 from icefall_discrete.metrics.doubtful_references import LEAST_EXCESS, Doubt, doubtful_references
 from icefall_discrete.metrics.scoring_rules import ScoringRules
 from icefall_discrete.metrics.wer import Transcript, characters_of, total_errors, utterance_errors, words_themselves
@@ -75,6 +75,18 @@ def told(doubts: Sequence[Doubt]) -> str:
     return "\n".join(lines)
 
 
+def write_page(page: Path, manifest: Path, shown: Sequence[Transcript]) -> None:
+    """Write the page with the players of these cuts; ValueError if the manifest lacks one."""
+    cuts = {cut.id: cut for cut in load_cuts(manifest)}
+    for one in shown:
+        if one.cut_id not in cuts:
+            raise ValueError(f"{manifest} lacks cut {one.cut_id}, which was decoded; give the manifest of that set.")
+    links = audio_links((cuts[one.cut_id] for one in shown), page)
+    languages = {one.cut_id: language_of(cuts[one.cut_id]) or "" for one in shown}
+    title = "Doubtful references, and what the first recogniser understood"
+    write_text(page, error_page(title, shown, links, languages))
+
+
 def main() -> None:
     """Print what is doubtful, and what it does to the figures."""
     parser = get_parser()
@@ -85,6 +97,9 @@ def main() -> None:
     rules = from_dict(ScoringRules, read_object(path), str(path)) if path else ScoringRules()
     understood = [[rules.scored(one) for one in read_recogs(path)] for path in (args.first, args.second, *args.others)]
     first, second = understood[:2]
+    for path, some in zip(args.others, understood[2:]):
+        if {one[:2] for one in some} != {one[:2] for one in first}:
+            raise ValueError(f"{path} is not of the cuts and references of {args.first}; decode the same set.")
     doubts = doubtful_references(first, second, args.least)
     doubted = {one.cut_id for one in doubts}
     print(told(doubts))
@@ -95,16 +110,7 @@ def main() -> None:
     rows = [figures(name, some, doubted) for name, some in zip(names, understood)]
     print(text_table(["", "WER %", "without", "CER %", "without"], rows), end="")
     if args.page:
-        cuts = [cut for cut in load_cuts(args.cuts) if cut.id in doubted]
-        shown = [one for one in first if one.cut_id in doubted]
-        languages = {cut.id: cut.supervisions[0].language or "" for cut in cuts if cut.supervisions}
-        page = error_page(
-            "Doubtful references, and what the first recogniser understood",
-            shown,
-            audio_links(cuts, args.page),
-            languages,
-        )
-        write_text(args.page, page)
+        write_page(args.page, args.cuts, [one for one in first if one.cut_id in doubted])
         LOG.info("Wrote %s", args.page)
 
 

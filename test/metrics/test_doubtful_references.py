@@ -59,3 +59,16 @@ def test_the_tool_tells_the_figures_with_and_without_and_makes_a_page_to_listen(
     # 5 of 13 words, 14 of 44 characters; without the doubtful cut 3 of 7 and 6 of 23.
     assert ["first", "38.46", "42.86", "31.82", "26.09"] in [line.split() for line in printed.splitlines()]
     assert page.read_text(encoding="utf-8").count("<audio") == 1
+    # A third one of the set is told too; one of other cuts, cuts of another set and a folder are refused.
+    asked = ("../tools/doubtful_references.py", *files)
+    run_stage_script(*asked, files[1])
+    assert "3.      53.85" in capsys.readouterr().out
+    write_recogs(tmp_path / "fewer.txt", FIRST[1:])
+    CutSet.from_cuts(cuts[:1]).to_file(tmp_path / "one.jsonl.gz")
+    refused = {
+        "fewer.txt is not of the cuts and references of": [tmp_path / "fewer.txt"],
+        "one.jsonl.gz lacks cut runs_on, which was decoded": ["--cuts", tmp_path / "one.jsonl.gz", "--page", page],
+        "is a folder, expected recogs-<set>-": [tmp_path],
+    }
+    for sentence, more in refused.items():
+        assert sentence in run_stage_script(*asked, *more, check=False).stderr

@@ -42,6 +42,8 @@ def read_recogs(path: PathLike) -> List[Transcript]:
     Raises:
       FileNotFoundError: if there is no such file; ValueError: if a line or pair of lines is malformed, naming it.
     """
+    if Path(path).is_dir():
+        raise IsADirectoryError(f"{path} is a folder, expected recogs-<set>-*.txt; name the file.")
     if not Path(path).is_file():
         raise FileNotFoundError(f"{path} does not exist; decode first.")
     found = [
