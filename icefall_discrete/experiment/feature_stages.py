@@ -11,6 +11,7 @@ import shlex
 from pathlib import Path
 from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
 
+from icefall_discrete.base.provenance import digest_of_file
 from icefall_discrete.base.settings_digest import digests_of, json_digest
 from icefall_discrete.experiment.plan import Command, Stage
 from icefall_discrete.experiment.recipe_files import WHEN, read_layers
@@ -50,6 +51,16 @@ RULES, PUBLISHED = Path("conf/scoring.json"), Path("conf/published.json")
 def in_names(value: str) -> str:
     """A flag's value as a part of names of folders and files; of a path, its last part."""
     return re.sub(r"[^\w.-]+", "-", Path(value).name if "/" in value else value)
+
+
+def file_in_names(path: str, own_folder: str = "") -> str:
+    """A file as a part of names of folders and figures: its stem and, unless it lies in `own_folder` as plain text, six
+    digits of its digest, so that two files of one name are two searches, and a copy of one is the same.
+    """
+    file = Path(path)
+    if not file.is_file() or (own_folder and file.resolve() == Path(own_folder, f"{file.stem}.txt").resolve()):
+        return in_names(file.stem)
+    return f"{in_names(file.stem)}-{digest_of_file(file)[:6]}"
 
 
 def generation_of(exp_dir: str) -> int:

@@ -132,7 +132,7 @@ def export(
     require_recogniser(exp_dir, experiment.settings().system)
     spec, pieces = experiment.spec(), experiment.text_encoder()
     if config.to != TORCHSCRIPT:
-        require_packages()
+        require_packages(config.int8)
     choice = resolve_choice(choice, exp_dir)
     model = load_recogniser(exp_dir, choice)
     if config.to == SHERPA:

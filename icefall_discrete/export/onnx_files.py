@@ -20,18 +20,21 @@ OPSET = 17
 
 
 def imported(package: str) -> ModuleType:
-    """A package of the extra `export`. Raises ImportError, in one sentence, if it is not installed."""
+    """A package of the extra `export`. Raises ImportError, in one sentence, if it or what it needs is not installed."""
+    name = package.split(".")[0]
     try:
         return importlib.import_module(package)
-    except ImportError:
+    except ImportError as error:
+        is_absent = isinstance(error, ModuleNotFoundError) and error.name == name
+        fault = "is not installed" if is_absent else f"cannot be imported ({error})"
         raise ImportError(
-            f"{package.split('.')[0]} is not installed; pip install 'icefall-discrete[export]' (onnx, onnxruntime)."
+            f"{name} {fault}; pip install 'icefall-discrete[export]' (onnx, onnxruntime, and what they need)."
         ) from None
 
 
-def require_packages() -> None:
-    """Raise ImportError, in one sentence, unless all that an export needs can be imported."""
-    for package in ("onnx", "onnxruntime"):
+def require_packages(with_int8: bool) -> None:
+    """Raise ImportError, in one sentence, unless all that an export (`with_int8`: to 8 bits too) needs is there."""
+    for package in ("onnx", "onnxruntime", *(("onnxruntime.quantization",) if with_int8 else ())):
         imported(package)
 
 

@@ -319,25 +319,27 @@ def test_a_share_of_the_labels_reaches_all_that_reads_text(here):
 
 
 def test_text_beyond_the_transcripts_has_models_and_graphs_of_its_own(here):
-    (here / "help.txt").write_text("one two\n", encoding="utf-8")
+    (here / "data" / "text").mkdir(parents=True)
+    text = "data/text/help.txt"
+    (here / text).write_text("one two\n", encoding="utf-8")
     method = {"decoding_method": "modified_beam_search"}
     with pytest.raises(ValueError, match=r"help\.txt says no languages, but the pieces need them, as language_token"):
-        planned(ROOT, here, lm="ngram", lm_text="help.txt", **method)
+        planned(ROOT, here, lm="ngram", lm_text=text, **method)
     (here / "conf" / "recipes" / "default.json").write_text(json.dumps({**RECIPE, "bpe": {"vocab_size": 77}}))
-    alone, more = (planned(ROOT, here, lm="ngram", **method, **text) for text in ({}, {"lm_text": "help.txt"}))
+    alone, more = (planned(ROOT, here, lm="ngram", **method, **said) for said in ({}, {"lm_text": text}))
     assert given_to(alone, "train_lm", "--lm-dir").endswith("/lm_6gram") and "--text" not in arguments(
         alone, "train_lm"
     )
-    assert given_to(more, "train_lm", "--text") == "help.txt"
+    assert given_to(more, "train_lm", "--text") == text
     assert given_to(more, "train_lm", "--lm-dir") == given_to(more, "decode", "--lm")
     assert given_to(more, "decode", "--lm") == f"{given_to(alone, 'decode', '--lm')}_help"
     assert more.names["search_name"] == "modified_beam_search_ngram_help"
     assert "lm_order=6" in alone.stages[-2].settings and "lm_order=6" in more.stages[-2].settings
-    (here / "help.txt").write_text("one two three\n", encoding="utf-8")
-    again = planned(ROOT, here, lm="ngram", lm_text="help.txt", **method)
+    (here / text).write_text("one two three\n", encoding="utf-8")
+    again = planned(ROOT, here, lm="ngram", lm_text=text, **method)
     assert [stage.number for stage, new in zip(more.stages, again.stages) if stage.settings != new.settings] == [7, 8]
-    (here / "my own: text.txt").write_text("one two\n", encoding="utf-8")
-    odd = planned(ROOT, here, lm="ngram", lm_text="my own: text.txt", **method)
+    (here / "data" / "text" / "my own: text.txt").write_text("one two\n", encoding="utf-8")
+    odd = planned(ROOT, here, lm="ngram", lm_text="data/text/my own: text.txt", **method)
     assert odd.names["search_name"] == "modified_beam_search_ngram_my-own-text"
     assert given_to(odd, "train_lm", "--lm-dir").endswith("/lm_6gram_my-own-text")
 

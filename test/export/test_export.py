@@ -3,6 +3,7 @@
 import importlib.util
 import json
 import re
+import sys
 from pathlib import Path
 
 import pytest
@@ -200,14 +201,21 @@ def test_refusals_are_one_sentence_and_leave_nothing(exp_dir, tmp_path, monkeypa
         run(tmp_path / "nothing", "--out-dir", tmp_path / "out")
     with pytest.raises(SystemExit):
         run(exp_dir, "--to", "elsewhere")
-    monkeypatch.setattr(onnx_files, "imported", _missing)
+    monkeypatch.setitem(sys.modules, "onnx", None)
     with pytest.raises(ImportError, match=r"onnx is not installed; pip install 'icefall-discrete\[export\]'"):
         run(exp_dir, "--out-dir", tmp_path / "out")
     assert [path.name for path in tmp_path.iterdir()] == ["full"]
 
 
-def _missing(package):
-    raise ImportError(f"{package} is not installed; pip install 'icefall-discrete[export]' (onnx, onnxruntime).")
+def test_a_package_that_lacks_another_is_told_from_one_that_is_not_there(tmp_path, monkeypatch):
+    (tmp_path / "toy_runtime").mkdir()
+    (tmp_path / "toy_runtime" / "__init__.py").write_text("import absent_mathematics\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    lacking = r"toy_runtime cannot be imported \(No module named 'absent_mathematics'\); pip install 'icefall-discrete"
+    with pytest.raises(ImportError, match=lacking):
+        onnx_files.imported("toy_runtime")
+    with pytest.raises(ImportError, match=r"absent_runtime is not installed; pip install"):
+        onnx_files.imported("absent_runtime.quantization")
 
 
 class Sorting(nn.Module):

@@ -71,8 +71,8 @@ class Tally:
         self.num_other += not is_same
 
     def quantile(self, share: float) -> float:
-        """Seconds within which this share was answered."""
-        in_order = sorted(self.seconds)
+        """Seconds within which this share was answered; infinity if none was."""
+        in_order = sorted(self.seconds) or [float("inf")]
         return in_order[min(len(in_order) - 1, int(share * len(in_order)))]
 
 
@@ -106,19 +106,21 @@ def load(config: LoadConfig, port: int, audio: Sequence[Tensor], expected: Seque
     """Send everything; returns what became of it, and the seconds that all took."""
     tally, lock, turns = Tally(), threading.Lock(), itertools.count()
 
+    def ask_all(asked: Callable[[Tensor], Tuple[str, float]]) -> None:
+        for _ in range(config.num_requests):
+            with lock:
+                which = next(turns) % len(audio)
+            text, seconds = asked(audio[which])
+            with lock:
+                tally.add(seconds, text == expected[which])
+
     def talk() -> None:
-        with client(port) as socket:
-            for _ in range(config.num_requests):
-                with lock:
-                    which = next(turns) % len(audio)
-                if config.whole:
-                    text, seconds = ask_whole(socket, audio[which], tally)
-                else:
-                    text, seconds = ask_stream(port, audio[which], config.speed)
-                with lock:
-                    tally.add(seconds, text == expected[which])
-            if config.whole:
+        if config.whole:
+            with client(port) as socket:
+                ask_all(lambda samples: ask_whole(socket, samples, tally))
                 socket.send("Done")
+        else:
+            ask_all(lambda samples: ask_stream(port, samples, config.speed))
 
     threads = [threading.Thread(target=talk, daemon=True) for _ in range(config.num_clients)]
     began = time.monotonic()

@@ -25,7 +25,7 @@ from icefall_discrete.experiment.feature_stages import (
     TaskFacts,
     data_settings,
     data_stages,
-    in_names,
+    file_in_names,
     score_settings,
     scoring_stage,
     shell_names,
@@ -106,7 +106,7 @@ class _Facts(TaskFacts):
         if self.method == self.own_method and not self.options.lm and not extra and not self.options.lm_text:
             return ""
         parts = [self.method, self.options.lm, self.options.lm and self.options.lm_scale, self.lm_text_name]
-        parts += [f"{flag}-{Path(value).stem if '/' in value else value}" for flag, value in sorted(extra.items())]
+        parts += [f"{flag}-{file_in_names(value) if '/' in value else value}" for flag, value in sorted(extra.items())]
         return "_".join(part for part in parts if part)
 
     @property
@@ -123,7 +123,7 @@ class _Facts(TaskFacts):
     @property
     def lm_text_name(self) -> str:
         """What folders and figures call the text beyond the transcripts; empty: there is none."""
-        return in_names(Path(self.options.lm_text).stem)
+        return file_in_names(self.options.lm_text, f"{self.options.data_dir}/text")
 
 
 @dataclasses.dataclass(frozen=True)

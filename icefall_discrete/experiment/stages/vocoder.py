@@ -5,7 +5,7 @@ from typing import Callable, Dict, Optional, Tuple
 from urllib.parse import quote
 
 from icefall_discrete.experiment import feature_stages
-from icefall_discrete.experiment.feature_stages import TaskFacts
+from icefall_discrete.experiment.feature_stages import TaskFacts, file_in_names
 from icefall_discrete.experiment.plan import Command, Plan
 from icefall_discrete.experiment.run_options import Asked
 from icefall_discrete.experiment.stages.classification import Outcome, Task, plan_for
@@ -27,7 +27,7 @@ RECOGNISER = "recogniser-exp-dir"
 # Who tells voices, and the flag that says which of the classifier's classes is to be heard.
 CLASSIFIER, VERIFIER, _ASKED = "classifier-exp-dir", "verifier-exp-dir", "asked"
 # Flags of stage 7 by which the same model says it otherwise, so that its figures are others, and their names.
-_OTHERWISE: Dict[str, Callable[[str], str]] = {"prompt": lambda path: Path(path).stem, "voice": str}
+_OTHERWISE: Dict[str, Callable[[str], str]] = {"prompt": file_in_names, "voice": str}
 
 
 def plan(asked: Asked) -> Plan:
