@@ -67,13 +67,16 @@ def is_lost_peer(error: BaseException) -> bool:
 class FailureBoard:
     """The store where the processes met, with what the first process that failed had to say.
 
-    A connection of its own, so that it works while the process waits in a collective operation.
+    A connection of its own, so that it works while the process waits in a collective operation. It is watched from the
+    beginning until `close`.
     """
 
     def __init__(self, group: Group) -> None:
         self._store = _store_of_attempt()
         self._group = group
         self._done = threading.Event()
+        self._watcher = threading.Thread(target=self._watch, daemon=True)
+        self._watcher.start()
 
     def post(self, sentence: str) -> None:
         """Leave the reason of this process, unless another one was first."""
@@ -86,7 +89,7 @@ class FailureBoard:
         """The reason of the first process that failed, or None."""
         return self._store.get("reason").decode() if self._store.add("failures", 0) > 0 else None
 
-    def watch(self) -> None:
+    def _watch(self) -> None:
         """End this process if another one failed and a collective operation does not notice; runs in a thread."""
         try:
             while not self._done.wait(_POLL_SEC):
@@ -100,8 +103,13 @@ class FailureBoard:
             return  # the process that kept it is gone, and the next collective operation says so
 
     def close(self) -> None:
-        """Stop watching."""
+        """Stop watching.
+
+        The thread is waited for: one that comes back from the store while the interpreter ends is unwound through C++
+        that allows no exception, and takes the process with it ("terminate called without an active exception").
+        """
         self._done.set()
+        self._watcher.join(_GRACE_SEC)
 
 
 def _store_of_attempt() -> dist.Store:
@@ -160,7 +168,6 @@ def joined_group(device_type: str) -> Iterator[Group]:
         "nccl" if device_type == "cuda" else "gloo", store=store, rank=known[0], world_size=known[1]
     )
     board = FailureBoard(group)
-    threading.Thread(target=board.watch, daemon=True).start()
     try:
         yield group
     except BaseException as error:

@@ -3,9 +3,11 @@ import json
 import os
 import subprocess
 import sys
+import threading
 import time
 from itertools import chain
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from ddp_worker import NO_NOISE, losses_of
@@ -16,6 +18,7 @@ from synthetic_codes import make_trainer
 from icefall_discrete.base.checkpoint import load_checkpoint
 from icefall_discrete.data.cuts import load_feature_cuts
 from icefall_discrete.data.dataset import collate
+from icefall_discrete.training import distributed
 from icefall_discrete.training import launch as launch_module
 from icefall_discrete.training.distributed import Group, is_lost_peer
 from icefall_discrete.training.launch import launch
@@ -168,6 +171,24 @@ def test_the_failure_of_one_process_ends_the_others(monkeypatch):
         run_python(code)
     with pytest.raises(ValueError, match="--world-size is 0"):
         run_python("", world_size=0)
+
+
+def test_nobody_is_with_the_store_of_failures_any_more_when_a_process_ends(monkeypatch):
+    """Who comes back from it while the interpreter ends would abort the process."""
+    begun, back = threading.Event(), threading.Event()
+
+    def slow_answer(key, amount):
+        begun.set()
+        back.wait(0.2)
+        back.set()
+        return 0
+
+    monkeypatch.setattr(distributed, "_POLL_SEC", 0.01)
+    monkeypatch.setattr(distributed, "_store_of_attempt", lambda: SimpleNamespace(add=slow_answer))
+    board = distributed.FailureBoard(Group(0, 2))
+    assert begun.wait(10) and not back.is_set()
+    board.close()
+    assert back.is_set(), "the answer was waited for"
 
 
 def test_what_a_lost_connection_says_is_told_from_other_errors():
