@@ -80,6 +80,7 @@ def main() -> None:
         if isinstance(files, SynthesisFiles) and not files.listed(split).is_file():
             heard = read_units(files, args.feature_dir, split, transcriber)
             write_heard(files.heard(split), heard)
+            files.note_heard(split, files.heard(split))
             LOG.info(f"{split}: the units of {len(heard)} texts were read; {files.heard(split)}")
             continue
         said = {line.cut_id: files.folder / line.audio for line in read_said(files.listed(split))}
@@ -91,6 +92,7 @@ def main() -> None:
         for audio, path in ((said, files.heard(split)), (inputs, files.heard_inputs(split))):
             if audio:
                 write_heard(path, list(map(Heard, names, originals, texts_in(transcriber, names, audio))))
+        files.note_heard(split, files.heard(split))
         LOG.info(f"{split}: {len(names)} utterances were heard; {files.heard(split)}")
 
 

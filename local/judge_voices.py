@@ -52,7 +52,7 @@ def asked_class(asked: str, files: VocoderFiles, split: str, judge: Optional[Voi
     )
 
 
-def heard_voice(line: Said, cut: Cut, path: Path, asked: str, judges: VoiceJudges) -> HeardVoice:
+def heard_voice(line: Said, cut: Cut, path: Path, judges: VoiceJudges) -> HeardVoice:
     """Whose voice is heard in the file `path` and in its recording. Raises BadAudio for what is too short."""
 
     def pair(judge: VoiceJudge) -> Iterator[Tensor]:
@@ -63,7 +63,8 @@ def heard_voice(line: Said, cut: Cut, path: Path, asked: str, judges: VoiceJudge
     if judges.classifier is not None:
         original, said = (judges.classifier.answer(samples.float(), cut.id) for samples in pair(judges.classifier))
         own = str(facts_of(cut).get(judges.classifier.classes.fact) or "")
-        found = found._replace(own=own, asked=asked or own or original, original=original, said=said)
+        asked = judges.class_to_hear(own, lambda: original)
+        found = found._replace(own=own, asked=asked, original=original, said=said)
     if judges.verifier is not None:
         one, other = (samples.float() for samples in pair(judges.verifier))
         found = found._replace(similarity=f"{judges.verifier.similarity(one, other, cut.id):.6f}")
@@ -72,16 +73,17 @@ def heard_voice(line: Said, cut: Cut, path: Path, asked: str, judges: VoiceJudge
 
 def judge_split(split: str, files: VocoderFiles, args: Any, judges: VoiceJudges) -> int:
     """Write whose voices are heard in a split; returns of how many utterances."""
-    asked = asked_class(args.asked, files, split, judges.classifier)
+    judges = judges._replace(asked=asked_class(args.asked, files, split, judges.classifier))
     cuts, heard = files.recordings(args.feature_dir, split), []
     lines = read_said(files.listed(split))
     require_there((line.cut_id for line in lines), cuts, files.listed(split), args.feature_dir)
     for line in lines:
         try:
-            heard.append(heard_voice(line, cuts[line.cut_id], files.folder / line.audio, asked, judges))
+            heard.append(heard_voice(line, cuts[line.cut_id], files.folder / line.audio, judges))
         except BadAudio as error:
             LOG.warning(f"{split}: no voice is heard: {error}")
     write_heard_voices(files.heard_voices(split), heard)
+    files.note_heard(split, files.heard_voices(split))
     return len(heard)
 
 

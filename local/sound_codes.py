@@ -44,6 +44,7 @@ def main() -> None:
     )
     sounder = Sounder(args.exp_dir, experiment.spec(), args.vocoder_exp_dir)
     for split in splits:
+        files.forget(split)
         lines = list(tqdm(sound_split(files, split, args.feature_dir, sounder), desc=f"audio of {split}", unit="cut"))
         write_said(files.listed(split), lines)
         LOG.info(f"{split}: {len(lines)} files; {files.listed(split)}")

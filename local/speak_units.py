@@ -37,8 +37,7 @@ def speak(speaker: Speaker, split: str, files: SynthesisFiles) -> None:
     folder = files.audio(split)
     # Units of another vocoder are refused before anything of before is removed.
     voices = {cut.id: speaker.voices.of(cut) for cut in load_feature_cuts(files.said(split), speaker.spec)[0]}
-    for of_before in (files.listed(split), files.heard(split)):
-        of_before.unlink(missing_ok=True)
+    files.forget(split)
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     lines: List[Said] = []

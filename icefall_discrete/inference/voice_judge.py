@@ -1,7 +1,8 @@
 """Who speaks, and how alike two voices are: trained classifiers of ours as functions of audio."""
 
+import functools
 from pathlib import Path
-from typing import Dict, NamedTuple, Optional, Tuple, Union
+from typing import Callable, Dict, NamedTuple, Optional, Tuple, Union
 
 import torch
 import torch.nn.functional as F
@@ -91,24 +92,26 @@ class VoiceJudges(NamedTuple):
     classifier: Optional[VoiceJudge] = None
     asked: str = ""
 
-    def figures(self, name: str, reference: AudioSource, estimate: AudioSource) -> Figures:
-        """Figures of one utterance by the names of metrics/reconstruction.py.
+    def class_to_hear(self, own: Optional[str], heard: Callable[[], str]) -> str:
+        """The class that counts as right: the one asked for, else the reference's own, else what is heard in it."""
+        return self.asked or own or heard()
 
-        The class that counts as right is the one asked for, else that of the reference's cut; where it has none, what
-        the classifier hears in it.
-        """
+    def figures(self, name: str, reference: AudioSource, estimate: AudioSource) -> Figures:
+        """Figures of one utterance by the names of metrics/reconstruction.py, of the class that counts as right."""
         found: Figures = {}
         if self.verifier is not None:
             pair = [one.samples(name, self.verifier.sample_rate_hz).float() for one in (reference, estimate)]
             found["speaker_similarity"] = self.verifier.similarity(pair[0], pair[1], name)
         if self.classifier is not None:
-            rate = self.classifier.sample_rate_hz
-            asked = self.asked or reference.fact(name, self.classifier.classes.fact)
-            if asked is None:
-                asked = self.classifier.answer(reference.samples(name, rate).float(), name)
-            heard = self.classifier.answer(estimate.samples(name, rate).float(), name)
-            found["speaker_accuracy"] = 100.0 * (heard == asked)
+            heard_in = functools.partial(_answer, self.classifier, name)
+            own = reference.fact(name, self.classifier.classes.fact)
+            wanted = self.class_to_hear(own, lambda: heard_in(reference))
+            found["speaker_accuracy"] = 100.0 * (heard_in(estimate) == wanted)
         return found
+
+
+def _answer(judge: VoiceJudge, name: str, source: AudioSource) -> str:
+    return judge.answer(source.samples(name, judge.sample_rate_hz).float(), name)
 
 
 def add_judge_flags(parser: ScriptParser, otherwise: str) -> None:

@@ -59,10 +59,17 @@ def test_a_vocoder_says_it_or_a_recogniser_of_the_same_units_reads_them(here):
     heard = plan_of(here, asks, voc, ("recogniser-exp-dir", "other"))
     assert scripts_of(heard) == ["decode", "speak_units", "hear_speech"] and not heard.notices
     assert scripts_of(plan_of(here, asks, ("recogniser-exp-dir", "same"))) == ["decode", "hear_speech"]
+    told = plan_of(here, asks, voc, ("classifier-exp-dir", "other"), ("verifier-exp-dir", "same"), ("asked", "it"))
+    assert scripts_of(told) == ["decode", "speak_units", "judge_voices"] and told.notices
+    judges = ["--classifier-exp-dir", "other", "--verifier-exp-dir", "same", "--asked", "it"]
+    assert arguments(told, "judge_voices")[-6:] == judges and "judge.asked=it" in told.stages[-2].settings
     for flags, sentence in (
         ((asks, ("recogniser-exp-dir", "other")), "other does not read units of mfcc_km500; give --vocoder"),
         ((asks, ("vocoder-exp-dir", "absent")), "--vocoder-exp-dir absent holds no experiment"),
         ((voc,), "--vocoder-exp-dir is about speech, and answers of task asr are texts; ask with another"),
+        ((("verifier-exp-dir", "same"),), "--verifier-exp-dir is about speech, and answers of task asr are texts"),
+        ((asks, ("verifier-exp-dir", "same")), "units have no voice that could be told; give --vocoder-exp-dir too"),
+        ((asks, voc, ("asked", "it")), "--asked it is a class that a classifier hears; give --classifier-exp-dir"),
     ):
         with pytest.raises(ValueError, match=sentence):
             plan_of(here, *flags)

@@ -5,6 +5,7 @@ import runpy
 from pathlib import Path
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import soundfile
 import torch
@@ -12,6 +13,7 @@ from toy_speech import RECIPE as VOCODER
 from toy_speech import make_experiment
 from toy_texts import RECIPE, SPEC, write_texts
 
+from icefall_discrete.audio.writing import write_flac
 from icefall_discrete.data.cuts import load_feature_cuts
 from icefall_discrete.experiment.folder import Experiment
 from icefall_discrete.inference import synthesis_command
@@ -22,7 +24,7 @@ from icefall_discrete.systems.prediction import RunConfig, Trained
 from icefall_discrete.systems.tts.files import SynthesisFiles
 from icefall_discrete.systems.tts.prediction import TtsPrediction
 from icefall_discrete.systems.tts.synthesis import SynthesisConfig
-from icefall_discrete.systems.vocoder.heard import Heard, write_heard
+from icefall_discrete.systems.vocoder.heard import Heard, HeardVoice, write_heard, write_heard_voices
 from icefall_discrete.text.alignments import read_alignments
 
 STAGE = Path(__file__).resolve().parents[2] / "local" / "speak_units.py"
@@ -99,10 +101,27 @@ def test_a_split_is_said_measured_and_shown(corpus, speaker, texts, tmp_path):
     write_heard(files.heard("test"), [Heard(cut.id, cut.supervisions[0].text, "abc <b>") for cut in cuts])
     scored = TtsPrediction().score("test", files, corpus / "features", ScoringRules())
     assert scored["mcd"]["value"] > 0 and scored["wer_original"]["rate"] == 0.0 < scored["wer"]["rate"]
+    files.note_heard("test", files.heard("test"))
+    write_heard_voices(files.heard_voices("test"), [HeardVoice(cut.id, said="anna", asked="anna") for cut in cuts])
+    files.note_heard("test", files.heard_voices("test"))
+    scored = TtsPrediction().score("test", files, corpus / "features", ScoringRules())
+    assert scored["speaker_accuracy"]["rate"] == 100.0
     page = files.page("test").read_text()
     assert page.count("<audio") == 4 and "abc &lt;b&gt;" in page and "<script" not in page
     for cut in cuts:
         assert cut.supervisions[0].text in page
+    of_before = {path: path.read_bytes() for path in tmp_path.glob("*-test-x.tsv*") if path != files.listed("test")}
+    runpy.run_path(str(STAGE))["speak"](speaker, "test", files)
+    assert len(of_before) == 4 and not any(path.exists() for path in of_before), "said anew, and heard by nobody"
+    for path, content in of_before.items():
+        path.write_bytes(content)
+    assert TtsPrediction().score("test", files, corpus / "features", ScoringRules())["wer"] == scored["wer"]
+    write_flac(files.sounding("test")[0], np.zeros(4000, np.float32), speaker.sample_rate_hz)
+    with pytest.raises(ValueError, match=r"voices-test-x.tsv tells what was heard in other audio than .* move that"):
+        TtsPrediction().score("test", files, corpus / "features", ScoringRules())
+    files.heard_voices("test").unlink()
+    with pytest.raises(ValueError, match=r"/heard-test-x.tsv tells .*again \(local/hear_speech.py\)"):
+        TtsPrediction().score("test", files, corpus / "features", ScoringRules())
     TtsPrediction().predict("test", trained, cuts, SynthesisConfig(speech_rate=2.0), RunConfig(), files)
     assert "wer" not in TtsPrediction().score("test", files, corpus / "features", ScoringRules()), "others were heard"
     with pytest.raises(ValueError, match="does not fit the model"):

@@ -11,7 +11,8 @@ from icefall_discrete.audio.pitch import pitch
 from icefall_discrete.audio.resampling import resampled
 from icefall_discrete.metrics.facts import metric_named
 from icefall_discrete.metrics.reconstruction import ReconstructionFigures, present_judges, reconstruction
-from icefall_discrete.metrics.signals.judges import dnsmos, missing_packages, pesq
+from icefall_discrete.metrics.signals import judges
+from icefall_discrete.metrics.signals.judges import dnsmos, judge_versions, missing_packages, pesq
 from icefall_discrete.metrics.signals.pairs import aligned
 from icefall_discrete.metrics.signals.pitch_errors import pitch_errors
 from icefall_discrete.metrics.signals.spectra import mel_distance, stft_distance
@@ -141,6 +142,11 @@ def test_judges_give_their_recorded_figures_or_say_what_is_missing(judge):
     if judge == "dnsmos":  # short audio fills one window
         assert dnsmos(pair.estimate, RATE) == pytest.approx(measured(), abs=0.1)
         assert dnsmos(pair.estimate, RATE) == dnsmos(np.tile(pair.estimate, 8)[:144160], RATE)
+
+
+def test_a_judge_whose_package_tells_no_version_judges_all_the_same(monkeypatch):
+    monkeypatch.setattr(judges, "PACKAGES", {"pesq": ("numpy",), "dnsmos": ("a_folder_alone",)})
+    assert judge_versions(["pesq", "dnsmos"]) == {"numpy": np.__version__, "a_folder_alone": "not known"}
 
 
 def test_an_unknown_judge_is_refused_with_the_known_ones():

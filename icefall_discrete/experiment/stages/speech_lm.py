@@ -11,7 +11,7 @@ from icefall_discrete.experiment.feature_stages import TaskFacts, in_names, stag
 from icefall_discrete.experiment.plan import Command, Plan
 from icefall_discrete.experiment.request_check import TRAINING
 from icefall_discrete.experiment.run_options import Asked, Choice, RunOptions, choose
-from icefall_discrete.experiment.stages import tts
+from icefall_discrete.experiment.stages import tts, vocoder
 from icefall_discrete.experiment.stages.classification import Outcome, Task, plan_for
 
 SYSTEM = "speech_lm"
@@ -21,7 +21,7 @@ FACTS = "text"
 SCRIPTS: Dict[str, str] = {
     **feature_stages.SCRIPTS,
     tts.SPEAK: tts.SCRIPTS[tts.SPEAK],
-    tts.HEAR: tts.SCRIPTS[tts.HEAR],
+    **{stage: tts.SCRIPTS[stage] for stage in vocoder.LISTENERS},
 }
 # Sections of a recipe file, and the stage that reads each.
 SECTIONS: Dict[str, str] = {
@@ -88,7 +88,8 @@ def plan(asked: Asked) -> Plan:
         outcome = Outcome(SPOKEN, "synthesis of the texts of dev and test", figures, {}, request.search_name)
         more = _heard
     lacks = "a model of text and speech has bytes and no pieces"
-    planned = plan_for(asked, outcome, Task(SYSTEM, SCRIPTS, SECTIONS, lacks, FACTS, more, (tts.SPEAK, tts.HEAR)))
+    listeners = (tts.SPEAK, *vocoder.LISTENERS)
+    planned = plan_for(asked, outcome, Task(SYSTEM, SCRIPTS, SECTIONS, lacks, FACTS, more, listeners))
     if request.is_spoken and not _is_heard(planned):
         notice = (
             f"Nobody hears what is said: with --{tts.VOCODER} a vocoder says it and --{tts.RECOGNISER} hears that; a "
@@ -126,7 +127,8 @@ def _heard(facts: TaskFacts) -> Tuple[Command, ...]:
 
 def _unheard(facts: TaskFacts, task: str) -> Tuple[Command, ...]:
     """Of texts nothing is said, so that whoever would say or hear it is refused."""
-    for stage, flag in ((tts.SPEAK, tts.VOCODER), (tts.HEAR, tts.RECOGNISER)):
+    voices = ((vocoder.JUDGE, flag) for flag in (vocoder.CLASSIFIER, vocoder.VERIFIER, vocoder.ASKED))
+    for stage, flag in ((tts.SPEAK, tts.VOCODER), (tts.HEAR, tts.RECOGNISER), *voices):
         if flag in facts.passed.get(stage, {}):
             raise ValueError(
                 f"--{flag} is about speech, and answers of task {task} are texts; ask with another, --{_TASK} tts, or "

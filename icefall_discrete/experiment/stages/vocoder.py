@@ -25,7 +25,7 @@ SECTIONS: Dict[str, str] = {
 # Who hears what was said: a flag of its script that turns it on.
 RECOGNISER = "recogniser-exp-dir"
 # Who tells voices, and the flag that says which of the classifier's classes is to be heard.
-CLASSIFIER, VERIFIER, _ASKED = "classifier-exp-dir", "verifier-exp-dir", "asked"
+CLASSIFIER, VERIFIER, ASKED = "classifier-exp-dir", "verifier-exp-dir", "asked"
 # Flags of stage 7 by which the same model says it otherwise, so that its figures are others, and their names.
 _OTHERWISE: Dict[str, Callable[[str], str]] = {"prompt": file_in_names, "voice": str}
 
@@ -62,9 +62,9 @@ def listening(facts: TaskFacts) -> Tuple[Command, ...]:
 def judging(facts: TaskFacts) -> Tuple[Command, ...]:
     """Others tell whose voice it is, where they are named."""
     judges = [experiment_of(facts, JUDGE, flag) for flag in (CLASSIFIER, VERIFIER)]
-    asked = facts.passed.get(JUDGE, {}).get(_ASKED)
+    asked = facts.passed.get(JUDGE, {}).get(ASKED)
     if asked and judges[0] is None:
-        raise ValueError(f"--{_ASKED} {asked} is a class that a classifier hears; give --{CLASSIFIER} too")
+        raise ValueError(f"--{ASKED} {asked} is a class that a classifier hears; give --{CLASSIFIER} too")
     if judges == [None, None]:
         return ()
     return (facts.command(JUDGE, {"exp-dir": facts.exp_dir, "feature-dir": facts.features_dir}),)

@@ -37,8 +37,14 @@ def missing_packages(judge: str) -> Tuple[str, ...]:
 
 def judge_versions(judges: Iterable[str]) -> Dict[str, str]:
     """Versions of the packages that have the judges, which must be installed: other versions can judge otherwise."""
-    packages = [PACKAGES[judge][0] for judge in judges]
-    return {package: importlib.metadata.version(package) for package in packages}
+    return {PACKAGES[judge][0]: _version(PACKAGES[judge][0]) for judge in judges}
+
+
+def _version(package: str) -> str:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:  # its folder alone lies on the path: it can judge all the same
+        return "not known"
 
 
 def _package(judge: str, module: str) -> ModuleType:

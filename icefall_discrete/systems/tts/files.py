@@ -1,7 +1,7 @@
 """What is left of a split whose texts were said: units; audio, once a vocoder has said them; what was heard; a page."""
 
 from pathlib import Path
-from typing import Iterable, Iterator, Tuple
+from typing import Iterable, Iterator, List, Tuple
 
 import numpy as np
 from lhotse import MonoCut, SupervisionSegment
@@ -28,6 +28,14 @@ class SynthesisFiles(VocoderFiles):
         """The manifest of the units."""
         return self.units(split) / f"{split}.jsonl.gz"
 
+    def sounding(self, split: str) -> List[Path]:
+        """The audio; where no vocoder said it, the units, which a recogniser reads."""
+        return super().sounding(split) if self.listed(split).is_file() else [self.said(split), self.archive(split)]
+
+    def archive(self, split: str) -> Path:
+        """The units themselves."""
+        return self.units(split) / f"{split}.codes"
+
 
 def write_units(
     split: str, files: SynthesisFiles, spec: FeatureSpec, told: Iterable[Tuple[Cut, Tensor]]
@@ -43,10 +51,10 @@ def write_units(
     folder = files.units(split)
     folder.mkdir(parents=True, exist_ok=True)
     spec.write(folder / "spec.json")
-    with FlatArchiveWriter(folder / f"{split}.codes") as writer:
+    with FlatArchiveWriter(files.archive(split)) as writer:
         for cut, units in told:
             key = writer.store_array(cut.id, units.numpy().astype(np.dtype(storage_dtype(spec)))).storage_key
-            yield cut.id, attach_stored(_spoken_cut(cut, len(units), spec), [key], spec, f"{split}.codes")
+            yield cut.id, attach_stored(_spoken_cut(cut, len(units), spec), [key], spec, files.archive(split).name)
 
 
 def _spoken_cut(cut: Cut, num_frames: int, spec: FeatureSpec) -> MonoCut:

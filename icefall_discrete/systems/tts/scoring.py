@@ -18,12 +18,10 @@ from icefall_discrete.metrics.signals.judges import judge_versions
 from icefall_discrete.metrics.unit_edit_distance import UnitEditDistance
 from icefall_discrete.systems.tts.files import SynthesisFiles
 from icefall_discrete.systems.vocoder.files import Said, read_said, require_there
-from icefall_discrete.systems.vocoder.heard import read_heard, read_heard_voices
 from icefall_discrete.systems.vocoder.page import listening_page
 from icefall_discrete.systems.vocoder.scoring import (
     NOT_KNOWN,
-    add_heard,
-    add_heard_voices,
+    add_what_was_heard,
     judges_at_hand,
     speech_table,
 )
@@ -67,11 +65,7 @@ def score_synthesis(split: str, files: SynthesisFiles, feature_dir: Path, rules:
             group.figures.add(figures)
     scored: Json = {**everyone.scores(), "judges": judge_versions(judges)}
     scored["languages"] = {name: group.scores() for name, group in sorted(groups.items())}
-    if files.heard_voices(split).is_file():
-        add_heard_voices(scored, read_heard_voices(files.heard_voices(split)), recorded)
-    heard = read_heard(files.heard(split)) if files.heard(split).is_file() else []
-    if heard:
-        add_heard(scored, heard, recorded, rules)
+    heard = add_what_was_heard(scored, split, files, recorded, rules)
     if listed:
         shown = CutSet.from_cuts(recorded[cut.id] for cut in spoken if cut.id in listed)
         write_text(files.page(split), listening_page(split, files.page(split), shown, listed, heard))

@@ -8,12 +8,19 @@ from lhotse.cut import Cut
 
 from icefall_discrete.base.atomic_files import PathLike, write_text
 from icefall_discrete.base.inside import path_inside
+from icefall_discrete.base.json_files import read_object, write_json
+from icefall_discrete.base.provenance import digest_of_file, digest_of_lines
 from icefall_discrete.data.cuts import load_cuts
 from icefall_discrete.systems.prediction import OutputFiles, rows_of_split
 
 METHOD = "resynthesis"
 NOBODY = "-"
+_AUDIO = "audio_sha256"
 _MAX_NAME = 150
+
+
+def _note(path: Path) -> Path:
+    return path.with_name(f"{path.name}.json")
 
 
 class Said(NamedTuple):
@@ -53,8 +60,30 @@ class VocoderFiles(OutputFiles):
 
     def forget(self, split: str) -> None:
         """Remove the lists of what was said and heard of a split: it is said anew."""
-        for path in (self.listed(split), self.heard(split), self.heard_inputs(split), self.heard_voices(split)):
+        heard = (self.heard(split), self.heard_inputs(split), self.heard_voices(split))
+        for path in (self.listed(split), *heard, *map(_note, heard)):
             path.unlink(missing_ok=True)
+
+    def sounding(self, split: str) -> List[Path]:
+        """The files that listeners hear of a split."""
+        return [self.folder / line.audio for line in read_said(self.listed(split))]
+
+    def note_heard(self, split: str, path: Path) -> None:
+        """Note beside a list of what was heard, which audio that was."""
+        write_json(_note(path), {_AUDIO: self._digest(split)})
+
+    def require_heard(self, split: str, path: Path) -> None:
+        """Raise ValueError for a list of what was heard in other audio than there is now; no note: nothing is known."""
+        note = _note(path)
+        if note.is_file() and read_object(note, "a note of audio").get(_AUDIO) != self._digest(split):
+            raise ValueError(
+                f"{path} tells what was heard in other audio than {self.folder} has of {split} now; let stage 7 hear "
+                f"it again (local/{'judge_voices' if path == self.heard_voices(split) else 'hear_speech'}.py), or move "
+                "that file away, and it is scored without."
+            )
+
+    def _digest(self, split: str) -> str:
+        return digest_of_lines(f"{path.name} {digest_of_file(path)}" for path in self.sounding(split))
 
     def recordings(self, feature_dir: Path, split: str) -> Dict[str, Cut]:
         """What is to be heard, by the ids of `listed`: the cuts' own audio."""

@@ -83,11 +83,7 @@ def score_speech(split: str, files: VocoderFiles, feature_dir: Path, rules: Scor
     scored["languages"] = {
         name: {"num_utterances": group.num_utterances, **group.scores()} for name, group in sorted(groups.items())
     }
-    if files.heard_voices(split).is_file():
-        add_heard_voices(scored, read_heard_voices(files.heard_voices(split)), cuts)
-    heard = read_heard(files.heard(split)) if files.heard(split).is_file() else []
-    if heard:
-        add_heard(scored, heard, cuts, rules)
+    heard = add_what_was_heard(scored, split, files, cuts, rules)
     said_of = {line.cut_id: line for line in lines}
     # Of a mixture several sources are said, each under an id of its own.
     shown = CutSet.from_cuts(cuts[cut_id].with_id(cut_id) for cut_id in said_of)
@@ -100,6 +96,28 @@ def score_speech(split: str, files: VocoderFiles, feature_dir: Path, rules: Scor
             scored["languages"].setdefault(name, {}).update(of_input(part))
     print(f"{split}: {speech_table(scored)}")
     return scored
+
+
+def add_what_was_heard(
+    scored: Json, split: str, files: VocoderFiles, cuts: Mapping[str, Cut], rules: ScoringRules
+) -> List[Heard]:
+    """Put what lists tell of whose voices, and which texts, were heard in a split, where they are; returns the texts.
+
+    Raises:
+      ValueError: if a list is of other audio, or of other cuts, than there are now.
+    """
+    voices, texts = files.heard_voices(split), files.heard(split)
+    heard_voices = read_heard_voices(voices) if voices.is_file() else []
+    heard = read_heard(texts) if texts.is_file() else []
+    for path, lines in ((voices, heard_voices), (texts, heard)):
+        if lines:
+            require_there((line.cut_id for line in lines), cuts, path, "the features")
+            files.require_heard(split, path)
+    if heard_voices:
+        add_heard_voices(scored, heard_voices, cuts)
+    if heard:
+        add_heard(scored, heard, cuts, rules)
+    return heard
 
 
 def add_heard(scored: Json, heard: Sequence[Heard], cuts: Mapping[str, Cut], rules: ScoringRules) -> None:
