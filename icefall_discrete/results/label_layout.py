@@ -1,8 +1,9 @@
 """Where the labels of points go: beside them, in columns, so that nothing lies upon anything and no lines cross.
 
 Points that lie close together in x are a crowd, whose labels stand in one column right or left of it, as near to the
-height of their points as there is room. Which label takes which place of its column is the choice whose lines, taken
-together, are shortest; of such lines no two cross. Where a crowd finds no column, all labels stand in one at the right
+height of their points as there is room; how close is tried two ways, and the labels that are nearer are taken. Which
+label takes which place of its column is the choice whose lines, taken together, are shortest; of such lines no two
+cross. Where a crowd finds no column, all labels stand in one at the right
 edge, for which the frame must have room. All lengths are in pixels, y upwards.
 """
 
@@ -16,7 +17,7 @@ from scipy.optimize import linear_sum_assignment
 Place = Tuple[float, float]
 _STEP = 2.0  # between heights that are tried
 _GAPS = (0.8, 2.5, 5.0)  # between a crowd and its column, in radii of a point
-_CROWD = 5.0  # points nearer in x than this many radii are one crowd
+_CROWDS = (5.0, 2.5)  # points nearer in x than this many radii are one crowd
 _LEVEL = 3.0  # a label this near to the height of its point needs no line
 _ASIDE = 4.0  # steps in x by which points are moved that would lie upon others
 _MOST_ASIDE = 20  # such steps
@@ -179,8 +180,9 @@ def place_labels(
     Raises:
       NoRoomError: if the frame is lower than `room_needed`, or has less room right of all points than `room_beside`.
     """
-    crowds = _crowds(marks, radius)
-    orders = (sorted(crowds, key=lambda crowd: (-len(crowd), marks[crowd[0]].x)), crowds, crowds[::-1])
+    orders = []
+    for crowds in (_crowds(marks, near * radius) for near in _CROWDS):
+        orders += [sorted(crowds, key=lambda crowd: (-len(crowd), marks[crowd[0]].x)), crowds, crowds[::-1]]
     boxes = [box for mark in marks for box in mark.boxes(radius)]
     tries = (_place_crowds(marks, order, _Drawn(frame, boxes, curves, []), radius, spacing) for order in orders)
     found = [labels for labels in tries if labels is not None]
@@ -193,11 +195,11 @@ def place_labels(
     return min(found, key=lambda labels: sum(map(_cost, marks, labels)))
 
 
-def _crowds(marks: Sequence[Mark], radius: float) -> List[List[int]]:
-    """Numbers of the marks, those close together in x in one list, from left to right."""
+def _crowds(marks: Sequence[Mark], near: float) -> List[List[int]]:
+    """Numbers of the marks, those nearer than `near` in x in one list, from left to right."""
     crowds: List[List[int]] = []
     for number in sorted(range(len(marks)), key=lambda number: (marks[number].x, number)):
-        if crowds and marks[number].x - marks[crowds[-1][-1]].x < _CROWD * radius:
+        if crowds and marks[number].x - marks[crowds[-1][-1]].x < near:
             crowds[-1].append(number)
         else:
             crowds.append([number])
