@@ -91,7 +91,7 @@ def pages_of(language: str, folder: Path) -> Iterator[str]:
 
 def sentences_of(language: str, folder: Path, known: Set[str], config: DrawConfig) -> List[str]:
     """The spoken words of the sentences of a language that are kept, in the order of the pages."""
-    pages = tqdm(pages_of(language, folder), desc=f"Help in {language}", unit=" pages", mininterval=2.0, leave=False)
+    pages = tqdm(pages_of(language, folder), desc=f"Help in {language}", unit=" pages", leave=False)
     written = dict.fromkeys(sentence for page in pages for sentence in sentences_in(page))
     try:
         spoken = dict.fromkeys(plain_words(sentence, language) for sentence in written)

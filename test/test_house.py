@@ -358,6 +358,16 @@ def _spoken(tree: ast.AST) -> Iterator[ast.Constant]:
             yield node
 
 
+def test_logs_are_not_filled_by_progress_bars():
+    """A bar that says how often it is drawn does not heed tools/stages.sh, which draws seldom into a file."""
+    found = [
+        _place(path, node)
+        for path, node in _nodes()
+        if isinstance(node, ast.keyword) and node.arg == "mininterval" and isinstance(node.value, ast.Constant)
+    ]
+    assert not found
+
+
 def test_files_are_written_with_the_mode_of_any_new_file():
     """Not by functions whose files only their owner can read."""
     found = [

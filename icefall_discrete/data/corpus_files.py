@@ -143,7 +143,7 @@ def read_headers(files: Mapping[str, Path], num_jobs: int) -> Headers:
     Args:
       files: audio file by id of the recording it becomes; the result keeps their order.
     """
-    bar = functools.partial(tqdm, total=len(files), desc="read headers", unit="file", mininterval=1.0)
+    bar = functools.partial(tqdm, total=len(files), desc="read headers", unit="file")
     if num_jobs <= 1:
         found: List = list(bar(map(_header, files.items())))
     else:

@@ -200,7 +200,7 @@ def write_split(
 
     def kept() -> Iterator[MonoCut]:
         nonlocal seconds, words, number
-        for cut in tqdm(cuts, desc=f"cuts of {split}", unit="cut", mininterval=1.0):
+        for cut in tqdm(cuts, desc=f"cuts of {split}", unit="cut"):
             reason = drop_reason(cut)
             if reason is not None:
                 dropped[reason] += 1

@@ -90,7 +90,7 @@ def take_subset(utterances: Iterable[U], size: int, max_duration: float) -> List
 
 def do_each(work: Callable[[T], None], items: Sequence[T], num_jobs: int, title: str) -> None:
     """Do something with every item, in `num_jobs` processes, with a progress bar; what one raises ends all."""
-    bar = functools.partial(tqdm, total=len(items), desc=title, unit="file", mininterval=1.0)
+    bar = functools.partial(tqdm, total=len(items), desc=title, unit="file")
     if num_jobs <= 1:
         for item in bar(items):
             work(item)
@@ -102,7 +102,7 @@ def do_each(work: Callable[[T], None], items: Sequence[T], num_jobs: int, title:
 
 def map_each(work: Callable[[T], R], items: Sequence[T], num_jobs: int, title: str) -> List[R]:
     """What `work` makes of every item, in their order, in `num_jobs` processes, with a progress bar."""
-    bar = functools.partial(tqdm, total=len(items), desc=title, unit="file", mininterval=1.0)
+    bar = functools.partial(tqdm, total=len(items), desc=title, unit="file")
     if num_jobs <= 1:
         return list(bar(map(work, items)))
     with multiprocessing.Pool(num_jobs) as pool:

@@ -124,7 +124,7 @@ def audio_scores(
     if alone:
         LOG.warning(f"{alone} utterances are in one of {reference.path} and {estimate.path} only; they are left out")
     figures, lines = ReconstructionFigures(), []
-    for name in tqdm(shared, desc="measure", unit="utterance", mininterval=2.0):
+    for name in tqdm(shared, desc="measure", unit="utterance"):
         found = _measured(name, reference, estimate, settings)
         if others is not None:
             found.update(others(name, reference, estimate))

@@ -131,7 +131,7 @@ def check_split(
         report.usage = CodeUsage(spec.codebook_sizes)
         report.position = PositionInformation(spec.codebook_sizes, spec.frame_rate_hz)
     recordings, places = NumbersByName("the list of recordings"), Places()
-    for cut in tqdm(cuts, f"check {split}", len(seconds), unit="cut", mininterval=2.0):
+    for cut in tqdm(cuts, f"check {split}", len(seconds), unit="cut"):
         for name in required:
             require_fact(cut, name)
         frames = check_frames(cut, spec)

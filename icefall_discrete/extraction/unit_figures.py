@@ -119,7 +119,7 @@ def unit_scores(
 ) -> Dict[str, Any]:
     """The figures of cuts whose codes are of `spec`, see `UnitFigures`; cuts without labels are told."""
     figures = UnitFigures(spec)
-    for cut in tqdm(cuts, desc=title, unit="cut", mininterval=2.0):
+    for cut in tqdm(cuts, desc=title, unit="cut"):
         figures.add(cut, segments_of(cut, alignments))
     if figures.num_without_labels and figures.num_utterances:
         LOG.warning(f"{title}: {figures.num_without_labels} cuts have no labels in the alignment; they are left out")

@@ -55,7 +55,7 @@ def main() -> None:
         shop = Workshop(Path(folder), names or None)
         names = names or list(shop.stages)
         trials = [(number, stage, kind) for number in range(args.rounds) for stage in names for kind in kinds]
-        bar = tqdm(trials, unit="trial", mininterval=1.0)
+        bar = tqdm(trials, unit="trial")
         for number, stage, kind in bar:
             if args.minutes and time.monotonic() - began > 60 * args.minutes:
                 break

@@ -63,7 +63,7 @@ def score_speech(split: str, files: VocoderFiles, feature_dir: Path, rules: Scor
     everyone, judges, left_out = ReconstructionFigures(), judges_at_hand(), 0
     lines = read_said(files.listed(split))
     require_there((line.cut_id for line in lines), cuts, files.listed(split), feature_dir)
-    for line in tqdm(lines, desc=f"Measuring {split}", unit="utterance", mininterval=2.0):
+    for line in tqdm(lines, desc=f"Measuring {split}", unit="utterance"):
         cut = cuts[line.cut_id]
         recorded = load_finite(cut, rate)
         said = load_recording(open_recording(files.folder / line.audio, cut.id), rate)

@@ -57,7 +57,7 @@ def require_audio(recordings: Iterable[Recording], split: str) -> None:
     """Raise CorpusError if audio files of a split are missing, with count and names."""
     missing: List[str] = []
     number = 0
-    for recording in tqdm(recordings, desc=f"audio files of {split}", unit="file", mininterval=1.0):
+    for recording in tqdm(recordings, desc=f"audio files of {split}", unit="file"):
         number += 1
         if not Path(recording.sources[0].source).is_file():
             missing.append(recording.sources[0].source)
@@ -83,7 +83,7 @@ def require_checksums(corpus_dir: Path, splits: Iterable[str]) -> None:
     tags = {"{" + split + "}" for split in splits}
     wrong: List[str] = []
     with open(corpus_dir / INDEX, "rb") as stream:
-        for audio in tqdm(ijson.items(stream, "audios.item"), desc="checksums", unit="file", mininterval=1.0):
+        for audio in tqdm(ijson.items(stream, "audios.item"), desc="checksums", unit="file"):
             if tags & set(audio["subsets"]) and md5_of(corpus_dir / audio["path"]) != audio["md5"]:
                 wrong.append(audio["path"])
     if wrong:
