@@ -83,6 +83,7 @@ OF_OTHERS = (
     "vocos",
     "unit_hifigan",
     "ctx_vec2wav",
+    "prompted_vocos",
     "tts",
     "tiny_text_to_units",
     "text_to_units",

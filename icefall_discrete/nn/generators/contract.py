@@ -22,11 +22,11 @@ class Prompt(NamedTuple):
 
 class Fronted(NamedTuple):
     """What a front end makes of vectors: states (N, T, C') for the generator; mel spectra (N, T, M) and prosody
-    (N, T, 3) of what is said, as it expects them."""
+    (N, T, 3) of what is said, as it expects them, if it does."""
 
     states: Tensor
-    mel: Tensor
-    prosody: Tensor
+    mel: Optional[Tensor] = None
+    prosody: Optional[Tensor] = None
 
 
 class FrontEnd(nn.Module, abc.ABC):
@@ -66,6 +66,8 @@ class GeneratorConfig(abc.ABC):
 
     takes_prompt: ClassVar[bool] = False
     """Whether it has a front end, which takes a prompt."""
+    expects_prosody: ClassVar[bool] = False
+    """Whether the front end learns to expect the prosody of recordings (data/prosody.py)."""
 
     @abc.abstractmethod
     def build(self, in_dim: int, frame_samples: int) -> Generator:

@@ -28,6 +28,7 @@ class CtxVec2wavConfig(HifiganConfig):
     """CTX-vec2wav; the defaults are the published ones."""
 
     takes_prompt: ClassVar[bool] = True
+    expects_prosody: ClassVar[bool] = True
 
     upsample_rates: Tuple[int, ...] = setting((8, 5, 2, 2), "their strides; the product is a frame", minimum=1)
     upsample_kernels: Tuple[int, ...] = setting((16, 10, 4, 4), "their kernels", minimum=1)

@@ -121,7 +121,7 @@ class Vocoder(FrameNetwork):
     def prompt(self, audio: Tensor, lens: Tensor) -> Prompt:
         """The prompts that audio (N, S) is, with lens (N,) in samples. Raises ValueError if there is no front end."""
         if self.log_mel is None:
-            raise ValueError("the generator of this vocoder takes no prompt; leave it away, or train ctx_vec2wav.")
+            raise ValueError("the generator of this vocoder takes no prompt; leave it away, or train one that does.")
         return Prompt(self.log_mel(audio), lens // self.frame_samples)
 
     def log_durations(self, units: Tensor, lens: Tensor) -> Tensor:

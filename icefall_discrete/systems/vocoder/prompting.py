@@ -35,7 +35,7 @@ class Prompter:
             if not network.takes_prompt:
                 raise ValueError(
                     f"--prompt {path}: the generator of this vocoder takes no prompt; leave it away, or train "
-                    "generator ctx_vec2wav."
+                    "generator ctx_vec2wav or prompted_vocos."
                 )
             self._given = self._made(read_prompt(Path(path), network.sample_rate_hz))
 

@@ -28,7 +28,7 @@ from icefall_discrete.systems.vocoder.system import VocoderSystem
 
 @dataclasses.dataclass(frozen=True)
 class WithContext:
-    """Adds audio, prompts of at most `longest_sec` and prosody to a batch."""
+    """Adds audio and prompts of at most `longest_sec` to a batch, and prosody where the cuts have it."""
 
     spec: FeatureSpec
     voices: PromptedVoices
@@ -86,7 +86,7 @@ class VocoderStages(SystemStages[TrainSettings, Vocoder, VoiceTargets]):
         return VocoderSystem(network, settings, spec, targets)
 
     def completion(self, settings: TrainSettings, spec: FeatureSpec, targets: VoiceTargets) -> Completion:
-        """Audio; prompts and prosody where a generator takes them."""
+        """Audio; prompts where a generator takes them, and prosody where it learns it."""
         if not isinstance(targets, PromptedVoices):
             return WithAudio(spec)
         return WithContext(spec, targets, settings.target.prompts.most)
@@ -94,8 +94,8 @@ class VocoderStages(SystemStages[TrainSettings, Vocoder, VoiceTargets]):
     def with_more(
         self, settings: TrainSettings, cuts: CutSet, spec: FeatureSpec, feature_dir: Path, split: str
     ) -> CutSet:
-        """The cuts with their prosody where a generator takes it; copies at other speeds are left out if unused."""
-        if not settings.model.generator.takes_prompt:
+        """The cuts with their prosody where a generator learns it; copies at other speeds are left out if unused."""
+        if not settings.model.generator.expects_prosody:
             return cuts
         used = [cut for cut in cuts if settings.filter.use_speed_copies or not is_speed_perturbed(cut)]
         return with_prosody(CutSet.from_cuts(used), spec, feature_dir, split, settings.loader.num_workers)

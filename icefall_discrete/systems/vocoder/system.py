@@ -148,9 +148,11 @@ class VocoderSystem(System[Spoken]):
         told = heard.prosody if self.training else None
         prompt = network.prompt(heard.prompts, heard.lens)
         fronted = network.fronted(prepared.frames, voices, prepared.lens, prompt, told)
-        padding = torch.arange(fronted.mel.shape[1], device=voices.device) >= prepared.lens.unsqueeze(1)
-        parts = {FRONT_MEL: _distance(fronted.mel, network.log_mel(prepared.audio), padding)}
-        if heard.prosody is not None:
+        padding = torch.arange(fronted.states.shape[1], device=voices.device) >= prepared.lens.unsqueeze(1)
+        parts: Dict[str, Tensor] = {}
+        if fronted.mel is not None:
+            parts[FRONT_MEL] = _distance(fronted.mel, network.log_mel(prepared.audio), padding)
+        if fronted.prosody is not None and heard.prosody is not None:
             parts[PROSODY] = _distance(fronted.prosody, heard.prosody, padding)
         return network.spoken(fronted.states), parts
 
