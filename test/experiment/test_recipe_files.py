@@ -49,6 +49,33 @@ PUBLISHED = {
             ("slurp/IC", "bilstm", 0.0002, 0.8, 20, 2),
         )
     },
+    **{
+        EGS / "voxceleb" / f"{name}.json": {
+            "train.optimizer": {"peak_lr": 0.001, "weight_decay": 2e-6},
+            "train": {"num_epochs": 15},
+            "loader": {"max_cuts": 8, "crop_sec": 3.0},
+        }
+        for name in (
+            "SID/conf/recipes/xvector",
+            "SID/conf/recipes/ecapa",
+            "SV/conf/recipes/xvector",
+            "SV/conf/recipes/default",
+        )
+    },
+    SHARED_DIR / "espnet_asr2.json": {
+        "train.optimizer": {"peak_lr": 0.006, "warmup_steps": 15000},
+        "train": {"num_epochs": 70},
+        "augment": {"num_frame_masks": 10, "frames_mask_fraction": 0.05, "unit_bpe_alpha": 0.4},
+        "loss": {"ctc_loss_scale": 0.3, "attention_decoder_loss_scale": 0.7},
+        "decode": {"decoding_method": "joint_beam_search", "beam_size": 20},
+        "average": {"avg": 10},
+    },
+    SHARED_DIR / "dasb_ctc.json": {
+        "train.optimizer": {**DASB_ADAM, "peak_lr": 0.0002, "annealing_factor": 0.8},
+        "train": {"num_epochs": 20},
+        "loader": {"max_cuts": 4},
+        "filter": {"use_speed_copies": False},
+    },
 }
 
 
