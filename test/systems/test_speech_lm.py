@@ -14,6 +14,7 @@ from toy_corpus import run_stage_script
 from icefall_discrete.base.settings import from_dict
 from icefall_discrete.base.spec import FeatureSpec
 from icefall_discrete.data.cuts import load_feature_cuts, load_frames
+from icefall_discrete.experiment.folder import Experiment
 from icefall_discrete.inference.continue_command import main
 from icefall_discrete.inference.text_and_speech import TextAndSpeech
 from icefall_discrete.systems.speech_lm.answers import Answerer
@@ -26,6 +27,7 @@ from icefall_discrete.systems.speech_lm.vocabulary import MARKS, Vocabulary
 from icefall_discrete.systems.tts.files import SynthesisFiles
 from icefall_discrete.systems.unit_lm.generation import SamplingConfig
 from icefall_discrete.systems.unit_lm.network import ModelConfig, build_unit_lm
+from icefall_discrete.systems.vocoder.files import VocoderFiles
 from icefall_discrete.systems.vocoder.heard import write_heard
 
 HEAR = Path(__file__).resolve().parents[2] / "local" / "hear_speech.py"
@@ -237,6 +239,9 @@ def test_the_stages_train_it_and_ask_for_texts(folder):
     (units,) = (exp_dir / "synthesis").glob("units-dev-*/dev.jsonl.gz")
     read_by = SimpleNamespace(spec=SPEC, texts_of_codes=lambda frames: [f"heard {len(one)}" for one in frames])
     files = SynthesisFiles(exp_dir / "synthesis", units.parent.name[len("units-dev-") :])
+    # Who hears it, and who tells its voices, find it so.
+    prediction = Experiment(exp_dir).stages().prediction
+    assert prediction.last_of(VocoderFiles, exp_dir, "synthesis", "says nothing") == (files, ["dev"])
     heard = runpy.run_path(str(HEAR))["read_units"](files, folder / "features", "dev", read_by)
     write_heard(files.heard("dev"), heard)
     recorded, _ = load_feature_cuts(folder / "features" / "dev.jsonl.gz", SPEC)
