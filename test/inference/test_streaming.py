@@ -2,7 +2,10 @@
 
 import io
 import json
+import os
 import re
+import shutil
+import signal
 
 import numpy as np
 import pytest
@@ -15,7 +18,7 @@ from icefall_discrete.decoding.settings import DecodeConfig
 from icefall_discrete.experiment.checkpoint_choice import CheckpointChoice
 from icefall_discrete.inference.audio_files import BadAudio
 from icefall_discrete.inference.streaming.endpoints import EndpointConfig
-from icefall_discrete.inference.streaming.pcm import pcm_pieces
+from icefall_discrete.inference.streaming.pcm import pcm_pieces, until_interrupted
 from icefall_discrete.inference.streaming.transcriber import StreamingTranscriber
 from icefall_discrete.inference.trained_recogniser import load_recogniser
 from icefall_discrete.inference.transcriber import Transcriber
@@ -153,6 +156,35 @@ def test_pcm():
         next(read)
 
 
+@pytest.fixture
+def keyboard():
+    """Presses Ctrl-C, in a process that has not been told to ignore it, as those of CI are."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield lambda: os.kill(os.getpid(), signal.SIGINT)
+    signal.signal(signal.SIGINT, before)
+
+
+def test_the_first_interrupt_ends_what_comes_and_the_second_the_command(keyboard):
+    def heard():
+        yield from (torch.ones(2), torch.ones(3))
+        keyboard()
+        raise AssertionError("waits for more")
+
+    assert [len(piece) for piece in until_interrupted(heard())] == [2, 3]
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    coming, taken = until_interrupted(iter([torch.ones(2), torch.ones(3)])), []
+    with pytest.raises(KeyboardInterrupt):
+        for piece in coming:
+            taken.append(len(piece))
+            keyboard()  # while a chunk is recognised, which goes on
+            taken.append("recognised")
+            keyboard()
+    assert taken == [2, "recognised"]
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    assert len(list(until_interrupted(iter([torch.ones(2)])))) == 1
+    assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+
+
 def test_who_cannot_stream_says_so(causal_exp, work, transcriber):
     with pytest.raises(ValueError, match=r"streaming needs an encoder that was trained with causal"):
         StreamingTranscriber(work / "exp", run=CPU)
@@ -201,5 +233,16 @@ def test_flags_of_streams_are_refused_without_streaming(run, files, work):
     assert status == 1 and "is for streams, and without --streaming files are recognised whole" in err
     status, _, err = run("--streaming", "--pcm-rate", 16000, files[0])
     assert status == 1 and "--pcm-rate reads standard input, but there are files too" in err
+    status, _, err = run("--streaming", "--max-segment-sec", 20, files[0])
+    assert status == 1 and "--max-segment-sec is for files that are recognised whole" in err
     status, _, err = run("--streaming", files[0], exp_dir=work / "exp")
     assert status == 1 and err.count("streaming needs an encoder that was trained with causal") == 1
+
+
+def test_a_stream_takes_the_tokenizer_that_it_is_given(run, files, causal_exp, tmp_path):
+    shutil.copytree(causal_exp, tmp_path / "exp")
+    shutil.move(tmp_path / "exp" / "tokenizer", tmp_path / "elsewhere")
+    status, _, err = run("--streaming", files[0], exp_dir=tmp_path / "exp")
+    assert status == 1 and "--tokenizer-dir" in err
+    told = run("--streaming", "--tokenizer-dir", tmp_path / "elsewhere", files[0], exp_dir=tmp_path / "exp")
+    assert told[:2] == run("--streaming", files[0])[:2] and told[0] == 0

@@ -14,7 +14,7 @@ from icefall_discrete.base.text_files import json_in, shown_name
 from icefall_discrete.experiment.transcription_files import load_recipe, settings_in
 from icefall_discrete.inference.audio_files import AudioConfig, BadAudio, open_audio, read_samples
 from icefall_discrete.inference.streaming.endpoints import EndpointConfig
-from icefall_discrete.inference.streaming.pcm import pcm_pieces, pieces
+from icefall_discrete.inference.streaming.pcm import pcm_pieces, pieces, until_interrupted
 from icefall_discrete.inference.streaming.transcriber import AudioStream, StreamingTranscriber
 from icefall_discrete.inference.streaming.updates import Update
 from icefall_discrete.systems.asr.streaming_model import StreamingConfig
@@ -64,7 +64,19 @@ def make_streaming_transcriber(args: Any) -> StreamingTranscriber:
         override(EndpointConfig(), args, SECTION),
         override(RunConfig(), args),
         override(AudioConfig(), args).language,
+        args.tokenizer_dir,
     )
+
+
+def _refuse_flags_of_files(args: Any) -> None:
+    """Raise ValueError if a flag was given that says how whole files are divided or put together."""
+    for name in ("max_segment_sec", "max_duration"):
+        if name in vars(args):
+            flag = "--" + name.replace("_", "-")
+            raise ValueError(
+                f"{flag} is for files that are recognised whole, and a stream is recognised chunk by chunk; "
+                "leave it away, or --streaming."
+            )
 
 
 class Figures:
@@ -133,6 +145,7 @@ def stream_files(args: Any, paths: Sequence[str]) -> int:
     """Recognise files, or standard input, one after the other as streams; returns how many failed."""
     if args.pcm_rate is not None and paths:
         raise ValueError(f"--pcm-rate reads standard input, but there are files too ({paths[0]}); give one of the two.")
+    _refuse_flags_of_files(args)
     transcriber = make_streaming_transcriber(args)
     torch.set_flush_denormal(True)
     figures, printer, failed = Figures(), _Printer(args, len(paths) > 1), 0
@@ -176,7 +189,7 @@ def _advance(transcriber: StreamingTranscriber, stream: AudioStream, figures: Fi
 def _audio(transcriber: StreamingTranscriber, name: str, args: Any) -> Iterator[Tensor]:
     """The samples of a file, or of standard input, in pieces."""
     if args.pcm_rate is not None:
-        yield from pcm_pieces(_standard_input(), round(PIECE_SEC * args.pcm_rate), name)
+        yield from until_interrupted(pcm_pieces(_standard_input(), round(PIECE_SEC * args.pcm_rate), name))
         return
     rate, num = transcriber.sample_rate_hz, round(PIECE_SEC * transcriber.sample_rate_hz)
     samples = read_samples(open_audio(name), rate, override(AudioConfig(), args).channel)

@@ -1,6 +1,7 @@
 """Raw samples as programs hand them on: s16le, signed 16-bit little-endian, one channel."""
 
-from typing import BinaryIO, Iterator
+import signal
+from typing import Any, BinaryIO, Iterator
 
 import numpy as np
 import torch
@@ -29,6 +30,39 @@ def pcm_pieces(source: BinaryIO, num_samples: int, name: str) -> Iterator[Tensor
             )
         if not data:
             return
+
+
+def until_interrupted(source: Iterator[Tensor]) -> Iterator[Tensor]:
+    """Pieces as they come; the first Ctrl-C ends them, as if no more came, and the second is what it ever is.
+
+    Whoever speaks into a microphone ends so, and what was said is to be heard to its end. In the midst of a chunk the
+    interrupt waits for it, and while nothing comes it waits for nothing.
+    """
+    before = signal.getsignal(signal.SIGINT)
+    if before is not signal.default_int_handler:  # whoever ignores it, or has other plans, goes on so
+        yield from source
+        return
+    is_waiting = is_over = False
+
+    def end(*_: Any) -> None:
+        nonlocal is_over
+        is_over = True
+        signal.signal(signal.SIGINT, before)
+        if is_waiting:
+            raise KeyboardInterrupt
+
+    signal.signal(signal.SIGINT, end)
+    try:
+        while not is_over:
+            try:
+                is_waiting = True
+                piece = next(source)
+                is_waiting = False
+            except (StopIteration, KeyboardInterrupt):
+                return
+            yield piece
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def pieces(samples: Tensor, num_samples: int) -> Iterator[Tensor]:

@@ -94,7 +94,7 @@ class StreamingTranscriber:
     Args:
       exp_dir: folder of the trained experiment. choice: checkpoints. decode: search. Both are those of the recipe that
         the experiment keeps, as for the command. streaming: chunks. endpoints: when an utterance ends.
-      run: the device. language: of the audio, where codes depend on it.
+      run: the device. language: of the audio, where codes depend on it. tokenizer_dir: as for Transcriber.
     Raises:
       FileNotFoundError, ValueError: as Transcriber does; ValueError for a tokenizer or a model that is not causal.
     """
@@ -108,9 +108,10 @@ class StreamingTranscriber:
         endpoints: Optional[EndpointConfig] = None,
         run: Optional[RunConfig] = None,
         language: str = "",
+        tokenizer_dir: Optional[Path] = None,
     ) -> None:
         kept_choice, kept_decode = kept_settings(exp_dir)
-        trained = load_recogniser(exp_dir, choice or kept_choice, run or RunConfig(), language)
+        trained = load_recogniser(exp_dir, choice or kept_choice, run or RunConfig(), language, tokenizer_dir)
         self.tokenizer, self.spec, self._text_encoder = trained.tokenizer, trained.spec, trained.text_encoder
         self._reach = causal_reach(self.tokenizer)
         streaming = streaming or StreamingConfig()
