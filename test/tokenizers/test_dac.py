@@ -49,3 +49,11 @@ def test_all_codebooks_and_their_vectors(folder, speech):
 def test_presets(name, number):
     config = load_tokenizer(name).config
     assert (config.model, config.num_codebooks) == (f"descript/{name}", number)
+
+
+def test_presets_of_lower_rates():
+    configs = [load_tokenizer(f"dac_24khz_{rate}kbps").config for rate in ("1.5", "6")]
+    assert [(config.model, config.num_codebooks) for config in configs] == [
+        ("descript/dac_24khz", 2),
+        ("descript/dac_24khz", 8),
+    ]

@@ -47,3 +47,4 @@ def test_more_codebooks_than_there_are_is_refused(tmp_path, number):
 def test_presets():
     assert load_tokenizer("speechtokenizer").config.num_codebooks == 0
     assert load_tokenizer("speechtokenizer_rvq1").config.num_codebooks == 1
+    assert load_tokenizer("speechtokenizer_1kbps").config.num_codebooks == 2
