@@ -28,11 +28,14 @@ from icefall_discrete.experiment.transcription_files import kept_settings
 from icefall_discrete.extraction.unit_figures import unit_scores
 from icefall_discrete.lm.unit_bits import lm_bits_per_second
 from icefall_discrete.metrics.text_information import text_information
+from icefall_discrete.results.ledger import portable_command
 from icefall_discrete.results.token_files import unit_result
 from icefall_discrete.systems.asr.letter_times import ctc_log_probs, text_scores
 from icefall_discrete.systems.asr.transducer import Transducer
 from icefall_discrete.systems.prediction import RunConfig
 from icefall_discrete.text.alignments import read_alignments, without_stress
+
+ROOT = Path(__file__).resolve().parents[1]
 
 
 def get_parser() -> ScriptParser:
@@ -91,7 +94,9 @@ def main() -> None:
         scores["units"]["lm_bits_per_second"] = lm_bits_per_second(list(train), list(cuts), spec)
     if args.exp_dir is not None:
         scores.update(text_scores_of(args, cuts, spec))
-    result = unit_result(spec, args.split, scores, args.alignment.name, environment.describe())
+    made_by = environment.describe()
+    made_by["command"] = portable_command(made_by.get("command") or "", ROOT)
+    result = unit_result(spec, args.split, scores, args.alignment.name, made_by)
     args.output.parent.mkdir(parents=True, exist_ok=True)
     write_json(args.output, result)
     logging.info(f"{args.output}: {', '.join(name for name in scores if name != 'units')}")

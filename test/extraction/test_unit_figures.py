@@ -77,6 +77,7 @@ def test_the_stage_writes_what_pages_read(corpus, tmp_path):
     result = read_json(output)
     assert result["feature_type"] == "synthetic" and result["alignment"] == "test.ctm"
     assert result["sets"]["test"]["pnmi"]["value"] > 0.9
+    assert str(tmp_path) not in output.read_text() and "<path>/test.ctm" in result["environment"]["command"]
     assert set(result["sets"]["test"]["units"]["lm_bits_per_second"]) == {"1", "2", "3", "3_without_repetitions"}
     (tmp_path / "test.ctm").write_text("test-0 1 0.0 0.1\n")
     failed = run_stage_script("measure_units.py", *flags, check=False)
