@@ -156,6 +156,19 @@ def test_pcm():
         next(read)
 
 
+def test_what_came_through_a_pipe_does_not_wait_for_the_rest():
+    data = np.array([1, 2, 3, 4], dtype="<i2").tobytes()
+    reading, writing = os.pipe()
+    with open(reading, "rb") as pipe:
+        read = pcm_pieces(pipe, 100, "pipe")
+        os.write(writing, data[:3])
+        assert (next(read) * 32768).tolist() == [1.0]
+        os.write(writing, data[3:])
+        assert (next(read) * 32768).tolist() == [2.0, 3.0, 4.0]
+        os.close(writing)
+        assert list(read) == []
+
+
 @pytest.fixture
 def keyboard():
     """Presses Ctrl-C, in a process that has not been told to ignore it, as those of CI are."""

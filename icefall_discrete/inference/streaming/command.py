@@ -4,7 +4,7 @@ import io
 import logging
 import sys
 import time
-from typing import Any, BinaryIO, Iterator, List, Sequence
+from typing import Any, Iterator, List, Sequence
 
 import torch
 from torch import Tensor
@@ -200,5 +200,6 @@ def _audio(transcriber: StreamingTranscriber, name: str, args: Any) -> Iterator[
         yield piece
 
 
-def _standard_input() -> BinaryIO:
-    return sys.stdin.buffer if isinstance(sys.stdin, io.TextIOWrapper) else io.BytesIO()
+def _standard_input() -> io.BufferedIOBase:
+    source = sys.stdin.buffer if isinstance(sys.stdin, io.TextIOWrapper) else None
+    return source if isinstance(source, io.BufferedIOBase) else io.BytesIO()

@@ -1,7 +1,8 @@
 """Raw samples as programs hand them on: s16le, signed 16-bit little-endian, one channel."""
 
+import io
 import signal
-from typing import Any, BinaryIO, Iterator
+from typing import Any, Iterator
 
 import numpy as np
 import torch
@@ -13,23 +14,24 @@ from icefall_discrete.inference.samples import as_samples
 SAMPLE_BYTES = 2
 
 
-def pcm_pieces(source: BinaryIO, num_samples: int, name: str) -> Iterator[Tensor]:
-    """Samples (S,) float32 of a file or pipe of s16le, `num_samples` at once, as they come.
+def pcm_pieces(source: io.BufferedIOBase, num_samples: int, name: str) -> Iterator[Tensor]:
+    """Samples (S,) float32 of a file or pipe of s16le as they come, at most `num_samples` at once.
 
+    Nothing that came waits for what did not come yet, so that none of it is lost where reading is interrupted.
     Raises BadAudio, after the whole samples, if it ends within one.
     """
-    while True:
-        data = source.read(num_samples * SAMPLE_BYTES)
+    half = b""
+    while data := source.read1(num_samples * SAMPLE_BYTES):
+        data = half + data
         whole = len(data) // SAMPLE_BYTES * SAMPLE_BYTES
+        half = data[whole:]
         if whole:
             yield as_samples(np.frombuffer(data[:whole], dtype="<i2").astype(np.int16), name)
-        if whole < len(data):
-            raise BadAudio(
-                f"{name}: ends within a sample, after an odd number of bytes; expected s16le, two bytes a sample "
-                "(sox -t s16 -c 1, ffmpeg -f s16le -ac 1)."
-            )
-        if not data:
-            return
+    if half:
+        raise BadAudio(
+            f"{name}: ends within a sample, after an odd number of bytes; expected s16le, two bytes a sample "
+            "(sox -t s16 -c 1, ffmpeg -f s16le -ac 1)."
+        )
 
 
 def until_interrupted(source: Iterator[Tensor]) -> Iterator[Tensor]:
