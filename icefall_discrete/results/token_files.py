@@ -25,6 +25,8 @@ _OF_AUDIO = {
     "wer_original": Metric("recordings_wer", "WER of recordings", "error rate", _HEARD),
 }
 _NOT_SHOWN = ("cer", "cer_original")
+# What was said there is no resynthesis: noisy speech made clean, and texts. Folders of experiments are called so.
+_OF_OTHER_AUDIO = ("enhancement", "synthesis")
 _UNIT_FILE = {"feature_type": NAME, "features": OBJECT, "sets": OBJECT, "alignment": TEXT}
 _LITERATURE = {"system": TEXT, "source": TEXT, "data": TEXT, "figures": OBJECT, "bits_per_second": or_null(NUMBER)}
 
@@ -115,6 +117,8 @@ def read_tokens(corpus: Path, split: str) -> List[TokenFacts]:
 def _add_row(facts: TokenFacts, row: Json, split: str, task: str) -> None:
     scored: Json = (row.get("sets") or {}).get(split) or {}
     facts.features = {**facts.features, **{key: value for key, value in (row.get("features") or {}).items() if value}}
+    if (row.get("decoding") or {}).get("method") in _OF_OTHER_AUDIO:
+        return
     is_audio = "mel_distance" in scored
     leading = metric_named("mel_distance" if is_audio else "wer")
     value, before = leading.of(scored), facts.value(leading)

@@ -32,6 +32,12 @@ def corpus(tmp_path):
             "default",
             {"mel_distance": {"value": 1.25}, "wer": {"rate": 60.0}, "wer_original": {"rate": 30.0}},
         ),
+        # Texts that are said, and noisy speech made clean, are no resynthesis.
+        "TTS/results/b.json": {**row(KM, "tts", {"wer": {"rate": 10.0}}), "decoding": {"method": "synthesis"}},
+        "SE/results/a.json": {
+            **row(CODEC, "default", {"mel_distance": {"value": 2.5}, "wer": {"rate": 99.0}}),
+            "decoding": {"method": "enhancement"},
+        },
         "ASR/results/units/km.json": unit_result(
             KM,
             "test",
