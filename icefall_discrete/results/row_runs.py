@@ -254,8 +254,11 @@ def figures_of(result: Json) -> str:
 
 
 def make_pages(rows: Sequence[Row]) -> None:
-    """Make the page of each recipe anew, once, that of all and the findings. RuntimeError if one cannot be made."""
-    pages = {row.page[1:]: row.here for row in rows}
+    """Make the page of each recipe anew, once, that of all and the findings. RuntimeError if one cannot be made.
+
+    A recipe without results, whose rows all failed, has no page to be made.
+    """
+    pages = {row.page[1:]: row.here for row in rows if row.results_dir.is_dir()}
     for words, here in pages.items():
         done = subprocess.run([sys.executable, *words], cwd=here, capture_output=True, text=True)
         if done.returncode:

@@ -392,6 +392,14 @@ def test_the_command_says_how_long_makes_the_rows_and_the_pages(here, tool, caps
     assert (here / "RESULTS.md").read_text() == "made\n" and "30.5" in (here.parents[2] / "RESULTS.md").read_text()
 
 
+def test_a_recipe_whose_first_rows_all_fail_has_no_page_and_the_failures_are_told(here, tool, capsys):
+    (here / "fail-km").touch()
+    with pytest.raises(SystemExit):
+        tool("--only", "km")
+    assert "0 rows made, 3 failed, 0 left for later." in capsys.readouterr().out
+    assert not (here / "RESULTS.md").exists() and not (here.parents[2] / "RESULTS.md").exists()
+
+
 def test_the_end_of_its_terminal_ends_it_as_ctrl_c_does_unless_that_is_ignored(tool):
     handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)}
     try:
