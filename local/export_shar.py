@@ -11,6 +11,7 @@ from tqdm import tqdm
 from icefall_discrete.base.at_work import LOCK_FILE, at_work
 from icefall_discrete.base.flags import SEED, ScriptParser, add_flags, override
 from icefall_discrete.base.names import some_names_in
+from icefall_discrete.base.numbers import hours_text
 from icefall_discrete.base.script import run_script
 from icefall_discrete.base.spec import FeatureSpec
 from icefall_discrete.data.checksums import require_whole_archives
@@ -56,7 +57,7 @@ def main() -> None:
             require_whole_archives(manifest)
             summary = export_shar(tqdm(cuts(), desc=f"export {split}", unit="cut"), spec, folder, config)
             origin.write(folder / spec.name / ORIGIN_FILE)
-        LOG.info(f"{folder / spec.name}: {summary['num_cuts']} cuts, {summary['duration_sec'] / 3600:.2f} h")
+        LOG.info(f"{folder / spec.name}: {summary['num_cuts']} cuts, {hours_text(summary['duration_sec'] / 3600)} h")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Numbers that somebody wrote into a file."""
+"""Numbers that somebody wrote into a file, or will read."""
 
 import re
 from typing import Optional
@@ -9,3 +9,8 @@ _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?|[+-]?inf(inity)?", re.
 def number_of(text: str) -> Optional[float]:
     """The number that a text is, or None: not `nan`, and nothing that only Python reads, such as `1_000`."""
     return float(text) if _NUMBER.fullmatch(text) else None
+
+
+def hours_text(hours: float) -> str:
+    """Hours of audio for a reader: two decimals, and a third below 0.1, where two would say next to nothing."""
+    return f"{hours:.{2 if hours >= 0.1 else 3}f}"

@@ -7,6 +7,7 @@ from typing import Dict, Iterator, Sequence
 
 from lhotse import MonoCut
 
+from icefall_discrete.base.numbers import hours_text
 from icefall_discrete.data.cuts import language_of, load_cuts
 from icefall_discrete.data.manifests import CorpusError, PathLike, SplitFigures, manifest_path, write_split
 
@@ -81,6 +82,6 @@ def _join_split(
             yield cut
 
     figures = write_split(folder, corpus, split, counted(), required=("text", "language"))
-    said = ", ".join(f"{name} {numbers[name]} ({seconds[name] / 3600:.2f} h)" for name in sorted(numbers))
+    said = ", ".join(f"{name} {numbers[name]} ({hours_text(seconds[name] / 3600)} h)" for name in sorted(numbers))
     LOG.info(f"{split} by language: {said}")
     return figures

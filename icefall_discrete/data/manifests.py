@@ -14,6 +14,7 @@ from lhotse import MonoCut, Recording, SupervisionSegment, validate
 from lhotse.utils import fastcopy
 from tqdm import tqdm
 
+from icefall_discrete.base.numbers import hours_text
 from icefall_discrete.base.text_files import is_one_line
 from icefall_discrete.data.cuts import write_cuts
 from icefall_discrete.data.facts import facts_of
@@ -215,5 +216,5 @@ def write_split(
     write_cuts(path, checked_cuts(kept(), f"split {split}", required))
     figures = SplitFigures(split, number, seconds / 3600, words, dict(dropped))
     left_out = "".join(f", {count} left out: {reason}" for reason, count in sorted(dropped.items()))
-    LOG.info(f"{path.name}: {number} utterances, {figures.hours:.2f} hours, {words} words{left_out}")
+    LOG.info(f"{path.name}: {number} utterances, {hours_text(figures.hours)} hours, {words} words{left_out}")
     return figures

@@ -14,6 +14,7 @@ from typing import Any, Dict, List, Optional
 from icefall_discrete.base.json_files import as_json, read_object
 from icefall_discrete.base.layered_json import BASED_ON, Layer, overlaid
 from icefall_discrete.base.names import known_names
+from icefall_discrete.base.numbers import hours_text
 from icefall_discrete.base.provenance import flat
 from icefall_discrete.base.settings import check_settings, from_dict, setting, to_dict
 from icefall_discrete.experiment.recipe_files import FITTED_TO, WHEN, base_file, read_layers
@@ -99,6 +100,6 @@ def what_was_chosen(recipe_file: Path, facts: Facts) -> str:
     if not changed:
         return ""
     return (
-        f"{recipe_file} fits itself to {facts.hours:.1f} hours of training audio on {facts.device}: "
+        f"{recipe_file} fits itself to {hours_text(facts.hours)} hours of training audio on {facts.device}: "
         f"{', '.join(changed)}. What your own recipe says, and flags, come before."
     )

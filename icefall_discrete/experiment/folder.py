@@ -94,7 +94,8 @@ def read_codebooks(path: Path) -> Optional[List[Tensor]]:
 def require_experiment(exp_dir: Path) -> None:
     """Raise FileNotFoundError for a folder, or a name, that is none of an experiment."""
     if not (exp_dir / CONFIG_FILE).is_file():
-        raise FileNotFoundError(f"{exp_dir} is no experiment: it has no {CONFIG_FILE}; correct --exp-dir.")
+        lacks = f"it has no {CONFIG_FILE}" if exp_dir.is_dir() else "there is no such folder"
+        raise FileNotFoundError(f"{exp_dir} is no experiment: {lacks}; correct the name, or train it first.")
 
 
 def require_no_other(folder: Path, own: str) -> None:
@@ -261,6 +262,7 @@ class Experiment:
             write_json(path, {**made_by, "commits": [*commits, now]})
 
     def _config(self) -> Dict[str, Any]:
+        require_experiment(self.exp_dir)
         return read_object(self.exp_dir / "config.json", "the settings of a training")
 
     def stages(self) -> SystemStages[Any, Any, Any]:
@@ -290,6 +292,8 @@ class Experiment:
 
     def spec(self) -> FeatureSpec:
         """The features that the model was trained on."""
+        if not (self.exp_dir / "spec.json").is_file():
+            require_experiment(self.exp_dir)
         with told_if_newer(self.exp_dir):
             return FeatureSpec.read(self.exp_dir / "spec.json")
 

@@ -8,6 +8,7 @@ from typing import Any, Dict, List, Mapping
 
 from icefall_discrete.base.atomic_files import copy_file, new_folder, write_text
 from icefall_discrete.base.json_files import write_json
+from icefall_discrete.base.numbers import hours_text
 from icefall_discrete.base.settings import from_dict, to_dict
 from icefall_discrete.data.own_corpora.preparation import SourceConfig, read_corpus
 from icefall_discrete.data.own_corpora.report import REPORT, Contents, characters_of, hours_of, report, write_report
@@ -106,7 +107,7 @@ def recipe_settings(contents: Contents) -> Dict[str, Any]:
     based_on = "small_corpus" if hours < _SMALL_HOURS else "default"
     pieces = _pieces(contents, hours)
     settings: Dict[str, Any] = {
-        "description": f"What fits {hours:.1f} hours of training audio, and this text; to be changed.",
+        "description": f"What fits {hours_text(hours)} hours of training audio, and this text; to be changed.",
         "based_on": based_on,
     }
     if "piece_type" in pieces:  # as recipes of characters have it

@@ -20,6 +20,25 @@ _ITEMS: Dict[str, Any] = {"int": int, "float": float, "bool": bool, "text": str,
 _LISTS: Dict[str, Any] = {"int": Tuple[int, ...], "float": Tuple[float, ...], "text": Tuple[str, ...]}
 _ALLOWED = ("choices", "minimum", "above", "maximum")
 
+# Flags of icefall's recipes that have no namesake here, and what does their work.
+OF_ICEFALL = {
+    "use-fp16": "--precision fp16",
+    "use-bf16": "--precision bf16",
+    "use-ctc": "--ctc-loss-scale, above 0",
+    "use-transducer": "--transducer-loss-scale, above 0",
+    "use-attention-decoder": "--attention-decoder-loss-scale, above 0",
+    "use-cr-ctc": "--cr-loss-scale, above 0",
+    "bpe-model": "--vocab-size, of the pieces that stage 5 makes and an experiment holds",
+    "manifest-dir": "--data-dir",
+    "start-batch": "unneeded: stage 6 goes on from its last checkpoint",
+    "do-finetune": "--init-from",
+    "finetune-ckpt": "--init-from",
+    "use-mux": "--mux-dir",
+    "wandb": "--tracker wandb",
+    "use-shallow-fusion": "--lm",
+    "tokens-ngram": "--lodr",
+}
+
 PassedFlags = Dict[str, Dict[str, str]]  # values by flag, by stage
 
 
@@ -237,6 +256,7 @@ class StageFlags:
         hint = did_you_mean(rest, self._named.get(stage, {}), f"--{stage}.") if dot else ""
         elsewhere = [f"--{other}.{name}" for other in self._named if name in self._named[other]]
         hint = hint or (f"a flag of a stage that this run does not have: {elsewhere[0]}" if elsewhere else "")
+        hint = hint or (f"icefall's; here that is {OF_ICEFALL[name]}" if name in OF_ICEFALL else "")
         hint = hint or did_you_mean(name, map(dashed, options), "--")
         hint = hint or did_you_mean(name, (known for one in stages for known in self._named[one]), "--")
-        raise ValueError(f"unknown option --{name}" + (f", {hint}" if hint else ""))
+        raise ValueError(f"unknown option --{name}" + (f", {hint}" if hint else "; --help lists those of run.sh"))

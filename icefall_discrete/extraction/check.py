@@ -9,6 +9,7 @@ from lhotse import MonoCut
 from tqdm import tqdm
 
 from icefall_discrete.base.disk_tables import NumbersByName
+from icefall_discrete.base.numbers import hours_text
 from icefall_discrete.base.spec import FeatureSpec
 from icefall_discrete.data.checksums import (
     Places,
@@ -310,7 +311,7 @@ def report_text(figures: Mapping[str, Any], spec: FeatureSpec) -> str:
     for name, split in figures["splits"].items():
         dropped = ", ".join(f"{count} {reason}" for reason, count in split["dropped"].items()) or "none"
         lines.append(
-            f"{name:<16}{split['hours']:>8.2f}{split['num_cuts']:>9}{split['num_perturbed']:>11}"
+            f"{name:<16}{hours_text(split['hours']):>8}{split['num_cuts']:>9}{split['num_perturbed']:>11}"
             f"{split['num_frames']:>11}  {dropped}"
         )
     lines += ["", "every cut was read back; every promise of spec.json holds", ""]

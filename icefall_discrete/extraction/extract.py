@@ -28,6 +28,7 @@ from icefall_discrete.audio.reading import UnreadableAudio, load_samples
 from icefall_discrete.base.atomic_files import NO_SPACE, write_text
 from icefall_discrete.base.device import check_name
 from icefall_discrete.base.json_files import write_json
+from icefall_discrete.base.numbers import hours_text
 from icefall_discrete.base.provenance import Provenance, recorded_in, set_aside
 from icefall_discrete.base.settings import MOST_PROCESSES, check_settings, setting
 from icefall_discrete.base.spec import FeatureSpec
@@ -461,8 +462,8 @@ def extract(
     finally:
         journal.close()
     LOG.info(
-        "%s: %d cuts, %.2f h, %s dropped, %d bytes, real-time factor %.4f",
-        *(files.name, figures["num_cuts"], figures["audio_sec"] / 3600, figures["dropped"] or "none"),
+        "%s: %d cuts, %s h, %s dropped, %d bytes, real-time factor %.4f",
+        *(files.name, figures["num_cuts"], hours_text(figures["audio_sec"] / 3600), figures["dropped"] or "none"),
         *(figures["bytes"], figures["rtf"] or 0.0),
     )
     return figures

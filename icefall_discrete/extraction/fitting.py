@@ -14,6 +14,7 @@ from torch import Tensor
 
 from icefall_discrete.audio.reading import UnreadableAudio, load_samples
 from icefall_discrete.base.at_work import LOCK_FILE, at_work
+from icefall_discrete.base.numbers import hours_text
 from icefall_discrete.base.provenance import Provenance, set_aside
 from icefall_discrete.data.audio_files import note_audio, require_same_audio
 from icefall_discrete.data.cuts import language_of
@@ -166,8 +167,8 @@ def _fit_alone(
     chosen = choose_cuts(cuts, found.seconds, max_hours, seed)
     if tokenizer.is_fitted and _still_good(tokenizer, chosen, out_dir, made_from):
         return False
-    hours = sum(cut.duration for cut in chosen) / 3600
-    LOG.info("fitting '%s' on %d of %d cuts, %.2f h", tokenizer.name, len(chosen), len(found.seconds), hours)
+    hours = hours_text(sum(cut.duration for cut in chosen) / 3600)
+    LOG.info("fitting '%s' on %d of %d cuts, %s h", tokenizer.name, len(chosen), len(found.seconds), hours)
     if (out_dir / TRAINING_DIR / INPUTS).is_file():  # it goes on
         advice = f"move {out_dir} aside and rerun from stage 2"
         require_same_audio(out_dir / _AUDIO_RECORD, chosen, f"the training in {out_dir} was begun", advice)

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from icefall_discrete.base import random_state
 from icefall_discrete.base.clustering import fit_centroids
+from icefall_discrete.base.numbers import hours_text
 from icefall_discrete.base.spec import FeatureSpec
 from icefall_discrete.data.dataset import Batch, BatchDataset, Resegment, with_views
 from icefall_discrete.data.filters import FilterConfig, chosen_languages, filter_cuts, filter_shar
@@ -174,7 +175,7 @@ def _covered(what: str, targets: Targets, config: FilterConfig) -> Iterator[Call
 
 
 def _shown_hours(hours: Dict[str, float]) -> str:
-    return ", ".join(f"{language} {amount:.2f} h" for language, amount in hours.items())
+    return ", ".join(f"{language} {hours_text(amount)} h" for language, amount in hours.items())
 
 
 def _is_mixed(cuts: Cuts) -> bool:

@@ -38,7 +38,7 @@ def test_all_cuts_of_all_corpora_in_order(folder):
         "join_manifests.py", "--manifests-dir", folder, "--corpora", "prompts,games", "--corpus", "both", "--splits",
         ",".join(SPLITS),
     )  # fmt: skip
-    assert "train by language: cs 3 (0.00 h), en 4 (0.00 h)" in done.stderr
+    assert "train by language: cs 3 (0.001 h), en 4 (0.002 h)" in done.stderr
     for split in SPLITS:
         joined = list(load_cuts(manifest_path(folder, "both", split)))
         apart = [cut for corpus in ("prompts", "games") for cut in load_cuts(manifest_path(folder, corpus, split))]

@@ -38,7 +38,7 @@ def test_a_small_corpus_has_the_recipe_for_small_ones(device):
     assert (found.model, found.loader, found.train, found.loss) == (small.model, small.loader, small.train, small.loss)
     assert len(found.model.encoder.encoder_dim) == 4 and found.train.precision == "fp32"
     said = what_was_chosen(DEFAULT, Facts(1.5, device))
-    assert f"fits itself to 1.5 hours of training audio on {device}: " in said and "model_size 'tiny'" in said
+    assert f"fits itself to 1.50 hours of training audio on {device}: " in said and "model_size 'tiny'" in said
 
 
 def test_a_processor_gets_a_model_that_it_can_train():

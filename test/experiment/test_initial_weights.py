@@ -23,7 +23,7 @@ def test_weights_of_codes_say_nothing_of_the_mean_of_features(tmp_path):
     torch.save({"model": on_codes.state_dict()}, tmp_path / "ours.pt")
     with pytest.raises(ValueError, match=r"input_embedding does not fit \(it has no input_embedding\.mean\)"):
         begin_with(on_features, InitialConfig(str(tmp_path / "ours.pt")), FBANK, None)
-    with pytest.raises(FileNotFoundError, match=r"config\.json does not exist; correct the name, or run the stage"):
+    with pytest.raises(FileNotFoundError, match=r"is no experiment: it has no config\.json; correct"):
         begin_with(on_features, InitialConfig(str(tmp_path)), FBANK, None)
     begin_with(on_features, InitialConfig(str(tmp_path / "ours.pt"), ("front_end", "encoder")), FBANK, None)
     expected = on_codes.encoder.state_dict()

@@ -1,6 +1,7 @@
 """The recipe that is made of an own corpus: whole or absent, taken by the planner, and never in place of another."""
 
 import os
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -41,7 +42,7 @@ def test_a_recipe_is_made_and_planned(source, tree):
     new = NewRecipe("mine", tree / "egs", "fbank")
     config = SourceConfig(source=str(source), language="de", text_rule="written", columns="speaker=folder")
     told = make_recipe(new, config, 1, 4)
-    assert f"{new.folder} is made" in told and "| all | 0.00 | 12 |" in told
+    assert f"{new.folder} is made" in told and re.search(r"\| all \| 0\.00[1-9] \| 12 \|", told)
     assert before == sorted((path.name, path.stat().st_mtime_ns) for path in source.iterdir())
     settings = read_recipe(new.folder / "conf" / "recipes" / "default.json")
     assert settings["bpe"]["piece_type"] == "char"  # of so little text nothing else can be learnt

@@ -239,6 +239,8 @@ def test_every_recipe_file_can_be_planned(recipe, monkeypatch):
         ((("context-file", "x.txt"),), {}, "--context-file cannot be used with greedy_search"),
         ((), {"decoding_method": "1best", "env": "portable"}, "1best needs k2, which this environment does not have"),
         ((("beam-sise", "3"),), {}, "unknown option --beam-sise, did you mean --beam-size?"),
+        ((("use_fp16", "1"),), {}, "unknown option --use-fp16, icefall's; here that is --precision fp16"),
+        ((("nothing-known", "1"),), {}, "unknown option --nothing-known; --help lists those of run.sh"),
         ((("train.base_rl", "3"),), {}, "unknown option --train.base-rl, did you mean --train.base-lr?"),
         ((("num-threads", "3"),), {}, "say which is meant: --train.num-threads or --decode.num-threads"),
         ((("base-lr", "fast"),), {}, "--base-lr is 'fast', expected a number"),

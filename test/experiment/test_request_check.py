@@ -10,7 +10,14 @@ from planned_runs import asked, planned
 from icefall_discrete.base.feature_types import read_feature_settings
 from icefall_discrete.experiment import machine, request_check
 from icefall_discrete.experiment.plan import StageRange, check_folders
-from icefall_discrete.experiment.stage_flags import FLAGS_FILE, TOKENIZERS, StageFlags, check_feature_type
+from icefall_discrete.experiment.stage_flags import (
+    FLAGS_FILE,
+    OF_ICEFALL,
+    TOKENIZERS,
+    StageFlags,
+    check_feature_type,
+    dashed,
+)
 from icefall_discrete.experiment.stages import asr, discrete_bert, perceptual, unit_lm, wav2vec2
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -312,3 +319,11 @@ def test_what_is_for_weights_or_labels_of_another_training_wants_them(here, reci
         assert planned(ROOT, here, others, recipe="own.json").stages
     else:
         assert planned(ROOT, here, flags, recipe="own.json", stop_stage="5").stages
+
+
+def test_what_stands_for_flags_of_icefall_is_there_and_they_are_not():
+    stages = json.loads((ROOT / "local" / "flags.json").read_text())["asr"].values()
+    known = {name for flags in stages for flag, place in flags.items() for name in (flag, *place.get("short", ()))}
+    known |= {*map(dashed, re.findall(r"(?m)^([a-z_]+)=", (ROOT / "tools" / "recipe_options.sh").read_text()))}
+    assert not known & OF_ICEFALL.keys()
+    assert {flag for said in OF_ICEFALL.values() for flag in re.findall(r"--([a-z-]+)", said)} <= known

@@ -140,7 +140,9 @@ def test_mistakes_are_one_sentence(run, arguments, message):
 
 def test_missing_experiment_is_named(run, files, tmp_path):
     status, _, err = run(files[0], exp_dir=tmp_path / "nowhere")
-    assert status == 1 and f"error: {tmp_path}/nowhere/spec.json does not exist" in err
+    assert status == 1 and f"error: {tmp_path}/nowhere is no experiment: there is no such folder; correct" in err
+    status, _, err = run(files[0], exp_dir=tmp_path)
+    assert status == 1 and f"error: {tmp_path} is no experiment: it has no config.json; correct the name" in err
 
 
 def test_console_script(work, files, expected):

@@ -101,7 +101,7 @@ def test_codes_of_noisy_sets_are_compared_with_the_clean_ones(work):
 def test_an_experiment_is_borrowed_within_it_or_not_at_all(tmp_path):
     exp_dir, borrow = tmp_path / "exp", functools.partial(run_stage_script, "borrow_experiment.py", check=False)
     refused = borrow("--exp-dir", exp_dir, "--noise-dir", exp_dir / "noise")
-    assert f"{exp_dir} is no experiment: it has no config.json" in refused.stderr and not exp_dir.exists()
+    assert f"{exp_dir} is no experiment: there is no such folder" in refused.stderr and not exp_dir.exists()
     exp_dir.mkdir()
     for name in ("config.json", "result.json", ".done-6"):
         (exp_dir / name).write_text("{}")

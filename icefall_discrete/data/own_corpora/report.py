@@ -7,6 +7,7 @@ from typing import Counter, Dict, Iterable, Iterator, List, Mapping, NamedTuple,
 from lhotse import MonoCut
 
 from icefall_discrete.base.atomic_files import write_text
+from icefall_discrete.base.numbers import hours_text
 from icefall_discrete.data.manifests import listed
 from icefall_discrete.data.own_corpora.suspicions import Heard, Suspicion, median_rate
 from icefall_discrete.data.small_corpora import SPLITS
@@ -65,8 +66,8 @@ def _sizes(contents: Contents) -> Iterator[str]:
         words = [word for cut in cuts for word in words_in(_text(cut))]
         durations = sorted(cut.duration for cut in cuts)
         middle = f"{durations[len(durations) // 2]:.1f} ({durations[0]:.1f} to {durations[-1]:.1f})" if cuts else ""
-        figures = [f"{hours_of(cuts):.2f}", len(cuts), len(speakers) or "unknown", len(words), len(set(words)), middle]
-        rows.append((split, *figures))
+        hours, known = hours_text(hours_of(cuts)), len(speakers) or "unknown"
+        rows.append((split, hours, len(cuts), known, len(words), len(set(words)), middle))
     yield from _table(("split", "hours", "utterances", "speakers", "words", "different", "median length (s)"), rows)
     yield f"\nSplits: {contents.told}."
     train = {contents.keys[cut.id] for cut in contents.cuts if contents.splits[cut.id] == "train"}

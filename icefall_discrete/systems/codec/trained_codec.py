@@ -11,6 +11,7 @@ from typing import Any, Callable, Dict, Iterable, List, Mapping, Tuple
 
 from torch import Tensor
 
+from icefall_discrete.base.numbers import hours_text
 from icefall_discrete.base.settings import to_dict
 from icefall_discrete.base.tensor_files import as_text, read_tensors, write_tensors
 from icefall_discrete.systems.codec.config import CodecConfig, CodecShape, deciding_settings
@@ -139,8 +140,8 @@ class TrainedCodecTokenizer(CodecTokenizer):
         refuse_former(state_dir / FORMER_CHECKPOINT)
         pool = self._pool(audio)
         logging.info(
-            "%s: training on %d utterances, %.2f h",
-            self.name, len(pool.lens), len(pool.samples) / self.sample_rate_hz / 3600,
+            "%s: training on %d utterances, %s h",
+            self.name, len(pool.lens), hours_text(len(pool.samples) / self.sample_rate_hz / 3600),
         )  # fmt: skip
         folder = FitFolder(state_dir / TRAINING_DIR, self.name)
         trained = train_codec(self.name, self.config, pool, seed, folder)

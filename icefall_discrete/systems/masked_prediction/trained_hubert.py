@@ -13,6 +13,7 @@ from torch import Tensor
 
 from icefall_discrete.audio.kaldi_features import WINDOW_SEC, make_mfcc, with_deltas
 from icefall_discrete.base.json_files import write_json
+from icefall_discrete.base.numbers import hours_text
 from icefall_discrete.base.settings import to_dict
 from icefall_discrete.systems.masked_prediction.config import RUNTIME_SETTINGS, MaskedPredictionConfig
 from icefall_discrete.systems.masked_prediction.corpus import write_corpus
@@ -134,7 +135,7 @@ class TrainedHubertTokenizer(QuantizedTokenizer):
         refuse_former(folder / FORMER_CHECKPOINT)
         corpus = write_corpus(folder, self._utterances(audio))
         hours = len(corpus.mel) / FRAME_RATE_HZ / 3600
-        LOG.info(f"{self.name}: {hours:.2f} h of audio, {len(corpus.lens)} utterances, to train the encoder on")
+        LOG.info(f"{self.name}: {hours_text(hours)} h of audio, {len(corpus.lens)} utterances, to train the encoder on")
         training = MaskedTraining(self.name, self.config, corpus, folder, seed)
         encoder, reports = training.run()
         num_parameters = sum(parameter.numel() for parameter in encoder.parameters())
