@@ -10,8 +10,9 @@ from typing import Any, Callable, List, NamedTuple, Optional, Protocol, Sequence
 import torch
 from torch import Tensor
 
+from icefall_discrete.decoding.beams import Beams, advance_beams, start_beams
 from icefall_discrete.decoding.hypothesis import Hypothesis, initial_context
-from icefall_discrete.decoding.modified_beam import BeamConfig, Beams, NextUnits, advance_beams, start_beams
+from icefall_discrete.decoding.modified_beam import BeamConfig, NextUnits
 from icefall_discrete.decoding.prediction import Predictions
 from icefall_discrete.decoding.scorer import Scorer, SlotScores
 from icefall_discrete.decoding.unit_scores import unit_log_probs

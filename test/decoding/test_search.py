@@ -75,8 +75,13 @@ def test_contexts_are_forgotten_when_they_are_too_many(monkeypatch):
     monkeypatch.setattr(prediction, "_MOST_KEPT", 20)
     assert search("modified_beam_search", model, out, lens, config) == expected
     predictions = prediction.Predictions(model)
-    predictions.known(range(21), torch.zeros(21, 2, dtype=torch.int64), range(21))
-    assert predictions.known([5], torch.zeros(1, 2, dtype=torch.int64), [0]) == [0]
+    contexts = numpy.arange(42).reshape(21, 2) % 11
+    expected = predictions.of(torch.from_numpy(contexts))
+    rows = predictions.known(range(21), contexts)
+    assert predictions.kept[rows].allclose(expected)
+    # What stands under a known key is not computed again.
+    for context in (contexts[:1], contexts[1:2]):
+        assert predictions.kept[predictions.known([5], context)].allclose(expected[:1])
 
 
 @pytest.mark.skipif(torch.__version__ < "2", reason="many operations of torch 1.13 do not know the device meta")
