@@ -1,8 +1,9 @@
 """What a page on tokens is made of: result files of recognisers and vocoders, of units, and folders of features."""
 
+import collections
 import dataclasses
 from pathlib import Path
-from typing import Any, Dict, List, Mapping, Optional, Sequence, Set
+from typing import Any, DefaultDict, Dict, List, Mapping, Optional, Sequence, Set, Tuple
 
 from icefall_discrete import CONF_DIR
 from icefall_discrete.base.json_files import read_json
@@ -83,7 +84,8 @@ def metric_of(name: str) -> Metric:
 def read_tokens(corpus: Path, split: str) -> List[TokenFacts]:
     """What a corpus's folder of recipes, <corpus>/<task>/, has of each feature type on a split; falling bit rate.
 
-    Of several recipes or searches of a feature type the best by WER counts, of several vocoders the least mel distance.
+    So that recognisers differ in their tokens alone, those of one recipe with its own search count, the one that most
+    feature types have; of several vocoders of a feature type the least mel distance.
 
     Raises:
       ValueError: for a file that is no result, or a split of which nothing is known, where of others something is.
@@ -91,10 +93,16 @@ def read_tokens(corpus: Path, split: str) -> List[TokenFacts]:
     """
     found: Dict[str, TokenFacts] = {}
     splits: Set[str] = set()
-    for task in sorted(path for path in Path(corpus).glob("*") if path.is_dir()):
-        for row in over_seeds(read_ledger(sorted((task / "results").glob("*.json")))):
-            splits.update(row.get("sets") or {})
-            _add_row(found.setdefault(row["feature_type"], TokenFacts(row["feature_type"])), row, split, task.name)
+    tasks = sorted(path for path in Path(corpus).glob("*") if path.is_dir())
+    rows = [
+        (task.name, row) for task in tasks for row in over_seeds(read_ledger(sorted((task / "results").glob("*.json"))))
+    ]
+    compared = _compared_recipe(rows, split)
+    for name, row in rows:
+        splits.update(row.get("sets") or {})
+        if not _is_recogniser(row, split) or (name, row["recipe"], row.get("search")) == compared:
+            _add_row(found.setdefault(row["feature_type"], TokenFacts(row["feature_type"])), row, split, name)
+    for task in tasks:
         for path in sorted((task / "results" / UNITS_FOLDER).glob("*.json")):
             splits.update(_add_units(found, path, split))
         for path in sorted(task.glob("data/features/*/spec.json")):
@@ -114,6 +122,22 @@ def read_tokens(corpus: Path, split: str) -> List[TokenFacts]:
     return sorted(found.values(), key=lambda facts: (-(facts.bits_per_second or 0.0), facts.name))
 
 
+def _is_recogniser(row: Json, split: str) -> bool:
+    """Whether its error rate is that of a recogniser of recordings."""
+    scored: Json = (row.get("sets") or {}).get(split) or {}
+    is_other = (row.get("decoding") or {}).get("method") in _OF_OTHER_AUDIO
+    return "mel_distance" not in scored and "wer" in scored and not is_other
+
+
+def _compared_recipe(rows: Sequence[Tuple[str, Json]], split: str) -> Optional[Tuple[str, str, None]]:
+    """Task, recipe and search (its own: None) of the recognisers that most feature types have; None without any."""
+    types: DefaultDict[Tuple[str, str, None], Set[str]] = collections.defaultdict(set)
+    for task, row in rows:
+        if _is_recogniser(row, split) and not row.get("search"):
+            types[task, row["recipe"], None].add(row["feature_type"])
+    return max(sorted(types), key=lambda recipe: len(types[recipe]), default=None)
+
+
 def _add_row(facts: TokenFacts, row: Json, split: str, task: str) -> None:
     scored: Json = (row.get("sets") or {}).get(split) or {}
     facts.features = {**facts.features, **{key: value for key, value in (row.get("features") or {}).items() if value}}
@@ -124,8 +148,7 @@ def _add_row(facts: TokenFacts, row: Json, split: str, task: str) -> None:
     value, before = leading.of(scored), facts.value(leading)
     if value is None or (before is not None and leading.best([value, before]) == before):
         return
-    search = f", {row['search']}" if row.get("search") else ""
-    _add_figures(facts, _names_of_audio(scored) if is_audio else scored, f"{task} {row['recipe']}{search}")
+    _add_figures(facts, _names_of_audio(scored) if is_audio else scored, f"{task} {row['recipe']}")
 
 
 def _names_of_audio(scored: Json) -> Json:

@@ -115,7 +115,11 @@ def _legends(metrics: Sequence[Metric]) -> str:
 def report_page(title: str, facts: Sequence[TokenFacts], split: str, chart: str, literature: Sequence[Json]) -> str:
     """The page over all feature types; `chart` is the path of its picture relative to the page, or empty."""
     metrics = metrics_in(facts, _OVERVIEW)
-    parts = [f"# {title}\n", _INTRODUCTION, _legends(metrics), f"## {split}\n", overview_table(facts)]
+    legends = _legends(metrics) + "".join(
+        f"WER is of recognisers of one recipe, the one that most feature types have: {recipe}.\n"
+        for recipe in {one.made_by["wer"] for one in facts if "wer" in one.made_by}
+    )
+    parts = [f"# {title}\n", _INTRODUCTION, legends, f"## {split}\n", overview_table(facts)]
     if chart:
         charted = ", ".join(metric.title for metric in metrics_in(facts, CHARTED))
         parts.append(f"![{charted} against bit rate]({chart})\n")

@@ -1,5 +1,6 @@
 """The page on tokens: every figure of every feature type has its place, with what made it, and the picture is drawn."""
 
+import dataclasses
 import json
 
 import pytest
@@ -25,7 +26,10 @@ def corpus(tmp_path):
     """Two feature types: recognisers of both, a vocoder and units of one, features of a third."""
     files = {
         "ASR/results/a.json": row(KM, "default", {"wer": {"rate": 40.0, "interval": [37, 43]}}),
+        # Better, but no other feature type has it; and another search.
         "ASR/results/b.json": row(KM, "full", {"wer": {"rate": 35.0}}),
+        "ASR/results/d.json": {**row(CODEC, "default", {"wer": {"rate": 45.0}}), "search": "lm"},
+        "ASR/results/e.json": row(dataclasses.replace(KM, name="other"), "full", {"wer": {"rate": 30.0}}),
         "ASR/results/c.json": row(CODEC, "default", {"wer": {"rate": 50.0}}),
         "TTS/results/a.json": row(
             KM,
@@ -77,12 +81,12 @@ def test_every_figure_has_its_place(corpus):
     assert overview_table(facts).splitlines()[2:] == [
         "| [dmel](dmel.md) | 12.80 | 9.00 | 40 | 80 x 16 |  |  |  |  |  |  |",
         "| [codec](codec.md) | 4.00 |  | 50 | 8 x 1024 | 50.0 |  |  |  |  |  |",
-        "| [km](km.md) | 0.45 |  | 50 | 1 x 500 | 35.0 | 0.500 | 0.020 | 12.5 | 60.0 | 1.250 |",
+        "| [km](km.md) | 0.45 |  | 50 | 1 x 500 | 40.0 ± 3.0 | 0.500 | 0.020 | 12.5 | 60.0 | 1.250 |",
     ]
     page = feature_page(facts[-1], facts, "test")
     for line in (
         "| n-gram of order 3, kbit/s | 0.22 |",
-        "| WER % | 35.0 | 1 of 2 | ASR full |",
+        "| WER % | 40.0 ± 3.0 | 1 of 2 | ASR default |",
         "| WER of resynthesis % | 60.0 | 1 of 1 | TTS default |",
         "| WER of recordings % | 30.0 | 1 of 1 | TTS default |",
         "| PNMI | 0.500 | 1 of 1 | labels of test.ctm |",
@@ -99,6 +103,7 @@ def test_the_picture_has_a_panel_for_what_was_measured(corpus, tmp_path):
     assert not draw_report_chart(tmp_path / "b.png", facts[:1], "Tokens", ())
     page = report_page("Tokens", facts, "test", "a.png", read_literature())
     assert "![WER, PNMI, mel distance against bit rate](a.png)" in page
+    assert "WER is of recognisers of one recipe, the one that most feature types have: ASR default.\n" in page
     assert "https://arxiv.org/abs/2106.07447" in page and "| 0.704 |" in page
 
 
