@@ -359,7 +359,7 @@ def test_what_is_suspicious_is_reported(strange, tmp_path):
     assert contents.dropped == {"tags, which are no words": 1}
     path = write_corpus(contents, "strange", tmp_path, 16000)
     page = path.read_text(encoding="utf-8")
-    assert "| all | 0.00 | 29 |" in page and "2 texts occur more than once" in page and "| 8000 | 1 | 29 |" in page
+    assert "| all | 0.004 | 29 |" in page and "2 texts occur more than once" in page and "| 8000 | 1 | 29 |" in page
     every = [cut for split in ("train", "dev", "test") for cut in load_cuts(_manifest(tmp_path, split))]
     assert len(every) == 29 and {cut.sampling_rate for cut in every} == {16000}
     by_text = {}
