@@ -256,6 +256,14 @@ def test_names_of_other_encodings_and_of_one_stem(audio, tmp_path):
         find_format("folder", folder)[1].read(folder, reading(tmp_path))
 
 
+@pytest.mark.parametrize("make", [csv, jsonl])
+def test_ids_of_whole_paths_leave_out_the_folder_that_all_share(make, audio, tmp_path):
+    path = make(audio, tmp_path / "source")
+    found = find_format("auto", path)[1].read(path, reading(tmp_path))
+    expected = {str(place(audio, name).relative_to(audio).with_suffix("")).replace("/", "-") for name in TEXTS}
+    assert {cut.id for cut in found.cuts} == expected
+
+
 def test_what_is_no_text_is_named(audio, tmp_path):
     path = jsonl(audio, tmp_path / "source")
     lines = path.read_text().split("\n")

@@ -3,6 +3,7 @@
 import csv
 import functools
 import io
+import os
 from pathlib import Path
 from typing import Dict, Iterator, List, Mapping, Optional, Sequence, Tuple
 
@@ -135,7 +136,17 @@ def _seconds(row: Row, column: Optional[str], where: str) -> Optional[float]:
         raise CorpusError(f"{where}: '{column}' is {text!r}, expected a number of seconds; correct it.") from None
 
 
-def _utterance(row: Row, columns: Mapping[str, str], folder: Path, where: str) -> Utterance:
+def _shared_folder(names: Sequence[str]) -> Optional[Path]:
+    """The folder that all files of audio lie in, where all are named by whole paths; else None.
+
+    It is no part of ids, which would be long, tell the folders of a machine, and change when the corpus moves.
+    """
+    if not names or not all(os.path.isabs(name) for name in names):
+        return None
+    return Path(os.path.commonpath([os.path.dirname(name) for name in names]))
+
+
+def _utterance(row: Row, columns: Mapping[str, str], shared: Optional[Path], folder: Path, where: str) -> Utterance:
     values = {thing: row.get(column, "").strip() for thing, column in columns.items()}
     if not values["audio"]:
         raise CorpusError(f"{where}: '{columns['audio']}' is empty, expected the path of the audio; correct it.")
@@ -144,7 +155,8 @@ def _utterance(row: Row, columns: Mapping[str, str], folder: Path, where: str) -
     duration = _seconds(row, columns.get("duration"), where)
     if end is not None:
         duration = end - (start or 0.0)
-    name = values.get("id") or plain_id(str(Path(values["audio"]).with_suffix("")))
+    said = Path(values["audio"]).with_suffix("")
+    name = values.get("id") or plain_id(str(said.relative_to(shared) if shared else said))
     if not values.get("id") and start is not None:
         name = f"{name}-{round(1000 * start)}"
     return Utterance(
@@ -171,7 +183,8 @@ def read_table(path: Path, columns: Mapping[str, str]) -> List[Utterance]:
     if not rows:
         raise CorpusError(f"{path} lists no utterance; it is empty, or has a header alone.")
     chosen = chosen_columns(list(dict.fromkeys(name for _, row in rows for name in row)), columns, str(path))
-    return [_utterance(row, chosen, path.parent, f"{path}, {where}") for where, row in rows]
+    shared = _shared_folder([row.get(chosen["audio"], "").strip() for _, row in rows])
+    return [_utterance(row, chosen, shared, path.parent, f"{path}, {where}") for where, row in rows]
 
 
 class Table(SourceFormat):
