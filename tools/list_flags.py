@@ -44,7 +44,7 @@ def _allowed(declared: Declaration) -> Dict[str, Any]:
 
 def _of_setting(place: Place) -> Dict[str, Any]:
     items = getattr(place.annotation, "__args__", ())
-    kind = "list" if items else _KINDS.get(place.annotation, "text")
+    kind = "list" if items else "path" if place.declared.is_path else _KINDS.get(place.annotation, "text")
     found = {"kind": kind, **({"items": _KINDS[items[0]]} if items else {}), **_allowed(place.declared)}
     marks = {"optional": place.is_optional, "distinct": place.declared.distinct, "kinds": place.is_choice}
     return {**found, **{name: True for name, holds in marks.items() if holds}}

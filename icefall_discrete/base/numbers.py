@@ -12,5 +12,9 @@ def number_of(text: str) -> Optional[float]:
 
 
 def hours_text(hours: float) -> str:
-    """Hours of audio for a reader: two decimals, and a third below 0.1, where two would say next to nothing."""
-    return f"{hours:.{2 if hours >= 0.1 else 3}f}"
+    """Hours of audio for a reader: two decimals, and a third below 0.1, where two would say next to nothing.
+
+    Of less than 1.8 s it says `under 0.001`, as what is heard is never no audio.
+    """
+    text = f"{hours:.{2 if hours >= 0.1 else 3}f}"
+    return "under 0.001" if hours > 0 and text == "0.000" else text

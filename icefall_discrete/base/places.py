@@ -42,6 +42,7 @@ class Declaration:
     formerly: Names = ()
     kinds: Optional[Kinds] = None
     distinct: bool = False
+    is_path: bool = False
 
     def bounds(self) -> str:
         """The range or the choices in words, empty if everything goes."""

@@ -63,6 +63,11 @@ def setting(
     return dataclasses.field(default=default, metadata={METADATA: declared})
 
 
+def path_setting(help: str) -> Any:
+    """Declare a text field that names a file or folder, or none where it is empty, as nobody says another."""
+    return dataclasses.field(default="", metadata={METADATA: Declaration(help, is_path=True)})
+
+
 def section(default: Callable[[], Any], help: str = "", formerly: Union[str, Names] = ()) -> Any:
     """Declare a field that is a settings class itself: an object in JSON, a part of the name in flags.
 

@@ -4,7 +4,7 @@ import dataclasses
 from pathlib import PurePath
 from typing import Dict, List, Tuple
 
-from icefall_discrete.base.settings import check_settings, setting
+from icefall_discrete.base.settings import check_settings, path_setting, setting
 from icefall_discrete.decoding.methods import METHODS
 
 _FAST, _NBEST = ("beam", "max_contexts", "max_states"), ("nbest_scale", "num_paths")
@@ -37,7 +37,7 @@ class K2SearchConfig:
     nbest_scale: float = setting(
         0.5, "n-best methods: scales the lattice while sampling; smaller: more varied paths", above=0
     )
-    graph_dir: str = setting("", "methods with LG, HLG or G: folder written by local/compile_graphs.py")
+    graph_dir: str = path_setting("methods with LG, HLG or G: folder written by local/compile_graphs.py")
     ngram_lm_scale: float = setting(0.01, "fast_beam_search_nbest_LG: weight of the grammar's scores", minimum=0)
     hlg_scale: float = setting(0.6, "methods with HLG: weight of the grammar's scores while searching HLG", minimum=0)
     rescoring_lm_scale: float = setting(

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import List
 
-from icefall_discrete.base.settings import LEAST_TEMPERATURE, check_settings, setting
+from icefall_discrete.base.settings import LEAST_TEMPERATURE, check_settings, path_setting, setting
 from icefall_discrete.decoding.joint_settings import LabelSearchConfig, label_search_parts
 from icefall_discrete.decoding.k2_settings import K2SearchConfig
 from icefall_discrete.decoding.methods import METHODS
@@ -13,12 +13,12 @@ from icefall_discrete.decoding.methods import METHODS
 class FusionConfig:
     """Outside knowledge that a beam search adds to the model: language models and phrases to prefer."""
 
-    lm: str = setting("", "language model: folder written by train_lm.py, or .arpa file over pieces; empty: none")
+    lm: str = path_setting("language model: folder written by train_lm.py, or .arpa file over pieces; empty: none")
     lm_scale: float = setting(0.3, "weight of the language model's log-probabilities")
-    lodr: str = setting("", "low-order language model to take off (LODR), given as for lm; empty: none")
+    lodr: str = path_setting("low-order language model to take off (LODR), given as for lm; empty: none")
     lodr_scale: float = setting(0.1, "weight with which the low-order model's log-probabilities are taken off")
-    context_file: str = setting(
-        "", "phrases to prefer: text, one a line, or JSON with a list for each cut id; empty: none"
+    context_file: str = path_setting(
+        "phrases to prefer: text, one a line, or JSON with a list for each cut id; empty: none"
     )
     context_score: float = setting(2.0, "nats added for each piece of a phrase that is found")
 

@@ -55,11 +55,12 @@ def in_names(value: str) -> str:
 
 def file_in_names(path: str, own_folder: str = "") -> str:
     """A file as a part of names of folders and figures: its stem and, unless it lies in `own_folder` as plain text, six
-    digits of its digest, so that two files of one name are two searches, and a copy of one is the same.
+    digits of its digest, so that two files of one name are two searches, and a copy of one is the same. A folder: its
+    name.
     """
     file = Path(path)
     if not file.is_file() or (own_folder and file.resolve() == Path(own_folder, f"{file.stem}.txt").resolve()):
-        return in_names(file.stem)
+        return in_names(file.name if file.is_dir() else file.stem)
     return f"{in_names(file.stem)}-{digest_of_file(file)[:6]}"
 
 

@@ -5,6 +5,7 @@ can be checked without the packages that their owners need.
 """
 
 import contextlib
+import re
 from pathlib import Path
 from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Tuple
 
@@ -20,7 +21,7 @@ _ITEMS: Dict[str, Any] = {"int": int, "float": float, "bool": bool, "text": str,
 _LISTS: Dict[str, Any] = {"int": Tuple[int, ...], "float": Tuple[float, ...], "text": Tuple[str, ...]}
 _ALLOWED = ("choices", "minimum", "above", "maximum")
 
-# Flags of icefall's recipes that have no namesake here, and what does their work.
+# Flags of icefall's recipes that have no namesake here, and what does their work where a recipe has it.
 OF_ICEFALL = {
     "use-fp16": "--precision fp16",
     "use-bf16": "--precision bf16",
@@ -105,6 +106,11 @@ class StageFlags:
     def names(self, stage: str) -> List[str]:
         """All names of the flags of a stage, without dashes in front."""
         return list(self._named[stage])
+
+    def kind(self, stage: str, flag: str) -> str:
+        """What a flag holds: int, float, bool, text, path, list, or any, where that depends on another one."""
+        kind: str = self._flags[stage][flag]["kind"]
+        return kind
 
     def default(self, stage: str, flag: str) -> str:
         """The default of a flag, as its help shows it."""
@@ -230,7 +236,7 @@ class StageFlags:
         Args:
           passed: flags without dashes in front, with their values; `<stage>.<flag>` names the stage.
           stages: names of the stages that this run has; others are asked for by `<stage>.<flag>` only.
-          options: the options of run.sh, for suggestions.
+          options: the options of run.sh that mean something to the recipe, for suggestions.
         Raises:
           ValueError: for a flag that no stage, or more than one, takes, and a value that it does not take.
         """
@@ -256,7 +262,14 @@ class StageFlags:
         hint = did_you_mean(rest, self._named.get(stage, {}), f"--{stage}.") if dot else ""
         elsewhere = [f"--{other}.{name}" for other in self._named if name in self._named[other]]
         hint = hint or (f"a flag of a stage that this run does not have: {elsewhere[0]}" if elsewhere else "")
-        hint = hint or (f"icefall's; here that is {OF_ICEFALL[name]}" if name in OF_ICEFALL else "")
+        hint = hint or self._of_icefall(name, stages, options)
         hint = hint or did_you_mean(name, map(dashed, options), "--")
         hint = hint or did_you_mean(name, (known for one in stages for known in self._named[one]), "--")
         raise ValueError(f"unknown option --{name}" + (f", {hint}" if hint else "; --help lists those of run.sh"))
+
+    def _of_icefall(self, name: str, stages: Sequence[str], options: Sequence[str]) -> str:
+        """What does the work of a flag of icefall; empty: it is none, or this recipe has nothing of the kind."""
+        meant = OF_ICEFALL.get(name, "")
+        known = {*map(dashed, options), *(flag for stage in stages for flag in self._named[stage])}
+        named = re.findall(r"--([a-z-]+)", meant)
+        return f"icefall's; here that is {meant}" if meant and known.issuperset(named) else ""

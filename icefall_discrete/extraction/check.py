@@ -307,11 +307,11 @@ def report_text(figures: Mapping[str, Any], spec: FeatureSpec) -> str:
             f"position         {figures['position_fraction_of_entropy']:.1%} of the entropy tells only the time since "
             "the utterance began",
         ]
-    lines += ["", f"{'split':<16}{'hours':>8}{'cuts':>9}{'perturbed':>11}{'frames':>11}  dropped"]
+    lines += ["", f"{'split':<16}{'hours':>12}{'cuts':>9}{'perturbed':>11}{'frames':>11}  dropped"]
     for name, split in figures["splits"].items():
         dropped = ", ".join(f"{count} {reason}" for reason, count in split["dropped"].items()) or "none"
         lines.append(
-            f"{name:<16}{hours_text(split['hours']):>8}{split['num_cuts']:>9}{split['num_perturbed']:>11}"
+            f"{name:<16}{hours_text(split['hours']):>12}{split['num_cuts']:>9}{split['num_perturbed']:>11}"
             f"{split['num_frames']:>11}  {dropped}"
         )
     lines += ["", "every cut was read back; every promise of spec.json holds", ""]

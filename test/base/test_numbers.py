@@ -6,7 +6,16 @@ from icefall_discrete.base.numbers import hours_text, number_of
 
 
 @pytest.mark.parametrize(
-    ("hours", "text"), [(0.0047, "0.005"), (0.0, "0.000"), (0.1, "0.10"), (1.392, "1.39"), (960.0, "960.00")]
+    ("hours", "text"),
+    [
+        (0.0047, "0.005"),
+        (0.00051, "0.001"),
+        (1 / 3600, "under 0.001"),
+        (0.0, "0.000"),
+        (0.1, "0.10"),
+        (1.392, "1.39"),
+        (960.0, "960.00"),
+    ],
 )
 def test_a_few_seconds_are_not_said_to_be_no_hours(hours, text):
     assert hours_text(hours) == text

@@ -60,7 +60,8 @@ def test_a_vocoder_says_it_or_a_recogniser_of_the_same_units_reads_them(here):
     assert scripts_of(heard) == ["decode", "speak_units", "hear_speech"] and not heard.notices
     assert scripts_of(plan_of(here, asks, ("recogniser-exp-dir", "same"))) == ["decode", "hear_speech"]
     told = plan_of(here, asks, voc, ("classifier-exp-dir", "other"), ("verifier-exp-dir", "same"), ("asked", "it"))
-    assert scripts_of(told) == ["decode", "speak_units", "judge_voices"] and told.notices
+    assert scripts_of(told) == ["decode", "speak_units", "judge_voices"] and not told.notices
+    assert plan_of(here, asks, voc).notices, "a vocoder says it to nobody"
     judges = ["--classifier-exp-dir", "other", "--verifier-exp-dir", "same", "--asked", "it"]
     assert arguments(told, "judge_voices")[-6:] == judges and "judge.asked=it" in told.stages[-2].settings
     for flags, sentence in (

@@ -5,7 +5,7 @@ import re
 from pathlib import Path
 
 import pytest
-from planned_runs import asked, planned
+from planned_runs import OPTIONS, asked, planned
 
 from icefall_discrete.base.feature_types import read_feature_settings
 from icefall_discrete.experiment import machine, request_check
@@ -18,7 +18,17 @@ from icefall_discrete.experiment.stage_flags import (
     check_feature_type,
     dashed,
 )
-from icefall_discrete.experiment.stages import asr, discrete_bert, perceptual, unit_lm, wav2vec2
+from icefall_discrete.experiment.stages import (
+    asr,
+    classification,
+    discrete_bert,
+    perceptual,
+    speech_lm,
+    tts,
+    unit_lm,
+    wav2vec2,
+    wav2vec_u,
+)
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -327,3 +337,34 @@ def test_what_stands_for_flags_of_icefall_is_there_and_they_are_not():
     known |= {*map(dashed, re.findall(r"(?m)^([a-z_]+)=", (ROOT / "tools" / "recipe_options.sh").read_text()))}
     assert not known & OF_ICEFALL.keys()
     assert {flag for said in OF_ICEFALL.values() for flag in re.findall(r"--([a-z-]+)", said)} <= known
+
+
+@pytest.mark.parametrize(
+    "stages, recipe, least, absent",
+    [
+        (asr, {}, len(OF_ICEFALL), ()),
+        (tts, {"system": "vocoder"}, 4, ("use-ctc", "bpe-model", "use-shallow-fusion", "tokens-ngram")),
+        (classification, {"system": "classification"}, 4, ("use-ctc", "bpe-model", "use-shallow-fusion")),
+        (unit_lm, {"system": "unit_lm"}, 4, ("use-ctc", "bpe-model", "use-shallow-fusion")),
+        (speech_lm, {"system": "speech_lm"}, 4, ("use-transducer", "bpe-model", "use-shallow-fusion")),
+        (wav2vec_u, {"system": "wav2vec_u"}, 1, ("use-fp16", "use-ctc", "bpe-model", "do-finetune")),
+    ],
+)
+def test_what_stands_for_a_flag_of_icefall_is_known_to_the_recipe(here, stages, recipe, least, absent):
+    (here / "own.json").write_text(json.dumps(recipe))
+
+    def refused(flags, given):
+        with pytest.raises(ValueError) as caught:
+            stages.plan(asked(ROOT, here, flags, recipe="own.json", feature_type="mfcc_km500", **given))
+        return str(caught.value)
+
+    said = {name: refused(((name, "1"),), {}) for name in OF_ICEFALL}
+    hints = {name: sentence for name, sentence in said.items() if "icefall's; here that is" in sentence}
+    assert len(hints) >= least and not hints.keys() & set(absent)
+    for flag in {flag for hint in hints.values() for flag in re.findall(r"--([a-z-]+)", hint.partition(";")[2])}:
+        option = flag.replace("-", "_")
+        wrong = ((), {option: "no such"}) if option in OPTIONS else (((flag, "no such"),), {})
+        try:
+            stages.plan(asked(ROOT, here, wrong[0], recipe="own.json", feature_type="mfcc_km500", **wrong[1]))
+        except ValueError as error:
+            assert not re.search("unknown option|leave it away", str(error)), flag

@@ -26,6 +26,7 @@ from icefall_discrete.experiment.feature_stages import (
     data_settings,
     data_stages,
     file_in_names,
+    in_names,
     score_settings,
     scoring_stage,
     shell_names,
@@ -106,8 +107,12 @@ class _Facts(TaskFacts):
         if self.method == self.own_method and not self.options.lm and not extra and not self.options.lm_text:
             return ""
         parts = [self.method, self.options.lm, self.options.lm and self.options.lm_scale, self.lm_text_name]
-        parts += [f"{flag}-{file_in_names(value) if '/' in value else value}" for flag, value in sorted(extra.items())]
+        parts += [f"{flag}-{self._in_names(flag, value)}" for flag, value in sorted(extra.items())]
         return "_".join(part for part in parts if part)
+
+    def _in_names(self, flag: str, value: str) -> str:
+        kind = self.flags.kind("decode", flag)
+        return file_in_names(value) if kind == "path" else in_names(value) if kind == "text" else value
 
     @property
     def lm_order(self) -> str:
@@ -263,7 +268,7 @@ def _settings(facts: _Facts, old_words: Dict[str, str]) -> _Settings:
     train += facts.extra("bpe", "shar", "train")
     train += (*of(["teacher"]), *facts.extra(PSEUDO)) if options.teacher else ()
     decode = (*train, f"decoding_method={facts.method}", *of(["lm", "lm_scale"]), *_fused_text(facts))
-    decode += facts.extra("graphs", "lm", "decode")
+    decode += (*facts.extra("graphs", "lm", "decode"), *_files_read(facts))
     return _Settings(data, text, train, decode, (*decode, *score_settings(facts, old_words)))
 
 
@@ -272,6 +277,13 @@ def _fused_text(facts: _Facts) -> Tuple[str, ...]:
     order = (f"lm_order={facts.lm_order}",) if facts.options.lm == "ngram" else ()
     text = facts.options.lm_text
     return (*order, *((f"lm_text={text} {digest_of_file(text)}",) if text else ()))
+
+
+def _files_read(facts: _Facts) -> Tuple[str, ...]:
+    """What the files hold that flags of the search name: with other phrases, a file of the same name is read anew."""
+    named = sorted(facts.passed.get("decode", {}).items())
+    files = [(flag, path) for flag, path in named if facts.flags.kind("decode", flag) == "path"]
+    return tuple(f"read.{flag}={digest_of_file(path)}" for flag, path in files if Path(path).is_file())
 
 
 def _further_text(facts: _Facts, old_words: Dict[str, str]) -> Tuple[str, ...]:

@@ -1,7 +1,7 @@
 """The stages of telling classes apart, such as languages or speakers: tokenizer, codes, check, training, accuracies."""
 
 import dataclasses
-from typing import Callable, Dict, Mapping, Optional, Tuple
+from typing import Callable, Dict, List, Mapping, Optional, Tuple
 
 from icefall_discrete.experiment import feature_stages
 from icefall_discrete.experiment.feature_stages import (
@@ -106,6 +106,11 @@ def plan_for(asked: Asked, outcome: Outcome, task: Task = CLASSES) -> Plan:
     return Plan(tuple(stages), names, (*warnings, *notices), old_words, "", scores)
 
 
+def options_of(asked: Asked) -> List[str]:
+    """The options of run.sh that mean something here."""
+    return [name for name in asked.values if name not in _OF_TEXT]
+
+
 def _facts(asked: Asked, options: RunOptions, corpus: Corpus, task: Task) -> TaskFacts:
     given = [name for name in _OF_TEXT if getattr(options, name)]
     if given:
@@ -113,7 +118,7 @@ def _facts(asked: Asked, options: RunOptions, corpus: Corpus, task: Task) -> Tas
     flags = stage_flags(asked.root, task.system, task.scripts)
     check_options(flags, options, feature_stages.OPTIONS)
     present = [stage for stage in task.scripts if stage != "shar" or options.shar == "true"]
-    passed = flags.assign(asked.flags, present, list(asked.values))
+    passed = flags.assign(asked.flags, present, options_of(asked))
     choice = choose(options)
     check_choice(choice, flags, task.system, task.sections, passed.get("train", {}))
     return TaskFacts(asked, options, corpus, choice, flags, passed, task.system, task.scripts)

@@ -12,7 +12,7 @@ from icefall_discrete.experiment.plan import Command, Plan
 from icefall_discrete.experiment.request_check import TRAINING
 from icefall_discrete.experiment.run_options import Asked, Choice, RunOptions, choose
 from icefall_discrete.experiment.stages import tts, vocoder
-from icefall_discrete.experiment.stages.classification import Outcome, Task, plan_for
+from icefall_discrete.experiment.stages.classification import Outcome, Task, options_of, plan_for
 
 SYSTEM = "speech_lm"
 METHOD, SPOKEN = "answers", tts.METHOD
@@ -52,7 +52,7 @@ class _Request:
         """As flags say, or else the recipe, or else the defaults."""
         flags = stage_flags(asked.root, SYSTEM, SCRIPTS)
         present = [stage for stage in SCRIPTS if stage != "shar" or asked.values.get("shar") == "true"]
-        passed = flags.assign(asked.flags, present, list(asked.values))
+        passed = flags.assign(asked.flags, present, options_of(asked))
         trained, others = passed.get("train", {}), dict(passed.get("decode", {}))
         own = choice.section("synthesis").get("asked_task", flags.default("decode", _TASK))
         lines = choice.section("task").get(_LAYOUTS)
@@ -109,8 +109,9 @@ def plan(asked: Asked) -> Plan:
 
 
 def _is_heard(planned: Plan) -> bool:
-    script = f"{SCRIPTS[tts.HEAR]}.py"
-    return any(Path(word).name == script for one in planned.stages for step in one.commands for word in step.arguments)
+    """Whether a recogniser hears the words, or others whose voice it is."""
+    scripts = {f"{SCRIPTS[stage]}.py" for stage in vocoder.LISTENERS}
+    return any(Path(word).name in scripts for one in planned.stages for step in one.commands for word in step.arguments)
 
 
 def _heard(facts: TaskFacts) -> Tuple[Command, ...]:

@@ -114,7 +114,8 @@ def _facts(asked: Asked) -> _Facts:
     handed = {name: one for name, one in feature_stages.OPTIONS.items() if one[0] in SCRIPTS}
     check_options(flags, options, handed)
     # What is said is scored: flags of the search are those of saying.
-    passed = flags.assign(asked.flags, [stage for stage in SCRIPTS if stage != SCORE], list(asked.values))
+    known = [name for name in asked.values if name not in _OF_OTHERS]
+    passed = flags.assign(asked.flags, [stage for stage in SCRIPTS if stage != SCORE], known)
     choice = choose(options)
     check_choice(choice, flags, SYSTEM, SECTIONS, {})
     return _Facts(asked, options, corpus, choice, flags, passed, SYSTEM, SCRIPTS)

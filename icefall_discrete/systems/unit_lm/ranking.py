@@ -11,7 +11,7 @@ from typing import List, Sequence, Tuple
 import torch
 from torch import Tensor
 
-from icefall_discrete.base.settings import check_settings, setting
+from icefall_discrete.base.settings import check_settings, path_setting, setting
 from icefall_discrete.text.alignments import Segment
 
 
@@ -24,7 +24,7 @@ class RankingConfig:
     prompt_share: float = setting(
         0.5, "share of an utterance that is heard before it goes on as itself, or as another", above=0, maximum=0.95
     )
-    alignments: str = setting("", "when words are said: CTM, TextGrid or labels of frames; empty: chunks are moved")
+    alignments: str = path_setting("when words are said: CTM, TextGrid or labels of frames; empty: chunks are moved")
     tier: str = setting("words", "of a TextGrid: the tier of words")
 
     def __post_init__(self) -> None:

@@ -11,7 +11,7 @@ from typing import Callable, Iterator, Optional
 import torch
 from torch import Tensor
 
-from icefall_discrete.base.settings import check_settings, setting
+from icefall_discrete.base.settings import check_settings, path_setting, setting
 from icefall_discrete.base.spec import FeatureSpec
 from icefall_discrete.data.speech import expanded
 from icefall_discrete.nn.durations import durations_of
@@ -26,8 +26,8 @@ class SynthesisConfig:
     """How waveforms are made; but for the last bits the window does not change them."""
 
     window_sec: float = setting(10.0, "audio that is made at once, in seconds: more needs more memory", above=0)
-    prompt: str = setting(
-        "", "audio file whose voice is spoken in, by a vocoder that takes a prompt (default: that of the speaker)"
+    prompt: str = path_setting(
+        "audio file whose voice is spoken in, by a vocoder that takes a prompt (default: that of the speaker)"
     )
     voice: str = setting(
         "", "voice of the training data in which everything is said, whoever spoke (default: each cut's own)"
