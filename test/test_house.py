@@ -361,9 +361,7 @@ def _spoken(tree: ast.AST) -> Iterator[ast.Constant]:
 def test_logs_are_not_filled_by_progress_bars():
     """A bar that says how often it is drawn does not heed tools/stages.sh, which draws seldom into a file."""
     found = [
-        _place(path, node)
-        for path, node in _nodes()
-        if isinstance(node, ast.keyword) and node.arg == "mininterval" and isinstance(node.value, ast.Constant)
+        _place(path, node) for path, node in _nodes() if isinstance(node, ast.keyword) and node.arg == "mininterval"
     ]
     assert not found
 

@@ -16,7 +16,6 @@ import hashlib
 import json
 import logging
 import math
-import sys
 import time
 from pathlib import Path
 from typing import Any, Callable, Counter, Deque, Dict, Iterable, Iterator, List, Optional, Sequence, Tuple, Union
@@ -328,7 +327,6 @@ def _progress(run: _Run, split: str) -> tqdm:
         initial=round(sum(seconds[index] for index in run.order[: run.start])),
         unit="s",
         unit_scale=True,
-        mininterval=0.5 if sys.stderr.isatty() else 10.0,
     )
 
 
