@@ -175,20 +175,27 @@ def test_the_failure_of_one_process_ends_the_others(monkeypatch):
 
 def test_nobody_is_with_the_store_of_failures_any_more_when_a_process_ends(monkeypatch):
     """Who comes back from it while the interpreter ends would abort the process."""
-    begun, back = threading.Event(), threading.Event()
+    begun, is_awaited, back = (threading.Event() for _ in range(3))
 
     def slow_answer(key, amount):
         begun.set()
-        back.wait(0.2)
+        is_awaited.wait()
         back.set()
         return 0
+
+    def join(timeout):
+        is_awaited.set()
+        threading.Thread.join(board._watcher, timeout)
 
     monkeypatch.setattr(distributed, "_POLL_SEC", 0.01)
     monkeypatch.setattr(distributed, "_store_of_attempt", lambda: SimpleNamespace(add=slow_answer))
     board = distributed.FailureBoard(Group(0, 2))
-    assert begun.wait(10) and not back.is_set()
+    monkeypatch.setattr(board._watcher, "join", join)
+    assert begun.wait(10)
     board.close()
-    assert back.is_set(), "the answer was waited for"
+    was_back = back.is_set()
+    is_awaited.set()
+    assert was_back, "the answer was waited for"
 
 
 def test_what_a_lost_connection_says_is_told_from_other_errors():
