@@ -41,7 +41,8 @@ class Predictions:
         """The rows (M,) of `kept` with the predictions for contexts (M, context_size), which may have come before.
 
         In a beam search the same few contexts come again at every frame, and the projection is as large as the
-        joiner's output layer for a vocabulary of 500. For devices that answer at once.
+        joiner's output layer for a vocabulary of 500. For devices that answer at once. Rows of `kept` beyond
+        those handed out are memory that was never written (`new_empty`) and hold anything, NaN too: read none of them.
 
         Args:
           keys: (M,), equal ones stand for equal contexts.

@@ -60,8 +60,8 @@ class VocoderFiles(OutputFiles):
 
     def forget(self, split: str) -> None:
         """Remove the lists of what was said and heard of a split: it is said anew."""
-        heard = (self.heard(split), self.heard_inputs(split), self.heard_voices(split))
-        for path in (self.listed(split), *heard, *map(_note, heard)):
+        noted = (self.heard(split), self.heard_voices(split))  # not of inputs: those are no audio that is said
+        for path in (self.listed(split), self.heard_inputs(split), *noted, *map(_note, noted)):
             path.unlink(missing_ok=True)
 
     def sounding(self, split: str) -> List[Path]:
