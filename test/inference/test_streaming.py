@@ -6,6 +6,8 @@ import os
 import re
 import shutil
 import signal
+import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -17,6 +19,7 @@ from icefall_discrete.audio.resampling import Resampler
 from icefall_discrete.decoding.settings import DecodeConfig
 from icefall_discrete.experiment.checkpoint_choice import CheckpointChoice
 from icefall_discrete.inference.audio_files import BadAudio
+from icefall_discrete.inference.streaming import pcm
 from icefall_discrete.inference.streaming.endpoints import EndpointConfig
 from icefall_discrete.inference.streaming.pcm import pcm_pieces, until_interrupted
 from icefall_discrete.inference.streaming.transcriber import StreamingTranscriber
@@ -148,9 +151,9 @@ def test_bad_samples_are_named_and_leave_the_stream_as_it_was(transcriber, sampl
 
 def test_pcm():
     data = np.array([0, 16384, -32768, 32767], dtype="<i2").tobytes()
-    whole = torch.cat(list(pcm_pieces(io.BytesIO(data), 3, "pipe")))
+    whole = torch.cat(list(pcm_pieces(until_interrupted(io.BytesIO(data), 6), "pipe")))
     assert whole.tolist() == [0.0, 0.5, -1.0, 32767 / 32768]
-    read = pcm_pieces(io.BytesIO(data + b"\0"), 3, "pipe")
+    read = pcm_pieces(until_interrupted(io.BytesIO(data + b"\0"), 6), "pipe")
     assert sum(len(next(read)) for _ in range(2)) == 4
     with pytest.raises(BadAudio, match=r"pipe: ends within a sample, after an odd number of bytes; expected s16le"):
         next(read)
@@ -160,7 +163,7 @@ def test_what_came_through_a_pipe_does_not_wait_for_the_rest():
     data = np.array([1, 2, 3, 4], dtype="<i2").tobytes()
     reading, writing = os.pipe()
     with open(reading, "rb") as pipe:
-        read = pcm_pieces(pipe, 100, "pipe")
+        read = pcm_pieces(until_interrupted(pipe, 200), "pipe")
         os.write(writing, data[:3])
         assert (next(read) * 32768).tolist() == [1.0]
         os.write(writing, data[3:])
@@ -169,32 +172,110 @@ def test_what_came_through_a_pipe_does_not_wait_for_the_rest():
         assert list(read) == []
 
 
+class Microphone:
+    """A pipe, what is said into it, and Ctrl-C, in a process that does not ignore it as those of CI do."""
+
+    def __init__(self):
+        reading, self.writing = os.pipe()
+        self.pipe = PipeThatIsWatched(io.FileIO(reading))
+
+    def say(self, num_samples):
+        os.write(self.writing, b"\1\0" * num_samples)
+
+    def end(self):
+        os.close(self.writing)
+        self.writing = None
+
+    def press(self):
+        os.kill(os.getpid(), signal.SIGINT)
+
+    def heard(self):
+        return pcm_pieces(until_interrupted(self.pipe, 3200), "pipe")
+
+
+class PipeThatIsWatched(io.BufferedReader):
+    after_reading = staticmethod(lambda: None)
+
+    def read1(self, size=-1):
+        data = super().read1(size)
+        self.after_reading()
+        return data
+
+
 @pytest.fixture
-def keyboard():
-    """Presses Ctrl-C, in a process that has not been told to ignore it, as those of CI are."""
+def microphone():
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield lambda: os.kill(os.getpid(), signal.SIGINT)
+    made = Microphone()
+    with made.pipe:
+        yield made
+    if made.writing is not None:
+        made.end()
     signal.signal(signal.SIGINT, before)
 
 
-def test_the_first_interrupt_ends_what_comes_and_the_second_the_command(keyboard):
-    def heard():
-        yield from (torch.ones(2), torch.ones(3))
-        keyboard()
-        raise AssertionError("waits for more")
-
-    assert [len(piece) for piece in until_interrupted(heard())] == [2, 3]
+def test_what_came_before_the_first_interrupt_and_just_after_is_heard(microphone):
+    microphone.say(1600)
+    heard = []
+    for piece in microphone.heard():
+        heard.append(len(piece))
+        if len(heard) == 1:  # while a chunk is recognised
+            microphone.say(8000)
+            microphone.press()
+            microphone.end()
+    assert heard == [1600] * 6
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
-    coming, taken = until_interrupted(iter([torch.ones(2), torch.ones(3)])), []
+
+
+def test_what_was_read_is_heard_wherever_the_interrupt_comes(microphone, monkeypatch):
+    def as_samples_interrupted(*arguments):
+        monkeypatch.undo()
+        microphone.press()
+        return pcm.as_samples(*arguments)
+
+    microphone.say(4800)
+    monkeypatch.setattr(pcm, "as_samples", as_samples_interrupted)
+    assert sum(map(len, microphone.heard())) == 4800  # the pipe stays open: nothing comes, and nothing is waited for
+    monkeypatch.setattr(microphone.pipe, "after_reading", lambda: (monkeypatch.undo(), microphone.press()))
+    microphone.say(1600)
+    assert sum(map(len, microphone.heard())) == 1600
+
+
+def test_an_interrupt_ends_what_comes_while_nothing_comes(microphone):
+    microphone.say(2)
+    heard = []
+    for piece in microphone.heard():
+        heard.append(len(piece))
+        threading.Timer(0.05, microphone.press).start()
+    assert heard == [2]
+
+
+def test_an_interrupt_ends_what_has_no_end(microphone):
+    with open("/dev/zero", "rb") as endless:
+        heard = []
+        for data in until_interrupted(endless, 2**14):
+            heard.append(len(data))
+            if len(heard) == 1:
+                microphone.press()
+    assert sum(heard) == 2**14 + 2**17
+
+
+def test_the_second_interrupt_ends_the_command(microphone):
+    taken = []
+    microphone.say(2)
     with pytest.raises(KeyboardInterrupt):
-        for piece in coming:
+        for piece in microphone.heard():
             taken.append(len(piece))
-            keyboard()  # while a chunk is recognised, which goes on
+            microphone.press()  # while a chunk is recognised, which goes on
             taken.append("recognised")
-            keyboard()
+            microphone.press()
     assert taken == [2, "recognised"]
+
+
+def test_where_ctrl_c_is_ignored_or_elsewhere_it_stays_so(microphone):
+    with ThreadPoolExecutor(1) as pool:  # signals are for the main thread
+        assert pool.submit(lambda: list(until_interrupted(io.BytesIO(b"abc"), 2))).result() == [b"ab", b"c"]
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    assert len(list(until_interrupted(iter([torch.ones(2)])))) == 1
+    assert list(until_interrupted(io.BytesIO(b"abc"), 2)) == [b"ab", b"c"]
     assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
 
 

@@ -14,7 +14,7 @@ from icefall_discrete.base.text_files import json_in, shown_name
 from icefall_discrete.experiment.transcription_files import load_recipe, settings_in
 from icefall_discrete.inference.audio_files import AudioConfig, BadAudio, open_audio, read_samples
 from icefall_discrete.inference.streaming.endpoints import EndpointConfig
-from icefall_discrete.inference.streaming.pcm import pcm_pieces, pieces, until_interrupted
+from icefall_discrete.inference.streaming.pcm import SAMPLE_BYTES, pcm_pieces, pieces, until_interrupted
 from icefall_discrete.inference.streaming.transcriber import AudioStream, StreamingTranscriber
 from icefall_discrete.inference.streaming.updates import Update
 from icefall_discrete.systems.asr.streaming_model import StreamingConfig
@@ -189,7 +189,8 @@ def _advance(transcriber: StreamingTranscriber, stream: AudioStream, figures: Fi
 def _audio(transcriber: StreamingTranscriber, name: str, args: Any) -> Iterator[Tensor]:
     """The samples of a file, or of standard input, in pieces."""
     if args.pcm_rate is not None:
-        yield from until_interrupted(pcm_pieces(_standard_input(), round(PIECE_SEC * args.pcm_rate), name))
+        num_bytes = round(PIECE_SEC * args.pcm_rate) * SAMPLE_BYTES
+        yield from pcm_pieces(until_interrupted(_standard_input(), num_bytes), name)
         return
     rate, num = transcriber.sample_rate_hz, round(PIECE_SEC * transcriber.sample_rate_hz)
     samples = read_samples(open_audio(name), rate, override(AudioConfig(), args).channel)

@@ -1,8 +1,11 @@
 """Raw samples as programs hand them on: s16le, signed 16-bit little-endian, one channel."""
 
 import io
+import select
 import signal
-from typing import Any, Iterator
+import threading
+import time
+from typing import Any, Iterable, Iterator, List
 
 import numpy as np
 import torch
@@ -12,16 +15,23 @@ from icefall_discrete.inference.audio_files import BadAudio
 from icefall_discrete.inference.samples import as_samples
 
 SAMPLE_BYTES = 2
+# How often it is looked whether Ctrl-C was pressed, while nothing comes.
+_POLL_SEC = 0.1
+# How long more is waited for after it: what records ends by the same Ctrl-C, but writes its last samples before.
+_GRACE_SEC = 0.5
+# Bytes that are heard after it at most: a full pipe of Linux, and as much that waited to be written. A file would be
+# read to its end otherwise, and a program that Ctrl-C does not end for ever.
+_MOST_AFTER = 2**17
 
 
-def pcm_pieces(source: io.BufferedIOBase, num_samples: int, name: str) -> Iterator[Tensor]:
-    """Samples (S,) float32 of a file or pipe of s16le as they come, at most `num_samples` at once.
+def pcm_pieces(source: Iterable[bytes], name: str) -> Iterator[Tensor]:
+    """Samples (S,) float32 of s16le that comes in parts, which may end within a sample.
 
     Nothing that came waits for what did not come yet, so that none of it is lost where reading is interrupted.
-    Raises BadAudio, after the whole samples, if it ends within one.
+    Raises BadAudio, after the whole samples, if the last part ends within one.
     """
     half = b""
-    while data := source.read1(num_samples * SAMPLE_BYTES):
+    for data in source:
         data = half + data
         whole = len(data) // SAMPLE_BYTES * SAMPLE_BYTES
         half = data[whole:]
@@ -34,37 +44,56 @@ def pcm_pieces(source: io.BufferedIOBase, num_samples: int, name: str) -> Iterat
         )
 
 
-def until_interrupted(source: Iterator[Tensor]) -> Iterator[Tensor]:
-    """Pieces as they come; the first Ctrl-C ends them, as if no more came, and the second is what it ever is.
+def until_interrupted(source: io.BufferedIOBase, num_bytes: int) -> Iterator[bytes]:
+    """What comes through a file or pipe, at most `num_bytes` at once; the first Ctrl-C ends it, the second is as ever.
 
     Whoever speaks into a microphone ends so, and what was said is to be heard to its end. In the midst of a chunk the
-    interrupt waits for it, and while nothing comes it waits for nothing.
+    interrupt waits for it; then comes what is in the pipe by now, and what is still written within a short while. Where
+    Ctrl-C is ignored, or somebody has other plans with it, it stays so, and so it does outside of the main thread,
+    which alone is told of signals.
     """
     before = signal.getsignal(signal.SIGINT)
-    if before is not signal.default_int_handler:  # whoever ignores it, or has other plans, goes on so
-        yield from source
+    if before is not signal.default_int_handler or threading.current_thread() is not threading.main_thread():
+        yield from iter(lambda: source.read1(num_bytes), b"")
         return
-    is_waiting = is_over = False
+    is_over = False
 
-    def end(*_: Any) -> None:
+    def end(*_: Any) -> None:  # it raises nothing: what is being read, or was read just now, would be lost
         nonlocal is_over
         is_over = True
         signal.signal(signal.SIGINT, before)
-        if is_waiting:
-            raise KeyboardInterrupt
 
     signal.signal(signal.SIGINT, end)
     try:
         while not is_over:
-            try:
-                is_waiting = True
-                piece = next(source)
-                is_waiting = False
-            except (StopIteration, KeyboardInterrupt):
-                return
-            yield piece
+            if _has_come(source, _POLL_SEC):
+                data = source.read1(num_bytes)
+                if not data:
+                    return
+                yield data
     finally:
         signal.signal(signal.SIGINT, before)
+    yield from _rest(source, num_bytes)
+
+
+def _rest(source: io.BufferedIOBase, num_bytes: int) -> List[bytes]:
+    """What is still heard after an interrupt; read at once, since what is recognised meanwhile lets more come."""
+    rest, left, end = [], _MOST_AFTER, time.monotonic() + _GRACE_SEC
+    while left > 0 and _has_come(source, max(0.0, end - time.monotonic())):
+        data = source.read1(min(num_bytes, left))
+        if not data:
+            break
+        rest.append(data)
+        left -= len(data)
+    return rest
+
+
+def _has_come(source: io.BufferedIOBase, wait_sec: float) -> bool:
+    """Whether reading would not wait, after `wait_sec` at most. `read1` leaves nothing in the buffer of `source`."""
+    try:
+        return bool(select.select([source], [], [], wait_sec)[0])
+    except io.UnsupportedOperation:  # bytes in memory are there
+        return True
 
 
 def pieces(samples: Tensor, num_samples: int) -> Iterator[Tensor]:
