@@ -174,15 +174,14 @@ class NextUnits:
     def _joined(self, am: Tensor, utterances: np.ndarray, rows: np.ndarray) -> Tensor:
         """Logits (M, V) of am[utterances] with the predictions `rows`, valid until the next call.
 
-        The joiner, in memory that is used again. numpy's tangent takes a fourth of the time of PyTorch's.
+        In memory that is used again.
         """
-        num, linear = len(rows), self._model.joiner.output_linear
+        num, joiner = len(rows), self._model.joiner
         if self._hidden.size(1) < num:
             self._hidden = am.new_empty(2, 2 * num, am.size(1))
-            self._logits = am.new_empty(2 * num, linear.out_features)
+            self._logits = am.new_empty(2 * num, joiner.output_linear.out_features)
         hidden, other = self._hidden[:, :num].numpy()
         # With this mode numpy writes where it is told to; all indexes are inside.
         self._predictions.kept.numpy().take(rows, axis=0, out=hidden, mode="clip")
         hidden += am.numpy().take(utterances, axis=0, out=other, mode="clip")
-        np.tanh(hidden, out=hidden)
-        return torch.addmm(linear.bias, torch.from_numpy(hidden), linear.weight.t(), out=self._logits[:num])
+        return joiner.logits_of_sums(hidden, self._logits[:num])

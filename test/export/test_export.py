@@ -197,7 +197,7 @@ def test_refusals_are_one_sentence_and_leave_nothing(exp_dir, tmp_path, monkeypa
     (full / "mine").write_text("")
     with pytest.raises(ValueError, match=r"full exists and is not empty; give a folder that is new"):
         run(exp_dir, "--out-dir", full)
-    with pytest.raises(FileNotFoundError, match=r"config\.json"):
+    with pytest.raises(FileNotFoundError, match=r"nothing is no experiment: there is no such folder; correct"):
         run(tmp_path / "nothing", "--out-dir", tmp_path / "out")
     with pytest.raises(SystemExit):
         run(exp_dir, "--to", "elsewhere")

@@ -1,5 +1,6 @@
 """The joiner of the transducer."""
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -26,3 +27,13 @@ class Joiner(nn.Module):
         if project_input:
             am, lm = self.encoder_proj(am), self.decoder_proj(lm)
         return self.output_linear(torch.tanh(am + lm))
+
+    def logits_of_sums(self, sums: np.ndarray, out: Tensor) -> Tensor:
+        """`forward` of sums am + lm (M, joiner_dim) of projected sides on the CPU, written into out (M, vocab_size).
+
+        `sums` are overwritten, and there is no gradient; a search calls it for some rows a frame. numpy's tangent takes
+        a fourth of the time of PyTorch's.
+        """
+        linear = self.output_linear
+        hidden = torch.from_numpy(np.tanh(sums, out=sums))
+        return torch.addmm(linear.bias, hidden, linear.weight.t(), out=out)
