@@ -6,7 +6,9 @@ say, and a pretrained one (local/decode_whisper.py). Prints the doubtful cuts wi
 of all that are given, with and without them; nothing is changed. Listen before you correct a transcript: --page makes
 a page with players.
 
-Example: tools/doubtful_references.py exp/full/modified_beam_search/recogs-test-*.txt \
+Name each file: a folder has one for each search, and two searches of one model are no two recognisers.
+
+Example: tools/doubtful_references.py exp/full/modified_beam_search/recogs-test-epoch-27_avg-6.txt \
 exp/own_decoder/own_decoder/recogs-test-beam-size-5.txt --cuts data/manifests/asterisk_cuts_test.jsonl.gz \
 --page exp/doubtful.html
 """

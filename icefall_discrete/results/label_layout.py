@@ -3,8 +3,8 @@
 Points that lie close together in x are a crowd, whose labels stand in one column right or left of it, as near to the
 height of their points as there is room; how close is tried two ways, and the labels that are nearer are taken. Which
 label takes which place of its column is the choice whose lines, taken together, are shortest; of such lines no two
-cross. Where a crowd finds no column, all labels stand in one at the right
-edge, for which the frame must have room. All lengths are in pixels, y upwards.
+cross. Where a crowd finds no column, all labels stand in one at the right edge, for which the frame must have room. All
+lengths are in pixels, y upwards.
 """
 
 import dataclasses

@@ -40,7 +40,8 @@ def read_recogs(path: PathLike) -> List[Transcript]:
     """Read what `write_recogs`, or icefall, wrote; other lines of a cut (its timestamps) are left out.
 
     Raises:
-      FileNotFoundError: if there is no such file; ValueError: if a line or pair of lines is malformed, naming it.
+      FileNotFoundError: if there is no such file; IsADirectoryError: if it is a folder; ValueError: if a line or pair
+        of lines is malformed, naming it.
     """
     if Path(path).is_dir():
         raise IsADirectoryError(f"{path} is a folder, expected recogs-<set>-*.txt; name the file.")
