@@ -100,7 +100,8 @@ def read_tokens(corpus: Path, split: str) -> List[TokenFacts]:
     compared = _compared_recipe(rows, split)
     for name, row in rows:
         splits.update(row.get("sets") or {})
-        if not _is_recogniser(row, split) or (name, row["recipe"], row.get("search")) == compared:
+        is_compared = (name, row["recipe"]) == compared and not row.get("search")
+        if is_compared or not _is_recogniser(row, split):
             _add_row(found.setdefault(row["feature_type"], TokenFacts(row["feature_type"])), row, split, name)
     for task in tasks:
         for path in sorted((task / "results" / UNITS_FOLDER).glob("*.json")):
@@ -122,26 +123,29 @@ def read_tokens(corpus: Path, split: str) -> List[TokenFacts]:
     return sorted(found.values(), key=lambda facts: (-(facts.bits_per_second or 0.0), facts.name))
 
 
+def _is_of_other_audio(row: Json) -> bool:
+    return (row.get("decoding") or {}).get("method") in _OF_OTHER_AUDIO
+
+
 def _is_recogniser(row: Json, split: str) -> bool:
     """Whether its error rate is that of a recogniser of recordings."""
     scored: Json = (row.get("sets") or {}).get(split) or {}
-    is_other = (row.get("decoding") or {}).get("method") in _OF_OTHER_AUDIO
-    return "mel_distance" not in scored and "wer" in scored and not is_other
+    return "mel_distance" not in scored and "wer" in scored and not _is_of_other_audio(row)
 
 
-def _compared_recipe(rows: Sequence[Tuple[str, Json]], split: str) -> Optional[Tuple[str, str, None]]:
-    """Task, recipe and search (its own: None) of the recognisers that most feature types have; None without any."""
-    types: DefaultDict[Tuple[str, str, None], Set[str]] = collections.defaultdict(set)
+def _compared_recipe(rows: Sequence[Tuple[str, Json]], split: str) -> Optional[Tuple[str, str]]:
+    """Task and recipe of the recognisers, with their own search, that most feature types have; None without any."""
+    types: DefaultDict[Tuple[str, str], Set[str]] = collections.defaultdict(set)
     for task, row in rows:
         if _is_recogniser(row, split) and not row.get("search"):
-            types[task, row["recipe"], None].add(row["feature_type"])
+            types[task, row["recipe"]].add(row["feature_type"])
     return max(sorted(types), key=lambda recipe: len(types[recipe]), default=None)
 
 
 def _add_row(facts: TokenFacts, row: Json, split: str, task: str) -> None:
     scored: Json = (row.get("sets") or {}).get(split) or {}
     facts.features = {**facts.features, **{key: value for key, value in (row.get("features") or {}).items() if value}}
-    if (row.get("decoding") or {}).get("method") in _OF_OTHER_AUDIO:
+    if _is_of_other_audio(row):
         return
     is_audio = "mel_distance" in scored
     leading = metric_named("mel_distance" if is_audio else "wer")

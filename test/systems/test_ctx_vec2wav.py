@@ -13,7 +13,19 @@ from lhotse import CutSet
 from lhotse.utils import fastcopy
 from safetensors.torch import load_file
 from synthetic_codes import goes_on_exactly, make_trainer
-from toy_speech import FRAME, RATE, RECIPE, SIZE, SPEC, make_experiment, write_speech
+from toy_speech import (
+    FRAME,
+    RATE,
+    RECIPE,
+    SIZE,
+    SPEC,
+    audible_network,
+    make_experiment,
+    prompted_model,
+    some_codes,
+    some_prompt,
+    write_prompted_speech,
+)
 
 from icefall_discrete.base.spec import FeatureSpec
 from icefall_discrete.base.tensor_files import write_tensors
@@ -48,13 +60,12 @@ SMALL = {
     "front_attention_frames": 6,
     "prompt_bins": 8,
 }
-MODEL = {**RECIPE["model"], "generator": SMALL, "voice_dim": 0}
+MODEL = prompted_model(SMALL)
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    target = {"part_sec": 0.4, "prompt_sec": [0.5, 0.7]}
-    return write_speech(tmp_path_factory.mktemp("prompted"), num_train=6, model=MODEL, target=target)
+    return write_prompted_speech(tmp_path_factory.mktemp("prompted"), MODEL, 6)
 
 
 @pytest.fixture(scope="module")
@@ -64,24 +75,8 @@ def speaker(folder):
     return Speaker(folder / "V")
 
 
-@torch.no_grad()
 def small(**changes):
-    torch.manual_seed(0)
-    model = {**MODEL, "generator": {**SMALL, **changes}, "voice_dim": 4}
-    network = build_vocoder(TrainSettings.from_dict({"model": model}, "test").model, SPEC, 3).eval()
-    for name, value in network.generator.named_parameters():
-        if not name.startswith("front."):  # they begin so small that nothing would be heard
-            value.mul_(12 if value.dim() > 1 else 0)
-    return network
-
-
-def some_prompt(number=1, frames=30, seed=0):
-    mel = torch.randn(number, frames, 8, generator=torch.Generator().manual_seed(seed))
-    return Prompt(mel, torch.full((number,), frames))
-
-
-def some_codes(num_frames, seed=0):
-    return torch.randint(SIZE, (num_frames, 1), generator=torch.Generator().manual_seed(seed))
+    return audible_network({**MODEL, "generator": {**SMALL, **changes}, "voice_dim": 4}, of_vectors=0)
 
 
 def close(found, expected, atol=3e-6):
@@ -156,14 +151,14 @@ def test_recipes_build_and_the_published_one_has_the_published_parameters(corpus
 
 @torch.no_grad()
 def test_windows_give_what_the_whole_gives_and_a_prompt_is_heard():
-    network, codes, prompt = small(), some_codes(90), some_prompt()
+    network, codes, prompt = small(), some_codes(90), some_prompt(8)
     whole = waveform(network, codes, 1, 999, prompt)
     assert whole.shape == (90 * FRAME,)
     found = list(in_windows(network, codes, 1, 20, prompt))
     assert len(found) == 5
     scale = float(whole.abs().max())
     close(torch.cat(found), whole, 1e-4 * scale)
-    assert float((whole - waveform(network, codes, 1, 999, some_prompt(seed=1))).abs().max()) > 1e-3 * scale
+    assert float((whole - waveform(network, codes, 1, 999, some_prompt(8, seed=1))).abs().max()) > 1e-3 * scale
     everything = small(front_attention_frames=0)
     assert everything.front.reach is None and everything.frames_in(30.0) == 1500
     close(waveform(everything, codes, 1, 20, prompt), waveform(everything, codes, 1, 999, prompt), 1e-6)
@@ -171,7 +166,7 @@ def test_windows_give_what_the_whole_gives_and_a_prompt_is_heard():
 
 @torch.no_grad()
 def test_a_padded_batch_gives_what_each_gives_alone():
-    network, prompt = small(), some_prompt(2)
+    network, prompt = small(), some_prompt(8, 2)
     codes = torch.full((2, 24, 1), SIZE)
     codes[0], codes[1, :15] = some_codes(24), some_codes(15, 1)
     lens, voices = torch.tensor([24, 15]), torch.tensor([1, 2])

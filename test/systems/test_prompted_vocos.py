@@ -5,12 +5,21 @@ import dataclasses
 import pytest
 import torch
 from synthetic_codes import make_trainer
-from toy_speech import FRAME, RECIPE, SIZE, SPEC, make_experiment, write_speech
+from toy_speech import (
+    FRAME,
+    RECIPE,
+    SIZE,
+    SPEC,
+    audible_network,
+    make_experiment,
+    prompted_model,
+    some_codes,
+    some_prompt,
+    write_prompted_speech,
+)
 
 from icefall_discrete.inference.speaker import Speaker
 from icefall_discrete.nn.generators.contract import Prompt
-from icefall_discrete.systems.vocoder.network import build_vocoder
-from icefall_discrete.systems.vocoder.settings import TrainSettings
 from icefall_discrete.systems.vocoder.synthesis import SynthesisConfig, in_windows, waveform
 
 SMALL = {
@@ -20,49 +29,33 @@ SMALL = {
     "prompt_channels": 8,
     "prompt_bins": 16,
 }
-MODEL = {**RECIPE["model"], "generator": SMALL, "voice_dim": 0}
+MODEL = prompted_model(SMALL)
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    target = {"part_sec": 0.4, "prompt_sec": [0.5, 0.7], "voice_dropout": 0.0}
-    return write_speech(tmp_path_factory.mktemp("prompted"), num_train=8, model=MODEL, target=target)
+    return write_prompted_speech(tmp_path_factory.mktemp("prompted"), MODEL, 8, voice_dropout=0.0)
 
 
-@torch.no_grad()
 def small():
-    torch.manual_seed(0)
-    network = build_vocoder(TrainSettings.from_dict({"model": MODEL}, "test").model, SPEC, 3).eval()
-    for name, value in network.generator.named_parameters():
-        if value.dim() > 1 and not name.startswith("front."):  # they begin so small that nothing would be heard
-            value.mul_(12)
-    return network
-
-
-def some_codes(number, seed=0):
-    return torch.randint(SIZE, (number, 1), generator=torch.Generator().manual_seed(seed))
-
-
-def some_prompt(number=1, frames=30, seed=0):
-    mel = torch.randn(number, frames, 16, generator=torch.Generator().manual_seed(seed))
-    return Prompt(mel, torch.full((number,), frames))
+    return audible_network(MODEL)
 
 
 @torch.no_grad()
 def test_windows_give_what_the_whole_gives_and_a_prompt_is_heard():
-    network, codes, prompt = small(), some_codes(60), some_prompt()
+    network, codes, prompt = small(), some_codes(60), some_prompt(16)
     whole = waveform(network, codes, 1, 999, prompt)
     scale = float(whole.abs().max())
     found = list(in_windows(network, codes, 1, 20, prompt))
     assert len(found) == 3 and whole.shape == (60 * FRAME,)
     torch.testing.assert_close(torch.cat(found), whole, rtol=0, atol=1e-4 * scale)
-    assert float((whole - waveform(network, codes, 1, 999, some_prompt(seed=1))).abs().max()) > 1e-3 * scale
-    assert waveform(network, codes[:1], 1, 20, some_prompt(frames=1)).isfinite().all(), "shorter than its kernels"
+    assert float((whole - waveform(network, codes, 1, 999, some_prompt(16, seed=1))).abs().max()) > 1e-3 * scale
+    assert waveform(network, codes[:1], 1, 20, some_prompt(16, frames=1)).isfinite().all(), "shorter than its kernels"
 
 
 @torch.no_grad()
 def test_a_padded_batch_gives_what_each_gives_alone():
-    network, prompt = small(), some_prompt(2)
+    network, prompt = small(), some_prompt(16, 2)
     codes = torch.full((2, 24, 1), SIZE)
     codes[0], codes[1, :15] = some_codes(24), some_codes(15, 1)
     lens, voices = torch.tensor([24, 15]), torch.tensor([1, 2])

@@ -13,7 +13,10 @@ from icefall_discrete.base.spec import FeatureSpec
 from icefall_discrete.data.code_archive import FlatArchiveWriter
 from icefall_discrete.data.cuts import attach_stored, load_feature_cuts, write_cuts
 from icefall_discrete.experiment.folder import Experiment
+from icefall_discrete.nn.generators.contract import Prompt
 from icefall_discrete.systems.contract import system_stages
+from icefall_discrete.systems.vocoder.network import build_vocoder
+from icefall_discrete.systems.vocoder.settings import TrainSettings
 from icefall_discrete.training.averages import save_averaged
 
 RATE, FRAME, SIZE = 8000, 160, 6
@@ -101,3 +104,37 @@ def make_experiment(folder: Path, spec: FeatureSpec, codebooks=None, recipe=None
     network = stages.network(settings, spec, targets, codebooks)
     save_averaged(folder, network.state_dict(), Provenance({}))
     return folder
+
+
+def prompted_model(generator):
+    """The model of RECIPE with a generator that hears the voice in a prompt."""
+    return {**RECIPE["model"], "generator": generator, "voice_dim": 0}
+
+
+def write_prompted_speech(folder: Path, model, num_cuts: int, **target):
+    """As `write_speech`, for a model that takes prompts."""
+    target = {"part_sec": 0.4, "prompt_sec": [0.5, 0.7], **target}
+    return write_speech(folder, num_train=num_cuts, model=model, target=target)
+
+
+@torch.no_grad()
+def audible_network(model, of_vectors=1):
+    """A vocoder of `model` whose generator is heard: its weights begin so small that nothing would be.
+
+    of_vectors: what its biases, and other parameters of one dimension, are multiplied by.
+    """
+    torch.manual_seed(0)
+    network = build_vocoder(TrainSettings.from_dict({"model": model}, "test").model, SPEC, 3).eval()
+    for name, value in network.generator.named_parameters():
+        if not name.startswith("front."):
+            value.mul_(12 if value.dim() > 1 else of_vectors)
+    return network
+
+
+def some_codes(num_frames, seed=0):
+    return torch.randint(SIZE, (num_frames, 1), generator=torch.Generator().manual_seed(seed))
+
+
+def some_prompt(num_bins, number=1, frames=30, seed=0):
+    mel = torch.randn(number, frames, num_bins, generator=torch.Generator().manual_seed(seed))
+    return Prompt(mel, torch.full((number,), frames))
