@@ -25,7 +25,7 @@ from icefall_discrete.export.for_sherpa import known_to_sherpa, require_known_to
 from icefall_discrete.export.onnx_files import export_onnx, require_packages
 from icefall_discrete.export.parts import Part, whole_parts
 from icefall_discrete.export.streaming import chunks_of, streaming_parts
-from icefall_discrete.export.tokenizer import edge_samples, longest_audio, shortest_audio, tokenizer_part
+from icefall_discrete.export.tokenizer import longest_audio, shortest_audio, tokenizer_part
 from icefall_discrete.export.torchscript import export_torchscript
 from icefall_discrete.nn.adaptation import merge_changes
 from icefall_discrete.onnx.folder import (
@@ -137,7 +137,7 @@ def export(
     model = load_recogniser(exp_dir, choice)
     if config.to == SHERPA:
         require_known_to_sherpa(model, spec, config.streaming)
-    parts = streaming_parts(model, spec, config) if config.streaming else whole_parts(model, spec)
+    parts = streaming_parts(model, spec, config, config.to != SHERPA) if config.streaming else whole_parts(model, spec)
     if config.to == SHERPA:
         parts = known_to_sherpa(parts)
     tokenizer = None
@@ -196,7 +196,6 @@ def _of_streams(
     chunks = dataclasses.replace(
         chunks,
         hop_samples=reach.hop,
-        edge_samples=edge_samples(tokenizer, reach.hop),
         behind_samples=reach.behind,
         ahead_samples=reach.ahead,
     )

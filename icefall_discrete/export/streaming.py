@@ -22,7 +22,7 @@ from icefall_discrete.nn.encoders.zipformer.config import ZipformerConfig
 from icefall_discrete.nn.encoders.zipformer.state import EncoderState, LayerState
 from icefall_discrete.nn.heads.contract import has_ctc, has_transducer, require_ctc, require_transducer
 from icefall_discrete.nn.stream_state import Past
-from icefall_discrete.onnx.folder import CTC, ENCODER, Chunks
+from icefall_discrete.onnx.folder import CTC, ENCODER, NUM_FRAMES, Chunks
 from icefall_discrete.systems.asr.streaming_model import StreamingConfig, StreamingEncoder, StreamState
 from icefall_discrete.systems.asr.transducer import Transducer
 
@@ -136,19 +136,35 @@ def from_named(named: Dict[str, Tensor], like: StreamState) -> StreamState:
 
 
 class ChunkEncoder(nn.Module):
-    """A window and states to what a head makes of the encoder frames of a chunk, and the states after it."""
+    """A window and states to what a head makes of the encoder frames of a chunk, and the states after it.
 
-    def __init__(self, model: Transducer, streaming: StreamingEncoder, head: nn.Module, gives_log_probs: bool) -> None:
+    Args:
+      asks_ends: whether it takes the number of front end frames before the end of a stream as well, so that the last
+        chunk is what it is in PyTorch; sherpa-onnx knows no such thing, and fills it with silence.
+    """
+
+    def __init__(
+        self,
+        model: Transducer,
+        streaming: StreamingEncoder,
+        head: nn.Module,
+        gives_log_probs: bool,
+        asks_ends: bool,
+    ) -> None:
         super().__init__()
+        self.asks_ends = asks_ends
         self.model, self.head, self.gives_log_probs = model, head, gives_log_probs
         self.streaming = streaming
         self.form = streaming.initial_state(1)
         self.names = list(to_named(self.form))
 
-    def forward(self, x: Tensor, *states: Tensor) -> Tuple[Tensor, ...]:
-        """Map x (N, T, K) or (N, T, D) and states to (N, T', J or V) and states."""
-        before = from_named(dict(zip(self.names, states)), self.form)
-        out, after = self.streaming.full_chunk(x, before)
+    def forward(self, x: Tensor, *others: Tensor) -> Tuple[Tensor, ...]:
+        """Map x (N, T, K) or (N, T, D), frames (N,) where ends are asked, and states to (N, T', J or V) and states."""
+        before = from_named(dict(zip(self.names, others[-len(self.names) :])), self.form)
+        if self.asks_ends:
+            out, _, after = self.streaming(x, others[0], before)
+        else:
+            out, after = self.streaming.full_chunk(x, before)
         out = self.head(out)
         return (out.log_softmax(dim=2) if self.gives_log_probs else out, *to_named(after).values())
 
@@ -190,9 +206,13 @@ def _chunk_part(name: str, encoder: ChunkEncoder, spec: FeatureSpec, out: str, m
         states = to_named(streaming.initial_state(num))
         drawn = {key: torch.randn(value.shape) for key, value in states.items() if key != PROCESSED}
         seen = torch.tensor([streaming.chunk_size * (_CHUNKS_BEFORE - row % 2) for row in range(num)])
-        return {"x": input_example(spec, num, num_frames), **drawn, PROCESSED: seen}
+        there = streaming.chunk_size + streaming.model.front_end.window.reach - torch.arange(num) % streaming.chunk_size
+        ends = {NUM_FRAMES: there} if encoder.asks_ends else {}
+        return {"x": input_example(spec, num, num_frames), **ends, **drawn, PROCESSED: seen}
 
     open_axes: Dict[str, Dict[int, str]] = {"x": {0: "N"}, out: {0: "N"}}
+    if encoder.asks_ends:
+        open_axes[NUM_FRAMES] = {0: "N"}
     for state, axis in stream_axes(encoder.form).items():
         open_axes.update({state: {axis: "N"}, f"new_{state}": {axis: "N"}})
     outputs = (out, *(f"new_{state}" for state in encoder.names))
@@ -214,9 +234,12 @@ def chunks_of(model: Transducer, config: StreamingConfig) -> Chunks:
     )
 
 
-def streaming_parts(model: Transducer, spec: FeatureSpec, config: StreamingConfig) -> List[Part]:
+def streaming_parts(
+    model: Transducer, spec: FeatureSpec, config: StreamingConfig, asks_ends: bool = True
+) -> List[Part]:
     """The parts of a recogniser of streams: encoder, predictor and joiner; encoder with CTC head.
 
+    asks_ends: as ChunkEncoder.
     Raises:
       ValueError: if the model cannot stream, or its frames are repeated to another rate.
     """
@@ -227,9 +250,9 @@ def streaming_parts(model: Transducer, spec: FeatureSpec, config: StreamingConfi
     parts: List[Part] = []
     if has_transducer(model):
         heads = require_transducer(model, "an export")
-        encoder = ChunkEncoder(model, streaming, heads.joiner.encoder_proj, False)
+        encoder = ChunkEncoder(model, streaming, heads.joiner.encoder_proj, False, asks_ends)
         parts += [_chunk_part(ENCODER, encoder, spec, "encoder_out", said), *transducer_heads(heads)]
     if has_ctc(model):
-        encoder = ChunkEncoder(model, streaming, require_ctc(model, "an export").ctc_output, True)
+        encoder = ChunkEncoder(model, streaming, require_ctc(model, "an export").ctc_output, True, asks_ends)
         parts.append(_chunk_part(CTC, encoder, spec, "log_probs", said))
     return parts

@@ -1,6 +1,5 @@
 """The tokenizer of an experiment as a part: samples in, codes or features out."""
 
-import bisect
 from typing import Dict
 
 import torch
@@ -13,8 +12,6 @@ from icefall_discrete.tokenizers.contract import SpeechTokenizer
 # Codes of noise, which lie between centroids more often than those of speech: the share that may differ.
 CODES_THAT_MAY_DIFFER = 0.01
 _HOP_SAMPLES = 1000
-# Frames of audio whose length is changed to see when another frame comes.
-_MANY_FRAMES = 20
 
 
 def tokenizer_part(tokenizer: SpeechTokenizer) -> Part:
@@ -37,17 +34,6 @@ def tokenizer_part(tokenizer: SpeechTokenizer) -> Part:
 def shortest_audio(tokenizer: SpeechTokenizer) -> int:
     """Samples of the shortest audio that an export takes."""
     return max(tokenizer.min_samples, tokenizer.graph().min_samples)
-
-
-def edge_samples(tokenizer: SpeechTokenizer, hop: int) -> int:
-    """What makes the samples of any audio, divided by `hop`, the number of its frames."""
-
-    def count(more: int) -> int:
-        size = _MANY_FRAMES * hop + more
-        return int(tokenizer.encode(torch.zeros(1, size), torch.tensor([size]))[1][0])
-
-    before = count(0)
-    return (before + 1 - _MANY_FRAMES) * hop - bisect.bisect_right(range(hop), before, key=count)
 
 
 def longest_audio(tokenizer: SpeechTokenizer, trained_sec: float) -> int:

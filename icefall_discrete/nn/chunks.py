@@ -9,6 +9,8 @@ from typing import Optional, Protocol, Sequence, Tuple
 import torch
 from torch import Tensor
 
+from icefall_discrete.nn.tracing import is_traced
+
 
 class ChunkSettings(Protocol):
     """What a causal encoder's settings say of chunks; of several numbers one is drawn, and -1 stands for no limit."""
@@ -60,6 +62,8 @@ def chunk_mask(num_frames: int, chunk_size: int, left_chunks: int, device: torch
 def unseen_in_chunk(lens: Tensor, processed: Tensor, chunk_size: int, left: int) -> Tuple[Optional[Tensor], Tensor]:
     """Who is not seen by a chunk of N streams: (N, 1, left + chunk_size) bool, None if all are; and padding.
 
+    A trace is not asked whether there are any.
+
     Args:
       lens, processed: (N,), on the CPU: frames of the chunk, and before it. left: frames of left context.
     Returns:
@@ -68,7 +72,7 @@ def unseen_in_chunk(lens: Tensor, processed: Tensor, chunk_size: int, left: int)
     absent = torch.arange(left) < left - processed.unsqueeze(1)
     padded = torch.arange(chunk_size) >= lens.unsqueeze(1)
     hidden = torch.cat((absent, padded), dim=1).unsqueeze(1)
-    return (hidden if bool(hidden.any()) else None), padded
+    return (hidden if is_traced() or bool(hidden.any()) else None), padded
 
 
 def unseen_in_full_chunk(processed: Tensor, chunk_size: int, left: int) -> Tensor:
@@ -88,7 +92,12 @@ def require_stream(causal: bool, chunk_size: int, left_context_frames: int) -> N
 
 
 def require_chunk(x: Tensor, lens: Tensor, chunk_size: int) -> None:
-    """Raise ValueError unless x (N, T, D) with lens (N,) is a chunk, which is short only where a stream ends."""
+    """Raise ValueError unless x (N, T, D) with lens (N,) is a chunk, which is short only where a stream ends.
+
+    A trace is not asked.
+    """
+    if is_traced():
+        return
     if x.shape[1] != chunk_size or not 1 <= int(lens.min()) <= int(lens.max()) <= chunk_size:
         raise ValueError(
             f"a chunk of {x.shape[1]} frames with lens {lens.tolist()}; expected {chunk_size} frames and lens "

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from icefall_discrete.nn.scaling import Balancer, Schedule, SwooshLinear, Whiten
 from icefall_discrete.nn.stream_state import Past
+from icefall_discrete.nn.tracing import is_traced
 
 KERNEL = 7
 REACH = KERNEL // 2
@@ -44,7 +45,7 @@ class ConvNext(nn.Module):
         num_frames (N,), on the CPU, counts those before the end of a stream, None where none ends; in evaluation mode
         only.
         """
-        if num_frames is not None and int(num_frames.min()) < x.shape[1]:
+        if num_frames is not None and (is_traced() or int(num_frames.min()) < x.shape[1]):
             padding = (torch.arange(x.shape[1]) >= num_frames.unsqueeze(1)).to(x.device)
             x = x.masked_fill(padding.view(*padding.shape, *(1 for _ in x.shape[2:])), 0.0)
         joined = torch.cat((past.frames, x), dim=1)

@@ -12,10 +12,12 @@ from icefall_discrete.decoding.settings import DecodeConfig
 
 MODEL_FILE, SPEC_FILE, PIECES_FILE, TOKENS_FILE = "model.json", "spec.json", "bpe.model", "tokens.txt"
 # Raised by whoever changes what a file means.
-FORMAT = 1
+FORMAT = 2
 AGAIN = "copy the folder anew, or export the model again"
 ENCODER, DECODER, JOINER, CTC, TOKENIZER = "encoder", "decoder", "joiner", "ctc", "tokenizer"
 ATTENTION_ENCODER, ATTENTION_DECODER = "attention_encoder", "attention_decoder"
+# The input of an encoder of chunks: frames behind the front end that are before the end of the stream.
+NUM_FRAMES = "num_frames"
 # What no encoder of chunks comes near: more would fill the memory before a network is asked.
 _MOST_FRAMES, _MOST_SAMPLES = 1 << 16, 1 << 20
 
@@ -35,7 +37,6 @@ class Chunks:
     hop_samples: int = setting(
         0, "samples from frame to frame; 0: the folder takes frames, not audio", minimum=0, maximum=_MOST_SAMPLES
     )
-    edge_samples: int = setting(0, "what makes all samples of a stream, divided by those of a hop, its frames")
     behind_samples: int = setting(0, "samples that a frame hears before its hop", minimum=0, maximum=_MOST_SAMPLES)
     ahead_samples: int = setting(0, "samples that it hears behind it", minimum=0, maximum=_MOST_SAMPLES)
 

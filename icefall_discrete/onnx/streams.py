@@ -10,7 +10,7 @@ from typing import Callable, List, Optional, Protocol, Union
 
 import numpy as np
 
-from icefall_discrete.onnx.folder import AGAIN, CTC, ENCODER, MODEL_FILE, TOKENIZER, Chunks
+from icefall_discrete.onnx.folder import AGAIN, CTC, ENCODER, MODEL_FILE, NUM_FRAMES, TOKENIZER, Chunks
 from icefall_discrete.onnx.networks import ExportedNetworks
 from icefall_discrete.onnx.searches import (
     NOTHING,
@@ -56,6 +56,12 @@ class FramesAsTheyCome:
         self._samples = self._samples[(first - self._first) * hop :]
         self._first = first
         return frames
+
+    def finish(self) -> Optional[np.ndarray]:
+        """The frames that waited for audio which does not come any more; None where there is none."""
+        if len(self._samples) < self._min_samples:
+            return None
+        return self._compute(self._samples)[self._num_given - self._first :]
 
 
 class _Search(Protocol):
@@ -106,9 +112,6 @@ class _CtcGreedy:
 
 class StreamingRecogniser(ExportedNetworks):
     """Recognises audio while it comes, as `icefall-discrete transcribe --streaming` without endpoints.
-
-    What is found before the end of a stream is what that finds; at its end the last chunk is filled up with silence
-    here, and with nothing there.
 
     Args:
       As ExportedNetworks.
@@ -162,23 +165,27 @@ class StreamingRecogniser(ExportedNetworks):
 
     def initial_states(self) -> List[np.ndarray]:
         """What the encoder remembers before the first chunk of one stream, in the order of its inputs."""
-        wanted = self._sessions[self._encoder].get_inputs()[1:]
+        wanted = [one for one in self._sessions[self._encoder].get_inputs()[1:] if one.name != NUM_FRAMES]
         shapes = [[size if isinstance(size, int) else 1 for size in one.shape] for one in wanted]
         if sum(map(math.prod, shapes)) > _MOST_STATES or any(one.type not in _TYPES for one in wanted):
             raise ValueError(f"{self.folder / self._encoder}.onnx asks for states that no encoder has; {AGAIN}.")
         return [np.zeros(shape, _TYPES[one.type]) for shape, one in zip(shapes, wanted)]
 
-    def encode(self, window: np.ndarray, states: List[np.ndarray]) -> List[np.ndarray]:
-        """Encoder frames (T', J or V) of a window (T, K or D), then the states after it."""
+    def encode(self, window: np.ndarray, num_frames: int, states: List[np.ndarray]) -> List[np.ndarray]:
+        """Encoder frames (T', J or V) of a window (T, K or D), then the states after it.
+
+        num_frames: those behind the front end that are before the end of the stream.
+        """
         names = [one.name for one in self._sessions[self._encoder].get_inputs()]
-        out, *after = self._run(self._encoder, dict(zip(names, [window[None], *states])))
+        inputs = [window[None], np.array([num_frames]), *states]
+        out, *after = self._run(self._encoder, dict(zip(names, inputs)))
         return [out[0], *after]
 
-    def padding(self) -> np.ndarray:
-        """The frames (T, K or D) before the first one of a stream."""
+    def padding(self, num: int) -> np.ndarray:
+        """Frames (T, K or D) that stand outside of a stream."""
         if self.spec.kind == "codes":
-            return np.tile(np.array(self.spec.pad_ids, dtype=np.int64), (self.chunks.lead_frames, 1))
-        return np.zeros((self.chunks.lead_frames, self.spec.feature_dim), np.float32)
+            return np.tile(np.array(self.spec.pad_ids, dtype=np.int64), (num, 1))
+        return np.zeros((num, self.spec.feature_dim), np.float32)
 
     def text_of(self, found: Found) -> str:
         """The text of labels."""
@@ -191,10 +198,9 @@ class Stream:
     def __init__(self, recogniser: StreamingRecogniser, name: str) -> None:
         self._recogniser, self._name, self._chunks = recogniser, name, recogniser.chunks
         self._frames, self._search = recogniser.frames_as_they_come(), recogniser.new_search()
-        self._states, self._waiting = recogniser.initial_states(), recogniser.padding()
-        self._num_samples, self._num_searched = 0, 0
-        # Encoder frames that the stream has, known at its end.
-        self._num_there: Optional[int] = None
+        self._states, self._waiting = recogniser.initial_states(), recogniser.padding(self._chunks.lead_frames)
+        self._num_frames, self._num_searched = 0, 0
+        self._is_over = False
 
     @property
     def num_frames(self) -> int:
@@ -212,33 +218,45 @@ class Stream:
         Raises:
           ValueError: after the end, and for samples that are not finite.
         """
-        if self._num_there is not None:
+        if self._is_over:
             raise ValueError(f"{self._name}: samples came after the end of the stream; open a new one.")
         if not np.isfinite(samples).all():
             raise ValueError(f"{self._name}: has samples that are not finite.")
-        self._num_samples += len(samples)
-        self._push(samples)
+        self._push(self._frames.accept(samples))
+        window = self._chunks.window_frames
+        while len(self._waiting) >= window:
+            self._advance(window, self._chunks.chunk_size)
         return self.text
 
     def finish(self) -> str:
         """Say that no samples follow; the whole text."""
-        if self._num_there is None:
-            chunks = self._chunks
-            num_frames = (self._num_samples + chunks.edge_samples) // chunks.hop_samples
-            front = max(0, num_frames + chunks.edge_frames) // chunks.front_end_stride
-            self._num_there = -(-front // chunks.encoder_stride)
-            silent_frames = chunks.window_frames + chunks.chunk_size * chunks.front_end_stride
-            self._push(np.zeros(silent_frames * chunks.hop_samples + chunks.ahead_samples, np.float32))
+        if not self._is_over:
+            self._is_over = True
+            self._push(self._frames.finish())
+            self._finish_chunks()
         return self.text
 
-    def _push(self, samples: np.ndarray) -> None:
-        frames = self._frames.accept(samples)
-        if frames is None:
-            return
-        self._waiting = np.concatenate([self._waiting, frames.astype(self._waiting.dtype)])
-        while len(self._waiting) >= self._chunks.window_frames:
-            out, *self._states = self._recogniser.encode(self._waiting[: self._chunks.window_frames], self._states)
-            self._waiting = self._waiting[self._chunks.chunk_size * self._chunks.front_end_stride :]
-            wanted = len(out) if self._num_there is None else max(0, self._num_there - self._num_searched)
-            self._search.advance(out[:wanted])
-            self._num_searched += len(out[:wanted])
+    def _push(self, frames: Optional[np.ndarray]) -> None:
+        if frames is not None:
+            self._waiting = np.concatenate([self._waiting, frames.astype(self._waiting.dtype)])
+            self._num_frames += len(frames)
+
+    def _finish_chunks(self) -> None:
+        """Search the chunks up to the end, whose windows are filled up."""
+        chunks = self._chunks
+        front = max(0, self._num_frames + chunks.edge_frames) // chunks.front_end_stride
+        num_left = front - self._num_searched * chunks.encoder_stride
+        while num_left > 0:
+            missing = max(0, chunks.window_frames - len(self._waiting))
+            self._waiting = np.concatenate([self._waiting, self._recogniser.padding(missing)])
+            self._advance(num_left, min(chunks.chunk_size, num_left))
+            num_left -= chunks.chunk_size
+
+    def _advance(self, num_there: int, num_wanted: int) -> None:
+        """Search the next chunk, of `num_wanted` frames behind the front end, `num_there` before the stream's end."""
+        chunks, window = self._chunks, self._waiting[: self._chunks.window_frames]
+        out, *self._states = self._recogniser.encode(window, num_there, self._states)
+        self._waiting = self._waiting[chunks.chunk_size * chunks.front_end_stride :]
+        out = out[: -(-num_wanted // chunks.encoder_stride)]
+        self._search.advance(out)
+        self._num_searched += len(out)

@@ -131,8 +131,15 @@ def test_the_command_goes_on_behind_a_file_that_is_none_and_quotes_names(exporte
     assert [json.loads(line.split('"\t')[0] + '"') for line in lines] == [str(path) for path in names[::2]]
 
 
+def update_at_end(transcriber, stream):
+    """What a stream says last."""
+    stream.finish()
+    while stream.is_ready:
+        ((_, update),) = transcriber.advance([stream])
+    return update
+
+
 def test_streams_find_what_transcribe_finds_in_them(codes_dir, voice, tmp_path):
-    """Chunk by chunk up to the last, which is filled up with silence here."""
     pytest.importorskip("onnxruntime")
     out_dir, streams, audio = tmp_path / "model", StreamingConfig(16, 32), np.tile(voice, 2)
     export_command.main("export", ["--exp-dir", str(codes_dir), "--out-dir", str(out_dir), "--int8", "0", *STREAMING])
@@ -151,10 +158,14 @@ def test_streams_find_what_transcribe_finds_in_them(codes_dir, voice, tmp_path):
             assert ours.accept(audio[begin : begin + 1000]) == wanted
         assert len(ends) > 3 and wanted
         frame_sec = ends[-1] / ours.num_frames
-        theirs.finish()
-        while theirs.is_ready:
-            ((_, update),) = whole.advance([theirs])
-        assert ours.finish() and ours.num_frames == round(update.end_sec / frame_sec)
+        found, wanted = ours.finish(), update_at_end(whole, theirs)
+        assert found == wanted.text and ours.num_frames == round(wanted.end_sec / frame_sec)
+        # Shorter than a chunk altogether, than what a stack sees at once, and than the tokenizer takes.
+        for length in (5000, 1000, 10):
+            theirs, ours = whole.open(), StreamingRecogniser(out_dir, method).open()
+            theirs.accept(torch.from_numpy(audio[-length:]))
+            ours.accept(audio[-length:])
+            assert ours.finish() == update_at_end(whole, theirs).text
     soundfile.write(tmp_path / "a.wav", voice, RATE)
     words = (sys.executable, "-c", WITHOUT_TORCH, "--model", out_dir, "--streaming", "--partial", tmp_path / "a.wav")
     done = subprocess.run([str(word) for word in words], capture_output=True, text=True)
@@ -279,8 +290,8 @@ def test_refusals_name_the_file_and_what_to_do(exported, voice, tmp_path):
         (broken / "model.json").write_text(json.dumps({**said, **change}))
         with pytest.raises(ValueError, match=reason):
             Recogniser(broken)
-    (broken / "model.json").write_text(json.dumps({**said, "format": 2}))
-    with pytest.raises(ValueError, match="is of format 2, but this version reads 1; install the version that wrote"):
+    (broken / "model.json").write_text(json.dumps({**said, "format": 1}))
+    with pytest.raises(ValueError, match="is of format 1, but this version reads 2; install the version that wrote"):
         Recogniser(broken)
     (broken / "model.json").write_text(json.dumps({"version": 1, "files": {}}))
     with pytest.raises(ValueError, match="is a model folder for PyTorch, as `icefall-discrete push` writes them; exp"):

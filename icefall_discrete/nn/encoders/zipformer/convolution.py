@@ -1,6 +1,6 @@
 """Convolution that is causal by chunks, and the module around depthwise convolutions."""
 
-from typing import Optional, Sequence
+from typing import Optional
 
 import torch
 import torch.nn.functional as F
@@ -45,15 +45,23 @@ class ChunkCausalConv1d(nn.Module):
             left, right = F.pad(left, (0, missing)), F.pad(right, (missing, 0))
         return (1.0 + left + right).t()
 
+    def _scale_of_each(self, sizes: Tensor, chunk_size: int) -> Tensor:
+        """`_scale` of each of sizes (N,), at most chunk_size: (N, chunk_size, C); of no use behind a size."""
+        left, right = (F.pad(edge.t(), (0, 0, 0, chunk_size)) for edge in self.edge_scale)
+        frames = torch.arange(chunk_size, device=sizes.device)
+        to_right_edge = self.kernel + frames - sizes.unsqueeze(1)
+        return 1.0 + left[:chunk_size] + right[to_right_edge.clamp(min=0)] * (to_right_edge >= 0).unsqueeze(2)
+
     def forward(
-        self, x: Tensor, chunk_size: int, past: Optional[Past] = None, only_chunks: Optional[Sequence[int]] = None
+        self, x: Tensor, chunk_size: int, past: Optional[Past] = None, only_chunks: Optional[Tensor] = None
     ) -> Tensor:
         """Map x (N, T, C) to (N, T, C).
 
         Args:
           chunk_size: in frames, -1 for one chunk; in streaming x is one chunk.
           past: the frames before x, in streaming.
-          only_chunks: in streaming, what is a chunk to each stream, where one is shorter than a chunk altogether.
+          only_chunks: (N,) in streaming, frames that are a chunk to each stream, where one is shorter than a chunk
+            altogether.
         """
         batch, frames, channels = x.shape
         if chunk_size < 0 or (chunk_size > frames and not is_traced()):
@@ -61,11 +69,7 @@ class ChunkCausalConv1d(nn.Module):
         causal = self.causal(F.pad(x, (0, 0, self.kernel // 2, 0)) if past is None else past.extend(x))
         missing = -frames % chunk_size
         chunks = F.pad(x, (0, 0, 0, missing)).reshape(-1, chunk_size, channels)
-        if only_chunks is None:
-            scale = self._scale(chunk_size)
-        else:
-            rows = [F.pad(self._scale(size), (0, 0, 0, chunk_size - size)) for size in only_chunks]
-            scale = torch.stack(rows)
+        scale = self._scale(chunk_size) if only_chunks is None else self._scale_of_each(only_chunks, chunk_size)
         inside = self.chunkwise(chunks) * scale
         return causal + inside.reshape(batch, frames + missing, channels)[:, :frames]
 

@@ -1,7 +1,7 @@
 """Who may see whom: padding, chunks with left context, and feature masks of training."""
 
 import dataclasses
-from typing import List, Optional, Tuple
+from typing import List, Optional
 
 import torch
 from torch import Tensor
@@ -23,7 +23,7 @@ class StackMasks:
     attention: Optional[Tensor]
     padding: Optional[Tensor]
     chunk_size: int
-    only_chunks: Optional[Tuple[int, ...]] = None
+    only_chunks: Optional[Tensor] = None
 
 
 def check_chunk(config: ZipformerConfig, chunk_size: int, left_chunks: int) -> None:

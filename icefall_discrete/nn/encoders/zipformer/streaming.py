@@ -23,6 +23,7 @@ from icefall_discrete.nn.encoders.zipformer.masks import StackMasks, check_chunk
 from icefall_discrete.nn.encoders.zipformer.state import EncoderState, LayerState
 from icefall_discrete.nn.lengths import downsampled_lens
 from icefall_discrete.nn.stream_state import Past, copy_state
+from icefall_discrete.nn.tracing import is_traced
 
 
 def _initial_layer_state(layer: ZipformerLayer, num: int, left: int) -> LayerState:
@@ -46,11 +47,12 @@ def _chunk_masks(lens: Tensor, processed: Tensor, chunk_size: int, left: int, de
     """Masks of one stack; lens and processed (N,) on the CPU, and sizes, count frames at the stack's own rate."""
     hidden, padded = unseen_in_chunk(lens, processed, chunk_size, left)
     lone = (processed == 0) & (lens < chunk_size)
+    asks = not is_traced()
     return StackMasks(
         attention=None if hidden is None else hidden.to(device),
-        padding=padded.unsqueeze(2).to(device) if bool(padded.any()) else None,
+        padding=None if asks and not bool(padded.any()) else padded.unsqueeze(2).to(device),
         chunk_size=chunk_size,
-        only_chunks=tuple(torch.where(lone, lens, chunk_size).tolist()) if bool(lone.any()) else None,
+        only_chunks=None if asks and not bool(lone.any()) else torch.where(lone, lens, chunk_size).to(device),
     )
 
 
@@ -149,7 +151,7 @@ class StreamingZipformer(StreamingEncoder[EncoderState]):
 
     def _hold(self, lens: Tensor, device: torch.device) -> Optional[Tensor]:
         """(N, T, 1) where each frame is taken from: its own place, or the last one behind the end of a stream."""
-        if int(lens.min()) == self.chunk_size:
+        if not is_traced() and int(lens.min()) == self.chunk_size:
             return None
         return torch.minimum(torch.arange(self.chunk_size), lens.unsqueeze(1) - 1).unsqueeze(2).to(device)
 
