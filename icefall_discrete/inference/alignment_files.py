@@ -1,7 +1,7 @@
 """Alignments on disk: CTM and supervisions of lhotse for all utterances, a TextGrid of Praat for each."""
 
 from pathlib import Path
-from typing import Dict, Iterable, List, NamedTuple, Sequence
+from typing import Dict, Iterable, Iterator, List, NamedTuple, Sequence, Tuple
 
 from lhotse import SupervisionSegment
 from lhotse.supervision import AlignmentItem
@@ -73,16 +73,30 @@ def _quoted(text: str) -> str:
     return '"' + text.replace('"', '""') + '"'
 
 
+def _apart(items: Sequence[Aligned], duration_sec: float) -> Iterator[Tuple[float, float, str]]:
+    """Start, end and text of each, none over another: those that begin in the same frame share its time."""
+    groups: List[Tuple[float, List[Aligned]]] = []
+    for one in items:
+        if one.start_sec >= duration_sec:  # in a frame behind the end of the audio, which has no time in it
+            before = groups[-1][1][-1] if groups else Aligned("", 0.0, duration_sec, 0.0)
+            one = one._replace(start_sec=before.start_sec, end_sec=before.end_sec)
+        if groups and one.start_sec <= groups[-1][0]:
+            groups[-1][1].append(one)
+        else:
+            groups.append((one.start_sec, [one]))
+    limits = [start for start, _ in groups[1:]] + [duration_sec]
+    for (start, group), limit in zip(groups, limits):
+        share = (min(limit, max(one.end_sec for one in group)) - start) / len(group)
+        for place, one in enumerate(group):
+            yield start + place * share, start + (place + 1) * share, one.text
+
+
 def _intervals(items: Sequence[Aligned], duration_sec: float) -> List[str]:
     """The intervals of a tier, from 0 to its end, without gaps: what nobody said is empty."""
     parts, at = [], 0.0
-    for one in items:
-        start, end = max(at, one.start_sec), min(duration_sec, one.end_sec)
-        if end <= start:
-            # A frame that emits several labels: all but the first have no time of their own.
-            continue
+    for start, end, text in _apart(items, duration_sec):
         parts += [(at, start, "")] if start > at else []
-        parts.append((start, end, one.text))
+        parts.append((start, end, text))
         at = end
     parts += [(at, duration_sec, "")] if at < duration_sec else []
     lines = [f"        intervals: size = {len(parts)}"]

@@ -7,7 +7,7 @@ from lhotse import SupervisionSet
 
 from icefall_discrete.data.cuts import load_cuts, write_cuts
 from icefall_discrete.inference.align_command import main
-from icefall_discrete.inference.alignment_files import AlignedUtterance, require_own_files, text_grid
+from icefall_discrete.inference.alignment_files import AlignedUtterance, require_own_files, text_grid, write_text_grid
 from icefall_discrete.systems.asr.alignment import Aligned, Alignment
 from icefall_discrete.text.alignments import read_alignments
 
@@ -62,6 +62,22 @@ def test_cuts_to_a_folder(work, tmp_path, caplog):
         read = read_alignments(files, tier)
         assert [one.label for one in read[cuts[1].id]] == ["forty"]
     assert float(ends[0]) == pytest.approx(cuts[0].duration, abs=1e-3) and grid.count('text = "two"') >= 1
+
+
+def test_a_text_grid_has_all_words_that_share_a_frame(tmp_path):
+    times = (("a", 0.2, 0.5), ("b", 0.46, 0.5), ("c", 0.46, 0.5), ("d", 0.5, 0.54), ("e", 1.0, 1.04))
+    words = tuple(Aligned(*one, 0.9) for one in times)  # the last in a frame that begins where the audio ends
+    utterance = AlignedUtterance("x", "x", 0, 0.0, 1.0, "a b c d e", Alignment(words, ()))
+    write_text_grid(tmp_path, utterance)
+    found = read_alignments(tmp_path / "x.TextGrid", "words")["x"]
+    spans = [(one.label, round(one.begin_sec, 4), round(one.end_sec, 4)) for one in found if one.label]
+    assert spans == [
+        ("a", 0.2, 0.46),
+        ("b", 0.46, 0.48),
+        ("c", 0.48, 0.5),
+        ("d", 0.5, 0.52),
+        ("e", 0.52, 0.54),
+    ]
 
 
 def test_a_text_grid_has_no_gaps():
