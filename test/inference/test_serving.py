@@ -15,6 +15,7 @@ from toy_server import ask, client, running, stream_to, utterance_bytes
 from toy_streaming import said_in
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
+from icefall_discrete.inference.serving import command as serve_command
 from icefall_discrete.inference.serving.batching import BatchingTranscriber, Busy
 from icefall_discrete.inference.serving.limits import Bucket
 from icefall_discrete.inference.serving.server import Server
@@ -293,3 +294,17 @@ def test_what_cannot_wait_is_told_so_and_nothing_is_lost(transcriber):
     with pytest.raises(Busy, match="stopping"):
         batching.submit(second, "f")
     assert batching._reserved_sec == 0.0
+
+
+@pytest.mark.parametrize(
+    "flags, reason",
+    [
+        (["--max-segment-sec", "10"], "--max-segment-sec is for audio that is recognised whole, .* or add --whole"),
+        (["--max-duration", "10"], "--max-duration is for audio that is recognised whole"),
+        (["--whole", "--chunk-size", "8"], "--chunk-size is for streams, and with --whole utterances are recognised"),
+        (["--whole", "--channel", "0"], "--channel is for files, and a client sends one channel"),
+    ],
+)
+def test_flags_that_do_nothing_are_refused(flags, reason, tmp_path):
+    with pytest.raises(ValueError, match=reason):
+        serve_command.main("serve", ["--exp-dir", str(tmp_path), *flags])

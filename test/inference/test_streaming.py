@@ -328,7 +328,7 @@ def test_flags_of_streams_are_refused_without_streaming(run, files, work):
     status, _, err = run("--streaming", "--pcm-rate", 16000, files[0])
     assert status == 1 and "--pcm-rate reads standard input, but there are files too" in err
     status, _, err = run("--streaming", "--max-segment-sec", 20, files[0])
-    assert status == 1 and "--max-segment-sec is for files that are recognised whole" in err
+    assert status == 1 and "--max-segment-sec is for audio that is recognised whole" in err
     status, _, err = run("--streaming", files[0], exp_dir=work / "exp")
     assert status == 1 and err.count("streaming needs an encoder that was trained with causal") == 1
 

@@ -26,7 +26,12 @@ from icefall_discrete.inference.serving.batching import BatchingTranscriber
 from icefall_discrete.inference.serving.settings import BatchConfig, ServerConfig
 from icefall_discrete.inference.serving.streams import StreamService
 from icefall_discrete.inference.serving.utterances import UtteranceService
-from icefall_discrete.inference.streaming.command import SECTION, make_streaming_transcriber
+from icefall_discrete.inference.streaming.command import (
+    SECTION,
+    flag_of_streams,
+    make_streaming_transcriber,
+    refuse_flags_of_wholes,
+)
 from icefall_discrete.inference.streaming.endpoints import EndpointConfig
 from icefall_discrete.systems.asr.streaming_model import StreamingConfig
 from icefall_discrete.systems.prediction import RunConfig
@@ -60,6 +65,19 @@ def get_parser(prog: str) -> ScriptParser:
     return parser
 
 
+def _refuse_flags_of_others(args: Any) -> None:
+    """Raise ValueError if a flag was given that does nothing to what is served."""
+    if "channel" in vars(args):
+        raise ValueError("--channel is for files, and a client sends one channel; leave it away.")
+    if not args.whole:
+        refuse_flags_of_wholes(args, "add --whole")
+    elif flag_of_streams(args):
+        raise ValueError(
+            f"{flag_of_streams(args)} is for streams, and with --whole utterances are recognised whole; leave one of "
+            "the two away."
+        )
+
+
 @contextlib.contextmanager
 def _service(args: Any, config: ServerConfig) -> Iterator[AnyService]:
     """The service that the flags ask for."""
@@ -86,6 +104,7 @@ def main(prog: str, arguments: Sequence[str]) -> None:
     args = get_parser(prog).parse_args(arguments)
     from icefall_discrete.inference.serving.server import Server
 
+    _refuse_flags_of_others(args)
     args.exp_dir = chosen_exp_dir(args)
     config, run = override(ServerConfig(), args), override(RunConfig(), args)
     if run.num_threads:

@@ -43,12 +43,17 @@ def add_streaming_flags(parser: ScriptParser) -> None:
     add_flags(parser, EndpointConfig, SECTION)
 
 
+def flag_of_streams(args: Any, names: Sequence[str] = ()) -> str:
+    """The first flag given that is of use to streams alone: a setting of theirs, or one of `names`; "" without any."""
+    given = [name.partition(".")[2] for name in vars(args) if name.startswith(f"{SECTION}.")]
+    given += [name for name in names if getattr(args, name)]
+    return "--" + given[0].replace("_", "-") if given else ""
+
+
 def refuse_streaming_flags(args: Any) -> None:
     """Raise ValueError if a flag was given that does nothing without --streaming."""
-    given = [name.partition(".")[2] for name in vars(args) if name.startswith(f"{SECTION}.")]
-    given += [name for name in ("pcm_rate", "real_time", "partial") if getattr(args, name)]
-    if given:
-        flag = "--" + given[0].replace("_", "-")
+    flag = flag_of_streams(args, ("pcm_rate", "real_time", "partial"))
+    if flag:
         raise ValueError(f"{flag} is for streams, and without --streaming files are recognised whole; add --streaming.")
 
 
@@ -68,14 +73,17 @@ def make_streaming_transcriber(args: Any) -> StreamingTranscriber:
     )
 
 
-def _refuse_flags_of_files(args: Any) -> None:
-    """Raise ValueError if a flag was given that says how whole files are divided or put together."""
+def refuse_flags_of_wholes(args: Any, instead: str) -> None:
+    """Raise ValueError if a flag was given that says how what is recognised whole is divided or put together.
+
+    instead: what to do otherwise, if the flag is wanted.
+    """
     for name in ("max_segment_sec", "max_duration"):
         if name in vars(args):
             flag = "--" + name.replace("_", "-")
             raise ValueError(
-                f"{flag} is for files that are recognised whole, and a stream is recognised chunk by chunk; "
-                "leave it away, or --streaming."
+                f"{flag} is for audio that is recognised whole, and a stream is recognised chunk by chunk; leave it "
+                f"away, or {instead}."
             )
 
 
@@ -145,7 +153,7 @@ def stream_files(args: Any, paths: Sequence[str]) -> int:
     """Recognise files, or standard input, one after the other as streams; returns how many failed."""
     if args.pcm_rate is not None and paths:
         raise ValueError(f"--pcm-rate reads standard input, but there are files too ({paths[0]}); give one of the two.")
-    _refuse_flags_of_files(args)
+    refuse_flags_of_wholes(args, "--streaming")
     transcriber = make_streaming_transcriber(args)
     torch.set_flush_denormal(True)
     figures, printer, failed = Figures(), _Printer(args, len(paths) > 1), 0
