@@ -131,6 +131,12 @@ class TaskFacts:
             for flag, value in sorted(self.passed.get(stage, {}).items())
         )
 
+    def files_read(self, *stages: str) -> Tuple[str, ...]:
+        """What the files hold that flags of these stages name: another file of the same name is read anew."""
+        named = [(stage, *given) for stage in stages for given in sorted(self.passed.get(stage, {}).items())]
+        files = [(flag, path) for stage, flag, path in named if self.flags.kind(stage, flag) == "path"]
+        return tuple(f"read.{flag}={digest_of_file(path)}" for flag, path in files if Path(path).is_file())
+
     def command(self, stage: str, flags: Mapping[str, Optional[str]], output: str = "", announced: str = "") -> Command:
         """The command of a stage: its script with these flags (None: left out), and those that are passed on to it."""
         passed = self.passed.get(stage, {})

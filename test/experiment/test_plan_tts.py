@@ -71,6 +71,9 @@ def test_alignments_may_come_from_a_file(here):
     align = arguments(plan, "align_cuts")
     assert "--exp-dir" not in align and align[align.index("--alignments") + 1] == "words.ctm"
     assert [Path(command.arguments[1]).stem for command in plan.stages[6].commands] == ["decode"]
+    before = [stage.settings_text for stage in plan.stages]
+    (here / "words.ctm").write_text("a 1 0 2 b\n")
+    assert [stage.number for stage, text in zip(plan.stages, before) if stage.settings_text != text] == [5, 6, 7, 8]
 
 
 def test_mistakes_are_told(here):

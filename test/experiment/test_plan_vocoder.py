@@ -27,3 +27,16 @@ def test_what_a_vocoder_says_in_each_voice_has_figures_of_its_own(tmp_path, monk
     scores = next(command for stage in plan.stages for command in stage.commands if "/score.py" in str(command))
     given = dict(zip(scores.arguments[2::2], scores.arguments[3::2]))
     assert given.get("--search-name", "") == name
+
+
+def test_another_prompt_of_the_same_name_is_listened_to_anew(tmp_path, monkeypatch):
+    (tmp_path / "conf" / "recipes").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "conf" / "recipes" / "default.json").write_text('{"system": "vocoder"}')
+    said = []
+    for content in (b"me", b"me", b"you"):
+        (tmp_path / "a.wav").write_bytes(content)
+        stages = vocoder.plan(asked(ROOT, tmp_path, [("prompt", "a.wav")])).stages
+        said.append([stage.settings_text for stage in stages])
+    assert said[0] == said[1]
+    assert [stage.number for stage, *texts in zip(stages, *said[1:]) if texts[0] != texts[1]] == [7, 8]

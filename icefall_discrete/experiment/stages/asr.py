@@ -268,7 +268,7 @@ def _settings(facts: _Facts, old_words: Dict[str, str]) -> _Settings:
     train += facts.extra("bpe", "shar", "train")
     train += (*of(["teacher"]), *facts.extra(PSEUDO)) if options.teacher else ()
     decode = (*train, f"decoding_method={facts.method}", *of(["lm", "lm_scale"]), *_fused_text(facts))
-    decode += (*facts.extra("graphs", "lm", "decode"), *_files_read(facts))
+    decode += (*facts.extra("graphs", "lm", "decode"), *facts.files_read("decode"))
     return _Settings(data, text, train, decode, (*decode, *score_settings(facts, old_words)))
 
 
@@ -277,13 +277,6 @@ def _fused_text(facts: _Facts) -> Tuple[str, ...]:
     order = (f"lm_order={facts.lm_order}",) if facts.options.lm == "ngram" else ()
     text = facts.options.lm_text
     return (*order, *((f"lm_text={text} {digest_of_file(text)}",) if text else ()))
-
-
-def _files_read(facts: _Facts) -> Tuple[str, ...]:
-    """What the files hold that flags of the search name: with other phrases, a file of the same name is read anew."""
-    named = sorted(facts.passed.get("decode", {}).items())
-    files = [(flag, path) for flag, path in named if facts.flags.kind("decode", flag) == "path"]
-    return tuple(f"read.{flag}={digest_of_file(path)}" for flag, path in files if Path(path).is_file())
 
 
 def _further_text(facts: _Facts, old_words: Dict[str, str]) -> Tuple[str, ...]:

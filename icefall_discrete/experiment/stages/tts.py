@@ -8,7 +8,7 @@ from typing import Dict, Optional, Sequence, Tuple
 
 from icefall_discrete.base.json_files import read_object
 from icefall_discrete.experiment.feature_stages import TaskFacts
-from icefall_discrete.experiment.plan import Command, Plan, Stage
+from icefall_discrete.experiment.plan import Command, Plan, Stage, digest_of
 from icefall_discrete.experiment.run_options import Asked, RunOptions, choose
 from icefall_discrete.experiment.stages import vocoder
 from icefall_discrete.experiment.stages.classification import Outcome, Task, plan_for
@@ -62,7 +62,7 @@ def _alignments(facts: TaskFacts, settings: Tuple[str, ...]) -> Tuple[Stage, str
     if _learns_copies(facts):
         flags["speed-copies"] = "yes"
     outputs = tuple(f"{folder}/{split}.ctm" for split in splits)
-    lines = (*settings, f"aligned_by={source}", *facts.extra(ALIGN))
+    lines = (*settings, f"aligned_by={source}", *facts.extra(ALIGN), *((digest_of(path),) if path else ()))
     command = facts.command(ALIGN, flags)
     return Stage(5, f"alignments by {source.name}", f"{folder}/.done-5", lines, outputs, (command,), (1, 3)), folder
 
