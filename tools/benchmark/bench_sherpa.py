@@ -2,7 +2,9 @@
 """sherpa-onnx against our own searches: texts of all audio of a manifest, word for word, and what they cost.
 
 The experiment is exported to a temporary folder, and each utterance goes alone, with one thread, through both. Whatever
-differs is printed. Times are of the processor, so that other work beside it changes little.
+differs is printed. Times are of the processor, so that other work beside it changes little. With --streaming, a causal
+experiment hears each utterance as it comes, with silence behind it as sherpa-onnx needs, and ends with its last whole
+chunk on both sides.
 """
 
 import dataclasses
@@ -27,12 +29,16 @@ from icefall_discrete.data.cuts import load_audio_cuts, text_of
 from icefall_discrete.decoding.settings import DecodeConfig
 from icefall_discrete.experiment.transcription_files import kept_settings
 from icefall_discrete.export.command import SHERPA, ExportConfig, export
+from icefall_discrete.inference.streaming.endpoints import EndpointConfig
+from icefall_discrete.inference.streaming.transcriber import StreamingTranscriber
 from icefall_discrete.inference.transcriber import Transcriber
 from icefall_discrete.metrics.wer import count_errors, total_errors
 from icefall_discrete.systems.prediction import RunConfig
 
 CTC, METHODS = "ctc_greedy_search", ("greedy_search", "modified_beam_search", "ctc_greedy_search")
 Says = Callable[[np.ndarray], str]
+# Pieces of streams, and the silence behind each: more than a chunk and what it waits for.
+PIECE_SEC, TAIL_SEC = 0.1, 1.5
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,6 +47,7 @@ class SherpaConfig:
 
     methods: Tuple[str, ...] = setting(METHODS, "searches", choices=METHODS)
     every: int = setting(1, "every so many of the utterances", minimum=1)
+    streaming: bool = setting(False, "hear audio as it comes, chunk by chunk")
 
     def __post_init__(self) -> None:
         check_settings(self)
@@ -86,6 +93,57 @@ def sherpas(folder: Path, decode: DecodeConfig, rate_hz: int) -> Says:
     return says
 
 
+def sherpas_in_streams(folder: Path, decode: DecodeConfig, rate_hz: int) -> Says:
+    """The same with the files of an encoder of chunks."""
+    import sherpa_onnx
+
+    shared: Dict[str, Any] = {"tokens": str(folder / "tokens.txt"), "num_threads": 1}
+    if decode.decoding_method == CTC:
+        recognizer = sherpa_onnx.OnlineRecognizer.from_zipformer2_ctc(model=str(folder / "ctc.onnx"), **shared)
+    else:
+        parts = {name: str(folder / f"{name}.onnx") for name in ("encoder", "decoder", "joiner")}
+        recognizer = sherpa_onnx.OnlineRecognizer.from_transducer(
+            **parts,
+            **shared,
+            decoding_method=decode.decoding_method,
+            max_active_paths=decode.beam_size,
+            blank_penalty=decode.blank_penalty,
+        )
+
+    def says(samples: np.ndarray) -> str:
+        stream = recognizer.create_stream()
+        for piece in pieces_of(samples, rate_hz):
+            stream.accept_waveform(rate_hz, piece)
+            while recognizer.is_ready(stream):
+                recognizer.decode_stream(stream)
+        return " ".join(recognizer.get_result(stream).split())
+
+    return says
+
+
+def pieces_of(samples: np.ndarray, rate_hz: int) -> List[np.ndarray]:
+    """Samples and silence behind them, in pieces as they come."""
+    heard = np.concatenate([samples, np.zeros(round(TAIL_SEC * rate_hz), samples.dtype)])
+    size = round(PIECE_SEC * rate_hz)
+    return [heard[begin : begin + size] for begin in range(0, len(heard), size)]
+
+
+def ours_in_streams(exp_dir: Path, decode: DecodeConfig) -> Tuple[Says, int]:
+    """Our own search in streams, and the rate of its samples."""
+    transcriber = StreamingTranscriber(exp_dir, None, decode, endpoints=EndpointConfig(enable_endpoint=False))
+
+    def says(samples: np.ndarray) -> str:
+        stream, text = transcriber.open(), ""
+        for piece in pieces_of(samples, transcriber.sample_rate_hz):
+            stream.accept(torch.from_numpy(piece))
+            while stream.is_ready:
+                ((_, update),) = transcriber.advance([stream])
+                text = update.text
+        return text
+
+    return says, transcriber.sample_rate_hz
+
+
 def ours(exp_dir: Path, decode: DecodeConfig) -> Tuple[Says, int]:
     """Our own search, and the rate of its samples."""
     transcriber = Transcriber(exp_dir, None, decode, RunConfig(device="cpu"))
@@ -102,11 +160,11 @@ def searched(decode: DecodeConfig, method: str) -> DecodeConfig:
     return dataclasses.replace(decode, decoding_method=method, blank_penalty=penalty, lm="", lodr="", context_file="")
 
 
-def compare(exp_dir: Path, folder: Path, cuts: Sequence[Cut], method: str) -> List[str]:
+def compare(exp_dir: Path, folder: Path, cuts: Sequence[Cut], method: str, streaming: bool) -> List[str]:
     """A row of the table of a search; texts that differ are printed."""
     decode = searched(kept_settings(exp_dir)[1], method)
-    says, rate_hz = ours(exp_dir, decode)
-    theirs = sherpas(folder, decode, rate_hz)
+    says, rate_hz = (ours_in_streams if streaming else ours)(exp_dir, decode)
+    theirs = (sherpas_in_streams if streaming else sherpas)(folder, decode, rate_hz)
     own, other, total_sec = Side(), Side(), 0.0
     for cut in cuts:
         samples = cut.resample(rate_hz).load_audio()[0]
@@ -149,8 +207,9 @@ def main() -> None:
     choice, decode = kept_settings(args.exp_dir)
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place) / SHERPA
-        export(args.exp_dir, folder, ExportConfig(to=SHERPA, int8=False), choice, decode)
-        rows = [compare(args.exp_dir, folder, cuts, method) for method in config.methods]
+        how = ExportConfig(to=SHERPA, int8=False, streaming=config.streaming)
+        export(args.exp_dir, folder, how, choice, decode)
+        rows = [compare(args.exp_dir, folder, cuts, method, config.streaming) for method in config.methods]
     head = ["search", "same text", "words that differ", "WER", "WER, sherpa-onnx", "RTF", "RTF, sherpa-onnx"]
     print(text_table(head, rows))
 
