@@ -210,12 +210,26 @@ def test_it_plans_sources_and_audio(tmp_path):
         assert done.returncode == 2 and sentence in done.stdout, done.stdout
 
 
+def small_codec(folder):
+    """A codec to be trained in seconds; the path of its file."""
+    path = folder / "toy_codec.json"
+    path.write_text(json.dumps({"tokenizer": "trained_codec", **to_dict(SMALL_CODEC)}))
+    return str(path)
+
+
 @pipeline_in("portable")
 def test_run_sh(tmp_path):
     some = [clip.samples for clip in clips(4)]
     length = min(16000, *map(len, some))
     make_libri2mix(tmp_path / "download" / "Libri2Mix" / "wav16k" / "min", [samples[:length] for samples in some])
-    codec = {"tokenizer": "trained_codec", **to_dict(SMALL_CODEC)}
-    (tmp_path / "toy_codec.json").write_text(json.dumps(codec))
-    result = run_recipe("libri2mix/SS", str(tmp_path / "toy_codec.json"), tmp_path)
+    result = run_recipe("libri2mix/SS", small_codec(tmp_path), tmp_path)
     assert result["sets"]["test"]["num_utterances"] == 2 * len(PAIRS["test"])
+
+
+@pipeline_in("k2")
+def test_run_sh_of_voicebank(tmp_path, speech):
+    folder = make_voicebank(tmp_path / "download" / "voicebank_demand", speech)
+    for path in folder.glob("*trainset*/p226_001.*"):  # dev has two speakers there
+        shutil.copyfile(path, path.with_name(f"p287_001{path.suffix}"))
+    result = run_recipe("voicebank_demand/SE", small_codec(tmp_path), tmp_path)
+    assert {name: scored["num_utterances"] for name, scored in result["sets"].items()} == {"dev": 2, "test": 1}

@@ -1,7 +1,7 @@
 """egs/ljspeech/TTS and egs/libritts/TTS on stand-ins with the layout of each corpus: manifests, and what is refused."""
 
 import pytest
-from recipe_checks import load_local, recipe_file, run_sh
+from recipe_checks import feature_type_of_environment, load_local, pipeline_in, recipe_file, run_recipe, run_sh
 from stand_in import clips, write_audio, write_lines
 
 from icefall_discrete.data.cuts import load_cuts
@@ -16,16 +16,20 @@ def cuts_of(folder, corpus, split):
     return list(load_cuts(folder / "manifests" / f"{corpus}_cuts_{split}.jsonl.gz"))
 
 
-@pytest.fixture
-def ljspeech(tmp_path):
-    folder = tmp_path / "LJSpeech-1.1"
-    spoken, lines = clips(6), []
+def make_ljspeech(folder, spoken):
+    lines = []
     for number, clip in enumerate(spoken):
         name = f"LJ001-{number + 1:04d}"
         write_audio(folder / "wavs" / f"{name}.wav", clip.samples)
         lines.append(f"{name}|{clip.text} in 1869|{clip.text} in eighteen sixty-nine")
     write_lines(folder / "metadata.csv", lines)
-    return folder, [clip.text for clip in spoken]
+
+
+@pytest.fixture
+def ljspeech(tmp_path):
+    spoken = clips(6)
+    make_ljspeech(tmp_path / "LJSpeech-1.1", spoken)
+    return tmp_path / "LJSpeech-1.1", [clip.text for clip in spoken]
 
 
 def test_ljspeech_is_divided_from_its_end_with_normalised_texts(ljspeech, tmp_path):
@@ -57,12 +61,17 @@ def write_part(folder, speaker, spoken):
     write_lines(place / f"{name}.book.tsv", [f"{u}\tMr. {c.text}\t20.5" for u, c in zip(ids, spoken)])
 
 
+def make_libritts(folder, spoken):
+    """Two utterances of a speaker in each part."""
+    for place, part in enumerate(PARTS):
+        write_part(folder / part, str(84 + place), spoken[2 * place : 2 * place + 2])
+    write_lines(folder / "SPEAKERS.txt", [";ID  |SEX| SUBSET", "86 | M | test-clean | 8.02 | Name"])
+
+
 def test_libritts_parts_are_splits_with_their_speakers(tmp_path):
     prepare = load_local("libritts/TTS", "prepare")
     spoken = clips(6)
-    for place, part in enumerate(PARTS):
-        write_part(tmp_path / "LibriTTS" / part, str(84 + place), spoken[2 * place : 2 * place + 2])
-    write_lines(tmp_path / "LibriTTS" / "SPEAKERS.txt", [";ID  |SEX| SUBSET", "86 | M | test-clean | 8.02 | Name"])
+    make_libritts(tmp_path / "LibriTTS", spoken)
     config = prepare.PrepareConfig(str(tmp_path / "LibriTTS"), str(tmp_path / "data"), nj=1)
     prepare.prepare(config)
     assert [len(cuts_of(tmp_path / "data", "libritts", split)) for split in ("train", *PARTS[1:])] == [2, 2, 2]
@@ -82,3 +91,19 @@ def test_run_sh_plans_vocoders_and_texts(corpus, tmp_path):
     done = run_sh(f"{corpus}/TTS", *flags, "--dl-dir", tmp_path / "download", "--data-dir", tmp_path / "data")
     assert done.returncode == 0 and "Stage 5: alignments by words.ctm" in done.stdout, done.stdout
     assert f"{tmp_path}/data/alignments/words.ctm" in done.stdout and "--decoding-method synthesis" in done.stdout
+
+
+@pipeline_in("portable")
+def test_run_sh_of_ljspeech(tmp_path):
+    make_ljspeech(tmp_path / "download" / "LJSpeech-1.1", clips(9))
+    flags = ["--check-counts", "false", "--dev-utterances", 2, "--test-utterances", 2]
+    result = run_recipe("ljspeech/TTS", feature_type_of_environment(tmp_path), tmp_path, flags)
+    assert result["sets"]["test"]["num_utterances"] == 2
+
+
+@pipeline_in("k2")
+def test_run_sh_of_libritts(tmp_path):
+    make_libritts(tmp_path / "download" / "LibriTTS", clips(6))
+    # Of filter banks a vocoder makes waveforms as well.
+    result = run_recipe("libritts/TTS", feature_type_of_environment(tmp_path), tmp_path)
+    assert list(result["sets"]) == ["dev-clean", "test-clean"]
