@@ -1,13 +1,24 @@
 """egs/ljspeech/TTS and egs/libritts/TTS on stand-ins with the layout of each corpus: manifests, and what is refused."""
 
 import pytest
-from recipe_checks import feature_type_of_environment, load_local, pipeline_in, recipe_file, run_recipe, run_sh
+from recipe_checks import (
+    check_audio,
+    feature_type_of_environment,
+    folder_flags,
+    load_local,
+    pipeline_in,
+    recipe_file,
+    run_recipe,
+    run_sh,
+    short_recipe,
+)
 from stand_in import clips, write_audio, write_lines
 
-from icefall_discrete.data.cuts import load_cuts
+from icefall_discrete.data.cuts import load_cuts, text_of
 from icefall_discrete.data.facts import facts_of
 from icefall_discrete.data.manifests import CorpusError
 from icefall_discrete.experiment.recipe_files import read_recipe
+from icefall_discrete.text.alignments import Segment, write_ctm
 
 PARTS = ("train-clean-100", "dev-clean", "test-clean")
 
@@ -23,6 +34,13 @@ def make_ljspeech(folder, spoken):
         write_audio(folder / "wavs" / f"{name}.wav", clip.samples)
         lines.append(f"{name}|{clip.text} in 1869|{clip.text} in eighteen sixty-nine")
     write_lines(folder / "metadata.csv", lines)
+
+
+def letters_apart(text, duration_sec):
+    """The letters of a text, one after the other for as long as each other."""
+    letters = text.replace(" ", "")
+    length = duration_sec / len(letters)
+    return [Segment(place * length, (place + 1) * length, letter) for place, letter in enumerate(letters)]
 
 
 @pytest.fixture
@@ -95,10 +113,24 @@ def test_run_sh_plans_vocoders_and_texts(corpus, tmp_path):
 
 @pipeline_in("portable")
 def test_run_sh_of_ljspeech(tmp_path):
-    make_ljspeech(tmp_path / "download" / "LJSpeech-1.1", clips(9))
+    spoken = clips(5)  # dev and test say what was learnt, as few texts have few letters
+    make_ljspeech(tmp_path / "download" / "LJSpeech-1.1", [*spoken, *spoken[:4]])
     flags = ["--check-counts", "false", "--dev-utterances", 2, "--test-utterances", 2]
-    result = run_recipe("ljspeech/TTS", feature_type_of_environment(tmp_path), tmp_path, flags)
+    kmeans = feature_type_of_environment(tmp_path)
+    result = run_recipe("ljspeech/TTS", kmeans, tmp_path, flags)
     assert result["sets"]["test"]["num_utterances"] == 2
+    # Then texts, by that vocoder; letters are as long as each other here.
+    write_ctm(tmp_path / "letters.ctm", {
+        cut.id: letters_apart(text_of(cut), cut.duration)
+        for split in ("train", "dev") for cut in cuts_of(tmp_path / "data", "ljspeech", split)
+    })  # fmt: skip
+    every = [*folder_flags(tmp_path), "--feature-type", kmeans, "--nj", 1, *flags]
+    recipe = short_recipe("ljspeech/TTS", tmp_path / "texts", "texts").rename(tmp_path / "texts.json")
+    every += ["--recipe", recipe, "--exp-dir", tmp_path / "spoken"]
+    every += ["--alignments", tmp_path / "letters.ctm", "--vocoder-exp-dir", tmp_path / "exp"]
+    done = run_sh("ljspeech/TTS", *every)
+    assert done.returncode == 0 and "Stage 5: done in" in done.stdout, done.stdout[-6000:]
+    check_audio(tmp_path / "spoken" / "synthesis", "test", 2)
 
 
 @pipeline_in("k2")

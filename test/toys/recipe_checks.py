@@ -91,7 +91,18 @@ SHORT_ENHANCER: Dict[str, Any] = {
 SHORT_DECODER: Dict[str, Any] = {
     "decoder": {"dim": 16, "num_layers": 1, "num_heads": 2, "feedforward_dim": 24},
 }
-SHORT_OTHERS = {"vocoder": SHORT_VOCODER, "enhancement": SHORT_ENHANCER, "unit_lm": SHORT_DECODER}
+# The same for text to speech.
+SHORT_SPEAKER: Dict[str, Any] = {
+    "text_encoder": {"kind": "transformer", "dim": 16, "num_layers": 1, "num_heads": 2, "feedforward_dim": 16},
+    "unit_encoder": {"kind": "transformer", "dim": 16, "num_layers": 1, "num_heads": 2, "feedforward_dim": 16},
+    "duration_dim": 8,
+}
+SHORT_OTHERS = {
+    "vocoder": SHORT_VOCODER,
+    "enhancement": SHORT_ENHANCER,
+    "unit_lm": SHORT_DECODER,
+    "tts": SHORT_SPEAKER,
+}
 # What a recogniser has besides, and nothing else.
 SHORT_RECOGNISER: Dict[str, Dict[str, Any]] = {
     "model": {"decoder_dim": 64, "joiner_dim": 64, "inner_ctc_stacks": []},
