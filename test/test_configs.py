@@ -33,8 +33,8 @@ CONF_DIRS = [ROOT / "icefall_discrete" / "conf", *sorted(ROOT.glob("egs/*/ASR/co
 FEATURES = sorted(path for folder in CONF_DIRS for path in folder.glob("features/*.json"))
 # Bases of recipes that tell classes apart: test/egs/test_class_recipes.py; of vocoders and of texts to units, and their
 # sizes: test/systems/test_vocoder.py, test/systems/test_tts.py; of enhancement: test/egs/test_enhancement_recipes.py;
-# what reads samples: test/systems/test_wav2vec2.py, test_predictive_coding.py; of published language models:
-# test/experiment/test_published_decoders.py; of perceptual ones: test/systems/test_perceptual.py
+# what reads samples: test/systems/test_wav2vec2.py, test_hubert.py, test_predictive_coding.py; of published language
+# models: test/experiment/test_published_decoders.py; of perceptual ones: test/systems/test_perceptual.py
 # RoBERTa: test/experiment/test_published_roberta.py; no pairs: test/systems/test_wav2vec_u.py;
 # of features alone: test/nn/test_learned_codes.py
 OF_CLASSES = ("classes", "classes_large", "classes_xvector", "classes_ecapa")
@@ -49,6 +49,10 @@ OF_OTHERS = (
     "wav2vec2_large",
     "wav2vec2_xlsr",
     "hubert_base",
+    "hubert_base_again",
+    "hubert_large",
+    "hubert_zipformer",
+    "hubert_fbank",
     "wav2vec_large",
     "vq_wav2vec_gumbel",
     "vq_wav2vec_kmeans",
@@ -60,6 +64,13 @@ OF_OTHERS = (
     "wav2vec_u_small",
     "finetune_ctc",
     "finetune_wav2vec2",
+    "finetune_wav2vec2_1h",
+    "finetune_wav2vec2_10h",
+    "finetune_wav2vec2_960h",
+    "finetune_wav2vec2_large_10h",
+    "finetune_wav2vec2_large_100h",
+    "finetune_wav2vec2_large_960h",
+    "finetune_hubert_10h",
     "wav2vec2_ctc_10",
     "finetune_discrete_bert",
     "roberta_base",

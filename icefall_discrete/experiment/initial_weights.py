@@ -33,7 +33,7 @@ from icefall_discrete.experiment.published_roberta import (
     weights_for,
 )
 from icefall_discrete.experiment.transcription_files import kept_settings
-from icefall_discrete.nn.acoustic_encoder import AcousticEncoderConfig
+from icefall_discrete.nn.acoustic_encoder import AcousticEncoder, AcousticEncoderConfig
 from icefall_discrete.nn.adaptation import changes_of, merged_weights, names_of_changes, plain_name
 from icefall_discrete.nn.code_embedding import FeatureNormalizer
 from icefall_discrete.nn.frame_network import FrameNetwork
@@ -132,7 +132,8 @@ def begin_with(
         plain = {"mean": own[f"{_OF_FEATURES}.mean"] * 0, "scale": own[f"{_OF_FEATURES}.scale"] * 0 + 1}
         source.weights.update({f"{_OF_FEATURES}.{name}": value for name, value in plain.items()})
     shapes = {name: own[place_of_it].shape for name, place_of_it in places.items()}
-    reasons = {part: _why_not(part, shapes, source, spec, targets) for part in network.parts}
+    needed = {name: shape for name, shape in shapes.items() if name in source.weights or not _may_be_new(network, name)}
+    reasons = {part: _why_not(part, needed, source, spec, targets) for part in network.parts}
     taken = _parts_to_take(config, network.parts, reasons, str(place))
     weights = {name: value for name, value in source.weights.items() if _part(name) in taken and name in places}
     require_finite(weights, str(place))
@@ -142,6 +143,12 @@ def begin_with(
 
 def _part(name: str) -> str:
     return name.partition(".")[0]
+
+
+def _may_be_new(network: FrameNetwork, name: str) -> bool:
+    """Whether a weight of the encoder does no harm as it is at first."""
+    config = network.config if isinstance(network, AcousticEncoder) else None
+    return config is not None and name.startswith(tuple(f"encoder.{one}." for one in config.encoder.may_begin_anew))
 
 
 def _parts_to_take(
@@ -180,8 +187,16 @@ def _said(
 
 
 def require_something_to_adapt(settings: TrainSettings) -> None:
-    """Raise ValueError if adapters or LoRA are asked for, and no weights to adapt."""
+    """Raise ValueError if adapters, LoRA or frozen steps are asked for, and no weights that they are for.
+
+    Frozen steps stand in recipes of fine-tuning, of which a flag says later what they begin with.
+    """
     model = settings.model
+    if settings.init.frozen_steps and not settings.init.init_from:
+        raise ValueError(
+            f"frozen_steps is {settings.init.frozen_steps} and would keep random weights: init_from does not say what "
+            "to begin with; give --init-from, or set it to 0."
+        )
     if (
         isinstance(model, (AcousticEncoderConfig, UnitLmConfig))
         and model.adaptation.is_on

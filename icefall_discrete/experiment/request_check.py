@@ -40,7 +40,9 @@ _FROM_CODES = {
     **dict.fromkeys(("discrete_bert", "unit_lm", "speech_lm", "enhancement", "tts"), "mfcc_km500"),
     "perceptual": "speechtokenizer",
 }
-_FROM_SAMPLES, _SAMPLES = ("wav2vec2", "hubert", "predictive_coding"), "waveform"
+_FROM_SAMPLES, _SAMPLES = ("wav2vec2", "predictive_coding"), "waveform"
+# From samples where that is the front end too, else from features.
+_FROM_EITHER = ("hubert",)
 _MANY_HOURS = 1e6  # above every condition of a recipe
 
 
@@ -126,14 +128,29 @@ def _check_what_is_heard(facts: TaskFacts, tokenizer: str) -> None:
     sources = Path(facts.asked.root) / "icefall_discrete" / "tokenizers" / "frames"
     # A tokenizer called as a source of frames gives these frames as they are.
     has_codes = not (sources / f"{tokenizer}.py").is_file()
-    of_codes, of_samples = facts.system in _FROM_CODES, facts.system in _FROM_SAMPLES
-    if (of_codes and not has_codes) or (of_samples and tokenizer != _SAMPLES):
-        wanted, such_as = ("codes", _FROM_CODES[facts.system]) if of_codes else ("samples", "waveform")
+    hears_either = facts.system in _FROM_EITHER
+    of_codes = facts.system in _FROM_CODES
+    of_samples = facts.system in _FROM_SAMPLES or (hears_either and _front_end(facts) == _SAMPLES)
+    of_features = hears_either and not of_samples
+    no_features = has_codes or tokenizer == _SAMPLES
+    if (of_codes and not has_codes) or (of_samples and tokenizer != _SAMPLES) or (of_features and no_features):
+        wanted, such_as = ("samples", "waveform") if of_samples else ("features", "fbank")
+        wanted, such_as = ("codes", _FROM_CODES[facts.system]) if of_codes else (wanted, such_as)
         raise ValueError(
-            f"{facts.choice.recipe_file} is a recipe of system {facts.system}, which learns from {wanted}, and feature "
+            f"{facts.choice.recipe_file} is a recipe of system {facts.system}, which learns from {wanted}"
+            f"{f' by front end {_front_end(facts)}' if hears_either else ''}, and feature "
             f"type '{facts.choice.feature_name}' is made by tokenizer {tokenizer}; give another one, such as "
             f"--feature-type {such_as}"
         )
+
+
+def _front_end(facts: TaskFacts) -> Optional[str]:
+    """The kind of front end of the recipe, or of a flag, conditions of the recipe aside."""
+    train = facts.passed.get("train", {})
+    size = train.get("model-size", str(facts.choice.recipe.get("model_size", DEFAULT_SIZE)))
+    conf_dirs = [Path(train["conf-dir"])] if "conf-dir" in train else []
+    below = {"model": read_object(model_size_file(size, conf_dirs))}
+    return _chosen_kind([below, facts.choice.recipe], train, "model.front-end")
 
 
 def _check_languages(facts: TaskFacts) -> None:

@@ -52,6 +52,15 @@ class AcousticEncoderConfig:
         frames = self.encoder.frames_out(self.front_end.frames_out(num_frames))
         return max(frames, 0) if isinstance(frames, int) else frames.clamp(min=0)
 
+    def require_heard(self, spec: FeatureSpec) -> None:
+        """Raise ValueError if the front end reads samples, and features of `spec` are none, even if as many a frame."""
+        if self.front_end.reads_samples and spec.feature_dim * spec.frame_rate_hz != spec.sample_rate_hz:
+            raise ValueError(
+                f"the front end reads samples, and '{spec.name}' has {spec.feature_dim} dimensions "
+                f"{spec.frame_rate_hz:g} times a second, which are no samples at {spec.sample_rate_hz} Hz; take "
+                "--feature-type waveform, or another --front-end."
+            )
+
     def encoder_frame_sec(self, spec: FeatureSpec) -> float:
         """Seconds of audio from one encoder frame to the next.
 

@@ -55,6 +55,11 @@ def require_samples(config: AcousticEncoderConfig, title: str) -> None:
     """Raise ValueError unless the system `title` can learn with that front end and that encoder."""
     if not isinstance(config.front_end, WaveformConfig):
         raise ValueError(f"{title} learns from samples: its front_end must be waveform; set --front-end waveform.")
+    require_every_frame(config, title)
+
+
+def require_every_frame(config: AcousticEncoderConfig, title: str) -> None:
+    """Raise ValueError unless the encoder gives the system `title` a frame for each of its front end."""
     if config.encoder.stride != 1 or config.input.input_frame_rate_hz:
         raise ValueError(
             f"{title} tells of each frame of its front end, so that the encoder must keep their rate; set "

@@ -36,7 +36,7 @@ from icefall_discrete.data.shar import KeptCuts, SharSource
 from icefall_discrete.data.statistics import feature_statistics, sampled_frames
 from icefall_discrete.data.targets.contract import Targets
 from icefall_discrete.data.unlabelled import interleaved, places_of, unlabelled_batches, without_labels
-from icefall_discrete.nn.acoustic_encoder import AcousticEncoder
+from icefall_discrete.nn.acoustic_encoder import AcousticEncoder, AcousticEncoderConfig
 from icefall_discrete.nn.code_embedding import FeatureNormalizer
 from icefall_discrete.nn.frame_network import FrameNetwork
 from icefall_discrete.nn.learned_codes import LearnedCodes
@@ -244,7 +244,13 @@ def training_data(settings: TrainSettings, corpus: Corpus, resegment: Optional[R
 
 
 def build_network(settings: TrainSettings, corpus: Corpus, codebooks: Optional[List[Tensor]]) -> FrameNetwork:
-    """The network with its initial weights; continuous features get the statistics of the training data."""
+    """The network with its initial weights; continuous features get the statistics of the training data.
+
+    Raises:
+      ValueError: if the network cannot hear such features.
+    """
+    if isinstance(settings.model, AcousticEncoderConfig):
+        settings.model.require_heard(corpus.spec)
     network = system_stages(settings.system).network(settings, corpus.spec, corpus.targets, codebooks)
     raw = isinstance(network, AcousticEncoder) and network.config.front_end.reads_samples
     if isinstance(network.input_embedding, FeatureNormalizer) and not raw:

@@ -55,8 +55,6 @@ class InitialConfig:
     )
 
     def __post_init__(self) -> None:
-        if self.frozen_steps and not self.init_from:
-            raise ValueError("frozen_steps would keep random weights: init_from does not say what to begin with.")
         if self.init_modules and not self.init_from:
             raise ValueError("init_modules says what to take, but init_from does not say from where.")
         if self.frozen_modules and not self.init_from:

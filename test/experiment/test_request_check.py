@@ -22,6 +22,7 @@ from icefall_discrete.experiment.stages import (
     asr,
     classification,
     discrete_bert,
+    hubert,
     perceptual,
     speech_lm,
     tts,
@@ -291,6 +292,20 @@ def test_weights_that_nobody_knows(here):
             "mfcc_km500",
             "waveform",
             "made by tokenizer mfcc_kmeans; .*such as --feature-type waveform",
+        ),
+        (
+            hubert,
+            "tiny_wav2vec2",
+            "fbank",
+            "waveform",
+            "learns from samples by front end waveform, and feature type 'fbank'",
+        ),
+        (
+            hubert,
+            "tiny",
+            "waveform",
+            "fbank",
+            "learns from features by front end conv1d, and feature type 'waveform' .*such as --feature-type fbank",
         ),
     ],
 )

@@ -16,7 +16,7 @@ from icefall_discrete.base.settings import from_dict
 from icefall_discrete.data.augment import AugmentConfig
 from icefall_discrete.data.cuts import load_feature_cuts
 from icefall_discrete.data.dataset import collate
-from icefall_discrete.experiment.initial_weights import begin_with
+from icefall_discrete.experiment.initial_weights import begin_with, require_something_to_adapt
 from icefall_discrete.experiment.recipe import read_settings
 from icefall_discrete.nn.encoders.wav2vec2.transformers_names import from_transformers
 from icefall_discrete.nn.front_ends.waveform import WaveformConfig
@@ -302,3 +302,32 @@ def test_recipes_of_fine_tuning_take_what_pretraining_gives(tmp_path):
     assert base.loss.ctc_loss_scale == 1.0 and base.train.optimizer.schedule == "tri_stage"
     unfit = dataclasses.replace(init, init_modules=("fitting",))
     assert begin_with(network, unfit, SPEC, None).taken == ("input_embedding", "front_end", "encoder")
+
+
+@pytest.mark.parametrize(
+    "name, model_type, hidden, zeros, rate, steps, frozen",
+    [
+        ("finetune_wav2vec2_1h", "base", 0.65, 0.25, 5e-5, 13000, 10000),
+        ("finetune_wav2vec2_10h", "base", 0.65, 0.5, 5e-5, 20000, 10000),
+        ("finetune_wav2vec2", "base", 0.65, 0.5, 3e-5, 80000, 0),
+        ("finetune_wav2vec2_960h", "base", 0.5, 0.1, 1e-5, 320000, 0),
+        ("finetune_wav2vec2_large_10h", "large", 0.75, 0.25, 1e-4, 20000, 10000),
+        ("finetune_wav2vec2_large_100h", "large", 0.5, 0.5, 3e-5, 80000, 10000),
+        ("finetune_wav2vec2_large_960h", "large", 0.5, 0.25, 3e-5, 320000, 10000),
+        ("finetune_hubert_10h", "base", 0.75, 0.5, 2e-5, 80000, 10000),
+    ],
+)
+def test_published_fine_tunings_are_as_published(name, model_type, hidden, zeros, rate, steps, frozen):
+    """fairseq's files of these names: shares of hidden frames and of zeros, rate, steps, steps of the head alone."""
+    settings = read_settings(CONF_DIR / "recipes" / f"{name}.json", None, [CONF_DIR], SimpleNamespace())
+    front_end, optimizer = settings.model.front_end, settings.train.optimizer
+    assert front_end.mask_start_prob * front_end.mask_length == pytest.approx(hidden)
+    assert front_end.mask_channel_start_prob * front_end.mask_channel_length == pytest.approx(zeros, rel=0.03)
+    assert (optimizer.peak_lr, optimizer.total_steps) == (rate, steps)
+    shares = (0.1, 0.0) if name == "finetune_hubert_10h" else (0.1, 0.4)
+    assert (optimizer.warmup_steps / steps, optimizer.hold_steps / steps) == shares
+    assert settings.init.frozen_steps == frozen and settings.loss.ctc_loss_scale == 1.0
+    assert settings.model.encoder.num_layers == (24 if model_type == "large" else 12)
+    if frozen:
+        with pytest.raises(ValueError, match="frozen_steps is 10000 and would keep random weights"):
+            require_something_to_adapt(settings)

@@ -1,4 +1,4 @@
-"""The stages of learning units of samples: frames of samples, check, training, how many units of hidden ones are found.
+"""The stages of learning units: what is heard, check, training, how many units of hidden frames are found.
 
 The units are those of another feature type, which its own stages 2 and 3 extract.
 """

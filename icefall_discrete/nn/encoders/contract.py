@@ -8,7 +8,7 @@ Letters: N utterances, T frames at the encoder's input, T' at its output, D dime
 """
 
 import abc
-from typing import Any, Dict, Generic, List, NamedTuple, Sequence, Tuple, TypeVar
+from typing import Any, ClassVar, Dict, Generic, List, NamedTuple, Sequence, Tuple, TypeVar
 
 from torch import Tensor, nn
 
@@ -67,7 +67,12 @@ class StreamingEncoder(abc.ABC, Generic[S]):
 
 
 class EncoderConfig(abc.ABC):
-    """Settings of an encoder, a frozen dataclass."""
+    """Settings of an encoder, a frozen dataclass.
+
+    may_begin_anew: modules of the encoder that do no harm with first weights where all others are of another training.
+    """
+
+    may_begin_anew: ClassVar[Tuple[str, ...]] = ()
 
     @property
     @abc.abstractmethod

@@ -1,1 +1,1 @@
-"""HuBERT: an encoder of the waveform that learns to know the units of hidden frames."""
+"""HuBERT: an encoder of the waveform, or of features, that learns to know the units of hidden frames."""

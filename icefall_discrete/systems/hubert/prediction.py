@@ -25,7 +25,7 @@ class HubertPrediction(MaskedCodePrediction[TrainSettings, Hubert, UnitTargets])
     doing = "Finding units"
 
     def look(self, trained: Trained[TrainSettings, Hubert, UnitTargets], device: torch.device, cuts: CutSet) -> Look:
-        """See HiddenPrediction; the units lie beside the samples, as in training."""
+        """See HiddenPrediction; the units lie beside what is heard, as in training."""
         place = Path(next(iter(cuts)).custom[field_name(trained.spec)].array.storage_path)
         folder = place.parent.parent / trained.settings.target.units
         known = {cut.id: cut for cut in with_units(cuts, folder, place.stem)}

@@ -19,7 +19,7 @@ class TargetConfig:
 
     units: str = setting(
         "mfcc_km100",
-        "feature type of the units, whose folder lies beside that of the samples: k-means of MFCC in a first "
+        "feature type of the units, whose folder lies beside that of what is heard: k-means of MFCC in a first "
         "iteration, of a layer of the model before (or of a recogniser) in another; of several codebooks the first",
     )
 

@@ -19,7 +19,7 @@ from icefall_discrete.systems.hubert.system import HubertSystem
 
 
 class HubertStages(SystemStages[TrainSettings, Hubert, UnitTargets]):
-    """An encoder of samples that learns to know units of hidden frames."""
+    """An encoder of samples or features that learns to know units of hidden frames."""
 
     settings = TrainSettings
     prediction = HubertPrediction()
@@ -29,7 +29,7 @@ class HubertStages(SystemStages[TrainSettings, Hubert, UnitTargets]):
     ) -> UnitTargets:
         """The units. Raises ValueError if the cuts are read from Shar."""
         if isinstance(train, SharSource):
-            raise ValueError("Shar holds the samples only, not their units; train from the manifest.")
+            raise ValueError("Shar holds what is heard only, not its units; train from the manifest.")
         return UnitTargets(spec_of_units(train))
 
     def load_targets(self, exp_dir: Path) -> UnitTargets:

@@ -17,7 +17,7 @@ from icefall_discrete.training.system import Batch, Losses
 
 
 class Heard(NamedTuple):
-    """Frames of samples (N, T, F) with lens (N,), units (N, U), on the device; names of the utterances."""
+    """Frames of samples or features (N, T, F) with lens (N,), units (N, U), on the device; names of the utterances."""
 
     frames: Tensor
     lens: Tensor
@@ -31,7 +31,7 @@ class HubertSystem(AcousticSystem[Heard]):
     Training hides other frames at every step; validation and figures always the same of an utterance.
 
     Args:
-      network: the network. settings: of the run. spec: of the samples.
+      network: the network. settings: of the run. spec: of what is heard.
     """
 
     network: Hubert

@@ -1,7 +1,7 @@
 """Settings of the Zipformer encoder, under the names that icefall's users know."""
 
 import dataclasses
-from typing import Tuple
+from typing import ClassVar, Tuple
 
 from icefall_discrete.base.settings import check_settings, require_odd, setting
 from icefall_discrete.nn.encoders.contract import EncoderConfig
@@ -43,6 +43,8 @@ class StackConfig:
 class ZipformerConfig(EncoderConfig):
     """Shape and schedules of the Zipformer encoder; one value for each stack, or one for all."""
 
+    # A plain mean of neighbours at first: an encoder that was trained at its full rate can be tuned at half of it.
+    may_begin_anew: ClassVar[Tuple[str, ...]] = ("output_downsample",)
     downsampling_factor: Tuple[int, ...] = setting(
         (1, 2, 4, 8, 4, 2), "downsampling of each stack against its input", minimum=1
     )
@@ -68,7 +70,7 @@ class ZipformerConfig(EncoderConfig):
         (0.0, 0.3, 20000.0, 0.1), "dropout rate: one number, or a schedule 'batch, rate, batch, rate, ...'", minimum=0
     )
     warmup_batches: float = setting(
-        4000.0, "batches over which the stacks, one after the other, stop being skipped", minimum=0
+        4000.0, "batches over which the stacks, one after the other, stop being skipped", above=0
     )
     causal: bool = setting(False, "whether convolutions are causal by chunks, as streaming needs")
     chunk_size: Tuple[int, ...] = setting(
