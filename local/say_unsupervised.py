@@ -29,6 +29,7 @@ from icefall_discrete.data.pseudo_labels import pseudo_labelled
 from icefall_discrete.experiment.folder import read_codebooks
 from icefall_discrete.metrics.symbol_errors import symbol_scores
 from icefall_discrete.metrics.wer import ErrorCounts, count_errors, total_errors
+from icefall_discrete.systems.wav2vec_u.judge import doubt_of
 from icefall_discrete.systems.wav2vec_u.material import Heard, hear
 from icefall_discrete.systems.wav2vec_u.pooling import Pooling
 from icefall_discrete.systems.wav2vec_u.saying import SayConfig, Speaker
@@ -44,7 +45,9 @@ def get_parser() -> ScriptParser:
     """The flags of this stage."""
     parser = ScriptParser(__doc__)
     parser.add_argument("--exp-dir", type=Path, required=True, help="folder of train_unsupervised.py")
-    parser.add_argument("--seed", type=int, default=-1, help="which seed speaks; -1: the chosen one (default: -1)")
+    parser.add_argument(
+        "--seed", type=Number(int, minimum=-1), default=-1, help="which seed speaks; -1: the chosen one (default: -1)"
+    )
     parser.add_argument(
         "--all-seeds",
         type=Number(bool),
@@ -120,8 +123,17 @@ def say_split(args: Any, speaker: Speaker, pooling: Pooling, heard: Heard, confi
 
 
 def write_labels(args: Any, speaker: Speaker, heard: Heard, said: Dict[str, List[int]], config: SayConfig) -> None:
-    """Write the manifest of pseudo-labels."""
+    """Write the manifest of pseudo-labels, each with what is known of its seed; none if that says nothing."""
+    table = read_seeds(args.exp_dir)
+    told = next((row["verdict"] for row in table["seeds"] if row["seed"] == speaker.seed), "no seed of the table")
+    doubt = doubt_of(told, table["shuffled_text"])
+    if doubt:
+        LOG.warning(
+            f"the seed {speaker.seed} that says the pseudo-labels is {doubt}: what learns from them learns that"
+        )
     source = {
+        "seed": speaker.seed,
+        "verdict": doubt or told,
         "model": args.exp_dir.resolve().name,
         "weights_sha256": digest_of_file(weights_of(args.exp_dir, speaker.seed)),
         "commit": environment.git_revision(),
@@ -129,6 +141,9 @@ def write_labels(args: Any, speaker: Speaker, heard: Heard, said: Dict[str, List
     }
     texts = {cut.id: speaker.as_text(said[cut.id]) for cut in heard.cuts if said[cut.id]}
     kept = [pseudo_labelled(without_frames(cut), texts[cut.id], source) for cut in heard.cuts if cut.id in texts]
+    if not kept:
+        LOG.warning(f"seed {speaker.seed} says nothing of any cut of {args.split}: {args.pseudo_labels} is not written")
+        return
     write_cuts(args.pseudo_labels, CutSet.from_cuts(kept))
     LOG.info(f"{args.pseudo_labels}: {len(kept)} of {len(heard.cuts)} cuts; the others say nothing")
 

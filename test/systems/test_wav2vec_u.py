@@ -31,6 +31,7 @@ from icefall_discrete.systems.wav2vec_u.judge import (
     Judge,
     by_total_log_prob,
     by_weighted_perplexity,
+    doubt_of,
     verdict,
 )
 from icefall_discrete.systems.wav2vec_u.ladder import (
@@ -422,7 +423,7 @@ def test_stages_train_say_and_label(tmp_path, capsys):
     )
     assert refused.returncode and "holds seeds trained with other text" in refused.stderr
     say = ["--split", "dev", "--all-seeds", "true", "--beam-size", 3]
-    run_stage_script("say_unsupervised.py", *flags, *say, "--pseudo-labels", tmp_path / "pseudo.jsonl.gz")
+    told = run_stage_script("say_unsupervised.py", *flags, *say, "--pseudo-labels", tmp_path / "pseudo.jsonl.gz")
     assert "% of" in capsys.readouterr().out
     run_stage_script("score_unsupervised.py", *flags, "--splits", "dev", "--beam-size", 3)
     result = read_object(tmp_path / "exp" / "result.json")
@@ -430,13 +431,26 @@ def test_stages_train_say_and_label(tmp_path, capsys):
     assert result["sets"]["dev"]["ler"]["errors"] == chosen["errors"] and chosen["symbols"]
     assert [set(row["errors"]) for row in result["seeds"]["seeds"]] == [{"dev"}, {"dev"}]
     assert result["training"]["device"] and result["environment"]["commits"] and result["recipe"] == "custom"
-    assert all(is_pseudo_labelled(cut) and cut.supervisions[0].text for cut in load_cuts(tmp_path / "pseudo.jsonl.gz"))
+    labelled = load_cuts(tmp_path / "pseudo.jsonl.gz")
+    assert all(is_pseudo_labelled(cut) and cut.supervisions[0].text for cut in labelled)
+    said_by = [cut.supervisions[0].custom["pseudo_label"] for cut in labelled]
+    row = next(row for row in result["seeds"]["seeds"] if row["seed"] == result["seeds"]["chosen"])
+    assert {(one["seed"], one["verdict"]) for one in said_by} == {(row["seed"], row["verdict"])}
+    assert row["verdict"] != "near the text", "nothing is learnt in four steps"
+    assert f"seed {row['seed']} that says the pseudo-labels is {row['verdict']}: what learns" in told.stderr
     (tmp_path / "exp" / "config.json").write_text("{}")
     before = (tmp_path / "exp" / "spec.json").stat().st_mtime_ns
     text = ["--text-file", tmp_path / "text.txt", "--num-seeds", 3]
     refused = run_stage_script("train_unsupervised.py", *flags, *text, check=False)
     assert refused.returncode and "exp holds an experiment, which this training would be mixed with" in refused.stderr
     assert (tmp_path / "exp" / "spec.json").stat().st_mtime_ns == before
+
+
+def test_what_nobody_should_learn_from_is_told():
+    near, far = Candidate(0, 3.0, 1.0, 3.0, 1.0), Candidate(1, 3.0, 0.3, 33.0, 1.0)
+    assert doubt_of(verdict(near, 3.0), is_control=False) == ""
+    assert doubt_of(verdict(near, 3.0), is_control=True) == "a control, whose text was in random order"
+    assert doubt_of(verdict(far, 3.0), is_control=False) == "collapsed: says few of the symbols"
 
 
 def test_what_was_not_made_holds_nobody_to_its_settings(tmp_path):

@@ -16,6 +16,7 @@ TOLERANCE = 1.2
 # A seed that says fewer of the symbols has collapsed; one farther from the text's own perplexity has not found it.
 LEAST_SEEN = 0.5
 NEAR = 1.1
+_NEAR_TEXT = "near the text"
 
 
 def tokens_of(symbols: Iterable[int]) -> List[str]:
@@ -91,4 +92,11 @@ def verdict(one: Candidate, text_ppl: float) -> str:
     """What a table says of a seed beside its figures."""
     if one.symbols_seen < LEAST_SEEN:
         return "collapsed: says few of the symbols"
-    return "near the text" if one.weighted_ppl <= NEAR * text_ppl else "not near the text"
+    return _NEAR_TEXT if one.weighted_ppl <= NEAR * text_ppl else "not near the text"
+
+
+def doubt_of(told: str, is_control: bool) -> str:
+    """Why nobody should learn from a seed of which `verdict` told this; empty: nothing is known against it."""
+    if is_control:
+        return "a control, whose text was in random order"
+    return "" if told == _NEAR_TEXT else told
