@@ -64,13 +64,13 @@ def _advance_here(
 ) -> Tuple[Beams, Tensor, Tensor]:
     """By numpy; score and place (N, K) of the best candidates among all of their utterance."""
     (num, size), width, places = score.shape, candidates.scores.size(2), place.numpy()
-    utterances = np.arange(num)[:, None]
+    firsts = np.arange(0, num * size, size)[:, None]
     parent = places // width
     if candidates.units is None:
         unit = places - parent * width
     else:
-        unit = candidates.units.numpy().take(places + utterances * (size * width))
-    prefix = beams.prefix.flatten(0, 1).numpy().take((parent + utterances * size).ravel(), axis=0)
+        unit = candidates.units.numpy().take(places + firsts * width)
+    prefix = beams.prefix.flatten(0, 1).numpy().take((parent + firsts).ravel(), axis=0)
     emitting = (unit.ravel() != blank_id).nonzero()[0]
     longer, appended = prefix.take(emitting, axis=0), unit.ravel().take(emitting)
     longer[:, :-3] = longer[:, 1:-2]
@@ -85,14 +85,12 @@ def _advance_here(
 
 def _merged_here(score: np.ndarray, hashes: np.ndarray) -> np.ndarray:
     """As `_merged_afar`, in `score` itself; only utterances with equal prefixes are looked at."""
-    slots = np.arange(hashes.shape[1])
-    later = first_slots(hashes) != slots
-    rows = later.any(axis=1).nonzero()[0]
-    if len(rows):
-        own, later = hashes[rows], later[rows]
-        same = own[:, :, None] == own[:, None, :]
-        total = np.logaddexp.reduce(np.where(same, score[rows][:, None, :], -np.inf), axis=2)
-        score[rows] = np.where(later, -np.inf, total)
+    same = hashes[:, :, None] == hashes[:, None, :]
+    if np.count_nonzero(same) > hashes.size:
+        later = same.argmax(axis=2) != np.arange(hashes.shape[1])
+        rows = later.any(axis=1).nonzero()[0]
+        total = np.logaddexp.reduce(np.where(same[rows], score[rows][:, None, :], -np.inf), axis=2)
+        score[rows] = np.where(later[rows], -np.inf, total)
     return score
 
 

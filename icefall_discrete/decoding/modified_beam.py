@@ -1,5 +1,6 @@
 """Modified beam search of a transducer: at most one label a frame, equal prefixes merged, a whole batch at once."""
 
+import functools
 from dataclasses import dataclass
 from typing import Callable, List, Optional, Tuple
 
@@ -16,7 +17,7 @@ from icefall_discrete.decoding.beams import (
     start_beams,
 )
 from icefall_discrete.decoding.hypothesis import Hypothesis, check_encoder_output
-from icefall_discrete.decoding.prediction import Predictions, answers_at_once
+from icefall_discrete.decoding.prediction import KeptPredictions, Predictions, answers_at_once
 from icefall_discrete.decoding.scorer import Scorer, SlotScores
 from icefall_discrete.decoding.traces import Order, Traces
 from icefall_discrete.decoding.unit_scores import unit_log_probs
@@ -25,6 +26,9 @@ from icefall_discrete.nn.heads.contract import LabelModel, TransducerModel
 # The best units of a row are found one after the other up to so many, where there are so many rows for each of them.
 _MOST_ROUNDS = 8
 _ROWS_A_ROUND = 8
+
+# Makes log-probabilities (N, K, V) scores of units.
+AddTo = Callable[[Tensor], Tensor]
 
 
 @dataclass(frozen=True)
@@ -78,13 +82,14 @@ def modified_beam_search(
     order = Order.of(check_encoder_output(encoder_out, encoder_lens))
     device, blank_id = encoder_out.device, model.blank_id
     index = order.index(device)
-    am = model.joiner.encoder_proj(encoder_out[index])
+    # Frame by frame: what a step asks for lies together.
+    am = model.joiner.encoder_proj(encoder_out.transpose(0, 1).index_select(1, index))
     next_units = NextUnits(model, config)
     beams = start_beams(model, len(index), config.beam_size, device)
     final_score, final_length = beams.score.clone(), beams.prefix[..., -2].clone()
     extra = SlotScores(scorer, index, config.beam_size, blank_id)
     traces = Traces(order, config.beam_size, blank_id)
-    for frame, frame_am in enumerate(am.unbind(1)[: order.num_frames]):
+    for frame, frame_am in enumerate(am[: order.num_frames]):
         active = order.num_active(frame)
         if active < len(beams.score):
             beams = beams.first(active)
@@ -99,23 +104,24 @@ def modified_beam_search(
     return traces.best(score, score / (final_length + model.predictor.context_size), config.nbest)
 
 
-def _best_units(log_probs: Tensor, num: int) -> Tuple[Tensor, Tensor]:
+def _best_units(log_probs: np.ndarray, num: int) -> Tuple[np.ndarray, np.ndarray]:
     """The `num` best of each row of log_probs (M, V), which may be overwritten, and their units (M, num), best first.
 
-    Where few are asked for of many rows, numpy finds one after the other in half the time.
+    Where few are asked for of many rows, numpy finds one after the other in half the time of PyTorch's `topk`.
     """
     rows = len(log_probs)
-    if not answers_at_once(log_probs.device) or num > _MOST_ROUNDS or rows < _ROWS_A_ROUND * num:
-        best = log_probs.topk(num, dim=1)
-        return best.values, best.indices
-    every, firsts = log_probs.numpy(), np.arange(0, log_probs.numel(), log_probs.size(1))
-    scores, units = np.empty((rows, num), every.dtype), np.empty((rows, num), np.int64)
+    if num > _MOST_ROUNDS or rows < _ROWS_A_ROUND * num:
+        best = torch.from_numpy(log_probs).topk(num, dim=1)
+        return best.values.numpy(), best.indices.numpy()
+    every, firsts = log_probs.reshape(-1), np.arange(0, log_probs.size, log_probs.shape[1])
+    scores, units = np.empty((rows, num), log_probs.dtype), np.empty((rows, num), np.int64)
     for place in range(num):
-        units[:, place] = every.argmax(axis=1)
-        found = units[:, place] + firsts
+        found = log_probs.argmax(axis=1)
+        units[:, place] = found
+        found += firsts
         scores[:, place] = every.take(found)
-        every.reshape(-1)[found] = -np.inf
-    return torch.from_numpy(scores), torch.from_numpy(units)
+        every[found] = -np.inf
+    return scores, units
 
 
 class NextUnits:
@@ -130,58 +136,73 @@ class NextUnits:
 
     def __init__(self, model: TransducerModel, config: BeamConfig) -> None:
         self._model, self._config = model, config
-        self._predictions = Predictions(model)
-        self._hidden, self._logits = torch.empty(2, 0, 0), torch.empty(0, 0)
+        self._sums, self._logits = np.empty((2, 0, 0), np.float32), np.empty((0, 0), np.float32)
         self._key_weights = np.array([pow(HASH_MULTIPLIER, n, 2**62) for n in range(model.predictor.context_size)])
 
-    def candidates(self, am: Tensor, beams: Beams, add_to: Optional[Callable[[Tensor], Tensor]]) -> Candidates:
+    def candidates(self, am: Tensor, beams: Beams, add_to: Optional[AddTo]) -> Candidates:
         """The units that may be among the best ones of the next frame, projected encoder output am (N, D).
 
         Args:
-          add_to: makes log-probabilities (N, K, V) scores of units; None: they are.
+          add_to: None: log-probabilities are the scores.
         """
-        (num, size), before = beams.score.shape, beams.score.unsqueeze(2)
         here = answers_at_once(am.device) and am.dtype == torch.float32
-        log_probs, place = self._shared(am, beams) if here else self._apart(am, beams)
-        if add_to is not None:
-            every = log_probs if place is None else log_probs.index_select(0, place)
-            return Candidates(add_to(every.view(num, size, -1)) + before, None)
-        # None of the best of all is outside of the best of its prefix.
-        best = _best_units(log_probs, min(size, log_probs.size(1)))
-        scores, units = (part if place is None else part.index_select(0, place) for part in best)
-        return Candidates(scores.view(num, size, -1) + before, units.view(num, size, -1))
+        return self._candidates_here(am, beams, add_to) if here else self._candidates_afar(am, beams, add_to)
 
-    def _apart(self, am: Tensor, beams: Beams) -> Tuple[Tensor, None]:
-        """Log-probabilities (N x K, V)."""
-        contexts = beams.prefix[..., :-2]
+    def _candidates_here(self, am: Tensor, beams: Beams, add_to: Optional[AddTo]) -> Candidates:
+        num, size = beams.score.shape
+        log_probs, place = self._shared(am.numpy(), beams)
+        if add_to is not None:
+            every = torch.from_numpy(log_probs.take(place, axis=0).reshape(num, size, -1))
+            return Candidates(add_to(every) + beams.score.unsqueeze(2), None)
+        # None of the best of all is outside of the best of its prefix.
+        best = _best_units(log_probs, min(size, log_probs.shape[1]))
+        scores, units = (part.take(place, axis=0).reshape(num, size, -1) for part in best)
+        scores += beams.score.numpy()[:, :, None]
+        return Candidates(torch.from_numpy(scores), torch.from_numpy(units))
+
+    def _candidates_afar(self, am: Tensor, beams: Beams, add_to: Optional[AddTo]) -> Candidates:
+        contexts, before = beams.prefix[..., :-2], beams.score.unsqueeze(2)
         predicted = self._predictions.of(contexts.flatten(0, 1)).view(*contexts.shape[:2], -1)
         logits = self._model.joiner(am.unsqueeze(1), predicted, project_input=False)
-        return self._config.log_probs(logits, self._model).flatten(0, 1), None
+        log_probs = self._config.log_probs(logits, self._model)
+        if add_to is not None:
+            return Candidates(add_to(log_probs) + before, None)
+        best = log_probs.topk(min(before.size(1), log_probs.size(2)), dim=2)
+        return Candidates(best.values + before, best.indices)
 
-    def _shared(self, am: Tensor, beams: Beams) -> Tuple[Tensor, Tensor]:
+    @functools.cached_property
+    def _predictions(self) -> Predictions:
+        return Predictions(self._model)
+
+    @functools.cached_property
+    def _kept(self) -> KeptPredictions:
+        return KeptPredictions(self._model)
+
+    def _shared(self, am: np.ndarray, beams: Beams) -> Tuple[np.ndarray, np.ndarray]:
         """Log-probabilities (M, V) of different contexts, and which of them each prefix (N x K,) has."""
         num, size = beams.score.shape
-        prefixes = beams.prefix.flatten(0, 1).numpy()
+        prefixes = beams.prefix.numpy().reshape(num * size, -1)
         keys = prefixes[:, :-2] @ self._key_weights
         first = first_slots(keys.reshape(num, size))
-        slots = (first == np.arange(size)).ravel().nonzero()[0]
-        place_of = np.empty(num * size, dtype=np.int64)
-        place_of[slots] = np.arange(len(slots))
-        places = place_of.take((first + np.arange(0, num * size, size)[:, None]).ravel())
-        rows = self._predictions.known(keys.take(slots).tolist(), prefixes.take(slots, axis=0)[:, :-2])
-        return self._config.log_probs(self._joined(am, slots // size, rows), self._model), torch.from_numpy(places)
+        is_first = (first == np.arange(size)).ravel()
+        slots = is_first.nonzero()[0]
+        place = (is_first.cumsum() - 1).take((first + np.arange(0, num * size, size)[:, None]).ravel())
+        rows = self._kept.places(keys.take(slots).tolist(), prefixes.take(slots, axis=0)[:, :-2])
+        logits = torch.from_numpy(self._joined(am, slots // size, rows))
+        return self._config.log_probs(logits, self._model).numpy(), place
 
-    def _joined(self, am: Tensor, utterances: np.ndarray, rows: np.ndarray) -> Tensor:
+    def _joined(self, am: np.ndarray, utterances: np.ndarray, rows: np.ndarray) -> np.ndarray:
         """Logits (M, V) of am[utterances] with the predictions `rows`, valid until the next call.
 
         In memory that is used again.
         """
         num, joiner = len(rows), self._model.joiner
-        if self._hidden.size(1) < num:
-            self._hidden = am.new_empty(2, 2 * num, am.size(1))
-            self._logits = am.new_empty(2 * num, joiner.output_linear.out_features)
-        hidden, other = self._hidden[:, :num].numpy()
+        if len(self._logits) < num:
+            self._sums = np.empty((2, 2 * num, am.shape[1]), np.float32)
+            self._logits = np.empty((2 * num, joiner.output_linear.out_features), np.float32)
+        (sums, other), logits = self._sums[:, :num], self._logits[:num]
         # With this mode numpy writes where it is told to; all indexes are inside.
-        self._predictions.kept.numpy().take(rows, axis=0, out=hidden, mode="clip")
-        hidden += am.numpy().take(utterances, axis=0, out=other, mode="clip")
-        return joiner.logits_of_sums(hidden, self._logits[:num])
+        self._kept.rows.take(rows, axis=0, out=sums, mode="clip")
+        sums += am.take(utterances, axis=0, out=other, mode="clip")
+        joiner.logits_of_sums(sums, logits)
+        return logits

@@ -21,41 +21,50 @@ def answers_at_once(device: torch.device) -> bool:
 
 
 class Predictions:
-    """Projected predictor output for contexts; `model` has `predictor` and `joiner`.
-
-    kept: (R, D), what `known` has computed; it may be another tensor after each call.
-    """
+    """Projected predictor output for contexts; `model` has `predictor` and `joiner`."""
 
     def __init__(self, model: TransducerModel) -> None:
         self._model = model
         self._tables = model.predictor.tables()
-        self._row_of: Dict[int, int] = {}
-        joiner_dim, _ = model.joiner.decoder_proj.weight.shape
-        self.kept = self._tables.new_zeros(0, joiner_dim)
 
     def of(self, contexts: Tensor) -> Tensor:
         """(M, D) for contexts (M, context_size)."""
         return self._model.joiner.decoder_proj(self._model.predictor.from_tables(self._tables, contexts))
 
-    def known(self, keys: Sequence[int], contexts: np.ndarray) -> np.ndarray:
-        """The rows (M,) of `kept` with the predictions for contexts (M, context_size), which may have come before.
 
-        In a beam search the same few contexts come again at every frame, and the projection is as large as the
-        joiner's output layer for a vocabulary of 500. For devices that answer at once. Rows of `kept` beyond
-        those handed out are memory that was never written (`new_empty`) and hold anything, NaN too: read none of them.
+class KeptPredictions:
+    """The same on the CPU in float32, computed once for each context.
+
+    In a beam search the same few contexts come again at every frame, and the projection is as large as the joiner's
+    output layer for a vocabulary of 500.
+
+    rows: (R, D), what `places` has computed; it may be another array after each call. Rows beyond those handed out are
+    memory that was never written and hold anything, NaN too: read none of them.
+    """
+
+    def __init__(self, model: TransducerModel) -> None:
+        self._model = model
+        self._tables = model.predictor.tables().numpy()
+        self._place_of: Dict[int, int] = {}
+        joiner_dim, _ = model.joiner.decoder_proj.weight.shape
+        self.rows = np.empty((_FIRST_ROOM, joiner_dim), np.float32)
+
+    def places(self, keys: Sequence[int], contexts: np.ndarray) -> np.ndarray:
+        """Which `rows` (M,) have the predictions for contexts (M, context_size), which may have come before.
 
         Args:
           keys: (M,), equal ones stand for equal contexts.
         """
-        if len(self._row_of) + len(keys) > _MOST_KEPT:
-            self._row_of = {}
-        row_of = self._row_of
-        new = {key: place for place, key in enumerate(keys) if key not in row_of}
+        if len(self._place_of) + len(keys) > _MOST_KEPT:
+            self._place_of = {}
+        place_of = self._place_of
+        new = {key: number for number, key in enumerate(keys) if key not in place_of}
         if new:
-            first, end = len(row_of), len(row_of) + len(new)
-            if self.kept.size(0) < end:
-                room = self.kept.new_empty(max(end, _FIRST_ROOM), self.kept.size(1))
-                self.kept = torch.cat([self.kept[:first], room])
-            self.kept[first:end] = self.of(torch.from_numpy(contexts.take(list(new.values()), axis=0)))
-            row_of.update(zip(new, range(first, end)))
-        return np.fromiter(map(row_of.__getitem__, keys), dtype=np.int64, count=len(keys))
+            first, end = len(place_of), len(place_of) + len(new)
+            if len(self.rows) < end:
+                before, self.rows = self.rows, np.empty((2 * end, self.rows.shape[1]), np.float32)
+                self.rows[:first] = before[:first]
+            outputs = self._model.predictor.from_tables_here(self._tables, contexts.take(list(new.values()), axis=0))
+            self._model.joiner.predictions_of(outputs, self.rows[first:end])
+            place_of.update(zip(new, range(first, end)))
+        return np.fromiter(map(place_of.__getitem__, keys), dtype=np.int64, count=len(keys))

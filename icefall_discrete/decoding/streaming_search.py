@@ -189,8 +189,7 @@ class StreamingModifiedBeam:
 
     def __init__(self, model: TransducerModel, config: BeamConfig, scorer_of: Optional[ScorerOfStream] = None) -> None:
         self._model, self._config, self._scorer_of = model, config, scorer_of
-        with torch.no_grad():
-            self._next_units = NextUnits(model, config)
+        self._next_units = NextUnits(model, config)
 
     @torch.no_grad()
     def open(self, name: str = "") -> BeamStream:
@@ -207,15 +206,16 @@ class StreamingModifiedBeam:
         # Longest first: at any frame the streams still searched are then the first ones.
         order = sorted(range(len(streams)), key=lambda row: -lens[row])
         lens = [lens[row] for row in order]
-        am = model.joiner.encoder_proj(encoder_out[torch.tensor(order, device=encoder_out.device)])
+        rows = torch.tensor(order, device=encoder_out.device)
+        am = model.joiner.encoder_proj(encoder_out.transpose(0, 1).index_select(1, rows))
         beams = _joined([streams[row].beams for row in order])
 
         def add_to(log_probs: Tensor) -> Tensor:
-            rows = zip((streams[row].extra for row in order), log_probs.split(1))
-            return torch.cat([extra.add_to(row) for extra, row in rows])
+            extras = (streams[row].extra for row in order)
+            return torch.cat([extra.add_to(part) for extra, part in zip(extras, log_probs.split(1))])
 
         for frame in range(lens[0]):
-            frame_am = am[: len(beams.score), frame]
+            frame_am = am[frame, : len(beams.score)]
             candidates = self._next_units.candidates(frame_am, beams, None if self._scorer_of is None else add_to)
             beams, parents, units = advance_beams(beams, candidates, model.blank_id)
             active = sum(length > frame + 1 for length in lens)

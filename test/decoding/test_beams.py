@@ -1,10 +1,12 @@
-"""A step of the beam: by numpy as without a look at any value, and the joiner's short way as its long one."""
+"""A step of modified beam search by numpy, as a CPU takes it, is the one by PyTorch that looks at no value."""
 
 import pytest
 import torch
+from toy_transducer import random_model
 
 from icefall_discrete.decoding import beams, modified_beam
 from icefall_discrete.decoding.beams import Beams, Candidates, start_beams
+from icefall_discrete.decoding.modified_beam import BeamConfig
 from icefall_discrete.nn.heads.joiner import Joiner
 from icefall_discrete.nn.heads.predictor import StatelessPredictor
 
@@ -40,21 +42,51 @@ def test_a_step_by_numpy_is_the_one_without_values(all_units, monkeypatch):
     assert merged > 0 and isinstance(here, Beams)
 
 
-def test_the_best_units_are_those_of_topk(monkeypatch):
+def test_the_best_units_are_those_of_topk():
     torch.manual_seed(0)
     log_probs = torch.randn(200, 30)
     expected = log_probs.topk(4, dim=1)
     rounds = modified_beam._ROWS_A_ROUND * 4
     assert len(log_probs) >= rounds, "fewer rows than numpy is asked for"
-    scores, units = modified_beam._best_units(log_probs.clone(), 4)
-    assert torch.equal(scores, expected.values) and torch.equal(units, expected.indices)
+    for rows in (slice(None), slice(rounds - 1)):
+        scores, units = modified_beam._best_units(log_probs[rows].clone().numpy(), 4)
+        assert torch.equal(torch.from_numpy(scores), expected.values[rows])
+        assert torch.equal(torch.from_numpy(units), expected.indices[rows])
 
 
-def test_logits_of_sums_are_those_of_the_joiner():
+@torch.no_grad()
+@pytest.mark.parametrize("context_size", [1, 2, 3])
+def test_predictor_and_joiner_by_numpy_are_those_by_pytorch(context_size):
     torch.manual_seed(0)
-    joiner = Joiner(8, 6, 12, 20)
-    am, lm, out = torch.randn(7, 12), torch.randn(7, 12), torch.empty(7, 20)
-    with torch.no_grad():
-        expected = joiner(am, lm, project_input=False)
-        torch.testing.assert_close(joiner.logits_of_sums((am + lm).numpy(), out), expected)
-    torch.testing.assert_close(out, expected)
+    predictor = StatelessPredictor(vocab_size=9, decoder_dim=8, blank_id=0, context_size=context_size)
+    joiner, tables = Joiner(8, 8, 12, 20), predictor.tables()
+    contexts = torch.randint(-1, 9, (7, context_size))
+    contexts[0] = -1
+    outputs = predictor.from_tables_here(tables.numpy(), contexts.numpy())
+    assert torch.equal(torch.from_numpy(outputs), predictor.from_tables(tables, contexts))
+    torch.testing.assert_close(torch.from_numpy(outputs), predictor.eval()(contexts, need_pad=False)[:, 0])
+    am, lm, logits = torch.randn(7, 12), torch.empty(7, 12), torch.empty(7, 20)
+    joiner.predictions_of(outputs, lm.numpy())
+    torch.testing.assert_close(lm, joiner.decoder_proj(torch.from_numpy(outputs)))
+    joiner.logits_of_sums((am + lm).numpy(), logits.numpy())
+    torch.testing.assert_close(logits, joiner(am, lm, project_input=False))
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("scored", [False, True])
+@pytest.mark.parametrize("utterances", [1, 12])
+def test_what_may_follow_is_by_numpy_what_it_is_by_pytorch(utterances, scored, monkeypatch):
+    model, config = random_model(vocab_size=7), BeamConfig(3, blank_penalty=0.3, temperature=1.4)
+    add_to = (lambda log_probs: log_probs * 0.5) if scored else None
+    here = there = start_beams(model, utterances, 3, torch.device("cpu"))
+    ways = [modified_beam.NextUnits(model, config) for _ in range(2)]
+    for am in torch.randn(6, utterances, 10):
+        found = []
+        for at_once, beam, way in zip((True, False), (here, there), ways):
+            monkeypatch.setattr(modified_beam, "answers_at_once", lambda device, answer=at_once: answer)
+            found.append(way.candidates(am, beam, add_to))
+        torch.testing.assert_close(found[0].scores, found[1].scores)
+        assert scored or torch.equal(found[0].units, found[1].units)
+        here, there = (beams.advance_beams(beam, one, model.blank_id)[0] for beam, one in zip((here, there), found))
+        assert torch.equal(here.prefix, there.prefix)
+    assert here.prefix[..., -2].max() > 1

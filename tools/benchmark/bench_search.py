@@ -44,7 +44,7 @@ class BenchConfig:
     beam_size: int = setting(4, "prefixes kept for each utterance")
     blank_share: float = setting(0.75, "share of the frames on which greedy search finds blank")
     threads: int = setting(1, "CPU threads; their times are added up")
-    repeats: int = setting(3, "timed runs; the median is reported")
+    repeats: int = setting(5, "timed runs of each, in turn; the least, the lower quartile and the median are reported")
     plain: bool = setting(True, "whether the plain search is measured too")
     icefall: str = setting("", "checkout of icefall, to measure its search; needs k2, pypinyin, kaldialign")
 
@@ -72,14 +72,20 @@ def set_blank_share(model: Any, encoder_out: Tensor, share: float) -> None:
     model.joiner.output_linear.bias[0] += lead.quantile(share)
 
 
-def median_sec(run: Callable[[], Any], repeats: int) -> float:
-    """Median processor time of `run`, which has run before."""
-    times = []
+def seconds_in_turn(runs: Dict[str, Callable[[], Any]], repeats: int) -> Dict[str, List[float]]:
+    """Processor times of `runs`, which have run before, one after the other, so that all meet the same other work."""
+    times: Dict[str, List[float]] = {name: [] for name in runs}
     for _ in range(repeats):
-        start = time.process_time()
-        run()
-        times.append(time.process_time() - start)
-    return statistics.median(times)
+        for name, run in runs.items():
+            start = time.process_time()
+            run()
+            times[name].append(time.process_time() - start)
+    return {name: sorted(several) for name, several in times.items()}
+
+
+def three_of(times: List[float]) -> List[float]:
+    """The least, the lower quartile and the median of sorted times."""
+    return [times[0], times[(len(times) - 1) // 4], statistics.median(times)]
 
 
 def fastest_of(name: str) -> str:
@@ -138,16 +144,18 @@ def main() -> None:
     for name, labels in found.items():
         if labels != found[fastest_of(name)]:
             raise RuntimeError(f"{name} finds other labels than the search in batch; a ratio of times means nothing.")
-    seconds = {name: median_sec(run, config.repeats) for name, run in runs.items()}
+    seconds = seconds_in_turn(runs, config.repeats)
     share = sum(map(len, found["modified_beam_search"])) / int(lens.sum())
     print(
         f"N={config.batch} T'={config.frames} V={config.vocab_size} joiner {config.joiner_dim} beam "
         f"{config.beam_size}, {share:.2f} labels a frame, {config.threads} threads, torch {torch.__version__}"
     )
-    print("| search | s a batch | times that of the search in batch |")
+    print("| search | s a batch: least, quartile, median | times those of the search in batch |")
     print("|---|---|---|")
-    for name, value in seconds.items():
-        print(f"| {name} | {value:.3f} | {value / seconds[fastest_of(name)]:.1f} |")
+    for name, times in seconds.items():
+        own, fastest = three_of(times), three_of(seconds[fastest_of(name)])
+        ratios = ", ".join(f"{value / least:.2f}" for value, least in zip(own, fastest))
+        print(f"| {name} | {', '.join(f'{value:.4f}' for value in own)} | {ratios} |")
 
 
 if __name__ == "__main__":

