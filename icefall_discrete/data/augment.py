@@ -112,16 +112,16 @@ def time_mask(num_frames: int, frame_rate_hz: float, config: AugmentConfig, gene
     """
     mask = torch.zeros(num_frames, dtype=torch.bool)
     if config.frames_mask_fraction > 0:
-        return _masked(mask, config.num_frame_masks, int(config.frames_mask_fraction * num_frames) - 1, generator)
+        return with_spans(mask, config.num_frame_masks, int(config.frames_mask_fraction * num_frames) - 1, generator)
     largest = round(config.frames_mask_sec * frame_rate_hz)
     budget = config.max_frames_mask_fraction * num_frames
     if config.num_frame_masks <= 0 or largest <= 0 or budget < 1:
         return mask
     count = min(config.num_frame_masks, math.ceil(budget / largest))
-    return _masked(mask, count, min(largest, int(budget // count)), generator)
+    return with_spans(mask, count, min(largest, int(budget // count)), generator)
 
 
-def _masked(mask: Tensor, count: int, widest: int, generator: torch.Generator) -> Tensor:
+def with_spans(mask: Tensor, count: int, widest: int, generator: torch.Generator) -> Tensor:
     """The mask (T,) with `count` spans of 0 to `widest` frames in it; none if `widest` is below 1."""
     for _ in range(count if widest >= 0 else 0):
         width = _rand_int(0, widest + 1, generator)

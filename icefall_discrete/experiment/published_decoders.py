@@ -9,7 +9,6 @@ import json
 from pathlib import Path
 from typing import Any, Dict, List, Mapping, NamedTuple, Optional
 
-import torch
 from torch import Tensor
 
 from icefall_discrete.base.json_files import read_object
@@ -19,6 +18,7 @@ from icefall_discrete.data.targets.worded_codes import WordedCodes
 from icefall_discrete.nn.decoder.config import DecoderConfig
 from icefall_discrete.nn.decoder.transformers_names import HEAD, KINDS, TOKENS, decoder_of, decoder_weights, is_tied
 from icefall_discrete.nn.frame_network import FrameNetwork
+from icefall_discrete.systems.speech_lm.steps import Steps
 from icefall_discrete.systems.speech_lm.vocabulary import MARKS, Vocabulary
 from icefall_discrete.systems.unit_lm.network import UnitLm
 from icefall_discrete.text.published_pieces import FILE, PublishedPieces
@@ -112,10 +112,15 @@ def grown_weights(
     if not isinstance(targets, WordedCodes):
         return published.weights  # units alone: none of its ids means anything
     _require_own_pieces(published, targets)
-    words = Vocabulary(spec.codebook_sizes, targets.text)
-    sources = _sources(words, published)
-    weights = {**published.weights, TABLE: _grown(network.input_embedding.table[:-1], published.tokens, sources)}
-    weights[TABLE] = torch.cat([weights[TABLE], network.input_embedding.table[-1:].detach()])
+    table, dim = network.input_embedding.table, published.shape.dim
+    if table.shape[1] != dim:
+        raise ValueError(
+            f"{published.folder} has vectors of {dim} dimensions, here pieces have {table.shape[1]}; set "
+            "--codebook-combination sum, --codebook-dim 0 and --embedding-dim 0."
+        )
+    steps = Steps.of(network, Vocabulary(spec.codebook_sizes, targets.text))
+    sources = _sources(steps, published)
+    weights = {**published.weights, TABLE: _grown(table, published.tokens, sources)}
     if network.head is not None:
         known = published.tokens if published.scores is None else published.scores
         weights[SCORES] = _grown(network.head.weight, known, sources)
@@ -137,12 +142,15 @@ def _require_own_pieces(published: PublishedDecoder, targets: WordedCodes) -> No
         )
 
 
-def _sources(words: Vocabulary, published: PublishedDecoder) -> List[Optional[int]]:
-    """For each of our ids that of the model, or None for a new one; END, the last, is what a text begins with there."""
-    named = [words.text.id_of(name) for name in words.names]
+def _sources(steps: Steps, published: PublishedDecoder) -> List[Optional[int]]:
+    """For each id of the first stream that of the model, or None for a new one; END, the last, begins a text there."""
+    words, together = steps.outline, bool(steps.frames_per_step)
+    named = [words.text.id_of(name) for name in (MARKS if together else words.names)]
     units = named[len(MARKS) :]
     num_known = sum(one is not None for one in units)
     beyond = words.text.id_of(f"<{len(units)}>") is not None and len(words.codebook_sizes) == 1
+    if together:
+        named, beyond = [*named, None], False  # no token of the model is a frame
     if num_known and (num_known < len(units) or beyond):
         raise ValueError(
             f"{published.folder} has tokens of {'more than ' * beyond}{num_known} units, and the codes are "
@@ -154,9 +162,12 @@ def _sources(words: Vocabulary, published: PublishedDecoder) -> List[Optional[in
 
 
 def _grown(fresh: Tensor, known: Tensor, sources: List[Optional[int]]) -> Tensor:
-    """Rows for our ids: known ones, and the mean of these with the noise of fresh ones for those that are new."""
-    fresh, known = fresh.detach(), known.to(fresh)
-    rows = fresh + known.mean(dim=0)
+    """Rows for our ids: known ones, and the mean of these with the noise of fresh ones for those that are new.
+
+    Rows behind those of `sources`, of padding and of codes that are one step together, are as they were.
+    """
+    rows, known = fresh.detach().clone(), known.to(fresh)
+    rows[: len(sources)] += known.mean(dim=0)
     old = [place for place, source in enumerate(sources) if source is not None]
     rows[old] = known[[source for source in sources if source is not None]]
     return rows

@@ -21,7 +21,7 @@ from icefall_discrete.experiment.recipe import read_settings
 from icefall_discrete.inference.text_and_speech import TextAndSpeech
 from icefall_discrete.nn.adaptation import AdaptationConfig, changes_of, merge_changes
 from icefall_discrete.nn.decoder.transformers_names import is_tied
-from icefall_discrete.systems.speech_lm.stages import worded
+from icefall_discrete.systems.speech_lm.stages import build_speech_lm
 from icefall_discrete.systems.speech_lm.vocabulary import MARKS, Vocabulary
 from icefall_discrete.systems.training_settings import InitialConfig
 from icefall_discrete.systems.unit_lm.network import ModelConfig, build_unit_lm
@@ -79,7 +79,7 @@ def begun(folder, init=None, **more):
     """Our network and targets, once it has begun with the folder."""
     targets = WordedCodes(text=PublishedPieces.read(folder))
     torch.manual_seed(0)
-    network = build_unit_lm(from_dict(ModelConfig, size_for(folder, **more), "test"), worded(SPEC, targets.text))
+    network = build_speech_lm(from_dict(ModelConfig, size_for(folder, **more), "test"), SPEC, targets.text)
     beginning = begin_with(network, init or InitialConfig(str(folder)), SPEC, targets)
     return network.eval(), targets, beginning
 
@@ -152,7 +152,7 @@ def test_what_does_not_fit_is_refused_in_a_sentence(tmp_path):
         begun(tmp_path / "hub", decoder={"context": 97})
     with pytest.raises(ValueError, match="hub has vectors of its own for scores; set --tied false"):
         begun(tmp_path / "hub", tied=True)
-    network = build_unit_lm(from_dict(ModelConfig, size_for(tmp_path / "hub"), "test"), worded(SPEC))
+    network = build_speech_lm(from_dict(ModelConfig, size_for(tmp_path / "hub"), "test"), SPEC)
     with pytest.raises(ValueError, match=r"texts are divided as bytes, but .*hub learnt its own pieces; give --text-p"):
         begin_with(network, InitialConfig(str(tmp_path / "hub")), SPEC, WordedCodes())
     units = build_unit_lm(from_dict(ModelConfig, size_for(tmp_path / "hub"), "test"), SPEC)
@@ -231,10 +231,41 @@ def test_published_sizes_are_built_dry(size):
     config = dataclasses.replace(config, adaptation=AdaptationConfig())  # which no meta device has
     pieces = SimpleNamespace(size=32000)
     with torch.device("meta"):
-        network = build_unit_lm(config, worded(dataclasses.replace(SPEC, codebook_sizes=(1000,)), pieces))
+        network = build_speech_lm(config, dataclasses.replace(SPEC, codebook_sizes=(1000,)), pieces)
     new = 1000 + len(MARKS) + 1  # END
     found = sum(value.numel() for value in network.parameters()) - (2 * new + 1) * config.decoder.dim
     assert found == SIZES[size]
+
+
+# Millions of weights of dMel's three sizes, as arXiv 2407.15835 has them.
+@pytest.mark.parametrize("size, millions", [("rich_small", 59), ("rich_base", 258), ("rich_large", 1300)])
+def test_sizes_of_dmel_are_built_dry(size, millions):
+    pytest.importorskip("torch", minversion="2.1", reason="the meta device, torch >= 2.1")
+    settings = read_settings(CONF_DIR / "recipes" / "rich_asr.json", size, [CONF_DIR], SimpleNamespace())
+    dmel = dataclasses.replace(SPEC, codebook_sizes=(16,) * 80, num_codebooks=80)
+    with torch.device("meta"):
+        network = build_speech_lm(settings.model, dmel, frames_per_step=settings.task.frames_per_step)
+    found = sum(value.numel() for value in network.parameters())
+    assert abs(found / 1e6 - millions) < 0.05 * millions, found
+    assert len(network.pattern.stream_sizes) == 81 and settings.task.channel_masks == 2
+
+
+def test_frames_of_a_published_model_begin_anew_and_its_pieces_as_they_are(tmp_path):
+    write_model(tmp_path / "hub", "llama")
+    targets = WordedCodes(text=PublishedPieces.read(tmp_path / "hub"))
+    two = dataclasses.replace(SPEC, codebook_sizes=(6, 4), num_codebooks=2)
+    config = from_dict(ModelConfig, size_for(tmp_path / "hub"), "test")
+    torch.manual_seed(0)
+    network = build_speech_lm(config, two, targets.text, 1)
+    fresh, size = network.input_embedding.table.detach().clone(), targets.text.size
+    begin_with(network, InitialConfig(str(tmp_path / "hub")), two, targets)
+    table, tokens = network.input_embedding.table, read_decoder(tmp_path / "hub").tokens
+    assert torch.equal(table[:size], tokens[:size]) and torch.equal(table[-11:], fresh[-11:])  # 6 + 4 codes, padding
+    frame = size + len(MARKS)
+    assert torch.allclose(table[frame], fresh[frame] + tokens.mean(dim=0))
+    wide = from_dict(ModelConfig, size_for(tmp_path / "hub", tied=False, input={"codebook_dim": 4}), "test")
+    with pytest.raises(ValueError, match=r"has vectors of .* dimensions, here pieces have 4; set --codebook-comb"):
+        begin_with(build_speech_lm(wide, two, targets.text, 1), InitialConfig(str(tmp_path / "hub")), two, targets)
 
 
 def test_the_published_stages_say_what_is_learnt():

@@ -21,12 +21,13 @@ from icefall_discrete.systems.speech_lm.answers import Answerer
 from icefall_discrete.systems.speech_lm.generation import answered
 from icefall_discrete.systems.speech_lm.layouts import DEFAULT, Utterances, read_layout, read_layouts
 from icefall_discrete.systems.speech_lm.settings import TaskConfig
-from icefall_discrete.systems.speech_lm.stages import worded
-from icefall_discrete.systems.speech_lm.system import SpeechLmSystem, hidden_spans
+from icefall_discrete.systems.speech_lm.stages import build_speech_lm
+from icefall_discrete.systems.speech_lm.steps import Steps
+from icefall_discrete.systems.speech_lm.system import SpeechLmSystem, hidden_spans, left_out
 from icefall_discrete.systems.speech_lm.vocabulary import MARKS, Vocabulary
 from icefall_discrete.systems.tts.files import SynthesisFiles
 from icefall_discrete.systems.unit_lm.generation import SamplingConfig
-from icefall_discrete.systems.unit_lm.network import ModelConfig, build_unit_lm
+from icefall_discrete.systems.unit_lm.network import ModelConfig
 from icefall_discrete.systems.vocoder.files import VocoderFiles
 from icefall_discrete.systems.vocoder.heard import write_heard
 
@@ -103,10 +104,12 @@ def test_half_of_the_heard_codes_are_hidden_in_four_of_five_utterances():
 TWO = FeatureSpec("two", "codes", 16000, 50.0, 2, (5, 3), 0)
 
 
-def system_of(**task):
+def system_of(spec=TWO, **task):
     torch.manual_seed(0)
-    network = build_unit_lm(from_dict(ModelConfig, {"decoder": DECODER}, "test"), worded(TWO))
-    return SpeechLmSystem(network, from_dict(TaskConfig, task, "test"), TWO)
+    config = from_dict(TaskConfig, task, "test")
+    model = from_dict(ModelConfig, {"decoder": DECODER}, "test")
+    network = build_speech_lm(model, spec, frames_per_step=config.frames_per_step)
+    return SpeechLmSystem(network, config, spec)
 
 
 def utterances(num=3):
@@ -115,19 +118,21 @@ def utterances(num=3):
     return Utterances(list("abc")[:num], [{"text": text} for text in ("ja", "nein", "é")[:num]], codes)
 
 
+@pytest.mark.parametrize("frames", [0, 1, 3])
 @torch.no_grad()
-def test_a_batch_is_its_utterances_and_only_answers_are_paid_for():
-    system, every = system_of().eval(), utterances()
+def test_a_batch_is_its_utterances_and_only_answers_are_paid_for(frames):
+    system, every = system_of(frames_per_step=frames).eval(), utterances()
     for layout in system.layouts:
         nats, counts = system.tell(every, [layout] * 3)
         alone = [system.tell(Utterances(*([one] for one in row)), [layout]) for row in zip(*every)]
         assert nats.tolist() == pytest.approx([float(one[0]) for one in alone], rel=1e-5)
-        heard = {"asr": [3, 5, 3], "tts": [11, 13, 15], "continue": [11, 13, 15]}[layout.name]
-        assert counts.tolist() == heard
+        spoken = {0: [11, 13, 15], 1: [7, 8, 9], 3: [5, 5, 5]}[frames]
+        assert counts.tolist() == {"asr": [3, 5, 3]}.get(layout.name, spoken)
 
 
-def test_the_tasks_are_learnt_together_and_answered_alone_and_together():
-    system, every = system_of(span_prob=0.0, layouts=DEFAULT[:2]), utterances()
+@pytest.mark.parametrize("frames", [0, 1])
+def test_the_tasks_are_learnt_together_and_answered_alone_and_together(frames):
+    system, every = system_of(span_prob=0.0, layouts=DEFAULT[:2], frames_per_step=frames), utterances()
     optimizer = torch.optim.Adam(system.parameters(), 0.01)
     for _ in range(200):  # both tasks of each utterance at every step
         found = [system.tell(every, [layout] * 3) for layout in system.layouts]
@@ -155,16 +160,82 @@ def test_the_tasks_are_learnt_together_and_answered_alone_and_together():
     layout = system.layouts[1]
     asked = [layout.asked(facts, none, WORDS) for facts in every.facts]
     drawn = SamplingConfig(temperature=3.0)
-    together = answered(system.network, asked, layout.rules(WORDS), drawn, 12)
-    assert together[0] == answered(system.network, asked[:1], layout.rules(WORDS), drawn, 12)[0]
-    assert together[2] == answered(system.network, [[], [], asked[2]], layout.rules(WORDS), drawn, 12)[2]
+    how = (layout.rules(system.steps.outline), drawn, 12)
+    together = answered(system.network, system.steps, asked, *how)
+    assert together[0] == answered(system.network, system.steps, asked[:1], *how)[0]
+    assert together[2] == answered(system.network, system.steps, [[], [], asked[2]], *how)[2]
+
+
+def test_ids_are_steps_and_steps_ids():
+    ids = read_layout(TURNS, WORDS).of({"text": "so"}, torch.tensor([[4, 2], [0, 1], [3, 0]]), WORDS).ids
+    drawn = np.random.default_rng(0)
+    for frames, num_steps in ((0, 6), (1, 3), (2, 2), (5, 1)):
+        steps = Steps(WORDS, frames)
+        arranged = steps.arranged(ids)
+        assert arranged.shape == (len(ids) - 6 + num_steps, 1 + 2 * frames) and steps.restored(arranged) == ids
+        assert steps.num_of_frames(3) == num_steps and steps.arranged([]).shape == (0, 1 + 2 * frames)
+        for num in drawn.integers(1, 9, 20):  # whatever stands between whole frames
+            codes = torch.from_numpy(drawn.integers(0, (5, 3), (num, 2)))
+            some = [*WORDS.unit_ids(codes), 97, WORDS.mark("<eosp>"), *WORDS.unit_ids(codes[:1])]
+            assert steps.restored(steps.arranged(some)) == some
+    two = Steps(WORDS, 2).arranged(WORDS.unit_ids(torch.tensor([[4, 2], [0, 1], [3, 0]])))
+    frame, size = WORDS.first_unit, WORDS.first_unit + 1
+    assert two.tolist() == [[frame, 4, 2, 0, 1], [frame, 3, 0, 5, 3]]  # 5 and 3: none
+    assert Steps(WORDS, 2).arranged([97]).tolist() == [[97, 5, 3, 5, 3]] and Steps(WORDS, 2).padding[0] == size + 1
+
+
+@torch.no_grad()
+def test_codes_of_a_step_count_as_one_and_are_told_each_by_itself():
+    system, every = system_of(frames_per_step=2).eval(), utterances(1)
+    steps = system.steps.arranged(system.layouts[2].of({}, every.codes[0], WORDS).ids)[None]
+    nats = system.network.tell(steps)
+    (cost,), (count,) = system.tell(every, [system.layouts[2]])
+    assert float(cost) == pytest.approx(float(nats[..., 0].sum() + nats[..., 1:].sum() / 4)) and int(count) == 5
+    other = steps.clone()
+    other[0, 1, 2] = (other[0, 1, 2] + 1) % 3  # another code of a step changes no other one of it
+    changed = (system.network.tell(other) != nats)[0, 1]
+    assert changed.tolist() == [False, False, True, False, False]
+
+
+def test_channels_and_times_are_left_out_of_what_is_heard():
+    config = TaskConfig(frames_per_step=1, channel_masks=2, channel_mask_size=2, time_masks=3, time_mask_share=0.2)
+    wide = Steps(Vocabulary((4,) * 6), 1)
+    codes = torch.randint(4, (40, 6), generator=torch.Generator().manual_seed(0))
+    steps = wide.arranged(wide.words.unit_ids(codes))
+    torch.manual_seed(0)
+    drawn = [left_out(steps, wide.padding, config) for _ in range(60)]
+    gone = torch.stack([one[:, 1:] == 4 for one in drawn])
+    assert all(torch.equal(one[:, 0], steps[:, 0]) for one in drawn) and not bool((steps[:, 1:] == 4).any())
+    whole_channels, whole_steps = gone.all(dim=1), gone.all(dim=2)
+    assert torch.equal(gone, whole_channels[:, None] | whole_steps[..., None])
+    assert int(whole_channels.sum(dim=1).max()) <= 4 and int(whole_steps.sum(dim=1).max()) <= 3 * 8
+    assert bool(whole_channels.any()) and bool(whole_steps.any())
+    system, every = system_of(frames_per_step=1, channel_masks=2, time_masks=2, span_prob=1.0), utterances(1)
+    begun = system._begun("a", every.facts[0], every.codes[0], system.layouts[0])
+    assert torch.equal(system.eval()._heard(begun), begun.steps)
+    assert not torch.equal(system.train()._heard(begun), begun.steps)
+    spoken = system._begun("a", every.facts[0], every.codes[0].repeat(9, 1), system.layouts[1])
+    assert torch.equal(system._heard(spoken), spoken.steps)
+    own = system_of(frames_per_step=1, span_prob=1.0, answer_spans=True)
+    assert {WORDS.mark("<mask>")} == set(own._heard(spoken)[:, 0].tolist()) - set(spoken.steps[:, 0].tolist())
+    with pytest.raises(ValueError, match=r"channel_masks and time_masks are of steps .*; set frames_per_step"):
+        TaskConfig(channel_masks=2)
+
+
+def test_a_prompt_is_heard_in_whole_steps():
+    system = system_of(frames_per_step=3).eval()
+    answerer, drawn = Answerer(system.network, system.layouts, TWO), SamplingConfig(temperature=3.0)
+    begun = torch.tensor([[4, 2], [0, 1], [3, 0], [1, 1], [2, 2]])
+    gone_on = answerer.units("continue", {}, begun, drawn, 4)
+    assert torch.equal(gone_on[:3], begun[:3]) and len(gone_on) <= 3 + 4
+    assert 1 <= len(answerer.said("tts", ["a"], [{"text": "ja"}], drawn, 2)[0]) <= 2
 
 
 @torch.no_grad()
 def test_an_answer_ends_where_learned_positions_do_and_longer_questions_are_named():
     network = {"decoder": {**DECODER, "positions": "learned", "context": 14}}
     torch.manual_seed(0)
-    model = build_unit_lm(from_dict(ModelConfig, network, "test"), worded(TWO)).eval()
+    model = build_speech_lm(from_dict(ModelConfig, network, "test"), TWO).eval()
     system, every = SpeechLmSystem(model, TaskConfig(), TWO), utterances()
     answerer, drawn = Answerer(model, system.layouts, TWO), SamplingConfig(temperature=3.0, seed=1)
     names, facts = ["a", "b"], [{"text": "ja"}, {"text": "nein nein"}]
@@ -172,9 +243,9 @@ def test_an_answer_ends_where_learned_positions_do_and_longer_questions_are_name
     assert [len(one) for one in said] == [(14 - len("ja") - 1) // 2, (14 - len("nein nein") - 1) // 2]
     for name, one, ours in zip(names, facts, said):
         assert torch.equal(answerer.said("tts", [name], [one], drawn, 20)[0], ours)
-    with pytest.raises(ValueError, match="a: 14 ids are asked with, but the learned positions end at 14, the an"):
+    with pytest.raises(ValueError, match="a: 14 steps are asked with, but the learned positions end at 14, the an"):
         answerer.said("tts", ["a"], [{"text": "n" * 13}], drawn, 20)
-    with pytest.raises(ValueError, match="cut b: 17 ids of task tts, but the learned positions end at 14; lower"):
+    with pytest.raises(ValueError, match="cut b: 17 steps of task tts, but the learned positions end at 14; lower"):
         system.tell(every, [system.layouts[1]] * 3)
 
 

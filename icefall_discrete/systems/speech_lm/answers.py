@@ -9,6 +9,7 @@ from torch import Tensor
 from icefall_discrete.base.spec import FeatureSpec
 from icefall_discrete.systems.speech_lm.generation import answered, number_of
 from icefall_discrete.systems.speech_lm.layouts import HEARD, Layout, Utterances, layout_named
+from icefall_discrete.systems.speech_lm.steps import Steps
 from icefall_discrete.systems.speech_lm.vocabulary import Vocabulary
 from icefall_discrete.systems.unit_lm.generation import SamplingConfig
 from icefall_discrete.systems.unit_lm.network import UnitLm
@@ -29,21 +30,27 @@ class Answerer:
         """The ids of the network."""
         return Vocabulary(self.spec.codebook_sizes, self.text)
 
+    @property
+    def steps(self) -> Steps:
+        """How ids are steps of the network."""
+        return Steps.of(self.network, self.vocabulary)
+
     def layout(self, task: str) -> Layout:
         """The layout of a task. Raises ValueError if there is none."""
         return layout_named(self.layouts, task)
 
     def _asked(self, task: str, every: Utterances) -> List[List[int]]:
         """What each utterance is asked with. Raises ValueError, naming it, for facts that lack and what is too long."""
-        asked, most = [], self.network.config.decoder.most_steps
+        asked, steps, most = [], self.steps, self.network.config.decoder.most_steps
         for name, facts, heard in zip(*every):
             try:
                 asked.append(self.layout(task).asked(facts, heard, self.vocabulary))
             except ValueError as error:
                 raise ValueError(f"{name}: {error}") from None
-            if most is not None and len(asked[-1]) >= most:
+            num_steps = len(steps.arranged(asked[-1])) if most is not None else 0
+            if most is not None and num_steps >= most:
                 raise ValueError(
-                    f"{name}: {len(asked[-1])} ids are asked with, but the learned positions end at {most}, the answer "
+                    f"{name}: {num_steps} steps are asked with, but the learned positions end at {most}, the answer "
                     "included; leave it out, or cut it in pieces."
                 )
         return asked
@@ -54,8 +61,9 @@ class Answerer:
         Raises:
           ValueError: naming the utterance, for facts that lack, codes of others, and what is too long.
         """
-        layout, words = self.layout(task), self.vocabulary
-        found = answered(self.network, self._asked(task, every), layout.rules(words), config, most)
+        words, steps = self.vocabulary, self.steps
+        rules = self.layout(task).rules(steps.outline)
+        found = answered(self.network, steps, self._asked(task, every), rules, config, most)
         return [words.text_of(ids).strip() for ids in found]
 
     def units(
@@ -63,16 +71,20 @@ class Answerer:
     ) -> Tensor:
         """Codes (T', K) that begin with `begun` (T, K), which may be none, and go on for at most `most_frames`.
 
+        Of `begun` the frames are heard, and given back, that fill steps of the network.
+
         Raises:
           ValueError: for a task that is not answered with speech, and for facts that it lacks.
         """
         layout, words = self.layout(task), self.vocabulary
         if layout.answers_with != HEARD:
             raise ValueError(f"task '{task}' is answered with {layout.answers_with}, not with speech; name another.")
+        steps = self.steps
+        begun = begun[: steps.whole_frames(len(begun))]
         asked = [*layout.asked(facts, begun, words), *words.unit_ids(begun)]
-        books = self.spec.num_codebooks
-        found = answered(self.network, [asked], layout.rules(words), config, most_frames * books)[0]
-        return torch.cat([begun.long(), words.units_of(found)])
+        rules, most = layout.rules(steps.outline), steps.num_of_frames(most_frames)
+        found = answered(self.network, steps, [asked], rules, config, most)[0]
+        return torch.cat([begun.long(), words.units_of(found)[:most_frames]])
 
     def said(
         self, task: str, names: Sequence[str], facts: Sequence[Mapping[str, Any]], config: SamplingConfig, most: int
@@ -82,14 +94,16 @@ class Answerer:
         Raises:
           ValueError: for a task that does not ask with a text for speech; as `texts`.
         """
-        layout, words, books = self.layout(task), self.vocabulary, self.spec.num_codebooks
+        layout, words, steps = self.layout(task), self.vocabulary, self.steps
         if layout.answers_with != HEARD or not layout.asks_with_text:
             raise ValueError(f"task '{task}' does not ask with a text for speech; name another.")
-        none = [torch.zeros(0, books, dtype=torch.int64)] * len(names)
+        none = [torch.zeros(0, self.spec.num_codebooks, dtype=torch.int64)] * len(names)
         asked = self._asked(task, Utterances(list(names), facts, none))
-        rules = [rule._replace(least=books) for rule in layout.rules(words)]  # no speech is without a frame
-        found = answered(self.network, asked, rules, config, most * books, [number_of(name) for name in names])
-        return [words.units_of(ids) for ids in found]
+        least = steps.num_of_frames(1)  # no speech is without a frame
+        rules = [rule._replace(least=least) for rule in layout.rules(steps.outline)]
+        numbers = [number_of(name) for name in names]
+        found = answered(self.network, steps, asked, rules, config, steps.num_of_frames(most), numbers)
+        return [words.units_of(ids)[:most] for ids in found]
 
     def replies(
         self, task: str, facts: Mapping[str, Any], heard: Tensor, config: SamplingConfig, most: int
@@ -99,9 +113,9 @@ class Answerer:
         Raises:
           ValueError: for a task whose answer is not a text and then speech.
         """
-        layout, words = self.layout(task), self.vocabulary
+        layout, words, steps = self.layout(task), self.vocabulary, self.steps
         if layout.answers_with == HEARD or not layout.speaks:
             raise ValueError(f"the answer of task '{task}' is not a text that goes on in speech; name another.")
         asked = layout.asked(facts, heard, words)
-        ids = answered(self.network, [asked], layout.rules(words), config, most)[0]
+        ids = answered(self.network, steps, [asked], layout.rules(steps.outline), config, most)[0]
         return words.text_of(ids).strip(), words.units_of(ids)

@@ -30,8 +30,32 @@ class TaskConfig:
     span_ratio: float = setting(0.5, "share of the heard codes that is hidden then", minimum=0, maximum=0.95)
     span_length: int = setting(3, "codes of a hidden span", minimum=1)
 
+    answer_spans: bool = setting(
+        False, "hide codes of answers, too, from whatever comes behind them, so that frames are not merely repeated"
+    )
+    frames_per_step: int = setting(
+        0,
+        "frames whose codes are one step, told at once, as dMel does it, for features of many codebooks; 0: each code "
+        "is a step",
+        minimum=0,
+    )
+    channel_masks: int = setting(
+        0, "with frames_per_step: most spans of codebooks that are not heard, in training (dMel: 2)", minimum=0
+    )
+    channel_mask_size: int = setting(30, "widest of these, in codebooks", minimum=0)
+    time_masks: int = setting(
+        0, "with frames_per_step: most spans of steps that are not heard, in training (dMel: 10)", minimum=0
+    )
+    time_mask_size: int = setting(50, "widest of these, in steps", minimum=0)
+    time_mask_share: float = setting(0.1, "largest share of what is heard that each hides", minimum=0, maximum=1)
+
     def __post_init__(self) -> None:
         check_settings(self)
+        if not self.frames_per_step and (self.channel_masks or self.time_masks):
+            raise ValueError(
+                "channel_masks and time_masks are of steps that hold the codes of frames; set frames_per_step, or both "
+                "to 0."
+            )
         self.read(Vocabulary((1,)))
 
     def read(self, vocabulary: Vocabulary) -> Tuple[Layout, ...]:

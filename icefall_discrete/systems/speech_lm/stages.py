@@ -13,19 +13,23 @@ from icefall_discrete.data.targets.worded_codes import WordedCodes
 from icefall_discrete.systems.contract import SystemStages
 from icefall_discrete.systems.speech_lm.prediction import SpeechLmPrediction
 from icefall_discrete.systems.speech_lm.settings import TrainSettings
+from icefall_discrete.systems.speech_lm.steps import Steps
 from icefall_discrete.systems.speech_lm.system import SpeechLmSystem
 from icefall_discrete.systems.speech_lm.vocabulary import Vocabulary
-from icefall_discrete.systems.unit_lm.network import UnitLm, build_unit_lm
+from icefall_discrete.systems.unit_lm.network import ModelConfig, UnitLm, build_unit_lm
 from icefall_discrete.text.published_pieces import FILE, PublishedPieces
 from icefall_discrete.text.text_ids import BYTES, TextIds
 from icefall_discrete.tokenizers.formats.pretrained import locate_folder
 
 
-def worded(spec: FeatureSpec, text: TextIds = BYTES) -> FeatureSpec:
-    """As if the ids of text, marks and codes of `spec` were one codebook; features that are no codes as they are."""
+def build_speech_lm(config: ModelConfig, spec: FeatureSpec, text: TextIds = BYTES, frames_per_step: int = 0) -> UnitLm:
+    """The network over steps of text, marks and codes of `spec`. Raises ValueError for features that are no codes."""
     if spec.kind != "codes":
-        return spec
-    return dataclasses.replace(spec, codebook_sizes=(Vocabulary(spec.codebook_sizes, text).size,), num_codebooks=1)
+        return build_unit_lm(config, spec)
+    sizes = Steps(Vocabulary(spec.codebook_sizes, text), frames_per_step).codebook_sizes
+    of_steps = dataclasses.replace(spec, codebook_sizes=sizes, num_codebooks=len(sizes))
+    config = dataclasses.replace(config, pattern="parallel") if frames_per_step else config
+    return build_unit_lm(config, of_steps)
 
 
 class SpeechLmStages(SystemStages[TrainSettings, UnitLm, WordedCodes]):
@@ -50,7 +54,7 @@ class SpeechLmStages(SystemStages[TrainSettings, UnitLm, WordedCodes]):
         self, settings: TrainSettings, spec: FeatureSpec, targets: WordedCodes, codebooks: Optional[Sequence[Tensor]]
     ) -> UnitLm:
         """The network, over the ids of the vocabulary. Raises ValueError for features that are no codes."""
-        return build_unit_lm(settings.model, worded(spec, targets.text))
+        return build_speech_lm(settings.model, spec, targets.text, settings.task.frames_per_step)
 
     def system(
         self, network: UnitLm, settings: TrainSettings, spec: FeatureSpec, targets: WordedCodes, backend: str

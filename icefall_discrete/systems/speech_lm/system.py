@@ -2,20 +2,54 @@
 
 import math
 import zlib
-from typing import Any, Dict, Iterable, List, Mapping, Tuple
+from typing import Any, Dict, Iterable, List, Mapping, NamedTuple, Tuple
 
 import torch
 from torch import Tensor
 
 from icefall_discrete.base.spec import FeatureSpec
+from icefall_discrete.data.augment import with_spans
 from icefall_discrete.data.dataset import batch_key, facts_in
-from icefall_discrete.systems.speech_lm.layouts import Laid, Layout, Utterances
+from icefall_discrete.systems.speech_lm.layouts import Layout, Utterances
 from icefall_discrete.systems.speech_lm.settings import TaskConfig
+from icefall_discrete.systems.speech_lm.steps import Steps
 from icefall_discrete.systems.speech_lm.vocabulary import MASK, Vocabulary
 from icefall_discrete.systems.unit_lm.network import UnitLm
 from icefall_discrete.systems.unit_lm.patterns import padded
 from icefall_discrete.text.text_ids import BYTES, TextIds
 from icefall_discrete.training.system import Batch, Losses, System
+
+
+class Begun(NamedTuple):
+    """A sequence: its steps (S, K'), and how many of them stand before the answer."""
+
+    steps: Tensor
+    num_asked: int
+
+
+def left_out(steps: Tensor, padding: Tensor, config: TaskConfig) -> Tensor:
+    """Steps (S, K') of frames without spans of codebooks and without spans of steps, SpecAugment of codes.
+
+    Fewer channels and steps are left out than the settings say at most, by torch's own generator. What is left out is
+    padding, so that it adds nothing to the vector of a step.
+    """
+    generator, num_steps = torch.default_generator, len(steps)
+    channels = torch.zeros(steps.shape[1] - 1, dtype=torch.bool)
+    channels = with_spans(channels, config.channel_masks, min(config.channel_mask_size, len(channels)), generator)
+    widest = min(config.time_mask_size, int(config.time_mask_share * num_steps))
+    times = with_spans(torch.zeros(num_steps, dtype=torch.bool), config.time_masks, widest, generator)
+    found = steps.clone()
+    found[:, 1:] = torch.where(times.unsqueeze(1) | channels, padding[1:], steps[:, 1:])
+    return found
+
+
+def costs(nats: Tensor, there: Tensor) -> Tensor:
+    """What steps (N, S) cost: nats (N, S, K') of their first stream, and the mean of those of codes that are `there`.
+
+    So text, the end of speech and the codes of a frame count alike, however many codebooks there are.
+    """
+    of_codes = nats[:, :, 1:].sum(dim=2) / there[:, :, 1:].sum(dim=2).clamp(min=1)
+    return nats[:, :, 0] + of_codes
 
 
 def hidden_spans(num: int, config: TaskConfig) -> Tensor:
@@ -31,12 +65,13 @@ def hidden_spans(num: int, config: TaskConfig) -> Tensor:
 
 
 class SpeechLmSystem(System[Utterances]):
-    """The network and its loss: nats of each id of an answer.
+    """The network and its loss: nats of each step of an answer, those of the codes of a frame as their mean.
 
     Training draws a task for each utterance; validation has always the same of an utterance.
 
     Args:
-      network: over the ids of the vocabulary. config: tasks and masks. spec: of the codes. text: what divides texts.
+      network: over steps of the ids of the vocabulary. config: tasks and masks. spec: of the codes. text: what divides
+        texts.
     """
 
     network: UnitLm
@@ -48,6 +83,7 @@ class SpeechLmSystem(System[Utterances]):
         self.config, self.spec = config, spec
         self.vocabulary = Vocabulary(spec.codebook_sizes, text)
         self.layouts = config.read(self.vocabulary)
+        self.steps = Steps.of(network, self.vocabulary)
 
     def prepare(self, batch: Batch, device: torch.device) -> Utterances:
         """The utterances of a batch of the loader (data/dataset.py), on the CPU: sequences are made of them."""
@@ -55,7 +91,7 @@ class SpeechLmSystem(System[Utterances]):
         return Utterances(list(batch["cut_ids"]), facts_in(batch), [row[:length].cpu() for row, length in rows])
 
     def losses(self, prepared: Utterances, step: int) -> Losses:
-        """Nats an id of the answers; the parts are those of each task."""
+        """What a step of the answers costs; the parts are those of each task."""
         if self.training:
             drawn = torch.randint(len(self.layouts), (len(prepared.names),)).tolist()
         else:
@@ -66,41 +102,54 @@ class SpeechLmSystem(System[Utterances]):
         return Losses(nats.sum(), parts, counts.sum(), nats.isfinite(), nats.sum() / counts.sum())
 
     def tell(self, prepared: Utterances, layouts: List[Layout]) -> Tuple[Tensor, Tensor]:
-        """Nats (N,) of the answers of utterances, each in its layout, and how many ids these have, (N,)."""
-        every = [self._laid(*row) for row in zip(prepared.names, prepared.facts, prepared.codes, layouts)]
+        """What answers of utterances cost in nats (N,), each in its layout, and how many steps these have, (N,)."""
+        every = [self._begun(*row) for row in zip(prepared.names, prepared.facts, prepared.codes, layouts)]
         device, sizes = self.network.input_embedding.table.device, self.network.pattern.stream_sizes
-        targets = padded([torch.tensor(one.ids).unsqueeze(1) for one in every], sizes)
+        targets = padded([one.steps for one in every], sizes)
         shown = targets.clone()
         for row, one in zip(shown, every):
-            self._hide(row[: one.answer, 0])
-        nats = self.network.tell(targets.to(device), shown.to(device))[:, :, 0]
-        lens, answers = (
-            torch.tensor(values, device=device) for values in zip(*((len(o.ids), o.answer) for o in every))
+            row[: len(one.steps)] = self._heard(one)
+        targets = targets.to(device)
+        nats = self.network.tell(targets, shown.to(device))
+        lens, asked = (
+            torch.tensor(values, device=device) for values in zip(*((len(one.steps), one.num_asked) for one in every))
         )
         places = torch.arange(nats.shape[1], device=device)
-        return (nats * (places >= answers.unsqueeze(1))).sum(dim=1), lens - answers
+        cost = costs(nats, targets != torch.tensor(sizes, device=device))
+        return (cost * (places >= asked.unsqueeze(1))).sum(dim=1), lens - asked
 
-    def _laid(self, name: str, facts: Mapping[str, Any], codes: Tensor, layout: Layout) -> Laid:
+    def _begun(self, name: str, facts: Mapping[str, Any], codes: Tensor, layout: Layout) -> Begun:
         try:
             laid = layout.of(facts, codes, self.vocabulary)
         except ValueError as error:
             raise ValueError(f"cut {name}: {error}") from None
-        most = self.network.config.decoder.most_steps
-        if most is not None and len(laid.ids) > most:
+        asked, answer = (self.steps.arranged(ids) for ids in (laid.ids[: laid.answer], laid.ids[laid.answer :]))
+        steps, most = torch.cat([asked, answer]), self.network.config.decoder.most_steps
+        if most is not None and len(steps) > most:
             raise ValueError(
-                f"cut {name}: {len(laid.ids)} ids of task {layout.name}, but the learned positions end at {most}; "
+                f"cut {name}: {len(steps)} steps of task {layout.name}, but the learned positions end at {most}; "
                 "lower --max-utterance-sec, or take --positions rotary."
             )
-        return laid
+        return Begun(steps, len(asked))
 
-    def _hide(self, ids: Tensor) -> None:
-        """Put masks over codes among the ids (S,) of a question, in training."""
-        places = (ids >= self.vocabulary.first_unit).nonzero()[:, 0]
-        if self.training and len(places):
-            ids[places[hidden_spans(len(places), self.config)]] = self.vocabulary.mark(MASK)
+    def _heard(self, begun: Begun) -> Tensor:
+        """Steps (S, K') as they are heard: in training some codes are hidden by masks, or of the question left out."""
+        steps, config = begun.steps, self.config
+        is_speech = steps[:, 0] >= self.steps.frame
+        asked = is_speech[: begun.num_asked].nonzero()[:, 0]
+        places = is_speech.nonzero()[:, 0] if config.answer_spans else asked
+        if not self.training or not len(places):
+            return steps
+        found = steps.clone()
+        if self.steps.frames_per_step:
+            found[asked] = left_out(steps[asked], self.steps.padding, config)
+        hidden = places[hidden_spans(len(places), config)]
+        found[hidden] = self.steps.padding
+        found[hidden, 0] = self.vocabulary.mark(MASK)
+        return found
 
     def figures(self, batches: Iterable[Batch]) -> Dict[str, float]:
-        """Perplexity of an id of the answers of each task: {"dev_asr_perplexity", ...}."""
+        """Perplexity of a step of the answers of each task: {"dev_asr_perplexity", ...}."""
         sums = {layout.name: [0.0, 0.0] for layout in self.layouts}
         with torch.no_grad():
             for batch in batches:

@@ -63,6 +63,16 @@ def chosen(scores: Tensor, config: SamplingConfig, generator: torch.Generator) -
     return int(torch.multinomial(probabilities(scores.cpu(), config), 1, generator=generator))
 
 
+def chosen_of_each(scores: Sequence[Tensor], config: SamplingConfig, generator: torch.Generator) -> Tensor:
+    """An id (K,) for each of K scores (V_k,), drawn independently."""
+    if len({len(one) for one in scores}) > 1:
+        return torch.tensor([chosen(one, config, generator) for one in scores])
+    together = torch.stack(list(scores))
+    if config.temperature == 0.0:
+        return together.argmax(dim=1)
+    return torch.multinomial(probabilities(together.cpu(), config), 1, generator=generator)[:, 0]
+
+
 class _Row:
     """One sequence while it is made: its steps, and those of the prompt that it has to keep to."""
 
