@@ -89,6 +89,7 @@ OF_OTHERS = (
     "speechgpt_pairs",
     "speechgpt_chain",
     "rich_asr",
+    "rich_tts",
     "rich_small",
     "rich_base",
     "rich_large",

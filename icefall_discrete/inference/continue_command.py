@@ -127,7 +127,12 @@ def main(prog: str, arguments: Sequence[str]) -> None:
             LOG.error(prompt.message)
             failed += 1
             continue
-        continued = continuer.continued(prompt, config.max_sec, sampling, config.num_samples)
+        try:
+            continued = continuer.continued(prompt, config.max_sec, sampling, config.num_samples)
+        except ValueError as error:
+            LOG.error(f"{name}: {error}")
+            failed += 1
+            continue
         for called, codes in zip(outputs[name], continued):
             write_codes(codes, folder.path_of(called, CODES))
             if vocoder is not None:

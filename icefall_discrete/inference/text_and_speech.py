@@ -61,7 +61,7 @@ class TextAndSpeech:
         self.config = config
         text = trained.targets.text
         layouts = trained.settings.task.read(Vocabulary(trained.spec.codebook_sizes, text))
-        self.answerer = Answerer(trained.network, layouts, trained.spec, text)
+        self.answerer = Answerer(trained.network, layouts, trained.spec, text, trained.targets.voices)
         self._tokenizer: Optional[SpeechTokenizer] = None
 
     def codes(self, samples: Tensor, name: str, tokenizer_dir: Optional[Path] = None) -> Tensor:

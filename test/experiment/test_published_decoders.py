@@ -248,6 +248,8 @@ def test_sizes_of_dmel_are_built_dry(size, millions):
     found = sum(value.numel() for value in network.parameters())
     assert abs(found / 1e6 - millions) < 0.05 * millions, found
     assert len(network.pattern.stream_sizes) == 81 and settings.task.channel_masks == 2
+    spoken = read_settings(CONF_DIR / "recipes" / "rich_tts.json", None, [CONF_DIR], SimpleNamespace()).task
+    assert spoken.read(Vocabulary((16,)))[0].begins_with_voice and spoken.answer_spans and not spoken.channel_masks
 
 
 def test_frames_of_a_published_model_begin_anew_and_its_pieces_as_they_are(tmp_path):

@@ -11,6 +11,7 @@ from toy_speech import SPEAKERS, SPEC, make_experiment, write_speech
 
 from icefall_discrete.base.json_files import write_json
 from icefall_discrete.base.provenance import Provenance
+from icefall_discrete.data.targets.voice_vectors import VoiceVectors
 from icefall_discrete.experiment.transcription_files import save_tokenizer
 from icefall_discrete.extraction.audio_figures import AudioSource
 from icefall_discrete.inference import resynthesis_command
@@ -82,6 +83,20 @@ def test_the_stage_measures_voices(folder, tmp_path):
     scored = json.loads((tmp_path / "out.json").read_text())["sets"]["test"]
     assert scored["speaker_similarity"]["value"] == pytest.approx(1.0, abs=1e-4)
     assert scored["speaker_accuracy"]["rate"] in (0.0, 50.0, 100.0)
+
+
+def test_vectors_of_speakers_are_means_of_their_recordings(folder, judge, tmp_path):
+    cuts = folder / "features" / "train.jsonl.gz"
+    flags = ("--verifier-exp-dir", folder / "C", "--cuts", cuts)
+    run_stage_script("embed_voices.py", *flags, "--output", tmp_path / "voices.safetensors")
+    voices, source = VoiceVectors.read(tmp_path / "voices.safetensors"), AudioSource(cuts)
+    for speaker in SPEAKERS:
+        names = [name for name in source.names if source.fact(name, "speaker") == speaker]
+        heard = [judge.embedding(source.samples(name, judge.sample_rate_hz).float(), name) for name in names]
+        mean = torch.stack([one / one.norm() for one in heard]).mean(dim=0)
+        assert torch.allclose(voices.of(speaker), mean / mean.norm(), atol=1e-5)
+    with pytest.raises(ValueError, match=r"the voice 'ottto' is none of the 2 .* did you mean otto"):
+        voices.of("ottto")
 
 
 def said_otherwise(folder, exp_dir, **settings):

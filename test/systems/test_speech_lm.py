@@ -13,15 +13,18 @@ from toy_corpus import run_stage_script
 
 from icefall_discrete.base.settings import from_dict
 from icefall_discrete.base.spec import FeatureSpec
+from icefall_discrete.base.tensor_files import write_tensors
 from icefall_discrete.data.cuts import load_feature_cuts, load_frames
+from icefall_discrete.data.targets.voice_vectors import VoiceVectors
+from icefall_discrete.data.targets.worded_codes import WordedCodes
 from icefall_discrete.experiment.folder import Experiment
 from icefall_discrete.inference.continue_command import main
 from icefall_discrete.inference.text_and_speech import TextAndSpeech
 from icefall_discrete.systems.speech_lm.answers import Answerer
 from icefall_discrete.systems.speech_lm.generation import answered
 from icefall_discrete.systems.speech_lm.layouts import DEFAULT, Utterances, read_layout, read_layouts
-from icefall_discrete.systems.speech_lm.settings import TaskConfig
-from icefall_discrete.systems.speech_lm.stages import build_speech_lm
+from icefall_discrete.systems.speech_lm.settings import TaskConfig, TrainSettings
+from icefall_discrete.systems.speech_lm.stages import SpeechLmStages, build_speech_lm
 from icefall_discrete.systems.speech_lm.steps import Steps
 from icefall_discrete.systems.speech_lm.system import SpeechLmSystem, hidden_spans, left_out
 from icefall_discrete.systems.speech_lm.vocabulary import MARKS, Vocabulary
@@ -104,12 +107,13 @@ def test_half_of_the_heard_codes_are_hidden_in_four_of_five_utterances():
 TWO = FeatureSpec("two", "codes", 16000, 50.0, 2, (5, 3), 0)
 
 
-def system_of(spec=TWO, **task):
+def system_of(spec=TWO, voices=None, **task):
     torch.manual_seed(0)
     config = from_dict(TaskConfig, task, "test")
     model = from_dict(ModelConfig, {"decoder": DECODER}, "test")
-    network = build_speech_lm(model, spec, frames_per_step=config.frames_per_step)
-    return SpeechLmSystem(network, config, spec)
+    voice_dim = 0 if voices is None else voices.dim
+    network = build_speech_lm(model, spec, frames_per_step=config.frames_per_step, voice_dim=voice_dim)
+    return SpeechLmSystem(network, config, spec, voices=voices)
 
 
 def utterances(num=3):
@@ -164,6 +168,64 @@ def test_the_tasks_are_learnt_together_and_answered_alone_and_together(frames):
     together = answered(system.network, system.steps, asked, *how)
     assert together[0] == answered(system.network, system.steps, asked[:1], *how)[0]
     assert together[2] == answered(system.network, system.steps, [[], [], asked[2]], *how)[2]
+
+
+VOICES = VoiceVectors({"anna": torch.tensor([1.0, 0.0, 0.5]), "otto": torch.tensor([-0.5, 1.0, 0.0])})
+IN_A_VOICE = "tts={voice}{text}{answer}{speech}<eos>"
+
+
+def test_who_speaks_is_heard_from_the_vector_alone():
+    system = system_of(voices=VOICES, frames_per_step=1, layouts=(IN_A_VOICE, DEFAULT[0]))
+    facts = [{"text": "so", "speaker": name} for name in ("anna", "otto", "anna")]
+    codes = [torch.tensor(one) for one in ([[4, 2], [0, 1]], [[1, 0], [2, 2], [3, 1]])]
+    every = Utterances(["a", "b", "c"], facts, [codes[0], codes[1], codes[0]])
+    optimizer = torch.optim.Adam(system.parameters(), 0.01)
+    for _ in range(120):
+        nats, counts = system.tell(every, [system.layouts[0]] * 3)
+        optimizer.zero_grad()
+        (nats.sum() / counts.sum()).backward()
+        optimizer.step()
+    answerer = Answerer(system.network.eval(), system.layouts, TWO, voices=VOICES)
+    greedy, none = SamplingConfig(temperature=0.0), torch.zeros(0, 2, dtype=torch.int64)
+    said = answerer.said("tts", ["x", "long name"], [facts[1], {**facts[0], "text": "so"}], greedy, 9)
+    assert torch.equal(said[0], codes[1]) and torch.equal(said[1], codes[0])
+    assert torch.equal(answerer.units("tts", facts[1], none, greedy, 9), codes[1])
+    mixed = Utterances(["a", "b"], [facts[0], {"text": "so"}], codes)
+    asr = system.layouts[1]  # begins with no voice, so that none need be known, and the other's adds nothing
+    with torch.no_grad():
+        together = system.tell(mixed, [system.layouts[0], asr])[0]
+        alone = system.tell(Utterances(["b"], [{"text": "so"}], codes[1:]), [asr])[0]
+    assert float(together[1]) == pytest.approx(float(alone), rel=1e-5)
+    for wrong, reason in (({"text": "so"}, "its speaker is not known"), ({"text": "so", "speaker": "ann"}, "did you")):
+        with pytest.raises(ValueError, match=f"x: .*{reason}"):
+            answerer.said("tts", ["x"], [wrong], greedy, 9)
+
+
+def test_vectors_of_voices_and_layouts_that_begin_with_them_go_together(tmp_path):
+    for line in ("tts={text}{voice}{answer}{speech}<eos>", "a={voice}{voice}{answer}{text}<eos>"):
+        with pytest.raises(ValueError, match=r"has \{voice\} elsewhere than at its beginning"):
+            read_layout(line, WORDS)
+    VOICES.write(tmp_path / "voices.safetensors")
+    stages, given = SpeechLmStages(), {"layouts": [IN_A_VOICE], "voices": str(tmp_path / "voices.safetensors")}
+    targets = stages.targets(from_dict(TrainSettings, {"task": given}, "test"), None, None)
+    targets.save(tmp_path)
+    kept = WordedCodes.load(tmp_path)
+    assert kept.means_the_same(targets) and torch.equal(kept.voices.of("otto"), VOICES.of("otto"))
+    other = WordedCodes(voices=VoiceVectors({"otto": torch.zeros(3)}))
+    assert not kept.means_the_same(other) and kept.means_the_same(WordedCodes())
+    with pytest.raises(ValueError, match="was trained with other vectors of voices; give the same --voices"):
+        other.save(tmp_path)
+    for task, reason in (
+        ({**given, "voices": ""}, "layouts of tts begin with {voice}; vectors of speakers"),
+        ({**given, "layouts": DEFAULT}, "but no layout begins with {voice}"),
+    ):
+        with pytest.raises(ValueError, match=reason):
+            stages.targets(from_dict(TrainSettings, {"task": task}, "test"), None, None)
+    write_tensors(tmp_path / "bad.safetensors", {"a": torch.zeros(2), "b": torch.zeros(3)})
+    with pytest.raises(
+        ValueError, match=r"bad\.safetensors holds 2 tensors of shapes .*, expected vectors of one length"
+    ):
+        VoiceVectors.read(tmp_path / "bad.safetensors")
 
 
 def test_ids_are_steps_and_steps_ids():

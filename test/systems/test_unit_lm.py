@@ -121,6 +121,20 @@ def test_continuations_keep_the_prompt_and_are_the_same_alone_and_together(kind,
 
 
 @pytest.mark.parametrize("kind", PATTERNS)
+def test_codes_end_where_learned_positions_do(kind):
+    network = small(kind, decoder={**DECODER, "positions": "learned", "context": 16})
+    network.input_embedding.table.data[network.pattern.end] = 0.0  # so that another id is always more probable
+    greedy, prompts = SamplingConfig(temperature=0.0), [codes(5, 1), codes(0), codes(3, 2)]
+    most = {"delay": 16 - 2, "flat": 16 // 3, "parallel": 16}[kind]
+    together = continued(network, prompts, greedy, 40)
+    for found, prompt in zip(together, prompts):
+        assert torch.equal(found[: len(prompt)], prompt) and len(found) == most
+        assert torch.equal(continued(network, [prompt], greedy, 40)[0], found)
+    with pytest.raises(ValueError, match=r"the prompt has .* steps, but the learned positions of the model end at 16"):
+        continued(network, [codes(16)], greedy, 1)
+
+
+@pytest.mark.parametrize("kind", PATTERNS)
 @torch.no_grad()
 def test_the_most_probable_code_is_chosen_after_what_was_said(kind):
     """Step by step without anything kept: what `continued` says is what whole sequences say."""

@@ -1,14 +1,15 @@
 """A model of text and speech as one that is asked: codes to text, text to codes, codes that go on."""
 
 import dataclasses
-from typing import Any, List, Mapping, Sequence, Tuple
+from typing import Any, List, Mapping, Optional, Sequence, Tuple
 
 import torch
 from torch import Tensor
 
 from icefall_discrete.base.spec import FeatureSpec
+from icefall_discrete.data.targets.voice_vectors import VoiceVectors
 from icefall_discrete.systems.speech_lm.generation import answered, number_of
-from icefall_discrete.systems.speech_lm.layouts import HEARD, Layout, Utterances, layout_named
+from icefall_discrete.systems.speech_lm.layouts import HEARD, Layout, Utterances, layout_named, voices_of
 from icefall_discrete.systems.speech_lm.steps import Steps
 from icefall_discrete.systems.speech_lm.vocabulary import Vocabulary
 from icefall_discrete.systems.unit_lm.generation import SamplingConfig
@@ -18,12 +19,16 @@ from icefall_discrete.text.text_ids import BYTES, TextIds
 
 @dataclasses.dataclass(frozen=True)
 class Answerer:
-    """Asks a network, in evaluation mode, with layouts; codes are of `spec`, texts divided as `text` does."""
+    """Asks a network, in evaluation mode, with layouts; codes are of `spec`, texts divided as `text` does.
+
+    `voices` are the vectors of speakers that layouts may begin with.
+    """
 
     network: UnitLm
     layouts: Tuple[Layout, ...]
     spec: FeatureSpec
     text: TextIds = BYTES
+    voices: Optional[VoiceVectors] = None
 
     @property
     def vocabulary(self) -> Vocabulary:
@@ -55,6 +60,9 @@ class Answerer:
                 )
         return asked
 
+    def _voices(self, task: str, every: Utterances) -> Optional[Tensor]:
+        return voices_of([self.layout(task)] * len(every.names), every, self.voices)
+
     def texts(self, task: str, every: Utterances, config: SamplingConfig, most: int) -> List[str]:
         """The texts that are said of utterances, of at most `most` ids each.
 
@@ -62,8 +70,8 @@ class Answerer:
           ValueError: naming the utterance, for facts that lack, codes of others, and what is too long.
         """
         words, steps = self.vocabulary, self.steps
-        rules = self.layout(task).rules(steps.outline)
-        found = answered(self.network, steps, self._asked(task, every), rules, config, most)
+        rules, voices = self.layout(task).rules(steps.outline), self._voices(task, every)
+        found = answered(self.network, steps, self._asked(task, every), rules, config, most, voices=voices)
         return [words.text_of(ids).strip() for ids in found]
 
     def units(
@@ -83,7 +91,8 @@ class Answerer:
         begun = begun[: steps.whole_frames(len(begun))]
         asked = [*layout.asked(facts, begun, words), *words.unit_ids(begun)]
         rules, most = layout.rules(steps.outline), steps.num_of_frames(most_frames)
-        found = answered(self.network, steps, [asked], rules, config, most)[0]
+        voices = self._voices(task, Utterances([""], [facts], []))
+        found = answered(self.network, steps, [asked], rules, config, most, voices=voices)[0]
         return torch.cat([begun.long(), words.units_of(found)[:most_frames]])
 
     def said(
@@ -98,11 +107,12 @@ class Answerer:
         if layout.answers_with != HEARD or not layout.asks_with_text:
             raise ValueError(f"task '{task}' does not ask with a text for speech; name another.")
         none = [torch.zeros(0, self.spec.num_codebooks, dtype=torch.int64)] * len(names)
-        asked = self._asked(task, Utterances(list(names), facts, none))
+        every = Utterances(list(names), facts, none)
+        asked, voices = self._asked(task, every), self._voices(task, every)
         least = steps.num_of_frames(1)  # no speech is without a frame
         rules = [rule._replace(least=least) for rule in layout.rules(steps.outline)]
         numbers = [number_of(name) for name in names]
-        found = answered(self.network, steps, asked, rules, config, steps.num_of_frames(most), numbers)
+        found = answered(self.network, steps, asked, rules, config, steps.num_of_frames(most), numbers, voices)
         return [words.units_of(ids)[:most] for ids in found]
 
     def replies(
@@ -117,5 +127,6 @@ class Answerer:
         if layout.answers_with == HEARD or not layout.speaks:
             raise ValueError(f"the answer of task '{task}' is not a text that goes on in speech; name another.")
         asked = layout.asked(facts, heard, words)
-        ids = answered(self.network, steps, [asked], layout.rules(steps.outline), config, most)[0]
+        voices = self._voices(task, Utterances([""], [facts], []))
+        ids = answered(self.network, steps, [asked], layout.rules(steps.outline), config, most, voices=voices)[0]
         return words.text_of(ids).strip(), words.units_of(ids)

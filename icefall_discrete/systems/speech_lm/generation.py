@@ -64,11 +64,13 @@ def answered(
     config: SamplingConfig,
     max_steps: int,
     numbers: Optional[Sequence[int]] = None,
+    voices: Optional[Tensor] = None,
 ) -> List[List[int]]:
     """The ids of an answer to each sequence that is asked, without the one that ends it, of at most `max_steps` steps.
 
     Each draws with a generator of its own, so that it is the same whatever it is asked together with; `numbers` are
-    added to its seed (None: 0, 1, ...). Where positions are learned, an answer ends with them at the latest.
+    added to its seed (None: 0, 1, ...). `voices` are vectors (N, E) that the sequences begin with, or none. Where
+    positions are learned, an answer ends with them at the latest.
 
     Raises:
       ValueError: if they end with what is asked already.
@@ -85,7 +87,8 @@ def answered(
     cache, places = Cache(), starts if bool(starts.any()) or end_of_places is not None else None
     while True:
         where = None if places is None else places.to(device)
-        scores = network.scores(given.to(device), cache, where, last_only=True)[:, 0].cpu()
+        scores = network.scores(given.to(device), cache, where, last_only=True, voices=voices)[:, 0].cpu()
+        voices = None  # they are beside the first step
         given = torch.stack([first if row.is_done else row.extend(ours) for row, ours in zip(rows, scores)])[:, None]
         done = torch.tensor([row.is_done for row in rows])
         if bool(done.all()):

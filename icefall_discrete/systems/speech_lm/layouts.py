@@ -3,23 +3,25 @@ r"""What stands where in a sequence of text and speech: layouts, lines of data.
 A layout is a line such as `asr={speech}{answer}{text}<eos>`: the name of a task, and what a sequence of it holds. In
 braces stand `speech` (`<sosp>`, the codes, `<eosp>`), facts of the utterance (`text`, `language`, `speaker`, ...),
 `speech:NAME`, a fact that holds other codes, written as vocabulary.py says, and once `answer`: what is behind it is
-learnt, and what is before it is asked with. All else is written as vocabulary.py says. A layout ends with a mark, with
-which an answer ends. An answer in text may go on in speech: it is said one after the other (chain of modality).
+learnt, and what is before it is asked with. At the very beginning may stand `voice`, the vector of the speaker. All
+else is written as vocabulary.py says. A layout ends with a mark, with which an answer ends. An answer in text may go on
+in speech: it is said one after the other (chain of modality).
 
 SpeechGPT's turns: `asr=[Human]: This is a speech: {speech}<eoh> [SpeechGPT]: {answer}{text}<eoa>`.
 """
 
 import dataclasses
 import re
-from typing import Any, List, Mapping, NamedTuple, Sequence, Tuple
+from typing import Any, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 import torch
 from torch import Tensor
 
 from icefall_discrete.base.names import known_names
+from icefall_discrete.data.targets.voice_vectors import SPEAKER, VoiceVectors
 from icefall_discrete.systems.speech_lm.vocabulary import MARKS, SPEECH, SPEECH_END, Vocabulary
 
-ANSWER, HEARD, SAID = "answer", "speech", "text"
+ANSWER, HEARD, SAID, VOICE = "answer", "speech", "text", "voice"
 _FIELD = re.compile(r"\{(\w+|speech:\w+)\}")
 _OTHER = f"{HEARD}:"  # before the name of a fact that holds codes
 DEFAULT = (
@@ -81,6 +83,11 @@ class Layout:
         return (True, SAID) in self.parts[: self.parts.index((True, ANSWER))]
 
     @property
+    def begins_with_voice(self) -> bool:
+        """Whether the vector of the speaker stands before all else."""
+        return self.parts[0] == (True, VOICE)
+
+    @property
     def needs_text(self) -> bool:
         """Whether utterances without a transcript cannot be of this task."""
         return (True, SAID) in self.parts
@@ -94,13 +101,15 @@ class Layout:
                 ids += vocabulary.read(value)
             elif value == ANSWER:
                 answer = len(ids)
+            elif value == VOICE:
+                pass  # no id, but a vector beside the first step
             elif value == HEARD:
                 marks = vocabulary.mark(SPEECH), vocabulary.mark(SPEECH_END)
                 ids += [marks[0], *vocabulary.unit_ids(codes), marks[1]]
             elif _is_speech(value):
                 ids += _written_speech(facts, value, self.name, vocabulary)
             else:
-                ids += vocabulary.text.ids(_fact(facts, value, self.name))
+                ids += vocabulary.text.ids(fact_named(facts, value, self.name))
         return Laid(ids, answer)
 
     def asked(self, facts: Mapping[str, Any], codes: Tensor, vocabulary: Vocabulary) -> List[int]:
@@ -135,7 +144,7 @@ def _is_speech(field: str) -> bool:
 def _written_speech(facts: Mapping[str, Any], field: str, task: str, vocabulary: Vocabulary) -> List[int]:
     name, marks = field[len(_OTHER) :], (vocabulary.mark(SPEECH), vocabulary.mark(SPEECH_END))
     try:
-        ids = [one for one in vocabulary.read(_fact(facts, name, task)) if one not in marks]
+        ids = [one for one in vocabulary.read(fact_named(facts, name, task)) if one not in marks]
         if not all(one >= vocabulary.first_unit for one in ids):
             raise ValueError("there is more than codes in it, expected such as <12><400>.")
         return [marks[0], *vocabulary.unit_ids(vocabulary.units_of(ids)), marks[1]]
@@ -143,7 +152,8 @@ def _written_speech(facts: Mapping[str, Any], field: str, task: str, vocabulary:
         raise ValueError(f"{name}: {error}") from None
 
 
-def _fact(facts: Mapping[str, Any], name: str, task: str) -> str:
+def fact_named(facts: Mapping[str, Any], name: str, task: str) -> str:
+    """A fact that the layout of a task has. Raises ValueError, the end of a sentence about it, if it is not known."""
     if facts.get(name) is None:
         known = ", ".join(sorted(fact for fact, value in facts.items() if value is not None)) or "nothing"
         raise ValueError(
@@ -163,6 +173,8 @@ def read_layout(line: str, vocabulary: Vocabulary) -> Layout:
         raise ValueError(f"{what} has no name before '=', expected such as {DEFAULT[0]}.")
     if fields.count(ANSWER) != 1 or fields[-1] == ANSWER:
         raise ValueError(f"{what} has {fields.count(ANSWER)} times {{{ANSWER}}}, expected once, and a field behind it.")
+    if VOICE in fields and (parts[0] != (True, VOICE) or fields.count(VOICE) > 1 or fields[1] == VOICE):
+        raise ValueError(f"{what} has {{{VOICE}}} elsewhere than at its beginning, where alone it may stand, once.")
     spoken = [place for place, value in enumerate(fields) if _is_speech(value) and place > fields.index(ANSWER)]
     if len(spoken) > 1 or (spoken and spoken[0] != len(fields) - 1):
         raise ValueError(f"{what} goes on behind the speech of its answer; let that be its last field.")
@@ -190,3 +202,21 @@ def layout_named(layouts: Sequence[Layout], name: str) -> Layout:
         if one.name == name:
             return one
     raise ValueError(f"there is no layout of task '{name}'; {known_names([one.name for one in layouts], name)}")
+
+
+def voices_of(layouts: Sequence[Layout], every: Utterances, voices: Optional[VoiceVectors]) -> Optional[Tensor]:
+    """Vectors (N, E) that utterances, each in its layout, begin with, zeros for those without; None where nobody does.
+
+    Raises:
+      ValueError: naming the utterance, if its speaker is not known, or has no vector.
+    """
+    if voices is None or not any(layout.begins_with_voice for layout in layouts):
+        return None
+    rows = torch.zeros(len(layouts), voices.dim)
+    for row, layout, name, facts in zip(rows, layouts, every.names, every.facts):
+        if layout.begins_with_voice:
+            try:
+                row[:] = voices.of(fact_named(facts, SPEAKER, layout.name))
+            except ValueError as error:
+                raise ValueError(f"{name}: {error}" if name else str(error)) from None
+    return rows

@@ -115,8 +115,9 @@ class SpeechLmPrediction(SearchlessPrediction[AnswerConfig, OutputFiles, TrainSe
 
 def _parts(trained: TrainedSpeechLm) -> Tuple[SpeechLmSystem, Answerer]:
     text = trained.targets.text
-    system = SpeechLmSystem(trained.network, trained.settings.task, trained.spec, text)
-    return system, Answerer(trained.network, system.layouts, trained.spec, text)
+    voices = trained.targets.voices
+    system = SpeechLmSystem(trained.network, trained.settings.task, trained.spec, text, voices)
+    return system, Answerer(trained.network, system.layouts, trained.spec, text, voices)
 
 
 def _write(

@@ -3,7 +3,7 @@
 import dataclasses
 from typing import ClassVar, Tuple
 
-from icefall_discrete.base.settings import check_settings, section, setting
+from icefall_discrete.base.settings import check_settings, path_setting, section, setting
 from icefall_discrete.data.filters import FilterConfig
 from icefall_discrete.data.loaders import LoaderConfig
 from icefall_discrete.systems import training_settings
@@ -23,6 +23,9 @@ class TaskConfig:
         "",
         "folder of transformers, or ORG/NAME of a hub, whose tokenizer.json divides texts; an experiment folder that "
         "has one; empty: bytes",
+    )
+    voices: str = path_setting(
+        "vectors of speakers, local/embed_voices.py, for layouts that begin with {voice}; empty: none has one"
     )
     span_prob: float = setting(
         0.8, "share of the utterances whose heard codes are hidden in part, in training", minimum=0, maximum=1

@@ -2,7 +2,7 @@
 
 import math
 import zlib
-from typing import Any, Dict, Iterable, List, Mapping, NamedTuple, Tuple
+from typing import Any, Dict, Iterable, List, Mapping, NamedTuple, Optional, Tuple
 
 import torch
 from torch import Tensor
@@ -10,7 +10,8 @@ from torch import Tensor
 from icefall_discrete.base.spec import FeatureSpec
 from icefall_discrete.data.augment import with_spans
 from icefall_discrete.data.dataset import batch_key, facts_in
-from icefall_discrete.systems.speech_lm.layouts import Layout, Utterances
+from icefall_discrete.data.targets.voice_vectors import VoiceVectors
+from icefall_discrete.systems.speech_lm.layouts import Layout, Utterances, voices_of
 from icefall_discrete.systems.speech_lm.settings import TaskConfig
 from icefall_discrete.systems.speech_lm.steps import Steps
 from icefall_discrete.systems.speech_lm.vocabulary import MASK, Vocabulary
@@ -71,16 +72,23 @@ class SpeechLmSystem(System[Utterances]):
 
     Args:
       network: over steps of the ids of the vocabulary. config: tasks and masks. spec: of the codes. text: what divides
-        texts.
+        texts. voices: vectors of speakers, if layouts begin with them.
     """
 
     network: UnitLm
     if_not_finite = "look at those cuts, or lower --peak-lr and train anew"
     if_too_large = "lower --max-duration or --max-utterance-sec, or set --quadratic-duration 30"
 
-    def __init__(self, network: UnitLm, config: TaskConfig, spec: FeatureSpec, text: TextIds = BYTES) -> None:
+    def __init__(
+        self,
+        network: UnitLm,
+        config: TaskConfig,
+        spec: FeatureSpec,
+        text: TextIds = BYTES,
+        voices: Optional[VoiceVectors] = None,
+    ) -> None:
         super().__init__(network)
-        self.config, self.spec = config, spec
+        self.config, self.spec, self.voices = config, spec, voices
         self.vocabulary = Vocabulary(spec.codebook_sizes, text)
         self.layouts = config.read(self.vocabulary)
         self.steps = Steps.of(network, self.vocabulary)
@@ -110,7 +118,7 @@ class SpeechLmSystem(System[Utterances]):
         for row, one in zip(shown, every):
             row[: len(one.steps)] = self._heard(one)
         targets = targets.to(device)
-        nats = self.network.tell(targets, shown.to(device))
+        nats = self.network.tell(targets, shown.to(device), voices_of(layouts, prepared, self.voices))
         lens, asked = (
             torch.tensor(values, device=device) for values in zip(*((len(one.steps), one.num_asked) for one in every))
         )

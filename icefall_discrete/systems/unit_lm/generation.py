@@ -5,7 +5,7 @@ Letters: N sequences, T frames, K codebooks, S steps, V' ids of a stream.
 """
 
 import dataclasses
-from typing import List, Sequence
+from typing import List, Optional, Sequence
 
 import torch
 from torch import Tensor
@@ -78,6 +78,7 @@ class _Row:
 
     def __init__(self, network: UnitLm, prompt: Tensor, config: SamplingConfig, number: int) -> None:
         self._pattern = pattern = network.pattern
+        self._most = network.config.decoder.most_steps
         self._generator = config.generator(number)
         self._config = config
         known = pattern.known_steps(len(prompt))
@@ -87,8 +88,9 @@ class _Row:
 
     @property
     def is_done(self) -> bool:
-        """Whether END was said, and all codes of the frames before it."""
-        return self._ended >= 0 and len(self.steps) > self._pattern.last_step(self._ended)
+        """Whether END was said, and all codes of the frames before it, or learned positions end here."""
+        is_full = self._most is not None and len(self.steps) >= self._most
+        return is_full or (self._ended >= 0 and len(self.steps) > self._pattern.last_step(self._ended))
 
     def extend(self, scores: Tensor) -> None:
         """Choose the next step by scores (sum V')."""
@@ -111,14 +113,18 @@ def continued(
 ) -> List[Tensor]:
     """Codes (T', K) that begin with each of the prompts (T, K), up to an end that is chosen or `max_frames` more.
 
+    Where positions are learned, codes end with them at the latest.
+
     Args:
       network: in evaluation mode. prompts: on the CPU; T may be 0. numbers: for the draws of each; default 0, 1, ...
     Raises:
-      ValueError: for a prompt that is none of the codes that the network knows.
+      ValueError: for a prompt that is none of the codes that the network knows, or longer than its learned positions.
     """
     pattern, device = network.pattern, network.input_embedding.table.device
+    end_of_places = network.config.decoder.most_steps
     for prompt in prompts:
         require_units(prompt, pattern.codebook_sizes)
+        _require_places(pattern.known_steps(len(prompt)), end_of_places)
     rows = [_Row(network, prompt, config, number) for prompt, number in zip(prompts, numbers or range(len(prompts)))]
     longest = max(len(row.steps) for row in rows)
     starts = torch.tensor([longest - len(row.steps) for row in rows])
@@ -127,14 +133,26 @@ def continued(
                    pattern.stream_sizes)  # fmt: skip
     books = len(pattern.codebook_sizes)
     most = max_frames * (books if pattern.is_flat else 1) + (books - 1 if pattern.kind == "delay" else 0)
-    cache, places = Cache(), starts.to(device) if bool(starts.any()) else None
+    cache, places = Cache(), starts if bool(starts.any()) or end_of_places is not None else None
     for _ in range(most):
-        scores = network.scores(given.to(device), cache, places, last_only=True)[:, 0].cpu()
+        where = None if places is None else places.to(device)
+        scores = network.scores(given.to(device), cache, where, last_only=True)[:, 0].cpu()
         for row, ours in zip(rows, scores):
             if not row.is_done:
                 row.extend(ours)
-        if all(row.is_done for row in rows):
+        done = torch.tensor([row.is_done for row in rows])
+        if bool(done.all()):
             break
+        if end_of_places is not None and places is not None:
+            places = places + done  # what is done stays at its place
         given = torch.stack([row.steps[-1] for row in rows]).unsqueeze(1)
     found = [pattern.restored(torch.stack(row.steps)) if row.steps else prompt for row, prompt in zip(rows, prompts)]
     return [codes[: len(prompt) + max_frames] for codes, prompt in zip(found, prompts)]
+
+
+def _require_places(num_steps: int, end_of_places: Optional[int]) -> None:
+    if end_of_places is not None and num_steps >= end_of_places:
+        raise ValueError(
+            f"the prompt has {num_steps} steps, but the learned positions of the model end at {end_of_places}, what "
+            "follows included; let less of it be heard (--prompt-sec)."
+        )

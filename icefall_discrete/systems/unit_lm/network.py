@@ -66,13 +66,16 @@ class UnitLm(FrameNetwork):
     """A decoder over codes.
 
     Args:
-      config: the settings. codebook_sizes: V_k. embedding: of the streams' ids.
+      config: the settings. codebook_sizes: V_k. embedding: of the streams' ids. voice_dim: E of the vectors of voices
+        that sequences may begin with; 0: with none.
     """
 
     input_embedding: CodeEmbedding
     choosable: Tensor
 
-    def __init__(self, config: ModelConfig, codebook_sizes: Sequence[int], embedding: CodeEmbedding) -> None:
+    def __init__(
+        self, config: ModelConfig, codebook_sizes: Sequence[int], embedding: CodeEmbedding, voice_dim: int = 0
+    ) -> None:
         super().__init__()
         self.config = config
         self.pattern = Pattern(config.pattern, tuple(codebook_sizes))
@@ -80,6 +83,7 @@ class UnitLm(FrameNetwork):
         dim, num_ids = config.decoder.dim, sum(self.pattern.stream_sizes)
         self.in_proj = nn.Identity() if embedding.out_dim == dim else nn.Linear(embedding.out_dim, dim)
         self.decoder = Decoder(config.decoder)
+        self.voice: Optional[nn.Linear] = nn.Linear(voice_dim, dim, bias=False) if voice_dim else None
         self.head: Optional[nn.Linear] = None if config.tied else nn.Linear(dim, num_ids, bias=False)
         if self.head is not None:
             nn.init.normal_(self.head.weight, std=_INIT)
@@ -89,13 +93,25 @@ class UnitLm(FrameNetwork):
         )
 
     def scores(
-        self, steps: Tensor, cache: Optional[Cache] = None, starts: Optional[Tensor] = None, last_only: bool = False
+        self,
+        steps: Tensor,
+        cache: Optional[Cache] = None,
+        starts: Optional[Tensor] = None,
+        last_only: bool = False,
+        voices: Optional[Tensor] = None,
     ) -> Tensor:
         """Scores (N, S, sum V') of what follows each of the steps (N, S, K'); see Decoder for the rest.
 
-        `last_only`: of the last step alone, S = 1.
+        Args:
+          last_only: of the last step alone, S = 1. voices: vectors (N, E) beside the first of the sequences' steps, at
+            `starts`; a row of zeros adds nothing.
         """
-        known = self.decoder(self.in_proj(self.input_embedding(steps)), cache, starts)
+        vectors = self.in_proj(self.input_embedding(steps))
+        if voices is not None and self.voice is not None:
+            first = torch.zeros(len(steps), dtype=torch.int64) if starts is None else starts
+            begins = F.one_hot(first.to(steps.device), steps.shape[1]).to(vectors).unsqueeze(2)
+            vectors = vectors + begins * self.voice(voices.to(vectors)).unsqueeze(1)
+        known = self.decoder(vectors, cache, starts)
         known = known[:, -1:] if last_only else known
         table = self.input_embedding.table[:-1] if self.head is None else self.head.weight
         return F.linear(known, table)
@@ -105,13 +121,14 @@ class UnitLm(FrameNetwork):
         rows = [self.pattern.arranged(row[:length]) for row, length in zip(codes.cpu(), lens.tolist())]
         return padded(rows, self.pattern.stream_sizes).to(codes.device)
 
-    def tell(self, steps: Tensor, shown: Optional[Tensor] = None) -> Tensor:
+    def tell(self, steps: Tensor, shown: Optional[Tensor] = None, voices: Optional[Tensor] = None) -> Tensor:
         """Nats (N, S, K') of each id of steps (N, S, K'), each after all before it; 0 for padding.
 
-        `shown`: what the model sees instead of the steps, some of them hidden.
+        `shown`: what the model sees instead of the steps, some of them hidden. `voices`: as of `scores`.
         """
         first = self.pattern.first_step().to(steps.device).expand(len(steps), 1, -1)
-        scores = self.scores(torch.cat([first, (steps if shown is None else shown)[:, :-1]], dim=1)).float()
+        seen = torch.cat([first, (steps if shown is None else shown)[:, :-1]], dim=1)
+        scores = self.scores(seen, voices=voices).float()
         if self.pattern.is_flat:
             allowed = self.choosable[torch.arange(steps.shape[1], device=steps.device) % len(self.choosable)]
             scores = scores.masked_fill(~allowed, float("-inf"))
@@ -137,8 +154,10 @@ def _with_end(books: Sequence[Tensor], is_flat: bool) -> List[Tensor]:
     return [torch.cat([*wide, wide[0].new_zeros(1, width)])]
 
 
-def build_unit_lm(config: ModelConfig, spec: FeatureSpec, codebooks: Optional[Sequence[Tensor]] = None) -> UnitLm:
-    """The network for codes of `spec`; `codebooks` as for build_input_embedding.
+def build_unit_lm(
+    config: ModelConfig, spec: FeatureSpec, codebooks: Optional[Sequence[Tensor]] = None, voice_dim: int = 0
+) -> UnitLm:
+    """The network for codes of `spec`; `codebooks` as for build_input_embedding, `voice_dim` as for UnitLm.
 
     Raises:
       ValueError: for features that are no codes, and for `tied` with vectors of another dimension than the decoder's.
@@ -166,6 +185,6 @@ def build_unit_lm(config: ModelConfig, spec: FeatureSpec, codebooks: Optional[Se
         nn.init.normal_(embedding.table, std=_INIT)
         with torch.no_grad():
             embedding.table[-1] = 0.0
-    network = UnitLm(config, spec.codebook_sizes, embedding)
+    network = UnitLm(config, spec.codebook_sizes, embedding, voice_dim)
     adapt(network.decoder, config.adaptation)
     return network
