@@ -88,6 +88,8 @@ OF_OTHERS = (
     "speechgpt_units",
     "speechgpt_pairs",
     "speechgpt_chain",
+    "valle_first",
+    "valle_second",
     "rich_asr",
     "rich_tts",
     "rich_small",

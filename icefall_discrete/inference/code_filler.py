@@ -11,7 +11,7 @@ from icefall_discrete.base.settings import from_dict
 from icefall_discrete.experiment.checkpoint_choice import CheckpointChoice
 from icefall_discrete.experiment.transcription_files import load_experiment_tokenizer, load_recipe
 from icefall_discrete.inference.trained_network import trained_as
-from icefall_discrete.systems.perceptual.network import FillConfig, generators
+from icefall_discrete.systems.perceptual.network import FillConfig, generators, text_ids
 from icefall_discrete.systems.perceptual.system import seeds_of
 from icefall_discrete.systems.prediction import RunConfig
 from icefall_discrete.systems.vocoder.synthesis import require_codes
@@ -40,13 +40,19 @@ class CodeFiller:
         self.config = config
         self._tokenizer: Optional[SpeechTokenizer] = None
 
-    def filled(self, first: Tensor, name: str, prompt: Optional[Tensor] = None) -> Tensor:
+    @property
+    def reads_text(self) -> bool:
+        """Whether it has to be told what is said."""
+        return self.network.letters is not None
+
+    def filled(self, first: Tensor, name: str, prompt: Optional[Tensor] = None, text: str = "") -> Tensor:
         """Codes (T, K) of frames whose first codes (T, 1) are known; the voice is that of a prompt, codes (T', K).
 
         Args:
-          name: what the first codes are called: the draws depend on it, and sentences name it.
+          name: what the first codes are called: the draws depend on it, and sentences name it. text: what is said, in
+            the prompt first, where the model reads it.
         Raises:
-          ValueError: for what is no code of the experiment's spec.
+          ValueError: for what is no code of the experiment's spec, and for a text that lacks.
         """
         one_book = dataclasses.replace(self.spec, codebook_sizes=self.spec.codebook_sizes[:1], num_codebooks=1)
         require_codes(first, one_book, name)
@@ -56,7 +62,8 @@ class CodeFiller:
             require_codes(prompt, self.spec, f"the prompt of {name}")
         codes = torch.cat([begun, torch.cat([first.long(), first.new_zeros(len(first), books - 1).long()], dim=1)])
         known = (one.to(self._device) for one in (codes[None], torch.tensor([len(codes)]), torch.tensor([len(begun)])))
-        found = self.network.filled(*known, self.config, generators(seeds_of([name], self.config.draw_seed)))
+        texts = [text_ids(text, name)] if self.reads_text else []
+        found = self.network.filled(*known, self.config, generators(seeds_of([name], self.config.draw_seed)), texts)
         return found[0, len(begun) :].cpu()
 
     @torch.no_grad()

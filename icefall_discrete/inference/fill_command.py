@@ -4,7 +4,8 @@ A file is an array of the first codes of frames, .npy of (frames, 1) or (frames,
 them of a language model of a codec's first codebook. Each becomes <out>/<its name>.npy, codes of all codebooks, and
 <out>/<its name>.flac, which the codec decodes. --prompt, an array of all codes of some speech, tells the voice. With
 --lm-exp-dir, a model of text and speech on first codes, each --text becomes text-1, text-2 and so on (VALL-E's two
-networks, one after the other). The path of each file is printed when it is written. What cannot be filled is told on
+networks, one after the other); a perceptual model that reads texts is told these, behind --prompt-text, that of the
+prompt. The path of each file is printed when it is written. What cannot be filled is told on
 standard error; the others are filled all the same, and the exit status is 1.
 """
 
@@ -42,6 +43,7 @@ def get_parser(prog: str) -> ScriptParser:
     parser.add_argument("--text", action="append", default=[], help="a text that is said; may be given more than once")
     parser.add_argument("--language", default="", help="of the texts, where the model was told it")
     parser.add_argument("--prompt", type=Path, help="array of all codes of speech in the voice that is to be heard")
+    parser.add_argument("--prompt-text", default="", help="what is said in --prompt, for models that read texts")
     parser.add_argument("--out", type=Path, default=Path("."), help="folder of what is written (default: this one)")
     for config in (FillConfig, RunConfig):
         add_flags(parser, config)
@@ -49,13 +51,26 @@ def get_parser(prog: str) -> ScriptParser:
     return parser
 
 
-def _first_codes(args: Any, model: Optional[TextAndSpeech]) -> Iterator[Tuple[str, Callable[[], Tensor]]]:
-    """Names of files, then of texts, which `model` says, and what gives the first codes (T, 1) of each."""
+def _first_codes(args: Any, model: Optional[TextAndSpeech]) -> Iterator[Tuple[str, str, Callable[[], Tensor]]]:
+    """Names of files, then of texts, which `model` says; the text; and what gives the first codes (T, 1) of each."""
     for name, path in zip(one_each(args.first), args.first):
-        yield name, functools.partial(read_array, Path(path))
+        yield name, "", functools.partial(read_array, Path(path))
     for name, text in zip(_names_of_texts(args.text), args.text):
         assert model is not None
-        yield name, functools.partial(model.units, text, language=args.language)
+        yield name, text, functools.partial(model.units, text, language=args.language)
+
+
+def _require_texts(args: Any, reads_text: bool) -> None:
+    """Raise ValueError where a model that reads texts is given codes or a prompt without, or another a text."""
+    lacks = ", ".join(map(str, args.first)) or (str(args.prompt) if args.prompt and not args.prompt_text else "")
+    if reads_text and lacks:
+        raise ValueError(
+            f"{args.exp_dir} reads what is said, and of {lacks} it is not known; say texts with --lm-exp-dir and "
+            "--text, and tell that of a prompt with --prompt-text."
+        )
+    if args.prompt_text and not (reads_text and args.prompt):
+        why = "it reads no texts" if not reads_text else "there is no --prompt"
+        raise ValueError(f"--prompt-text is of no use to {args.exp_dir}: {why}; leave it away.")
 
 
 def _names_of_texts(texts: Sequence[str]) -> List[str]:
@@ -90,15 +105,16 @@ def main(prog: str, arguments: Sequence[str]) -> None:
     kept, _ = settings_in(load_recipe(args.exp_dir, None), f"the recipe of {args.exp_dir}")
     filler = CodeFiller(args.exp_dir, override(kept, args, "average"), run)
     filler.config = override(filler.config, args)
+    _require_texts(args, filler.reads_text)
     prompt = None if args.prompt is None else read_array(args.prompt)
     model = TextAndSpeech(args.lm_exp_dir, run=run) if args.text else None
     if model is not None:
         _require_first_codes_of(filler.spec, model.spec, args.lm_exp_dir, args.exp_dir)
     torch.set_flush_denormal(True)
     failed = 0
-    for name, first in _first_codes(args, model):
+    for name, text, first in _first_codes(args, model):
         try:
-            codes = filler.filled(first(), name, prompt)
+            codes = filler.filled(first(), name, prompt, f"{args.prompt_text} {text}".strip())
         except (ValueError, FileNotFoundError) as error:
             sentence = one_sentence(error)
             LOG.error(sentence if name in sentence else f"{name}: {sentence}")

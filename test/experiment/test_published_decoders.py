@@ -252,6 +252,16 @@ def test_sizes_of_dmel_are_built_dry(size, millions):
     assert spoken.read(Vocabulary((16,)))[0].begins_with_voice and spoken.answer_spans and not spoken.channel_masks
 
 
+def test_the_first_network_of_valle_is_built_dry():
+    pytest.importorskip("torch", minversion="2.1", reason="the meta device, torch >= 2.1")
+    settings = read_settings(CONF_DIR / "recipes" / "valle_first.json", None, [CONF_DIR], SimpleNamespace())
+    with torch.device("meta"):
+        network = build_speech_lm(settings.model, dataclasses.replace(SPEC, codebook_sizes=(1024,)))
+    found = sum(value.numel() for value in network.parameters())
+    assert 12 * 12 * 1024**2 < found < 1.02 * 12 * 12 * 1024**2
+    assert [one.name for one in settings.task.read(Vocabulary((1024,)))] == ["tts"]
+
+
 def test_frames_of_a_published_model_begin_anew_and_its_pieces_as_they_are(tmp_path):
     write_model(tmp_path / "hub", "llama")
     targets = WordedCodes(text=PublishedPieces.read(tmp_path / "hub"))

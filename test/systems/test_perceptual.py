@@ -24,7 +24,14 @@ from icefall_discrete.experiment.recipe import read_settings
 from icefall_discrete.inference import code_filler, fill_command
 from icefall_discrete.systems.perceptual.build import build_filler
 from icefall_discrete.systems.perceptual.latents import Latents
-from icefall_discrete.systems.perceptual.network import FILLINGS, FillConfig, ModelConfig, behind_prompts, generators
+from icefall_discrete.systems.perceptual.network import (
+    FILLINGS,
+    FillConfig,
+    ModelConfig,
+    behind_prompts,
+    generators,
+    text_ids,
+)
 from icefall_discrete.systems.perceptual.prediction import PerceptualPrediction
 from icefall_discrete.systems.perceptual.settings import TaskConfig, TrainSettings
 from icefall_discrete.systems.perceptual.solver import solved
@@ -127,7 +134,7 @@ def test_the_schedule_masks_as_a_cosine():
 def test_a_codebook_is_found_in_passes_and_the_others_at_once(monkeypatch):
     network, batch = network_of("soundstorm").eval(), batch_of([11])
     seen, known = [], network._known
-    monkeypatch.setattr(network, "_known", lambda shown, lens: seen.append(shown.clone()) or known(shown, lens))
+    monkeypatch.setattr(network, "_known", lambda shown, *more: seen.append(shown.clone()) or known(shown, *more))
     prompts, config = torch.tensor([4]), FillConfig(iterations=(5, 1))
     found = network.filled(*batch[:2], prompts, config, generators([0]))
     assert torch.equal(found[:, :4], batch.codes[:, :4]) and torch.equal(found[..., 0], batch.codes[..., 0])
@@ -139,7 +146,7 @@ def test_a_codebook_is_found_in_passes_and_the_others_at_once(monkeypatch):
 def test_valles_second_network_finds_a_codebook_at_once(monkeypatch):
     network, batch = network_of("nar").eval(), batch_of([11, 5])
     seen, known = [], network._known
-    monkeypatch.setattr(network, "_known", lambda shown, lens: seen.append(shown.clone()) or known(shown, lens))
+    monkeypatch.setattr(network, "_known", lambda shown, *more: seen.append(shown.clone()) or known(shown, *more))
     prompts = torch.tensor([4, 3])
     cost = network.cost(*batch[:2], prompts, generators([1, 2]))
     assert cost.counts.tolist() == [16, 11], "all frames behind the prompt"
@@ -151,7 +158,7 @@ def test_training_masks_a_codebook_by_the_cosine_and_all_behind_it(monkeypatch):
     network, batch = network_of("soundstorm"), batch_of([31] * 64)
     prompts, shown = torch.full((64,), 10), []
     known = network._known
-    monkeypatch.setattr(network, "_known", lambda one, lens: shown.append(one) or known(one, lens))
+    monkeypatch.setattr(network, "_known", lambda one, *more: shown.append(one) or known(one, *more))
     shares, levels = [], []
     for step in range(12):
         cost = network.cost(*batch[:2], prompts, generators(range(64 * step, 64 * step + 64)))
@@ -165,10 +172,13 @@ def test_training_masks_a_codebook_by_the_cosine_and_all_behind_it(monkeypatch):
     assert 0.4 < float(np.mean(np.array(levels) == 1)) < 0.65
 
 
-@pytest.mark.parametrize("filling", FILLINGS)
-def test_codes_are_learnt_by_heart_and_a_batch_is_its_utterances(filling):
-    system = PerceptualSystem(network_of(filling), TaskConfig(), SPEC)
-    batch, optimizer = batch_of([0, 3, 5]), torch.optim.Adam(system.parameters(), 0.01)
+@pytest.mark.parametrize("filling, more", [*((one, {}) for one in FILLINGS), ("nar", {"reads_text": True})])
+def test_codes_are_learnt_by_heart_and_a_batch_is_its_utterances(filling, more):
+    system = PerceptualSystem(network_of(filling, **more), TaskConfig(), SPEC)
+    batch = batch_of([0, 3, 5])
+    if more:
+        batch = batch._replace(texts=[text_ids(text, "") for text in ("ja", "eh bien", "no")])
+    optimizer = torch.optim.Adam(system.parameters(), 0.01)
     torch.manual_seed(0)
     system.train()
     for step in range(300):
@@ -177,16 +187,46 @@ def test_codes_are_learnt_by_heart_and_a_batch_is_its_utterances(filling):
         optimizer.step()
     system.eval()
     network, prompts, config = system.network, torch.tensor([2, 0, 4]), FillConfig(code_temperature=0.0)
-    found = network.filled(*batch[:2], prompts, config, generators([7, 8, 9]))
+    found = network.filled(*batch[:2], prompts, config, generators([7, 8, 9]), batch.texts)
     inside = torch.arange(found.shape[1]) < batch.lens.unsqueeze(1)
     assert float((found == batch.codes)[inside].float().mean()) > 0.95
     whole, total = float(system.losses(batch, 0).total.detach()), 0.0
     for row, length in enumerate(batch.lens.tolist()):
         one = (batch.codes[row : row + 1, :length], batch.lens[row : row + 1])
-        alone = network.filled(*one, prompts[row : row + 1], config, generators([7 + row]))
+        texts = batch.texts[row : row + 1]
+        alone = network.filled(*one, prompts[row : row + 1], config, generators([7 + row]), texts)
         assert torch.equal(alone[0], found[row, :length])
-        total += float(system.losses(CodecBatch(*one, batch.names[row : row + 1]), 0).total.detach())
+        total += float(system.losses(CodecBatch(*one, batch.names[row : row + 1], texts), 0).total.detach())
     assert whole == pytest.approx(total, rel=1e-4)
+
+
+def test_what_only_the_text_tells_is_told_by_it(tmp_path):
+    """Two utterances of the same first codes, whose others the text alone tells apart."""
+    system = PerceptualSystem(network_of("nar", reads_text=True), TaskConfig(longest_prompt_sec=0.0), SPEC)
+    first, lens, texts = torch.tensor([0, 1, 2, 3]), torch.tensor([4, 4]), [text_ids(one, "") for one in ("a", "b c")]
+    codes = torch.stack([torch.stack([first, first % 2 + shift, first % 3], dim=1) for shift in (0, 2)])
+    batch, optimizer = CodecBatch(codes, lens, ["x", "y"], texts), torch.optim.Adam(system.parameters(), 0.01)
+    for step in range(150):
+        optimizer.zero_grad()
+        system.losses(batch, step).mean.backward()
+        optimizer.step()
+    network, none = system.eval().network, torch.tensor([0, 0])
+    assert torch.equal(network.filled(codes, lens, none, FillConfig(), generators([1, 2]), texts), codes)
+    swapped = network.filled(codes, lens, none, FillConfig(), generators([1, 2]), texts[::-1])
+    assert torch.equal(swapped[0], codes[1])
+    with pytest.raises(ValueError, match=r"x has no text, which the model reads \(reads_text\); give it one"):
+        text_ids(" ", "x")
+    with pytest.raises(ValueError, match="reads_text is for soundstorm and nar"):
+        network_of("flow_matching", reads_text=True)
+    asked = SimpleNamespace(exp_dir="P", first=[], prompt=None, prompt_text="so")
+    for reads, given, reason in (
+        (True, {"first": ["one.npy"], "prompt_text": ""}, "P reads what is said, and of one.npy it is not known"),
+        (True, {"prompt": "p.npy", "prompt_text": ""}, "and of p.npy it is not known"),
+        (True, {}, "--prompt-text is of no use to P: there is no --prompt"),
+        (False, {"prompt": "p.npy"}, "of no use to P: it reads no texts"),
+    ):
+        with pytest.raises(ValueError, match=reason):
+            fill_command._require_texts(SimpleNamespace(**{**vars(asked), **given}), reads)
 
 
 def write_codec_corpus(folder):
@@ -258,14 +298,16 @@ def test_what_cannot_be_filled_is_refused_in_a_sentence():
 def test_published_recipes_build_what_they_say():
     spec = dataclasses.replace(SPEC, codebook_sizes=(1024,) * 8, num_codebooks=8)
     books = [torch.zeros(1024, 16)] * 8
-    sizes = {"perceptual": (1e6, 4e6), "perceptual_speechgpt_gen": (2e8, 5e8)}
+    sizes = {"perceptual": (1e6, 4e6), "perceptual_speechgpt_gen": (1.7e7, 4.2e7), "valle_second": (2e7, 4e7)}
+    said = {"perceptual_speechgpt_gen": ("flow_matching", False, 0.5), "valle_second": ("nar", True, 1.0)}
     for name, (least, most) in sizes.items():
         settings = read_settings(CONF_DIR / "recipes" / f"{name}.json", None, [CONF_DIR], SimpleNamespace())
-        if name == "perceptual_speechgpt_gen":
-            assert settings.model.filling == "flow_matching" and settings.train.max_grad_norm == 0.5
-            one = dataclasses.replace(settings.model.encoder, num_layers=1)
-            settings = dataclasses.replace(settings, model=dataclasses.replace(settings.model, encoder=one))
-            least, most = least / 12, most / 12
+        model = settings.model
+        if name in said:  # one of their twelve layers
+            assert (model.filling, model.reads_text, settings.train.max_grad_norm) == said[name]
+            assert model.encoder.num_layers == 12
+            one = dataclasses.replace(model.encoder, num_layers=1)
+            settings = dataclasses.replace(settings, model=dataclasses.replace(model, encoder=one))
         network = build_filler(settings.model, spec, books)
         assert least < sum(value.numel() for value in network.parameters()) < most
 

@@ -15,7 +15,7 @@ def build_filler(config: ModelConfig, spec: FeatureSpec, codebooks: Optional[Seq
 
     Raises:
       ValueError: for features, for codes of one codebook or a variable rate, for a shape that has not a frame for each
-        of theirs, and for a flow without codebooks.
+        of theirs, and for a flow without codebooks or with texts.
     """
     config.require_every_frame()
     if spec.kind != "codes" or spec.num_codebooks < 2 or spec.has_variable_rate:
@@ -27,6 +27,8 @@ def build_filler(config: ModelConfig, spec: FeatureSpec, codebooks: Optional[Seq
         )
     if config.filling != "flow_matching":
         return MaskedFiller(config, spec, codebooks if config.input.uses_codebooks(spec) else None)
+    if config.reads_text:
+        raise ValueError("reads_text is for soundstorm and nar; set it to false, or take --filling nar.")
     if not config.input.uses_codebooks(spec) or codebooks is None:
         raise ValueError(
             "flow_matching needs the vectors of codes: set --embedding-init codebook, with a tokenizer that has "

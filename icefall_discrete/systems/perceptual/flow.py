@@ -17,7 +17,16 @@ from torch import Tensor, nn
 from icefall_discrete.base.spec import FeatureSpec
 from icefall_discrete.nn.frame_network import build_input_embedding
 from icefall_discrete.systems.perceptual.latents import Latents
-from icefall_discrete.systems.perceptual.network import Cost, FillConfig, Filler, ModelConfig, behind_prompts, drawn
+from icefall_discrete.systems.perceptual.network import (
+    Cost,
+    Draws,
+    FillConfig,
+    Filler,
+    ModelConfig,
+    Texts,
+    behind_prompts,
+    drawn,
+)
 from icefall_discrete.systems.perceptual.solver import solved
 
 _FASTEST, _TIME_SCALE = 10000.0, 1000.0
@@ -63,7 +72,7 @@ class FlowFiller(Filler):
         noise = drawn(draws, lens.tolist(), self.latents.dim, codes.device)
         return noise + self.latents.of(codes[..., :1]), self.latents.of(codes)
 
-    def cost(self, codes: Tensor, lens: Tensor, prompts: Tensor, draws: Sequence[torch.Generator]) -> Cost:
+    def cost(self, codes: Tensor, lens: Tensor, prompts: Tensor, draws: Draws, texts: Texts = ()) -> Cost:
         """Squared distance from the path's field, a mean over dimensions, and the frames behind prompts; see Filler."""
         open_frames = behind_prompts(codes, lens, prompts).unsqueeze(2)
         times = torch.stack([torch.rand((), generator=generator) for generator in draws]).to(codes.device)
@@ -76,7 +85,7 @@ class FlowFiller(Filler):
 
     @torch.no_grad()
     def filled(
-        self, codes: Tensor, lens: Tensor, prompts: Tensor, config: FillConfig, draws: Sequence[torch.Generator]
+        self, codes: Tensor, lens: Tensor, prompts: Tensor, config: FillConfig, draws: Draws, texts: Texts = ()
     ) -> Tensor:
         """See Filler."""
         open_frames = behind_prompts(codes, lens, prompts).unsqueeze(2)

@@ -12,7 +12,7 @@ from icefall_discrete.metrics.scoring_rules import ScoringRules
 from icefall_discrete.systems.code_files import CodeFiles
 from icefall_discrete.systems.perceptual.network import FillConfig, Filler, generators
 from icefall_discrete.systems.perceptual.settings import TrainSettings
-from icefall_discrete.systems.perceptual.system import prompts_of, seeds_of
+from icefall_discrete.systems.perceptual.system import prompts_of, seeds_of, texts_in
 from icefall_discrete.systems.prediction import Json, RunConfig, SearchlessPrediction, Trained, predict_batches
 from icefall_discrete.systems.vocoder.scoring import score_speech
 
@@ -43,7 +43,7 @@ class PerceptualPrediction(SearchlessPrediction[FillConfig, CodeFiles, TrainSett
             lens = batch["frame_lens"]
             draws = generators(seeds_of(batch["cut_ids"], config.draw_seed))
             known = (batch[batch_key(spec)].to(device), lens.to(device), prompts_of(lens, spec, config).to(device))
-            found = network.filled(*known, config, draws).cpu()
+            found = network.filled(*known, config, draws, texts_in(batch, network)).cpu()
             return [one[:length] for one, length in zip(found, lens.tolist())]
 
         found, facts = predict_batches(filled, network.config, cuts, spec, run, f"Finding codes of {split}")

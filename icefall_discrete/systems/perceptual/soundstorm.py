@@ -5,7 +5,7 @@ the masked ones of that codebook are learnt (section 3.2). Later a codebook is f
 told, the surest are kept, and as many as the schedule says are told again (section 3.3, MaskGIT's).
 
 Where all codes of the codebook are masked and found at once, the most probable ones, it is the second network of VALL-E
-(https://arxiv.org/abs/2301.02111, section 4.2.2), filling `nar`, but that the text is not seen.
+(https://arxiv.org/abs/2301.02111, section 4.2.2), filling `nar`; with `reads_text` it sees the text as well.
 
 Letters: N utterances, T frames, K codebooks of V_k entries, D dimension.
 """
@@ -21,7 +21,15 @@ from torch import Tensor, nn
 from icefall_discrete.base.spec import FeatureSpec
 from icefall_discrete.nn.frame_network import build_input_embedding
 from icefall_discrete.nn.module_row import ModuleRow
-from icefall_discrete.systems.perceptual.network import Cost, FillConfig, Filler, ModelConfig, behind_prompts
+from icefall_discrete.systems.perceptual.network import (
+    Cost,
+    Draws,
+    FillConfig,
+    Filler,
+    ModelConfig,
+    Texts,
+    behind_prompts,
+)
 
 
 def masked_share(done: float) -> float:
@@ -50,9 +58,9 @@ class MaskedFiller(Filler):
         self.dropout = nn.Dropout(config.head_dropout)
         self.heads = ModuleRow(nn.Linear(config.encoder.out_dim, size) for size in spec.codebook_sizes[1:])
 
-    def _known(self, shown: Tensor, lens: Tensor) -> Tensor:
+    def _known(self, shown: Tensor, lens: Tensor, texts: Sequence[Tensor]) -> Tensor:
         """Frames (N, T, D) of codes (N, T, K), masked where they are V_k, padded with V_k + 1 behind lens (N,)."""
-        return self.dropout(self.encode(shown, lens).encoder_out)
+        return self.dropout(self.frames_of(self.input_embedding(shown), lens, texts))
 
     def _masks(self, device: torch.device) -> Tensor:
         return torch.tensor(self.codebook_sizes, device=device)
@@ -61,7 +69,7 @@ class MaskedFiller(Filler):
         behind = torch.arange(shown.shape[1], device=shown.device) >= lens.unsqueeze(1)
         return torch.where(behind.unsqueeze(2), self._masks(shown.device) + 1, shown)
 
-    def cost(self, codes: Tensor, lens: Tensor, prompts: Tensor, draws: Sequence[torch.Generator]) -> Cost:
+    def cost(self, codes: Tensor, lens: Tensor, prompts: Tensor, draws: Draws, texts: Texts = ()) -> Cost:
         """Nats of the masked codes, and how many these are; see Filler."""
         open_frames, masks = behind_prompts(codes, lens, prompts), self._masks(codes.device)
         levels, hidden = self._drawn(open_frames, draws)
@@ -69,7 +77,7 @@ class MaskedFiller(Filler):
         for row, level in enumerate(levels):
             shown[row, open_frames[row], level + 1 :] = masks[level + 1 :]
             shown[row, hidden[row], level] = masks[level]
-        frames = self._known(self._padded(shown, lens), lens)
+        frames = self._known(self._padded(shown, lens), lens, texts)
         sums = []
         for row, level in enumerate(levels):
             scores = self.heads[level - 1](frames[row, hidden[row]]).float()
@@ -91,7 +99,7 @@ class MaskedFiller(Filler):
 
     @torch.no_grad()
     def filled(
-        self, codes: Tensor, lens: Tensor, prompts: Tensor, config: FillConfig, draws: Sequence[torch.Generator]
+        self, codes: Tensor, lens: Tensor, prompts: Tensor, config: FillConfig, draws: Draws, texts: Texts = ()
     ) -> Tensor:
         """See Filler."""
         if self._at_once:
@@ -102,7 +110,7 @@ class MaskedFiller(Filler):
         for level in range(1, len(self.codebook_sizes)):
             num_passes = config.iterations[min(level, len(config.iterations)) - 1]
             for number in range(1, num_passes + 1):
-                frames = self._known(self._padded(shown, lens), lens)
+                frames = self._known(self._padded(shown, lens), lens, texts)
                 for row, generator in enumerate(draws):
                     places = (open_frames[row] & (shown[row, :, level] == masks[level])).nonzero()[:, 0]
                     if not len(places):

@@ -7,9 +7,10 @@ import torch
 from torch import Tensor
 
 from icefall_discrete.base.spec import FeatureSpec
-from icefall_discrete.data.dataset import batch_key
+from icefall_discrete.data.dataset import batch_key, facts_in
+from icefall_discrete.data.facts import text_fact
 from icefall_discrete.systems.acoustic import AcousticSystem
-from icefall_discrete.systems.perceptual.network import FillConfig, Filler, behind_prompts, generators
+from icefall_discrete.systems.perceptual.network import FillConfig, Filler, behind_prompts, generators, text_ids
 from icefall_discrete.systems.perceptual.settings import TaskConfig
 from icefall_discrete.training.system import Batch, Losses
 
@@ -17,11 +18,12 @@ _SEEDS = 2**62
 
 
 class CodecBatch(NamedTuple):
-    """Codes (N, T, K) with lens (N,), on the device; names of the utterances."""
+    """Codes (N, T, K) with lens (N,), on the device; names of the utterances, and their texts, where they are read."""
 
     codes: Tensor
     lens: Tensor
     names: List[str]
+    texts: Sequence[Tensor] = ()
 
 
 def seeds_of(names: Sequence[str], seed: int) -> List[int]:
@@ -33,6 +35,13 @@ def prompts_of(lens: Tensor, spec: FeatureSpec, config: FillConfig) -> Tensor:
     """Frames (N,) of prompts of utterances of so many frames (N,)."""
     most = round(config.prompt_sec * spec.frame_rate_hz)
     return torch.div(lens, 2, rounding_mode="floor").clamp(max=most)
+
+
+def texts_in(batch: Batch, network: Filler) -> List[Tensor]:
+    """Texts of a batch, as ids, if the network reads them. Raises ValueError, naming the cut, where one lacks."""
+    if network.letters is None:
+        return []
+    return [text_ids(text_fact(facts, "text"), f"cut {name}") for name, facts in zip(batch["cut_ids"], facts_in(batch))]
 
 
 class PerceptualSystem(AcousticSystem[CodecBatch]):
@@ -53,7 +62,7 @@ class PerceptualSystem(AcousticSystem[CodecBatch]):
     def prepare(self, batch: Batch, device: torch.device) -> CodecBatch:
         """Tensors on `device` of a batch of the loader (data/dataset.py)."""
         codes, lens = (batch[name].to(device, non_blocking=True) for name in (batch_key(self.spec), "frame_lens"))
-        return CodecBatch(codes, lens, list(batch["cut_ids"]))
+        return CodecBatch(codes, lens, list(batch["cut_ids"]), texts_in(batch, self.network))
 
     def losses(self, prepared: CodecBatch, step: int) -> Losses:
         """Nats a masked code, or squared distance a frame."""
@@ -65,7 +74,7 @@ class PerceptualSystem(AcousticSystem[CodecBatch]):
             for length, generator in zip(prepared.lens.tolist(), draws)
         ]
         given = torch.tensor(prompts, device=prepared.lens.device)
-        cost = self.network.cost(prepared.codes, prepared.lens, given, draws)
+        cost = self.network.cost(prepared.codes, prepared.lens, given, draws, prepared.texts)
         total, count = cost.sums.sum(), cost.counts.sum()
         return Losses(total, {}, count, cost.sums.isfinite(), total / count)
 
@@ -76,7 +85,7 @@ class PerceptualSystem(AcousticSystem[CodecBatch]):
             prepared = self.prepare(batch, next(self.network.parameters()).device)
             prompts = prompts_of(prepared.lens, self.spec, config)
             draws = generators(seeds_of(prepared.names, config.draw_seed))
-            found = self.network.filled(prepared.codes, prepared.lens, prompts, config, draws)
+            found = self.network.filled(prepared.codes, prepared.lens, prompts, config, draws, prepared.texts)
             sought = behind_prompts(prepared.codes, prepared.lens, prompts)
             right += int((found == prepared.codes)[sought][:, 1:].sum())
             number += int(sought.sum()) * (self.spec.num_codebooks - 1)
