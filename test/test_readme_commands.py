@@ -130,6 +130,8 @@ def make_what_it_reads(here, said):
     for name in re.findall(r"--lm-text (\S+)", said):
         (here / name).parent.mkdir(parents=True, exist_ok=True)
         (here / name).write_text("one two\n", encoding="utf-8")
+    for name in re.findall(r"--voices (\S+)", said):
+        (here / name).touch()
     experiments = HEARING_OR_SPEAKING.findall(said)
     if experiments:
         own = re.findall(r"^feature_type=(\S+)", (here / "run.sh").read_text(encoding="utf-8"), re.MULTILINE)

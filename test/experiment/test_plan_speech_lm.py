@@ -54,6 +54,23 @@ def test_texts_are_asked_for_unless_a_flag_or_the_recipe_asks_for_speech(here):
     assert "synthesis" in arguments(alone, "score") and "--search-name" not in arguments(alone, "score")
 
 
+def test_what_cannot_be_asked_is_said_before_all_stages(here):
+    with pytest.raises(ValueError, match="--asked-task sing: layouts are of asr, tts, continue; name one of these"):
+        plan_of(here, ("asked-task", "sing"))
+    in_a_voice = ("layouts", "tts={voice}{text}{answer}{speech}<eos>")
+    planned = plan_of(here, ("layouts", "tts={text}{answer}{speech}<eos>"))
+    assert planned.stages[-1].number == 6 and "of task asr: stages 7 and 8 are left out" in planned.notices[-1]
+    for flags, sentence in (
+        ((in_a_voice,), "layouts of tts begin with {voice}: give --voices FILE; local/embed_voices.py makes one"),
+        ((in_a_voice, ("voices", "gone.safetensors")), "--voices gone.safetensors does not exist"),
+        ((("voices", "gone.safetensors"),), "no layout begins with {voice}; leave it away"),
+    ):
+        with pytest.raises(ValueError, match=sentence):
+            plan_of(here, *flags)
+    (here / "there.safetensors").touch()
+    assert plan_of(here, in_a_voice, ("voices", "there.safetensors"), ("asked-task", "tts")).stages[-1].number == 8
+
+
 def test_a_vocoder_says_it_or_a_recogniser_of_the_same_units_reads_them(here):
     asks, voc = ("asked-task", "tts"), ("vocoder-exp-dir", "voc")
     heard = plan_of(here, asks, voc, ("recogniser-exp-dir", "other"))

@@ -28,7 +28,8 @@ SECTIONS: Dict[str, str] = {
     **dict.fromkeys(("task", "model", "loader", "filter", "train", "init"), "train"),
     **dict.fromkeys(("average", "synthesis"), "decode"),
 }
-_TASK, _LAYOUTS = "asked-task", "layouts"
+_TASK, _LAYOUTS, _VOICES = "asked-task", "layouts", "voices"
+_VOICE = "{voice}"  # what a layout begins with that has the vector of a speaker
 # The first field of an answer, as of `asr={speech}{answer}{text}<eos>`.
 _ANSWERED = re.compile(r"\{answer\}[^{]*\{(\w+)")
 
@@ -37,14 +38,14 @@ _ANSWERED = re.compile(r"\{answer\}[^{]*\{(\w+)")
 class _Request:
     """What is asked of the model.
 
-    task, own: the task that is asked with, and that of the recipe. layouts: by task. is_given: whether flags say them.
+    task, own: the task that is asked with, and that of the recipe. layouts: by task. voices: file of vectors of voices.
     others: further flags of stage 7, by name.
     """
 
     task: str
     own: str
     layouts: Mapping[str, str]
-    is_given: bool
+    voices: str
     others: Mapping[str, str]
 
     @classmethod
@@ -59,9 +60,24 @@ class _Request:
         if lines is None or _LAYOUTS in trained:
             given = trained.get(_LAYOUTS, flags.default("train", _LAYOUTS))
             lines = flags.check("train", _LAYOUTS, given, _LAYOUTS)
-        is_given = _LAYOUTS in trained or _TASK in others
         layouts = {line.partition("=")[0]: line for line in lines}
-        return cls(others.pop(_TASK, own), own, layouts, is_given, others)
+        if others.get(_TASK, own) not in layouts and _TASK in others:
+            raise ValueError(f"--{_TASK} {others[_TASK]}: layouts are of {', '.join(layouts)}; name one of these tasks")
+        voices = trained.get(_VOICES, choice.section("task").get(_VOICES, ""))
+        return cls(others.pop(_TASK, own), own, layouts, voices, others)
+
+    def require_voices(self) -> None:
+        """Raise ValueError where layouts begin with voices, and there is no file of them, or the other way round."""
+        asking = [task for task, line in self.layouts.items() if _VOICE in line]
+        make = "local/embed_voices.py makes one"
+        if asking and not self.voices:
+            raise ValueError(f"layouts of {', '.join(asking)} begin with {_VOICE}: give --{_VOICES} FILE; {make}")
+        if self.voices and not asking:
+            raise ValueError(f"--{_VOICES} {self.voices}: no layout begins with {_VOICE}; leave it away, or add one")
+        if self.voices and not Path(self.voices).is_file():
+            raise ValueError(
+                f"--{_VOICES} {self.voices} does not exist ({make}); paths are relative to the recipe's folder"
+            )
 
     @property
     def is_spoken(self) -> bool:
@@ -81,6 +97,8 @@ def plan(asked: Asked) -> Plan:
     """What run.sh will do. Raises ValueError for whatever can be known to be wrong now."""
     choice = choose(asked.read(RunOptions))
     request = _Request.of(asked, choice)
+    if asked.range.first <= TRAINING:
+        request.require_voices()
     outcome = Outcome(METHOD, "texts of dev and test", "error rates", {}, request.search_name)
     more: Callable[[TaskFacts], Tuple[Command, ...]] = functools.partial(_unheard, task=request.task)
     if request.is_spoken:
@@ -96,7 +114,7 @@ def plan(asked: Asked) -> Plan:
             "recogniser of the same units reads them without a vocoder"
         )
         planned = dataclasses.replace(planned, notices=(*planned.notices, notice))
-    if request.task in request.layouts or request.is_given:
+    if request.task in request.layouts:
         return planned
     reason = f"no layout of recipe {choice.recipe_name} is of task {request.task}"
     if asked.range.first > TRAINING:
