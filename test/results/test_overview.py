@@ -69,6 +69,15 @@ def test_runs_of_several_seeds_are_a_mean_that_says_how_many_they_are(tmp_path):
     assert "| km | 0.45 | – / 43.0 ± 3.6 (3) |" in overview_page(read_corpora(tmp_path))
 
 
+def test_runs_on_a_part_of_the_set_are_left_out(tmp_path):
+    rows = [row("km", 50.0), row("km", 30.0, "default_cs"), row("fbank", 60.0, bits=256000.0)]
+    for result, count in zip(rows, (9, 4, 9)):
+        result["sets"]["test"]["num_utterances"] = count
+    write_recipe(tmp_path, "small", rows)
+    page = overview_page(read_corpora(tmp_path))
+    assert "| km | 0.45 | – / 50.0 |" in page and "30.0" not in page
+
+
 def test_what_cannot_be_traced_is_named_and_left_out(egs, caplog):
     assert "dmel" not in overview_page(read_corpora(egs))
     assert "result dmel_default_cpu.json is left out" in caplog.text
