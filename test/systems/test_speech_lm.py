@@ -185,7 +185,7 @@ def test_who_speaks_is_heard_from_the_vector_alone():
         optimizer.zero_grad()
         (nats.sum() / counts.sum()).backward()
         optimizer.step()
-    answerer = Answerer(system.network.eval(), system.layouts, TWO, voices=VOICES)
+    answerer = Answerer(system.eval().network, system.layouts, TWO, voices=VOICES)
     greedy, none = SamplingConfig(temperature=0.0), torch.zeros(0, 2, dtype=torch.int64)
     said = answerer.said("tts", ["x", "long name"], [facts[1], {**facts[0], "text": "so"}], greedy, 9)
     assert torch.equal(said[0], codes[1]) and torch.equal(said[1], codes[0])
