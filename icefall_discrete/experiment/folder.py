@@ -17,6 +17,7 @@ from icefall_discrete.base.provenance import Provenance, Rules, differences
 from icefall_discrete.base.settings_digest import json_digest
 from icefall_discrete.base.spec import FeatureSpec
 from icefall_discrete.base.tensor_files import read_tensors, write_tensors
+from icefall_discrete.data.targets import prompted_voices, voice_vectors
 from icefall_discrete.data.targets.contract import Targets
 from icefall_discrete.data.targets.pieces import PieceTargets
 from icefall_discrete.nn.frame_network import FrameNetwork
@@ -59,6 +60,10 @@ DATA_FILE = "data.json"
 TAKEN = "taken"  # what it says of weights that training began with
 TOKENIZER_DIR = "tokenizer"
 CODEBOOKS_FILE = "codebooks.safetensors"
+# Files of targets that other targets of the same kind may do without.
+_MAY_LACK = (prompted_voices.FILE, voice_vectors.FILE)
+# What a training leaves of tensors before it has learnt anything.
+_NO_WEIGHTS = (CODEBOOKS_FILE, *_MAY_LACK)
 CONFIG_FILE = "config.json"
 # What tells whose a folder is, and what it holds then.
 _MARKS = {
@@ -202,7 +207,7 @@ class Experiment:
 
     def has_learnt(self) -> bool:
         """Whether a training here has saved anything, or weights lie here otherwise."""
-        weights = [path for path in self.exp_dir.glob("*.safetensors") if path.name != CODEBOOKS_FILE]
+        weights = [path for path in self.exp_dir.glob("*.safetensors") if path.name not in _NO_WEIGHTS]
         return (
             bool(weights)
             or any((self.exp_dir / name).is_file() for name in ONLY_FOR_TRAINING)
@@ -223,6 +228,7 @@ class Experiment:
             targets.save(Path(folder))  # it may be read from this very experiment
             written = [path.name for path in Path(folder).iterdir()]
             _, others, _ = filecmp.cmpfiles(folder, self.exp_dir, written, shallow=False)
+        others += [name for name in _MAY_LACK if name not in written]
         for name in _OWN_KEYS:
             self._require_own(name)
         began = (*_OWN_KEYS, "spec.json", CODEBOOKS_FILE)

@@ -5,7 +5,7 @@ T input frames, T' encoder frames, K codebooks, D dimension.
 """
 
 import dataclasses
-from typing import Optional, Sequence
+from typing import ContextManager, Optional, Sequence
 
 import torch
 from torch import Tensor
@@ -110,14 +110,18 @@ class AcousticEncoder(FrameNetwork):
 
         `inner` names inner places of the encoder whose outputs are returned too.
         """
-        with torch.set_grad_enabled(torch.is_grad_enabled() and not self.is_frozen):
+        with self._learning():
             return self.encode_vectors(self.input_embedding(frames), frame_lens, inner)
 
     def encode_vectors(self, x: Tensor, frame_lens: Tensor, inner: Sequence[int] = ()) -> EncoderOutput:
         """Encode vectors x (N, T, D) that stand for codes or features; the rest as for `encode`."""
-        x, lens = match_rate(x, frame_lens, self.rate_ratio)
-        if self.positions is not None:
-            x = UtteranceFrames(lens, x.shape[1]).without_padding(self.positions(x))
-        x = self.augment(x)
-        x, lens = self.front_end(x, lens)
-        return self.encoder(x, lens, inner)
+        with self._learning():
+            x, lens = match_rate(x, frame_lens, self.rate_ratio)
+            if self.positions is not None:
+                x = UtteranceFrames(lens, x.shape[1]).without_padding(self.positions(x))
+            x = self.augment(x)
+            x, lens = self.front_end(x, lens)
+            return self.encoder(x, lens, inner)
+
+    def _learning(self) -> ContextManager[object]:
+        return torch.set_grad_enabled(torch.is_grad_enabled() and not self.is_frozen)

@@ -68,7 +68,13 @@ def test_what_cannot_be_asked_is_said_before_all_stages(here):
         with pytest.raises(ValueError, match=sentence):
             plan_of(here, *flags)
     (here / "there.safetensors").touch()
-    assert plan_of(here, in_a_voice, ("voices", "there.safetensors"), ("asked-task", "tts")).stages[-1].number == 8
+    spoken = (in_a_voice, ("voices", "there.safetensors"), ("asked-task", "tts"))
+    stages = plan_of(here, *spoken).stages
+    (here / "there.safetensors").write_bytes(b"others")
+    changed = [
+        stage.number for stage, now in zip(stages, plan_of(here, *spoken).stages) if stage.settings != now.settings
+    ]
+    assert changed == [6, 7, 8], "other vectors in a file of the same name are heard"
 
 
 def test_a_vocoder_says_it_or_a_recogniser_of_the_same_units_reads_them(here):

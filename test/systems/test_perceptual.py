@@ -200,6 +200,19 @@ def test_codes_are_learnt_by_heart_and_a_batch_is_its_utterances(filling, more):
     assert whole == pytest.approx(total, rel=1e-4)
 
 
+@pytest.mark.parametrize("filling, more", [*((one, {}) for one in FILLINGS), ("nar", {"reads_text": True})])
+def test_an_encoder_that_is_frozen_learns_nothing(filling, more):
+    system, batch = PerceptualSystem(network_of(filling, **more), TaskConfig(), SPEC).train(), batch_of([0, 3])
+    batch = batch._replace(texts=[text_ids(text, "") for text in ("ja", "no")])
+    system.frozen_steps = 1
+    learns = []
+    for step in (0, 1):
+        system.forward(batch, step).mean.backward()
+        gradients = [one.grad for one in system.network.encoder.parameters()]
+        learns.append(any(one is not None and bool(one.any()) for one in gradients))
+    assert learns == [False, True]
+
+
 def test_what_only_the_text_tells_is_told_by_it(tmp_path):
     """Two utterances of the same first codes, whose others the text alone tells apart."""
     system = PerceptualSystem(network_of("nar", reads_text=True), TaskConfig(longest_prompt_sec=0.0), SPEC)

@@ -228,6 +228,22 @@ def test_vectors_of_voices_and_layouts_that_begin_with_them_go_together(tmp_path
         VoiceVectors.read(tmp_path / "bad.safetensors")
 
 
+def test_a_folder_has_the_vectors_of_its_own_training_and_those_that_were_made_later(tmp_path):
+    spoken, plain = (from_dict(TrainSettings, {"model": {"decoder": DECODER}}, "test") for _ in range(2))
+    experiment = Experiment(tmp_path)
+    experiment.start(spoken, TWO, WordedCodes(voices=VOICES), None)
+    assert not experiment.has_learnt(), "vectors are no weights"
+    experiment.start(plain, TWO, WordedCodes(), None)
+    assert WordedCodes.load(tmp_path).voices is None, "a training that learnt nothing leaves nothing"
+    experiment.start(spoken, TWO, WordedCodes(voices=VOICES), None)
+    (tmp_path / "epoch-1.pt").touch()
+    assert experiment.has_learnt()
+    experiment.start(spoken, TWO, WordedCodes(voices=VoiceVectors({"eva": torch.ones(3)})), None)
+    kept = WordedCodes.load(tmp_path).voices
+    assert torch.equal(kept.of("eva"), torch.ones(3)) and kept.means_the_same(VOICES)
+    assert torch.equal(kept.of("otto"), VOICES.of("otto"))
+
+
 def test_ids_are_steps_and_steps_ids():
     ids = read_layout(TURNS, WORDS).of({"text": "so"}, torch.tensor([[4, 2], [0, 1], [3, 0]]), WORDS).ids
     drawn = np.random.default_rng(0)

@@ -1,5 +1,6 @@
 """Language models of units: patterns, what codes cost, how they go on, exact resume, and the stages of a recipe."""
 
+import contextlib
 import json
 import math
 
@@ -134,6 +135,9 @@ def test_codes_end_where_learned_positions_do(kind, monkeypatch):
         assert torch.equal(continued(network, [prompt], greedy, 40)[0], found)
     with pytest.raises(ValueError, match=r"the prompt has .* steps, but the learned positions of the model end at 16"):
         continued(network, [codes(16)], greedy, 1)
+    # So many frames, whose last codebooks come later, have no place either.
+    with pytest.raises(ValueError, match=r"the prompt has .* steps") if kind == "delay" else contextlib.nullcontext():
+        continued(network, [codes(15 if kind != "flat" else 4)], greedy, 1)
 
 
 @pytest.mark.parametrize("kind", PATTERNS)

@@ -41,6 +41,10 @@ class VoiceVectors:
             return False
         return all(torch.equal(value, other._vectors.get(name, value)) for name, value in self._vectors.items())
 
+    def with_others(self, others: "VoiceVectors") -> "VoiceVectors":
+        """Those of `others` too; whoever is in both has their own here."""
+        return VoiceVectors({**others._vectors, **self._vectors})
+
     @classmethod
     def read(cls, path: Path) -> "VoiceVectors":
         """Of a file. Raises FileNotFoundError, or ValueError for one that holds no vectors of one length."""

@@ -46,7 +46,7 @@ class WordedCodes(CodeTargets):
         return super().means_the_same(other) and self.text.means_the_same(other.text) and same_voices
 
     def save(self, folder: Path) -> None:
-        """Write pieces of texts, where they are a published model's, and vectors of voices, if any.
+        """Write pieces of texts, where they are a published model's, and vectors of voices, if any, new ones too.
 
         Raises ValueError if others are there.
         """
@@ -57,8 +57,9 @@ class WordedCodes(CodeTargets):
                 f"{folder} was trained with other vectors of voices; give the same --voices to go on, or another "
                 "--exp-dir."
             )
-        if self.voices is not None and kept.voices is None:
-            self.voices.write(folder / VOICES)
+        if self.voices is not None:
+            every = self.voices if kept.voices is None else self.voices.with_others(kept.voices)
+            every.write(folder / VOICES)
         if isinstance(self.text, PublishedPieces) and not (folder / FILE).is_file():
             self.text.save(folder)
         elif not self.text.means_the_same(before):

@@ -265,7 +265,7 @@ def _settings(facts: _Facts, old_words: Dict[str, str]) -> _Settings:
     labels = (f"label_fraction={facts.label_fraction}",) if facts.label_fraction else ()
     text = (*data.base, vocab_size, *languages, *labels, *_further_text(facts, old_words), *facts.extra("bpe"))
     train = (*data.features, vocab_size, *training_settings(facts, old_words))
-    train += facts.extra("bpe", "shar", "train")
+    train += (*facts.extra("bpe", "shar", "train"), *facts.files_read("train"))
     train += (*of(["teacher"]), *facts.extra(PSEUDO)) if options.teacher else ()
     decode = (*train, f"decoding_method={facts.method}", *of(["lm", "lm_scale"]), *_fused_text(facts))
     decode += (*facts.extra("graphs", "lm", "decode"), *facts.files_read("decode"))

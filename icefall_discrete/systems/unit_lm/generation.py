@@ -124,7 +124,8 @@ def continued(
     end_of_places = network.config.decoder.most_steps
     for prompt in prompts:
         require_units(prompt, pattern.codebook_sizes)
-        _require_places(pattern.known_steps(len(prompt)), end_of_places)
+        # Behind the last frame, later codebooks of some patterns still have to be told.
+        _require_places(pattern.last_step(pattern.known_steps(len(prompt))), end_of_places)
     rows = [_Row(network, prompt, config, number) for prompt, number in zip(prompts, numbers or range(len(prompts)))]
     longest = max(len(row.steps) for row in rows)
     starts = torch.tensor([longest - len(row.steps) for row in rows])
