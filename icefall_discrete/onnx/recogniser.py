@@ -56,11 +56,11 @@ class Recogniser(ExportedNetworks):
           ValueError: for audio that is too short or too long; `name` is what it calls them.
         """
         rate, least, most = self.spec.sample_rate_hz, self._model.min_samples, self._model.max_samples
-        if not least <= len(samples) <= (most or len(samples)):
-            raise ValueError(
-                f"{name}: has {len(samples) / rate:.2f} s, but {self.folder} takes {least / rate:.3f} to "
-                f"{most / rate:.1f} s in one piece; cut it in its pauses."
-            )
+        has = f"{name}: has {len(samples) / rate:.4g} s, but {self.folder} takes"
+        if len(samples) < least:
+            raise ValueError(f"{has} {least / rate:.3f} s at least, for one frame; leave it out.")
+        if most and len(samples) > most:
+            raise ValueError(f"{has} {most / rate:.1f} s at most in one piece; cut it in its pauses.")
         return self._run(TOKENIZER, {"samples": np.ascontiguousarray(samples, dtype=np.float32)})[0]
 
     def require_nbest(self, nbest: int) -> None:

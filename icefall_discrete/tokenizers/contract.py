@@ -310,7 +310,7 @@ class SpeechTokenizer(ABC):
         self.check_length(size, who, row)
         if not torch.isfinite(samples).all():
             bad = int((~torch.isfinite(samples)).sum())
-            raise AudioRejected("non_finite", row, f"{who}: {bad} of {size} samples are NaN or infinite; drop the cut.")
+            raise AudioRejected("non_finite", row, f"{who}: {bad} of {size} samples are NaN or infinite; leave it out.")
         peak = float(samples.abs().max())
         if peak > MAX_AMPLITUDE:
             raise AudioRejected(
@@ -324,13 +324,13 @@ class SpeechTokenizer(ABC):
         """Raise AudioRejected if the cut named `who` has no samples, or its `size` samples are too few or too many."""
         rate = self.sample_rate_hz
         if size == 0:
-            raise AudioRejected("empty", row, f"{who}: the audio is empty; drop the cut.")
+            raise AudioRejected("empty", row, f"{who}: the audio is empty; leave it out.")
         if size < self.min_samples:
             raise AudioRejected(
                 "too_short",
                 row,
                 f"{who}: {size} samples ({size / rate:.3f} s), but {self.name} needs at least {self.min_samples} "
-                f"({self.min_samples / rate:.3f} s) for one frame; drop the cut.",
+                f"({self.min_samples / rate:.3f} s) for one frame; leave it out.",
             )
         if self.max_samples is not None and size > self.max_samples:
             raise AudioRejected(

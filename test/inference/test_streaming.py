@@ -305,7 +305,7 @@ def test_command(run, files, transcriber, voice, tmp_path):
     status, out, err = run("--streaming", *files[:2], tmp_path / "gone.wav", tmp_path / "short.wav")
     assert status == 1 and out.splitlines() == [f"{file}\t{text}" for file, text in zip(files, expected)]
     assert "gone.wav" in err and "2 of 4 files could not be transcribed" in err
-    assert re.search(r"short\.wav: 5 samples \(0\.000 s\), but small_km needs at least \d+", err)
+    assert re.search(r"short\.wav: 5 samples \(0\.000 s\), but small_km needs at least \d+ .*; leave it out\.", err)
     assert "latency: a chunk lasts 0.32 s and waits for 0.122 s more (model 0.12 s, small_km 0.0025 s)" in err
     data = (np.clip(voice, -1, 1) * 32767).astype("<i2").tobytes()
     status, out, _ = run("--streaming", "--pcm-rate", 16000, "--json", "--partial", stdin=data)

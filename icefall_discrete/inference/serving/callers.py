@@ -82,7 +82,8 @@ class Caller:
 
     async def refuse(self, reason: str) -> None:
         """Say why, and end the connection."""
-        LOG.warning("%s: %s", self.name, reason)
+        prefix = "" if reason.startswith(f"{self.name}:") else f"{self.name}: "  # streams name themselves
+        LOG.warning("%s%s", prefix, reason)
         with contextlib.suppress(Refused):
             await self.say({"error": reason})
         await self.leave(POLICY_VIOLATION, reason)
