@@ -11,6 +11,7 @@ from icefall_discrete.experiment.checkpoint_choice import CheckpointChoice, load
 from icefall_discrete.experiment.folder import Experiment
 from icefall_discrete.experiment.transcription_files import load_experiment_tokenizer
 from icefall_discrete.inference.languages import in_language
+from icefall_discrete.systems.asr.streaming_model import StreamingConfig, StreamingEncoder
 from icefall_discrete.systems.asr.transducer import Transducer
 from icefall_discrete.systems.prediction import RunConfig
 from icefall_discrete.text.pieces import TextEncoder
@@ -35,22 +36,22 @@ def load_recogniser(
     run: RunConfig,
     language: str = "",
     tokenizer_dir: Optional[Path] = None,
+    streaming: Optional[StreamingConfig] = None,
 ) -> TrainedRecogniser:
     """Load an experiment.
 
     Args:
       choice: checkpoints. run: the device. language: of the audio, where codes depend on it.
       tokenizer_dir: where the tokenizer is, if not in the experiment folder.
+      streaming: chunks, if audio is recognised as it comes: of a model that cannot, that is said first.
     Raises:
       FileNotFoundError: if a file of the experiment or its tokenizer is missing.
       ValueError: if there is no such checkpoint, the tokenizer is another one than in training, or the experiment is
-        no recogniser.
+        no recogniser, or not one for streams.
     """
     experiment = Experiment(Path(exp_dir))
     spec = experiment.spec()
-    text_encoder = experiment.text_encoder()  # first, as the tokenizer of another system may be large, or have to come
-    tokenizer = load_experiment_tokenizer(experiment.exp_dir, spec, tokenizer_dir)
-    tokenizer = in_language(tokenizer, language, str(experiment.exp_dir))
+    text_encoder = experiment.text_encoder()
     device = run.torch_device()
     model = experiment.build_model()
     if not isinstance(model, Transducer):
@@ -60,4 +61,9 @@ def load_recogniser(
         )
     load_into(model, resolve_choice(choice, exp_dir), exp_dir)
     model.to(device).eval()
+    if streaming is not None:
+        StreamingEncoder(model, streaming)
+    # Last, as the networks of a tokenizer may be large, and may have to be fetched.
+    tokenizer = load_experiment_tokenizer(experiment.exp_dir, spec, tokenizer_dir)
+    tokenizer = in_language(tokenizer, language, str(experiment.exp_dir))
     return TrainedRecogniser(experiment, spec, tokenizer, text_encoder, model, device)

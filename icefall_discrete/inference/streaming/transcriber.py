@@ -111,10 +111,11 @@ class StreamingTranscriber:
         tokenizer_dir: Optional[Path] = None,
     ) -> None:
         kept_choice, kept_decode = kept_settings(exp_dir)
-        trained = load_recogniser(exp_dir, choice or kept_choice, run or RunConfig(), language, tokenizer_dir)
+        streaming = streaming or StreamingConfig()
+        run = run or RunConfig()
+        trained = load_recogniser(exp_dir, choice or kept_choice, run, language, tokenizer_dir, streaming)
         self.tokenizer, self.spec, self._text_encoder = trained.tokenizer, trained.spec, trained.text_encoder
         self._reach = causal_reach(self.tokenizer)
-        streaming = streaming or StreamingConfig()
         decode = decode or kept_decode
         scorer_of = None
         if decode.is_used:
