@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from frozen_encoder import learns
 from lhotse.utils import fastcopy
 from stand_in import ROOT
 from synthetic_codes import goes_on_exactly
@@ -132,6 +133,11 @@ def test_the_loss_is_that_of_the_formula():
         again.nats.sum() / again.hidden.sum() + 0.5 * again.seen_nats.sum() / again.seen.sum() + 10 * again.penalty
     )
     assert float(losses.mean) == pytest.approx(float(expected), rel=1e-6)
+
+
+def test_an_encoder_that_is_frozen_learns_nothing():
+    system = toy()
+    assert learns(system, system.prepare(batch_of([100, 60]), CPU)) == [False, True]
 
 
 def test_padding_changes_no_loss_and_a_batch_is_its_utterances():

@@ -7,6 +7,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 import torch.nn.functional as F
+from frozen_encoder import learns
 from lhotse import CutSet
 from safetensors.torch import load_file
 from stand_in import ROOT
@@ -201,6 +202,12 @@ def test_negatives_are_other_frames_of_the_utterance_drawn_evenly():
     assert int(counts.diagonal().max()) == 0, "no frame is its own negative"
     assert float((counts[~torch.eye(6, dtype=torch.bool)] / 800.0 - 1.0).abs().max()) < 0.2
     assert torch.equal(negatives_of([40], 4000, [2])[0], drawn[1]), "drawn as its own seed says, whatever its company"
+
+
+@each_model
+def test_an_encoder_that_is_frozen_learns_nothing(name):
+    system = toy(MODELS[name])
+    assert learns(system, system.prepare(samples([100, 60]), CPU)) == [False, True]
 
 
 @each_model

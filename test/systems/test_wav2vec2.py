@@ -6,6 +6,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 import torch.nn.functional as F
+from frozen_encoder import learns
 from lhotse import CutSet
 from stand_in import ROOT
 from synthetic_codes import goes_on_exactly
@@ -177,6 +178,11 @@ def test_negatives_are_other_hidden_frames_of_the_utterance_drawn_evenly():
 
 KMEANS = {**TOY, "quantizer": {"kind": "kmeans", "group_codes": 6, "out_dim": 8}}
 WAVLM = changed(LARGE, encoder={"relative_buckets": 8})
+
+
+def test_an_encoder_that_is_frozen_learns_nothing():
+    system = toy(TOY)
+    assert learns(system, system.prepare(samples([100, 60]), CPU)) == [False, True]
 
 
 @pytest.mark.parametrize("model", [TOY, WAVLM, KMEANS], ids=["base", "wavlm", "kmeans"])

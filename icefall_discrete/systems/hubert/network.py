@@ -135,10 +135,11 @@ class Hubert(AcousticEncoder):
         Args:
           frames: (N, T, F), zeros behind ends; lens (N,). units: (N, U), -1 behind ends. hidden: (N, T') bool.
         """
-        vectors, lens, penalty = self.hear(frames, lens, hidden)
+        with self._learning():
+            vectors, lens, penalty = self.hear(frames, lens, hidden)
+            states = self.encoder(vectors, lens).encoder_out
         num_frames = vectors.shape[1]
         hidden = F.pad(hidden, (0, num_frames - hidden.shape[1]))
-        states = self.encoder(vectors, lens).encoder_out
         wanted = self.units_of_frames(units, num_frames)
         present = (torch.arange(num_frames, device=wanted.device) < lens.unsqueeze(1)) & (wanted >= 0)
         logits = self.logits(states[present])

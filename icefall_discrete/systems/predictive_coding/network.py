@@ -120,8 +120,9 @@ class PredictiveCoding(AcousticEncoder):
             utterance, which it is told from wherever it is ahead. step: of the optimiser.
         """
         config = self.config
-        heard = self.front_end.hear(self.input_embedding(frames), lens, step)
-        states = self.encoder(self.front_end.vectors(heard.frames), heard.lens).encoder_out
+        with self._learning():
+            heard = self.front_end.hear(self.input_embedding(frames), lens, step)
+            states = self.encoder(self.front_end.vectors(heard.frames), heard.lens).encoder_out
         said, found = self.predicted(states).float(), heard.frames.float()
         num_frames = found.shape[1]
         rows = torch.arange(len(found), device=found.device).view(-1, 1, 1)

@@ -84,11 +84,12 @@ class Wav2Vec2(AcousticEncoder):
         Args:
           frames: (N, T, F), zeros behind ends; lens (N,). drawn: what is hidden, of T' frames. step: of the optimiser.
         """
-        hidden = drawn.hidden
-        heard = self.front_end.hear(self.input_embedding(frames), lens)
-        hidden = F.pad(hidden, (0, heard.frames.shape[1] - hidden.shape[1]))
-        vectors = self.front_end.hide(self.front_end.vectors(heard.frames), hidden)
-        states = self.project_states(self.encoder(vectors, heard.lens).encoder_out[hidden])
+        with self._learning():
+            heard = self.front_end.hear(self.input_embedding(frames), lens)
+            hidden = F.pad(drawn.hidden, (0, heard.frames.shape[1] - drawn.hidden.shape[1]))
+            vectors = self.front_end.hide(self.front_end.vectors(heard.frames), hidden)
+            encoder_out = self.encoder(vectors, heard.lens).encoder_out
+        states = self.project_states(encoder_out[hidden])
         dropped = F.dropout(heard.frames[hidden], self.config.target_dropout, self.training)
         quantised = self.quantizer(dropped, step)
         logits = self.logits(states, self.project_targets(quantised.vectors), quantised.codes, drawn.negatives)
