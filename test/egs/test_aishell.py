@@ -138,4 +138,4 @@ def test_all_stages(tmp_path):
     assert scored["wer"]["num_ref"] == scored["cer"]["num_ref"] and scored["wer"]["rate"] == scored["cer"]["rate"]
     pieces = [line.split()[0] for line in (tmp_path / "data" / "lang_char" / "tokens.txt").read_text().splitlines()]
     assert pieces[:3] == ["<blk>", "<sos/eos>", "<unk>"] and set(pieces[3:]) <= set(CHARACTERS)
-    assert "| FBank | fbank | paper_icassp2024 | 4.27 |  | 4.49 |  |" in (tmp_path / "RESULTS.md").read_text()
+    assert "| FBank | fbank | paper_icassp2024_fbank | 4.27 |  | 4.49 |  |" in (tmp_path / "RESULTS.md").read_text()

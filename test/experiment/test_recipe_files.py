@@ -29,9 +29,9 @@ PUBLISHED = {
                 "weight_decay": 0.01,
                 "decoupled": True,
             },
-            "train": {"num_epochs": 50, "max_grad_norm": 5.0},
+            "train": {"num_epochs": epochs, "max_grad_norm": 5.0},
         }
-        for task in ("voicebank_demand/SE", "libri2mix/SS")
+        for task, epochs in (("voicebank_demand/SE", 50), ("libri2mix/SS", 70))
     },
     **{
         EGS / task / "conf" / "recipes" / f"{name}.json": {
