@@ -51,7 +51,7 @@ from icefall_discrete.systems.contract import stages_of, system_stages
 from icefall_discrete.systems.training_settings import TrainSettings
 from icefall_discrete.systems.unit_dropout import piece_sampler
 from icefall_discrete.training.averages import lost_epochs, read_summary, restore_epochs, training_checkpoints
-from icefall_discrete.training.distributed import Group, joined_group
+from icefall_discrete.training.distributed import Group, joined_group, leave
 from icefall_discrete.training.launch import launch
 from icefall_discrete.training.meters import clock
 from icefall_discrete.training.progress import setup_logging
@@ -295,6 +295,8 @@ def main() -> None:
         elif args.facts is not None:
             LOG.info(what_was_chosen(args.recipe_config, args.facts))
         train(args, settings, device_type, group)
+    if group.world_size > 1:
+        leave()
 
 
 if __name__ == "__main__":

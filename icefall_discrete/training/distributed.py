@@ -3,13 +3,14 @@
 Processes are numbered by torchrun's environment variables. `launch` sets the same ones for processes on this machine.
 """
 
+import atexit
 import contextlib
 import dataclasses
 import os
 import sys
 import threading
 import time
-from typing import Any, Dict, Iterator, List, Mapping, Optional
+from typing import Any, Dict, Iterator, List, Mapping, NoReturn, Optional
 
 import torch
 import torch.distributed as dist
@@ -183,3 +184,16 @@ def joined_group(device_type: str) -> Iterator[Group]:
         raise
     board.close()
     dist.destroy_process_group()
+
+
+def leave() -> NoReturn:
+    """End this process, one of several, its work being done: what is to be done at exit, and no more.
+
+    Threads of the group (gloo's among them) may still be with a tensor of Python's: one that wants to let go of it
+    while the interpreter ends is unwound through C++ that allows no exception, and takes the process with it
+    ("terminate called without an active exception", status 134).
+    """
+    atexit._run_exitfuncs()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(0)

@@ -198,6 +198,35 @@ def test_nobody_is_with_the_store_of_failures_any_more_when_a_process_ends(monke
     assert was_back, "the answer was waited for"
 
 
+def test_a_thread_of_the_group_does_not_abort_a_process_that_is_done():
+    """It comes back from C++ while the interpreter ends."""
+    script = """
+import atexit, threading, time
+import torch.distributed as dist
+from icefall_discrete.training.distributed import leave
+
+store = dist.TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)
+other = dist.TCPStore("127.0.0.1", store.port, is_master=False)
+
+
+class AnswersLate:
+    def __del__(self):
+        other.set("key", "value")
+        time.sleep(0.5)
+
+
+late = AnswersLate()
+atexit.register(print, "at exit")
+threading.Thread(target=store.get, args=("key",), daemon=True).start()
+time.sleep(0.2)
+print("done")
+leave()
+"""
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (0, "done\nat exit\n"), done.stderr
+
+
 def test_what_a_lost_connection_says_is_told_from_other_errors():
     assert is_lost_peer(RuntimeError("[gloo/pair.cc:598] Connection closed by peer [127.0.0.1]:24"))
     assert not is_lost_peer(RuntimeError("shapes do not match"))
