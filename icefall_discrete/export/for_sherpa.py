@@ -27,7 +27,13 @@ def require_known_to_sherpa(model: Transducer, spec: FeatureSpec, streaming: boo
     if streaming and not isinstance(model.config.front_end, Conv2dConfig):
         raise ValueError(
             "sherpa-onnx knows only the states of front end conv2d for streams; export the model with --to onnx, for "
-            "whole utterances, or train with --front-end conv2d."
+            "whole utterances, or train with --front-end conv2d --embedding-dim 0."
+        )
+    if streaming and model.input_embedding.out_dim != spec.feature_dim:
+        raise ValueError(
+            f"sherpa-onnx knows the states of front end conv2d on {spec.feature_dim} filters, and this model brings "
+            f"them to {model.input_embedding.out_dim} dimensions first; export it with --to onnx, or train with "
+            "--embedding-dim 0."
         )
 
 

@@ -1,5 +1,6 @@
 """What is exported gives what PyTorch gives, for utterances of other lengths, in batches and in streams."""
 
+import contextlib
 import importlib.util
 import json
 import re
@@ -113,6 +114,17 @@ def test_sherpa_knows_no_streams_of_other_encoders():
     model = small_recogniser({"kind": "transformer", "dim": 16, "num_heads": 2, "num_layers": 1, "causal": True})
     with pytest.raises(ValueError, match="knows the Zipformer alone; export with --to onnx"):
         command.require_known_to_sherpa(model, fbank, True)
+
+
+def test_sherpa_knows_no_streams_of_filters_that_are_brought_to_other_dimensions():
+    fbank = load_tokenizer("fbank").spec
+    for dim, refused in ((128, True), (0, False), (80, False)):
+        model = {**RECIPE["model"], "input": {"embedding_dim": dim}, "front_end": "conv2d"}
+        built = build_transducer(
+            TrainSettings.from_dict({"model": model}, "the test's").model, fbank, 20, AugmentConfig()
+        )
+        with pytest.raises(ValueError, match="brings them to 128 dim") if refused else contextlib.nullcontext():
+            command.require_known_to_sherpa(built, fbank, True)
 
 
 def test_files_say_what_runtimes_ask_for(whole, streaming, exp_dir):
