@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 from frozen_encoder import learns
 from lhotse.utils import fastcopy
+from published_shapes import PUBLISHED_LARGE
 from stand_in import ROOT
 from synthetic_codes import goes_on_exactly
 from toy_samples import CPU, SPEC, TOY, samples, write_samples
@@ -321,16 +322,9 @@ def test_the_published_shapes_build(name):
         if name in ("hubert_zipformer", "hubert_fbank"):
             assert len(network.score_states.weight) == 500 and network.config.comparison == "linear"
         else:
-            large = {
-                "hidden_size": 1024,
-                "num_hidden_layers": 24,
-                "num_attention_heads": 16,
-                "intermediate_size": 4096,
-                "conv_bias": True,
-                "feat_extract_norm": "layer",
-                "do_stable_layer_norm": True,
-            }
-            reference = transformers.HubertModel(transformers.HubertConfig(**(large if name == "hubert_large" else {})))
+            reference = transformers.HubertModel(
+                transformers.HubertConfig(**(PUBLISHED_LARGE if name == "hubert_large" else {}))
+            )
             target, states = (768, 1024) if name == "hubert_large" else (256, 768)
             ours = sum(value.numel() for value in network.parameters())
             theirs = sum(value.numel() for value in reference.parameters())

@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from frozen_encoder import learns
 from lhotse import CutSet
+from published_shapes import PUBLISHED_LARGE
 from stand_in import ROOT
 from synthetic_codes import goes_on_exactly
 from toy_samples import CPU, LARGE, SPEC, TOY, changed, generator, samples, write_samples
@@ -271,13 +272,7 @@ def test_the_published_shapes_build(size):
         pytest.skip("models are counted on the meta device, torch >= 2.1")
     settings = read_settings(CONF_DIR / "recipes" / f"wav2vec2_{size}.json", None, [CONF_DIR], SimpleNamespace())
     large = {
-        "hidden_size": 1024,
-        "num_hidden_layers": 24,
-        "num_attention_heads": 16,
-        "intermediate_size": 4096,
-        "conv_bias": True,
-        "feat_extract_norm": "layer",
-        "do_stable_layer_norm": True,
+        **PUBLISHED_LARGE,
         "codevector_dim": 768,
         "proj_codevector_dim": 768,
     }

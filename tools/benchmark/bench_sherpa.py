@@ -67,22 +67,28 @@ class Side:
         self.seconds += time.process_time() - began
 
 
-def sherpas(folder: Path, decode: DecodeConfig, rate_hz: int) -> Says:
-    """sherpa-onnx with the files of a folder and the search of `decode`."""
+def recogniser_of(folder: Path, decode: DecodeConfig, streaming: bool) -> Any:
+    """sherpa-onnx's recogniser with the files of a folder and the search of `decode`."""
     import sherpa_onnx
 
     shared: Dict[str, Any] = {"tokens": str(folder / "tokens.txt"), "num_threads": 1}
+    kind = sherpa_onnx.OnlineRecognizer if streaming else sherpa_onnx.OfflineRecognizer
     if decode.decoding_method == CTC:
-        recognizer = sherpa_onnx.OfflineRecognizer.from_zipformer_ctc(model=str(folder / "ctc.onnx"), **shared)
-    else:
-        parts = {name: str(folder / f"{name}.onnx") for name in ("encoder", "decoder", "joiner")}
-        recognizer = sherpa_onnx.OfflineRecognizer.from_transducer(
-            **parts,
-            **shared,
-            decoding_method=decode.decoding_method,
-            max_active_paths=decode.beam_size,
-            blank_penalty=decode.blank_penalty,
-        )
+        of_ctc = kind.from_zipformer2_ctc if streaming else kind.from_zipformer_ctc
+        return of_ctc(model=str(folder / "ctc.onnx"), **shared)
+    parts = {name: str(folder / f"{name}.onnx") for name in ("encoder", "decoder", "joiner")}
+    return kind.from_transducer(
+        **parts,
+        **shared,
+        decoding_method=decode.decoding_method,
+        max_active_paths=decode.beam_size,
+        blank_penalty=decode.blank_penalty,
+    )
+
+
+def sherpas(folder: Path, decode: DecodeConfig, rate_hz: int) -> Says:
+    """sherpa-onnx on whole utterances."""
+    recognizer = recogniser_of(folder, decode, False)
 
     def says(samples: np.ndarray) -> str:
         stream = recognizer.create_stream()
@@ -94,21 +100,8 @@ def sherpas(folder: Path, decode: DecodeConfig, rate_hz: int) -> Says:
 
 
 def sherpas_in_streams(folder: Path, decode: DecodeConfig, rate_hz: int) -> Says:
-    """The same with the files of an encoder of chunks."""
-    import sherpa_onnx
-
-    shared: Dict[str, Any] = {"tokens": str(folder / "tokens.txt"), "num_threads": 1}
-    if decode.decoding_method == CTC:
-        recognizer = sherpa_onnx.OnlineRecognizer.from_zipformer2_ctc(model=str(folder / "ctc.onnx"), **shared)
-    else:
-        parts = {name: str(folder / f"{name}.onnx") for name in ("encoder", "decoder", "joiner")}
-        recognizer = sherpa_onnx.OnlineRecognizer.from_transducer(
-            **parts,
-            **shared,
-            decoding_method=decode.decoding_method,
-            max_active_paths=decode.beam_size,
-            blank_penalty=decode.blank_penalty,
-        )
+    """sherpa-onnx on audio as it comes."""
+    recognizer = recogniser_of(folder, decode, True)
 
     def says(samples: np.ndarray) -> str:
         stream = recognizer.create_stream()
